@@ -1,0 +1,3 @@
+//! fuzz
+/// x
+pub fn fuzz_message(_b: &[u8]) {}
