@@ -48,6 +48,16 @@ impl FromStr for Selector {
 pub struct QueueId(Arc<str>);
 
 impl QueueId {
+    /// A new id: nine characters of time, so that ids sort by it, and eight of the given randomness (40 bits are used), in Crockford's base 32.
+    #[must_use]
+    pub fn from_parts(unix_millis: u64, random: u64) -> Self {
+        const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        let digit = |value: u64| char::from(DIGITS[(value & 31) as usize]);
+        let time = (0..9).rev().map(|place| digit(unix_millis >> (5 * place)));
+        let rest = (0..8).rev().map(|place| digit(random >> (5 * place)));
+        Self(Arc::from(time.chain(rest).collect::<String>()))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

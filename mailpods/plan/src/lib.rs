@@ -1,0 +1,7 @@
+//! Compiles Mailpods resources into one immutable [`Plan`].
+//!
+//! Pure: text and values in, a plan or every error out. Never touches files, sockets, clocks or a Kubernetes client.
+
+pub mod model;
+
+pub use model::*;

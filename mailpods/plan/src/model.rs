@@ -1,0 +1,542 @@
+//! The plan: everything that a role needs to know, resolved, validated and immutable.
+//!
+//! A role reads the plan that is current when a command, message or attempt starts, and keeps that `Arc` until it ends.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
+use zeroize::Zeroizing;
+
+/// A compiled, consistent view of all resources.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Digest of the sources (hex); equal sources give equal digests.
+    pub digest: String,
+    /// Name of the MailCluster.
+    pub cluster: String,
+    /// The name that the servers greet with, and the `authserv-id` of RFC 8601.
+    pub hostname: DomainName,
+    /// The sockets to listen on.
+    pub listeners: Vec<Listener>,
+    /// How TLS is offered.
+    pub tls: TlsSettings,
+    /// How names are looked up and which DNS defaults apply.
+    pub dns: DnsSettings,
+    /// Limits and habits of the SMTP and LMTP servers.
+    pub smtp: SmtpSettings,
+    /// Limits of the submission service.
+    pub submission: SubmissionSettings,
+    /// Limits of the IMAP server.
+    pub imap: ImapSettings,
+    /// Log-in limits.
+    pub auth: AuthSettings,
+    /// The checks before the 250.
+    pub filter: FilterSettings,
+    /// Queue, retries and sending.
+    pub outbound: OutboundSettings,
+    /// Sending addresses by resource name.
+    pub outbound_ips: BTreeMap<String, OutboundIp>,
+    /// Domains by their primary name.
+    pub domains: BTreeMap<DomainName, Arc<Domain>>,
+    /// Every name that is ours, domain aliases too, to its domain.
+    pub names: HashMap<DomainName, Arc<Domain>>,
+    /// Mailboxes by primary address.
+    pub mailboxes: HashMap<MailboxAddress, Arc<Mailbox>>,
+    /// Alias and list addresses to what they lead to, one step, in primary domain names.
+    pub aliases: HashMap<MailboxAddress, Vec<MailboxAddress>>,
+    /// What a running system wants published, by domain.
+    pub records: Vec<WantedRecord>,
+    /// How long a clean stop waits for sessions.
+    pub shutdown_grace: Duration,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// SMTP from other servers (25), STARTTLS offered.
+    Smtp,
+    /// Submission with STARTTLS (587).
+    Submission,
+    /// Submission with implicit TLS (465).
+    Submissions,
+    /// LMTP (RFC 2033).
+    Lmtp,
+    /// IMAP with STARTTLS (143).
+    Imap,
+    /// IMAP with implicit TLS (993).
+    Imaps,
+    /// Metrics and health over HTTP.
+    Http,
+}
+
+impl Protocol {
+    /// The name used in YAML, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
+            Self::Lmtp => "lmtp",
+            Self::Imap => "imap",
+            Self::Imaps => "imaps",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// A socket to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Unique name, as in the resource.
+    pub name: String,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Networks that must send a PROXY protocol header; empty: none is read.
+    pub proxy_sources: Vec<IpNet>,
+}
+
+/// How TLS is offered.
+#[derive(Debug, Clone, Default)]
+pub struct TlsSettings {
+    /// PEM chain and key from a Secret; `None`: a self-signed certificate is made and kept.
+    pub certificate: Option<TlsMaterial>,
+    /// TLS 1.3 only.
+    pub require_tls13: bool,
+}
+
+/// A certificate chain with its key, both PEM.
+#[derive(Debug, Clone)]
+pub struct TlsMaterial {
+    /// Leaf first.
+    pub chain: String,
+    /// PKCS#8, PKCS#1 or SEC1.
+    pub key: SecretText,
+}
+
+/// A secret as text: wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// Wraps a secret.
+    #[must_use]
+    pub fn new(value: String) -> Self {
+        Self(Zeroizing::new(value))
+    }
+
+    /// The secret itself, for the one place that uses it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+/// Name look-ups and defaults for published records.
+#[derive(Debug, Clone, Default)]
+pub struct DnsSettings {
+    /// Servers to ask; empty: those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// Answers are waited for this long (one try).
+    pub timeout: Duration,
+    /// Tries before a look-up is a temporary failure.
+    pub attempts: usize,
+}
+
+/// Limits and habits of the SMTP and LMTP servers. Counts are for one session unless said otherwise.
+#[derive(Debug, Clone)]
+pub struct SmtpSettings {
+    /// Octets of a message; also announced by SIZE.
+    pub max_message_octets: u64,
+    /// Recipients of one message (RFC 5321 §4.5.3.1.8 asks for 100 at least).
+    pub max_recipients: usize,
+    /// Messages in one session.
+    pub max_messages: usize,
+    /// Commands in one session.
+    pub max_commands: usize,
+    /// Commands answered with an error before 421.
+    pub max_errors: usize,
+    /// Octets of one line of text, CRLF included (RFC 5321 §4.5.3.1.6 allows 1000).
+    pub max_text_line: usize,
+    /// Wait for the next command or data.
+    pub idle_timeout: Duration,
+    /// A whole session.
+    pub session_timeout: Duration,
+    /// Sessions at once, all clients.
+    pub max_sessions: usize,
+    /// Sessions at once from one client network (IPv4 address, IPv6 /64).
+    pub max_sessions_per_client: usize,
+    /// Connections a minute from one client network.
+    pub connections_per_minute: u32,
+    /// Messages a minute from one client network.
+    pub messages_per_minute: u32,
+    /// Clients that the four per-client limits do not touch.
+    pub limit_exempt: Vec<IpNet>,
+    /// Received fields before a loop is assumed (RFC 5321 §6.3).
+    pub max_received: usize,
+    /// What is done with bare CR and bare LF.
+    pub bare_newline: BareNewline,
+    /// Clients for which bare CR and LF are normalized whatever `bare_newline` says.
+    pub bare_newline_exempt: Vec<IpNet>,
+    /// The answer for a mailbox over its quota.
+    pub over_quota: OverQuota,
+    /// Octets of all messages in flight in this process before 452.
+    pub max_octets_in_flight: u64,
+}
+
+/// What is done with CR or LF that is not part of CRLF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BareNewline {
+    /// 550 5.6.11.
+    Reject,
+    /// Made CRLF; never ends the data.
+    Normalize,
+}
+
+/// The answer for a mailbox over its quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverQuota {
+    /// 452 4.2.2.
+    Defer,
+    /// 552 5.2.2.
+    Reject,
+}
+
+/// Limits of the submission service; `None` is without limit.
+#[derive(Debug, Clone, Default)]
+pub struct SubmissionSettings {
+    /// For each account.
+    pub account: RateLimits,
+    /// For each domain, all its accounts together.
+    pub domain: RateLimits,
+    /// Recipients of one message.
+    pub max_recipients: usize,
+}
+
+/// Messages and recipients, counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RateLimits {
+    /// Messages an hour.
+    pub messages_per_hour: Option<u64>,
+    /// Messages a day.
+    pub messages_per_day: Option<u64>,
+    /// Recipients an hour.
+    pub recipients_per_hour: Option<u64>,
+    /// Recipients a day.
+    pub recipients_per_day: Option<u64>,
+}
+
+/// Limits of the IMAP server.
+#[derive(Debug, Clone)]
+pub struct ImapSettings {
+    /// Sessions at once, all clients.
+    pub max_sessions: usize,
+    /// Sessions at once for one account.
+    pub max_sessions_per_account: usize,
+    /// Wait for a command after log-in (RFC 9051 §5.4: 30 minutes at least).
+    pub idle_timeout: Duration,
+    /// Octets of one APPEND.
+    pub max_append_octets: u64,
+}
+
+/// Log-in limits.
+#[derive(Debug, Clone)]
+pub struct AuthSettings {
+    /// Failures of one account in `window` before its log-ins are refused.
+    pub failures_per_account: u32,
+    /// Failures from one client network in `window` before its log-ins are refused.
+    pub failures_per_client: u32,
+    /// The window that failures are counted in.
+    pub window: Duration,
+    /// How long log-ins are refused.
+    pub ban: Duration,
+    /// Client networks that are never banned.
+    pub exempt: Vec<IpNet>,
+}
+
+/// The checks before the 250.
+#[derive(Debug, Clone)]
+pub struct FilterSettings {
+    /// RSA keys below this many bits do not verify (RFC 8301 §3.2: 1024).
+    pub dkim_min_rsa_bits: usize,
+    /// Signatures that are looked at in one message.
+    pub dkim_max_signatures: usize,
+    /// The sender domain's DMARC policy is honoured.
+    pub dmarc_honour: bool,
+    /// Sealers whose ARC results may override a DMARC failure.
+    pub arc_trusted_sealers: Vec<DomainName>,
+    /// What a client without forward-confirmed reverse DNS gets.
+    pub reverse_dns: ReverseDnsPolicy,
+    /// A scan takes no longer than this; then 451.
+    pub timeout: Duration,
+}
+
+/// What a client without forward-confirmed reverse DNS gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReverseDnsPolicy {
+    /// Recorded only.
+    Record,
+    /// The message goes to Junk.
+    Junk,
+    /// 550 5.7.25 (RFC 7372 §3.2).
+    Reject,
+}
+
+/// Queue, retries and sending.
+#[derive(Debug, Clone)]
+pub struct OutboundSettings {
+    /// Wait after the first temporary failure.
+    pub retry_initial: Duration,
+    /// Longest wait between tries.
+    pub retry_max: Duration,
+    /// Age at which a message is given up (RFC 5321 §4.5.4.1: 4-5 days at least).
+    pub max_age: Duration,
+    /// Age at which a null-sender message is given up.
+    pub max_age_bounce: Duration,
+    /// Age at which the sender is told of the delay; `None`: never.
+    pub delay_warning: Option<Duration>,
+    /// Attempts at once, all destinations.
+    pub concurrency: usize,
+    /// Connections at once to one destination.
+    pub concurrency_per_destination: usize,
+    /// Messages on one connection.
+    pub messages_per_connection: usize,
+    /// Where mail goes that no domain's transport takes; `None`: its MX.
+    pub smart_host: Option<NextHop>,
+    /// Destination port of SMTP by MX.
+    pub port: u16,
+    /// Double bounces and notices go here.
+    pub postmaster: Option<MailboxAddress>,
+    /// Which address families are tried.
+    pub ip_family: IpFamily,
+}
+
+/// Which address families are tried for sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IpFamily {
+    /// IPv6 and IPv4.
+    Both,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+/// A fixed next hop.
+#[derive(Debug, Clone)]
+pub struct NextHop {
+    /// Name or address; its MX records are never asked for.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// TLS on the way there.
+    pub tls: HopTls,
+    /// SMTP or LMTP.
+    pub lmtp: bool,
+    /// Name and password for AUTH.
+    pub auth: Option<(String, SecretText)>,
+}
+
+/// TLS to a next hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HopTls {
+    /// Never.
+    None,
+    /// STARTTLS when offered, certificate not checked.
+    Opportunistic,
+    /// STARTTLS with a certificate that verifies for the host.
+    Verify,
+    /// TLS from the first octet, with a certificate that verifies.
+    Implicit,
+}
+
+/// An address to send from.
+#[derive(Debug, Clone)]
+pub struct OutboundIp {
+    /// Resource name.
+    pub name: String,
+    /// The source address.
+    pub address: IpAddr,
+    /// HELO name and PTR.
+    pub hostname: DomainName,
+    /// Used for sending (not on standby).
+    pub sending: bool,
+}
+
+/// A domain that is ours.
+#[derive(Debug, Clone)]
+pub struct Domain {
+    /// Primary name.
+    pub name: DomainName,
+    /// Other names with the same mailboxes and aliases.
+    pub alias_names: Vec<DomainName>,
+    /// Where its mail goes.
+    pub transport: Transport,
+    /// Separators of plus addressing (`alice+tag`); empty: off.
+    pub detail_separators: Vec<char>,
+    /// Receives what no other rule takes; in primary form.
+    pub catch_all: Option<MailboxAddress>,
+    /// DKIM keys to make and to sign with.
+    pub dkim: Vec<DkimKey>,
+    /// OutboundIPs that mail of this domain leaves from, by resource name; empty: any that sends.
+    pub outbound_ips: Vec<String>,
+    /// Submission limits of the domain as a whole, instead of the cluster's.
+    pub limits: Option<RateLimits>,
+}
+
+/// Where a domain's mail goes.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// Into mailboxes here.
+    Mailboxes,
+    /// To a host, for every address of the domain.
+    Relay(NextHop),
+}
+
+/// A DKIM key by name; the private part lives in the store, or came with a Secret.
+#[derive(Debug, Clone)]
+pub struct DkimKey {
+    /// The selector.
+    pub selector: Selector,
+    /// RSA-2048 or Ed25519.
+    pub algorithm: DkimAlgorithm,
+    /// PKCS#8 PEM from a Secret; `None`: made at first start, kept sealed in the store.
+    pub private_key: Option<SecretText>,
+}
+
+/// Signing algorithms of RFC 6376 and RFC 8463.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DkimAlgorithm {
+    /// rsa-sha256 with a 2048-bit key.
+    RsaSha256,
+    /// ed25519-sha256.
+    Ed25519Sha256,
+}
+
+/// A person's mailbox.
+#[derive(Debug, Clone)]
+pub struct Mailbox {
+    /// Primary address; also the log-in name and the store's account name.
+    pub address: MailboxAddress,
+    /// Disabled mailboxes neither receive nor log in.
+    pub enabled: bool,
+    /// Password or hash; `None`: nobody can log in.
+    pub credential: Option<Credential>,
+    /// Octets; `None`: no limit.
+    pub quota_octets: Option<u64>,
+    /// Messages; `None`: no limit.
+    pub quota_messages: Option<u64>,
+    /// Every address that this log-in may send as, domain aliases included.
+    pub send_as: Vec<MailboxAddress>,
+}
+
+/// What a Secret holds for a mailbox.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// `password` holds the text itself, `passwordHash` a hash in a known scheme.
+    pub kind: CredentialKind,
+    /// The value.
+    pub value: SecretText,
+}
+
+/// Form of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// The password itself.
+    Password,
+    /// A hash: PHC, crypt or `{SCHEME}`.
+    Hash,
+}
+
+/// A DNS record that should be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedRecord {
+    /// The domain that wants it.
+    pub domain: DomainName,
+    /// Owner name, A-labels, no final dot.
+    pub name: String,
+    /// Type and data.
+    pub data: RecordData,
+    /// Seconds.
+    pub ttl: u32,
+}
+
+/// Data of a wanted record. DKIM keys that are made by the store are filled in by the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordData {
+    /// IPv4 address.
+    A(std::net::Ipv4Addr),
+    /// IPv6 address.
+    Aaaa(std::net::Ipv6Addr),
+    /// Mail exchanger.
+    Mx {
+        /// Lower is tried first.
+        preference: u16,
+        /// Host.
+        exchange: String,
+    },
+    /// Text; split into strings of 255 octets when published.
+    Txt(String),
+    /// Text that is known when the key is: `v=DKIM1; k=...; p=...`.
+    DkimTxt {
+        /// Domain of the key.
+        domain: DomainName,
+        /// Selector of the key.
+        selector: Selector,
+    },
+    /// Service location (RFC 6186, RFC 8314).
+    Srv {
+        /// Lower is tried first.
+        priority: u16,
+        /// Share among equals.
+        weight: u16,
+        /// TCP port; 0 with target "." says "not offered".
+        port: u16,
+        /// Host.
+        target: String,
+    },
+    /// Canonical name.
+    Cname(String),
+    /// Reverse name.
+    Ptr(String),
+}
+
+/// What an address leads to.
+#[derive(Debug, Clone)]
+pub enum Resolved {
+    /// Not one of our domains.
+    NotLocal,
+    /// Our domain, but nothing has this address.
+    Unknown,
+    /// A mailbox that is switched off.
+    Disabled(Arc<Mailbox>),
+    /// Aliases lead round in a circle or deeper than 16 steps, or to more than 1,000 targets.
+    Loop,
+    /// One or more ends, each once.
+    Targets(Vec<Target>),
+}
+
+/// One end of a resolution.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A mailbox here; `detail` is what followed the separator.
+    Mailbox {
+        /// The mailbox.
+        mailbox: Arc<Mailbox>,
+        /// Text after the separator of plus addressing.
+        detail: Option<String>,
+    },
+    /// An address to send on to: outside, or in a relayed domain of ours.
+    Remote(MailboxAddress),
+}

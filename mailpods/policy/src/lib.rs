@@ -1,0 +1,8 @@
+//! Pure decisions: the clock and randomness are arguments.
+//!
+//! Never touches sockets, files, clocks, tokio or a Kubernetes client.
+
+pub mod reason;
+pub mod retry;
+
+pub use reason::Reason;

@@ -1,0 +1,8 @@
+//! Role-to-role messages and traits.
+//!
+//! Values only: never touches sockets, files, clocks or tokio. `net` carries these over HTTP between pods; in one process the trait is called
+//! directly.
+
+pub mod scan;
+
+pub use scan::{Action, Mechanism, MechanismResult, Scan, ScanError, ScanRequest, Verdict};

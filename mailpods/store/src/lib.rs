@@ -1,0 +1,39 @@
+//! The store: one trait for each concern, and the back ends that implement them.
+//!
+//! The traits are shaped so that every call is one transaction of a back end; nothing above this crate knows which back end it is.
+//! Never imports `net` or a role.
+
+pub mod error;
+pub mod mail;
+pub mod queue;
+pub mod secrets;
+pub mod tokens;
+pub mod trace;
+pub mod types;
+
+use std::sync::Arc;
+
+pub use error::{ErrorClass, Result, StoreError};
+pub use mail::MailStore;
+pub use queue::QueueStore;
+pub use secrets::{DirectoryStore, SecretStore};
+pub use tokens::TokenStore;
+pub use trace::TraceStore;
+pub use types::{AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnitId, UnixMillis, UnixSeconds, Usage};
+
+/// All concerns of one back end.
+#[derive(Clone)]
+pub struct Store {
+    /// Mailboxes and messages.
+    pub mail: Arc<dyn MailStore>,
+    /// Messages on their way.
+    pub queue: Arc<dyn QueueStore>,
+    /// Counters and bans.
+    pub tokens: Arc<dyn TokenStore>,
+    /// Sealed secrets.
+    pub secrets: Arc<dyn SecretStore>,
+    /// Saved credentials.
+    pub directory: Arc<dyn DirectoryStore>,
+    /// What happened.
+    pub trace: Arc<dyn TraceStore>,
+}

@@ -1,0 +1,254 @@
+//! Mailboxes and the messages in them.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mailpods_api::MailboxAddress;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::error::Result;
+use crate::types::{AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnixSeconds, Usage};
+
+/// System flags of RFC 9051 §2.3.2 as a bit set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct SystemFlags(pub u8);
+
+impl SystemFlags {
+    /// `\Seen`
+    pub const SEEN: Self = Self(1);
+    /// `\Answered`
+    pub const ANSWERED: Self = Self(2);
+    /// `\Flagged`
+    pub const FLAGGED: Self = Self(4);
+    /// `\Deleted`
+    pub const DELETED: Self = Self(8);
+    /// `\Draft`
+    pub const DRAFT: Self = Self(16);
+
+    /// Whether all flags of `other` are set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// This set without `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+/// Flags of a message. At most 100 keywords of 100 octets; they keep their case and compare without it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// System flags.
+    pub system: SystemFlags,
+    /// Keywords (`$Forwarded`, `$Junk`, `NonJunk` ...).
+    pub keywords: Vec<String>,
+}
+
+/// What a mailbox is for (RFC 6154).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SpecialUse {
+    /// `\Archive`
+    Archive,
+    /// `\Drafts`
+    Drafts,
+    /// `\Junk`
+    Junk,
+    /// `\Sent`
+    Sent,
+    /// `\Trash`
+    Trash,
+}
+
+/// A mailbox with its counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailboxInfo {
+    /// Its id.
+    pub id: MailboxId,
+    /// Full name in UTF-8, levels separated by `/`; `INBOX` in capitals.
+    pub name: String,
+    /// What it is for.
+    pub special_use: Option<SpecialUse>,
+    /// Whether the account has subscribed to it.
+    pub subscribed: bool,
+    /// RFC 9051 §2.3.1.1.
+    pub uid_validity: u32,
+    /// The UID that the next message gets.
+    pub uid_next: Uid,
+    /// RFC 7162 §3.1.
+    pub highest_modseq: ModSeq,
+    /// Messages.
+    pub messages: u32,
+    /// Messages without `\Seen`.
+    pub unseen: u32,
+    /// Messages with `\Deleted`.
+    pub deleted: u32,
+    /// Octets of all messages.
+    pub octets: u64,
+}
+
+/// Which of the dearer columns a reader needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Columns {
+    /// The per-recipient prefix.
+    pub prefix: bool,
+    /// The encoded `Meta`.
+    pub meta: bool,
+}
+
+/// A message in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its UID.
+    pub uid: Uid,
+    /// Modification sequence of its last change.
+    pub modseq: ModSeq,
+    /// Its flags.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub received: UnixSeconds,
+    /// RFC822.SIZE: prefix and body.
+    pub size: u64,
+    /// The shared body; the message is `prefix` followed by it.
+    pub body: BodyId,
+    /// Octets of the prefix.
+    pub prefix_len: u32,
+    /// The per-recipient prefix, if asked for.
+    pub prefix: Option<Bytes>,
+    /// The encoded `Meta` of the body, if asked for. Offsets in it are relative to the body.
+    pub meta: Option<Bytes>,
+}
+
+/// A message to put into a mailbox.
+#[derive(Debug, Clone)]
+pub struct NewMail {
+    /// Its body.
+    pub body: NewBody,
+    /// Header fields for this copy alone (Return-Path, Delivered-To), in front of the body; may be empty.
+    pub prefix: Bytes,
+    /// Its first flags.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub received: UnixSeconds,
+}
+
+/// How flags change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlagOp {
+    /// `+FLAGS`
+    Add,
+    /// `-FLAGS`
+    Remove,
+    /// `FLAGS`
+    Replace,
+}
+
+/// What a flag change did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FlagOutcome {
+    /// Messages that were touched, with their flags now; unchanged ones keep their modseq.
+    pub entries: Vec<(Uid, ModSeq, Flags)>,
+    /// Messages left alone because their modseq is above UNCHANGEDSINCE (RFC 7162 §3.1.3).
+    pub modified: Vec<Uid>,
+}
+
+/// What a copy or move did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CopyOutcome {
+    /// UIDVALIDITY of the target.
+    pub uid_validity: u32,
+    /// Source and target UIDs, ascending by source.
+    pub pairs: Vec<(Uid, Uid)>,
+}
+
+/// An account with what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AccountInfo {
+    /// Its id.
+    pub id: AccountId,
+    /// Its primary address.
+    pub address: String,
+    /// What it holds.
+    pub usage: Usage,
+}
+
+/// The mail concern. Every change is durable on return. Reads see a consistent state and never wait for writes.
+#[async_trait]
+pub trait MailStore: Send + Sync {
+    /// The account of a mailbox address; made with INBOX, Drafts, Sent, Junk, Trash and Archive (subscribed) when first asked for.
+    async fn account(&self, address: &MailboxAddress) -> Result<AccountId>;
+    /// All accounts, by address.
+    async fn accounts(&self) -> Result<Vec<AccountInfo>>;
+    /// What an account holds.
+    async fn usage(&self, account: AccountId) -> Result<Usage>;
+
+    /// All mailboxes of an account, by name.
+    async fn mailboxes(&self, account: AccountId) -> Result<Vec<MailboxInfo>>;
+    /// One mailbox by name; `INBOX` in any case.
+    async fn mailbox(&self, account: AccountId, name: &str) -> Result<Option<MailboxInfo>>;
+    /// One mailbox by id; `NotFound` when it was deleted.
+    async fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<MailboxInfo>;
+    /// Makes a mailbox, and those above it.
+    async fn create_mailbox(&self, account: AccountId, name: &str, special_use: Option<SpecialUse>) -> Result<MailboxId>;
+    /// Deletes a mailbox and its messages; those below it stay.
+    async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()>;
+    /// Renames a mailbox and those below it; renaming INBOX moves its messages (RFC 9051 §6.3.6).
+    async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()>;
+    /// Subscribed names, also of mailboxes that are not there (any more).
+    async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>>;
+    /// Subscribes or unsubscribes.
+    async fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<()>;
+
+    /// UIDs in a mailbox, ascending.
+    async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>>;
+    /// Messages with `first <= uid <= last` and a modseq above `changed_since` (0: all), ascending, at most `limit`.
+    async fn entries(
+        &self,
+        mailbox: MailboxId,
+        uids: std::ops::RangeInclusive<Uid>,
+        changed_since: ModSeq,
+        columns: Columns,
+        limit: usize,
+    ) -> Result<Vec<Entry>>;
+    /// UIDs expunged with a modseq above `since`, ascending.
+    async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>>;
+    /// Keywords in use in a mailbox.
+    async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>>;
+
+    /// Puts messages into a mailbox, all or none; returns UIDVALIDITY and their UIDs.
+    async fn append(&self, mailbox: MailboxId, mails: Vec<NewMail>, quota: Quota) -> Result<(u32, Vec<Uid>)>;
+    /// Changes flags; absent UIDs are passed over.
+    async fn store_flags(
+        &self,
+        mailbox: MailboxId,
+        uids: Vec<Uid>,
+        op: FlagOp,
+        flags: Flags,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<FlagOutcome>;
+    /// Removes messages with `\Deleted`, all or those of `uids`; returns what went, ascending.
+    async fn expunge(&self, mailbox: MailboxId, uids: Option<Vec<Uid>>) -> Result<Vec<Uid>>;
+    /// Copies messages, all or none, in the order of their UIDs.
+    async fn copy(&self, from: MailboxId, uids: Vec<Uid>, to: MailboxId, quota: Quota) -> Result<CopyOutcome>;
+    /// Moves messages, all or none (RFC 6851).
+    async fn move_messages(&self, from: MailboxId, uids: Vec<Uid>, to: MailboxId) -> Result<CopyOutcome>;
+
+    /// A whole body.
+    async fn body(&self, body: BodyId) -> Result<Bytes>;
+    /// Octets of a body from `range`, cut at its end; reads no more than it must.
+    async fn body_range(&self, body: BodyId, range: std::ops::Range<u64>) -> Result<Bytes>;
+    /// The encoded `Meta` of a body; computed and kept if it was not there.
+    async fn body_meta(&self, body: BodyId) -> Result<Bytes>;
+
+    /// Wakes when a mailbox changes, from whatever process; the value grows with every change.
+    fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64>;
+}

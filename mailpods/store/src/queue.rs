@@ -1,0 +1,349 @@
+//! Messages on their way.
+//!
+//! A message has one row, and one *unit* for each destination. A unit is what a worker leases, tries and settles.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mailpods_api::{MailboxAddress, QueueId};
+use mailpods_policy::Reason;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::error::Result;
+use crate::mail::Flags;
+use crate::types::{BodyId, NewBody, Quota, UnitId, UnixMillis, UnixSeconds};
+
+/// Where a unit goes: `local` for mailboxes here, else a domain name (A-labels, lower case).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Destination(pub Arc<str>);
+
+impl Destination {
+    /// The destination of everything that is delivered here.
+    pub const LOCAL: &'static str = "local";
+
+    /// Mailboxes here.
+    #[must_use]
+    pub fn local() -> Self {
+        Self(Self::LOCAL.into())
+    }
+
+    /// Whether mail goes to mailboxes here. A domain name has a dot or brackets, so it is never `local`.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        &*self.0 == Self::LOCAL
+    }
+}
+
+/// RET of RFC 3461 §4.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ret {
+    /// The whole message.
+    Full,
+    /// Its header section.
+    Hdrs,
+}
+
+/// NOTIFY of RFC 3461 §4.1. All false with `given` is NEVER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notify {
+    /// The parameter was given; without it failure and delay are told.
+    pub given: bool,
+    /// On success.
+    pub success: bool,
+    /// On failure.
+    pub failure: bool,
+    /// On delay.
+    pub delay: bool,
+}
+
+/// BODY of RFC 6152 and RFC 3030.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum BodyType {
+    /// 7BIT
+    #[default]
+    SevenBit,
+    /// 8BITMIME
+    EightBit,
+    /// BINARYMIME
+    Binary,
+}
+
+/// Where a message came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Another server, on port 25.
+    Inbound,
+    /// LMTP.
+    Lmtp,
+    /// A log-in; its primary address. Signed by DKIM when it leaves.
+    Submission(String),
+    /// A delivery status notification of ours. Signed by DKIM when it leaves.
+    Notification,
+    /// Sent on by an alias; the id of the message that it came from. Not signed again.
+    Forward(String),
+}
+
+/// The envelope of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Reverse path, `local@domain`; empty for the null sender.
+    pub sender: String,
+    /// RET.
+    pub ret: Option<Ret>,
+    /// ENVID, decoded from xtext.
+    pub envid: Option<String>,
+    /// SMTPUTF8 was asked for.
+    pub smtputf8: bool,
+    /// BODY.
+    pub body_type: BodyType,
+}
+
+/// A recipient of a new message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecipient {
+    /// Where it goes.
+    pub destination: Destination,
+    /// Forward path, `local@domain`, as given.
+    pub address: String,
+    /// ORCPT as `type;address`, decoded from xtext.
+    pub orcpt: Option<String>,
+    /// NOTIFY.
+    pub notify: Notify,
+}
+
+/// A message to queue.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// The id that the 250 names.
+    pub id: QueueId,
+    /// Its body, trace fields included.
+    pub body: NewBody,
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The verdict was Junk.
+    pub junk: bool,
+    /// When it came.
+    pub created: UnixMillis,
+    /// One at least.
+    pub recipients: Vec<NewRecipient>,
+}
+
+/// A queued message, shared by its units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueuedMessage {
+    /// Its id.
+    pub id: QueueId,
+    /// Its body.
+    pub body: BodyId,
+    /// Octets of the body.
+    pub size: u64,
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The verdict was Junk.
+    pub junk: bool,
+    /// When it came.
+    pub created: UnixMillis,
+}
+
+/// A recipient that is not settled yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedRecipient {
+    /// Its number in the unit, stable over its life.
+    pub index: u32,
+    /// Forward path.
+    pub address: String,
+    /// ORCPT.
+    pub orcpt: Option<String>,
+    /// NOTIFY.
+    pub notify: Notify,
+}
+
+/// The right to settle a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The unit.
+    pub unit: UnitId,
+    /// Changes with every lease of the unit.
+    pub token: i64,
+}
+
+/// A unit under lease.
+#[derive(Debug, Clone)]
+pub struct LeasedUnit {
+    /// The lease.
+    pub lease: Lease,
+    /// The message.
+    pub message: Arc<QueuedMessage>,
+    /// Where the unit goes.
+    pub destination: Destination,
+    /// Recipients left.
+    pub recipients: Vec<QueuedRecipient>,
+    /// Attempts that ended before this one.
+    pub attempts: u32,
+    /// The sender was told of the delay.
+    pub warned: bool,
+    /// An operator wants the unit returned to the sender.
+    pub bounce: bool,
+}
+
+/// Which units to lease.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// Units for mailboxes here.
+    Local,
+    /// Units for other destinations, but for those named (busy ones).
+    Remote {
+        /// Destinations to pass over.
+        except: Vec<Destination>,
+    },
+    /// Units for one destination: more for a connection that is open.
+    Only(Destination),
+}
+
+/// A message for a mailbox here, written when its unit is settled.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The account.
+    pub account: MailboxAddress,
+    /// Mailbox name; made if it is not there.
+    pub mailbox: String,
+    /// Header fields for this copy alone.
+    pub prefix: Bytes,
+    /// First flags.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub received: UnixSeconds,
+    /// The account's quota.
+    pub quota: Quota,
+}
+
+/// What becomes of the recipients that are not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// When to try again.
+    pub next_attempt: UnixMillis,
+    /// Why it did not work, for people: one line.
+    pub error: String,
+    /// The stable name of why.
+    pub reason: Reason,
+    /// The sender has now been told of the delay.
+    pub warned: bool,
+}
+
+/// The end of an attempt at a unit. Takes effect whole or not at all, and only while the lease is held.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The lease.
+    pub lease: Lease,
+    /// Recipients (by index) that need nothing more: delivered, failed and told, expanded.
+    pub done: Vec<u32>,
+    /// For the recipients that are left; `None`: all of the unit's recipients are done and the unit goes.
+    pub retry: Option<Retry>,
+    /// Mailbox rows to write, all with the body of the unit's message.
+    pub deliveries: Vec<Delivery>,
+    /// Messages to queue: notifications, forwards.
+    pub enqueue: Vec<NewMessage>,
+}
+
+/// Filters of queue tools; all given must match.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueFilter {
+    /// Message id.
+    pub id: Option<String>,
+    /// Sender contains.
+    pub sender: Option<String>,
+    /// A recipient contains.
+    pub recipient: Option<String>,
+    /// Destination is.
+    pub destination: Option<String>,
+    /// Came before.
+    pub created_before: Option<UnixMillis>,
+    /// Held, or not.
+    pub held: Option<bool>,
+}
+
+/// A unit as queue tools show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueItem {
+    /// The unit.
+    pub unit: UnitId,
+    /// The message.
+    pub message: QueuedMessage,
+    /// Where it goes.
+    pub destination: Destination,
+    /// Recipients left.
+    pub recipients: Vec<QueuedRecipient>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// When it is tried next.
+    pub next_attempt: UnixMillis,
+    /// Why the last attempt did not work.
+    pub last_error: Option<String>,
+    /// Held by an operator.
+    pub held: bool,
+    /// Leased by a worker now.
+    pub leased: bool,
+}
+
+/// What an operator does to units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueAction {
+    /// Not tried until released.
+    Hold,
+    /// Tried again by its schedule.
+    Release,
+    /// Tried now.
+    Retry,
+    /// Gone, nobody is told.
+    Delete,
+    /// Returned to the sender at the next lease.
+    Bounce,
+}
+
+/// Totals for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct QueueTotals {
+    /// Units due or leased.
+    pub ready: u64,
+    /// Units that wait for their next attempt.
+    pub deferred: u64,
+    /// Units on hold.
+    pub held: u64,
+    /// When the oldest message came; 0: none.
+    pub oldest: UnixMillis,
+}
+
+/// The queue concern.
+#[async_trait]
+pub trait QueueStore: Send + Sync {
+    /// Queues messages, all or none; durable on return.
+    async fn enqueue(&self, messages: Vec<NewMessage>) -> Result<()>;
+    /// Leases up to `limit` units that are due at `now`, oldest first, until `until`. Expired leases are due again.
+    async fn lease(&self, worker: &str, wanted: Wanted, now: UnixMillis, until: UnixMillis, limit: usize)
+    -> Result<Vec<LeasedUnit>>;
+    /// Extends leases; returns those that are lost.
+    async fn extend(&self, leases: Vec<Lease>, until: UnixMillis) -> Result<Vec<Lease>>;
+    /// Hands leases back untried; lost ones are passed over.
+    async fn hand_back(&self, leases: Vec<Lease>) -> Result<()>;
+    /// Ends attempts; one result for each, in order. They share a commit, but each is atomic on its own.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Result<()>>>;
+    /// When the next unit that `wanted` names is due, after `now`, leases taken into account.
+    async fn next_due(&self, wanted: Wanted, now: UnixMillis) -> Result<Option<UnixMillis>>;
+
+    /// Units that match, oldest first, after `after`, at most `limit`.
+    async fn list(&self, filter: &QueueFilter, after: Option<UnitId>, limit: usize) -> Result<Vec<QueueItem>>;
+    /// Acts on the units that match; returns how many. Leased units are passed over by Delete.
+    async fn act(&self, filter: &QueueFilter, action: QueueAction, now: UnixMillis) -> Result<u64>;
+    /// Totals.
+    async fn totals(&self, now: UnixMillis) -> Result<QueueTotals>;
+
+    /// Wakes when units may have become due, from whatever process; the value grows.
+    fn watch_queue(&self) -> watch::Receiver<u64>;
+}

@@ -1,0 +1,75 @@
+//! Values shared by the concerns of the store.
+
+use bytes::Bytes;
+
+macro_rules! id {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+        pub struct $name(pub i64);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// An account: the owner of mailboxes.
+    AccountId
+);
+id!(
+    /// A mailbox (IMAP's word; people say folder).
+    MailboxId
+);
+id!(
+    /// A stored body.
+    BodyId
+);
+id!(
+    /// A part of a queued message that goes to one destination.
+    UnitId
+);
+
+/// Seconds since 1970-01-01T00:00:00Z.
+pub type UnixSeconds = i64;
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type UnixMillis = i64;
+/// RFC 9051 §2.3.1.1; 1 at least.
+pub type Uid = u32;
+/// RFC 7162 §3.1; 1 at least, below 2^63.
+pub type ModSeq = u64;
+
+/// A body to write once, or one that is already there.
+#[derive(Debug, Clone)]
+pub enum NewBody {
+    /// Octets to store, with the encoded `mailpods_message::Meta` where it is known.
+    Octets {
+        /// The message from its first header octet, in slices that follow each other.
+        slices: Vec<Bytes>,
+        /// `Meta::encode`; computed when the first delivery needs it if absent.
+        meta: Option<Vec<u8>>,
+    },
+    /// Another reference to a stored body.
+    Stored(BodyId),
+}
+
+/// Most that an account may hold; `None` is without limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// Octets of all messages.
+    pub octets: Option<u64>,
+    /// Number of messages.
+    pub messages: Option<u64>,
+}
+
+/// What an account holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Usage {
+    /// Octets of all messages (RFC822.SIZE added up).
+    pub octets: u64,
+    /// Number of messages.
+    pub messages: u64,
+}
