@@ -3,5 +3,7 @@
 //! Pure: text and values in, a plan or every error out. Never touches files, sockets, clocks or a Kubernetes client.
 
 pub mod model;
+mod resolve;
 
 pub use model::*;
+pub use resolve::Route;
