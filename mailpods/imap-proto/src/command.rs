@@ -1,0 +1,542 @@
+//! What a client can ask for: the commands of RFC 9051 §6 and RFC 3501 §6 with the extensions that are served.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::date::{Date, DateTime};
+use crate::flag::Flag;
+use crate::sequence::SequenceSet;
+
+/// The tag of a command: 1 to 64 octets, all `ASTRING-CHAR` but `+`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tag(pub(crate) Box<str>);
+
+impl Tag {
+    /// The tag as the client wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A mailbox name in UTF-8 with INBOX in capitals; 1 to [`crate::pattern::MAX_NAME`] octets, no control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MailboxName(pub(crate) String);
+
+impl MailboxName {
+    /// The name in UTF-8.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A password; `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub(crate) Vec<u8>);
+
+impl Password {
+    /// The octets that the client sent.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(hidden)")
+    }
+}
+
+/// A SASL response; `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SaslResponse(pub(crate) Vec<u8>);
+
+impl SaslResponse {
+    /// The octets after base64 was taken off.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SaslResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SaslResponse({} octets)", self.0.len())
+    }
+}
+
+/// A whole command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Repeated in the answer.
+    pub tag: Tag,
+    /// What is asked.
+    pub body: CommandBody,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandBody {
+    /// CAPABILITY
+    Capability,
+    /// NOOP
+    Noop,
+    /// LOGOUT
+    Logout,
+    /// STARTTLS
+    StartTls,
+    /// AUTHENTICATE, with the initial response of SASL-IR (RFC 4959)
+    Authenticate {
+        /// In capitals.
+        mechanism: String,
+        /// `Some` of nothing for `=`.
+        initial: Option<SaslResponse>,
+    },
+    /// LOGIN
+    Login {
+        /// The user name in UTF-8.
+        user: String,
+        /// The password.
+        password: Password,
+    },
+    /// ID (RFC 2971): at most 30 fields
+    Id(Vec<(String, Option<String>)>),
+    /// ENABLE (RFC 5161), names in capitals
+    Enable(Vec<String>),
+    /// SELECT and EXAMINE
+    Select {
+        /// The mailbox.
+        mailbox: MailboxName,
+        /// EXAMINE.
+        read_only: bool,
+        /// The CONDSTORE parameter (RFC 7162 §3.1.8).
+        condstore: bool,
+    },
+    /// CREATE
+    Create {
+        /// The new mailbox.
+        mailbox: MailboxName,
+        /// USE (RFC 6154 §3).
+        special_use: Vec<SpecialUse>,
+    },
+    /// DELETE
+    Delete(MailboxName),
+    /// RENAME
+    Rename {
+        /// The old name.
+        from: MailboxName,
+        /// The new name.
+        to: MailboxName,
+    },
+    /// SUBSCRIBE
+    Subscribe(MailboxName),
+    /// UNSUBSCRIBE
+    Unsubscribe(MailboxName),
+    /// LIST
+    List(ListCommand),
+    /// LSUB (RFC 3501 §6.3.9)
+    Lsub {
+        /// The reference name.
+        reference: String,
+        /// The pattern.
+        pattern: String,
+    },
+    /// NAMESPACE
+    Namespace,
+    /// STATUS
+    Status {
+        /// The mailbox.
+        mailbox: MailboxName,
+        /// What is asked about it.
+        items: Vec<StatusItem>,
+    },
+    /// APPEND
+    Append(Append),
+    /// CHECK (RFC 3501 §6.4.1)
+    Check,
+    /// CLOSE
+    Close,
+    /// UNSELECT
+    Unselect,
+    /// EXPUNGE, and UID EXPUNGE with its set (RFC 4315 §2.1)
+    Expunge {
+        /// Only these UIDs.
+        uids: Option<SequenceSet>,
+    },
+    /// SEARCH and UID SEARCH
+    Search(Box<SearchCommand>),
+    /// FETCH and UID FETCH
+    Fetch(FetchCommand),
+    /// STORE and UID STORE
+    Store(StoreCommand),
+    /// COPY and UID COPY
+    Copy(CopyCommand),
+    /// MOVE and UID MOVE
+    Move(CopyCommand),
+    /// IDLE
+    Idle,
+    /// GETQUOTA (RFC 9208 §4.1.1)
+    GetQuota(String),
+    /// GETQUOTAROOT (RFC 9208 §4.1.2)
+    GetQuotaRoot(MailboxName),
+}
+
+/// LIST with RFC 5258 and RFC 5819.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListCommand {
+    /// The reference name.
+    pub reference: String,
+    /// One pattern or several.
+    pub patterns: Vec<String>,
+    /// Several patterns, a selection or a RETURN was given.
+    pub extended: bool,
+    /// SUBSCRIBED: only subscribed mailboxes.
+    pub subscribed: bool,
+    /// SPECIAL-USE: only mailboxes with a special use.
+    pub special_use: bool,
+    /// RECURSIVEMATCH: parents of subscribed mailboxes too.
+    pub recursive_match: bool,
+    /// What to tell.
+    pub returns: ListReturn,
+}
+
+/// RETURN of LIST.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListReturn {
+    /// CHILDREN
+    pub children: bool,
+    /// SUBSCRIBED
+    pub subscribed: bool,
+    /// SPECIAL-USE
+    pub special_use: bool,
+    /// STATUS (RFC 5819)
+    pub status: Vec<StatusItem>,
+}
+
+/// What STATUS can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StatusItem {
+    /// MESSAGES
+    Messages,
+    /// RECENT (RFC 3501)
+    Recent,
+    /// UIDNEXT
+    UidNext,
+    /// UIDVALIDITY
+    UidValidity,
+    /// UNSEEN
+    Unseen,
+    /// DELETED
+    Deleted,
+    /// SIZE
+    Size,
+    /// HIGHESTMODSEQ (RFC 7162)
+    HighestModSeq,
+}
+
+impl StatusItem {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Messages,
+        Self::Recent,
+        Self::UidNext,
+        Self::UidValidity,
+        Self::Unseen,
+        Self::Deleted,
+        Self::Size,
+        Self::HighestModSeq,
+    ];
+
+    /// The item as it stands on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Messages => "MESSAGES",
+            Self::Recent => "RECENT",
+            Self::UidNext => "UIDNEXT",
+            Self::UidValidity => "UIDVALIDITY",
+            Self::Unseen => "UNSEEN",
+            Self::Deleted => "DELETED",
+            Self::Size => "SIZE",
+            Self::HighestModSeq => "HIGHESTMODSEQ",
+        }
+    }
+}
+
+/// What a mailbox is for (RFC 6154 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SpecialUse {
+    /// `\All`
+    All,
+    /// `\Archive`
+    Archive,
+    /// `\Drafts`
+    Drafts,
+    /// `\Flagged`
+    Flagged,
+    /// `\Junk`
+    Junk,
+    /// `\Sent`
+    Sent,
+    /// `\Trash`
+    Trash,
+}
+
+impl SpecialUse {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::All,
+        Self::Archive,
+        Self::Drafts,
+        Self::Flagged,
+        Self::Junk,
+        Self::Sent,
+        Self::Trash,
+    ];
+
+    /// The attribute as it stands on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "\\All",
+            Self::Archive => "\\Archive",
+            Self::Drafts => "\\Drafts",
+            Self::Flagged => "\\Flagged",
+            Self::Junk => "\\Junk",
+            Self::Sent => "\\Sent",
+            Self::Trash => "\\Trash",
+        }
+    }
+}
+
+/// APPEND of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// Where to.
+    pub mailbox: MailboxName,
+    /// Its flags.
+    pub flags: Vec<Flag>,
+    /// Its internal date; now when absent.
+    pub date: Option<DateTime>,
+    /// The message; shares the memory into which it was read.
+    pub message: Bytes,
+    /// It came as a literal8 (RFC 3516): it may hold NUL.
+    pub binary: bool,
+}
+
+/// SEARCH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchCommand {
+    /// UID SEARCH.
+    pub uid: bool,
+    /// RETURN (RFC 4731); `None` asks for the old SEARCH response.
+    pub returns: Option<SearchReturn>,
+    /// A CHARSET that is neither US-ASCII nor UTF-8 was named: answer NO [BADCHARSET].
+    pub bad_charset: bool,
+    /// What to search for.
+    pub key: SearchKey,
+}
+
+/// RETURN of SEARCH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SearchReturn {
+    /// MIN
+    pub min: bool,
+    /// MAX
+    pub max: bool,
+    /// ALL
+    pub all: bool,
+    /// COUNT
+    pub count: bool,
+    /// SAVE (RFC 5182)
+    pub save: bool,
+}
+
+/// What to search for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchKey {
+    /// Every message.
+    All,
+    /// All of these; never empty.
+    And(Vec<SearchKey>),
+    /// Either.
+    Or(Box<SearchKey>, Box<SearchKey>),
+    /// Not this.
+    Not(Box<SearchKey>),
+    /// The flag is set. UNSEEN and its like are `Not` of this.
+    Flag(Flag),
+    /// RECENT (RFC 3501)
+    Recent,
+    /// BEFORE: the internal date is earlier.
+    Before(Date),
+    /// ON
+    On(Date),
+    /// SINCE
+    Since(Date),
+    /// SENTBEFORE: the Date field is earlier.
+    SentBefore(Date),
+    /// SENTON
+    SentOn(Date),
+    /// SENTSINCE
+    SentSince(Date),
+    /// LARGER, octets
+    Larger(u64),
+    /// SMALLER, octets
+    Smaller(u64),
+    /// HEADER, and FROM, TO, CC, BCC, SUBJECT.
+    Header {
+        /// The field's name in lower case.
+        name: String,
+        /// Text in it; empty: the field is there.
+        value: String,
+    },
+    /// BODY
+    Body(String),
+    /// TEXT
+    Text(String),
+    /// Message numbers.
+    Sequence(SequenceSet),
+    /// UID
+    Uid(SequenceSet),
+    /// MODSEQ (RFC 7162 §3.1.5): at least this.
+    ModSeq(u64),
+    /// OLDER (RFC 5032), seconds
+    Older(u32),
+    /// YOUNGER (RFC 5032), seconds
+    Younger(u32),
+}
+
+/// FETCH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchCommand {
+    /// UID FETCH.
+    pub uid: bool,
+    /// Which messages.
+    pub set: SequenceSet,
+    /// What of them; macros are spelt out.
+    pub items: Vec<FetchItem>,
+    /// CHANGEDSINCE (RFC 7162 §3.1.4.1).
+    pub changed_since: Option<u64>,
+}
+
+/// What FETCH can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchItem {
+    /// FLAGS
+    Flags,
+    /// UID
+    Uid,
+    /// INTERNALDATE
+    InternalDate,
+    /// RFC822.SIZE
+    Size,
+    /// ENVELOPE
+    Envelope,
+    /// BODY without a section
+    Body,
+    /// BODYSTRUCTURE
+    BodyStructure,
+    /// MODSEQ
+    ModSeq,
+    /// BODY[...] and BODY.PEEK[...]
+    Section {
+        /// What of the message.
+        section: Section,
+        /// Which octets of it.
+        partial: Option<Partial>,
+        /// `\Seen` is left alone.
+        peek: bool,
+    },
+    /// BINARY[...] and BINARY.PEEK[...] (RFC 3516)
+    Binary {
+        /// The part; empty: the whole message.
+        part: Vec<u32>,
+        /// Which octets of it.
+        partial: Option<Partial>,
+        /// `\Seen` is left alone.
+        peek: bool,
+    },
+    /// BINARY.SIZE[...]
+    BinarySize(Vec<u32>),
+    /// RFC822 (RFC 3501)
+    Rfc822,
+    /// RFC822.HEADER
+    Rfc822Header,
+    /// RFC822.TEXT
+    Rfc822Text,
+}
+
+/// What stands between the brackets of BODY[...].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Section {
+    /// The part's number, outermost first; empty: the message itself.
+    pub part: Vec<u32>,
+    /// What of it; `None`: all of it.
+    pub text: Option<SectionText>,
+}
+
+/// What of a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SectionText {
+    /// HEADER
+    Header,
+    /// HEADER.FIELDS
+    HeaderFields(Vec<String>),
+    /// HEADER.FIELDS.NOT
+    HeaderFieldsNot(Vec<String>),
+    /// TEXT
+    Text,
+    /// MIME: the part's own header
+    Mime,
+}
+
+/// `<origin.length>`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partial {
+    /// The first octet.
+    pub origin: u32,
+    /// At most so many.
+    pub length: u32,
+}
+
+/// STORE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreCommand {
+    /// UID STORE.
+    pub uid: bool,
+    /// Which messages.
+    pub set: SequenceSet,
+    /// UNCHANGEDSINCE (RFC 7162 §3.1.3).
+    pub unchanged_since: Option<u64>,
+    /// Set, add or remove.
+    pub action: StoreAction,
+    /// .SILENT
+    pub silent: bool,
+    /// The flags.
+    pub flags: Vec<Flag>,
+}
+
+/// What to do with the flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreAction {
+    /// FLAGS
+    Replace,
+    /// +FLAGS
+    Add,
+    /// -FLAGS
+    Remove,
+}
+
+/// COPY and MOVE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyCommand {
+    /// UID COPY, UID MOVE.
+    pub uid: bool,
+    /// Which messages.
+    pub set: SequenceSet,
+    /// Where to.
+    pub mailbox: MailboxName,
+}

@@ -1,0 +1,56 @@
+//! Entry points for fuzzers; they run on stable, in tests and under cargo-fuzz alike.
+
+use crate::decoder::{Decoder, Event};
+use crate::limits::Limits;
+use crate::pattern::ListPattern;
+use crate::{CommandBody, utf7};
+
+/// Feeds `data` to a decoder as a client would send it: the first octet chooses the split and the mode. A fuzzer
+/// looks for panics and for time.
+///
+/// # Panics
+/// When a mailbox name does not survive its encoding, which is a defect.
+pub fn fuzz_decoder(data: &[u8]) {
+    let Some((mode, input)) = data.split_first() else {
+        return;
+    };
+    let limits = if mode & 1 == 0 {
+        Limits::default()
+    } else {
+        Limits::after_login(64 * 1024)
+    };
+    let mut decoder = Decoder::new(limits);
+    decoder.set_utf8(mode & 2 != 0);
+    let split = usize::from(mode >> 2) + 1;
+    for chunk in input.chunks(split) {
+        decoder.feed(chunk);
+        while let Some(event) = decoder.next_event() {
+            follow(&mut decoder, &event);
+        }
+    }
+    decoder.release();
+}
+
+fn follow(decoder: &mut Decoder, event: &Event) {
+    let Event::Command(command) = event else {
+        return;
+    };
+    match &command.body {
+        CommandBody::Idle => decoder.expect_done(),
+        CommandBody::Authenticate { .. } => decoder.expect_auth_response(),
+        CommandBody::List(list) => {
+            for pattern in &list.patterns {
+                let _ = ListPattern::new(&list.reference, pattern).matches("INBOX/a/b");
+            }
+        }
+        CommandBody::Select { mailbox, .. } => {
+            let name = mailbox.as_str();
+            assert_eq!(
+                utf7::decode(&utf7::encode(name)).as_deref(),
+                Ok(name),
+                "a name survives its encoding"
+            );
+        }
+        _ => {}
+    }
+}

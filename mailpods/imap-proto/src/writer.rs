@@ -1,0 +1,575 @@
+//! Responses to octets (RFC 9051 §7, §9 `response`).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mailpods_message::{Envelope, Structure};
+use std::io::Write as _;
+
+use crate::command::{Section, SectionText, StatusItem};
+use crate::date::DateTime;
+use crate::pattern::DELIMITER;
+use crate::response::{Code, ESearch, ListEntry, Ranges, Status};
+use crate::{parse, structure, utf7};
+
+/// The longest text that is quoted; longer text is sent as a literal.
+const MAX_QUOTED: usize = 1000;
+
+/// Writes responses. Cheap to make: one per answer.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    utf8: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer that appends to `out`. `utf8`: the client has enabled IMAP4rev2 or UTF8=ACCEPT; otherwise mailbox names are
+    /// modified UTF-7 and quoted strings ASCII.
+    pub fn new(out: &'a mut Vec<u8>, utf8: bool) -> Self {
+        Self { out, utf8 }
+    }
+
+    /// A status response: tagged when `tag` is given. Line ends in `text` become spaces.
+    pub fn status(
+        &mut self,
+        tag: Option<&str>,
+        status: Status,
+        code: Option<&Code<'_>>,
+        text: &str,
+    ) {
+        self.raw(tag.unwrap_or("*"));
+        self.raw(" ");
+        self.raw(status.as_str());
+        if let Some(code) = code {
+            self.raw(" [");
+            self.code(code);
+            self.raw("]");
+        }
+        self.raw(" ");
+        // RFC 9051 §9, `resp-text`: text is never empty
+        self.raw(if text.is_empty() { "-" } else { "" });
+        let safe = |octet: u8| {
+            if matches!(octet, b'\r' | b'\n' | 0) {
+                b' '
+            } else {
+                octet
+            }
+        };
+        self.out.extend(text.bytes().map(safe));
+        self.end();
+    }
+
+    /// `+ text`
+    pub fn continuation(&mut self, text: &str) {
+        self.raw("+ ");
+        self.raw(text);
+        self.end();
+    }
+
+    /// `+` with a SASL challenge.
+    pub fn challenge(&mut self, challenge: &[u8]) {
+        self.raw("+ ");
+        self.raw(&STANDARD.encode(challenge));
+        self.end();
+    }
+
+    /// `* CAPABILITY ...`
+    pub fn capability(&mut self, names: &[&str]) {
+        self.raw("* CAPABILITY");
+        self.words(names);
+        self.end();
+    }
+
+    /// `* ENABLED ...`
+    pub fn enabled(&mut self, names: &[&str]) {
+        self.raw("* ENABLED");
+        self.words(names);
+        self.end();
+    }
+
+    /// `* FLAGS (...)`
+    pub fn flags<'f>(&mut self, flags: impl IntoIterator<Item = &'f str>) {
+        self.raw("* FLAGS ");
+        flag_list(self.out, flags, false);
+        self.end();
+    }
+
+    /// `* n EXISTS`
+    pub fn exists(&mut self, count: u32) {
+        self.numbered(count, "EXISTS");
+    }
+
+    /// `* n RECENT` (RFC 3501 §7.3.2)
+    pub fn recent(&mut self, count: u32) {
+        self.numbered(count, "RECENT");
+    }
+
+    /// `* n EXPUNGE`
+    pub fn expunge(&mut self, number: u32) {
+        self.numbered(number, "EXPUNGE");
+    }
+
+    fn numbered(&mut self, number: u32, word: &str) {
+        let _ = write!(self.out, "* {number} {word}\r\n");
+    }
+
+    /// `* SEARCH ...` (RFC 3501 §7.2.5), with the highest modification sequence when MODSEQ was searched for.
+    pub fn search(&mut self, found: impl IntoIterator<Item = u32>, mod_seq: Option<u64>) {
+        self.raw("* SEARCH");
+        for number in found {
+            let _ = write!(self.out, " {number}");
+        }
+        if let Some(mod_seq) = mod_seq {
+            let _ = write!(self.out, " (MODSEQ {mod_seq})");
+        }
+        self.end();
+    }
+
+    /// `* ESEARCH (TAG "tag") ...`
+    pub fn esearch(&mut self, tag: &str, result: &ESearch<'_>) {
+        self.raw("* ESEARCH (TAG ");
+        string(self.out, tag.as_bytes(), self.utf8);
+        self.raw(")");
+        self.raw(if result.uid { " UID" } else { "" });
+        let numbers = [
+            ("MIN", result.min),
+            ("MAX", result.max),
+            ("COUNT", result.count),
+        ];
+        for (name, number) in numbers
+            .into_iter()
+            .filter_map(|(name, number)| Some((name, number?)))
+        {
+            let _ = write!(self.out, " {name} {number}");
+        }
+        // RFC 4731 §3.1: no ALL when nothing was found
+        if let Some(all) = result.all.filter(|all| !all.is_empty()) {
+            self.raw(" ALL ");
+            ranges(self.out, all);
+        }
+        if let Some(mod_seq) = result.mod_seq {
+            let _ = write!(self.out, " MODSEQ {mod_seq}");
+        }
+        self.end();
+    }
+
+    /// `* LIST ...`
+    pub fn list(&mut self, entry: &ListEntry<'_>) {
+        self.listed("LIST", entry);
+        if entry.subscribed_below {
+            self.raw(" (CHILDINFO (\"SUBSCRIBED\"))");
+        }
+        self.end();
+    }
+
+    /// `* LSUB ...` (RFC 3501 §7.2.3)
+    pub fn lsub(&mut self, entry: &ListEntry<'_>) {
+        self.listed("LSUB", entry);
+        self.end();
+    }
+
+    fn listed(&mut self, name: &str, entry: &ListEntry<'_>) {
+        let _ = write!(self.out, "* {name} (");
+        for (index, attribute) in entry.attributes.iter().enumerate() {
+            self.raw(if index == 0 { "" } else { " " });
+            self.raw(attribute.as_str());
+        }
+        let _ = write!(self.out, ") \"{DELIMITER}\" ");
+        self.mailbox(entry.name);
+    }
+
+    /// The answer to `LIST "" ""`: the delimiter and the root (RFC 9051 §6.3.9).
+    pub fn list_root(&mut self) {
+        let _ = write!(self.out, "* LIST (\\Noselect) \"{DELIMITER}\" \"\"\r\n");
+    }
+
+    /// `* STATUS mailbox (...)`
+    pub fn mailbox_status(&mut self, name: &str, items: &[(StatusItem, u64)]) {
+        self.raw("* STATUS ");
+        self.mailbox(name);
+        self.raw(" (");
+        for (index, (item, value)) in items.iter().enumerate() {
+            self.raw(if index == 0 { "" } else { " " });
+            let _ = write!(self.out, "{} {value}", item.as_str());
+        }
+        self.raw(")");
+        self.end();
+    }
+
+    /// `* NAMESPACE`: one personal namespace and no others.
+    pub fn namespace(&mut self) {
+        let _ = write!(self.out, "* NAMESPACE ((\"\" \"{DELIMITER}\")) NIL NIL\r\n");
+    }
+
+    /// `* ID (...)`
+    pub fn id(&mut self, fields: &[(&str, &str)]) {
+        self.raw("* ID (");
+        for (index, (name, value)) in fields.iter().enumerate() {
+            self.raw(if index == 0 { "" } else { " " });
+            string(self.out, name.as_bytes(), self.utf8);
+            self.raw(" ");
+            string(self.out, value.as_bytes(), self.utf8);
+        }
+        self.raw(")");
+        self.end();
+    }
+
+    /// `* QUOTA root (STORAGE used limit)`, both in units of 1024 octets (RFC 9208 §5.1); without a limit the list is empty.
+    pub fn quota(&mut self, root: &str, storage: Option<(u64, u64)>) {
+        self.raw("* QUOTA ");
+        string(self.out, root.as_bytes(), self.utf8);
+        match storage {
+            Some((used, limit)) => drop(write!(self.out, " (STORAGE {used} {limit})")),
+            None => self.raw(" ()"),
+        }
+        self.end();
+    }
+
+    /// `* QUOTAROOT mailbox root`
+    pub fn quota_root(&mut self, mailbox: &str, root: &str) {
+        self.raw("* QUOTAROOT ");
+        self.mailbox(mailbox);
+        self.raw(" ");
+        string(self.out, root.as_bytes(), self.utf8);
+        self.end();
+    }
+
+    /// Starts `* n FETCH (`.
+    pub fn fetch(self, number: u32) -> FetchWriter<'a> {
+        let _ = write!(self.out, "* {number} FETCH (");
+        FetchWriter {
+            out: self.out,
+            utf8: self.utf8,
+            first: true,
+        }
+    }
+
+    fn mailbox(&mut self, name: &str) {
+        if self.utf8 {
+            astring(self.out, name.as_bytes(), true);
+        } else {
+            astring(self.out, utf7::encode(name).as_bytes(), false);
+        }
+    }
+
+    fn code(&mut self, code: &Code<'_>) {
+        match code {
+            Code::AppendUid { validity, uid } => {
+                drop(write!(self.out, "APPENDUID {validity} {uid}"))
+            }
+            Code::Capability(names) => {
+                self.raw("CAPABILITY");
+                self.words(names);
+            }
+            Code::CopyUid {
+                validity,
+                source,
+                target,
+            } => {
+                let _ = write!(self.out, "COPYUID {validity} ");
+                ranges(self.out, source);
+                self.raw(" ");
+                ranges(self.out, target);
+            }
+            Code::HighestModSeq(value) => drop(write!(self.out, "HIGHESTMODSEQ {value}")),
+            Code::Modified(set) => {
+                self.raw("MODIFIED ");
+                ranges(self.out, set);
+            }
+            Code::PermanentFlags {
+                flags,
+                new_keywords,
+            } => {
+                self.raw("PERMANENTFLAGS ");
+                flag_list(self.out, flags.iter().copied(), *new_keywords);
+            }
+            Code::UidNext(value) => drop(write!(self.out, "UIDNEXT {value}")),
+            Code::UidValidity(value) => drop(write!(self.out, "UIDVALIDITY {value}")),
+            Code::Unseen(value) => drop(write!(self.out, "UNSEEN {value}")),
+            plain => self.raw(plain_code(plain)),
+        }
+    }
+
+    fn words(&mut self, words: &[&str]) {
+        for word in words {
+            self.raw(" ");
+            self.raw(word);
+        }
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn end(&mut self) {
+        self.raw("\r\n");
+    }
+}
+
+/// Codes without arguments.
+fn plain_code(code: &Code<'_>) -> &'static str {
+    match code {
+        Code::Alert => "ALERT",
+        Code::AlreadyExists => "ALREADYEXISTS",
+        Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+        Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+        Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
+        Code::Cannot => "CANNOT",
+        Code::ClientBug => "CLIENTBUG",
+        Code::Closed => "CLOSED",
+        Code::ContactAdmin => "CONTACTADMIN",
+        Code::ExpungeIssued => "EXPUNGEISSUED",
+        Code::HasChildren => "HASCHILDREN",
+        Code::InUse => "INUSE",
+        Code::Limit => "LIMIT",
+        Code::NoModSeq => "NOMODSEQ",
+        Code::NonExistent => "NONEXISTENT",
+        Code::NoPerm => "NOPERM",
+        Code::NotSaved => "NOTSAVED",
+        Code::OverQuota => "OVERQUOTA",
+        Code::PrivacyRequired => "PRIVACYREQUIRED",
+        Code::ReadOnly => "READ-ONLY",
+        Code::ReadWrite => "READ-WRITE",
+        Code::TooBig => "TOOBIG",
+        Code::TryCreate => "TRYCREATE",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::UnknownCte => "UNKNOWN-CTE",
+        Code::UseAttr => "USEATTR",
+        _ => "SERVERBUG",
+    }
+}
+
+/// Writes the items of one FETCH response; [`FetchWriter::finish`] closes it.
+#[derive(Debug)]
+#[must_use = "the response must be finished"]
+pub struct FetchWriter<'a> {
+    out: &'a mut Vec<u8>,
+    utf8: bool,
+    first: bool,
+}
+
+impl FetchWriter<'_> {
+    /// Goes on with a response whose start has already been sent from `out`: for streaming large bodies.
+    pub fn resume(out: &mut Vec<u8>, utf8: bool) -> FetchWriter<'_> {
+        FetchWriter {
+            out,
+            utf8,
+            first: false,
+        }
+    }
+
+    fn item(&mut self, name: &str) {
+        self.out
+            .extend_from_slice(if self.first { b"" } else { b" " });
+        self.out.extend_from_slice(name.as_bytes());
+        self.first = false;
+    }
+
+    /// FLAGS
+    pub fn flags<'f>(&mut self, flags: impl IntoIterator<Item = &'f str>) {
+        self.item("FLAGS ");
+        flag_list(self.out, flags, false);
+    }
+
+    /// UID
+    pub fn uid(&mut self, uid: u32) {
+        self.item("UID ");
+        let _ = write!(self.out, "{uid}");
+    }
+
+    /// INTERNALDATE: seconds since 1970.
+    pub fn internal_date(&mut self, unix: i64) {
+        self.item("INTERNALDATE ");
+        let _ = write!(self.out, "\"{}\"", DateTime::utc(unix));
+    }
+
+    /// RFC822.SIZE
+    pub fn size(&mut self, octets: u64) {
+        self.item("RFC822.SIZE ");
+        let _ = write!(self.out, "{octets}");
+    }
+
+    /// MODSEQ
+    pub fn mod_seq(&mut self, value: u64) {
+        self.item("MODSEQ ");
+        let _ = write!(self.out, "({value})");
+    }
+
+    /// ENVELOPE
+    pub fn envelope(&mut self, envelope: &Envelope) {
+        self.item("ENVELOPE ");
+        structure::envelope(self.out, envelope, self.utf8);
+    }
+
+    /// BODY, or with `extended` BODYSTRUCTURE
+    pub fn body(&mut self, structure: &Structure, extended: bool) {
+        self.item(if extended { "BODYSTRUCTURE " } else { "BODY " });
+        structure::body(self.out, structure, extended, self.utf8);
+    }
+
+    /// BODY[section]<origin>; `None` is NIL: there is no such part.
+    pub fn section(&mut self, section: &Section, origin: Option<u32>, data: Option<&[u8]>) {
+        self.item("BODY[");
+        section_text(self.out, section);
+        self.out.push(b']');
+        self.data(origin, data);
+    }
+
+    /// BINARY[part]<origin>
+    pub fn binary(&mut self, part: &[u32], origin: Option<u32>, data: Option<&[u8]>) {
+        self.item("BINARY[");
+        part_number(self.out, part);
+        self.out.push(b']');
+        let Some(octets) = data.filter(|octets| memchr::memchr(0, octets).is_some()) else {
+            return self.data(origin, data);
+        };
+        self.origin(origin);
+        // RFC 3516 §4.2: data with NUL goes as a literal8
+        let _ = write!(self.out, " ~{{{}}}\r\n", octets.len());
+        self.out.extend_from_slice(octets);
+    }
+
+    /// BINARY.SIZE[part]
+    pub fn binary_size(&mut self, part: &[u32], octets: u64) {
+        self.item("BINARY.SIZE[");
+        part_number(self.out, part);
+        let _ = write!(self.out, "] {octets}");
+    }
+
+    /// RFC822, RFC822.HEADER or RFC822.TEXT (RFC 3501 §7.4.2), as `name` says.
+    pub fn rfc822(&mut self, name: &str, data: Option<&[u8]>) {
+        self.item(name);
+        self.data(None, data);
+    }
+
+    /// BODY[section]<origin> of `octets` octets, of which the caller sends all behind what is in `out`, then goes on with
+    /// [`FetchWriter::resume`]. The octets must have no NUL.
+    pub fn section_start(&mut self, section: &Section, origin: Option<u32>, octets: u64) {
+        self.item("BODY[");
+        section_text(self.out, section);
+        self.out.push(b']');
+        self.origin(origin);
+        let _ = write!(self.out, " {{{octets}}}\r\n");
+    }
+
+    fn origin(&mut self, origin: Option<u32>) {
+        if let Some(origin) = origin {
+            let _ = write!(self.out, "<{origin}>");
+        }
+    }
+
+    fn data(&mut self, origin: Option<u32>, data: Option<&[u8]>) {
+        self.origin(origin);
+        self.out.push(b' ');
+        match data {
+            None => self.out.extend_from_slice(b"NIL"),
+            Some([]) => self.out.extend_from_slice(b"\"\""),
+            Some(octets) => literal(self.out, octets),
+        }
+    }
+
+    /// Closes the response.
+    pub fn finish(self) {
+        self.out.extend_from_slice(b")\r\n");
+    }
+}
+
+fn section_text(out: &mut Vec<u8>, section: &Section) {
+    part_number(out, &section.part);
+    let Some(text) = &section.text else { return };
+    if !section.part.is_empty() {
+        out.push(b'.');
+    }
+    match text {
+        SectionText::Header => out.extend_from_slice(b"HEADER"),
+        SectionText::HeaderFields(names) => field_names(out, "HEADER.FIELDS", names),
+        SectionText::HeaderFieldsNot(names) => field_names(out, "HEADER.FIELDS.NOT", names),
+        SectionText::Text => out.extend_from_slice(b"TEXT"),
+        SectionText::Mime => out.extend_from_slice(b"MIME"),
+    }
+}
+
+fn field_names(out: &mut Vec<u8>, word: &str, names: &[String]) {
+    out.extend_from_slice(word.as_bytes());
+    for (index, name) in names.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b" (" } else { b" " });
+        astring(out, name.as_bytes(), false);
+    }
+    out.push(b')');
+}
+
+fn part_number(out: &mut Vec<u8>, part: &[u32]) {
+    for (index, number) in part.iter().enumerate() {
+        let _ = write!(out, "{}{number}", if index == 0 { "" } else { "." });
+    }
+}
+
+fn flag_list<'f>(out: &mut Vec<u8>, flags: impl IntoIterator<Item = &'f str>, new_keywords: bool) {
+    let mut separator = "(";
+    for flag in flags.into_iter().chain(new_keywords.then_some("\\*")) {
+        out.extend_from_slice(separator.as_bytes());
+        out.extend_from_slice(flag.as_bytes());
+        separator = " ";
+    }
+    out.extend_from_slice(if separator == "(" { b"()" } else { b")" });
+}
+
+fn ranges(out: &mut Vec<u8>, set: Ranges<'_>) {
+    for (index, (from, to)) in set.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let _ = if from == to {
+            write!(out, "{comma}{from}")
+        } else {
+            write!(out, "{comma}{from}:{to}")
+        };
+    }
+}
+
+/// An atom where that is possible, otherwise a string.
+pub(crate) fn astring(out: &mut Vec<u8>, octets: &[u8], utf8: bool) {
+    let atom = !octets.is_empty() && octets.iter().all(|octet| parse::is_atom_char(*octet));
+    if atom && !octets.eq_ignore_ascii_case(b"NIL") {
+        out.extend_from_slice(octets);
+    } else {
+        string(out, octets, utf8);
+    }
+}
+
+/// A quoted string where that is possible, otherwise a literal.
+pub(crate) fn string(out: &mut Vec<u8>, octets: &[u8], utf8: bool) {
+    let plain = |octet: &u8| !matches!(octet, 0 | b'\r' | b'\n') && (utf8 || octet.is_ascii());
+    let quotable = octets.len() <= MAX_QUOTED
+        && octets.iter().all(plain)
+        && std::str::from_utf8(octets).is_ok();
+    if !quotable {
+        return literal(out, octets);
+    }
+    out.push(b'"');
+    for octet in octets {
+        if matches!(octet, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*octet);
+    }
+    out.push(b'"');
+}
+
+/// A string, or NIL.
+pub(crate) fn nstring(out: &mut Vec<u8>, octets: Option<&[u8]>, utf8: bool) {
+    match octets {
+        Some(octets) => string(out, octets, utf8),
+        None => out.extend_from_slice(b"NIL"),
+    }
+}
+
+/// RFC 9051 §4.3.1: a literal has no NUL; 0x80 stands for it, which keeps sizes and offsets true.
+pub(crate) fn literal(out: &mut Vec<u8>, octets: &[u8]) {
+    let _ = write!(out, "{{{}}}\r\n", octets.len());
+    let start = out.len();
+    out.extend_from_slice(octets);
+    if memchr::memchr(0, octets).is_some() {
+        out.iter_mut()
+            .skip(start)
+            .filter(|octet| **octet == 0)
+            .for_each(|octet| *octet = 0x80);
+    }
+}
