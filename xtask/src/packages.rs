@@ -1,0 +1,63 @@
+//! Debian packages that tests and benchmarks use as they are: stock clients and peers.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// A package by name, and a file that shows that it is there.
+type Package = (&'static str, &'static str);
+
+/// Stock clients that the whole-process tests talk through.
+pub const TESTS: &[Package] = &[
+    ("curl", "/usr/bin/curl"),
+    ("isync", "/usr/bin/mbsync"),
+    ("libio-socket-ssl-perl", "/usr/share/perl5/IO/Socket/SSL.pm"),
+    ("libnet-ssleay-perl", "/usr/lib/x86_64-linux-gnu/perl5/5.36/Net/SSLeay.pm"),
+    ("mutt", "/usr/bin/mutt"),
+    ("offlineimap3", "/usr/bin/offlineimap"),
+    ("python3", "/usr/bin/python3"),
+    ("swaks", "/usr/bin/swaks"),
+];
+
+/// What the benchmarks measure against.
+pub const PEERS: &[Package] = &[
+    ("dovecot-imapd", "/usr/lib/dovecot/imap"),
+    ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
+    ("postfix", "/usr/sbin/postfix"),
+];
+
+/// Installs what is missing with apt-get, as root; says what to install otherwise.
+pub fn ensure_present(packages: &[Package]) -> Result<()> {
+    let missing: Vec<&str> = packages.iter().filter(|(name, file)| !present(name, file)).map(|(name, _)| *name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("==> installing Debian packages: {}", missing.join(" "));
+    if !apt_get(&["update", "-q"])? {
+        bail!("failed to update the package lists; install these packages by hand: {}", missing.join(" "));
+    }
+    let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends"];
+    arguments.extend(&missing);
+    ensure!(apt_get(&arguments)?, "failed to install packages; install these by hand: {}", missing.join(" "));
+    Ok(())
+}
+
+/// The file is there, or dpkg knows the package as installed (its files may stand elsewhere in another release).
+fn present(name: &str, file: &str) -> bool {
+    std::path::Path::new(file).exists()
+        || Command::new("dpkg-query")
+            .args(["--show", "--showformat=${db:Status-Abbrev}", name])
+            .stderr(Stdio::null())
+            .output()
+            .is_ok_and(|output| output.stdout.starts_with(b"ii"))
+}
+
+fn apt_get(arguments: &[&str]) -> Result<bool> {
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdout(Stdio::null())
+        .status()
+        .context("failed to start apt-get; the tests need Debian's stock mail clients")?;
+    Ok(status.success())
+}

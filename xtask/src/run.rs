@@ -1,0 +1,54 @@
+//! Runs cargo with what `test` and `ci` need.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{crds, packages, tidy};
+
+/// Seconds of fuzzing for each target in `test`.
+const FUZZ_SECONDS: &str = "2";
+
+/// The root of the workspace.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Runs cargo in the root of the workspace and fails when it does.
+pub fn cargo(arguments: &[&str]) -> Result<()> {
+    let started = Instant::now();
+    eprintln!("==> cargo {}", arguments.join(" "));
+    let status = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(root())
+        .status()
+        .context("failed to start cargo")?;
+    ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
+    eprintln!("==> done in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+/// All tests.
+pub fn test(arguments: &[String]) -> Result<()> {
+    packages::ensure_present(packages::TESTS)?;
+    // The whole-process tests start the binary, so it is built first.
+    cargo(&["build", "--package", "mailpods-cli"])?;
+    let mut line = vec!["test", "--workspace"];
+    line.extend(arguments.iter().map(String::as_str));
+    cargo(&line)?;
+    if arguments.is_empty() {
+        cargo(&["run", "--package", "mailpods-fuzz", "--", "all", "--seconds", FUZZ_SECONDS])?;
+    }
+    Ok(())
+}
+
+/// Everything that must pass before a change lands.
+pub fn ci() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    tidy::run()?;
+    crds::run(true)?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    test(&[])
+}

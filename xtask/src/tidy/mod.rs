@@ -1,0 +1,30 @@
+//! What the compiler does not check.
+
+mod budget;
+mod documents;
+mod imports;
+mod licences;
+mod rfc;
+mod sources;
+
+use anyhow::{Result, bail};
+
+/// Runs every check and prints all findings.
+pub fn run() -> Result<()> {
+    let metadata = cargo_metadata::MetadataCommand::new().manifest_path(crate::run::root().join("Cargo.toml")).exec()?;
+    let sources = sources::rust_files()?;
+    let mut findings = Vec::new();
+    findings.extend(imports::check(&metadata));
+    findings.extend(licences::check(&metadata)?);
+    findings.extend(budget::check(&sources)?);
+    findings.extend(rfc::check(&sources)?);
+    findings.extend(documents::check(&metadata, &sources)?);
+    for finding in &findings {
+        eprintln!("tidy: {finding}");
+    }
+    if !findings.is_empty() {
+        bail!("tidy found {} problem(s)", findings.len());
+    }
+    eprintln!("tidy: {} files, nothing found", sources.len());
+    Ok(())
+}
