@@ -11,7 +11,10 @@ use anyhow::{Result, bail};
 
 /// Runs every check and prints all findings.
 pub fn run() -> Result<()> {
-    let metadata = cargo_metadata::MetadataCommand::new().manifest_path(crate::run::root().join("Cargo.toml")).exec()?;
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .manifest_path(crate::run::root().join("Cargo.toml"))
+        .other_options(["--filter-platform".to_owned(), "x86_64-unknown-linux-gnu".to_owned()])
+        .exec()?;
     let sources = sources::rust_files()?;
     let mut findings = Vec::new();
     findings.extend(imports::check(&metadata));
