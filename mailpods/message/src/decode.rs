@@ -1,5 +1,8 @@
 //! Transfer encodings (RFC 2045 §6) and charsets, for SEARCH, BINARY and encoded words.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use memchr::memchr;

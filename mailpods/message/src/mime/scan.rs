@@ -56,14 +56,15 @@ impl Scan<'_> {
     fn run(&mut self) {
         let mut at = self.begin(0, false);
         while let Some(found) = self.next_boundary(at) {
-            self.close_above(found.depth, self.body_end(found.line_start));
-            at = found.next;
-            let digest = self.open.last().is_some_and(|open| open.digest);
-            if found.closes {
-                self.end_parts();
-            } else if self.parts.len() >= MAX_PARTS {
+            if !found.closes && self.parts.len() >= MAX_PARTS {
                 self.truncated = true;
                 break;
+            }
+            self.close_above(found.depth, self.body_end(found.line_start));
+            let digest = self.open.last().is_some_and(|open| open.digest);
+            at = found.next;
+            if found.closes {
+                self.end_parts();
             } else {
                 at = self.begin(found.next, digest);
             }
@@ -295,7 +296,7 @@ fn read_part(message: &[u8], start: usize, header_end: usize, digest: bool) -> P
     let mut typed = false;
     for field in Fields::new(message, start, header_end) {
         let name = field.name(message);
-        if name.len() > 10
+        if name.len() > 8
             && name
                 .get(..8)
                 .is_some_and(|head| head.eq_ignore_ascii_case(b"content-"))
