@@ -267,6 +267,7 @@ impl Decoder {
         };
         match self.expect {
             Expect::Command => self.command_line(line),
+            _ if line.len() > self.limits.line => self.refuse(LineError::LineTooLong),
             Expect::Done => self.done(&line),
             Expect::AuthResponse => self.auth_response(&line),
         }
