@@ -11,6 +11,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-policy", &[]),
     ("mailpods-message", &[]),
     ("mailpods-sasl", &[]),
+    ("mailpods-dkim", &[]),
     ("mailpods-smtp-proto", &[]),
     ("mailpods-imap-proto", &["message"]),
     // T1: pure, on T0.
@@ -24,7 +25,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-smtp", &["api", "message", "net", "plan", "policy", "rpc", "sasl", "smtp-proto", "store", "telemetry"]),
     ("mailpods-imap", &["api", "imap-proto", "message", "net", "plan", "policy", "sasl", "store", "telemetry"]),
     ("mailpods-filter", &["api", "message", "net", "plan", "policy", "rpc", "telemetry"]),
-    ("mailpods-delivery", &["api", "message", "net", "plan", "policy", "sasl", "smtp-proto", "store", "telemetry"]),
+    ("mailpods-delivery", &["api", "dkim", "message", "net", "plan", "policy", "sasl", "smtp-proto", "store", "telemetry"]),
     // T4: everything below.
     ("mailpods-standalone", &["*"]),
     ("mailpods-cli", &["*"]),
@@ -40,6 +41,7 @@ const PURE: &[&str] = &[
     "mailpods-policy",
     "mailpods-message",
     "mailpods-sasl",
+    "mailpods-dkim",
     "mailpods-smtp-proto",
     "mailpods-imap-proto",
     "mailpods-plan",

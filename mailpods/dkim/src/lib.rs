@@ -1,0 +1,11 @@
+//! DKIM keys and signatures (RFC 6376, RFC 8301, RFC 8463).
+//!
+//! Pure: randomness and the time are arguments. Verifying is the filter's; this crate makes keys and signs.
+
+mod canonical;
+mod key;
+mod sign;
+
+pub use canonical::BodyHash;
+pub use key::{Algorithm, KeyError, PrivateKey};
+pub use sign::{SignError, Signer};
