@@ -1,7 +1,18 @@
 //! The custom resources of `mailpods.dev/v1alpha1`: types, schema, CEL rules and newtypes.
+//!
+//! The Rust types are the source: their documentation becomes the descriptions of the CustomResourceDefinitions, their
+//! defaults the defaults, their attributes the limits and rules. `cargo xtask crds` writes the definitions to `crds/`.
 
+pub mod crd;
 pub mod names;
+pub mod quantity;
+pub mod v1alpha1;
 
+pub use crd::{API_VERSION, CrdError, CrdFile, GROUP, crds, definitions, schema};
 pub use names::{
     AddressError, DomainName, IpNet, IpNetError, MailboxAddress, NameError, QueueId, Selector,
 };
+pub use quantity::{Octets, QuantityError, TimeSpan};
+
+#[cfg(test)]
+mod tests;

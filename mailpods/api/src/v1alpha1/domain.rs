@@ -1,0 +1,267 @@
+//! MailDomain: a domain that receives and sends.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{conditions, object_name, rules};
+use super::{ClusterRef, DkimKeySpec, NextHopSpec, RateLimitsSpec};
+use crate::{DomainName, MailboxAddress};
+
+/// A domain that receives and sends mail.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "mailpods.dev",
+    version = "v1alpha1",
+    kind = "MailDomain",
+    namespaced,
+    status = "MailDomainStatus",
+    shortname = "md",
+    category = "mailpods",
+    derive = "PartialEq",
+    doc = "A domain that receives and sends mail.",
+    printcolumn(name = "Domain", type_ = "string", json_path = ".spec.domain"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "DNS",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"DNSReady\")].status"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    ("!has(self.catchAll) || self.catchAll.lowerAscii().endsWith('@' + self.domain.lowerAscii())", "catchAll must be an address of the domain"),
+    ("!has(self.domainAliases) || !(self.domain in self.domainAliases)", "domainAliases must not contain the domain itself"),
+])))]
+pub struct MailDomainSpec {
+    /// The domain's name; U-labels are accepted.
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "domain is immutable")])))]
+    pub domain: DomainName,
+    /// The MailCluster that serves the domain; the only one there is when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_ref: Option<ClusterRef>,
+    /// Who runs the domain's mail. Other than `Builtin` is not supported yet.
+    #[serde(default)]
+    pub provider: Provider,
+    /// Other names with the same mailboxes and aliases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
+    pub domain_aliases: Vec<DomainName>,
+    /// Addresses that lead to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5_000), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub aliases: Vec<AliasSpec>,
+    /// Receives what is sent to addresses that do not exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_all: Option<MailboxAddress>,
+    /// Plus addressing: mail for `alice+tag` is mail for `alice`.
+    #[serde(default)]
+    pub plus_addressing: PlusAddressingSpec,
+    /// Where the domain's mail goes.
+    #[serde(default)]
+    pub transport: TransportSpec,
+    /// DKIM keys; those of the cluster when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dkim: Option<DomainDkimSpec>,
+    /// Records that differ from the cluster's defaults.
+    #[serde(default)]
+    pub dns: DomainDnsSpec,
+    /// OutboundIPs that mail of the domain leaves from, by name; any that sends when empty.
+    #[serde(default, rename = "outboundIPs", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    pub outbound_ips: Vec<String>,
+    /// Pool of OutboundIPs that mail of the domain leaves from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub ip_pool: Option<String>,
+    /// Submission limits of the domain as a whole, instead of the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RateLimitsSpec>,
+    /// Stops all changes to what runs. Not supported yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+}
+
+/// Who runs a domain's mail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Provider {
+    /// The MailCluster.
+    #[default]
+    Builtin,
+    /// Google Workspace.
+    Google,
+    /// Microsoft 365.
+    Microsoft365,
+    /// Fastmail.
+    Fastmail,
+}
+
+/// An address that leads to others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AliasSpec {
+    /// Local part of the address.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^@\s\x00-\x1f\x7f]+$"))]
+    pub name: String,
+    /// Where its mail goes: addresses here or elsewhere.
+    #[schemars(length(min = 1, max = 1_000))]
+    pub targets: Vec<MailboxAddress>,
+}
+
+/// Plus addressing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PlusAddressingSpec {
+    /// Characters that may stand between address and detail; empty: no plus addressing.
+    #[schemars(length(max = 4), inner(regex(pattern = "^[!#$%&'*+/=?^_`{|}~-]$")))]
+    pub separators: Vec<String>,
+}
+
+impl Default for PlusAddressingSpec {
+    fn default() -> Self {
+        Self {
+            separators: vec!["+".to_owned()],
+        }
+    }
+}
+
+/// Where a domain's mail goes: one of the fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    (
+        "[has(self.mailboxes), has(self.relay), has(self.backupMX)].filter(x, x).size() == 1",
+        "exactly one of mailboxes, relay and backupMX must be set",
+    ),
+])))]
+pub struct TransportSpec {
+    /// Into the mailboxes of the domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailboxes: Option<MailboxTransportSpec>,
+    /// To a host, for every address that is no alias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<NextHopSpec>,
+    /// Kept for the domain's better mail exchangers. Not supported yet.
+    #[serde(default, rename = "backupMX", skip_serializing_if = "Option::is_none")]
+    pub backup_mx: Option<BackupMxSpec>,
+}
+
+impl Default for TransportSpec {
+    fn default() -> Self {
+        Self {
+            mailboxes: Some(MailboxTransportSpec {}),
+            relay: None,
+            backup_mx: None,
+        }
+    }
+}
+
+/// Delivery into mailboxes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MailboxTransportSpec {}
+
+/// Mail exchanger of last resort.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupMxSpec {}
+
+/// DKIM keys of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DomainDkimSpec {
+    /// Keys that sign, all at once; empty: mail is not signed.
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["selector"]))]
+    pub keys: Vec<DkimKeySpec>,
+}
+
+/// Records that differ from the cluster's defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DomainDnsSpec {
+    /// SPF record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = "^v=spf1( [!-~]+)*$"))]
+    pub spf: Option<String>,
+    /// DMARC record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = "^v=DMARC1;[ -~]*$"))]
+    pub dmarc: Option<String>,
+    /// TLS-RPT record (RFC 8460).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = "^v=TLSRPTv1;[ -~]*$"))]
+    pub tls_rpt: Option<String>,
+    /// MTA-STS policy (RFC 8461). Not supported yet.
+    #[serde(rename = "mtaSTS", skip_serializing_if = "Option::is_none")]
+    pub mta_sts: Option<MtaStsMode>,
+    /// Other TXT records at the domain's own name, such as site verifications, so that they are published together with SPF.
+    #[serde(rename = "apexTXT", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 2_048), regex(pattern = "^[ -~]+$"))
+    )]
+    pub apex_txt: Vec<String>,
+}
+
+/// Modes of an MTA-STS policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MtaStsMode {
+    /// No policy.
+    None,
+    /// Failures are reported only.
+    Testing,
+    /// Mail is not delivered without valid TLS.
+    Enforce,
+}
+
+/// What was seen of a MailDomain.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MailDomainStatus {
+    /// The generation that the status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, DNSReady and others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// Records wanted and seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<RecordStatus>,
+    /// DNS look-ups that SPF takes, of 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spf_lookups: Option<i32>,
+    /// Octets of the SPF record, of 512.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spf_octets: Option<i32>,
+}
+
+/// A record wanted and seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RecordStatus {
+    /// Owner name.
+    pub name: String,
+    /// Type.
+    pub r#type: String,
+    /// What should be there.
+    pub wanted: String,
+    /// What was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+    /// Resource that owns the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object_name")]
+    pub owner: Option<String>,
+}

@@ -1,0 +1,119 @@
+//! Mailbox: a person's mail.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::SecretKeyRef;
+use super::common::{conditions, rules};
+use crate::{MailboxAddress, Octets};
+
+/// A person's mail: an address to receive at, a log-in to read and send with.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "mailpods.dev",
+    version = "v1alpha1",
+    kind = "Mailbox",
+    plural = "mailboxes",
+    namespaced,
+    status = "MailboxStatus",
+    shortname = "mbx",
+    category = "mailpods",
+    derive = "PartialEq",
+    doc = "A person's mail: an address to receive at, a log-in to read and send with.",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(name = "Used", type_ = "integer", json_path = ".status.usedOctets"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    (
+        "!(has(self.passwordSecretRef) && has(self.passwordHashSecretRef))",
+        "at most one of passwordSecretRef and passwordHashSecretRef may be set",
+    ),
+])))]
+pub struct MailboxSpec {
+    /// Address and log-in name; its domain must be a MailDomain.
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "address is immutable")])))]
+    pub address: MailboxAddress,
+    /// Whether it receives and lets in.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Secret with the password itself, key `password` unless named. Without password nobody can log in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_secret_ref: Option<SecretKeyRef>,
+    /// Secret with a hash of the password, key `passwordHash` unless named: argon2, bcrypt, SHA512-crypt, PBKDF2, or `{SCHEME}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_hash_secret_ref: Option<SecretKeyRef>,
+    /// Limits of what is kept.
+    #[serde(default)]
+    pub quota: QuotaSpec,
+    /// Other addresses of the same mailbox; each domain must be a MailDomain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1_000), extend("x-kubernetes-list-type" = "set"))]
+    pub aliases: Vec<MailboxAddress>,
+    /// Other addresses that get its mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<ForwardSpec>,
+    /// Sieve script (RFC 5228). Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65_536))]
+    pub sieve: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Limits of what is kept. What is left out has no limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QuotaSpec {
+    /// Size of all messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Octets>,
+    /// Number of messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u32>,
+}
+
+/// Mail that is sent on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForwardSpec {
+    /// Addresses that get the mail.
+    #[schemars(length(min = 1, max = 100))]
+    pub to: Vec<MailboxAddress>,
+    /// Whether the mailbox keeps it too.
+    #[serde(default = "yes")]
+    pub keep_copy: bool,
+}
+
+/// What was seen of a Mailbox.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MailboxStatus {
+    /// The generation that the status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready and others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// Octets kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_octets: Option<i64>,
+    /// Messages kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_messages: Option<i64>,
+}

@@ -1,0 +1,21 @@
+//! Version `v1alpha1` of the resources.
+
+mod cluster;
+mod common;
+mod domain;
+mod mailbox;
+mod mailing_list;
+mod outbound_ip;
+mod settings;
+mod settings_dns;
+mod settings_outbound;
+
+pub use cluster::*;
+pub use common::*;
+pub use domain::*;
+pub use mailbox::*;
+pub use mailing_list::*;
+pub use outbound_ip::*;
+pub use settings::*;
+pub use settings_dns::*;
+pub use settings_outbound::*;

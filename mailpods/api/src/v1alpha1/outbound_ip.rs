@@ -1,0 +1,133 @@
+//! OutboundIP: an address to send from.
+
+use std::net::IpAddr;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ClusterRef;
+use super::common::{conditions, rules};
+use crate::{DomainName, TimeSpan};
+
+/// An address to send from, with the name that belongs to it.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "mailpods.dev",
+    version = "v1alpha1",
+    kind = "OutboundIP",
+    namespaced,
+    status = "OutboundIPStatus",
+    shortname = "oip",
+    category = "mailpods",
+    derive = "PartialEq",
+    doc = "An address to send from, with the name that belongs to it.",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "Hostname", type_ = "string", json_path = ".spec.hostname"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundIPSpec {
+    /// The source address.
+    #[schemars(
+        with = "String",
+        length(min = 2, max = 45),
+        regex(pattern = "^[0-9A-Fa-f:.]+$"),
+        extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "address is immutable")]))
+    )]
+    pub address: IpAddr,
+    /// The name for HELO and for the PTR record; its A or AAAA record should give the address back.
+    pub hostname: DomainName,
+    /// The MailCluster that sends from it; the only one there is when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_ref: Option<ClusterRef>,
+    /// Pool that MailDomains choose by.
+    #[serde(default = "default_pool")]
+    #[schemars(length(min = 1, max = 63))]
+    pub pool: String,
+    /// How the address gets to the sender.
+    #[serde(default)]
+    pub attachment: AttachmentSpec,
+    /// Whether it sends or waits.
+    #[serde(default)]
+    pub role: OutboundRole,
+    /// Slow start. Not supported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUpSpec>,
+}
+
+fn default_pool() -> String {
+    "default".to_owned()
+}
+
+/// How an address gets to the sender.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AttachmentSpec {
+    /// By what. Other than `HostNetwork` is not supported yet.
+    pub r#type: AttachmentType,
+}
+
+/// What gives the address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AttachmentType {
+    /// An interface of the machine has it.
+    #[default]
+    HostNetwork,
+    /// A proxy on the node that has it.
+    EgressProxy,
+    /// Cilium's egress gateway.
+    Cilium,
+    /// Antrea's Egress.
+    Antrea,
+    /// OVN-Kubernetes' EgressIP.
+    OVN,
+    /// A second interface by Multus.
+    Multus,
+}
+
+/// Whether an address sends or waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OutboundRole {
+    /// Mail leaves from it.
+    #[default]
+    Sending,
+    /// Kept for later.
+    Standby,
+}
+
+/// Slow start of an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WarmUpSpec {
+    /// Messages on the first day.
+    pub initial_per_day: u32,
+    /// How long until there is no limit.
+    pub duration: TimeSpan,
+}
+
+/// What was seen of an OutboundIP.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OutboundIPStatus {
+    /// The generation that the status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready and others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// Pending, Warming, Active, Hot, Cooling or Standby.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// The address that other hosts see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_address: Option<String>,
+}

@@ -1,0 +1,120 @@
+//! DNS and DKIM defaults of a cluster.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{DkimKeyAlgorithm, DkimKeySpec};
+use crate::TimeSpan;
+
+/// Name look-ups, and defaults for the records of the domains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterDnsSpec {
+    /// Servers to ask, `192.0.2.53` or `127.0.0.1:5353`; those of the system when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 8),
+        inner(
+            length(min = 2, max = 60),
+            regex(pattern = r"^[0-9A-Fa-f:.]+$|^\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}$")
+        )
+    )]
+    pub servers: Vec<String>,
+    /// Wait for one answer.
+    pub timeout: TimeSpan,
+    /// Tries before a look-up is a temporary failure.
+    #[schemars(range(min = 1, max = 10))]
+    pub attempts: u8,
+    /// SPF record of domains that name none.
+    #[schemars(length(max = 512), regex(pattern = "^v=spf1( [!-~]+)*$"))]
+    pub spf: String,
+    /// DMARC record of domains that name none.
+    #[schemars(length(max = 512), regex(pattern = "^v=DMARC1;[ -~]*$"))]
+    pub dmarc: String,
+    /// TLS-RPT record of domains that name none; `v=TLSRPTv1; rua=mailto:postmaster@DOMAIN` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = "^v=TLSRPTv1;[ -~]*$"))]
+    pub tls_rpt: Option<String>,
+    /// Time to live of the records, seconds.
+    #[schemars(range(min = 30, max = 604_800))]
+    pub ttl: u32,
+    /// How TXT data stands in DNSEndpoints.
+    pub txt_format: TxtFormat,
+    /// Who publishes. Other than `Manual` is not supported yet.
+    pub mode: DnsMode,
+}
+
+impl Default for ClusterDnsSpec {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            timeout: TimeSpan::seconds(5),
+            attempts: 2,
+            spf: "v=spf1 a mx ~all".to_owned(),
+            dmarc: "v=DMARC1; p=quarantine; pct=100;".to_owned(),
+            tls_rpt: None,
+            ttl: 3_600,
+            txt_format: TxtFormat::Quoted,
+            mode: DnsMode::Manual,
+        }
+    }
+}
+
+/// How TXT data stands in DNSEndpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TxtFormat {
+    /// In quotes, split into strings of 255 octets.
+    Quoted,
+    /// As it is.
+    Raw,
+}
+
+/// Who publishes records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DnsMode {
+    /// People, from what `mailpods dns print` shows.
+    Manual,
+    /// ExternalDNS, from DNSEndpoints.
+    ExternalDNS,
+}
+
+/// DKIM keys of domains that name none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterDkimSpec {
+    /// Keys that each domain gets, its own under each selector.
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["selector"]))]
+    pub keys: Vec<DkimKeySpec>,
+    /// New keys from time to time. Not supported yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<DkimRotationSpec>,
+}
+
+impl Default for ClusterDkimSpec {
+    fn default() -> Self {
+        let key = |selector: &str, algorithm| {
+            let selector = selector.parse().ok()?;
+            Some(DkimKeySpec {
+                selector,
+                algorithm,
+                private_key_secret_ref: None,
+            })
+        };
+        let keys = [
+            key("mailpods-rsa", DkimKeyAlgorithm::RsaSha256),
+            key("mailpods-ed25519", DkimKeyAlgorithm::Ed25519Sha256),
+        ];
+        Self {
+            keys: keys.into_iter().flatten().collect(),
+            rotation: None,
+        }
+    }
+}
+
+/// New keys from time to time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DkimRotationSpec {
+    /// How long a key signs.
+    pub interval: TimeSpan,
+}

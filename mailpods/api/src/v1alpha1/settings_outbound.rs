@@ -1,0 +1,77 @@
+//! Queue, retries and sending.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::NextHopSpec;
+use crate::TimeSpan;
+
+/// Queue, retries and sending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OutboundSpec {
+    /// Wait after the first temporary failure; later waits grow up to `retryMax`.
+    pub retry_initial: TimeSpan,
+    /// Longest wait between tries.
+    pub retry_max: TimeSpan,
+    /// Age at which a message is given up (RFC 5321 §4.5.4.1: 4 to 5 days at least).
+    pub max_age: TimeSpan,
+    /// Age at which a bounce is given up.
+    pub max_age_bounce: TimeSpan,
+    /// Age at which the sender is told of the delay; `0s`: never.
+    pub delay_warning: TimeSpan,
+    /// Attempts at once, all destinations.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub concurrency: u32,
+    /// Connections at once to one destination.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub concurrency_per_destination: u32,
+    /// Messages on one connection.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub messages_per_connection: u32,
+    /// Where all mail goes that is not for a domain of this cluster; to its mail exchangers when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smart_host: Option<NextHopSpec>,
+    /// Port of mail exchangers.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// Address families that are tried.
+    pub ip_family: IpFamilyMode,
+    /// Addresses that are kept unused on standby. Not supported yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_standby: Option<u16>,
+    /// Rest of an address after trouble. Not supported yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cool_down: Option<TimeSpan>,
+}
+
+impl Default for OutboundSpec {
+    fn default() -> Self {
+        Self {
+            retry_initial: TimeSpan::minutes(5),
+            retry_max: TimeSpan::hours(4),
+            max_age: TimeSpan::days(5),
+            max_age_bounce: TimeSpan::days(2),
+            delay_warning: TimeSpan::hours(4),
+            concurrency: 200,
+            concurrency_per_destination: 10,
+            messages_per_connection: 100,
+            smart_host: None,
+            port: 25,
+            ip_family: IpFamilyMode::Both,
+            min_standby: None,
+            cool_down: None,
+        }
+    }
+}
+
+/// Address families that are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IpFamilyMode {
+    /// IPv6 and IPv4.
+    Both,
+    /// IPv4 only.
+    IPv4,
+    /// IPv6 only.
+    IPv6,
+}
