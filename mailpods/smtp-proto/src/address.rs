@@ -124,7 +124,11 @@ impl Mailbox {
     /// Reads a whole mailbox without angle brackets.
     pub fn parse(text: &str) -> Result<Mailbox, AddressError> {
         let (mailbox, rest) = parse_mailbox(text)?;
-        if rest.is_empty() { Ok(mailbox) } else { Err(AddressError::Syntax) }
+        if rest.is_empty() {
+            Ok(mailbox)
+        } else {
+            Err(AddressError::Syntax)
+        }
     }
 
     /// The local part without quotes and backslashes.
@@ -147,7 +151,11 @@ impl Domain {
     /// Reads a whole domain or address literal.
     pub fn parse(text: &str) -> Result<Domain, AddressError> {
         let (domain, rest) = parse_domain(text)?;
-        if rest.is_empty() { Ok(domain) } else { Err(AddressError::Domain) }
+        if rest.is_empty() {
+            Ok(domain)
+        } else {
+            Err(AddressError::Domain)
+        }
     }
 
     /// The name, when it is one.
@@ -169,7 +177,11 @@ impl Domain {
 /// `"<" [ A-d-l ":" ] Mailbox ">"`.
 fn parse_path(text: &str) -> Result<(Mailbox, &str), AddressError> {
     let inner = text.strip_prefix('<').ok_or(AddressError::Syntax)?;
-    let inner = if inner.starts_with('@') { skip_source_route(inner)? } else { inner };
+    let inner = if inner.starts_with('@') {
+        skip_source_route(inner)?
+    } else {
+        inner
+    };
     let (mailbox, rest) = parse_mailbox(inner)?;
     let rest = rest.strip_prefix('>').ok_or(AddressError::Syntax)?;
     Ok((mailbox, rest))
@@ -188,7 +200,11 @@ fn skip_source_route(mut text: &str) -> Result<&str, AddressError> {
 }
 
 fn parse_mailbox(text: &str) -> Result<(Mailbox, &str), AddressError> {
-    let (local, rest) = if text.starts_with('"') { parse_quoted(text)? } else { parse_dot_string(text)? };
+    let (local, rest) = if text.starts_with('"') {
+        parse_quoted(text)?
+    } else {
+        parse_dot_string(text)?
+    };
     if local.len() > MAX_LOCAL_PART {
         return Err(AddressError::TooLong);
     }
@@ -198,18 +214,29 @@ fn parse_mailbox(text: &str) -> Result<(Mailbox, &str), AddressError> {
 }
 
 fn parse_dot_string(text: &str) -> Result<(String, &str), AddressError> {
-    let end = text.find(|c: char| !is_atext(c) && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !is_atext(c) && c != '.')
+        .unwrap_or(text.len());
     let (local, rest) = text.split_at(end);
-    if is_dot_string(local) { Ok((local.to_owned(), rest)) } else { Err(AddressError::Syntax) }
+    if is_dot_string(local) {
+        Ok((local.to_owned(), rest))
+    } else {
+        Err(AddressError::Syntax)
+    }
 }
 
 fn is_dot_string(local: &str) -> bool {
-    !local.is_empty() && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+    !local.is_empty()
+        && local
+            .split('.')
+            .all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 
 /// RFC 5322 §3.2.3, with UTF8-non-ascii by RFC 6531 §3.3.
 fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !c.is_control())
+    c.is_ascii_alphanumeric()
+        || "!#$%&'*+-/=?^_`{|}~".contains(c)
+        || (!c.is_ascii() && !c.is_control())
 }
 
 /// RFC 5321 §4.1.2 Quoted-string, read into its meaning.
@@ -235,7 +262,9 @@ fn parse_domain(text: &str) -> Result<(Domain, &str), AddressError> {
         let (literal, rest) = inner.split_once(']').ok_or(AddressError::Domain)?;
         return Ok((Domain::Literal(parse_literal(literal)?), rest));
     }
-    let end = text.find(|c: char| !(is_domain_char(c) || c == '.')).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !(is_domain_char(c) || c == '.'))
+        .unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     if name.len() > MAX_DOMAIN {
         return Err(AddressError::TooLong);
@@ -262,16 +291,26 @@ fn parse_literal(text: &str) -> Result<AddressLiteral, AddressError> {
     }
     let (tag, content) = text.split_once(':').ok_or(AddressError::Domain)?;
     if tag.eq_ignore_ascii_case("ipv6") {
-        return content.parse().map(AddressLiteral::V6).map_err(|_| AddressError::Domain);
+        return content
+            .parse()
+            .map(AddressLiteral::V6)
+            .map_err(|_| AddressError::Domain);
     }
     // RFC 5321 §4.1.3 Standardized-tag ":" 1*dcontent.
-    let tag_ok = !tag.is_empty() && is_label(tag) && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let tag_ok = !tag.is_empty()
+        && is_label(tag)
+        && tag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     let content_ok = (1..=MAX_DOMAIN).contains(&content.len())
-        && content.bytes().all(|b| matches!(b, b'!'..=b'Z' | b'^'..=b'~'));
+        && content
+            .bytes()
+            .all(|b| matches!(b, b'!'..=b'Z' | b'^'..=b'~'));
     if !(tag_ok && content_ok) {
         return Err(AddressError::Domain);
     }
-    Ok(AddressLiteral::General { tag: tag.to_owned(), content: content.to_owned() })
+    Ok(AddressLiteral::General {
+        tag: tag.to_owned(),
+        content: content.to_owned(),
+    })
 }
 
 impl fmt::Display for ReversePath {
@@ -317,7 +356,9 @@ impl fmt::Display for Domain {
             Domain::Name(name) => f.write_str(name),
             Domain::Literal(AddressLiteral::V4(address)) => write!(f, "[{address}]"),
             Domain::Literal(AddressLiteral::V6(address)) => write!(f, "[IPv6:{address}]"),
-            Domain::Literal(AddressLiteral::General { tag, content }) => write!(f, "[{tag}:{content}]"),
+            Domain::Literal(AddressLiteral::General { tag, content }) => {
+                write!(f, "[{tag}:{content}]")
+            }
         }
     }
 }

@@ -115,7 +115,10 @@ pub(crate) const AUTH_LINE: usize = 12_288;
 impl Verb {
     /// The longest line of this command in octets, CRLF included.
     pub(crate) fn line_limit(word: &[u8]) -> usize {
-        let is = |name: &str| word.get(..4).is_some_and(|w| w.eq_ignore_ascii_case(name.as_bytes()));
+        let is = |name: &str| {
+            word.get(..4)
+                .is_some_and(|w| w.eq_ignore_ascii_case(name.as_bytes()))
+        };
         match () {
             () if is("MAIL") => MAIL_LINE,
             () if is("RCPT") => RCPT_LINE,
@@ -181,17 +184,36 @@ impl Command {
 }
 
 fn no_args(args: &str, command: Command, verb: &'static str) -> Result<Command, ProtocolError> {
-    if args.is_empty() { Ok(command) } else { Err(ProtocolError::Syntax(verb)) }
+    if args.is_empty() {
+        Ok(command)
+    } else {
+        Err(ProtocolError::Syntax(verb))
+    }
 }
 
-fn with_args(args: &str, make: fn(String) -> Command, verb: &'static str) -> Result<Command, ProtocolError> {
-    if args.is_empty() { Err(ProtocolError::Syntax(verb)) } else { Ok(make(args.to_owned())) }
+fn with_args(
+    args: &str,
+    make: fn(String) -> Command,
+    verb: &'static str,
+) -> Result<Command, ProtocolError> {
+    if args.is_empty() {
+        Err(ProtocolError::Syntax(verb))
+    } else {
+        Ok(make(args.to_owned()))
+    }
 }
 
 /// RFC 5321 §4.1.4: the name is not checked against anything here, only for length and blanks.
 fn parse_hello(kind: HelloKind, args: &str) -> Result<Command, ProtocolError> {
     let ok = (1..=crate::MAX_DOMAIN).contains(&args.len()) && !args.contains(char::is_whitespace);
-    if ok { Ok(Command::Hello { kind, name: args.to_owned() }) } else { Err(ProtocolError::Syntax("EHLO")) }
+    if ok {
+        Ok(Command::Hello {
+            kind,
+            name: args.to_owned(),
+        })
+    } else {
+        Err(ProtocolError::Syntax("EHLO"))
+    }
 }
 
 fn parse_mail(args: &str) -> Result<Command, ProtocolError> {
@@ -216,7 +238,8 @@ fn parse_rcpt(args: &str) -> Result<Command, ProtocolError> {
 fn strip_keyword<'a>(args: &'a str, keyword: &str) -> Option<&'a str> {
     let head = args.get(..keyword.len())?;
     let rest = args.get(keyword.len()..)?;
-    head.eq_ignore_ascii_case(keyword).then(|| rest.trim_start_matches(' '))
+    head.eq_ignore_ascii_case(keyword)
+        .then(|| rest.trim_start_matches(' '))
 }
 
 /// What follows a path is nothing, or parameters after a blank.
@@ -227,8 +250,12 @@ fn separated(rest: &str) -> Option<&str> {
 /// RFC 3030 §2.
 fn parse_bdat(args: &str) -> Result<Command, ProtocolError> {
     let mut words = args.split(' ').filter(|word| !word.is_empty());
-    let size = words.next().filter(|w| w.len() <= 20 && w.bytes().all(|b| b.is_ascii_digit()));
-    let size = size.and_then(|w| w.parse().ok()).ok_or(ProtocolError::Syntax("BDAT"))?;
+    let size = words
+        .next()
+        .filter(|w| w.len() <= 20 && w.bytes().all(|b| b.is_ascii_digit()));
+    let size = size
+        .and_then(|w| w.parse().ok())
+        .ok_or(ProtocolError::Syntax("BDAT"))?;
     let last = match words.next() {
         None => false,
         Some(word) if word.eq_ignore_ascii_case("LAST") => true,
@@ -243,10 +270,16 @@ fn parse_bdat(args: &str) -> Result<Command, ProtocolError> {
 /// RFC 4954 §4.
 fn parse_auth(args: &str) -> Result<Command, ProtocolError> {
     let mut words = args.split(' ').filter(|word| !word.is_empty());
-    let mechanism = words.next().ok_or(ProtocolError::Syntax("AUTH"))?.to_ascii_uppercase();
+    let mechanism = words
+        .next()
+        .ok_or(ProtocolError::Syntax("AUTH"))?
+        .to_ascii_uppercase();
     let initial = words.next().map(str::to_owned);
     // RFC 4422 §3.1: a mechanism name is at most 20 of these characters.
-    let name_ok = mechanism.len() <= 20 && mechanism.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let name_ok = mechanism.len() <= 20
+        && mechanism
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if !name_ok || words.next().is_some() {
         return Err(ProtocolError::Syntax("AUTH"));
     }

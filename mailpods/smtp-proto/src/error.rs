@@ -173,7 +173,9 @@ impl ProtocolError {
     }
 
     fn row(&self) -> Row {
-        self.sequence_row().or_else(|| self.content_row()).unwrap_or_else(|| self.limit_row())
+        self.sequence_row()
+            .or_else(|| self.content_row())
+            .unwrap_or_else(|| self.limit_row())
     }
 
     /// Grammar and order of commands.
@@ -182,20 +184,52 @@ impl ProtocolError {
             Self::UnknownCommand => (500, (5, 1), "command not recognized", "UnknownCommand"),
             Self::Syntax(_) => (501, (5, 4), "syntax error in arguments", "Syntax"),
             Self::LineTooLong(_) => (500, (5, 2), "line too long", "LineTooLong"),
-            Self::BadLineEnd => (500, (5, 2), "lines must end with CRLF and hold no control characters", "BadLineEnd"),
+            Self::BadLineEnd => (
+                500,
+                (5, 2),
+                "lines must end with CRLF and hold no control characters",
+                "BadLineEnd",
+            ),
             Self::NotAvailable(_) => (502, (5, 1), "command not implemented", "NotAvailable"),
             Self::HelloFirst => (503, (5, 1), "send EHLO first", "HelloFirst"),
             Self::MailFirst => (503, (5, 1), "send MAIL first", "MailFirst"),
             Self::NoRecipients => (554, (5, 1), "no valid recipients", "NoRecipients"),
             Self::NestedMail => (503, (5, 1), "sender already given", "NestedMail"),
-            Self::InTransaction => (503, (5, 1), "not allowed in a mail transaction", "InTransaction"),
-            Self::BetweenChunks => (503, (5, 1), "not allowed between BDAT chunks", "BetweenChunks"),
-            Self::ChunkWithoutTransaction => (503, (5, 1), "no transaction for this chunk", "ChunkWithoutTransaction"),
-            Self::TlsRequired => (530, (7, 0), "must issue a STARTTLS command first", "TlsRequired"),
+            Self::InTransaction => (
+                503,
+                (5, 1),
+                "not allowed in a mail transaction",
+                "InTransaction",
+            ),
+            Self::BetweenChunks => (
+                503,
+                (5, 1),
+                "not allowed between BDAT chunks",
+                "BetweenChunks",
+            ),
+            Self::ChunkWithoutTransaction => (
+                503,
+                (5, 1),
+                "no transaction for this chunk",
+                "ChunkWithoutTransaction",
+            ),
+            Self::TlsRequired => (
+                530,
+                (7, 0),
+                "must issue a STARTTLS command first",
+                "TlsRequired",
+            ),
             Self::TlsNotAvailable => (503, (5, 1), "STARTTLS not available", "TlsNotAvailable"),
             Self::AuthRequired => (530, (7, 0), "authentication required", "AuthRequired"),
-            Self::AlreadyAuthenticated => (503, (5, 1), "already authenticated", "AlreadyAuthenticated"),
-            Self::UnknownMechanism => (504, (5, 4), "authentication mechanism not offered", "UnknownMechanism"),
+            Self::AlreadyAuthenticated => {
+                (503, (5, 1), "already authenticated", "AlreadyAuthenticated")
+            }
+            Self::UnknownMechanism => (
+                504,
+                (5, 4),
+                "authentication mechanism not offered",
+                "UnknownMechanism",
+            ),
             Self::BadBase64 => (501, (5, 2), "cannot decode base64", "BadBase64"),
             Self::AuthCancelled => (501, (7, 0), "authentication cancelled", "AuthCancelled"),
             _ => return None,
@@ -209,12 +243,19 @@ impl ProtocolError {
             Self::BadRecipient => (501, (1, 3), "bad recipient address syntax", "BadRecipient"),
             // RFC 6531 §3.5.
             Self::NeedsSmtpUtf8 => (553, (6, 7), "address needs SMTPUTF8", "NeedsSmtpUtf8"),
-            Self::UnknownParameter(_) => (555, (5, 4), "parameter not recognized", "UnknownParameter"),
+            Self::UnknownParameter(_) => {
+                (555, (5, 4), "parameter not recognized", "UnknownParameter")
+            }
             Self::BadParameter(_) => (501, (5, 4), "bad parameter", "BadParameter"),
             // RFC 3030 §3.
             Self::BinaryNeedsBdat => (503, (5, 1), "BINARYMIME needs BDAT", "BinaryNeedsBdat"),
             Self::TooLarge { .. } => (552, (3, 4), "message exceeds the size limit", "TooLarge"),
-            Self::BodyLineTooLong { .. } => (554, (6, 0), "message has an over-long line", "BodyLineTooLong"),
+            Self::BodyLineTooLong { .. } => (
+                554,
+                (6, 0),
+                "message has an over-long line",
+                "BodyLineTooLong",
+            ),
             Self::BareNewline => (550, (6, 0), "message has a bare CR or LF", "BareNewline"),
             Self::Nul => (554, (6, 0), "message has a NUL octet", "Nul"),
             _ => return None,
@@ -226,9 +267,19 @@ impl ProtocolError {
         match self {
             // RFC 5321 §4.5.3.1.10.
             Self::TooManyRecipients => (452, (5, 3), "too many recipients", "TooManyRecipients"),
-            Self::TooManyMessages => (421, (7, 0), "too many messages in this session", "TooManyMessages"),
+            Self::TooManyMessages => (
+                421,
+                (7, 0),
+                "too many messages in this session",
+                "TooManyMessages",
+            ),
             Self::TooManyErrors => (421, (7, 0), "too many errors", "TooManyErrors"),
-            Self::TooManyUnrecognized => (421, (7, 0), "too many unrecognized commands", "TooManyUnrecognized"),
+            Self::TooManyUnrecognized => (
+                421,
+                (7, 0),
+                "too many unrecognized commands",
+                "TooManyUnrecognized",
+            ),
             Self::TooManyCommands => (421, (7, 0), "too many commands", "TooManyCommands"),
             Self::TooMuchJunk => (421, (7, 0), "too many commands without mail", "TooMuchJunk"),
             Self::EndlessBody => (421, (3, 4), "message exceeds the size limit", "EndlessBody"),

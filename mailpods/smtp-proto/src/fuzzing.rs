@@ -1,6 +1,8 @@
 //! Entry points for a fuzzer: any octets into either side. They panic only when an invariant is broken.
 
-use crate::client::{Client, ClientConfig, Event as ClientEvent, Mode, Protocol, Recipient, TlsMode, Transaction};
+use crate::client::{
+    Client, ClientConfig, Event as ClientEvent, Mode, Protocol, Recipient, TlsMode, Transaction,
+};
 use crate::reply::Reply;
 use crate::server::{Config, Event, OctetPolicy, Role, Session};
 use std::sync::Arc;
@@ -9,7 +11,9 @@ use std::time::Instant;
 /// Feeds a server session. The first octet picks role and settings; the rest is the stream, fed in pieces whose size the
 /// second octet picks.
 pub fn fuzz_server(octets: &[u8]) {
-    let [settings, piece, stream @ ..] = octets else { return };
+    let [settings, piece, stream @ ..] = octets else {
+        return;
+    };
     let now = Instant::now();
     let mut session = Session::new(Arc::new(server_config(*settings)), settings & 1 == 0, now);
     session.greet();
@@ -27,7 +31,10 @@ pub fn fuzz_server(octets: &[u8]) {
 
 fn server_config(settings: u8) -> Config {
     let role = [Role::Mx, Role::Submission, Role::Lmtp];
-    let role = role.get(usize::from(settings >> 1) % 3).copied().unwrap_or(Role::Mx);
+    let role = role
+        .get(usize::from(settings >> 1) % 3)
+        .copied()
+        .unwrap_or(Role::Mx);
     let mut config = Config::new(role, "mx.example.test");
     config.starttls = true;
     config.require_auth = settings & 16 != 0;
@@ -72,12 +79,26 @@ fn drain_server(session: &mut Session, now: Instant) -> bool {
 
 /// Feeds a client that sends two messages. The first octet picks its settings.
 pub fn fuzz_client(octets: &[u8]) {
-    let [settings, stream @ ..] = octets else { return };
-    let tls = [TlsMode::Off, TlsMode::Opportunistic, TlsMode::Required, TlsMode::Implicit];
+    let [settings, stream @ ..] = octets else {
+        return;
+    };
+    let tls = [
+        TlsMode::Off,
+        TlsMode::Opportunistic,
+        TlsMode::Required,
+        TlsMode::Implicit,
+    ];
     let config = ClientConfig {
-        protocol: if settings & 1 == 0 { Protocol::Smtp } else { Protocol::Lmtp },
+        protocol: if settings & 1 == 0 {
+            Protocol::Smtp
+        } else {
+            Protocol::Lmtp
+        },
         helo: "client.example.test".to_owned(),
-        tls: tls.get(usize::from(settings >> 1) % 4).copied().unwrap_or(TlsMode::Off),
+        tls: tls
+            .get(usize::from(settings >> 1) % 4)
+            .copied()
+            .unwrap_or(TlsMode::Off),
         pipelining: settings & 8 == 0,
         eight_bit: Mode::JustSend,
     };
@@ -120,7 +141,10 @@ fn drain_client(client: &mut Client, messages: &mut u32) -> bool {
 fn two_recipients() -> Transaction {
     Transaction {
         sender: "alice@example.test".to_owned(),
-        recipients: vec![Recipient::new("bob@example.test"), Recipient::new("carol@example.test")],
+        recipients: vec![
+            Recipient::new("bob@example.test"),
+            Recipient::new("carol@example.test"),
+        ],
         size: 20,
         ..Transaction::default()
     }

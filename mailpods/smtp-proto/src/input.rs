@@ -12,7 +12,11 @@ const AT_REST: usize = 2048;
 
 impl Input {
     pub(crate) fn new(limit: usize) -> Input {
-        Input { octets: Vec::new(), start: 0, limit }
+        Input {
+            octets: Vec::new(),
+            start: 0,
+            limit,
+        }
     }
 
     /// Takes as much as fits; gives the number of octets taken.

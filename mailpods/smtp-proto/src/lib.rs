@@ -22,7 +22,8 @@ pub mod fuzzing;
 pub mod server;
 
 pub use address::{
-    AddressError, AddressLiteral, Domain, ForwardPath, MAX_DOMAIN, MAX_LOCAL_PART, Mailbox, ReversePath,
+    AddressError, AddressLiteral, Domain, ForwardPath, MAX_DOMAIN, MAX_LOCAL_PART, Mailbox,
+    ReversePath,
 };
 pub use command::{Command, HelloKind, Verb};
 pub use error::{Blame, ProtocolError};

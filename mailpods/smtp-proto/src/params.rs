@@ -154,8 +154,14 @@ fn for_each(
 
 /// RFC 5321 §4.1.2 esmtp-keyword.
 fn keyword(name: &str) -> Result<String, ProtocolError> {
-    let ok = !name.is_empty() && name.len() <= 32 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if ok { Ok(name.to_ascii_uppercase()) } else { Err(ProtocolError::Syntax("parameters")) }
+    let ok = !name.is_empty()
+        && name.len() <= 32
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if ok {
+        Ok(name.to_ascii_uppercase())
+    } else {
+        Err(ProtocolError::Syntax("parameters"))
+    }
 }
 
 /// RFC 1870 §4: 1*20DIGIT; a number beyond 64 bits counts as the largest.
@@ -220,8 +226,17 @@ impl Notify {
 
 impl fmt::Display for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = [(self.never, "NEVER"), (self.success, "SUCCESS"), (self.failure, "FAILURE"), (self.delay, "DELAY")];
-        let words: Vec<&str> = words.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+        let words = [
+            (self.never, "NEVER"),
+            (self.success, "SUCCESS"),
+            (self.failure, "FAILURE"),
+            (self.delay, "DELAY"),
+        ];
+        let words: Vec<&str> = words
+            .iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, word)| *word)
+            .collect();
         f.write_str(&words.join(","))
     }
 }
@@ -230,9 +245,15 @@ impl Orcpt {
     /// RFC 3461 §4.2.
     fn parse(value: &str) -> Option<Orcpt> {
         let (address_type, address) = value.split_once(';').filter(|_| value.len() <= MAX_ORCPT)?;
-        let type_ok = !address_type.is_empty() && address_type.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let type_ok = !address_type.is_empty()
+            && address_type
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let address = printable(xtext::decode(address)?)?;
-        (type_ok && !address.is_empty()).then(|| Orcpt { address_type: address_type.to_owned(), address })
+        (type_ok && !address.is_empty()).then(|| Orcpt {
+            address_type: address_type.to_owned(),
+            address,
+        })
     }
 }
 

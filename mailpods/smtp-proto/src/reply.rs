@@ -36,7 +36,11 @@ impl EnhancedCode {
         };
         let subject = number(parts.next()?)?;
         let detail = number(parts.next()?)?;
-        parts.next().is_none().then_some(EnhancedCode { class, subject, detail })
+        parts.next().is_none().then_some(EnhancedCode {
+            class,
+            subject,
+            detail,
+        })
     }
 }
 
@@ -81,7 +85,11 @@ impl Reply {
     pub fn new(code: u16, (subject, detail): (u16, u16), text: impl AsRef<str>) -> Reply {
         let mut reply = Reply::plain(code, text);
         reply.enhanced = match reply.code / 100 {
-            class @ (2 | 4 | 5) => Some(EnhancedCode { class: class as u8, subject: subject.min(999), detail: detail.min(999) }),
+            class @ (2 | 4 | 5) => Some(EnhancedCode {
+                class: class as u8,
+                subject: subject.min(999),
+                detail: detail.min(999),
+            }),
             _ => None,
         };
         reply
@@ -89,18 +97,35 @@ impl Reply {
 
     /// A reply without an enhanced code: the greeting, the answer to EHLO, 3yz (RFC 2034 §4).
     pub fn plain(code: u16, text: impl AsRef<str>) -> Reply {
-        let code = if (200..=599).contains(&code) { code } else { 451 };
-        let mut lines: Vec<String> = text.as_ref().split('\n').take(MAX_REPLY_LINES).map(sanitize).collect();
+        let code = if (200..=599).contains(&code) {
+            code
+        } else {
+            451
+        };
+        let mut lines: Vec<String> = text
+            .as_ref()
+            .split('\n')
+            .take(MAX_REPLY_LINES)
+            .map(sanitize)
+            .collect();
         if lines.is_empty() {
             lines.push(String::new());
         }
-        Reply { code, enhanced: None, lines }
+        Reply {
+            code,
+            enhanced: None,
+            lines,
+        }
     }
 
     /// A reply of several lines without an enhanced code.
     pub fn multiline<T: AsRef<str>>(code: u16, lines: impl IntoIterator<Item = T>) -> Reply {
         let mut reply = Reply::plain(code, "");
-        let lines: Vec<String> = lines.into_iter().take(MAX_REPLY_LINES).map(|l| sanitize(l.as_ref())).collect();
+        let lines: Vec<String> = lines
+            .into_iter()
+            .take(MAX_REPLY_LINES)
+            .map(|l| sanitize(l.as_ref()))
+            .collect();
         if !lines.is_empty() {
             reply.lines = lines;
         }
@@ -162,7 +187,10 @@ impl Reply {
                 out.extend_from_slice(enhanced.to_string().as_bytes());
                 out.push(b' ');
             }
-            out.extend(line.chars().map(|c| if c.is_ascii() { c as u8 } else { b'?' }));
+            out.extend(
+                line.chars()
+                    .map(|c| if c.is_ascii() { c as u8 } else { b'?' }),
+            );
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -171,8 +199,13 @@ impl Reply {
     pub(crate) fn from_peer(code: u16, lines: Vec<String>) -> Reply {
         let mut reply = Reply::multiline(code, &lines);
         let class = code / 100;
-        let first = lines.first().and_then(|line| EnhancedCode::parse_prefix(line)).map(|(code, _)| code);
-        let Some(enhanced) = first.filter(|e| u16::from(e.class) == class) else { return reply };
+        let first = lines
+            .first()
+            .and_then(|line| EnhancedCode::parse_prefix(line))
+            .map(|(code, _)| code);
+        let Some(enhanced) = first.filter(|e| u16::from(e.class) == class) else {
+            return reply;
+        };
         reply.enhanced = Some(enhanced);
         for line in &mut reply.lines {
             if let Some((found, rest)) = EnhancedCode::parse_prefix(line)

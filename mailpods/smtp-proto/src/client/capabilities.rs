@@ -59,7 +59,10 @@ impl Capabilities {
             "SIZE" => {
                 self.size = true;
                 // RFC 1870 §3: zero means no fixed limit.
-                self.size_limit = words.next().and_then(|size| size.parse().ok()).filter(|size| *size > 0);
+                self.size_limit = words
+                    .next()
+                    .and_then(|size| size.parse().ok())
+                    .filter(|size| *size > 0);
             }
             "AUTH" => self.auth = words.take(32).map(str::to_ascii_uppercase).collect(),
             "LIMITS" => self.add_limits(words),
@@ -69,7 +72,9 @@ impl Capabilities {
 
     fn add_limits<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
         for word in words.take(32) {
-            let Some((name, value)) = word.split_once('=') else { continue };
+            let Some((name, value)) = word.split_once('=') else {
+                continue;
+            };
             let value = value.parse().ok().filter(|value| *value > 0);
             match name.to_ascii_uppercase().as_str() {
                 "RCPTMAX" => self.rcpt_max = value,

@@ -83,7 +83,13 @@ impl Phase {
     pub fn timeout(self) -> Duration {
         let minutes = match self {
             // RFC 5321 §4.5.3.2.1, .2, .3.
-            Phase::Greeting | Phase::Hello | Phase::Tls | Phase::Auth | Phase::Ready | Phase::Mail | Phase::Rcpt => 5,
+            Phase::Greeting
+            | Phase::Hello
+            | Phase::Tls
+            | Phase::Auth
+            | Phase::Ready
+            | Phase::Mail
+            | Phase::Rcpt => 5,
             // §4.5.3.2.4.
             Phase::DataInit => 2,
             // §4.5.3.2.5.
@@ -192,6 +198,9 @@ impl Outcome {
 
     /// True when trying again cannot help.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Outcome::Permanent(_) | Outcome::Unsupported(_) | Outcome::TooLarge(_))
+        matches!(
+            self,
+            Outcome::Permanent(_) | Outcome::Unsupported(_) | Outcome::TooLarge(_)
+        )
     }
 }

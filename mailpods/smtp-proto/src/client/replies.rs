@@ -46,7 +46,11 @@ impl ReplyParser {
         loop {
             let rest = self.pending.get(self.start..).unwrap_or(&[]);
             let Some(end) = memchr::memchr(b'\n', rest) else {
-                return if rest.len() > MAX_LINE { Err(ReplyError::LineTooLong) } else { Ok(None) };
+                return if rest.len() > MAX_LINE {
+                    Err(ReplyError::LineTooLong)
+                } else {
+                    Ok(None)
+                };
             };
             let line = rest.get(..end).unwrap_or(&[]);
             let (code, last, text) = parse_line(line.strip_suffix(b"\r").unwrap_or(line))?;
@@ -85,7 +89,9 @@ fn parse_line(line: &[u8]) -> Result<(u16, bool, String), ReplyError> {
     if !matches!(code, [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9']) {
         return Err(ReplyError::Syntax);
     }
-    let number = code.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    let number = code
+        .iter()
+        .fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     let last = match rest.first() {
         None | Some(b' ') => true,
         Some(b'-') => false,

@@ -12,7 +12,11 @@ impl Client {
     /// outcome is `Lost`.
     pub fn send(&mut self, transaction: Transaction) {
         let obstacle = self.obstacle(&transaction);
-        self.envelope = Envelope { outcomes: vec![None; transaction.recipients.len()], transaction, ..Envelope::default() };
+        self.envelope = Envelope {
+            outcomes: vec![None; transaction.recipients.len()],
+            transaction,
+            ..Envelope::default()
+        };
         if let Some(outcome) = obstacle {
             return self.finish(&outcome);
         }
@@ -40,7 +44,10 @@ impl Client {
         }
         envelope.to_send.push_back(Step::Mail);
         // RFC 9422 §4: no more recipients than the server takes.
-        let most = self.capabilities.rcpt_max.map_or(usize::MAX, |max| max as usize);
+        let most = self
+            .capabilities
+            .rcpt_max
+            .map_or(usize::MAX, |max| max as usize);
         for index in 0..envelope.outcomes.len() {
             if index < most {
                 envelope.to_send.push_back(Step::Rcpt(index));
@@ -56,7 +63,9 @@ impl Client {
     /// Writes what may be written now.
     fn pump(&mut self) {
         while self.may_write() {
-            let Some(step) = self.envelope.to_send.pop_front() else { break };
+            let Some(step) = self.envelope.to_send.pop_front() else {
+                break;
+            };
             let line = match step {
                 Step::Reset => "RSET\r\n".to_owned(),
                 Step::Mail => self.envelope.transaction.mail_command(&self.capabilities),
@@ -91,7 +100,9 @@ impl Client {
 
     /// Nothing left to send or to await before the body, or after it.
     fn envelope_done(&mut self) {
-        let body_next = self.envelope.chunking && !self.envelope.body_done && !self.envelope.accepted.is_empty();
+        let body_next = self.envelope.chunking
+            && !self.envelope.body_done
+            && !self.envelope.accepted.is_empty();
         if body_next {
             self.state = State::Body;
             return;
@@ -99,7 +110,9 @@ impl Client {
         if !self.envelope.body_done && self.envelope.mail_refused.is_none() {
             self.needs_reset = true;
         }
-        self.finish(&Outcome::Violation("no reply for this recipient".to_owned()));
+        self.finish(&Outcome::Violation(
+            "no reply for this recipient".to_owned(),
+        ));
     }
 
     pub(super) fn on_transaction_reply(&mut self, reply: Reply) {
@@ -204,7 +217,12 @@ impl Client {
         self.state = State::Transaction;
         match self.config.protocol {
             Protocol::Smtp => self.envelope.awaited.push_back(Step::End(None)),
-            Protocol::Lmtp => self.envelope.awaited.extend(self.envelope.accepted.iter().map(|index| Step::End(Some(*index)))),
+            Protocol::Lmtp => self.envelope.awaited.extend(
+                self.envelope
+                    .accepted
+                    .iter()
+                    .map(|index| Step::End(Some(*index))),
+            ),
         }
     }
 
@@ -223,11 +241,16 @@ impl Client {
     /// Ends the transaction; `rest` is the outcome of whoever has none.
     pub(super) fn finish(&mut self, rest: &Outcome) {
         let envelope = std::mem::take(&mut self.envelope);
-        let recipients = envelope.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| rest.clone())).collect();
+        let recipients = envelope
+            .outcomes
+            .into_iter()
+            .map(|outcome| outcome.unwrap_or_else(|| rest.clone()))
+            .collect();
         if matches!(self.state, State::Transaction | State::Body) {
             self.state = State::Ready;
         }
-        self.events.push_back(Event::Done(TransactionResult { recipients }));
+        self.events
+            .push_back(Event::Done(TransactionResult { recipients }));
     }
 
     pub(super) fn transaction_phase(&self) -> Phase {

@@ -33,7 +33,9 @@ pub struct Client {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Greeting,
-    Hello { fallback: bool },
+    Hello {
+        fallback: bool,
+    },
     StartTls,
     Handshake,
     Ready,
@@ -185,7 +187,10 @@ impl Client {
             Some([]) => " =".to_owned(),
             Some(octets) => format!(" {}", STANDARD.encode(octets)),
         };
-        let name: String = mechanism.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+        let name: String = mechanism
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            .collect();
         self.write(&format!("AUTH {name}{initial}\r\n"));
         self.state = State::Auth;
     }
@@ -250,7 +255,12 @@ impl Client {
     }
 
     fn say_hello(&mut self, verb: &str, fallback: bool) {
-        let name: String = self.config.helo.chars().filter(|c| c.is_ascii_graphic()).collect();
+        let name: String = self
+            .config
+            .helo
+            .chars()
+            .filter(|c| c.is_ascii_graphic())
+            .collect();
         self.write(&format!("{verb} {name}\r\n"));
         self.state = State::Hello { fallback };
     }
@@ -259,7 +269,9 @@ impl Client {
         match reply.severity() {
             Severity::Positive => self.greeted(&reply, fallback),
             // RFC 5321 §3.2: a server without extensions.
-            Severity::Permanent if !fallback && !self.tls && self.config.protocol == Protocol::Smtp => {
+            Severity::Permanent
+                if !fallback && !self.tls && self.config.protocol == Protocol::Smtp =>
+            {
                 self.say_hello("HELO", true);
             }
             Severity::Intermediate => self.violation(format!("unexpected reply {reply}")),
@@ -268,7 +280,11 @@ impl Client {
     }
 
     fn greeted(&mut self, reply: &Reply, fallback: bool) {
-        self.capabilities = if fallback { Capabilities::default() } else { Capabilities::parse(reply) };
+        self.capabilities = if fallback {
+            Capabilities::default()
+        } else {
+            Capabilities::parse(reply)
+        };
         let wanted = matches!(self.config.tls, TlsMode::Opportunistic | TlsMode::Required);
         if wanted && !self.tls && self.capabilities.starttls {
             self.write("STARTTLS\r\n");
@@ -294,7 +310,8 @@ impl Client {
             return self.end(Failure::TlsUnavailable);
         }
         self.state = State::Ready;
-        self.events.push_back(Event::Ready(self.capabilities.clone()));
+        self.events
+            .push_back(Event::Ready(self.capabilities.clone()));
     }
 
     fn on_auth(&mut self, reply: Reply) {
@@ -317,7 +334,10 @@ impl Client {
 
     pub(super) fn violation(&mut self, detail: String) {
         let phase = self.phase();
-        self.fail(Outcome::Violation(detail.clone()), Failure::Violation { phase, detail });
+        self.fail(
+            Outcome::Violation(detail.clone()),
+            Failure::Violation { phase, detail },
+        );
     }
 
     fn refused(&mut self, reply: Reply) {

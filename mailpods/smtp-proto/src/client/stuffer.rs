@@ -12,7 +12,10 @@ pub struct DotStuffer {
 
 impl Default for DotStuffer {
     fn default() -> DotStuffer {
-        DotStuffer { at_line_start: true, held_cr: false }
+        DotStuffer {
+            at_line_start: true,
+            held_cr: false,
+        }
     }
 }
 

@@ -47,18 +47,28 @@ pub struct TransactionResult {
 
 impl Transaction {
     /// Why this server can never take the message.
-    pub(super) fn obstacle(&self, offered: &Capabilities, config: &ClientConfig) -> Option<Outcome> {
+    pub(super) fn obstacle(
+        &self,
+        offered: &Capabilities,
+        config: &ClientConfig,
+    ) -> Option<Outcome> {
         if self.smtputf8 && !offered.smtputf8 {
             return Some(Outcome::Unsupported(Missing::SmtpUtf8));
         }
         if self.body == BodyType::BinaryMime && !(offered.binary_mime && offered.chunking) {
             return Some(Outcome::Unsupported(Missing::BinaryMime));
         }
-        if self.body == BodyType::EightBitMime && !offered.eight_bit_mime && config.eight_bit == Mode::Strict {
+        if self.body == BodyType::EightBitMime
+            && !offered.eight_bit_mime
+            && config.eight_bit == Mode::Strict
+        {
             return Some(Outcome::Unsupported(Missing::EightBitMime));
         }
         // RFC 1870 §6.
-        offered.size_limit.filter(|limit| self.size > *limit).map(Outcome::TooLarge)
+        offered
+            .size_limit
+            .filter(|limit| self.size > *limit)
+            .map(Outcome::TooLarge)
     }
 
     pub(super) fn mail_command(&self, offered: &Capabilities) -> String {
@@ -77,7 +87,9 @@ impl Transaction {
             self.push_dsn(&mut line);
         }
         match &self.auth {
-            Some(auth) if !offered.auth.is_empty() => line.push_str(&format!(" AUTH={}", auth_value(auth))),
+            Some(auth) if !offered.auth.is_empty() => {
+                line.push_str(&format!(" AUTH={}", auth_value(auth)))
+            }
             _ => {}
         }
         line.push_str("\r\n");
@@ -98,20 +110,29 @@ impl Transaction {
         let sound = |text: &str| Mailbox::parse(text).is_ok();
         let recipient = |text: &str| sound(text) || text.eq_ignore_ascii_case("postmaster");
         let sender_ok = self.sender.is_empty() || sound(&self.sender);
-        sender_ok && !self.recipients.is_empty() && self.recipients.iter().all(|r| recipient(&r.address))
+        sender_ok
+            && !self.recipients.is_empty()
+            && self.recipients.iter().all(|r| recipient(&r.address))
     }
 }
 
 impl Recipient {
     /// A recipient without DSN parameters.
     pub fn new(address: impl Into<String>) -> Recipient {
-        Recipient { address: address.into(), ..Recipient::default() }
+        Recipient {
+            address: address.into(),
+            ..Recipient::default()
+        }
     }
 
     pub(super) fn rcpt_command(&self, offered: &Capabilities) -> String {
         let mut line = format!("RCPT TO:<{}>", self.address);
         if offered.dsn {
-            if let Some(notify) = self.notify.map(|notify| notify.to_string()).filter(|text| !text.is_empty()) {
+            if let Some(notify) = self
+                .notify
+                .map(|notify| notify.to_string())
+                .filter(|text| !text.is_empty())
+            {
                 line.push_str(&format!(" NOTIFY={notify}"));
             }
             if let Some(orcpt) = &self.orcpt {

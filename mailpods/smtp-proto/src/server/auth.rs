@@ -31,7 +31,8 @@ impl Session {
         if self.mode != Mode::Ask(Question::Auth) {
             return;
         }
-        self.output.extend_from_slice(format!("334 {}\r\n", STANDARD.encode(challenge)).as_bytes());
+        self.output
+            .extend_from_slice(format!("334 {}\r\n", STANDARD.encode(challenge)).as_bytes());
         self.mode = Mode::AuthLine;
     }
 

@@ -52,12 +52,28 @@ pub(super) enum Step {
 
 impl Decoder {
     pub(super) fn data(rules: Rules) -> Decoder {
-        Decoder { mode: Mode::Checked(rules), dots: true, at_line_start: true, held_cr: false, line: 0 }
+        Decoder {
+            mode: Mode::Checked(rules),
+            dots: true,
+            at_line_start: true,
+            held_cr: false,
+            line: 0,
+        }
     }
 
     pub(super) fn chunks(rules: Rules, binary: bool) -> Decoder {
-        let mode = if binary { Mode::Unchecked } else { Mode::Checked(rules) };
-        Decoder { mode, dots: false, at_line_start: true, held_cr: false, line: 0 }
+        let mode = if binary {
+            Mode::Unchecked
+        } else {
+            Mode::Checked(rules)
+        };
+        Decoder {
+            mode,
+            dots: false,
+            at_line_start: true,
+            held_cr: false,
+            line: 0,
+        }
     }
 
     /// From now on nothing is checked: the body is only followed to its end.
@@ -67,7 +83,9 @@ impl Decoder {
 
     /// Looks at the front of `input`. Takes time linear in what it consumes.
     pub(super) fn step(&mut self, input: &[u8]) -> Step {
-        let Some(&first) = input.first() else { return Step::More };
+        let Some(&first) = input.first() else {
+            return Step::More;
+        };
         if !self.dots && matches!(self.mode, Mode::Unchecked) {
             return Step::Content(input.len());
         }
@@ -86,7 +104,11 @@ impl Decoder {
 
     /// At the end of the last chunk: a CR that nothing follows.
     pub(super) fn finish(&mut self) -> Step {
-        if self.held_cr { self.bare_cr() } else { Step::End(0) }
+        if self.held_cr {
+            self.bare_cr()
+        } else {
+            Step::End(0)
+        }
     }
 
     /// RFC 5321 §4.5.2: a line of one dot is the end; another leading dot is taken away. The line before ended in CRLF
@@ -114,7 +136,10 @@ impl Decoder {
             let plain = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
             at += plain;
             self.count(plain).map_err(|error| Step::Fault(at, error))?;
-            if !rest.get(plain..).is_some_and(|special| special.starts_with(b"\r\n")) {
+            if !rest
+                .get(plain..)
+                .is_some_and(|special| special.starts_with(b"\r\n"))
+            {
                 break;
             }
             at += 2;
@@ -129,7 +154,9 @@ impl Decoder {
             self.line = self.line.saturating_add(octets);
         }
         match self.mode {
-            Mode::Checked(rules) if self.line > rules.line => Err(ProtocolError::BodyLineTooLong { limit: rules.line }),
+            Mode::Checked(rules) if self.line > rules.line => {
+                Err(ProtocolError::BodyLineTooLong { limit: rules.line })
+            }
             _ => Ok(()),
         }
     }
@@ -146,15 +173,19 @@ impl Decoder {
                 self.held_cr = true;
                 Step::Replace(1, b"")
             }
-            (_, Mode::Unchecked) => {
-                self.at_line_start = false;
-                Step::Content(1)
-            }
             (b'\n', Mode::Checked(rules)) => self.bare_lf(rules),
-            (_, Mode::Checked(rules)) => match rules.nul {
-                OctetPolicy::Reject => Step::Fault(0, ProtocolError::Nul),
-                OctetPolicy::Mend => Step::Replace(1, b""),
-            },
+            (_, Mode::Checked(rules)) if rules.nul == OctetPolicy::Reject => {
+                Step::Fault(0, ProtocolError::Nul)
+            }
+            (_, mode) => {
+                // A dot after it is no leading dot, even when the octet itself is left out.
+                self.at_line_start = false;
+                if matches!(mode, Mode::Unchecked) {
+                    Step::Content(1)
+                } else {
+                    Step::Replace(1, b"")
+                }
+            }
         }
     }
 

@@ -13,7 +13,9 @@ use crate::reply::{Reply, Severity};
 impl Session {
     pub(super) fn dispatch(&mut self, command: Command) -> Option<Step> {
         let verb = command.verb();
-        let fault = self.tls_fault(verb).or_else(|| table::fault(self.phase, verb));
+        let fault = self
+            .tls_fault(verb)
+            .or_else(|| table::fault(self.phase, verb));
         if let Command::Bdat { size, last } = command {
             return self.on_bdat(size, last, fault);
         }
@@ -89,7 +91,10 @@ impl Session {
         if !self.extended && params != MailParams::default() {
             return self.fault(ProtocolError::UnknownParameter("EHLO extensions".into()));
         }
-        let question = Question::Mail { smtputf8: params.smtputf8, binary: params.body == BodyType::BinaryMime };
+        let question = Question::Mail {
+            smtputf8: params.smtputf8,
+            binary: params.body == BodyType::BinaryMime,
+        };
         self.ask(question, Event::Mail { path, params })
     }
 
@@ -137,23 +142,34 @@ impl Session {
 
     /// Says yes to the last question with the usual reply. For `BodyEnd`, `250 2.0.0 OK`.
     pub fn accept(&mut self) {
-        let Mode::Ask(question) = &self.mode else { return };
+        let Mode::Ask(question) = &self.mode else {
+            return;
+        };
         let reply = match question {
             Question::Hello(_) | Question::BodyEnd(_) => Reply::ok(),
             Question::Auth => Reply::new(235, (7, 0), "authentication succeeded"),
             Question::Mail { .. } => Reply::new(250, (1, 0), "sender OK"),
             Question::Rcpt => Reply::new(250, (1, 5), "recipient OK"),
             Question::Data | Question::Chunk => Reply::start_mail_input(),
-            Question::Verify => Reply::new(252, (5, 0), "cannot verify, but will take mail for what RCPT accepts"),
+            Question::Verify => Reply::new(
+                252,
+                (5, 0),
+                "cannot verify, but will take mail for what RCPT accepts",
+            ),
         };
         self.answer(reply);
     }
 
     /// Answers the last question. A positive reply means yes; 421 ends the session. Without a question it does nothing.
     pub fn answer(&mut self, reply: Reply) {
-        let Mode::Ask(question) = self.mode.clone() else { return };
+        let Mode::Ask(question) = self.mode.clone() else {
+            return;
+        };
         self.mode = Mode::Command;
-        let yes = matches!(reply.severity(), Severity::Positive | Severity::Intermediate);
+        let yes = matches!(
+            reply.severity(),
+            Severity::Positive | Severity::Intermediate
+        );
         match question {
             Question::Hello(kind) if yes => self.greeted(kind),
             Question::Chunk if yes => self.start_chunk(),
@@ -214,15 +230,33 @@ impl Session {
         let config = &self.config;
         let limits = &config.limits;
         let mut lines = vec![config.hostname.clone()];
-        lines.extend(["PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "ENHANCEDSTATUSCODES", "DSN"].map(str::to_owned));
+        lines.extend(
+            [
+                "PIPELINING",
+                "8BITMIME",
+                "SMTPUTF8",
+                "CHUNKING",
+                "BINARYMIME",
+                "ENHANCEDSTATUSCODES",
+                "DSN",
+            ]
+            .map(str::to_owned),
+        );
         lines.push(format!("SIZE {}", limits.message_size));
         // RFC 9422 §3.
-        lines.push(format!("LIMITS MAILMAX={} RCPTMAX={}", limits.messages, limits.recipients));
+        lines.push(format!(
+            "LIMITS MAILMAX={} RCPTMAX={}",
+            limits.messages, limits.recipients
+        ));
         if config.starttls && !self.tls {
             lines.push("STARTTLS".to_owned());
         }
         // RFC 4954 §4, RFC 8314 §3.3: no password without TLS.
-        if self.tls && !self.authenticated && !config.mechanisms.is_empty() && config.role != Role::Lmtp {
+        if self.tls
+            && !self.authenticated
+            && !config.mechanisms.is_empty()
+            && config.role != Role::Lmtp
+        {
             lines.push(format!("AUTH {}", config.mechanisms.join(" ")));
         }
         lines

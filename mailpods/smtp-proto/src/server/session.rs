@@ -71,7 +71,10 @@ pub(super) enum Mode {
 pub(super) enum Question {
     Hello(HelloKind),
     Auth,
-    Mail { smtputf8: bool, binary: bool },
+    Mail {
+        smtputf8: bool,
+        binary: bool,
+    },
     Rcpt,
     Data,
     Chunk,
@@ -198,7 +201,10 @@ impl Session {
 
     /// True between MAIL and the end of its transaction.
     pub fn in_transaction(&self) -> bool {
-        matches!(self.phase, Phase::Sender | Phase::Recipients | Phase::Chunks)
+        matches!(
+            self.phase,
+            Phase::Sender | Phase::Recipients | Phase::Chunks
+        )
     }
 
     /// True when the session waits for a command and nothing is half done: a clean point to go.
@@ -215,7 +221,9 @@ impl Session {
             match self.step() {
                 Some(Step::Event(event)) => return event,
                 Some(Step::Text(text)) => return Event::BodyChunk(text),
-                Some(Step::Piece(count)) => return Event::BodyChunk(self.input.consumed(count, count)),
+                Some(Step::Piece(count)) => {
+                    return Event::BodyChunk(self.input.consumed(count, count));
+                }
                 None => {}
             }
         }
@@ -275,7 +283,9 @@ impl Session {
                 return self.fault(ProtocolError::TooManyUnrecognized);
             }
         }
-        let is_bdat = line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
+        let is_bdat = line
+            .get(..4)
+            .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
         let step = self.fault(error);
         if is_bdat {
             self.mode = Mode::Closing;
@@ -287,7 +297,11 @@ impl Session {
     fn take_line(&mut self) -> Line {
         let input = self.input.as_slice();
         let limit = Verb::line_limit(input);
-        let limit = if self.mode == Mode::AuthLine { AUTH_LINE } else { limit };
+        let limit = if self.mode == Mode::AuthLine {
+            AUTH_LINE
+        } else {
+            limit
+        };
         let window = input.get(..limit).unwrap_or(input);
         let Some(end) = memchr::memchr(b'\n', window) else {
             if window.len() == limit {

@@ -22,7 +22,16 @@ pub(super) enum Phase {
 pub(super) fn fault(phase: Phase, verb: Verb) -> Option<ProtocolError> {
     use ProtocolError as E;
     match (verb, phase) {
-        (Verb::Hello | Verb::Rset | Verb::Noop | Verb::Quit | Verb::Vrfy | Verb::Expn | Verb::Help, _) => None,
+        (
+            Verb::Hello
+            | Verb::Rset
+            | Verb::Noop
+            | Verb::Quit
+            | Verb::Vrfy
+            | Verb::Expn
+            | Verb::Help,
+            _,
+        ) => None,
 
         (Verb::StartTls | Verb::Auth, Phase::Ready) => None,
         (Verb::StartTls | Verb::Auth, Phase::Fresh) => Some(E::HelloFirst),

@@ -37,14 +37,21 @@ enum Refusal {
 
 impl Session {
     fn rules(&self) -> Rules {
-        Rules { newlines: self.config.newlines, nul: self.config.nul, line: self.config.limits.line }
+        Rules {
+            newlines: self.config.newlines,
+            nul: self.config.nul,
+            line: self.config.limits.line,
+        }
     }
 
     pub(super) fn start_data(&mut self) {
         if self.mode == Mode::Closing {
             return;
         }
-        self.transfer = Transfer { decoder: Some(Decoder::data(self.rules())), ..Transfer::default() };
+        self.transfer = Transfer {
+            decoder: Some(Decoder::data(self.rules())),
+            ..Transfer::default()
+        };
         self.mode = Mode::Data;
     }
 
@@ -60,7 +67,12 @@ impl Session {
     }
 
     /// BDAT. Whatever is wrong with the command, its octets are consumed before the reply (RFC 3030 §2).
-    pub(super) fn on_bdat(&mut self, size: u64, last: bool, fault: Option<ProtocolError>) -> Option<Step> {
+    pub(super) fn on_bdat(
+        &mut self,
+        size: u64,
+        last: bool,
+        fault: Option<ProtocolError>,
+    ) -> Option<Step> {
         self.transfer.chunk_left = size;
         self.transfer.chunk_size = size;
         self.transfer.chunk_last = last;
@@ -165,7 +177,11 @@ impl Session {
     }
 
     fn discard_limit(&self) -> u64 {
-        self.config.limits.message_size.saturating_mul(DISCARD_FACTOR).saturating_add(DISCARD_EXTRA)
+        self.config
+            .limits
+            .message_size
+            .saturating_mul(DISCARD_FACTOR)
+            .saturating_add(DISCARD_EXTRA)
     }
 
     fn end_chunk(&mut self) -> Option<Step> {
@@ -193,7 +209,11 @@ impl Session {
     /// The body is over: ask what to do with it, or say why it is refused.
     fn end_body(&mut self) -> Option<Step> {
         self.mode = Mode::Command;
-        let answers = if self.is_lmtp() { self.recipients.max(1) } else { 1 };
+        let answers = if self.is_lmtp() {
+            self.recipients.max(1)
+        } else {
+            1
+        };
         match self.transfer.refusal.take() {
             None => {
                 self.counters.messages += 1;
@@ -214,7 +234,11 @@ impl Session {
 
     fn refuse_all(&mut self, error: &ProtocolError, answers: u32) {
         // A chunk before the last has one answer; the transaction is over with it.
-        let answers = if self.phase == Phase::Chunks && !self.transfer.chunk_last { 1 } else { answers };
+        let answers = if self.phase == Phase::Chunks && !self.transfer.chunk_last {
+            1
+        } else {
+            answers
+        };
         self.end_transaction();
         for _ in 0..answers {
             self.answer_fault(error);
@@ -225,7 +249,10 @@ impl Session {
 /// Octets of input that a step takes.
 fn taken(step: &BodyStep) -> usize {
     match step {
-        BodyStep::Content(count) | BodyStep::Replace(count, _) | BodyStep::End(count) | BodyStep::Fault(count, _) => *count,
+        BodyStep::Content(count)
+        | BodyStep::Replace(count, _)
+        | BodyStep::End(count)
+        | BodyStep::Fault(count, _) => *count,
         BodyStep::More => 0,
     }
 }
