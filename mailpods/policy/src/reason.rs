@@ -107,6 +107,8 @@ reasons! {
     StoreUnavailable = "store-unavailable",
     /// Log-in succeeded.
     LoggedIn = "logged-in",
+    /// The client does not follow the log-in mechanism.
+    MalformedLogin = "malformed-login",
     /// Wrong name or password.
     WrongCredentials = "wrong-credentials",
     /// Log-ins of this account or client network are refused for now.

@@ -131,7 +131,7 @@ pub struct Server {
 enum State {
     Plain(plain::Plain),
     Login(login::Login),
-    Scram(scram::Scram),
+    Scram(Box<scram::Scram>),
     Over,
 }
 
@@ -139,10 +139,10 @@ impl Server {
     /// Begins an exchange.
     pub fn new(mechanism: Mechanism, context: ServerContext) -> Self {
         let state = match mechanism {
-            Mechanism::Plain => State::Plain(plain::Plain::default()),
+            Mechanism::Plain => State::Plain(plain::Plain),
             Mechanism::Login => State::Login(login::Login::default()),
-            Mechanism::ScramSha256 => State::Scram(scram::Scram::new(context, false)),
-            Mechanism::ScramSha256Plus => State::Scram(scram::Scram::new(context, true)),
+            Mechanism::ScramSha256 => State::Scram(Box::new(scram::Scram::new(context, false))),
+            Mechanism::ScramSha256Plus => State::Scram(Box::new(scram::Scram::new(context, true))),
         };
         Self { state }
     }
