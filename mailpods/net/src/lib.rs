@@ -1,0 +1,20 @@
+//! Listeners, TLS, PROXY protocol, the resolver and the connection that drives a protocol core.
+//!
+//! A role binds [`listener::Listener`]s, hands each a session function, and gets a [`Connection`] whose [`Connection::peer`]
+//! is the real client. Nothing here knows a mail protocol.
+
+pub mod connect;
+mod connection;
+pub mod dns;
+pub mod listener;
+pub mod proxy;
+pub mod rate;
+pub mod shutdown;
+pub mod tls;
+
+pub use connect::{ConnectError, Connector};
+pub use connection::Connection;
+pub use listener::{Connections, Listener, ListenerOptions, client_prefix};
+pub use rate::{Limit, RateLimiter};
+pub use shutdown::{Shutdown, Stage, Tracker, Trigger};
+pub use tls::{TlsClient, TlsError, TlsInfo, TlsServer};

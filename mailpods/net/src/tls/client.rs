@@ -1,0 +1,108 @@
+//! The client's side.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use super::server::certificates;
+use super::{MinimumVersion, TlsConfigError, provider};
+
+/// How outgoing connections are encrypted. Clones share the session cache.
+#[derive(Clone)]
+pub struct TlsClient(Arc<ClientConfig>);
+
+impl fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClient").finish_non_exhaustive()
+    }
+}
+
+impl TlsClient {
+    /// Accepts any certificate: opportunistic TLS between mail servers protects against listeners, not against somebody in
+    /// the middle (RFC 7435), who could as well take STARTTLS out of the reply.
+    ///
+    /// # Errors
+    /// [`TlsConfigError::Unusable`] when the crypto provider lacks the protocol versions; not with ring.
+    pub fn opportunistic() -> Result<Self, TlsConfigError> {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(MinimumVersion::Tls12.versions())
+            .map_err(TlsConfigError::Unusable)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    /// Verifies the certificate and its name against Mozilla's roots and those in `extra_roots` (PEM, may be empty).
+    ///
+    /// # Errors
+    /// Malformed PEM, or a certificate that cannot be a root.
+    pub fn verified(extra_roots: &[u8]) -> Result<Self, TlsConfigError> {
+        let mut roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        for root in certificates(extra_roots)? {
+            roots.add(root).map_err(TlsConfigError::Unusable)?;
+        }
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(MinimumVersion::Tls12.versions())
+            .map_err(TlsConfigError::Unusable)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        self.0.clone()
+    }
+}
+
+/// Takes every certificate and signature, so that old and odd servers still get encryption instead of plain text.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let mut schemes = provider()
+            .signature_verification_algorithms
+            .supported_schemes();
+        // Last, for servers that can do nothing better in TLS 1.2.
+        schemes.extend([
+            SignatureScheme::RSA_PKCS1_SHA1,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+        ]);
+        schemes
+    }
+}
