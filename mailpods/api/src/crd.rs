@@ -94,6 +94,7 @@ fn polish(schema: &mut Value) {
             fix_nullable(object);
             fix_default(object);
             fix_description(object);
+            fix_bounds(object);
             object.values_mut().for_each(polish);
         }
         Value::Array(values) => values.iter_mut().for_each(polish),
@@ -134,6 +135,23 @@ fn fix_default(schema: &mut Map<String, Value>) {
         default.retain(|name, value| {
             fields.get(name).and_then(|field| field.get("default")) != Some(value)
         });
+    }
+}
+
+/// Whole numbers are written as such.
+fn fix_bounds(schema: &mut Map<String, Value>) {
+    for name in ["minimum", "maximum"] {
+        let Some(bound) = schema
+            .get(name)
+            .and_then(Value::as_f64)
+            .filter(|bound| bound.fract() == 0.0)
+        else {
+            continue;
+        };
+        // Bounds stand in attributes as small whole numbers; larger ones keep their form.
+        if (0.0..=4_294_967_295.0).contains(&bound) {
+            schema.insert(name.to_owned(), json!(bound as u64));
+        }
     }
 }
 

@@ -56,7 +56,10 @@ impl Plan {
     /// How mail for a domain leaves.
     #[must_use]
     pub fn route(&self, domain: &DomainName) -> Route<'_> {
-        match (self.names.get(domain).map(|domain| &domain.transport), &self.outbound.smart_host) {
+        match (
+            self.names.get(domain).map(|domain| &domain.transport),
+            &self.outbound.smart_host,
+        ) {
             (Some(Transport::Mailboxes), _) => Route::Local,
             (Some(Transport::Relay(hop)), _) => Route::Relay(hop),
             (None, Some(hop)) => Route::SmartHost(hop),
@@ -74,20 +77,34 @@ impl Plan {
     /// and with plus addressing.
     #[must_use]
     pub fn may_send_as(&self, mailbox: &Mailbox, address: &MailboxAddress) -> bool {
-        let Some(primary) = self.primary(address) else { return false };
-        let may = |address: &MailboxAddress| *address == mailbox.address || mailbox.send_as.contains(address);
+        let Some(primary) = self.primary(address) else {
+            return false;
+        };
+        let may = |address: &MailboxAddress| {
+            *address == mailbox.address || mailbox.send_as.contains(address)
+        };
         if may(&primary) {
             return true;
         }
-        let separators = self.names.get(address.domain()).map_or(&[][..], |domain| &domain.detail_separators);
-        primary.split_detail(separators).is_some_and(|(base, _)| may(&base) && !self.is_taken(&primary))
+        let separators = self
+            .names
+            .get(address.domain())
+            .map_or(&[][..], |domain| &domain.detail_separators);
+        primary
+            .split_detail(separators)
+            .is_some_and(|(base, _)| may(&base) && !self.is_taken(&primary))
     }
 
     /// The addresses that mail of a domain leaves from; empty when none is named, then the system chooses.
     #[must_use]
     pub fn sending_ips(&self, domain: &Domain) -> Vec<&OutboundIp> {
-        let named = |ip: &OutboundIp| domain.outbound_ips.is_empty() || domain.outbound_ips.contains(&ip.name);
-        self.outbound_ips.values().filter(|ip| ip.sending && named(ip)).collect()
+        let named = |ip: &OutboundIp| {
+            domain.outbound_ips.is_empty() || domain.outbound_ips.contains(&ip.name)
+        };
+        self.outbound_ips
+            .values()
+            .filter(|ip| ip.sending && named(ip))
+            .collect()
     }
 
     /// The address with the primary name of its domain; `None` when the domain is not ours.
@@ -117,7 +134,13 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(plan: &'a Plan) -> Self {
-        Self { plan, path: Vec::new(), done: HashSet::new(), targets: Vec::new(), disabled: None }
+        Self {
+            plan,
+            path: Vec::new(),
+            done: HashSet::new(),
+            targets: Vec::new(),
+            disabled: None,
+        }
     }
 
     fn visit(&mut self, address: &MailboxAddress, detail: Option<&str>) -> Result<(), Circle> {
@@ -147,7 +170,11 @@ impl<'a> Walk<'a> {
         }
         // RFC 5321 §4.5.1 and RFC 2142 §4: these two are always there.
         let reserved = matches!(primary.local(), "postmaster" | "abuse");
-        self.plan.outbound.postmaster.clone().filter(|postmaster| reserved && postmaster != primary)
+        self.plan
+            .outbound
+            .postmaster
+            .clone()
+            .filter(|postmaster| reserved && postmaster != primary)
     }
 
     fn follow(&mut self, from: &MailboxAddress, to: &MailboxAddress) -> Result<(), Circle> {
@@ -160,7 +187,9 @@ impl<'a> Walk<'a> {
     /// An address that is an alias, a mailbox, or a mailbox that forwards: an alias with its own name.
     fn enter(&mut self, primary: &MailboxAddress, detail: Option<&str>) -> Result<(), Circle> {
         let plan = self.plan;
-        let Some(targets) = plan.aliases.get(primary) else { return self.deliver(primary, detail) };
+        let Some(targets) = plan.aliases.get(primary) else {
+            return self.deliver(primary, detail);
+        };
         if self.done.contains(primary) {
             return Ok(());
         }
@@ -177,14 +206,19 @@ impl<'a> Walk<'a> {
     }
 
     fn deliver(&mut self, primary: &MailboxAddress, detail: Option<&str>) -> Result<(), Circle> {
-        let Some(mailbox) = self.plan.mailboxes.get(primary) else { return Ok(()) };
+        let Some(mailbox) = self.plan.mailboxes.get(primary) else {
+            return Ok(());
+        };
         if !mailbox.enabled {
             self.disabled.get_or_insert_with(|| mailbox.clone());
             return Ok(());
         }
         let seen = |target: &Target| matches!(target, Target::Mailbox { mailbox, .. } if mailbox.address == *primary);
         if !self.targets.iter().any(seen) {
-            self.targets.push(Target::Mailbox { mailbox: mailbox.clone(), detail: detail.map(str::to_owned) });
+            self.targets.push(Target::Mailbox {
+                mailbox: mailbox.clone(),
+                detail: detail.map(str::to_owned),
+            });
         }
         self.bound()
     }
@@ -205,6 +239,10 @@ impl<'a> Walk<'a> {
     }
 
     fn bound(&self) -> Result<(), Circle> {
-        if self.targets.len() > MAX_TARGETS || self.done.len() > 2 * MAX_TARGETS { Err(Circle) } else { Ok(()) }
+        if self.targets.len() > MAX_TARGETS || self.done.len() > 2 * MAX_TARGETS {
+            Err(Circle)
+        } else {
+            Ok(())
+        }
     }
 }

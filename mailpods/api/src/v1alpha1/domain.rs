@@ -213,7 +213,7 @@ pub struct DomainDnsSpec {
     pub apex_txt: Vec<String>,
 }
 
-/// Modes of an MTA-STS policy.
+/// Mode of the MTA-STS policy (RFC 8461). Not supported yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MtaStsMode {

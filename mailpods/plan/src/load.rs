@@ -1,0 +1,357 @@
+//! Files to resources: strict, with every problem of every file at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::kinds::{Kind, kinds};
+use crate::model::SecretText;
+use crate::problem::{Origin, Problem, nearest};
+use crate::yaml::{self, Node};
+
+/// Resources in one folder.
+const MAX_RESOURCES: usize = 200_000;
+
+/// Problems that are reported; more help nobody.
+const MAX_PROBLEMS: usize = 1_000;
+
+/// A file: its path for messages, and its text.
+///
+/// A file `secrets/NAME/KEY` is one key of the Secret NAME; a newline at its end is dropped. All others are YAML.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Path relative to the folder, with `/`.
+    pub path: String,
+    /// Contents.
+    pub text: String,
+}
+
+/// A resource and where it came from.
+#[derive(Debug, Clone)]
+pub struct Located<T> {
+    /// The resource, defaults filled in.
+    pub object: T,
+    /// Its file and fields.
+    pub origin: Arc<Origin>,
+}
+
+/// A Secret's data.
+#[derive(Debug, Clone)]
+pub struct Secret {
+    /// Values by key; what is not UTF-8 is left out.
+    pub data: BTreeMap<String, SecretText>,
+}
+
+/// Everything that a folder holds, each thing valid by itself.
+#[derive(Debug, Clone, Default)]
+pub struct Resources {
+    /// MailClusters.
+    pub clusters: Vec<Located<MailCluster>>,
+    /// MailDomains.
+    pub domains: Vec<Located<MailDomain>>,
+    /// Mailboxes.
+    pub mailboxes: Vec<Located<Mailbox>>,
+    /// OutboundIPs.
+    pub outbound_ips: Vec<Located<OutboundIP>>,
+    /// MailingLists.
+    pub mailing_lists: Vec<Located<MailingList>>,
+    /// Secrets by namespace and name. Files beside have the namespace "".
+    pub secrets: BTreeMap<(String, String), Located<Secret>>,
+    /// Digest of the sources, hex.
+    pub digest: String,
+    /// Whether nothing was left out because of a problem.
+    pub complete: bool,
+}
+
+/// Reads all files.
+///
+/// # Errors
+/// Every problem of every file.
+pub fn load(sources: &[Source]) -> Result<Resources, Vec<Problem>> {
+    let (resources, problems) = load_valid(sources);
+    if problems.is_empty() {
+        Ok(resources)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Reads all files; what has a problem is left out.
+#[must_use]
+pub fn load_valid(sources: &[Source]) -> (Resources, Vec<Problem>) {
+    let mut loader = Loader::default();
+    for source in sources {
+        match secret_file(&source.path) {
+            Some((name, key)) => loader.secret_value(source, name, key),
+            None => loader.file(source),
+        }
+    }
+    loader.resources.digest = digest(sources);
+    loader.resources.complete = loader.problems.is_empty();
+    loader.problems.sort();
+    loader.problems.truncate(MAX_PROBLEMS);
+    (loader.resources, loader.problems)
+}
+
+/// Name and key of a path `secrets/NAME/KEY`.
+fn secret_file(path: &str) -> Option<(&str, &str)> {
+    let mut parts = path.rsplit('/');
+    let (key, name, folder) = (parts.next()?, parts.next()?, parts.next()?);
+    (folder == "secrets").then_some((name, key))
+}
+
+fn digest(sources: &[Source]) -> String {
+    let mut sorted: Vec<&Source> = sources.iter().collect();
+    sorted.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut hash = Sha256::new();
+    for source in sorted {
+        for text in [&source.path, &source.text] {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+    }
+    hash.finalize()
+        .iter()
+        .take(16)
+        .map(|octet| format!("{octet:02x}"))
+        .collect()
+}
+
+#[derive(Default)]
+struct Loader {
+    resources: Resources,
+    /// Where each `(kind, namespace, name)` stands.
+    seen: BTreeMap<(String, String, String), String>,
+    problems: Vec<Problem>,
+}
+
+impl Loader {
+    fn file(&mut self, source: &Source) {
+        let (documents, problems) = yaml::parse(&source.path, &source.text);
+        self.problems.extend(problems);
+        for document in &documents {
+            if self.seen.len() >= MAX_RESOURCES {
+                let message = format!("more than {MAX_RESOURCES} resources");
+                return self
+                    .problems
+                    .push(Problem::of_file(&source.path, message).at(document.at));
+            }
+            self.document(&source.path, document);
+        }
+    }
+
+    fn document(&mut self, file: &str, document: &Node) {
+        let metadata = |name: &str| {
+            document
+                .get("metadata")
+                .and_then(|metadata| metadata.get(name))
+                .and_then(Node::text)
+        };
+        let name = metadata("name").unwrap_or_default().to_owned();
+        let kind_name = document
+            .get("kind")
+            .and_then(Node::text)
+            .unwrap_or_default();
+        let mut origin = Origin {
+            file: file.to_owned(),
+            resource: if kind_name.is_empty() {
+                String::new()
+            } else {
+                format!("{kind_name}/{name}")
+            },
+            namespace: metadata("namespace").unwrap_or("default").to_owned(),
+            name,
+            places: BTreeMap::from([(String::new(), document.at)]),
+        };
+        let Some(kind) = self.kind(document, &origin) else {
+            return;
+        };
+        let before = self.problems.len();
+        let value = kind.schema.check(document, &mut origin, &mut self.problems);
+        if self.problems.len() > before {
+            return;
+        }
+        kind.run_rules(&value, &origin, &mut self.problems);
+        self.unique(kind, &origin);
+        if self.problems.len() == before {
+            self.keep(kind, value, origin);
+        }
+    }
+
+    /// The kind of a document, or a problem.
+    fn kind(&mut self, document: &Node, origin: &Origin) -> Option<&'static Kind> {
+        let text = |field: &str| document.get(field).and_then(Node::text);
+        let place = |field: &str| document.get(field).map_or(document.at, |node| node.at);
+        let (Some(name), Some(version)) = (text("kind"), text("apiVersion")) else {
+            let field = if text("kind").is_none() {
+                "kind"
+            } else {
+                "apiVersion"
+            };
+            self.problems.push(
+                origin
+                    .problem(field, "is required but missing")
+                    .at(place(field)),
+            );
+            return None;
+        };
+        let names = || kinds().iter().map(|kind| kind.name.as_str());
+        let Some(kind) = kinds().iter().find(|kind| kind.name == name) else {
+            let allowed = names().collect::<Vec<_>>().join(", ");
+            let mut problem = origin
+                .problem("kind", "unknown kind")
+                .at(place("kind"))
+                .found(name)
+                .allowed(allowed);
+            problem.hint = nearest(name, names()).map(|near| format!("did you mean {near}?"));
+            self.problems.push(problem);
+            return None;
+        };
+        if kind.api_version != version {
+            let problem = origin
+                .problem("apiVersion", format!("unknown version of {name}"))
+                .at(place("apiVersion"));
+            self.problems
+                .push(problem.found(version).allowed(&kind.api_version));
+            return None;
+        }
+        Some(kind)
+    }
+
+    fn unique(&mut self, kind: &Kind, origin: &Origin) {
+        let key = (
+            kind.name.clone(),
+            origin.namespace.clone(),
+            origin.name.clone(),
+        );
+        if let Some(first) = self.seen.get(&key) {
+            let message = format!("is there twice, first at {first}");
+            self.problems
+                .push(origin.problem("metadata.name", message).found(&origin.name));
+        } else {
+            self.seen.insert(key, origin.location());
+        }
+    }
+
+    fn keep(&mut self, kind: &Kind, value: Value, origin: Origin) {
+        let origin = Arc::new(origin);
+        let problems = &mut self.problems;
+        match kind.name.as_str() {
+            "MailCluster" => self
+                .resources
+                .clusters
+                .extend(typed(value, &origin, problems)),
+            "MailDomain" => self
+                .resources
+                .domains
+                .extend(typed(value, &origin, problems)),
+            "Mailbox" => self
+                .resources
+                .mailboxes
+                .extend(typed(value, &origin, problems)),
+            "OutboundIP" => self
+                .resources
+                .outbound_ips
+                .extend(typed(value, &origin, problems)),
+            "MailingList" => self
+                .resources
+                .mailing_lists
+                .extend(typed(value, &origin, problems)),
+            _ => self.secret(&value, origin),
+        }
+    }
+
+    fn secret(&mut self, value: &Value, origin: Arc<Origin>) {
+        let entries = |field: &str| {
+            value
+                .get(field)
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+        };
+        let mut data = BTreeMap::new();
+        for (key, encoded) in entries("data") {
+            let decoded = STANDARD.decode(encoded.as_str().unwrap_or_default().trim());
+            match decoded.map(String::from_utf8) {
+                Ok(Ok(text)) => drop(data.insert(key.clone(), SecretText::new(text))),
+                Ok(Err(_)) => {}
+                Err(_) => self.problems.push(
+                    origin
+                        .problem(&format!("data.{key}"), "is not base64")
+                        .hint("stringData takes plain text"),
+                ),
+            }
+        }
+        // As in Kubernetes, stringData wins over data.
+        for (key, text) in entries("stringData") {
+            data.insert(
+                key.clone(),
+                SecretText::new(text.as_str().unwrap_or_default().to_owned()),
+            );
+        }
+        let key = (origin.namespace.clone(), origin.name.clone());
+        self.resources.secrets.insert(
+            key,
+            Located {
+                object: Secret { data },
+                origin,
+            },
+        );
+    }
+
+    fn secret_value(&mut self, source: &Source, name: &str, key: &str) {
+        if source.text.len() > yaml::MAX_FILE {
+            return self.problems.push(Problem::of_file(
+                &source.path,
+                "file is too large for a secret",
+            ));
+        }
+        let text = source.text.strip_suffix('\n').unwrap_or(&source.text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let origin = || Origin {
+            file: source.path.clone(),
+            resource: format!("Secret/{name}"),
+            name: name.to_owned(),
+            ..Origin::default()
+        };
+        let secret = self
+            .resources
+            .secrets
+            .entry((String::new(), name.to_owned()));
+        let secret = secret.or_insert_with(|| Located {
+            object: Secret {
+                data: BTreeMap::new(),
+            },
+            origin: Arc::new(origin()),
+        });
+        secret
+            .object
+            .data
+            .insert(key.to_owned(), SecretText::new(text.to_owned()));
+    }
+}
+
+/// A checked document as its type. What only the type knows, such as IDNA, is found here.
+fn typed<T: DeserializeOwned>(
+    value: Value,
+    origin: &Arc<Origin>,
+    problems: &mut Vec<Problem>,
+) -> Option<Located<T>> {
+    match serde_path_to_error::deserialize(value) {
+        Ok(object) => Some(Located {
+            object,
+            origin: origin.clone(),
+        }),
+        Err(error) => {
+            let path = error.path().to_string();
+            problems.push(origin.problem(&path, error.into_inner().to_string()));
+            None
+        }
+    }
+}
