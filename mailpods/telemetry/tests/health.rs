@@ -1,4 +1,5 @@
 //! The HTTP server over loopback.
+#![allow(clippy::unwrap_used)] // the helpers of a test may panic as the test itself may
 
 use std::time::Duration;
 
