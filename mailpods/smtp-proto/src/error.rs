@@ -256,7 +256,7 @@ impl ProtocolError {
                 "message has an over-long line",
                 "BodyLineTooLong",
             ),
-            Self::BareNewline => (550, (6, 0), "message has a bare CR or LF", "BareNewline"),
+            Self::BareNewline => (550, (6, 11), "message has a bare CR or LF", "BareNewline"),
             Self::Nul => (554, (6, 0), "message has a NUL octet", "Nul"),
             _ => return None,
         })

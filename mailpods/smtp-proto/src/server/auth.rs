@@ -5,6 +5,7 @@ use super::session::{Line, Mode, Question, Session, Step};
 use crate::error::ProtocolError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::sync::Arc;
 
 impl Session {
     pub(super) fn on_auth(&mut self, mechanism: String, initial: Option<String>) -> Option<Step> {
@@ -34,6 +35,11 @@ impl Session {
         self.output
             .extend_from_slice(format!("334 {}\r\n", STANDARD.encode(challenge)).as_bytes());
         self.mode = Mode::AuthLine;
+    }
+
+    /// Sets the mechanisms that this session offers, in order; what a connection can do may be known only after TLS.
+    pub fn set_mechanisms(&mut self, mechanisms: Vec<String>) {
+        Arc::make_mut(&mut self.config).mechanisms = mechanisms;
     }
 
     /// True after a successful AUTH.

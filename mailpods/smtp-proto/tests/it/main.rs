@@ -1,5 +1,10 @@
 //! Tests of both cores, in one binary.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
+
 mod client;
 mod common;
 mod server_transcripts;

@@ -1,0 +1,280 @@
+//! Whether a recipient is taken, and where its mail goes.
+
+use mailpods_api::MailboxAddress;
+use mailpods_plan::{Mailbox, OverQuota, Plan, Resolved, Route, Target};
+use mailpods_policy::Reason;
+use mailpods_smtp_proto::{Domain, ForwardPath, RcptParams};
+use mailpods_store::queue::{Destination, NewRecipient, Notify};
+use mailpods_store::{MailStore, StoreError};
+
+use crate::report::Refusal;
+
+/// A recipient that was accepted.
+#[derive(Debug, Clone)]
+pub(crate) struct Recipient {
+    /// For the queue.
+    pub(crate) row: NewRecipient,
+    /// Mailboxes here that it leads to.
+    pub(crate) mailboxes: Vec<MailboxAddress>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker {
+    /// A log-in may send to anywhere; nobody else may.
+    pub(crate) may_relay: bool,
+    /// Declared size of the message in octets, for the quota.
+    pub(crate) size: u64,
+}
+
+/// Decides over one RCPT.
+///
+/// # Errors
+/// The refusal to answer with.
+pub(crate) async fn accept(
+    plan: &Plan,
+    mail: &dyn MailStore,
+    asker: Asker,
+    path: &ForwardPath,
+    params: &RcptParams,
+) -> Result<Recipient, Refusal> {
+    let Some(address) = address(plan, path)? else {
+        return literal(asker, path, params);
+    };
+    let (destination, mailboxes) = match plan.resolve(&address) {
+        Resolved::NotLocal => (remote(asker, &address)?, Vec::new()),
+        Resolved::Unknown => return Err(unknown(&address)),
+        Resolved::Disabled(_) => {
+            return Err(Refusal::new(
+                Reason::MailboxDisabled,
+                550,
+                (2, 1),
+                format!("<{address}>: mailbox is disabled"),
+            ));
+        }
+        Resolved::Loop => {
+            return Err(Refusal::new(
+                Reason::AliasLoop,
+                550,
+                (4, 6),
+                format!("<{address}>: alias leads in a circle"),
+            ));
+        }
+        Resolved::Targets(targets) => {
+            let mailboxes = check_quotas(plan, mail, asker, &targets).await?;
+            (local(plan, &address, &targets), mailboxes)
+        }
+    };
+    Ok(Recipient {
+        row: row(destination, written(path, &address), params),
+        mailboxes,
+    })
+}
+
+/// The address to resolve; `None` for an address literal.
+fn address(plan: &Plan, path: &ForwardPath) -> Result<Option<MailboxAddress>, Refusal> {
+    let ForwardPath::Mailbox(mailbox) = path else {
+        return postmaster(plan).map(Some);
+    };
+    if matches!(mailbox.domain(), Domain::Literal(_)) {
+        return Ok(None);
+    }
+    let bad = |error| {
+        Refusal::new(
+            Reason::UnknownRecipient,
+            553,
+            (1, 3),
+            format!("<{mailbox}>: {error}"),
+        )
+    };
+    MailboxAddress::parse(&mailbox.to_string())
+        .map(Some)
+        .map_err(bad)
+}
+
+/// RFC 5321 §4.5.1: mail to postmaster without a domain is taken.
+fn postmaster(plan: &Plan) -> Result<MailboxAddress, Refusal> {
+    let at_first_domain = || {
+        let domain = plan.domains.keys().next()?;
+        MailboxAddress::new("postmaster", domain.clone()).ok()
+    };
+    let found = plan.outbound.postmaster.clone().or_else(at_first_domain);
+    found.ok_or_else(|| {
+        Refusal::new(
+            Reason::UnknownRecipient,
+            550,
+            (1, 1),
+            "there is no postmaster here",
+        )
+    })
+}
+
+fn literal(asker: Asker, path: &ForwardPath, params: &RcptParams) -> Result<Recipient, Refusal> {
+    let ForwardPath::Mailbox(mailbox) = path else {
+        return Err(relay_denied(path));
+    };
+    if !asker.may_relay {
+        return Err(relay_denied(path));
+    }
+    let destination = Destination(mailbox.domain().to_string().into());
+    Ok(Recipient {
+        row: row(destination, path.to_string(), params),
+        mailboxes: Vec::new(),
+    })
+}
+
+fn remote(asker: Asker, address: &MailboxAddress) -> Result<Destination, Refusal> {
+    match asker.may_relay {
+        true => Ok(Destination(address.domain().as_str().into())),
+        false => Err(relay_denied(address)),
+    }
+}
+
+/// A relayed domain's own address goes straight on; whatever has an alias or a mailbox is expanded by delivery.
+fn local(plan: &Plan, address: &MailboxAddress, targets: &[Target]) -> Destination {
+    let straight = matches!(targets, [Target::Remote(only)] if only == address);
+    match plan.route(address.domain()) {
+        Route::Relay(_) if straight => Destination(address.domain().as_str().into()),
+        _ => Destination::local(),
+    }
+}
+
+fn unknown(address: &MailboxAddress) -> Refusal {
+    Refusal::new(
+        Reason::UnknownRecipient,
+        550,
+        (1, 1),
+        format!("<{address}>: no such mailbox here"),
+    )
+}
+
+fn relay_denied(address: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new(
+        Reason::RelayDenied,
+        550,
+        (7, 1),
+        format!("<{address}>: relaying denied"),
+    )
+}
+
+/// Refuses when every mailbox that the recipient leads to is full; those that are not get their copy.
+async fn check_quotas(
+    plan: &Plan,
+    mail: &dyn MailStore,
+    asker: Asker,
+    targets: &[Target],
+) -> Result<Vec<MailboxAddress>, Refusal> {
+    let mut mailboxes = Vec::new();
+    let mut full = 0;
+    for target in targets {
+        let Target::Mailbox { mailbox, .. } = target else {
+            continue;
+        };
+        full += usize::from(is_full(mail, mailbox, asker.size).await?);
+        mailboxes.push(mailbox.address.clone());
+    }
+    if full > 0 && full == targets.len() {
+        return Err(over_quota(plan));
+    }
+    Ok(mailboxes)
+}
+
+async fn is_full(mail: &dyn MailStore, mailbox: &Mailbox, size: u64) -> Result<bool, Refusal> {
+    if mailbox.quota_octets.is_none() && mailbox.quota_messages.is_none() {
+        return Ok(false);
+    }
+    let account = mail
+        .account(&mailbox.address)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let usage = mail
+        .usage(account)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    // A message of unknown size is taken when there is room for anything at all.
+    let octets = mailbox
+        .quota_octets
+        .is_some_and(|quota| usage.octets.saturating_add(size.max(1)) > quota);
+    let messages = mailbox
+        .quota_messages
+        .is_some_and(|quota| usage.messages >= quota);
+    Ok(octets || messages)
+}
+
+fn over_quota(plan: &Plan) -> Refusal {
+    match plan.smtp.over_quota {
+        OverQuota::Defer => Refusal::new(Reason::OverQuota, 452, (2, 2), "mailbox is full"),
+        OverQuota::Reject => Refusal::new(Reason::OverQuota, 552, (2, 2), "mailbox is full"),
+    }
+}
+
+/// The answer when the store does not.
+pub(crate) fn unavailable(error: &StoreError) -> Refusal {
+    tracing::error!(
+        error = mailpods_telemetry::error_chain(error),
+        "the store failed"
+    );
+    match error {
+        StoreError::Full => Refusal::new(
+            Reason::InsufficientStorage,
+            452,
+            (3, 1),
+            "insufficient system storage",
+        ),
+        _ => Refusal::new(
+            Reason::StoreUnavailable,
+            451,
+            (3, 0),
+            "temporary failure, try again later",
+        ),
+    }
+}
+
+/// Only the receiving host may read the local part, so it keeps its letter case (RFC 5321 §2.4).
+fn written(path: &ForwardPath, address: &MailboxAddress) -> String {
+    match path {
+        ForwardPath::Postmaster => address.to_string(),
+        ForwardPath::Mailbox(_) => address.written(),
+    }
+}
+
+fn row(destination: Destination, address: String, params: &RcptParams) -> NewRecipient {
+    let notify = params.notify.map_or_else(Notify::default, |notify| Notify {
+        given: true,
+        success: notify.success,
+        failure: notify.failure,
+        delay: notify.delay,
+    });
+    let orcpt = params
+        .orcpt
+        .as_ref()
+        .map(|orcpt| format!("{};{}", orcpt.address_type, orcpt.address));
+    NewRecipient {
+        destination,
+        address,
+        orcpt,
+        notify,
+    }
+}
+
+/// Whether a mailbox is full for a message of known size, as an LMTP status.
+pub(crate) async fn final_status(
+    plan: &Plan,
+    mail: &dyn MailStore,
+    recipient: &Recipient,
+    size: u64,
+) -> Result<(), Refusal> {
+    let mailboxes = recipient
+        .mailboxes
+        .iter()
+        .filter_map(|address| plan.mailboxes.get(address));
+    let mut full = 0;
+    for mailbox in mailboxes {
+        full += usize::from(is_full(mail, mailbox, size).await?);
+    }
+    if full > 0 && full == recipient.mailboxes.len() {
+        Err(over_quota(plan))
+    } else {
+        Ok(())
+    }
+}
