@@ -4,13 +4,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use crate::Connection;
-
-/// Silence before the kernel probes the peer.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +106,6 @@ impl Connector {
             .await
             .map_err(|_| ConnectError::Timeout { to, after: limit })?
             .map_err(|error| classify(error, to, source))?;
-        set_keepalive(&stream).map_err(ConnectError::Socket)?;
         Connection::from_tcp(stream).map_err(|error| ConnectError::Connect { to, error })
     }
 }
@@ -132,8 +127,4 @@ fn classify(error: io::Error, to: SocketAddr, source: Option<IpAddr>) -> Connect
         }
         _ => ConnectError::Connect { to, error },
     }
-}
-
-fn set_keepalive(stream: &TcpStream) -> io::Result<()> {
-    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use rustls_pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -18,6 +19,8 @@ use crate::tls::{self, ServerIdentity, TlsClient, TlsError, TlsInfo, TlsServer};
 
 /// The most that one read adds to the caller's buffer, in octets.
 pub const MAX_READ: usize = 16 * 1024;
+/// Silence before the kernel asks whether the peer is still there: sessions that idle for hours must notice its loss.
+const KEEPALIVE: Duration = Duration::from_secs(300);
 /// What [`Connection::close`] reads and drops at most, so that a reset does not destroy the last reply.
 const MAX_LINGER: usize = 256 * 1024;
 
@@ -44,7 +47,7 @@ struct ServerSession {
 }
 
 impl Connection {
-    /// A connection over TCP that was accepted or opened.
+    /// A connection over TCP that was accepted or opened; no delay and keep-alive are set.
     ///
     /// # Errors
     /// When the socket is no longer connected.
@@ -53,6 +56,7 @@ impl Connection {
         let local = canonical(stream.local_addr()?);
         // Replies are written whole, so Nagle's algorithm could only delay them.
         stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
         Ok(Self::new(Raw::Tcp(stream), peer, local))
     }
 
@@ -148,7 +152,8 @@ impl Connection {
         limit: Duration,
     ) -> Result<(), TlsError> {
         let identity = tls.current();
-        let accept = TlsAcceptor::from(identity.config()).accept(transport);
+        // Boxed, so that the handshake's state is not part of every session's future for good.
+        let accept = Box::pin(TlsAcceptor::from(identity.config()).accept(transport));
         let stream = timeout(limit, accept)
             .await
             .map_err(|_| TlsError::Timeout(limit))?
@@ -171,7 +176,7 @@ impl Connection {
         let mut transport = self.take_plain()?;
         transport.prefix = Bytes::new();
         let server = tls::server_name(name).unwrap_or_else(|| ServerName::from(self.peer.ip()));
-        let connect = TlsConnector::from(tls.config()).connect(server, transport);
+        let connect = Box::pin(TlsConnector::from(tls.config()).connect(server, transport));
         let stream = timeout(limit, connect)
             .await
             .map_err(|_| TlsError::Timeout(limit))?

@@ -17,6 +17,8 @@ use crate::proxy::{self, Header, HeaderError, Sources};
 use crate::{Connection, Shutdown, Tracker};
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
+/// The shortest time between two log lines about refused connections.
+const REFUSAL_LOG: Duration = Duration::from_secs(10);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 
 /// Why a listener could not be opened.
@@ -111,6 +113,26 @@ pub struct Listener {
     socket: TcpListener,
     addr: SocketAddr,
     options: ListenerOptions,
+    refusals: Refusals,
+}
+
+/// Counts refused connections between two lines of the log, so that a flood does not fill the log too.
+#[derive(Debug, Default)]
+struct Refusals {
+    logged: Option<Instant>,
+    since: u64,
+}
+
+impl Refusals {
+    /// How many there were since the last line, when the next line is due.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        self.since += 1;
+        if self.logged.is_some_and(|logged| now < logged + REFUSAL_LOG) {
+            return None;
+        }
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.since))
+    }
 }
 
 impl Listener {
@@ -125,6 +147,7 @@ impl Listener {
             socket,
             addr,
             options,
+            refusals: Refusals::default(),
         })
     }
 
@@ -140,7 +163,7 @@ impl Listener {
 
     /// Accepts until `shutdown` says to stop, and runs `session` in a tracked task for each connection, after the PROXY
     /// header where one is due.
-    pub async fn run<F, S>(self, shutdown: Shutdown, tracker: Tracker, session: F)
+    pub async fn run<F, S>(mut self, shutdown: Shutdown, tracker: Tracker, session: F)
     where
         F: Fn(Connection) -> S + Clone + Send + 'static,
         S: Future<Output = ()> + Send + 'static,
@@ -156,7 +179,7 @@ impl Listener {
         tracing::debug!(listener = self.options.name, "the listener has closed");
     }
 
-    async fn accept(&self) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    async fn accept(&mut self) -> (TcpStream, Option<OwnedSemaphorePermit>) {
         loop {
             if self.options.busy_reply.is_none() {
                 // Wait for a free session before taking a client out of the backlog. The semaphore is never closed.
@@ -172,12 +195,15 @@ impl Listener {
     }
 
     /// Tells a client that there is no room. Never waits: a fresh socket's buffer takes one line.
-    fn refuse(&self, stream: &TcpStream) {
+    fn refuse(&mut self, stream: &TcpStream) {
         let _ = stream.try_write(self.options.busy_reply.unwrap_or_default());
-        tracing::warn!(
-            listener = self.options.name,
-            "a connection was refused: all sessions are taken"
-        );
+        if let Some(count) = self.refusals.add(Instant::now()) {
+            tracing::warn!(
+                listener = self.options.name,
+                count,
+                "connections were refused: all sessions are taken"
+            );
+        }
     }
 
     async fn accept_stream(&self) -> TcpStream {
