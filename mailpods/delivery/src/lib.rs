@@ -2,3 +2,130 @@
 //!
 //! Signs with `mailpods-dkim` (`Signer`, `BodyHash`): the pure crate that makes, publishes and uses DKIM keys. The keys are secrets of the
 //! store named `dkim/DOMAIN/SELECTOR`, PKCS#8 PEM. Never imports another role.
+//!
+//! ```text
+//! queue --lease--> scheduler --batch--> local ------> fates --conclude--> one settlement
+//!                      |                                ^                 (mailbox rows, what is left,
+//!                      +--lane--> outbound::attempt ----+                  notifications, forwards)
+//! ```
+//!
+//! A unit is acted on only under its lease, and ends in exactly one settlement. What is not settled when the process dies is
+//! leased again by another worker when the lease runs out.
+
+mod clock;
+mod conclude;
+mod context;
+mod fate;
+mod local;
+mod metrics;
+mod notify;
+mod outbound;
+mod scheduler;
+mod sign;
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailpods_net::dns::Resolver;
+use mailpods_net::tls::TlsConfigError;
+use mailpods_net::{Connector, Shutdown, TlsClient};
+use mailpods_plan::PlanHandle;
+use mailpods_store::Store;
+use mailpods_telemetry::metrics::{MetricsError, Registry};
+use ring::rand::SystemRandom;
+
+pub use clock::{Clock, SystemClock};
+
+use context::Context;
+use scheduler::remote::Remote;
+
+/// How often idle connections are looked at.
+const POOL_TIDY: Duration = Duration::from_secs(1);
+
+/// Why the role cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// A metric is registered twice.
+    #[error("failed to register the metrics of delivery")]
+    Metrics(#[from] MetricsError),
+    /// The roots for verified TLS cannot be used.
+    #[error("failed to set up TLS for outgoing connections")]
+    Tls(#[from] TlsConfigError),
+}
+
+/// What the role is built from.
+pub struct Dependencies {
+    /// Queue, mailboxes, secrets and trace.
+    pub store: Store,
+    /// The current plan.
+    pub plan: PlanHandle,
+    /// Name look-ups.
+    pub resolver: Arc<dyn Resolver>,
+    /// Opens connections.
+    pub connector: Connector,
+    /// PEM roots besides Mozilla's for next hops whose certificate is verified; may be empty.
+    pub extra_roots: Vec<u8>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Name of this worker in leases: unique among the workers of a store.
+    pub worker: String,
+}
+
+/// The role.
+pub struct Delivery {
+    ctx: Arc<Context>,
+}
+
+impl Delivery {
+    /// Builds the role; nothing runs yet.
+    ///
+    /// # Errors
+    /// When the metrics are registered already, or the extra roots cannot be read.
+    pub fn new(dependencies: Dependencies, registry: &Registry) -> Result<Self, DeliveryError> {
+        let ctx = Context {
+            metrics: metrics::Metrics::new(registry)?,
+            tls_any: TlsClient::opportunistic()?,
+            tls_verified: TlsClient::verified(&dependencies.extra_roots)?,
+            store: dependencies.store,
+            plan: dependencies.plan,
+            resolver: dependencies.resolver,
+            connector: dependencies.connector,
+            clock: dependencies.clock,
+            random: SystemRandom::new(),
+            leases: scheduler::leases::Leases::default(),
+            signers: sign::Signers::default(),
+            pool: outbound::pool::Pool::default(),
+            worker: dependencies.worker,
+        };
+        Ok(Self { ctx: Arc::new(ctx) })
+    }
+
+    /// Runs until the stop: from [`mailpods_net::Stage::Drain`] on nothing new is taken, what is under way is finished until
+    /// [`mailpods_net::Stage::Force`], and then every lease left is handed back.
+    pub async fn run(self, shutdown: Shutdown) {
+        let ctx = self.ctx;
+        let remote = Remote::new(ctx.clone(), shutdown.clone());
+        let heartbeat = tokio::spawn(scheduler::heartbeat(ctx.clone(), shutdown.clone()));
+        let tidy = tokio::spawn(tidy_pool(ctx.clone()));
+        tokio::join!(
+            scheduler::remote::run(remote),
+            scheduler::local::run(ctx.clone(), shutdown.clone()),
+        );
+        heartbeat.abort();
+        tidy.abort();
+        ctx.leases.hand_back_all(&ctx).await;
+        tokio::select! {
+            () = ctx.pool.tidy(true) => {}
+            () = shutdown.force() => {}
+        }
+    }
+}
+
+async fn tidy_pool(ctx: Arc<Context>) {
+    loop {
+        tokio::time::sleep(POOL_TIDY).await;
+        ctx.pool.tidy(false).await;
+    }
+}

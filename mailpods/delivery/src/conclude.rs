@@ -1,0 +1,84 @@
+//! From the fates of a unit's recipients to the settlement of the unit.
+
+use mailpods_plan::{OutboundSettings, Plan};
+use mailpods_policy::Reason;
+use mailpods_policy::retry::{Attempted, Decision, Schedule};
+use mailpods_store::queue::{Delivery, LeasedUnit, NewMessage, Retry, Settlement};
+
+use crate::context::Context;
+use crate::fate::{Fate, Trouble};
+use crate::notify;
+
+/// An attempt that ended, before it is settled.
+pub(crate) struct Ended {
+    pub(crate) unit: LeasedUnit,
+    /// One for each recipient of the unit, in its order.
+    pub(crate) fates: Vec<Fate>,
+    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) enqueue: Vec<NewMessage>,
+}
+
+/// The schedule of a unit. Messages from the null sender wait less: nobody waits for them.
+fn schedule(settings: &OutboundSettings, unit: &LeasedUnit) -> Schedule {
+    let null = unit.message.envelope.sender.is_empty();
+    Schedule {
+        initial: settings.retry_initial,
+        longest: settings.retry_max,
+        max_age: if null { settings.max_age_bounce } else { settings.max_age },
+        delay_warning: settings.delay_warning.filter(|_| !null),
+    }
+}
+
+/// Decides about what was deferred and writes the notifications. Fates of recipients that are too old, or that an operator
+/// returns, become failures in `ended`.
+pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> Settlement {
+    let schedule = schedule(&plan.outbound, &ended.unit);
+    let decision = decide(ctx, &schedule, &ended.unit);
+    if decision == Decision::GiveUp {
+        ended.fates.iter_mut().for_each(|fate| give_up(fate, ended.unit.bounce));
+    }
+    let warn = matches!(decision, Decision::Retry { warn: true, .. });
+    let delayed_until = warn.then(|| schedule.end(ended.unit.message.created) / 1000);
+    let groups = notify::groups(&ended.unit, &ended.fates, delayed_until);
+    let notices = notify::messages(ctx, plan, &ended.unit, &groups).await;
+    let done = ended.unit.recipients.iter().zip(&ended.fates).filter(|(_, fate)| !matches!(fate, Fate::Deferred(_)));
+    Settlement {
+        lease: ended.unit.lease,
+        done: done.map(|(recipient, _)| recipient.index).collect(),
+        retry: retry(&ended.fates, decision, ended.unit.warned || warn),
+        deliveries: ended.deliveries.clone(),
+        enqueue: ended.enqueue.iter().cloned().chain(notices).collect(),
+    }
+}
+
+fn decide(ctx: &Context, schedule: &Schedule, unit: &LeasedUnit) -> Decision {
+    if unit.bounce {
+        return Decision::GiveUp;
+    }
+    let [a, b, c, d, ..] = ctx.random_u64().to_le_bytes();
+    schedule.decide(Attempted {
+        created: unit.message.created,
+        now: ctx.now(),
+        attempts: unit.attempts,
+        warned: unit.warned,
+        random: u32::from_le_bytes([a, b, c, d]),
+    })
+}
+
+fn give_up(fate: &mut Fate, by_operator: bool) {
+    let Fate::Deferred(trouble) = fate else { return };
+    let reason = if by_operator { Reason::BouncedByOperator } else { Reason::Expired };
+    let lead = if by_operator { "returned by an operator" } else { "not deliverable for too long" };
+    let text = if trouble.text.is_empty() { lead.to_owned() } else { format!("{lead}; last: {}", trouble.text) };
+    *fate = Fate::Failed(Trouble { reason, text, ..trouble.clone() });
+}
+
+fn retry(fates: &[Fate], decision: Decision, warned: bool) -> Option<Retry> {
+    let first = fates.iter().find_map(|fate| match fate {
+        Fate::Deferred(trouble) => Some(trouble),
+        _ => None,
+    })?;
+    let Decision::Retry { at, .. } = decision else { return None };
+    let error = first.text.split(['\r', '\n']).next().unwrap_or_default().chars().take(500).collect();
+    Some(Retry { next_attempt: at, error, reason: first.reason, warned })
+}

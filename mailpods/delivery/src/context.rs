@@ -1,0 +1,113 @@
+//! What all parts of the role share.
+
+use std::sync::Arc;
+
+use mailpods_api::{DomainName, MailboxAddress, QueueId};
+use mailpods_net::dns::Resolver;
+use mailpods_net::{Connector, TlsClient};
+use mailpods_plan::{Plan, PlanHandle, Route};
+use mailpods_store::queue::{Destination, LeasedUnit, NewMessage, NewRecipient, Origin};
+use mailpods_store::trace::{Stage, TraceEvent};
+use mailpods_store::{NewBody, Store, UnixMillis};
+use ring::rand::SystemRandom;
+
+use crate::clock::{Clock, random};
+use crate::fate::Fate;
+use crate::metrics::{Metrics, Way, Why};
+use crate::outbound::pool::Pool;
+use crate::scheduler::leases::Leases;
+use crate::sign::Signers;
+
+pub(crate) struct Context {
+    pub(crate) store: Store,
+    pub(crate) plan: PlanHandle,
+    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) connector: Connector,
+    pub(crate) tls_any: TlsClient,
+    pub(crate) tls_verified: TlsClient,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: SystemRandom,
+    pub(crate) metrics: Metrics,
+    pub(crate) leases: Leases,
+    pub(crate) signers: Signers,
+    pub(crate) pool: Pool,
+    pub(crate) worker: String,
+}
+
+impl Context {
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        random(&self.random)
+    }
+
+    pub(crate) fn random_u64(&self) -> u64 {
+        u64::from_le_bytes(self.random())
+    }
+
+    pub(crate) fn queue_id(&self) -> QueueId {
+        QueueId::from_parts(self.now().max(0).unsigned_abs(), self.random_u64())
+    }
+
+    /// A new message with the body of a queued one, for other recipients: forwards, and recipients whose way changed.
+    pub(crate) fn derived(&self, unit: &LeasedUnit, body: NewBody, recipients: Vec<NewRecipient>) -> NewMessage {
+        let message = &unit.message;
+        // What a person or we ourselves sent is still signed when it leaves by an alias; what came from outside is not.
+        let origin = match &message.origin {
+            origin @ (Origin::Submission(_) | Origin::Notification) => origin.clone(),
+            Origin::Inbound | Origin::Lmtp | Origin::Forward(_) => Origin::Forward(message.id.to_string()),
+        };
+        NewMessage {
+            id: self.queue_id(),
+            body,
+            envelope: message.envelope.clone(),
+            origin,
+            junk: message.junk,
+            created: message.created,
+            recipients,
+        }
+    }
+
+    /// Tells log, trace and metrics what became of the recipients of a unit.
+    pub(crate) fn record(&self, unit: &LeasedUnit, fates: &[Fate]) {
+        let way = if unit.destination.is_local() { Way::Local } else { Way::Remote };
+        for (recipient, fate) in unit.recipients.iter().zip(fates) {
+            let reason = fate.reason();
+            self.metrics.recipients.inc((way, Why(reason)));
+            tracing::info!(
+                id = %unit.message.id, to = %recipient.address, from = %unit.message.envelope.sender,
+                reason = reason.as_str(), peer = fate.mta(), attempt = unit.attempts + 1, "{}", fate.text()
+            );
+            self.store.trace.record(TraceEvent {
+                at: self.now(),
+                id: unit.message.id.to_string(),
+                stage: Stage::Deliver,
+                reason: reason.as_str(),
+                sender: unit.message.envelope.sender.clone(),
+                recipient: recipient.address.clone(),
+                peer: fate.mta().to_owned(),
+                text: fate.text().to_owned(),
+            });
+        }
+    }
+}
+
+/// Where mail for an address goes now.
+pub(crate) fn destination(plan: &Plan, domain: &DomainName) -> Destination {
+    match plan.route(domain) {
+        Route::Local => Destination::local(),
+        Route::Relay(_) | Route::SmartHost(_) | Route::Mx => Destination(domain.as_str().into()),
+    }
+}
+
+/// The destination of an envelope address; `None` when it cannot be read.
+pub(crate) fn destination_of(plan: &Plan, address: &str) -> Option<Destination> {
+    if let Ok(address) = MailboxAddress::parse(address) {
+        return Some(destination(plan, address.domain()));
+    }
+    // An address literal is no domain name, but a destination.
+    let (_, domain) = address.rsplit_once('@')?;
+    crate::outbound::route::literal(domain).map(|_| Destination(domain.to_ascii_lowercase().into()))
+}

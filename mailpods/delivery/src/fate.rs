@@ -1,0 +1,99 @@
+//! What an attempt does to a recipient.
+
+use mailpods_policy::Reason;
+use mailpods_policy::retry::{FailureClass, classify};
+
+/// Why a recipient could not be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// The stable reason.
+    pub(crate) reason: Reason,
+    /// Enhanced status code (RFC 3463).
+    pub(crate) status: String,
+    /// The remote's reply, or our own words.
+    pub(crate) text: String,
+    /// The server that gave the reply.
+    pub(crate) mta: Option<String>,
+    /// The next server could not be talked to at all: other mail for it need not try now.
+    pub(crate) unreachable: bool,
+}
+
+impl Trouble {
+    pub(crate) fn new(reason: Reason, status: &str, text: impl Into<String>) -> Self {
+        Self { reason, status: status.to_owned(), text: text.into(), mta: None, unreachable: false }
+    }
+
+    /// The same, and the next server cannot be talked to.
+    pub(crate) fn unreachable(mut self) -> Self {
+        self.unreachable = true;
+        self
+    }
+
+    /// The same, said by `mta`.
+    pub(crate) fn from_mta(mut self, mta: &str) -> Self {
+        self.mta = Some(mta.to_owned());
+        self
+    }
+
+    /// Gives up or waits, by the reason's class.
+    pub(crate) fn into_fate(self) -> Fate {
+        match classify(self.reason) {
+            FailureClass::Permanent => Fate::Failed(self),
+            FailureClass::Temporary => Fate::Deferred(self),
+        }
+    }
+}
+
+/// What became of one recipient in one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// In a mailbox, or accepted by LMTP.
+    Delivered,
+    /// Accepted by the next server, which sends reports itself if `reports`.
+    Relayed {
+        /// It offers DSN.
+        reports: bool,
+        /// The server.
+        mta: String,
+        /// Its reply.
+        text: String,
+    },
+    /// Replaced by other recipients.
+    Expanded,
+    /// Moved to another unit: nothing happened that anybody should be told of.
+    Rerouted,
+    /// To be tried again.
+    Deferred(Trouble),
+    /// Given up.
+    Failed(Trouble),
+}
+
+impl Fate {
+    /// The name in traces and metrics.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Delivered => Reason::Delivered,
+            Self::Relayed { .. } => Reason::Relayed,
+            Self::Expanded | Self::Rerouted => Reason::Expanded,
+            Self::Deferred(trouble) | Self::Failed(trouble) => trouble.reason,
+        }
+    }
+
+    /// The reply or detail, for people.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Relayed { text, .. } => text,
+            Self::Deferred(trouble) | Self::Failed(trouble) => &trouble.text,
+            Self::Delivered | Self::Expanded | Self::Rerouted => "",
+        }
+    }
+
+    /// The server that spoke.
+    pub(crate) fn mta(&self) -> &str {
+        match self {
+            Self::Relayed { mta, .. } => mta,
+            Self::Deferred(trouble) | Self::Failed(trouble) => trouble.mta.as_deref().unwrap_or_default(),
+            Self::Delivered | Self::Expanded | Self::Rerouted => "",
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What the recipients of a local unit lead to, by the plan of now.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use mailpods_api::MailboxAddress;
+use mailpods_plan::{Mailbox, Plan, Resolved, Target};
+use mailpods_policy::Reason;
+use mailpods_store::mail::Flags;
+use mailpods_store::queue::{Delivery, LeasedUnit, NewRecipient, Notify, QueuedRecipient};
+use mailpods_store::{Quota, UnixSeconds};
+
+use crate::context::destination;
+use crate::fate::{Fate, Trouble};
+
+/// Where all recipients of a unit lead.
+#[derive(Debug, Default)]
+pub(super) struct Expanded {
+    /// One for each recipient.
+    pub(super) fates: Vec<Fate>,
+    /// One for each mailbox, whatever number of recipients lead to it.
+    pub(super) deliveries: Vec<Delivery>,
+    /// For each delivery the positions of its recipients.
+    pub(super) owners: Vec<Vec<usize>>,
+    /// For each recipient whether it has more than one end.
+    pub(super) shared: Vec<bool>,
+    /// Recipients elsewhere, by the address here that leads to them.
+    pub(super) forwards: Vec<(String, Vec<NewRecipient>)>,
+    /// Recipients whose domain is not ours any more.
+    pub(super) rerouted: Vec<NewRecipient>,
+}
+
+impl Expanded {
+    /// Nothing is delivered: an operator wants the unit back with its sender.
+    pub(super) fn untouched(unit: &LeasedUnit) -> Self {
+        let trouble = Trouble::new(Reason::BouncedByOperator, "5.0.0", String::new());
+        Self {
+            fates: vec![Fate::Deferred(trouble); unit.recipients.len()],
+            shared: vec![false; unit.recipients.len()],
+            ..Self::default()
+        }
+    }
+}
+
+/// Resolves all recipients of `unit`. Each mailbox and each address elsewhere gets one copy.
+pub(super) fn expand(plan: &Plan, unit: &LeasedUnit, now: UnixSeconds) -> Expanded {
+    let mut walk = Walk { plan, unit, now, out: Expanded::default(), mailboxes: HashMap::new(), elsewhere: Vec::new() };
+    for (position, recipient) in unit.recipients.iter().enumerate() {
+        let (fate, ends) = walk.recipient(position, recipient);
+        walk.out.fates.push(fate);
+        walk.out.shared.push(ends > 1);
+    }
+    walk.out
+}
+
+struct Walk<'a> {
+    plan: &'a Plan,
+    unit: &'a LeasedUnit,
+    now: UnixSeconds,
+    out: Expanded,
+    /// Position in `out.deliveries` by mailbox.
+    mailboxes: HashMap<MailboxAddress, usize>,
+    elsewhere: Vec<MailboxAddress>,
+}
+
+impl Walk<'_> {
+    /// The fate of a recipient, and the number of its ends.
+    fn recipient(&mut self, position: usize, recipient: &QueuedRecipient) -> (Fate, usize) {
+        let failed = |reason, status: &str, text: &str| (Fate::Failed(Trouble::new(reason, status, text)), 0);
+        let Ok(address) = MailboxAddress::parse(&recipient.address) else {
+            return failed(Reason::UnknownRecipient, "5.1.3", "the address cannot be read");
+        };
+        match self.plan.resolve(&address) {
+            Resolved::NotLocal => (self.reroute(&address, recipient), 1),
+            Resolved::Unknown => failed(Reason::UnknownRecipient, "5.1.1", "no such mailbox here"),
+            Resolved::Disabled(_) => failed(Reason::MailboxDisabled, "5.2.1", "the mailbox is switched off"),
+            Resolved::Loop => failed(Reason::AliasLoop, "5.4.6", "the alias leads in a circle"),
+            Resolved::Targets(targets) => (self.targets(position, recipient, &address, &targets), targets.len()),
+        }
+    }
+
+    fn reroute(&mut self, address: &MailboxAddress, recipient: &QueuedRecipient) -> Fate {
+        self.out.rerouted.push(NewRecipient {
+            destination: destination(self.plan, address.domain()),
+            address: recipient.address.clone(),
+            orcpt: recipient.orcpt.clone(),
+            notify: recipient.notify,
+        });
+        Fate::Rerouted
+    }
+
+    fn targets(&mut self, position: usize, recipient: &QueuedRecipient, address: &MailboxAddress, targets: &[Target]) -> Fate {
+        let (mut here, mut forwards) = (false, Vec::new());
+        for target in targets {
+            match target {
+                Target::Mailbox { mailbox, .. } => {
+                    here = true;
+                    self.mailbox(position, recipient, mailbox);
+                }
+                Target::Remote(target) => forwards.extend(self.forward(recipient, target)),
+            }
+        }
+        if !forwards.is_empty() {
+            self.out.forwards.push((address.to_string(), forwards));
+        }
+        if here { Fate::Delivered } else { Fate::Expanded }
+    }
+
+    fn mailbox(&mut self, position: usize, recipient: &QueuedRecipient, mailbox: &Mailbox) {
+        if let Some(owners) = self.mailboxes.get(&mailbox.address).and_then(|&at| self.out.owners.get_mut(at)) {
+            return owners.push(position);
+        }
+        self.mailboxes.insert(mailbox.address.clone(), self.out.deliveries.len());
+        self.out.owners.push(vec![position]);
+        self.out.deliveries.push(Delivery {
+            account: mailbox.address.clone(),
+            mailbox: if self.unit.message.junk { "Junk" } else { "INBOX" }.to_owned(),
+            prefix: prefix(&self.unit.message.envelope.sender, &mailbox.address, &recipient.address),
+            flags: Flags::default(),
+            received: self.now,
+            quota: Quota { octets: mailbox.quota_octets, messages: mailbox.quota_messages },
+        });
+    }
+
+    /// RFC 3461 §5.2.7.3: that the alias was expanded is told from here, so success is not asked for further on.
+    fn forward(&mut self, recipient: &QueuedRecipient, target: &MailboxAddress) -> Option<NewRecipient> {
+        if self.elsewhere.contains(target) {
+            return None;
+        }
+        self.elsewhere.push(target.clone());
+        let notify = Notify { success: false, ..recipient.notify };
+        Some(NewRecipient {
+            destination: destination(self.plan, target.domain()),
+            address: target.written(),
+            orcpt: recipient.orcpt.clone().or_else(|| Some(format!("rfc822;{}", recipient.address))),
+            notify,
+        })
+    }
+}
+
+/// The fields of one recipient's copy: Return-Path (RFC 5321 §4.4) first, Delivered-To for the loop check, and the address that
+/// was written to where it is another one.
+fn prefix(sender: &str, mailbox: &MailboxAddress, recipient: &str) -> Bytes {
+    let clean = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
+    let mut out = format!("Return-Path: <{}>\r\nDelivered-To: {mailbox}\r\n", clean(sender));
+    if !recipient.eq_ignore_ascii_case(&mailbox.to_string()) {
+        out.push_str(&format!("X-Original-To: {}\r\n", clean(recipient)));
+    }
+    out.into()
+}

@@ -1,0 +1,100 @@
+//! What the role counts.
+
+use mailpods_policy::Reason;
+use mailpods_telemetry::metrics::{Counter, Gauge, Histogram, LATENCY_SECONDS, Label, MetricsError, Registry, WAIT_SECONDS};
+
+/// Where mail goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Local,
+    Remote,
+}
+
+impl Label for Way {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+/// A reason as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Why(pub(crate) Reason);
+
+impl Label for Why {
+    fn as_str(&self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
+/// How an attempt at a connection ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Connected {
+    Plain,
+    Tls,
+    Reused,
+    Failed,
+}
+
+impl Label for Connected {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Tls => "tls",
+            Self::Reused => "reused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The kind of a notification.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind(pub(crate) mailpods_message::dsn::Action);
+
+impl Label for Kind {
+    fn as_str(&self) -> &'static str {
+        self.0.name()
+    }
+}
+
+/// The metrics of the role.
+pub(crate) struct Metrics {
+    /// Recipients by way and reason.
+    pub(crate) recipients: Counter<(Way, Why)>,
+    /// Time from acceptance to the end of the unit, in seconds.
+    pub(crate) age: Histogram<Way>,
+    /// Duration of an attempt, in seconds.
+    pub(crate) attempt: Histogram<Way>,
+    /// Units under lease.
+    pub(crate) leased: Gauge<Way>,
+    /// Connections by how they came.
+    pub(crate) connections: Counter<Connected>,
+    /// Notifications by kind.
+    pub(crate) notifications: Counter<Kind>,
+    /// Leases that were lost before they were settled.
+    pub(crate) leases_lost: Counter,
+    /// Messages that left without a signature because a key could not be used.
+    pub(crate) unsigned: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        Ok(Self {
+            recipients: registry.counter("mailpods_delivery_recipients_total", "Recipients by way and reason.", &["way", "reason"])?,
+            age: registry.histogram("mailpods_delivery_age_seconds", "Age of a unit when it is done.", &["way"], WAIT_SECONDS)?,
+            attempt: registry.histogram(
+                "mailpods_delivery_attempt_seconds",
+                "Duration of an attempt (of a batch, for local mail).",
+                &["way"],
+                LATENCY_SECONDS,
+            )?,
+            leased: registry.gauge("mailpods_delivery_leased_units", "Units under lease.", &["way"])?,
+            connections: registry.counter("mailpods_delivery_connections_total", "Connections to next servers.", &["result"])?,
+            notifications: registry.counter("mailpods_delivery_notifications_total", "Notifications made.", &["action"])?,
+            leases_lost: registry.counter("mailpods_delivery_leases_lost_total", "Leases lost before they were settled.", &[])?,
+            unsigned: registry.counter("mailpods_delivery_unsigned_total", "Messages that could not be signed.", &[])?,
+        })
+    }
+}

@@ -1,0 +1,18 @@
+//! Delivery to other servers.
+//!
+//! An attempt is a small state machine ([`attempt`]): route, targets, connection, transaction, outcomes. Nothing in it decides
+//! about time: whether a deferred recipient is tried again is [`crate::conclude`]'s matter.
+
+mod attempt;
+mod auth;
+pub(crate) mod mx;
+mod outcome;
+pub(crate) mod pool;
+pub(crate) mod route;
+mod session;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+pub(crate) use attempt::attempt;
+pub(crate) use session::Session;

@@ -1,0 +1,132 @@
+//! Which way mail for a destination leaves, and from which address.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use mailpods_api::{DomainName, MailboxAddress};
+use mailpods_plan::{HopTls, IpFamily, NextHop, OutboundIp, Plan, Route};
+use mailpods_store::queue::Destination;
+
+use crate::scheduler::lanes::LaneKey;
+
+/// The way to a destination.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// It is ours now: into mailboxes.
+    Local,
+    /// A fixed next hop. Mail of ours to the world leaves from an OutboundIP; mail to a host of ours does not.
+    Hop { hop: NextHop, from_pool: bool },
+    /// The mail exchangers of a domain.
+    Mx(DomainName),
+    /// An address literal (RFC 5321 §4.1.3).
+    Literal(IpAddr),
+    /// Not a name that mail can go to.
+    Nowhere,
+}
+
+/// The way to `destination` by the plan of now.
+pub(crate) fn way(plan: &Plan, destination: &Destination) -> Way {
+    if destination.is_local() {
+        return Way::Local;
+    }
+    if let Some(address) = literal(&destination.0) {
+        return match &plan.outbound.smart_host {
+            Some(hop) => Way::Hop { hop: hop.clone(), from_pool: true },
+            None => Way::Literal(address),
+        };
+    }
+    let Ok(domain) = DomainName::parse(&destination.0) else { return Way::Nowhere };
+    match plan.route(&domain) {
+        Route::Local => Way::Local,
+        Route::Relay(hop) => Way::Hop { hop: hop.clone(), from_pool: false },
+        Route::SmartHost(hop) => Way::Hop { hop: hop.clone(), from_pool: true },
+        Route::Mx => Way::Mx(domain),
+    }
+}
+
+/// The lane of a destination: what shares a next hop shares its workers and connections.
+pub(crate) fn lane(plan: &Plan, destination: &Destination) -> LaneKey {
+    match way(plan, destination) {
+        Way::Hop { hop, .. } => LaneKey(hop_key(&hop)),
+        Way::Local | Way::Mx(_) | Way::Literal(_) | Way::Nowhere => LaneKey(destination.0.to_string()),
+    }
+}
+
+/// Names a hop with all that makes connections to it differ.
+pub(crate) fn hop_key(hop: &NextHop) -> String {
+    let tls = match hop.tls {
+        HopTls::None => "plain",
+        HopTls::Opportunistic => "opportunistic",
+        HopTls::Verify => "verify",
+        HopTls::Implicit => "implicit",
+    };
+    let user = hop.auth.as_ref().map_or("", |(user, _)| user.as_str());
+    let protocol = if hop.lmtp { "lmtp" } else { "smtp" };
+    format!("{protocol}://{user}@{}:{}#{tls}", hop.host, hop.port)
+}
+
+/// The address of `[192.0.2.1]` or `[IPv6:2001:db8::1]`.
+pub(crate) fn literal(domain: &str) -> Option<IpAddr> {
+    let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
+    let v6 = inner.get(..5).filter(|tag| tag.eq_ignore_ascii_case("ipv6:")).and_then(|_| inner.get(5..));
+    match v6 {
+        Some(text) => text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => inner.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
+/// The addresses that mail of one sender may leave from; empty: the system chooses.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    ips: Vec<OutboundIp>,
+    family: Option<IpFamily>,
+}
+
+impl Sources {
+    /// Those of the sender's domain, or all that send where the sender is not ours.
+    pub(crate) fn of(plan: &Plan, sender: &str) -> Self {
+        let domain = MailboxAddress::parse(sender).ok().and_then(|address| plan.domain(address.domain()).cloned());
+        let ips = match domain {
+            Some(domain) => plan.sending_ips(&domain).into_iter().cloned().collect(),
+            None => plan.outbound_ips.values().filter(|ip| ip.sending).cloned().collect(),
+        };
+        Self { ips, family: Some(plan.outbound.ip_family) }
+    }
+
+    /// No fixed source, whatever the plan says: for hosts of ours.
+    pub(crate) fn any() -> Self {
+        Self::default()
+    }
+
+    /// Whether a destination address can be reached from one of the sources.
+    pub(crate) fn reaches(&self, to: IpAddr) -> bool {
+        let family = match self.family {
+            Some(IpFamily::V4) => to.is_ipv4(),
+            Some(IpFamily::V6) => to.is_ipv6(),
+            Some(IpFamily::Both) | None => true,
+        };
+        family && (self.ips.is_empty() || self.ips.iter().any(|ip| ip.address.is_ipv4() == to.is_ipv4()))
+    }
+
+    /// Whether the system chooses.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ips.is_empty()
+    }
+
+    /// Whether mail may leave from `address`.
+    pub(crate) fn allows(&self, address: IpAddr) -> bool {
+        self.ips.iter().any(|ip| ip.address == address)
+    }
+
+    /// Every source, or `None` once when the system chooses.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Option<IpAddr>> {
+        let system = self.ips.is_empty().then_some(None);
+        self.ips.iter().map(|ip| Some(ip.address)).chain(system)
+    }
+
+    /// The source for a destination address; `random` spreads the load.
+    pub(crate) fn pick(&self, to: IpAddr, random: u64) -> Option<&OutboundIp> {
+        let fitting: Vec<&OutboundIp> = self.ips.iter().filter(|ip| ip.address.is_ipv4() == to.is_ipv4()).collect();
+        let count = u64::try_from(fitting.len()).ok().filter(|count| *count > 0)?;
+        usize::try_from(random % count).ok().and_then(|at| fitting.get(at).copied())
+    }
+}

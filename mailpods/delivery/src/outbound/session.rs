@@ -1,0 +1,226 @@
+//! One connection to a server, with the protocol machine that it drives.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use mailpods_net::{Connection, ConnectError, TlsError};
+use mailpods_plan::{HopTls, SecretText};
+use mailpods_sasl::ChannelBindings;
+use mailpods_smtp_proto::client::{Client, ClientConfig, Event, Failure, Mode, Protocol, TlsMode, Transaction, TransactionResult};
+use tokio::time::Instant;
+
+use super::auth;
+use crate::context::Context;
+use crate::metrics::Connected;
+
+/// Wait for a TCP connection; the kernel's own limit would block a worker for minutes.
+const CONNECT: Duration = Duration::from_secs(30);
+/// Wait for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// Octets of the body that are given to the machine at once.
+const PIECE: usize = 64 * 1024;
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// No TCP connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The handshake failed; the certificate, where one is asked for, included.
+    #[error("{0}")]
+    Tls(TlsError),
+    /// The server did not let the session stand.
+    #[error("{0}")]
+    Session(Failure),
+    /// The log-in failed.
+    #[error("failed to log in at the next server: {0}")]
+    LogIn(String),
+}
+
+/// What a session is opened with.
+#[derive(Debug, Clone)]
+pub(crate) struct Dial {
+    /// The server's name, for TLS and reports.
+    pub(crate) name: String,
+    pub(crate) to: SocketAddr,
+    pub(crate) source: Option<std::net::IpAddr>,
+    pub(crate) helo: String,
+    pub(crate) tls: HopTls,
+    pub(crate) lmtp: bool,
+    pub(crate) auth: Option<(String, SecretText)>,
+    /// What must be equal for another message to go over the same connection.
+    pub(crate) pool_key: String,
+}
+
+/// A connection that is ready for transactions.
+pub(crate) struct Session {
+    client: Client,
+    connection: Connection,
+    input: BytesMut,
+    handshake: Handshake,
+    pub(crate) dial: Dial,
+    /// Transactions so far.
+    pub(crate) sent: usize,
+}
+
+/// The client side of TLS for one session.
+struct Handshake {
+    tls: mailpods_net::TlsClient,
+    failed: Option<TlsError>,
+}
+
+impl Session {
+    /// Connects and brings the session up to where transactions can be sent.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub(crate) async fn open(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
+        let mut session = Self::connect(ctx, dial).await.inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
+        session.greet().await.inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
+        if let Some(auth) = session.dial.auth.clone() {
+            let nonce = ctx.random::<18>().iter().map(|octet| format!("{octet:02x}")).collect();
+            auth::log_in(&mut session, &auth, nonce).await?;
+        }
+        let kind = if session.connection.is_tls() { Connected::Tls } else { Connected::Plain };
+        ctx.metrics.connections.inc(kind);
+        Ok(session)
+    }
+
+    async fn connect(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
+        let mut connection = ctx.connector.connect(dial.to, dial.source, CONNECT).await?;
+        let verify = matches!(dial.tls, HopTls::Verify | HopTls::Implicit);
+        let tls = if verify { ctx.tls_verified.clone() } else { ctx.tls_any.clone() };
+        if dial.tls == HopTls::Implicit {
+            connection.start_tls_client(&dial.name, &tls, HANDSHAKE).await.map_err(OpenError::Tls)?;
+        }
+        let config = ClientConfig {
+            protocol: if dial.lmtp { Protocol::Lmtp } else { Protocol::Smtp },
+            helo: dial.helo.clone(),
+            tls: tls_mode(dial.tls),
+            pipelining: true,
+            // Converting to quoted-printable would break the author's signature, and bouncing would lose mail that nearly every
+            // server takes: 8-bit content goes as it is, as Exim and qmail do.
+            eight_bit: Mode::JustSend,
+        };
+        let client = Client::new(Arc::new(config));
+        let handshake = Handshake { tls, failed: None };
+        Ok(Self { client, connection, input: BytesMut::new(), handshake, dial, sent: 0 })
+    }
+
+    async fn greet(&mut self) -> Result<(), OpenError> {
+        loop {
+            match self.next().await {
+                Event::Ready(_) => return Ok(()),
+                Event::Failed(failure) => {
+                    return Err(self.handshake.failed.take().map_or(OpenError::Session(failure), OpenError::Tls));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The protocol machine.
+    pub(crate) fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// Whether nobody on the way can read along: TLS, or this machine itself.
+    pub(crate) fn is_private(&self) -> bool {
+        self.connection.is_tls() || self.connection.peer().ip().is_loopback()
+    }
+
+    /// What SCRAM may bind to.
+    pub(crate) fn bindings(&self) -> ChannelBindings {
+        let info = self.connection.tls_info();
+        ChannelBindings {
+            tls_exporter: info.as_ref().and_then(|info| info.exporter).map(Vec::from),
+            tls_server_end_point: info.and_then(|info| info.server_end_point),
+        }
+    }
+
+    /// Whether another transaction may go over it.
+    pub(crate) fn is_reusable(&self, most: usize) -> bool {
+        self.sent < most.max(1) && self.client.is_reusable()
+    }
+
+    /// Sends one message: `slices` are the message from its first octet.
+    pub(crate) async fn send(&mut self, transaction: Transaction, slices: &[Bytes]) -> TransactionResult {
+        self.sent += 1;
+        let mut pieces = slices.iter().flat_map(|slice| slice.chunks(PIECE));
+        self.client.send(transaction);
+        loop {
+            match self.next().await {
+                Event::SendBody => match pieces.next() {
+                    Some(piece) => self.client.body(piece),
+                    None => self.client.body_end(),
+                },
+                Event::Done(result) => return result,
+                // The machine ends a transaction before it ends itself, so these come only when there is none.
+                Event::Failed(_) | Event::Closed => return TransactionResult { recipients: Vec::new() },
+                _ => {}
+            }
+        }
+    }
+
+    /// Says goodbye; errors are nobody's concern any more.
+    pub(crate) async fn quit(mut self) {
+        self.client.quit();
+        loop {
+            match self.next().await {
+                Event::Closed | Event::Failed(_) => break,
+                _ => {}
+            }
+        }
+        self.connection.close(Duration::from_secs(1)).await;
+    }
+
+    /// The next step that is not plain input and output.
+    pub(crate) async fn next(&mut self) -> Event {
+        loop {
+            match self.client.next_event() {
+                Event::Output(octets) => self.write(&octets).await,
+                Event::NeedInput => self.read().await,
+                Event::StartTls => self.start_tls().await,
+                event => return event,
+            }
+        }
+    }
+
+    async fn write(&mut self, octets: &[u8]) {
+        let deadline = Instant::now() + self.client.timeout();
+        if self.connection.write_with_deadline(octets, deadline).await.is_err() {
+            // A server that refuses may say why before it closes: what it said is read first.
+            self.read().await;
+        }
+    }
+
+    async fn read(&mut self) {
+        let deadline = Instant::now() + self.client.timeout();
+        self.input.clear();
+        match self.connection.read_with_deadline(&mut self.input, deadline).await {
+            Ok(read) if read > 0 => self.client.feed(&self.input),
+            Ok(_) | Err(_) => self.client.lost(),
+        }
+    }
+
+    async fn start_tls(&mut self) {
+        match self.connection.start_tls_client(&self.dial.name, &self.handshake.tls, HANDSHAKE).await {
+            Ok(()) => self.client.tls_established(),
+            Err(error) => {
+                self.handshake.failed = Some(error);
+                self.client.lost();
+            }
+        }
+    }
+}
+
+fn tls_mode(tls: HopTls) -> TlsMode {
+    match tls {
+        HopTls::None => TlsMode::Off,
+        HopTls::Opportunistic => TlsMode::Opportunistic,
+        HopTls::Verify => TlsMode::Required,
+        HopTls::Implicit => TlsMode::Implicit,
+    }
+}

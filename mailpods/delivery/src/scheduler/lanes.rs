@@ -1,0 +1,142 @@
+//! Lanes: the units that wait for one next destination, and how many workers serve it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mailpods_store::queue::{Destination, LeasedUnit};
+use tokio::time::Instant;
+
+use crate::fate::Trouble;
+
+/// Units that one lane holds before no more are leased for its destinations.
+pub(crate) const LANE_FULL: usize = 128;
+/// Units in all lanes before no more are leased.
+pub(crate) const LANES_FULL: usize = 1_024;
+/// Most destinations that are named to the store as busy.
+const MAX_BUSY: usize = 256;
+
+/// Where a lane leads: a domain, or a next hop that many domains share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct LaneKey(pub(crate) String);
+
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<LeasedUnit>,
+    workers: usize,
+    /// Until when nothing is tried, and why: the next server cannot be talked to.
+    dead: Option<(Instant, Trouble)>,
+}
+
+/// All lanes.
+#[derive(Default)]
+pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Lane>>);
+
+/// What a worker does next.
+pub(crate) enum Next {
+    /// Try this.
+    Try(Box<LeasedUnit>),
+    /// Do not try this: the destination is known to be unreachable.
+    Skip(Box<LeasedUnit>, Trouble),
+    /// Nothing left; the worker is counted out.
+    Done,
+}
+
+impl Lanes {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LaneKey, Lane>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a unit.
+    pub(crate) fn push(&self, key: LaneKey, unit: LeasedUnit) {
+        self.lock().entry(key).or_default().waiting.push_back(unit);
+    }
+
+    /// How many units wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().values().map(|lane| lane.waiting.len()).sum()
+    }
+
+    /// Whether a lane has just come down to the level at which it is filled again.
+    pub(crate) fn is_low(&self, key: &LaneKey) -> bool {
+        self.lock().get(key).is_some_and(|lane| lane.waiting.len() == LANE_FULL / 4)
+    }
+
+    /// How many workers are counted.
+    pub(crate) fn workers(&self) -> usize {
+        self.lock().values().map(|lane| lane.workers).sum()
+    }
+
+    /// Counts workers in for lanes that have more units than workers; at most `free` in all and `most` for a lane. Lanes take
+    /// turns, so that a long one does not keep the others waiting.
+    pub(crate) fn staff(&self, free: usize, most: usize) -> Vec<LaneKey> {
+        let mut lanes = self.lock();
+        let mut started = Vec::new();
+        for round in 0..most {
+            for (key, lane) in lanes.iter_mut() {
+                let wanted = lane.waiting.len().min(most);
+                if started.len() < free && lane.workers == round && lane.workers < wanted {
+                    lane.workers += 1;
+                    started.push(key.clone());
+                }
+            }
+        }
+        started
+    }
+
+    /// The next unit for a worker of a lane; [`Next::Done`] counts the worker out.
+    pub(crate) fn next(&self, key: &LaneKey) -> Next {
+        let mut lanes = self.lock();
+        let Some(lane) = lanes.get_mut(key) else { return Next::Done };
+        if lane.dead.as_ref().is_some_and(|(until, _)| *until <= Instant::now()) {
+            lane.dead = None;
+        }
+        match (lane.waiting.pop_front(), &lane.dead) {
+            (Some(unit), Some((_, trouble))) => Next::Skip(Box::new(unit), trouble.clone()),
+            (Some(unit), None) => Next::Try(Box::new(unit)),
+            (None, _) => {
+                lane.workers = lane.workers.saturating_sub(1);
+                if lane.workers == 0 && lane.dead.is_none() {
+                    lanes.remove(key);
+                }
+                Next::Done
+            }
+        }
+    }
+
+    /// Remembers that a lane's next server cannot be talked to.
+    pub(crate) fn mark_dead(&self, key: &LaneKey, until: Instant, trouble: &Trouble) {
+        if let Some(lane) = self.lock().get_mut(key) {
+            lane.dead = Some((until, trouble.clone()));
+        }
+    }
+
+    /// Forgets lanes that only remember, once their time is over.
+    pub(crate) fn tidy(&self) {
+        let now = Instant::now();
+        let live = |lane: &Lane| lane.workers > 0 || !lane.waiting.is_empty() || lane.dead.as_ref().is_some_and(|(until, _)| *until > now);
+        self.lock().retain(|_, lane| live(lane));
+    }
+
+    /// Destinations of lanes that are full.
+    pub(crate) fn busy(&self) -> Vec<Destination> {
+        let lanes = self.lock();
+        let full = lanes.values().filter(|lane| lane.waiting.len() >= LANE_FULL);
+        let mut busy: Vec<Destination> = full.flat_map(|lane| lane.waiting.iter().map(|unit| unit.destination.clone())).collect();
+        busy.sort();
+        busy.dedup();
+        busy.truncate(MAX_BUSY);
+        busy
+    }
+
+    /// Takes out everything that waits.
+    pub(crate) fn drain(&self) -> Vec<LeasedUnit> {
+        self.lock().values_mut().flat_map(|lane| std::mem::take(&mut lane.waiting)).collect()
+    }
+
+    /// Counts a worker out that ended in another way than by [`Next::Done`].
+    pub(crate) fn leave(&self, key: &LaneKey) {
+        if let Some(lane) = self.lock().get_mut(key) {
+            lane.workers = lane.workers.saturating_sub(1);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! DKIM signatures of what leaves from here (RFC 6376).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use mailpods_api::{DomainName, MailboxAddress, QueueId};
+use mailpods_dkim::{BodyHash, PrivateKey, Signer};
+use mailpods_message::header::{find, header_len, parse_addresses};
+use mailpods_plan::{DkimKey, Domain, Plan, RecordData};
+use mailpods_store::queue::{Origin, QueuedMessage};
+
+use crate::context::Context;
+
+/// Messages whose signatures are remembered, so that a message with many destinations is signed once.
+const REMEMBERED: usize = 256;
+
+/// Keys that were opened, and signatures that were made.
+#[derive(Default)]
+pub(crate) struct Signers {
+    opened: Mutex<Opened>,
+    made: Mutex<Made>,
+}
+
+/// Signers by signing domain and selector, of one plan.
+#[derive(Default)]
+struct Opened {
+    plan: String,
+    signers: HashMap<(String, String), Arc<Signer>>,
+}
+
+#[derive(Default)]
+struct Made {
+    by_id: HashMap<QueueId, Bytes>,
+    order: VecDeque<QueueId>,
+}
+
+/// The DKIM-Signature fields for a message, empty when it is not ours to sign: only what a person here or this server wrote is.
+pub(crate) async fn signatures(ctx: &Context, plan: &Plan, message: &QueuedMessage, body: &[u8]) -> Bytes {
+    if !matches!(message.origin, Origin::Submission(_) | Origin::Notification) {
+        return Bytes::new();
+    }
+    if let Some(made) = lock(&ctx.signers.made).by_id.get(&message.id) {
+        return made.clone();
+    }
+    let fields = Bytes::from(sign(ctx, plan, message, body).await);
+    remember(&ctx.signers, message.id.clone(), fields.clone());
+    fields
+}
+
+/// A poisoned lock holds a cache, which is never half changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn remember(signers: &Signers, id: QueueId, fields: Bytes) {
+    let mut made = lock(&signers.made);
+    if made.by_id.insert(id.clone(), fields).is_none() {
+        made.order.push_back(id);
+    }
+    while made.order.len() > REMEMBERED {
+        if let Some(oldest) = made.order.pop_front() {
+            made.by_id.remove(&oldest);
+        }
+    }
+}
+
+async fn sign(ctx: &Context, plan: &Plan, message: &QueuedMessage, body: &[u8]) -> String {
+    let Some((domain, name)) = signing_domain(plan, message, body) else {
+        return String::new();
+    };
+    let split = header_len(body);
+    let (header, content) = body.split_at_checked(split).unwrap_or((body, &[]));
+    let mut hash = BodyHash::default();
+    hash.update(content);
+    let hash = hash.finish();
+    let mut fields = String::new();
+    for key in &domain.dkim {
+        let Some(signer) = signer(ctx, plan, &domain, &name, key).await else {
+            ctx.metrics.unsigned.inc(());
+            continue;
+        };
+        match signer.sign(without_empty_line(header), hash.as_ref(), ctx.now() / 1000, &ctx.random) {
+            Ok(field) => fields.push_str(&field),
+            Err(error) => {
+                ctx.metrics.unsigned.inc(());
+                tracing::warn!(id = %message.id, selector = %key.selector, %error, "failed to sign");
+            }
+        }
+    }
+    fields
+}
+
+fn without_empty_line(header: &[u8]) -> &[u8] {
+    header.strip_suffix(b"\r\n\r\n").and_then(|short| header.get(..short.len() + 2)).unwrap_or(header)
+}
+
+/// The domain of From when it is ours, else the one of the envelope sender, and the name that the signature carries.
+fn signing_domain(plan: &Plan, message: &QueuedMessage, body: &[u8]) -> Option<(Arc<Domain>, DomainName)> {
+    let ours = |name: DomainName| {
+        let domain = plan.domain(&name).filter(|domain| !domain.dkim.is_empty())?.clone();
+        let name = signing_name(plan, &domain, name);
+        Some((domain, name))
+    };
+    let of_address = |address: &str| MailboxAddress::parse(address).ok().map(|address| address.domain().clone());
+    from_domain(body).and_then(ours).or_else(|| of_address(&message.envelope.sender).and_then(ours)).or_else(|| {
+        // Our own notifications come from the server's name, which belongs to one of the domains.
+        let within = |domain: &&Arc<Domain>| plan.hostname.is_within(&domain.name);
+        plan.domains.values().find(within).map(|domain| domain.name.clone()).and_then(ours)
+    })
+}
+
+fn from_domain(body: &[u8]) -> Option<DomainName> {
+    let list = parse_addresses(find(body, b"from")?);
+    let host = list.addresses().next()?.host.clone()?;
+    DomainName::parse(std::str::from_utf8(&host).ok()?).ok()
+}
+
+/// A domain alias signs with its own name when its keys are published, so that DMARC aligns (RFC 7489 §3.1.1).
+fn signing_name(plan: &Plan, domain: &Domain, name: DomainName) -> DomainName {
+    let published = |key: &DkimKey| {
+        let owner = format!("{}._domainkey.{name}", key.selector);
+        plan.records.iter().any(|record| matches!(record.data, RecordData::DkimTxt { .. }) && record.name == owner)
+    };
+    if name == domain.name || domain.dkim.iter().any(published) { name } else { domain.name.clone() }
+}
+
+/// A signer for a key, opened once for each plan.
+async fn signer(ctx: &Context, plan: &Plan, domain: &Domain, name: &DomainName, key: &DkimKey) -> Option<Arc<Signer>> {
+    let id = (name.to_string(), key.selector.to_string());
+    {
+        let mut opened = lock(&ctx.signers.opened);
+        if opened.plan != plan.digest {
+            *opened = Opened { plan: plan.digest.clone(), signers: HashMap::new() };
+        }
+        if let Some(signer) = opened.signers.get(&id) {
+            return Some(signer.clone());
+        }
+    }
+    let private = open(ctx, domain, key).await?;
+    let signer = Arc::new(Signer::new(name.as_str(), key.selector.as_str(), private));
+    lock(&ctx.signers.opened).signers.insert(id, signer.clone());
+    Some(signer)
+}
+
+async fn open(ctx: &Context, domain: &Domain, key: &DkimKey) -> Option<PrivateKey> {
+    let parsed = match &key.private_key {
+        Some(pem) => PrivateKey::from_pem(pem.reveal()),
+        None => {
+            let name = format!("dkim/{}/{}", domain.name, key.selector);
+            let stored = ctx.store.secrets.secret(&name).await.inspect_err(|error| {
+                tracing::warn!(name, %error, "failed to read a DKIM key");
+            });
+            let Some(pem) = stored.ok().flatten() else {
+                tracing::warn!(name, "DKIM key is not in the store");
+                return None;
+            };
+            PrivateKey::from_pem(&String::from_utf8_lossy(&pem))
+        }
+    };
+    parsed.inspect_err(|error| tracing::warn!(domain = %domain.name, selector = %key.selector, %error, "failed to use a DKIM key")).ok()
+}
