@@ -348,13 +348,10 @@ pub struct FetchWriter<'a> {
 }
 
 impl FetchWriter<'_> {
-    /// Goes on with a response whose start has already been sent from `out`: for streaming large bodies.
-    pub fn resume(out: &mut Vec<u8>, utf8: bool) -> FetchWriter<'_> {
-        FetchWriter {
-            out,
-            utf8,
-            first: false,
-        }
+    /// Goes on with a response whose start is in `out`, or has already been sent from there: for streaming large bodies.
+    /// `first`: no item has been told yet.
+    pub fn resume(out: &mut Vec<u8>, utf8: bool, first: bool) -> FetchWriter<'_> {
+        FetchWriter { out, utf8, first }
     }
 
     fn item(&mut self, name: &str) {

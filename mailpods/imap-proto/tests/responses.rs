@@ -201,7 +201,7 @@ fn a_large_body_can_be_streamed() {
     let mut fetch = Writer::new(&mut out, false).fetch(1);
     fetch.section_start(&Section::default(), None, 5);
     out.extend_from_slice(b"hello");
-    let mut fetch = FetchWriter::resume(&mut out, false);
+    let mut fetch = FetchWriter::resume(&mut out, false, false);
     fetch.uid(2);
     fetch.finish();
     assert_eq!(out, b"* 1 FETCH (BODY[] {5}\r\nhello UID 2)\r\n");

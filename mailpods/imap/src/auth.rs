@@ -1,0 +1,159 @@
+//! STARTTLS, AUTHENTICATE and LOGIN.
+
+use mailpods_imap_proto::{Code, Event, Limits, Password, SaslResponse, Status, Tag};
+use mailpods_sasl::{ChannelBindings, Mechanism};
+use mailpods_store::directory::{Identity, LoginContext, Refusal, Service, Step};
+
+use crate::failure::{Done, End, Failure, Reply, ReplyCode};
+use crate::server::HANDSHAKE_LIMIT;
+use crate::session::{Session, User};
+
+impl Session {
+    /// RFC 9051 §6.2.1
+    pub(crate) async fn start_tls(&mut self, tag: &Tag) -> Done {
+        if self.io.is_tls() {
+            return Err(Failure::Bad("TLS is active"));
+        }
+        let Some(tls) = self.shared.deps.tls.clone() else {
+            return Err(Failure::no(Code::Unavailable, "TLS is not available"));
+        };
+        if self.decoder.has_input() {
+            // Plaintext behind STARTTLS would count as encrypted: somebody may have put it there.
+            return Err(End::Bye("commands must not follow STARTTLS before TLS is active").into());
+        }
+        self.writer()
+            .status(Some(tag.as_str()), Status::Ok, None, "begin TLS now");
+        self.flush().await?;
+        self.io
+            .start_tls(&tls, HANDSHAKE_LIMIT)
+            .await
+            .map_err(End::Tls)?;
+        Ok(Reply {
+            code: ReplyCode::AlreadySent,
+            text: "",
+        })
+    }
+
+    /// RFC 9051 §6.2.3
+    pub(crate) async fn login(&mut self, user: &str, password: &Password) -> Done {
+        if !self.io.is_tls() {
+            return Err(needs_tls());
+        }
+        let context = self.login_context();
+        let login = self
+            .shared
+            .deps
+            .directory
+            .password_login(user, password.as_bytes(), &context)
+            .await;
+        match login {
+            Ok(identity) => self.logged_in(&identity).await,
+            Err(refusal) => Err(self.refused(&refusal)),
+        }
+    }
+
+    /// RFC 9051 §6.2.2
+    pub(crate) async fn authenticate(
+        &mut self,
+        mechanism: &str,
+        initial: Option<SaslResponse>,
+    ) -> Done {
+        // LOGIN as a SASL mechanism is not offered here: the command of that name serves those clients.
+        let mechanism =
+            Mechanism::parse(mechanism).filter(|mechanism| *mechanism != Mechanism::Login);
+        let Some(mechanism) = mechanism else {
+            return Err(Failure::no(Code::Cannot, "this mechanism is not offered"));
+        };
+        if !self.io.is_tls() {
+            return Err(needs_tls());
+        }
+        let context = self.login_context();
+        let mut login = match self.shared.deps.directory.login(mechanism, context) {
+            Ok(login) => login,
+            Err(refusal) => return Err(self.refused(&refusal)),
+        };
+        let mut step = login
+            .start(initial.as_ref().map(SaslResponse::as_bytes))
+            .await;
+        loop {
+            match step {
+                Step::Success(identity) => return self.logged_in(&identity).await,
+                Step::Failure(refusal) => return Err(self.refused(&refusal)),
+                Step::Challenge(challenge) => {
+                    let response = self.challenge(&challenge).await?;
+                    step = login.step(response.as_bytes()).await;
+                }
+            }
+        }
+    }
+
+    async fn challenge(&mut self, challenge: &[u8]) -> Result<SaslResponse, Failure> {
+        self.decoder.expect_auth_response();
+        self.writer().challenge(challenge);
+        match self.next_event().await? {
+            Event::AuthResponse(response) => Ok(response),
+            Event::AuthCancelled => Err(Failure::Bad("authentication was cancelled")),
+            _ => Err(Failure::Bad("expected a response in base64")),
+        }
+    }
+
+    fn login_context(&self) -> LoginContext {
+        let info = self.io.tls_info();
+        let (exporter, end_point) =
+            info.map_or((None, None), |info| (info.exporter, info.server_end_point));
+        LoginContext {
+            service: Service::Imap,
+            client: self.io.peer().ip(),
+            tls: self.io.is_tls(),
+            bindings: ChannelBindings {
+                tls_exporter: exporter.map(|octets| octets.to_vec()),
+                tls_server_end_point: end_point,
+            },
+            session: format!("imap-{}", self.number),
+        }
+    }
+
+    async fn logged_in(&mut self, identity: &Identity) -> Done {
+        let plan = self.shared.deps.plan.current();
+        let address = &identity.mailbox.address;
+        let account = self.mail().account(address).await?;
+        let guard = self
+            .shared
+            .enter(account, plan.imap.max_sessions_per_account);
+        let guard = guard.ok_or(Failure::no(
+            Code::Limit,
+            "this account has too many sessions open",
+        ))?;
+        tracing::info!(account = %address, mechanism = %identity.mechanism, "logged in");
+        self.user = Some(User {
+            account,
+            address: address.clone(),
+            _guard: guard,
+        });
+        self.decoder
+            .set_limits(Limits::after_login(plan.imap.max_append_octets));
+        Ok(self.capability_reply("logged in"))
+    }
+
+    fn refused(&mut self, refusal: &Refusal) -> Failure {
+        if refusal.looks_like_wrong_password() {
+            // RFC 5530 §3
+            return Failure::no(Code::AuthenticationFailed, "wrong name or password");
+        }
+        if refusal.is_temporary() {
+            return Failure::no(
+                Code::Unavailable,
+                "log-in is not possible now, try again later",
+            );
+        }
+        match refusal {
+            Refusal::TlsRequired => needs_tls(),
+            _ => Failure::Bad("the message does not follow the mechanism"),
+        }
+    }
+}
+
+/// RFC 9051 §6.2.3, RFC 5530 §3
+fn needs_tls() -> Failure {
+    Failure::no(Code::PrivacyRequired, "log-in needs TLS")
+}

@@ -1,0 +1,244 @@
+//! FETCH (RFC 9051 §6.4.5): a plan of what is needed, batches of entries, and for each message what the plan needs of its
+//! body. A batch is told before the next is read, so memory does not grow with the set.
+
+mod plan;
+mod section;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use mailpods_imap_proto::{Code, FetchCommand, FetchItem, FetchWriter, Positions};
+use mailpods_message::{Meta, Structure};
+use mailpods_store::mail::{Entry, FlagOp, Flags, SystemFlags};
+use mailpods_store::{MailStore, StoreError, Uid};
+
+use crate::failure::{Done, Failure, Reply};
+use crate::flags;
+use crate::session::Session;
+use crate::view::contains;
+
+pub(crate) use plan::{BodyItem, FetchPlan};
+pub(crate) use source::{MessageMap, Source};
+
+/// Entries read at once when only flags and the like are asked for.
+const BATCH: usize = 500;
+/// Entries read at once with their stored facts.
+const META_BATCH: usize = 64;
+/// Sections above this many octets go to the socket without being gathered first.
+const STREAM_ABOVE: u64 = 64 * 1024;
+
+impl Session {
+    pub(crate) async fn fetch(&mut self, command: FetchCommand) -> Done {
+        let view = self.view()?;
+        let positions = view.positions(&command.set, command.uid)?;
+        let reads = view.reads(&positions);
+        let plan = FetchPlan::new(command);
+        if plan.mod_seq {
+            // RFC 7162 §3.1: asking for MODSEQ enables CONDSTORE
+            self.enable_condstore();
+        }
+        let mut told = 0;
+        for (first, last) in reads {
+            told += self.fetch_range(&plan, &positions, first, last).await?;
+        }
+        self.shared.deps.metrics.fetched.add((), u64::from(told));
+        let wanted: u32 = positions.iter().map(|range| range.end - range.start).sum();
+        if told < wanted && plan.changed_since == 0 {
+            // RFC 2180 §4.1.2: some are gone, and the client will hear of it
+            return Ok(Reply::with(Code::ExpungeIssued, "some messages are gone"));
+        }
+        Ok(Reply::ok("fetched"))
+    }
+
+    /// Fetches the wanted ones of a range of UIDs; returns how many there were.
+    async fn fetch_range(
+        &mut self,
+        plan: &FetchPlan,
+        positions: &Positions,
+        first: Uid,
+        last: Uid,
+    ) -> Result<u32, Failure> {
+        let (store, id) = (self.mail(), self.view()?.id);
+        let limit = if plan.columns.meta { META_BATCH } else { BATCH };
+        let (mut first, mut told) = (first, 0);
+        loop {
+            let mut entries = store
+                .entries(id, first..=last, plan.changed_since, plan.columns, limit)
+                .await?;
+            let (full, end) = (
+                entries.len() == limit,
+                entries.last().map_or(last, |entry| entry.uid),
+            );
+            let view = self.view()?;
+            entries.retain(|entry| {
+                view.number(entry.uid)
+                    .is_some_and(|number| contains(positions, number - 1))
+            });
+            told += entries.len() as u32;
+            self.fetch_batch(&*store, plan, entries).await?;
+            if !full || end >= last {
+                return Ok(told);
+            }
+            first = end + 1;
+        }
+    }
+
+    async fn fetch_batch(
+        &mut self,
+        store: &dyn MailStore,
+        plan: &FetchPlan,
+        mut entries: Vec<Entry>,
+    ) -> Result<(), Failure> {
+        let seen = if plan.marks_seen {
+            self.mark_seen(store, &mut entries).await?
+        } else {
+            Vec::new()
+        };
+        for entry in &entries {
+            let newly_seen = seen.binary_search(&entry.uid).is_ok();
+            self.fetch_message(store, plan, entry, newly_seen).await?;
+            self.flush_if_full().await?;
+        }
+        Ok(())
+    }
+
+    /// RFC 9051 §6.4.5: BODY[...] sets `\Seen`. Returns whose flags have changed.
+    async fn mark_seen(
+        &mut self,
+        store: &dyn MailStore,
+        entries: &mut [Entry],
+    ) -> Result<Vec<Uid>, Failure> {
+        let view = self.view()?;
+        let unseen = entries
+            .iter()
+            .filter(|entry| !entry.flags.system.contains(SystemFlags::SEEN));
+        let uids: Vec<Uid> = unseen.map(|entry| entry.uid).collect();
+        if view.read_only || uids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let flag = Flags {
+            system: SystemFlags::SEEN,
+            keywords: Vec::new(),
+        };
+        let outcome = store
+            .store_flags(view.id, uids.clone(), FlagOp::Add, flag, None)
+            .await?;
+        for (uid, modseq, flags) in outcome.entries {
+            self.view_mut()?.own_change(uid, modseq);
+            if let Ok(index) = entries.binary_search_by_key(&uid, |entry| entry.uid)
+                && let Some(entry) = entries.get_mut(index)
+            {
+                (entry.modseq, entry.flags) = (modseq, flags);
+            }
+        }
+        Ok(uids)
+    }
+
+    /// Tells one message. What fails does so before anything of it was sent, and leaves nothing of it behind.
+    async fn fetch_message(
+        &mut self,
+        store: &dyn MailStore,
+        plan: &FetchPlan,
+        entry: &Entry,
+        newly_seen: bool,
+    ) -> Result<(), Failure> {
+        let Some(number) = self.view()?.number(entry.uid) else {
+            return Ok(());
+        };
+        let meta = stored_meta(store, plan, entry).await?;
+        let start = self.out.len();
+        drop(self.writer().fetch(number));
+        let mut told = self.tell_items(plan, entry, meta.as_deref(), newly_seen);
+        if told.is_ok() && !plan.body.is_empty() {
+            let first = plan.items.is_empty() && !newly_seen;
+            told = Box::pin(self.tell_body(store, plan, entry, meta.as_deref(), first)).await;
+        }
+        match told {
+            Ok(()) => FetchWriter::resume(&mut self.out, self.rev2, false).finish(),
+            Err(_) => self.out.truncate(start),
+        }
+        told
+    }
+
+    fn tell_items(
+        &mut self,
+        plan: &FetchPlan,
+        entry: &Entry,
+        meta: Option<&[u8]>,
+        newly_seen: bool,
+    ) -> Result<(), Failure> {
+        let condstore = self.condstore;
+        let mut fetch = FetchWriter::resume(&mut self.out, self.rev2, true);
+        for item in &plan.items {
+            match item {
+                FetchItem::Uid => fetch.uid(entry.uid),
+                FetchItem::Flags => fetch.flags(flags::names(&entry.flags)),
+                FetchItem::InternalDate => fetch.internal_date(entry.received),
+                FetchItem::Size => fetch.size(entry.size),
+                FetchItem::ModSeq => fetch.mod_seq(entry.modseq),
+                FetchItem::Envelope => fetch
+                    .envelope(&Meta::decode_envelope(meta.unwrap_or_default()).map_err(damaged)?),
+                FetchItem::Body => fetch.body(&structure(meta)?, false),
+                FetchItem::BodyStructure => fetch.body(&structure(meta)?, true),
+                _ => {}
+            }
+        }
+        if newly_seen {
+            if !plan.items.contains(&FetchItem::Flags) {
+                fetch.flags(flags::names(&entry.flags));
+            }
+            if condstore && !plan.items.contains(&FetchItem::ModSeq) {
+                fetch.mod_seq(entry.modseq);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the sections.
+    async fn tell_body(
+        &mut self,
+        store: &dyn MailStore,
+        plan: &FetchPlan,
+        entry: &Entry,
+        meta: Option<&[u8]>,
+        mut first: bool,
+    ) -> Result<(), Failure> {
+        let map = MessageMap::new(structure(meta)?, entry.prefix_len, entry.size);
+        section::check_encodings(&map, &plan.body)?;
+        let source = Source::load(store, entry, map.extent(&plan.body)).await?;
+        for item in &plan.body {
+            let mut fetch =
+                FetchWriter::resume(&mut self.out, self.rev2, std::mem::take(&mut first));
+            let Some(part) = section::stream(&map, &source, item, STREAM_ABOVE) else {
+                section::tell(&map, &source, item, &mut fetch);
+                continue;
+            };
+            fetch.section_start(&part.section, part.origin, part.octets);
+            for piece in &part.pieces {
+                self.send(piece).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The stored facts, when the plan needs them.
+async fn stored_meta(
+    store: &dyn MailStore,
+    plan: &FetchPlan,
+    entry: &Entry,
+) -> Result<Option<bytes::Bytes>, Failure> {
+    match &entry.meta {
+        Some(meta) => Ok(Some(meta.clone())),
+        None if plan.columns.meta => Ok(Some(store.body_meta(entry.body).await?)),
+        None => Ok(None),
+    }
+}
+
+fn structure(meta: Option<&[u8]>) -> Result<Structure, Failure> {
+    Meta::decode_structure(meta.unwrap_or_default()).map_err(damaged)
+}
+
+pub(crate) fn damaged(error: mailpods_message::meta::DecodeError) -> Failure {
+    StoreError::Corrupt(format!("stored facts of a message: {error}")).into()
+}

@@ -1,0 +1,57 @@
+//! IDLE (RFC 9051 §6.3.13).
+
+use mailpods_imap_proto::Event;
+use tokio::sync::watch;
+
+use crate::failure::{Done, End, Failure, Reply};
+use crate::session::{Session, read};
+
+impl Session {
+    /// Tells what changes until the client says DONE. Nothing but the view is held meanwhile.
+    pub(crate) async fn idle(&mut self) -> Done {
+        self.decoder.expect_done();
+        self.writer().continuation("idling");
+        if let Some(view) = &mut self.view {
+            view.look_closely();
+        }
+        let deadline = self.deadline();
+        loop {
+            if let Some(event) = self.decoder.next_event() {
+                return match event {
+                    Event::IdleDone => Ok(Reply::ok("done")),
+                    _ => Err(Failure::Bad("expected DONE")),
+                };
+            }
+            Box::pin(self.announce(true)).await?;
+            self.flush().await?;
+            self.release();
+            self.wait(deadline).await?;
+        }
+    }
+
+    /// Until the client says something or the mailbox changes.
+    async fn wait(&mut self, deadline: tokio::time::Instant) -> Result<(), End> {
+        let changes = self.view.as_mut().map(|view| &mut view.changes);
+        tokio::select! {
+            read = read(&mut self.io, &mut self.decoder, deadline, &self.shared.deps.shutdown) => read,
+            () = changed(changes) => Ok(()),
+        }
+    }
+}
+
+async fn changed(changes: Option<&mut watch::Receiver<u64>>) {
+    let closed = match changes {
+        // The mark stays: the announcement looks for it.
+        Some(changes) => match changes.changed().await {
+            Ok(()) => {
+                changes.mark_changed();
+                false
+            }
+            Err(_) => true,
+        },
+        None => true,
+    };
+    if closed {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,29 @@
+//! The imap role: people read their mail over IMAP4rev1 and IMAP4rev2.
+//!
+//! [`Imap::serve`] runs one connection from greeting to BYE. A session holds the UIDs of its selected mailbox and nothing
+//! else of it: flags, envelopes, structures and bodies are read from the store when a command asks for them, in batches
+//! whose size does not grow with the mailbox.
+//!
+//! - `session`: reading, dispatch, the answer to each command; `auth`, `idle`, `append`.
+//! - `mailboxes`, `list`: commands about mailboxes.
+//! - `view`: the selected mailbox as the client knows it, and how it learns what others changed.
+//! - `fetch`: planner (which columns and octets), reader, encoder. `search`: compiler, evaluator in steps of rising cost.
+//! - `messages`: STORE, EXPUNGE, COPY, MOVE.
+
+mod append;
+mod auth;
+mod failure;
+mod fetch;
+mod flags;
+mod idle;
+mod list;
+mod mailboxes;
+mod messages;
+mod metrics;
+mod search;
+mod server;
+mod session;
+mod view;
+
+pub use metrics::Metrics;
+pub use server::{Imap, ImapDeps};

@@ -1,0 +1,374 @@
+//! Commands about mailboxes.
+
+use mailpods_imap_proto::pattern::DELIMITER;
+use mailpods_imap_proto::{
+    Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, SpecialUse,
+    Status, StatusItem,
+};
+use mailpods_store::mail::{Columns, MailboxInfo, SystemFlags};
+use mailpods_store::{MailStore, Uid};
+
+use crate::failure::{Done, Failure, Reply};
+use crate::list;
+use crate::messages::cannot;
+use crate::session::Session;
+use crate::view::View;
+
+/// Levels of one name.
+const MAX_LEVELS: usize = 32;
+/// Octets of one level.
+const MAX_LEVEL: usize = 255;
+/// The one quota root: the account.
+const QUOTA_ROOT: &str = "user";
+/// How far SELECT looks for the first unseen message.
+const UNSEEN_WITHIN: usize = 500;
+
+impl Session {
+    pub(crate) async fn mailbox_command(&mut self, body: CommandBody) -> Done {
+        match body {
+            CommandBody::Select {
+                mailbox,
+                read_only,
+                condstore,
+            } => self.select(&mailbox, read_only, condstore).await,
+            CommandBody::Create {
+                mailbox,
+                special_use,
+            } => self.create(&mailbox, &special_use).await,
+            CommandBody::Delete(mailbox) => self.delete(&mailbox).await,
+            CommandBody::Rename { from, to } => self.rename(&from, &to).await,
+            CommandBody::Subscribe(mailbox) => self.subscribe(&mailbox, true).await,
+            CommandBody::Unsubscribe(mailbox) => self.subscribe(&mailbox, false).await,
+            CommandBody::List(command) => self.list(&command).await,
+            CommandBody::Lsub { reference, pattern } => self.lsub(&reference, &pattern).await,
+            CommandBody::Status { mailbox, items } => self.status(&mailbox, &items).await,
+            CommandBody::GetQuota(root) => self.get_quota(&root).await,
+            CommandBody::GetQuotaRoot(mailbox) => self.get_quota_root(&mailbox).await,
+            CommandBody::Enable(names) => Ok(self.enable(&names)),
+            CommandBody::Namespace => {
+                self.writer().namespace();
+                Ok(Reply::ok("done"))
+            }
+            CommandBody::Unselect => {
+                self.view = None;
+                Ok(Reply::ok("unselected"))
+            }
+            _ => Err(Failure::Bad("this command is not served")),
+        }
+    }
+
+    async fn find(&self, mailbox: &MailboxName) -> Result<MailboxInfo, Failure> {
+        let found = self
+            .mail()
+            .mailbox(self.account()?, mailbox.as_str())
+            .await?;
+        found.ok_or(Failure::no(Code::NonExistent, "there is no such mailbox"))
+    }
+
+    /// RFC 9051 §6.3.2, §6.3.3
+    async fn select(&mut self, mailbox: &MailboxName, read_only: bool, condstore: bool) -> Done {
+        if self.view.take().is_some() {
+            // RFC 9051 §7.1: what follows is about the new mailbox
+            self.writer().status(
+                None,
+                Status::Ok,
+                Some(&Code::Closed),
+                "the mailbox before is closed",
+            );
+        }
+        if condstore {
+            self.enable_condstore();
+        }
+        let store = self.mail();
+        let info = self.find(mailbox).await?;
+        let keywords = store.keywords(info.id).await?;
+        let view = View::open(&*store, &info, read_only).await?;
+        let unseen = if self.rev2 || info.unseen == 0 {
+            None
+        } else {
+            first_unseen(&*store, &view).await?
+        };
+        self.tell_selected(&info, &view, &keywords, unseen);
+        self.view = Some(Box::new(view));
+        Ok(match read_only {
+            true => Reply::with(Code::ReadOnly, "selected"),
+            false => Reply::with(Code::ReadWrite, "selected"),
+        })
+    }
+
+    fn tell_selected(
+        &mut self,
+        info: &MailboxInfo,
+        view: &View,
+        keywords: &[String],
+        unseen: Option<u32>,
+    ) {
+        let system = Flag::SYSTEM;
+        let flags: Vec<&str> = system
+            .iter()
+            .map(Flag::as_str)
+            .chain(keywords.iter().map(String::as_str))
+            .collect();
+        let rev2 = self.rev2;
+        let mut writer = self.writer();
+        writer.exists(view.count());
+        if !rev2 {
+            // RFC 3501 §7.3.2 wants it; nothing is recent here (RFC 9051 has done away with it)
+            writer.recent(0);
+        }
+        writer.flags(flags.iter().copied());
+        let permanent = match view.read_only {
+            true => Code::PermanentFlags {
+                flags: &[],
+                new_keywords: false,
+            },
+            false => Code::PermanentFlags {
+                flags: &flags,
+                new_keywords: true,
+            },
+        };
+        writer.status(None, Status::Ok, Some(&permanent), "flags that are kept");
+        if let Some(number) = unseen {
+            writer.status(
+                None,
+                Status::Ok,
+                Some(&Code::Unseen(number)),
+                "first unseen message",
+            );
+        }
+        writer.status(
+            None,
+            Status::Ok,
+            Some(&Code::UidValidity(info.uid_validity)),
+            "UIDs are valid",
+        );
+        let next = info
+            .uid_next
+            .max(view.uids.last().map_or(1, |last| last.saturating_add(1)));
+        writer.status(None, Status::Ok, Some(&Code::UidNext(next)), "next UID");
+        writer.status(
+            None,
+            Status::Ok,
+            Some(&Code::HighestModSeq(view.told())),
+            "highest modification sequence",
+        );
+        if rev2 {
+            // RFC 9051 §6.3.2
+            writer.list(&ListEntry {
+                attributes: &[],
+                name: &view.name,
+                subscribed_below: false,
+            });
+        }
+    }
+
+    /// RFC 9051 §6.3.4, RFC 6154 §3
+    async fn create(&mut self, mailbox: &MailboxName, special_use: &[SpecialUse]) -> Done {
+        // RFC 9051 §6.3.4: a delimiter at the end says that names will be made below
+        let name = mailbox.as_str().trim_end_matches(DELIMITER);
+        check_name(name)?;
+        let special_use = match special_use {
+            [] => None,
+            [one] => Some(list::to_store(*one).ok_or(Failure::no(
+                Code::UseAttr,
+                "this special use is not possible here",
+            ))?),
+            _ => return Err(Failure::no(Code::UseAttr, "a mailbox has one special use")),
+        };
+        self.mail()
+            .create_mailbox(self.account()?, name, special_use)
+            .await?;
+        Ok(Reply::ok("created"))
+    }
+
+    /// RFC 9051 §6.3.5
+    async fn delete(&mut self, mailbox: &MailboxName) -> Done {
+        if mailbox.as_str() == "INBOX" {
+            return Err(cannot("INBOX can not be deleted"));
+        }
+        let info = self.find(mailbox).await?;
+        self.mail()
+            .delete_mailbox(self.account()?, mailbox.as_str())
+            .await?;
+        if self.view.as_ref().is_some_and(|view| view.id == info.id) {
+            self.view = None;
+            self.writer().status(
+                None,
+                Status::Ok,
+                Some(&Code::Closed),
+                "the selected mailbox is gone",
+            );
+        }
+        Ok(Reply::ok("deleted"))
+    }
+
+    /// RFC 9051 §6.3.6
+    async fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Done {
+        let to = to.as_str().trim_end_matches(DELIMITER);
+        check_name(to)?;
+        if to
+            .strip_prefix(from.as_str())
+            .is_some_and(|rest| rest.starts_with(DELIMITER))
+        {
+            return Err(cannot("a mailbox can not be moved below itself"));
+        }
+        self.mail()
+            .rename_mailbox(self.account()?, from.as_str(), to)
+            .await?;
+        if let Some(view) = &mut self.view {
+            view.look_closely();
+        }
+        Ok(Reply::ok("renamed"))
+    }
+
+    /// RFC 9051 §6.3.7, §6.3.8
+    async fn subscribe(&mut self, mailbox: &MailboxName, on: bool) -> Done {
+        let name = mailbox.as_str().trim_end_matches(DELIMITER);
+        check_name(name)?;
+        self.mail().subscribe(self.account()?, name, on).await?;
+        Ok(Reply::ok("done"))
+    }
+
+    async fn list(&mut self, command: &ListCommand) -> Done {
+        if !command.extended && command.patterns.iter().all(String::is_empty) {
+            self.writer().list_root();
+            return Ok(Reply::ok("done"));
+        }
+        let (store, account) = (self.mail(), self.account()?);
+        let mailboxes = store.mailboxes(account).await?;
+        let subscribed = command.subscribed || command.returns.subscribed;
+        let subscriptions = if subscribed {
+            store.subscriptions(account).await?
+        } else {
+            Vec::new()
+        };
+        if command.returns.status.contains(&StatusItem::HighestModSeq) {
+            self.enable_condstore();
+        }
+        for row in list::list(&mailboxes, &subscriptions, command) {
+            let entry = ListEntry {
+                attributes: &row.attributes,
+                name: row.name,
+                subscribed_below: row.subscribed_below,
+            };
+            let mut writer = self.writer();
+            writer.list(&entry);
+            if let Some(info) = row.info.filter(|_| !command.returns.status.is_empty()) {
+                writer.mailbox_status(&info.name, &status_values(info, &command.returns.status));
+            }
+            self.flush_if_full().await?;
+        }
+        Ok(Reply::ok("done"))
+    }
+
+    async fn lsub(&mut self, reference: &str, pattern: &str) -> Done {
+        let subscriptions = self.mail().subscriptions(self.account()?).await?;
+        for (name, subscribed) in list::lsub(&subscriptions, reference, pattern) {
+            let attributes: &[ListAttribute] = if subscribed {
+                &[]
+            } else {
+                &[ListAttribute::NoSelect]
+            };
+            self.writer().lsub(&ListEntry {
+                attributes,
+                name,
+                subscribed_below: false,
+            });
+        }
+        Ok(Reply::ok("done"))
+    }
+
+    /// RFC 9051 §6.3.11
+    async fn status(&mut self, mailbox: &MailboxName, items: &[StatusItem]) -> Done {
+        let info = self.find(mailbox).await?;
+        if items.contains(&StatusItem::HighestModSeq) {
+            self.enable_condstore();
+        }
+        self.writer()
+            .mailbox_status(mailbox.as_str(), &status_values(&info, items));
+        Ok(Reply::ok("done"))
+    }
+
+    /// RFC 9208 §4.1.1
+    async fn get_quota(&mut self, root: &str) -> Done {
+        if root != QUOTA_ROOT {
+            return Err(Failure::no(
+                Code::NonExistent,
+                "there is no such quota root",
+            ));
+        }
+        self.tell_quota().await?;
+        Ok(Reply::ok("done"))
+    }
+
+    /// RFC 9208 §4.1.2
+    async fn get_quota_root(&mut self, mailbox: &MailboxName) -> Done {
+        self.writer().quota_root(mailbox.as_str(), QUOTA_ROOT);
+        self.tell_quota().await?;
+        Ok(Reply::ok("done"))
+    }
+
+    async fn tell_quota(&mut self) -> Result<(), Failure> {
+        let usage = self.mail().usage(self.account()?).await?;
+        // RFC 9208 §5.1: STORAGE counts units of 1024 octets
+        let storage = self
+            .quota()
+            .octets
+            .map(|limit| (usage.octets.div_ceil(1024), limit / 1024));
+        self.writer().quota(QUOTA_ROOT, storage);
+        Ok(())
+    }
+
+    /// RFC 5161 §3.1: what is not known is passed over
+    fn enable(&mut self, names: &[String]) -> Reply {
+        let mut enabled = Vec::new();
+        if names.iter().any(|name| name == "CONDSTORE") && !self.condstore {
+            self.enable_condstore();
+            enabled.push("CONDSTORE");
+        }
+        if names.iter().any(|name| name == "IMAP4REV2") && !self.rev2 {
+            self.rev2 = true;
+            self.decoder.set_utf8(true);
+            enabled.push("IMAP4rev2");
+        }
+        self.writer().enabled(&enabled);
+        Reply::ok("done")
+    }
+}
+
+fn status_values(info: &MailboxInfo, items: &[StatusItem]) -> Vec<(StatusItem, u64)> {
+    let value = |item: &StatusItem| match item {
+        StatusItem::Messages => u64::from(info.messages),
+        StatusItem::Recent => 0,
+        StatusItem::UidNext => u64::from(info.uid_next),
+        StatusItem::UidValidity => u64::from(info.uid_validity),
+        StatusItem::Unseen => u64::from(info.unseen),
+        StatusItem::Deleted => u64::from(info.deleted),
+        StatusItem::Size => info.octets,
+        StatusItem::HighestModSeq => info.highest_modseq,
+    };
+    items.iter().map(|item| (*item, value(item))).collect()
+}
+
+/// A name that may be made: levels that are not empty, no wildcards.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let levels = || name.split(DELIMITER);
+    let fits = levels().count() <= MAX_LEVELS
+        && levels().all(|level| !level.is_empty() && level.len() <= MAX_LEVEL);
+    if fits && !name.contains(['*', '%']) {
+        Ok(())
+    } else {
+        Err(cannot("this name is not possible"))
+    }
+}
+
+/// RFC 3501 §6.3.1: the number of the first unseen message, when it is near the start: beyond that, clients search.
+async fn first_unseen(store: &dyn MailStore, view: &View) -> Result<Option<u32>, Failure> {
+    let entries = store
+        .entries(view.id, 1..=Uid::MAX, 0, Columns::default(), UNSEEN_WITHIN)
+        .await?;
+    let unseen = entries
+        .iter()
+        .find(|entry| !entry.flags.system.contains(SystemFlags::SEEN));
+    Ok(unseen.and_then(|entry| view.number(entry.uid)))
+}

@@ -1,0 +1,170 @@
+//! STORE, EXPUNGE, CLOSE, COPY and MOVE.
+
+use mailpods_imap_proto::sequence::compress;
+use mailpods_imap_proto::{Code, CopyCommand, SequenceSet, Status, StoreAction, StoreCommand};
+use mailpods_store::Uid;
+use mailpods_store::mail::{CopyOutcome, FlagOp, FlagOutcome};
+
+use crate::failure::{Done, Failure, Reply, ReplyCode};
+use crate::flags;
+use crate::session::Session;
+
+/// Messages whose flags change in one transaction.
+const STORE_BATCH: usize = 1000;
+
+impl Session {
+    /// RFC 9051 §6.4.6, RFC 7162 §3.1.3
+    pub(crate) async fn store(&mut self, command: StoreCommand) -> Done {
+        let view = self.writable()?;
+        let (id, uids) = (
+            view.id,
+            view.uids_at(&view.positions(&command.set, command.uid)?),
+        );
+        if command.unchanged_since.is_some() {
+            self.enable_condstore();
+        }
+        let op = match command.action {
+            StoreAction::Replace => FlagOp::Replace,
+            StoreAction::Add => FlagOp::Add,
+            StoreAction::Remove => FlagOp::Remove,
+        };
+        let flags = flags::to_store(&command.flags);
+        let mut modified = Vec::new();
+        for batch in uids.chunks(STORE_BATCH) {
+            let store = self.mail();
+            let outcome = store
+                .store_flags(
+                    id,
+                    batch.to_vec(),
+                    op,
+                    flags.clone(),
+                    command.unchanged_since,
+                )
+                .await?;
+            self.tell_stored(&outcome, &command)?;
+            modified.extend(outcome.modified);
+            self.flush_if_full().await?;
+        }
+        self.store_reply(modified, command.uid)
+    }
+
+    fn tell_stored(
+        &mut self,
+        outcome: &FlagOutcome,
+        command: &StoreCommand,
+    ) -> Result<(), Failure> {
+        let condstore = self.condstore;
+        for (uid, modseq, flags) in &outcome.entries {
+            let view = self.view_mut()?;
+            view.own_change(*uid, *modseq);
+            let Some(number) = view.number(*uid).filter(|_| condstore || !command.silent) else {
+                continue;
+            };
+            let mut fetch = self.writer().fetch(number);
+            if command.uid {
+                fetch.uid(*uid);
+            }
+            if !command.silent {
+                fetch.flags(flags::names(flags));
+            }
+            if condstore {
+                // RFC 7162 §3.1.3: also after .SILENT
+                fetch.mod_seq(*modseq);
+            }
+            fetch.finish();
+        }
+        Ok(())
+    }
+
+    fn store_reply(&self, modified: Vec<Uid>, by_uid: bool) -> Done {
+        if modified.is_empty() {
+            return Ok(Reply::ok("stored"));
+        }
+        let view = self.view()?;
+        let set = match by_uid {
+            true => compress(modified),
+            false => compress(modified.into_iter().filter_map(|uid| view.number(uid))),
+        };
+        Ok(Reply {
+            code: ReplyCode::Modified(set),
+            text: "some messages have changed since",
+        })
+    }
+
+    /// RFC 9051 §6.4.3, RFC 4315 §2.1
+    pub(crate) async fn expunge(&mut self, set: Option<SequenceSet>) -> Done {
+        let view = self.writable()?;
+        let uids = match &set {
+            Some(set) => Some(view.uids_at(&view.positions(set, true)?)),
+            None => None,
+        };
+        let gone = self.mail().expunge(view.id, uids).await?;
+        self.expunged(&gone)?;
+        self.view_mut()?.look_closely();
+        Ok(Reply::ok("expunged"))
+    }
+
+    /// RFC 9051 §6.4.1
+    pub(crate) async fn close(&mut self) -> Done {
+        let view = self.view()?;
+        if !view.read_only {
+            self.mail().expunge(view.id, None).await?;
+        }
+        self.view = None;
+        Ok(Reply::ok("closed"))
+    }
+
+    /// RFC 9051 §6.4.7
+    pub(crate) async fn copy(&mut self, command: CopyCommand) -> Done {
+        let view = self.view()?;
+        let (id, uids) = (
+            view.id,
+            view.uids_at(&view.positions(&command.set, command.uid)?),
+        );
+        let target = self.target(command.mailbox.as_str()).await?;
+        let outcome = self.mail().copy(id, uids, target.id, self.quota()).await?;
+        self.look_if_selected(&target);
+        Ok(Reply {
+            code: copy_uid(&outcome),
+            text: "copied",
+        })
+    }
+
+    /// RFC 9051 §6.4.8
+    pub(crate) async fn move_messages(&mut self, command: CopyCommand) -> Done {
+        let view = self.writable()?;
+        let (id, uids) = (
+            view.id,
+            view.uids_at(&view.positions(&command.set, command.uid)?),
+        );
+        let target = self.target(command.mailbox.as_str()).await?;
+        let outcome = self.mail().move_messages(id, uids, target.id).await?;
+        if let Some(code) = copy_uid(&outcome).borrowed() {
+            // RFC 6851 §4.3: COPYUID in an untagged OK, before the EXPUNGEs
+            self.writer().status(None, Status::Ok, Some(&code), "moved");
+        }
+        let gone: Vec<Uid> = outcome.pairs.iter().map(|pair| pair.0).collect();
+        self.expunged(&gone)?;
+        self.view_mut()?.look_closely();
+        Ok(Reply::ok("moved"))
+    }
+}
+
+/// RFC 4315 §3: nothing when nothing was copied. Pairs ascend on both sides.
+fn copy_uid(outcome: &CopyOutcome) -> ReplyCode {
+    if outcome.pairs.is_empty() {
+        return ReplyCode::None;
+    }
+    let source = compress(outcome.pairs.iter().map(|pair| pair.0));
+    let target = compress(outcome.pairs.iter().map(|pair| pair.1));
+    ReplyCode::CopyUid {
+        validity: outcome.uid_validity,
+        source,
+        target,
+    }
+}
+
+/// A refusal of what read-only or missing mailboxes do not allow.
+pub(crate) fn cannot(text: &'static str) -> Failure {
+    Failure::no(Code::Cannot, text)
+}

@@ -1,0 +1,178 @@
+//! Keys as they were sent to keys that can be judged: sets resolved, dates as days, text in lower case.
+
+use mailpods_imap_proto::date::DAY;
+use mailpods_imap_proto::{Flag, Positions, SearchKey, SequenceSet};
+use mailpods_store::Uid;
+use mailpods_store::mail::SystemFlags;
+
+use super::evaluate::Cost;
+use crate::failure::Failure;
+use crate::flags::system_bit;
+use crate::view::View;
+
+/// A key that can be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Key {
+    All,
+    Nothing,
+    And(Vec<Key>),
+    Or(Box<Key>, Box<Key>),
+    Not(Box<Key>),
+    Positions(Positions),
+    System(SystemFlags),
+    Keyword(String),
+    /// Internal date in seconds: at least, and below.
+    Received(i64, i64),
+    /// Date field in seconds: at least, and below.
+    Sent(i64, i64),
+    Larger(u64),
+    Smaller(u64),
+    ModSeq(u64),
+    /// One of the fields that stored facts hold; the needle in lower case.
+    Envelope(EnvelopeField, String),
+    /// Any other field.
+    Header(String, String),
+    Body(String),
+    Text(String),
+}
+
+/// Header fields that need not be read from the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EnvelopeField {
+    From,
+    To,
+    Cc,
+    Bcc,
+    Subject,
+    MessageId,
+    InReplyTo,
+}
+
+impl EnvelopeField {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "from" => Self::From,
+            "to" => Self::To,
+            "cc" => Self::Cc,
+            "bcc" => Self::Bcc,
+            "subject" => Self::Subject,
+            "message-id" => Self::MessageId,
+            "in-reply-to" => Self::InReplyTo,
+            _ => return None,
+        })
+    }
+}
+
+/// Compiles a key for a view. `saved` is what `$` means, `now` is in seconds.
+pub(super) fn compile(
+    key: &SearchKey,
+    view: &View,
+    saved: &[Uid],
+    now: i64,
+) -> Result<Key, Failure> {
+    let inner = |key: &SearchKey| compile(key, view, saved, now);
+    let day = |date: &mailpods_imap_proto::Date| date.days() * DAY;
+    Ok(match key {
+        SearchKey::All => Key::All,
+        SearchKey::And(keys) => Key::And(keys.iter().map(inner).collect::<Result<_, _>>()?),
+        SearchKey::Or(left, right) => Key::Or(Box::new(inner(left)?), Box::new(inner(right)?)),
+        SearchKey::Not(key) => Key::Not(Box::new(inner(key)?)),
+        SearchKey::Flag(flag) => flag_key(flag),
+        // Nothing is recent here.
+        SearchKey::Recent => Key::Nothing,
+        SearchKey::Before(date) => Key::Received(i64::MIN, day(date)),
+        SearchKey::On(date) => Key::Received(day(date), day(date) + DAY),
+        SearchKey::Since(date) => Key::Received(day(date), i64::MAX),
+        SearchKey::SentBefore(date) => Key::Sent(i64::MIN, day(date)),
+        SearchKey::SentOn(date) => Key::Sent(day(date), day(date) + DAY),
+        SearchKey::SentSince(date) => Key::Sent(day(date), i64::MAX),
+        SearchKey::Larger(octets) => Key::Larger(*octets),
+        SearchKey::Smaller(octets) => Key::Smaller(*octets),
+        SearchKey::ModSeq(value) => Key::ModSeq(*value),
+        // RFC 5032 §2
+        SearchKey::Older(seconds) => Key::Received(
+            i64::MIN,
+            now.saturating_sub(i64::from(*seconds)).saturating_add(1),
+        ),
+        SearchKey::Younger(seconds) => {
+            Key::Received(now.saturating_sub(i64::from(*seconds)), i64::MAX)
+        }
+        SearchKey::Header { name, value } => header_key(name, value),
+        SearchKey::Body(text) => Key::Body(text.to_lowercase()),
+        SearchKey::Text(text) => Key::Text(text.to_lowercase()),
+        SearchKey::Sequence(set) => Key::Positions(positions(set, false, view, saved)?),
+        SearchKey::Uid(set) => Key::Positions(positions(set, true, view, saved)?),
+    })
+}
+
+fn positions(
+    set: &SequenceSet,
+    by_uid: bool,
+    view: &View,
+    saved: &[Uid],
+) -> Result<Positions, Failure> {
+    match set {
+        SequenceSet::Saved => Ok(view.positions_of(saved)),
+        set => view.positions(set, by_uid),
+    }
+}
+
+fn flag_key(flag: &Flag) -> Key {
+    system_bit(flag).map_or_else(|| Key::Keyword(flag.as_str().to_owned()), Key::System)
+}
+
+fn header_key(name: &str, value: &str) -> Key {
+    let needle = value.to_lowercase();
+    match EnvelopeField::named(name) {
+        Some(field) => Key::Envelope(field, needle),
+        None => Key::Header(name.to_owned(), needle),
+    }
+}
+
+impl Key {
+    /// The most that it can take to judge this key.
+    pub(super) fn cost(&self) -> Cost {
+        match self {
+            Self::All | Self::Nothing | Self::Positions(_) => Cost::Position,
+            Self::And(keys) => keys.iter().map(Self::cost).max().unwrap_or(Cost::Position),
+            Self::Or(left, right) => left.cost().max(right.cost()),
+            Self::Not(key) => key.cost(),
+            Self::System(_)
+            | Self::Keyword(_)
+            | Self::Received(..)
+            | Self::Larger(_)
+            | Self::Smaller(_)
+            | Self::ModSeq(_) => Cost::Row,
+            Self::Sent(..) | Self::Envelope(..) => Cost::Meta,
+            Self::Header(..) => Cost::Header,
+            Self::Body(_) | Self::Text(_) => Cost::Body,
+        }
+    }
+
+    pub(super) fn uses_mod_seq(&self) -> bool {
+        match self {
+            Self::ModSeq(_) => true,
+            Self::And(keys) => keys.iter().any(Self::uses_mod_seq),
+            Self::Or(left, right) => left.uses_mod_seq() || right.uses_mod_seq(),
+            Self::Not(key) => key.uses_mod_seq(),
+            _ => false,
+        }
+    }
+
+    /// Positions outside of which nothing can match: the set that stands beside the other keys, if there is one.
+    pub(super) fn candidates(&self, count: u32) -> Positions {
+        let all = || Positions::from_iter((count > 0).then_some(0..count));
+        match self {
+            Self::Positions(positions) => positions.clone(),
+            Self::And(keys) => keys
+                .iter()
+                .find_map(|key| match key {
+                    Self::Positions(positions) => Some(positions.clone()),
+                    _ => None,
+                })
+                .unwrap_or_else(all),
+            Self::Nothing => Positions::new(),
+            _ => all(),
+        }
+    }
+}

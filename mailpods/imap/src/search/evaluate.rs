@@ -1,0 +1,161 @@
+//! Judging one message by what is known of it.
+
+use mailpods_message::{Meta, Structure};
+use mailpods_store::mail::Entry;
+use mailpods_store::{MailStore, Result as StoreResult};
+
+use super::compile::Key;
+use super::text;
+use crate::failure::Failure;
+use crate::fetch::{MessageMap, Source, damaged};
+
+/// What must be read to judge a key, cheapest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cost {
+    /// Nothing.
+    Position,
+    /// The row of the message.
+    Row,
+    /// Its stored facts.
+    Meta,
+    /// Its header.
+    Header,
+    /// All of it.
+    Body,
+}
+
+/// What is known of a message.
+#[derive(Default)]
+pub(super) struct Facts<'a> {
+    pub(super) entry: Option<&'a Entry>,
+    pub(super) meta: Option<Meta>,
+    pub(super) header: Option<Vec<u8>>,
+    /// Header and body.
+    pub(super) message: Option<bytes::Bytes>,
+}
+
+/// Reads what `cost` names.
+pub(super) async fn learn(
+    store: &dyn MailStore,
+    entry: &Entry,
+    cost: Cost,
+    facts: &mut Facts<'_>,
+) -> Result<(), Failure> {
+    match cost {
+        Cost::Position | Cost::Row => {}
+        Cost::Meta => {
+            let stored = match &entry.meta {
+                Some(meta) => meta.clone(),
+                None => store.body_meta(entry.body).await?,
+            };
+            facts.meta = Some(Meta::decode(&stored).map_err(damaged)?);
+        }
+        Cost::Header => facts.header = Some(read(store, entry, facts, false).await?.to_vec()),
+        Cost::Body => facts.message = Some(read(store, entry, facts, true).await?),
+    }
+    Ok(())
+}
+
+async fn read(
+    store: &dyn MailStore,
+    entry: &Entry,
+    facts: &Facts<'_>,
+    whole: bool,
+) -> StoreResult<bytes::Bytes> {
+    let structure = facts
+        .meta
+        .as_ref()
+        .map_or_else(Structure::default, |meta| meta.structure.clone());
+    let map = MessageMap::new(structure, entry.prefix_len, entry.size);
+    let range = if whole {
+        0..entry.size
+    } else {
+        map.header(0).unwrap_or(0..entry.size)
+    };
+    Ok(Source::load(store, entry, range.clone())
+        .await?
+        .joined(&range))
+}
+
+/// The answer, or `None` when more must be known.
+pub(super) fn judge(key: &Key, position: u32, facts: &Facts<'_>) -> Option<bool> {
+    match key {
+        Key::All => Some(true),
+        Key::Nothing => Some(false),
+        Key::And(keys) => all(keys, position, facts),
+        Key::Or(left, right) => match (judge(left, position, facts), judge(right, position, facts))
+        {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        },
+        Key::Not(key) => judge(key, position, facts).map(|answer| !answer),
+        Key::Positions(positions) => Some(crate::view::contains(positions, position)),
+        other => judge_row(other, facts),
+    }
+}
+
+/// One `false` is enough, whatever the others need.
+fn all(keys: &[Key], position: u32, facts: &Facts<'_>) -> Option<bool> {
+    let mut known = Some(true);
+    for key in keys {
+        match judge(key, position, facts) {
+            Some(false) => return Some(false),
+            Some(true) => {}
+            None => known = None,
+        }
+    }
+    known
+}
+
+fn judge_row(key: &Key, facts: &Facts<'_>) -> Option<bool> {
+    let entry = facts.entry?;
+    Some(match key {
+        Key::System(flag) => entry.flags.system.contains(*flag),
+        Key::Keyword(name) => entry
+            .flags
+            .keywords
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name)),
+        Key::Received(from, to) => (*from..*to).contains(&entry.received),
+        Key::Larger(octets) => entry.size > *octets,
+        Key::Smaller(octets) => entry.size < *octets,
+        Key::ModSeq(value) => entry.modseq >= *value,
+        other => return judge_content(other, facts),
+    })
+}
+
+fn judge_content(key: &Key, facts: &Facts<'_>) -> Option<bool> {
+    match key {
+        Key::Sent(from, to) => {
+            let sent = facts.meta.as_ref()?.sent_date;
+            Some(sent.is_some_and(|sent| (*from..*to).contains(&sent)))
+        }
+        Key::Envelope(field, needle) => Some(text::envelope_has(
+            &facts.meta.as_ref()?.envelope,
+            *field,
+            needle,
+        )),
+        Key::Header(name, needle) => {
+            Some(text::header_has(facts.header.as_ref()?, Some(name), needle))
+        }
+        Key::Body(needle) => {
+            let entry = facts.entry?;
+            Some(text::body_has(
+                facts.message.as_ref()?,
+                &facts.meta.as_ref()?.structure,
+                entry.prefix_len,
+                needle,
+            ))
+        }
+        Key::Text(needle) => {
+            let in_header = text::header_has(facts.header.as_ref()?, None, needle);
+            if in_header {
+                Some(true)
+            } else {
+                judge_content(&Key::Body(needle.clone()), facts)
+            }
+        }
+        _ => Some(false),
+    }
+}

@@ -1,0 +1,205 @@
+//! SEARCH (RFC 9051 §6.4.4): keys are compiled once, then each message is judged with what is cheapest first: its position,
+//! its row, its stored facts, its header, its body. Each step is taken only for messages on which the one before is silent.
+
+mod compile;
+mod evaluate;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use mailpods_imap_proto::sequence::compress;
+use mailpods_imap_proto::{Code, ESearch, Positions, SearchCommand, SearchReturn, Tag};
+use mailpods_store::mail::{Columns, Entry};
+use mailpods_store::{MailStore, ModSeq, Uid};
+
+use crate::append::now;
+use crate::failure::{Done, Failure, Reply};
+use crate::session::Session;
+use crate::view::contains;
+use compile::{Key, compile};
+use evaluate::{Cost, Facts, judge};
+
+/// Entries read at once.
+const BATCH: usize = 500;
+const META_BATCH: usize = 128;
+
+/// What was found.
+#[derive(Default)]
+struct Found {
+    /// Positions, ascending.
+    positions: Vec<u32>,
+    /// Highest modification sequence of the messages found, where rows were read.
+    mod_seq: ModSeq,
+}
+
+impl Session {
+    pub(crate) async fn search(&mut self, tag: &Tag, command: SearchCommand) -> Done {
+        let save = command.returns.is_some_and(|returns| returns.save);
+        if save {
+            // RFC 5182 §2.1: a failed search leaves nothing saved
+            let saved = std::mem::take(&mut self.view_mut()?.saved);
+            let view = self.view()?;
+            let key = compile(&command.key, view, &saved, now());
+            return self.search_compiled(tag, &command, key?).await;
+        }
+        let view = self.view()?;
+        let key = compile(&command.key, view, &view.saved, now())?;
+        self.search_compiled(tag, &command, key).await
+    }
+
+    async fn search_compiled(&mut self, tag: &Tag, command: &SearchCommand, key: Key) -> Done {
+        if command.bad_charset {
+            return Err(Failure::no(Code::BadCharset, "this charset is not served"));
+        }
+        let uses_mod_seq = key.uses_mod_seq();
+        if uses_mod_seq {
+            self.enable_condstore();
+        }
+        let found = self.find_messages(&key).await?;
+        let mod_seq = (uses_mod_seq && !found.positions.is_empty()).then_some(found.mod_seq);
+        self.tell_found(tag, command, &found.positions, mod_seq)
+    }
+
+    async fn find_messages(&mut self, key: &Key) -> Result<Found, Failure> {
+        let view = self.view()?;
+        let candidates = key.candidates(view.count());
+        if key.cost() == Cost::Position {
+            let positions = candidates
+                .into_iter()
+                .flatten()
+                .filter(|position| judge(key, *position, &Facts::default()) == Some(true));
+            return Ok(Found {
+                positions: positions.collect(),
+                mod_seq: 0,
+            });
+        }
+        let (store, mut found) = (self.mail(), Found::default());
+        for (first, last) in view.reads(&candidates) {
+            self.search_range(&*store, key, &candidates, (first, last), &mut found)
+                .await?;
+        }
+        Ok(found)
+    }
+
+    async fn search_range(
+        &self,
+        store: &dyn MailStore,
+        key: &Key,
+        candidates: &Positions,
+        (mut first, last): (Uid, Uid),
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let needs_meta = key.cost() > Cost::Row;
+        let columns = Columns {
+            prefix: key.cost() > Cost::Meta,
+            meta: needs_meta,
+        };
+        let limit = if needs_meta { META_BATCH } else { BATCH };
+        loop {
+            let entries = store
+                .entries(self.view()?.id, first..=last, 0, columns, limit)
+                .await?;
+            let (full, end) = (
+                entries.len() == limit,
+                entries.last().map_or(last, |entry| entry.uid),
+            );
+            for entry in &entries {
+                let position = self.view()?.number(entry.uid).map(|number| number - 1);
+                let Some(position) = position.filter(|position| contains(candidates, *position))
+                else {
+                    continue;
+                };
+                if matches(store, key, position, entry).await? {
+                    found.positions.push(position);
+                    found.mod_seq = found.mod_seq.max(entry.modseq);
+                }
+            }
+            if !full || end >= last {
+                return Ok(());
+            }
+            first = end + 1;
+        }
+    }
+
+    fn tell_found(
+        &mut self,
+        tag: &Tag,
+        command: &SearchCommand,
+        positions: &[u32],
+        mod_seq: Option<ModSeq>,
+    ) -> Done {
+        let view = self.view()?;
+        let uid_of = |position: &u32| view.uids.get(*position as usize).copied();
+        let numbers: Vec<u32> = match command.uid {
+            true => positions.iter().filter_map(uid_of).collect(),
+            false => positions.iter().map(|position| position + 1).collect(),
+        };
+        // RFC 9051 §6.4.4: rev2 answers with ESEARCH also without RETURN
+        let implied = self.rev2.then_some(SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        });
+        let Some(returns) = command.returns.or(implied) else {
+            self.writer().search(numbers, mod_seq);
+            return Ok(Reply::ok("searched"));
+        };
+        if returns.save {
+            let saved = saved_part(positions, returns)
+                .filter_map(|position| uid_of(&position))
+                .collect();
+            self.view_mut()?.saved = saved;
+        }
+        let all = compress(numbers.iter().copied());
+        let result = ESearch {
+            uid: command.uid,
+            min: numbers.first().copied().filter(|_| returns.min),
+            max: numbers.last().copied().filter(|_| returns.max),
+            all: returns.all.then_some(all.as_slice()),
+            count: returns.count.then_some(numbers.len() as u32),
+            mod_seq,
+        };
+        let silent = returns
+            == SearchReturn {
+                save: true,
+                ..SearchReturn::default()
+            };
+        if !silent {
+            // RFC 5182 §2.1: SAVE alone tells nothing
+            self.writer().esearch(tag.as_str(), &result);
+        }
+        Ok(Reply::ok("searched"))
+    }
+}
+
+/// RFC 5182 §2.4: with only MIN or MAX beside it, SAVE saves only those.
+fn saved_part(positions: &[u32], returns: SearchReturn) -> impl Iterator<Item = u32> + '_ {
+    let ends_only = (returns.min || returns.max) && !returns.all && !returns.count;
+    let last = positions.len().saturating_sub(1);
+    let wanted =
+        move |index: usize| !ends_only || returns.min && index == 0 || returns.max && index == last;
+    positions
+        .iter()
+        .enumerate()
+        .filter(move |(index, _)| wanted(*index))
+        .map(|(_, position)| *position)
+}
+
+/// Judges one message, reading more of it until the key has an answer.
+async fn matches(
+    store: &dyn MailStore,
+    key: &Key,
+    position: u32,
+    entry: &Entry,
+) -> Result<bool, Failure> {
+    let mut facts = Facts {
+        entry: Some(entry),
+        ..Facts::default()
+    };
+    for cost in [Cost::Row, Cost::Meta, Cost::Header, Cost::Body] {
+        evaluate::learn(store, entry, cost, &mut facts).await?;
+        if let Some(answer) = judge(key, position, &facts) {
+            return Ok(answer);
+        }
+    }
+    Ok(false)
+}

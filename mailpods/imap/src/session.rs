@@ -1,0 +1,468 @@
+//! One connection: reading, dispatch, answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mailpods_api::MailboxAddress;
+use mailpods_imap_proto::state::command_name;
+use mailpods_imap_proto::{
+    BadLine, CapabilityContext, Code, Command, CommandBody, Decoder, Event, Limits, State, Status,
+    Tag, Writer, capabilities, permitted,
+};
+use mailpods_net::{Connection, Shutdown};
+use mailpods_plan::Mailbox;
+use mailpods_store::{AccountId, MailStore};
+use tokio::time::Instant;
+
+use crate::failure::{Done, End, Failure, Reply, ReplyCode};
+use crate::metrics::{CommandLabel, Outcome};
+use crate::server::{AccountGuard, Shared};
+use crate::view::View;
+
+/// Output that is gathered before it is sent.
+pub(crate) const FLUSH_AT: usize = 32 * 1024;
+/// Wait for a command before log-in.
+const PRE_AUTH_WAIT: Duration = Duration::from_secs(60);
+/// All of the time before log-in.
+const PRE_AUTH_TOTAL: Duration = Duration::from_secs(180);
+/// Longest wait for a client that does not take its answer.
+const WRITE_LIMIT: Duration = Duration::from_secs(300);
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// Refused lines before the session ends: something else than IMAP is spoken, or somebody is guessing.
+const MAX_BAD_BEFORE_LOGIN: u32 = 5;
+const MAX_BAD_AFTER_LOGIN: u32 = 50;
+
+/// Who has logged in.
+pub(crate) struct User {
+    pub(crate) account: AccountId,
+    pub(crate) address: MailboxAddress,
+    pub(crate) _guard: AccountGuard,
+}
+
+pub(crate) struct Session {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) io: Connection,
+    pub(crate) decoder: Decoder,
+    pub(crate) out: Vec<u8>,
+    pub(crate) number: u64,
+    /// IMAP4rev2 was enabled: names in UTF-8, ESEARCH for SEARCH.
+    pub(crate) rev2: bool,
+    /// A CONDSTORE enabling command was given (RFC 7162 §3.1).
+    pub(crate) condstore: bool,
+    pub(crate) user: Option<User>,
+    pub(crate) view: Option<Box<View>>,
+    started: Instant,
+    bad_lines: u32,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>, io: Connection, number: u64) -> Self {
+        Self {
+            shared,
+            io,
+            decoder: Decoder::new(Limits::default()),
+            out: Vec::new(),
+            number,
+            rev2: false,
+            condstore: false,
+            user: None,
+            view: None,
+            started: Instant::now(),
+            bad_lines: 0,
+        }
+    }
+
+    /// Runs the session to its end.
+    pub(crate) async fn run(mut self) {
+        self.greet();
+        let end = loop {
+            if let Err(end) = self.turn().await {
+                break end;
+            }
+        };
+        Box::pin(self.finish(end)).await;
+    }
+
+    fn greet(&mut self) {
+        let names = self.capabilities();
+        let text = format!(
+            "{} Mailpods is ready",
+            self.shared.deps.plan.current().hostname
+        );
+        self.writer()
+            .status(None, Status::Ok, Some(&Code::Capability(&names)), &text);
+    }
+
+    async fn finish(mut self, end: End) {
+        let chain = mailpods_telemetry::error_chain(&end);
+        tracing::debug!(reason = chain, "the session has ended");
+        let text = match end {
+            End::Closed | End::Io(_) | End::Tls(_) => return,
+            End::Logout => "",
+            End::Bye(text) => text,
+        };
+        if !text.is_empty() {
+            self.writer().status(None, Status::Bye, None, text);
+        }
+        if self.flush().await.is_ok() {
+            self.io.close(CLOSE_LIMIT).await;
+        }
+    }
+
+    /// One event of the client, answered.
+    async fn turn(&mut self) -> Result<(), End> {
+        match self.next_event().await? {
+            // Boxed: what a command needs on its way is not kept while the session is idle.
+            Event::Command(command) => Box::pin(self.command(command)).await,
+            Event::BadLine(bad) => self.bad_line(&bad),
+            // They only come when they were asked for, and who asked has taken them.
+            Event::IdleDone
+            | Event::AuthResponse(_)
+            | Event::AuthCancelled
+            | Event::NeedContinuation => Ok(()),
+        }
+    }
+
+    /// The next event; asks for literals on the way.
+    pub(crate) async fn next_event(&mut self) -> Result<Event, End> {
+        loop {
+            match self.decoder.next_event() {
+                Some(Event::NeedContinuation) => self.writer().continuation("go ahead"),
+                Some(event) => return Ok(event),
+                None => {
+                    self.flush().await?;
+                    self.release();
+                    self.read().await?;
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), End> {
+        let deadline = self.deadline();
+        read(
+            &mut self.io,
+            &mut self.decoder,
+            deadline,
+            &self.shared.deps.shutdown,
+        )
+        .await
+    }
+
+    /// When the client must have said something.
+    pub(crate) fn deadline(&self) -> Instant {
+        let now = Instant::now();
+        match self.user {
+            // RFC 9051 §5.4: at least 30 minutes
+            Some(_) => now + self.shared.deps.plan.current().imap.idle_timeout,
+            None => (now + PRE_AUTH_WAIT).min(self.started + PRE_AUTH_TOTAL),
+        }
+    }
+
+    /// Gives memory back before a wait that may be long.
+    pub(crate) fn release(&mut self) {
+        self.decoder.release();
+        if self.out.is_empty() {
+            self.out = Vec::new();
+        }
+    }
+
+    pub(crate) fn bad_line(&mut self, bad: &BadLine) -> Result<(), End> {
+        let text = bad.error.to_string();
+        let tag = bad.tag.as_ref().map(Tag::as_str);
+        self.writer()
+            .status(tag, bad.error.status(), bad.error.code().as_ref(), &text);
+        self.count_bad_line()
+    }
+
+    fn count_bad_line(&mut self) -> Result<(), End> {
+        self.bad_lines += 1;
+        let limit = if self.user.is_some() {
+            MAX_BAD_AFTER_LOGIN
+        } else {
+            MAX_BAD_BEFORE_LOGIN
+        };
+        if self.bad_lines >= limit {
+            Err(End::Bye("too many invalid commands"))
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn command(&mut self, command: Command) -> Result<(), End> {
+        let Command { tag, body } = command;
+        let name = command_name(&body);
+        let quiet = forbids_expunge(&body);
+        let mut done = self.execute(&tag, body).await;
+        if done.is_ok() && self.view.is_some() {
+            done = self.announce(!quiet).await.and(done);
+        }
+        let outcome = match &done {
+            Ok(_) => Outcome::Ok,
+            Err(failure) if failure.answer().0 == Status::Bad => Outcome::Bad,
+            Err(_) => Outcome::No,
+        };
+        self.shared
+            .deps
+            .metrics
+            .commands
+            .inc((CommandLabel(name), outcome));
+        self.answer(&tag, name, done)
+    }
+
+    fn answer(&mut self, tag: &Tag, name: &'static str, done: Done) -> Result<(), End> {
+        let failure = match done {
+            Ok(Reply {
+                code: ReplyCode::AlreadySent,
+                ..
+            }) => return Ok(()),
+            Ok(Reply { code, text }) => {
+                self.writer().status(
+                    Some(tag.as_str()),
+                    Status::Ok,
+                    code.borrowed().as_ref(),
+                    text,
+                );
+                return if name == "logout" {
+                    Err(End::Logout)
+                } else {
+                    Ok(())
+                };
+            }
+            Err(Failure::End(end)) => return Err(end),
+            Err(failure) => failure,
+        };
+        if let Failure::Store(error) = &failure {
+            tracing::warn!(
+                command = name,
+                error = mailpods_telemetry::error_chain(error),
+                "a command failed in the store"
+            );
+        }
+        let (status, code, text) = failure.answer();
+        self.writer()
+            .status(Some(tag.as_str()), status, code.as_ref(), text);
+        if status == Status::Bad {
+            self.count_bad_line()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Each arm that waits long or holds much is boxed, so that none pays for the others.
+    async fn execute(&mut self, tag: &Tag, body: CommandBody) -> Done {
+        if !permitted(self.state(), &body) {
+            return Err(Failure::Bad("this command is not permitted now"));
+        }
+        self.check_account()?;
+        match body {
+            CommandBody::Capability => self.capability(),
+            CommandBody::Noop | CommandBody::Check => Ok(self.look_closely()),
+            CommandBody::Logout => self.logout(),
+            CommandBody::Id(fields) => self.id(&fields),
+            CommandBody::StartTls => Box::pin(self.start_tls(tag)).await,
+            CommandBody::Authenticate { mechanism, initial } => {
+                Box::pin(self.authenticate(&mechanism, initial)).await
+            }
+            CommandBody::Login { user, password } => Box::pin(self.login(&user, &password)).await,
+            CommandBody::Idle => Box::pin(self.idle()).await,
+            CommandBody::Append(append) => Box::pin(self.append(append)).await,
+            CommandBody::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
+            CommandBody::Search(search) => Box::pin(self.search(tag, *search)).await,
+            CommandBody::Store(store) => Box::pin(self.store(store)).await,
+            CommandBody::Copy(copy) => Box::pin(self.copy(copy)).await,
+            CommandBody::Move(copy) => Box::pin(self.move_messages(copy)).await,
+            CommandBody::Expunge { uids } => Box::pin(self.expunge(uids)).await,
+            CommandBody::Close => Box::pin(self.close()).await,
+            other => Box::pin(self.mailbox_command(other)).await,
+        }
+    }
+
+    fn state(&self) -> State {
+        match (&self.user, &self.view) {
+            (None, _) => State::NotAuthenticated,
+            (Some(_), None) => State::Authenticated,
+            (Some(_), Some(_)) => State::Selected,
+        }
+    }
+
+    /// The account as the plan has it now: who was switched off is sent away.
+    pub(crate) fn mailbox_of_plan(&self) -> Option<Arc<Mailbox>> {
+        let address = &self.user.as_ref()?.address;
+        let plan = self.shared.deps.plan.current();
+        plan.mailbox(address)
+            .filter(|mailbox| mailbox.enabled)
+            .cloned()
+    }
+
+    fn check_account(&self) -> Result<(), Failure> {
+        if self.user.is_some() && self.mailbox_of_plan().is_none() {
+            return Err(End::Bye("the mailbox has been disabled").into());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn capabilities(&self) -> Vec<&'static str> {
+        let tls = self.io.is_tls();
+        let info = self.io.tls_info();
+        capabilities(CapabilityContext {
+            tls,
+            starttls: !tls && self.shared.deps.tls.is_some(),
+            authenticated: self.user.is_some(),
+            channel_binding: info
+                .is_some_and(|info| info.exporter.is_some() || info.server_end_point.is_some()),
+        })
+    }
+
+    fn capability(&mut self) -> Done {
+        let names = self.capabilities();
+        self.writer().capability(&names);
+        Ok(Reply::ok("done"))
+    }
+
+    fn logout(&mut self) -> Done {
+        // RFC 9051 §6.1.3: BYE stands before the tagged OK
+        self.writer().status(None, Status::Bye, None, "see you");
+        self.view = None;
+        Ok(Reply::ok("logged out"))
+    }
+
+    /// RFC 2971
+    fn id(&mut self, fields: &[(String, Option<String>)]) -> Done {
+        let value = |wanted: &str| {
+            fields
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                .and_then(|field| field.1.clone())
+        };
+        tracing::debug!(
+            name = value("name"),
+            version = value("version"),
+            "the client has told its name"
+        );
+        self.writer()
+            .id(&[("name", "Mailpods"), ("version", env!("CARGO_PKG_VERSION"))]);
+        Ok(Reply::ok("done"))
+    }
+
+    /// NOOP and CHECK: ask the store itself, whatever the change watch has told.
+    fn look_closely(&mut self) -> Reply {
+        if let Some(view) = &mut self.view {
+            view.look_closely();
+        }
+        Reply::ok("done")
+    }
+
+    pub(crate) fn enable_condstore(&mut self) {
+        self.condstore = true;
+    }
+
+    pub(crate) fn writer(&mut self) -> Writer<'_> {
+        Writer::new(&mut self.out, self.rev2)
+    }
+
+    pub(crate) fn mail(&self) -> Arc<dyn MailStore> {
+        Arc::clone(&self.shared.deps.store)
+    }
+
+    pub(crate) fn account(&self) -> Result<AccountId, Failure> {
+        self.user
+            .as_ref()
+            .map(|user| user.account)
+            .ok_or(Failure::Bad("log in first"))
+    }
+
+    pub(crate) fn view(&self) -> Result<&View, Failure> {
+        self.view
+            .as_deref()
+            .ok_or(Failure::Bad("select a mailbox first"))
+    }
+
+    pub(crate) fn view_mut(&mut self) -> Result<&mut View, Failure> {
+        self.view
+            .as_deref_mut()
+            .ok_or(Failure::Bad("select a mailbox first"))
+    }
+
+    /// The selected mailbox, for a command that changes it.
+    pub(crate) fn writable(&self) -> Result<&View, Failure> {
+        let view = self.view()?;
+        if view.read_only {
+            return Err(Failure::No(None, "the mailbox is selected read-only"));
+        }
+        Ok(view)
+    }
+
+    /// Sends what is gathered once it is much.
+    pub(crate) async fn flush_if_full(&mut self) -> Result<(), End> {
+        if self.out.len() >= FLUSH_AT {
+            self.flush().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sends what is gathered.
+    pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        self.io
+            .write_with_deadline(&self.out, Instant::now() + WRITE_LIMIT)
+            .await?;
+        self.out.clear();
+        Ok(())
+    }
+
+    /// Sends octets behind what is gathered, without copying them.
+    pub(crate) async fn send(&mut self, octets: &Bytes) -> Result<(), End> {
+        self.flush().await?;
+        self.io
+            .write_with_deadline(octets, Instant::now() + WRITE_LIMIT)
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) fn capability_reply(&self, text: &'static str) -> Reply {
+        Reply {
+            code: ReplyCode::Capability(self.capabilities()),
+            text,
+        }
+    }
+}
+
+/// RFC 9051 §7.5.1: no EXPUNGE while FETCH, STORE or SEARCH by number is in progress.
+fn forbids_expunge(body: &CommandBody) -> bool {
+    match body {
+        CommandBody::Fetch(fetch) => !fetch.uid,
+        CommandBody::Store(store) => !store.uid,
+        CommandBody::Search(search) => !search.uid,
+        _ => false,
+    }
+}
+
+/// Reads once. Cancel-safe.
+pub(crate) async fn read(
+    io: &mut Connection,
+    decoder: &mut Decoder,
+    deadline: Instant,
+    shutdown: &Shutdown,
+) -> Result<(), End> {
+    let hint = decoder.read_hint();
+    if hint > 4096 {
+        decoder.buffer().reserve(hint);
+    }
+    let count = tokio::select! {
+        read = io.read_with_deadline(decoder.buffer(), deadline) => read,
+        () = shutdown.drain() => return Err(End::Bye("the server is shutting down, come back soon")),
+    };
+    match count {
+        Ok(0) => Err(End::Closed),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            Err(End::Bye("no command for too long"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

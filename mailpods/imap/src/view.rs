@@ -1,0 +1,281 @@
+//! The selected mailbox as the client knows it, and how it learns what others changed.
+
+use mailpods_imap_proto::{Positions, SequenceSet};
+use mailpods_store::mail::{Columns, Entry, MailboxInfo};
+use mailpods_store::{MailStore, MailboxId, ModSeq, Result, Uid};
+use tokio::sync::watch;
+
+use crate::failure::Failure;
+use crate::flags;
+use crate::session::Session;
+
+/// Entries read at once when others have changed flags.
+const BATCH: usize = 500;
+/// Positions between two wanted ones that are rather read and dropped than skipped with another read.
+const MAX_GAP: u32 = 32;
+
+/// What the client knows: UIDs by message number, and up to where it has been told of changes.
+pub(crate) struct View {
+    pub(crate) id: MailboxId,
+    pub(crate) name: String,
+    pub(crate) read_only: bool,
+    /// UIDs, ascending; the index plus one is the message number.
+    pub(crate) uids: Vec<Uid>,
+    pub(crate) changes: watch::Receiver<u64>,
+    /// The result that SEARCH saved (RFC 9051 §6.4.4.1).
+    pub(crate) saved: Vec<Uid>,
+    /// Flags and new messages are told up to here.
+    told: ModSeq,
+    /// Expunges are told up to here; behind `told` while EXPUNGE is forbidden.
+    told_expunged: ModSeq,
+    /// Changes of this session that its answers have told already.
+    own: Vec<(Uid, ModSeq)>,
+    /// Ask the store at the next chance, whatever the watch says.
+    look: bool,
+}
+
+impl View {
+    /// Reads a mailbox that is being selected.
+    pub(crate) async fn open(
+        store: &dyn MailStore,
+        info: &MailboxInfo,
+        read_only: bool,
+    ) -> Result<Self> {
+        // The watch comes first, then the counts, then the UIDs: a change in between is told twice rather than never.
+        let changes = store.watch(info.id);
+        let info = store.mailbox_by_id(info.id).await?;
+        let uids = store.uids(info.id).await?;
+        Ok(Self {
+            id: info.id,
+            name: info.name,
+            read_only,
+            uids,
+            changes,
+            saved: Vec::new(),
+            told: info.highest_modseq,
+            told_expunged: info.highest_modseq,
+            own: Vec::new(),
+            look: false,
+        })
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.uids.len() as u32
+    }
+
+    pub(crate) fn told(&self) -> ModSeq {
+        self.told
+    }
+
+    pub(crate) fn look_closely(&mut self) {
+        self.look = true;
+    }
+
+    /// A change of this session that the client knows from the answer.
+    pub(crate) fn own_change(&mut self, uid: Uid, modseq: ModSeq) {
+        self.own.push((uid, modseq));
+        self.look = true;
+    }
+
+    /// The message number of a UID.
+    pub(crate) fn number(&self, uid: Uid) -> Option<u32> {
+        self.uids
+            .binary_search(&uid)
+            .ok()
+            .map(|index| index as u32 + 1)
+    }
+
+    /// The positions that a set names.
+    pub(crate) fn positions(
+        &self,
+        set: &SequenceSet,
+        by_uid: bool,
+    ) -> std::result::Result<Positions, Failure> {
+        Ok(match set {
+            SequenceSet::Saved => self.positions_of(&self.saved),
+            set if by_uid => set.by_uid(&self.uids),
+            set => set.by_number(self.count())?,
+        })
+    }
+
+    /// The positions of sorted UIDs; those that are gone are passed over.
+    pub(crate) fn positions_of(&self, uids: &[Uid]) -> Positions {
+        let mut positions = Positions::new();
+        for number in uids.iter().filter_map(|uid| self.number(*uid)) {
+            mailpods_imap_proto::sequence::push_range(&mut positions, number - 1..number);
+        }
+        positions
+    }
+
+    /// The UIDs at positions.
+    pub(crate) fn uids_at(&self, positions: &Positions) -> Vec<Uid> {
+        positions
+            .iter()
+            .filter_map(|range| self.uids.get(range.start as usize..range.end as usize))
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    /// UID ranges that cover the positions in few reads; what lies in the gaps is to be dropped.
+    pub(crate) fn reads(&self, positions: &Positions) -> Vec<(Uid, Uid)> {
+        let mut spans: Vec<(u32, u32)> = Vec::new();
+        for range in positions {
+            match spans.last_mut() {
+                Some(last) if range.start - last.1 <= MAX_GAP => last.1 = range.end,
+                _ => spans.push((range.start, range.end)),
+            }
+        }
+        let uid = |position: u32| self.uids.get(position as usize).copied();
+        spans
+            .into_iter()
+            .filter_map(|(start, end)| Some((uid(start)?, uid(end - 1)?)))
+            .collect()
+    }
+
+    /// Takes UIDs, ascending, out; their message numbers come back, largest first, as they were.
+    pub(crate) fn remove(&mut self, gone: &[Uid]) -> Vec<u32> {
+        let mut numbers: Vec<u32> = gone.iter().filter_map(|uid| self.number(*uid)).collect();
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        numbers.dedup();
+        if !numbers.is_empty() {
+            self.uids.retain(|uid| gone.binary_search(uid).is_err());
+        }
+        numbers
+    }
+}
+
+/// Whether a position is among sorted ranges.
+pub(crate) fn contains(positions: &Positions, position: u32) -> bool {
+    let next = positions.partition_point(|range| range.end <= position);
+    positions
+        .get(next)
+        .is_some_and(|range| range.start <= position)
+}
+
+impl Session {
+    /// Tells the client what has changed in the selected mailbox, through whomever. EXPUNGE only where it is allowed.
+    pub(crate) async fn announce(&mut self, expunges: bool) -> std::result::Result<(), Failure> {
+        let store = self.mail();
+        let Some(view) = &mut self.view else {
+            return Ok(());
+        };
+        let waiting = expunges && view.told_expunged < view.told;
+        let changed = view.changes.has_changed().unwrap_or(false);
+        if !(changed || view.look || waiting) {
+            return Ok(());
+        }
+        view.changes.mark_unchanged();
+        view.look = false;
+        let info = match store.mailbox_by_id(view.id).await {
+            Ok(info) => info,
+            Err(mailpods_store::StoreError::NotFound(_)) => {
+                return Err(crate::failure::End::Bye("the selected mailbox was deleted").into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if expunges && info.highest_modseq > view.told_expunged {
+            self.announce_expunged(&*store, info.highest_modseq).await?;
+        }
+        if info.highest_modseq > self.view()?.told {
+            self.announce_changed(&*store, info.highest_modseq).await?;
+        }
+        Ok(())
+    }
+
+    async fn announce_expunged(
+        &mut self,
+        store: &dyn MailStore,
+        now: ModSeq,
+    ) -> std::result::Result<(), Failure> {
+        let view = self.view_mut()?;
+        let gone = store.vanished(view.id, view.told_expunged).await?;
+        view.told_expunged = now;
+        self.expunged(&gone)
+    }
+
+    /// Takes messages out of the view and tells the client.
+    pub(crate) fn expunged(&mut self, gone: &[Uid]) -> std::result::Result<(), Failure> {
+        let numbers = self.view_mut()?.remove(gone);
+        let mut writer = self.writer();
+        numbers
+            .into_iter()
+            .for_each(|number| writer.expunge(number));
+        Ok(())
+    }
+
+    async fn announce_changed(
+        &mut self,
+        store: &dyn MailStore,
+        now: ModSeq,
+    ) -> std::result::Result<(), Failure> {
+        let view = self.view_mut()?;
+        let (id, since, mut own) = (view.id, view.told, std::mem::take(&mut view.own));
+        own.sort_unstable();
+        view.told = now;
+        let mut first = 1;
+        loop {
+            let entries = store
+                .entries(id, first..=Uid::MAX, since, Columns::default(), BATCH)
+                .await?;
+            let last = entries.last().map_or(Uid::MAX, |entry| entry.uid);
+            let full = entries.len() == BATCH;
+            self.tell_entries(entries, &own)?;
+            self.flush_if_full().await?;
+            if !full || last == Uid::MAX {
+                return Ok(());
+            }
+            first = last + 1;
+        }
+    }
+
+    /// New messages become EXISTS, known ones FETCH FLAGS.
+    fn tell_entries(
+        &mut self,
+        entries: Vec<Entry>,
+        own: &[(Uid, ModSeq)],
+    ) -> std::result::Result<(), Failure> {
+        let view = self.view_mut()?;
+        let before = view.count();
+        let largest = view.uids.last().copied().unwrap_or(0);
+        view.uids.extend(
+            entries
+                .iter()
+                .map(|entry| entry.uid)
+                .filter(|uid| *uid > largest),
+        );
+        let count = view.count();
+        if count > before {
+            self.writer().exists(count);
+        }
+        for entry in entries.iter().filter(|entry| {
+            entry.uid <= largest && own.binary_search(&(entry.uid, entry.modseq)).is_err()
+        }) {
+            self.tell_flags(entry, false)?;
+        }
+        Ok(())
+    }
+
+    /// `* n FETCH (FLAGS ...)`
+    pub(crate) fn tell_flags(
+        &mut self,
+        entry: &Entry,
+        with_uid: bool,
+    ) -> std::result::Result<(), Failure> {
+        let condstore = self.condstore;
+        let Some(number) = self.view()?.number(entry.uid) else {
+            return Ok(());
+        };
+        let mut fetch = self.writer().fetch(number);
+        // RFC 7162 §3.2 lets UID stand in any FETCH; clients that ask by UID expect it.
+        if with_uid || condstore {
+            fetch.uid(entry.uid);
+        }
+        fetch.flags(flags::names(&entry.flags));
+        if condstore {
+            fetch.mod_seq(entry.modseq);
+        }
+        fetch.finish();
+        Ok(())
+    }
+}
