@@ -156,6 +156,11 @@ impl Listener {
         self.addr
     }
 
+    /// The bare socket, for a server that accepts by itself (health and metrics).
+    pub fn into_socket(self) -> TcpListener {
+        self.socket
+    }
+
     /// The listener's name.
     pub fn name(&self) -> &str {
         &self.options.name

@@ -1,0 +1,186 @@
+//! All roles in one process, from a folder of YAML.
+//!
+//! Contains no mail logic: it reads the folder, keeps the plan current, opens the sockets, builds the roles and stops them.
+
+mod folder;
+mod keys;
+mod listeners;
+mod reload;
+mod roles;
+mod summary;
+mod tls;
+mod watch;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mailpods_net::{Tracker, Trigger, shutdown};
+use mailpods_plan::{Plan, PlanHandle, Problem, dns};
+use mailpods_store::Store;
+use mailpods_store::sqlite::SqliteStore;
+use mailpods_telemetry::metrics::Registry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub use folder::{FolderError, read as read_folder};
+pub use keys::{KeysError, PublicKeys, ensure as ensure_keys, secret_name as dkim_secret_name};
+pub use listeners::{Bound, Listeners};
+pub use reload::Reloader;
+pub use roles::{Roles, RolesError};
+pub use summary::Summary;
+pub use tls::TlsSetupError;
+
+/// What `mailpods standalone` is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Folder with the YAML.
+    pub config: PathBuf,
+    /// Folder for everything that is kept.
+    pub data: PathBuf,
+    /// DNS servers in place of the plan's.
+    pub resolvers: Vec<SocketAddr>,
+    /// Print the summary as one line of JSON.
+    pub json: bool,
+}
+
+/// Why the server did not start or stop well.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The folder cannot be read.
+    #[error("failed to read the configuration")]
+    Folder(#[from] FolderError),
+    /// The resources are wrong.
+    #[error("the configuration has {} problem(s)", .0.len())]
+    Problems(Vec<Problem>),
+    /// The store cannot be opened.
+    #[error("failed to open the store in {}", path.display())]
+    Store {
+        /// The data folder.
+        path: PathBuf,
+        /// Why.
+        source: mailpods_store::StoreError,
+    },
+    /// No certificate.
+    #[error("failed to set up TLS")]
+    Tls(#[from] TlsSetupError),
+    /// No DKIM keys.
+    #[error("failed to set up DKIM")]
+    Keys(#[from] KeysError),
+    /// A role cannot be built.
+    #[error("failed to build the roles")]
+    Roles(#[from] RolesError),
+    /// A socket cannot be opened.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Bind(Vec<mailpods_net::listener::BindError>),
+    /// A metric's name is taken twice.
+    #[error("failed to register metrics")]
+    Metrics(#[from] mailpods_telemetry::metrics::MetricsError),
+    /// The runtime is going down.
+    #[error("interrupted by the end of the process")]
+    Interrupted,
+    /// Signals cannot be received.
+    #[error("failed to listen for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Reads the folder and compiles it.
+///
+/// # Errors
+/// When it cannot be read, or with every problem in it.
+pub fn load(config: &std::path::Path) -> Result<Plan, RunError> {
+    let sources = folder::read(config)?;
+    let (plan, problems) = mailpods_plan::check(&sources);
+    plan.ok_or(RunError::Problems(problems))
+}
+
+/// Runs until SIGTERM or SIGINT, then stops cleanly: no new work, sessions finish within the grace time, the queue is handed back.
+///
+/// # Errors
+/// When something that the start needs is missing. What goes wrong later is logged, not returned.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let mut signals = Signals::new().map_err(RunError::Signals)?;
+    let plan = load(&options.config)?;
+    let opened = SqliteStore::open(&options.data, Default::default());
+    let store = opened.map_err(|source| RunError::Store { path: options.data.clone(), source })?;
+    let result = serve(&options, plan, store.clone(), &mut signals).await;
+    store.close().await;
+    result
+}
+
+async fn serve(options: &Options, plan: Plan, store: Store, signals: &mut Signals) -> Result<(), RunError> {
+    let (trigger, stop) = shutdown::channel();
+    let tracker = Tracker::new();
+    let registry = Registry::new();
+    let plan = PlanHandle::new(plan);
+    let keys = keys::ensure(&plan.current(), store.secrets.as_ref()).await?;
+    let roles = Roles::build(options, &plan, &store, &registry, stop).await?;
+    let roles = Arc::new(roles);
+    let mut listeners = Listeners::new(&plan.current());
+    let errors = listeners.apply(&plan.current(), &roles, &tracker);
+    if !errors.is_empty() {
+        return Err(RunError::Bind(errors));
+    }
+    let delivery = roles.start_delivery(&tracker);
+    show(options, &plan.current(), &listeners, &keys);
+    let metrics = reload::Metrics::new(&registry)?;
+    let (options, tracker_of_reloads) = (options.clone(), tracker.clone());
+    let reloader = Reloader { options, plan: plan.clone(), store, roles, tracker: tracker_of_reloads, metrics };
+    reloader.until_stop(signals, &mut listeners).await;
+    listeners.close();
+    finish(&trigger, &tracker, &plan.current()).await;
+    drop(delivery);
+    Ok(())
+}
+
+fn show(options: &Options, plan: &Plan, listeners: &Listeners, keys: &PublicKeys) {
+    let bound = listeners.bound();
+    let zone = dns::zone_text(plan, &|domain, selector| keys.get(&(domain.clone(), selector.clone())).cloned());
+    let summary = Summary { plan, bound: &bound, zone: &zone, config: &options.config, data: &options.data };
+    if options.json {
+        println!("{}", summary.json());
+    } else {
+        println!("{}", summary.text());
+    }
+}
+
+async fn finish(trigger: &Trigger, tracker: &Tracker, plan: &Plan) {
+    tracing::info!(sessions = tracker.running(), grace = ?plan.shutdown_grace, "stopping");
+    trigger.advance(mailpods_net::Stage::StopAccepting);
+    let drained = tracker.finish(trigger, plan.shutdown_grace).await;
+    tracing::info!(finished = drained.finished, cut = drained.cut, "stopped");
+}
+
+/// Signals that end or reload.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// SIGTERM, SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Keeps the plan current while the folder changes.
+
+use std::sync::Arc;
+
+use mailpods_net::Tracker;
+use mailpods_plan::PlanHandle;
+use mailpods_store::Store;
+use mailpods_telemetry::error_chain;
+use mailpods_telemetry::metrics::{Counter, Gauge, Label, MetricsError, Registry};
+
+use crate::listeners::Listeners;
+use crate::roles::Roles;
+use crate::watch::FolderWatch;
+use crate::{Asked, Options, RunError, Signals, keys, load};
+
+/// What became of an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Applied,
+    Unchanged,
+    Refused,
+}
+
+impl Label for Outcome {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Numbers about edits.
+pub struct Metrics {
+    reloads: Counter<Outcome>,
+    refused: Gauge,
+}
+
+impl Metrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        Ok(Self {
+            reloads: registry.counter(
+                "mailpods_plan_reloads_total",
+                "Reads of the configuration folder after a change, by outcome.",
+                &["outcome"],
+            )?,
+            refused: registry.gauge(
+                "mailpods_plan_refused",
+                "1 while the folder holds a configuration that was refused and the last good plan runs on.",
+                &[],
+            )?,
+        })
+    }
+}
+
+/// Applies edits of the folder; a broken one keeps the last good plan.
+pub struct Reloader {
+    /// What the process was told.
+    pub options: Options,
+    /// The plan that roles read.
+    pub plan: PlanHandle,
+    /// Where keys are kept.
+    pub store: Store,
+    /// The roles to be told.
+    pub roles: Arc<Roles>,
+    /// Counts the sessions of new listeners.
+    pub tracker: Tracker,
+    /// Numbers about edits.
+    pub metrics: Metrics,
+}
+
+impl Reloader {
+    /// Applies changes until a signal says stop.
+    pub async fn until_stop(&self, signals: &mut Signals, listeners: &mut Listeners) {
+        let mut watch = match FolderWatch::new(&self.options.config) {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                tracing::warn!(%error, "the folder is not watched; send SIGHUP after an edit");
+                None
+            }
+        };
+        loop {
+            let asked = tokio::select! {
+                asked = signals.next() => asked,
+                () = changed(&mut watch) => Asked::Reload,
+            };
+            match asked {
+                Asked::Stop => break,
+                Asked::Reload => self.reload(listeners).await,
+            }
+        }
+        if let Some(watch) = watch {
+            watch.stop();
+        }
+    }
+
+    async fn reload(&self, listeners: &mut Listeners) {
+        let outcome = match self.apply(listeners).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                refused(&error);
+                Outcome::Refused
+            }
+        };
+        self.metrics.reloads.inc(outcome);
+        self.metrics.refused.set((), i64::from(outcome == Outcome::Refused));
+    }
+
+    async fn apply(&self, listeners: &mut Listeners) -> Result<Outcome, RunError> {
+        let config = self.options.config.clone();
+        // A folder on a slow disk must not hold up sessions.
+        let plan = tokio::task::spawn_blocking(move || load(&config)).await.map_err(|_| RunError::Interrupted)??;
+        if plan.digest == self.plan.current().digest {
+            return Ok(Outcome::Unchanged);
+        }
+        keys::ensure(&plan, self.store.secrets.as_ref()).await?;
+        self.roles.refresh(&plan, self.store.secrets.as_ref(), &self.options).await?;
+        self.plan.swap(plan);
+        let plan = self.plan.current();
+        for error in listeners.apply(&plan, &self.roles, &self.tracker) {
+            tracing::error!(error = error_chain(&error), "a listener of the new plan is not open; the others are");
+        }
+        tracing::info!(plan = plan.digest, domains = plan.domains.len(), mailboxes = plan.mailboxes.len(), "a new plan is in use");
+        Ok(Outcome::Applied)
+    }
+}
+
+async fn changed(watch: &mut Option<FolderWatch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn refused(error: &RunError) {
+    if let RunError::Problems(problems) = error {
+        for problem in problems {
+            tracing::error!(%problem, "configuration");
+        }
+    }
+    tracing::error!(error = error_chain(error), "the edit is refused, the last good plan runs on; `mailpods check` shows the problems");
+}
