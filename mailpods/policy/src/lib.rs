@@ -4,5 +4,6 @@
 
 pub mod reason;
 pub mod retry;
+pub mod spf;
 
 pub use reason::Reason;

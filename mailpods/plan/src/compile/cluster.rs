@@ -1,0 +1,264 @@
+//! The MailCluster's settings.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+use mailpods_api::v1alpha1::{
+    AuthSpec, BareNewlineMode, DmarcMode, FilterSpec, ImapSpec, IpFamilyMode, ListenerProtocol,
+    ListenerSpec, MailCluster, OverQuotaMode, RateLimitsSpec, ReverseDnsMode, SmtpSpec,
+    SubmissionSpec, TlsVersion,
+};
+
+use super::Compiler;
+use crate::load::Located;
+use crate::model::{
+    AuthSettings, BareNewline, DnsSettings, FilterSettings, ImapSettings, IpFamily, Listener,
+    OutboundSettings, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy, SmtpSettings,
+    SubmissionSettings, TlsSettings,
+};
+use crate::problem::Origin;
+
+impl Compiler<'_> {
+    /// A plan with the cluster's settings and nothing else.
+    pub(super) fn settings(&mut self, cluster: &Located<MailCluster>) -> Option<Plan> {
+        let (spec, origin) = (&cluster.object.spec, &cluster.origin);
+        let tls = TlsSettings {
+            certificate: spec
+                .tls
+                .secret_ref
+                .as_ref()
+                .and_then(|secret| self.tls_material(origin, "spec.tls.secretRef", secret)),
+            require_tls13: spec.tls.min_version == TlsVersion::Tls13,
+        };
+        Some(Plan {
+            digest: self.resources.digest.clone(),
+            cluster: origin.name.clone(),
+            hostname: spec.hostname.clone(),
+            listeners: self.listeners(origin, &spec.listeners),
+            tls,
+            dns: self.dns(cluster),
+            smtp: smtp(&spec.smtp),
+            submission: submission(&spec.submission),
+            imap: imap(&spec.imap),
+            auth: auth(&spec.auth),
+            filter: filter(&spec.filter),
+            outbound: self.outbound(cluster),
+            outbound_ips: BTreeMap::new(),
+            domains: BTreeMap::new(),
+            names: HashMap::new(),
+            mailboxes: HashMap::new(),
+            aliases: HashMap::new(),
+            records: Vec::new(),
+            shutdown_grace: spec.shutdown_grace.get(),
+        })
+    }
+
+    fn listeners(&mut self, origin: &Origin, specs: &[ListenerSpec]) -> Vec<Listener> {
+        let mut listeners: Vec<Listener> = Vec::new();
+        for (index, spec) in specs.iter().enumerate() {
+            let address = SocketAddr::new(spec.address, spec.port);
+            if let Some(other) = listeners.iter().find(|other| clash(other.address, address)) {
+                let problem = origin.problem(
+                    &format!("spec.listeners[{index}].port"),
+                    format!("is taken by listener {}", other.name),
+                );
+                self.problems.push(problem.found(address));
+            }
+            let proxy_sources = spec
+                .proxy_protocol
+                .as_ref()
+                .map(|proxy| proxy.sources.clone())
+                .unwrap_or_default();
+            listeners.push(Listener {
+                name: spec.name.clone(),
+                protocol: protocol(spec.protocol),
+                address,
+                proxy_sources,
+            });
+        }
+        listeners
+    }
+
+    fn dns(&mut self, cluster: &Located<MailCluster>) -> DnsSettings {
+        let spec = &cluster.object.spec.dns;
+        let mut servers = Vec::new();
+        for (index, text) in spec.servers.iter().enumerate() {
+            match server(text) {
+                Some(address) => servers.push(address),
+                None => {
+                    let problem = cluster
+                        .origin
+                        .problem(&format!("spec.dns.servers[{index}]"), "is no address")
+                        .found(text);
+                    self.problems
+                        .push(problem.allowed("an address such as 192.0.2.53 or 127.0.0.1:5353"));
+                }
+            }
+        }
+        DnsSettings {
+            servers,
+            timeout: spec.timeout.get(),
+            attempts: spec.attempts.into(),
+        }
+    }
+
+    fn outbound(&mut self, cluster: &Located<MailCluster>) -> OutboundSettings {
+        let spec = &cluster.object.spec.outbound;
+        let smart_host = spec
+            .smart_host
+            .as_ref()
+            .map(|hop| self.next_hop(&cluster.origin, "spec.outbound.smartHost", hop));
+        for (field, shorter, longer, other) in [
+            (
+                "spec.outbound.retryMax",
+                spec.retry_initial,
+                spec.retry_max,
+                "retryInitial",
+            ),
+            (
+                "spec.outbound.maxAge",
+                spec.retry_initial,
+                spec.max_age,
+                "retryInitial",
+            ),
+        ] {
+            if shorter > longer {
+                let problem = cluster
+                    .origin
+                    .problem(field, format!("is shorter than {other}"));
+                self.problems
+                    .push(problem.found(longer).allowed(format!("{shorter} or more")));
+            }
+        }
+        OutboundSettings {
+            retry_initial: spec.retry_initial.get(),
+            retry_max: spec.retry_max.get(),
+            max_age: spec.max_age.get(),
+            max_age_bounce: spec.max_age_bounce.get(),
+            delay_warning: Some(spec.delay_warning.get()).filter(|wait| !wait.is_zero()),
+            concurrency: count(spec.concurrency),
+            concurrency_per_destination: count(spec.concurrency_per_destination),
+            messages_per_connection: count(spec.messages_per_connection),
+            smart_host,
+            port: spec.port,
+            postmaster: None,
+            ip_family: match spec.ip_family {
+                IpFamilyMode::Both => IpFamily::Both,
+                IpFamilyMode::IPv4 => IpFamily::V4,
+                IpFamilyMode::IPv6 => IpFamily::V6,
+            },
+        }
+    }
+}
+
+/// Whether two sockets cannot be listened on at once.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = |address: IpAddr| address.is_unspecified();
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || any(one.ip()) || any(other.ip()))
+}
+
+fn server(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().or_else(|| {
+        text.parse()
+            .ok()
+            .map(|address: IpAddr| SocketAddr::new(address, 53))
+    })
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+const fn protocol(protocol: ListenerProtocol) -> Protocol {
+    match protocol {
+        ListenerProtocol::Smtp => Protocol::Smtp,
+        ListenerProtocol::Submission => Protocol::Submission,
+        ListenerProtocol::Submissions => Protocol::Submissions,
+        ListenerProtocol::Lmtp => Protocol::Lmtp,
+        ListenerProtocol::Imap => Protocol::Imap,
+        ListenerProtocol::Imaps => Protocol::Imaps,
+        ListenerProtocol::Http => Protocol::Http,
+    }
+}
+
+fn smtp(spec: &SmtpSpec) -> SmtpSettings {
+    SmtpSettings {
+        max_message_octets: spec.max_message_size.0,
+        max_recipients: count(spec.max_recipients),
+        max_messages: count(spec.max_messages_per_session),
+        max_commands: count(spec.max_commands_per_session),
+        max_errors: count(spec.max_errors_per_session),
+        max_text_line: count(spec.max_line_length),
+        idle_timeout: spec.idle_timeout.get(),
+        session_timeout: spec.session_timeout.get(),
+        max_sessions: count(spec.max_sessions),
+        max_sessions_per_client: count(spec.max_sessions_per_client),
+        connections_per_minute: spec.connections_per_minute,
+        messages_per_minute: spec.messages_per_minute,
+        limit_exempt: spec.limit_exempt.clone(),
+        max_received: count(spec.max_received_fields),
+        bare_newline: match spec.bare_newline {
+            BareNewlineMode::Reject => BareNewline::Reject,
+            BareNewlineMode::Normalize => BareNewline::Normalize,
+        },
+        bare_newline_exempt: spec.bare_newline_exempt.clone(),
+        over_quota: match spec.over_quota {
+            OverQuotaMode::Defer => OverQuota::Defer,
+            OverQuotaMode::Reject => OverQuota::Reject,
+        },
+        max_octets_in_flight: spec.max_in_flight_size.0,
+    }
+}
+
+fn submission(spec: &SubmissionSpec) -> SubmissionSettings {
+    SubmissionSettings {
+        account: rate_limits(&spec.account_limits),
+        domain: rate_limits(&spec.domain_limits),
+        max_recipients: count(spec.max_recipients),
+    }
+}
+
+pub(super) fn rate_limits(spec: &RateLimitsSpec) -> RateLimits {
+    RateLimits {
+        messages_per_hour: spec.messages_per_hour.map(u64::from),
+        messages_per_day: spec.messages_per_day.map(u64::from),
+        recipients_per_hour: spec.recipients_per_hour.map(u64::from),
+        recipients_per_day: spec.recipients_per_day.map(u64::from),
+    }
+}
+
+fn imap(spec: &ImapSpec) -> ImapSettings {
+    ImapSettings {
+        max_sessions: count(spec.max_sessions),
+        max_sessions_per_account: count(spec.max_sessions_per_account),
+        idle_timeout: spec.idle_timeout.get(),
+        max_append_octets: spec.max_append_size.0,
+    }
+}
+
+fn auth(spec: &AuthSpec) -> AuthSettings {
+    AuthSettings {
+        failures_per_account: spec.failures_per_account,
+        failures_per_client: spec.failures_per_client,
+        window: spec.window.get(),
+        ban: spec.ban.get(),
+        exempt: spec.exempt.clone(),
+    }
+}
+
+fn filter(spec: &FilterSpec) -> FilterSettings {
+    FilterSettings {
+        dkim_min_rsa_bits: spec.dkim_min_rsa_bits.into(),
+        dkim_max_signatures: spec.dkim_max_signatures.into(),
+        dmarc_honour: spec.dmarc == DmarcMode::Honour,
+        arc_trusted_sealers: spec.arc_trusted_sealers.clone(),
+        reverse_dns: match spec.reverse_dns {
+            ReverseDnsMode::Record => ReverseDnsPolicy::Record,
+            ReverseDnsMode::Junk => ReverseDnsPolicy::Junk,
+            ReverseDnsMode::Reject => ReverseDnsPolicy::Reject,
+        },
+        timeout: spec.timeout.get(),
+    }
+}

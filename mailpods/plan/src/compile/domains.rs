@@ -1,0 +1,222 @@
+//! Domains: each name owned once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use mailpods_api::v1alpha1::{DkimKeyAlgorithm, DkimKeySpec, MailCluster, MailDomain};
+use mailpods_api::{DomainName, MailboxAddress};
+use mailpods_policy::spf;
+
+use super::cluster::rate_limits;
+use super::{Compiler, Names};
+use crate::load::Located;
+use crate::model::{DkimAlgorithm, DkimKey, Domain, OutboundIp, Transport};
+
+impl Compiler<'_> {
+    pub(super) fn domains(
+        &mut self,
+        cluster: &Located<MailCluster>,
+        ips: &BTreeMap<String, OutboundIp>,
+    ) -> (BTreeMap<DomainName, Arc<Domain>>, Names) {
+        let (mut domains, mut names) = (BTreeMap::new(), HashMap::new());
+        let resources = self.resources;
+        self.check_spf(
+            &cluster.origin,
+            "spec.dns.spf",
+            Some(&cluster.object.spec.dns.spf),
+        );
+        for resource in &resources.domains {
+            if !self.claim(resource) {
+                continue;
+            }
+            self.check_cluster_ref(
+                resource.object.spec.cluster_ref.as_ref(),
+                &resource.origin,
+                cluster,
+            );
+            let domain = Arc::new(self.domain(resource, cluster, ips));
+            for name in std::iter::once(&domain.name).chain(&domain.alias_names) {
+                names.insert(name.clone(), domain.clone());
+            }
+            domains.insert(domain.name.clone(), domain);
+        }
+        if resources.domains.is_empty() && resources.complete {
+            let hint = "a folder needs at least one resource of kind MailDomain";
+            self.problems.push(
+                cluster
+                    .origin
+                    .problem("", "the cluster has no MailDomain")
+                    .hint(hint),
+            );
+        }
+        (domains, names)
+    }
+
+    /// Takes the names of a domain, unless another has one of them.
+    fn claim(&mut self, resource: &Located<MailDomain>) -> bool {
+        let spec = &resource.object.spec;
+        let before = self.problems.len();
+        let fields = spec
+            .domain_aliases
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (name, format!("spec.domainAliases[{index}]")));
+        for (name, field) in std::iter::once((&spec.domain, "spec.domain".to_owned())).chain(fields)
+        {
+            if let Some(owner) = self.owners.get(name) {
+                let message = format!(
+                    "is already a domain of {} at {}",
+                    owner.resource,
+                    owner.location()
+                );
+                self.problems
+                    .push(resource.origin.problem(&field, message).found(name));
+            } else {
+                self.owners.insert(name.clone(), resource.origin.clone());
+            }
+        }
+        self.problems.len() == before
+    }
+
+    fn domain(
+        &mut self,
+        resource: &Located<MailDomain>,
+        cluster: &Located<MailCluster>,
+        ips: &BTreeMap<String, OutboundIp>,
+    ) -> Domain {
+        let (spec, origin) = (&resource.object.spec, &resource.origin);
+        self.check_spf(origin, "spec.dns.spf", spec.dns.spf.as_deref());
+        let transport = match &spec.transport.relay {
+            Some(hop) => Transport::Relay(self.next_hop(origin, "spec.transport.relay", hop)),
+            None => Transport::Mailboxes,
+        };
+        let dkim = match &spec.dkim {
+            Some(own) => self.dkim_keys(origin, "spec.dkim.keys", &own.keys),
+            None => self.dkim_keys(
+                &cluster.origin,
+                "spec.dkim.keys",
+                &cluster.object.spec.dkim.keys,
+            ),
+        };
+        Domain {
+            name: spec.domain.clone(),
+            alias_names: spec.domain_aliases.clone(),
+            transport,
+            detail_separators: spec
+                .plus_addressing
+                .separators
+                .iter()
+                .filter_map(|text| text.chars().next())
+                .collect(),
+            catch_all: spec.catch_all.as_ref().map(MailboxAddress::canonical),
+            dkim,
+            outbound_ips: self.domain_ips(resource, ips),
+            limits: spec.limits.as_ref().map(rate_limits),
+        }
+    }
+
+    fn dkim_keys(
+        &mut self,
+        origin: &crate::problem::Origin,
+        field: &str,
+        specs: &[DkimKeySpec],
+    ) -> Vec<DkimKey> {
+        let mut keys = Vec::new();
+        for (index, spec) in specs.iter().enumerate() {
+            let field = format!("{field}[{index}].privateKeySecretRef");
+            let private_key = spec
+                .private_key_secret_ref
+                .as_ref()
+                .and_then(|reference| self.secret_key(origin, &field, reference, "private.pem"));
+            if private_key
+                .as_ref()
+                .is_some_and(|key| !key.reveal().contains("-----BEGIN PRIVATE KEY-----"))
+            {
+                let problem = origin.problem(&field, "the Secret holds no PKCS#8 key in PEM");
+                self.problems
+                    .push(problem.hint("openssl pkcs8 -topk8 -nocrypt converts other forms"));
+            }
+            let algorithm = match spec.algorithm {
+                DkimKeyAlgorithm::RsaSha256 => DkimAlgorithm::RsaSha256,
+                DkimKeyAlgorithm::Ed25519Sha256 => DkimAlgorithm::Ed25519Sha256,
+            };
+            keys.push(DkimKey {
+                selector: spec.selector.clone(),
+                algorithm,
+                private_key,
+            });
+        }
+        keys
+    }
+
+    /// OutboundIPs by name and by pool.
+    fn domain_ips(
+        &mut self,
+        resource: &Located<MailDomain>,
+        ips: &BTreeMap<String, OutboundIp>,
+    ) -> Vec<String> {
+        let spec = &resource.object.spec;
+        let known = || {
+            ips.keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let mut names = Vec::new();
+        for (index, name) in spec.outbound_ips.iter().enumerate() {
+            if ips.contains_key(name) {
+                names.push(name.clone());
+            } else {
+                let problem = resource
+                    .origin
+                    .problem(&format!("spec.outboundIPs[{index}]"), "names no OutboundIP")
+                    .found(name);
+                self.missing(problem.allowed(known()));
+            }
+        }
+        let Some(pool) = &spec.ip_pool else {
+            return names;
+        };
+        let resources = self.resources;
+        let members: Vec<_> = resources
+            .outbound_ips
+            .iter()
+            .filter(|ip| ip.object.spec.pool == *pool)
+            .collect();
+        if members.is_empty() {
+            self.missing(
+                resource
+                    .origin
+                    .problem("spec.ipPool", "no OutboundIP is in the pool")
+                    .found(pool),
+            );
+        }
+        names.extend(
+            members
+                .iter()
+                .map(|ip| ip.origin.name.clone())
+                .filter(|name| !spec.outbound_ips.contains(name)),
+        );
+        names
+    }
+
+    /// RFC 7208 §4.6.4 and §3.4: what a record costs by itself, before what its includes cost.
+    fn check_spf(&mut self, origin: &crate::problem::Origin, field: &str, record: Option<&str>) {
+        let Some(record) = record else { return };
+        let budget = spf::cost(record);
+        if budget.lookups > spf::MAX_LOOKUPS {
+            let problem = origin
+                .problem(field, "takes too many DNS look-ups")
+                .found(budget.lookups);
+            self.problems
+                .push(problem.allowed(format!("at most {}", spf::MAX_LOOKUPS)));
+        }
+        if budget.octets > spf::MAX_OCTETS {
+            let problem = origin
+                .problem(field, "is too long for one DNS answer")
+                .found(format_args!("{} octets", budget.octets));
+            self.problems
+                .push(problem.allowed(format!("at most {} octets", spf::MAX_OCTETS)));
+        }
+    }
+}

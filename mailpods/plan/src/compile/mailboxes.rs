@@ -1,0 +1,225 @@
+//! Mailboxes and aliases.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mailpods_api::MailboxAddress;
+use mailpods_api::v1alpha1::{MailCluster, Mailbox as MailboxResource};
+
+use super::Compiler;
+use crate::load::Located;
+use crate::model::{Credential, CredentialKind, Mailbox, Plan, Transport};
+use crate::problem::Origin;
+
+impl Compiler<'_> {
+    pub(super) fn add_mailboxes(&mut self, plan: &mut Plan) {
+        let resources = self.resources;
+        let mut owners: HashMap<MailboxAddress, &Origin> = HashMap::new();
+        for resource in &resources.mailboxes {
+            let Some(address) = self.mailbox_address(resource, plan) else {
+                continue;
+            };
+            if let Some(owner) = owners.get(&address) {
+                let message = format!(
+                    "is already the address of {} at {}",
+                    owner.resource,
+                    owner.location()
+                );
+                self.problems.push(
+                    resource
+                        .origin
+                        .problem("spec.address", message)
+                        .found(&address),
+                );
+                continue;
+            }
+            owners.insert(address.clone(), &resource.origin);
+            let mailbox = self.mailbox(resource, address);
+            plan.mailboxes
+                .insert(mailbox.address.clone(), Arc::new(mailbox));
+        }
+    }
+
+    /// The address in primary form, when mailboxes may be there.
+    fn mailbox_address(
+        &mut self,
+        resource: &Located<MailboxResource>,
+        plan: &Plan,
+    ) -> Option<MailboxAddress> {
+        let address = &resource.object.spec.address;
+        let problem = |message: &str| {
+            resource
+                .origin
+                .problem("spec.address", message)
+                .found(address)
+        };
+        let Some(domain) = plan.names.get(address.domain()) else {
+            let known = plan
+                .domains
+                .keys()
+                .take(10)
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            self.missing(problem("is in no MailDomain").allowed(known));
+            return None;
+        };
+        if matches!(domain.transport, Transport::Relay(_)) {
+            self.problems.push(
+                problem("is in a domain that is relayed")
+                    .hint("a relayed domain has no mailboxes here"),
+            );
+            return None;
+        }
+        if let Some((base, _)) = address.split_detail(&domain.detail_separators) {
+            let hint = format!("mail for it would be mail for {base}");
+            self.problems
+                .push(problem("has a separator of plus addressing in it").hint(hint));
+        }
+        plan.primary(address)
+    }
+
+    fn mailbox(&mut self, resource: &Located<MailboxResource>, address: MailboxAddress) -> Mailbox {
+        let spec = &resource.object.spec;
+        Mailbox {
+            address,
+            enabled: spec.enabled,
+            credential: self.credential(resource),
+            quota_octets: spec.quota.size.map(|size| size.0),
+            quota_messages: spec.quota.messages.map(u64::from),
+            send_as: Vec::new(),
+        }
+    }
+
+    fn credential(&mut self, resource: &Located<MailboxResource>) -> Option<Credential> {
+        let (spec, origin) = (&resource.object.spec, &resource.origin);
+        let (field, reference, key, kind) =
+            match (&spec.password_secret_ref, &spec.password_hash_secret_ref) {
+                (Some(reference), _) => (
+                    "spec.passwordSecretRef",
+                    reference,
+                    "password",
+                    CredentialKind::Password,
+                ),
+                (None, Some(reference)) => (
+                    "spec.passwordHashSecretRef",
+                    reference,
+                    "passwordHash",
+                    CredentialKind::Hash,
+                ),
+                (None, None) => return None,
+            };
+        let value = self.secret_key(origin, field, reference, key)?;
+        Some(Credential { kind, value })
+    }
+
+    pub(super) fn add_aliases(&mut self, plan: &mut Plan) {
+        let resources = self.resources;
+        for resource in &resources.domains {
+            for (index, alias) in resource.object.spec.aliases.iter().enumerate() {
+                let field = format!("spec.aliases[{index}]");
+                match MailboxAddress::new(&alias.name, resource.object.spec.domain.clone()) {
+                    Ok(address) => self.add_alias(
+                        plan,
+                        &resource.origin,
+                        (&format!("{field}.name"), &address),
+                        &alias.targets,
+                    ),
+                    Err(error) => self.problems.push(
+                        resource
+                            .origin
+                            .problem(&format!("{field}.name"), error.to_string()),
+                    ),
+                }
+            }
+        }
+        for resource in &resources.mailboxes {
+            let spec = &resource.object.spec;
+            for (index, alias) in spec.aliases.iter().enumerate() {
+                self.add_alias(
+                    plan,
+                    &resource.origin,
+                    (&format!("spec.aliases[{index}]"), alias),
+                    std::slice::from_ref(&spec.address),
+                );
+            }
+            self.add_forward(plan, resource);
+        }
+    }
+
+    fn add_alias(
+        &mut self,
+        plan: &mut Plan,
+        origin: &Arc<Origin>,
+        (field, address): (&str, &MailboxAddress),
+        targets: &[MailboxAddress],
+    ) {
+        let Some(primary) = plan.primary(address) else {
+            self.missing(origin.problem(field, "is in no MailDomain").found(address));
+            return;
+        };
+        let taken = match () {
+            () if plan.mailboxes.contains_key(&primary) => "is the address of a mailbox",
+            () if plan.aliases.contains_key(&primary) => "is already an alias",
+            () => "",
+        };
+        if !taken.is_empty() {
+            return self.problems.push(
+                origin
+                    .problem(field, taken)
+                    .found(&primary)
+                    .hint("an address leads to one thing"),
+            );
+        }
+        let targets = targets
+            .iter()
+            .map(|target| plan.primary(target).unwrap_or_else(|| target.clone()))
+            .collect();
+        self.alias_places
+            .push((primary.clone(), origin.clone(), field.to_owned()));
+        plan.aliases.insert(primary, targets);
+    }
+
+    /// A mailbox that forwards is an alias with its own name, that leads to itself when a copy is kept.
+    fn add_forward(&mut self, plan: &mut Plan, resource: &Located<MailboxResource>) {
+        let spec = &resource.object.spec;
+        let (Some(forward), Some(primary)) = (&spec.forward, plan.primary(&spec.address)) else {
+            return;
+        };
+        if !spec.enabled || !plan.mailboxes.contains_key(&primary) {
+            return;
+        }
+        let others = forward
+            .to
+            .iter()
+            .map(|target| plan.primary(target).unwrap_or_else(|| target.clone()));
+        let others = others.filter(|target| *target != primary);
+        let targets = forward
+            .keep_copy
+            .then(|| primary.clone())
+            .into_iter()
+            .chain(others)
+            .collect();
+        self.alias_places.push((
+            primary.clone(),
+            resource.origin.clone(),
+            "spec.forward.to".to_owned(),
+        ));
+        plan.aliases.insert(primary, targets);
+    }
+
+    /// RFC 5321 §4.5.1: there is always somebody who gets mail for postmaster.
+    pub(super) fn set_postmaster(&mut self, cluster: &Located<MailCluster>, plan: &mut Plan) {
+        let resources = self.resources;
+        let first = || {
+            let receives = |mailbox: &&Located<MailboxResource>| mailbox.object.spec.enabled;
+            let mailbox = resources.mailboxes.iter().find(receives)?;
+            plan.primary(&mailbox.object.spec.address)
+        };
+        let named = cluster.object.spec.postmaster.as_ref();
+        let postmaster = named
+            .map(|address| plan.primary(address).unwrap_or_else(|| address.clone()))
+            .or_else(first);
+        plan.outbound.postmaster = postmaster;
+    }
+}

@@ -1,0 +1,123 @@
+//! Checks that need everything in its place: where aliases lead, and who may send as what.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mailpods_api::MailboxAddress;
+
+use super::Compiler;
+use crate::model::{Plan, Resolved, Target};
+use crate::problem::{Origin, Problem};
+
+impl Compiler<'_> {
+    /// Every alias, forward, catch-all and postmaster leads to something.
+    pub(super) fn check_targets(&mut self, plan: &Plan) {
+        for (address, origin, field) in std::mem::take(&mut self.alias_places) {
+            if matches!(plan.resolve(&address), Resolved::Loop) {
+                let hint = "at most 16 steps and 1000 ends, never round in a circle";
+                self.problems.push(
+                    origin
+                        .problem(&field, "aliases lead in a circle or too far")
+                        .found(&address)
+                        .hint(hint),
+                );
+            }
+            let place = field
+                .strip_suffix(".name")
+                .map_or_else(|| field.clone(), |field| format!("{field}.targets"));
+            for (index, target) in plan.aliases.get(&address).into_iter().flatten().enumerate() {
+                self.check_target(plan, &origin, &format!("{place}[{index}]"), target);
+            }
+        }
+        let resources = self.resources;
+        for domain in &resources.domains {
+            if let Some(catch_all) = &domain.object.spec.catch_all {
+                self.check_own(plan, &domain.origin, "spec.catchAll", catch_all);
+            }
+        }
+        for cluster in resources.clusters.iter().take(1) {
+            if let Some(postmaster) = &cluster.object.spec.postmaster {
+                self.check_target(plan, &cluster.origin, "spec.postmaster", postmaster);
+            }
+        }
+    }
+
+    fn check_target(
+        &mut self,
+        plan: &Plan,
+        origin: &Arc<Origin>,
+        field: &str,
+        target: &MailboxAddress,
+    ) {
+        if matches!(plan.resolve(target), Resolved::Unknown) {
+            self.missing(nobody(origin, field, target));
+        }
+    }
+
+    /// A catch-all has to be there without its own help.
+    fn check_own(
+        &mut self,
+        plan: &Plan,
+        origin: &Arc<Origin>,
+        field: &str,
+        target: &MailboxAddress,
+    ) {
+        let Some(primary) = plan.primary(target) else {
+            return;
+        };
+        if !plan.mailboxes.contains_key(&primary) && !plan.aliases.contains_key(&primary) {
+            self.missing(nobody(origin, field, target));
+        }
+    }
+
+    /// Fills in what each log-in may send as: its own address and the aliases that lead to it, under every name of their domains.
+    pub(super) fn grant_senders(&mut self, plan: &mut Plan) {
+        let mut grants: HashMap<MailboxAddress, Vec<MailboxAddress>> = HashMap::new();
+        let mut aliases: Vec<&MailboxAddress> = plan.aliases.keys().collect();
+        aliases.sort();
+        for address in plan.mailboxes.keys() {
+            grants
+                .entry(address.clone())
+                .or_default()
+                .extend(every_name(plan, address));
+        }
+        for alias in aliases
+            .into_iter()
+            .filter(|alias| !plan.mailboxes.contains_key(*alias))
+        {
+            let Resolved::Targets(targets) = plan.resolve(alias) else {
+                continue;
+            };
+            for target in targets {
+                if let Target::Mailbox { mailbox, .. } = target {
+                    grants
+                        .entry(mailbox.address.clone())
+                        .or_default()
+                        .extend(every_name(plan, alias));
+                }
+            }
+        }
+        for mailbox in plan.mailboxes.values_mut() {
+            Arc::make_mut(mailbox).send_as = grants.remove(&mailbox.address).unwrap_or_default();
+        }
+    }
+}
+
+fn nobody(origin: &Origin, field: &str, target: &MailboxAddress) -> Problem {
+    origin
+        .problem(field, "leads to an address that does not exist")
+        .found(target)
+        .hint("add a Mailbox or an alias of that name")
+}
+
+/// An address under the primary name of its domain and under each alias.
+fn every_name(plan: &Plan, address: &MailboxAddress) -> Vec<MailboxAddress> {
+    let aliases = plan
+        .names
+        .get(address.domain())
+        .map(|domain| domain.alias_names.as_slice())
+        .unwrap_or_default();
+    std::iter::once(address.clone())
+        .chain(aliases.iter().map(|name| address.with_domain(name.clone())))
+        .collect()
+}
