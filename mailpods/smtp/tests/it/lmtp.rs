@@ -1,0 +1,44 @@
+//! LMTP.
+
+use mailpods_plan::Protocol;
+use mailpods_store::queue::Origin;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn each_recipient_has_a_status() {
+    let world = World::with(|plan| {
+        let dave = plan
+            .mailboxes
+            .get_mut(&crate::fixture::address("dave@example.test"))
+            .unwrap();
+        std::sync::Arc::make_mut(dave).quota_octets = Some(10);
+    })
+    .await;
+    let mut peer = world.dial(Protocol::Lmtp, "192.0.2.1");
+    peer.expect("220").await;
+    peer.ask("LHLO relay.test", "250").await;
+    peer.ask("MAIL FROM:<a@elsewhere.test>", "250").await;
+    peer.ask("RCPT TO:<bob@example.test>", "250").await;
+    peer.ask("RCPT TO:<nobody@example.test>", "550 5.1.1").await;
+    peer.ask("RCPT TO:<x@elsewhere.test>", "550 5.7.1").await;
+    peer.ask("RCPT TO:<dave@example.test>", "250").await;
+    peer.ask("DATA", "354").await;
+    peer.ask(
+        "Subject: longer than the quota\r\n\r\nhi\r\n.",
+        "250 2.0.0 queued as",
+    )
+    .await;
+    peer.expect("452 4.2.2").await;
+    let queue = world.queue().await;
+    assert_eq!(queue[0].recipients.len(), 1);
+    assert_eq!(queue[0].message.origin, Origin::Lmtp);
+    assert!(world.body(&queue[0]).await.contains("with LMTP\r\n"));
+    assert!(world.filter.asked.lock().unwrap().is_empty());
+    peer.ask("MAIL FROM:<>", "250").await;
+    peer.ask("RCPT TO:<dave@example.test>", "250").await;
+    peer.ask("DATA", "354").await;
+    peer.ask("Subject: longer than the quota\r\n\r\nhi\r\n.", "452 4.2.2")
+        .await;
+    assert_eq!(world.queue().await.len(), 1);
+}

@@ -1,0 +1,104 @@
+//! What RCPT takes, and where it goes.
+
+use mailpods_plan::OverQuota;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn each_recipient_has_its_answer_and_reason() {
+    let world = World::new().await;
+    let mut peer = world.mx().await;
+    peer.ask("MAIL FROM:<someone@elsewhere.test>", "250").await;
+    let table = [
+        ("bob@example.test", "250 2.1.5", None),
+        ("Bob+tag@ALIAS.test", "250 2.1.5", None),
+        ("sales@alias.test", "250 2.1.5", None),
+        ("Postmaster", "250 2.1.5", None),
+        ("anyone@relayed.test", "250 2.1.5", None),
+        (
+            "nobody@example.test",
+            "550 5.1.1",
+            Some("unknown-recipient"),
+        ),
+        ("x@elsewhere.test", "550 5.7.1", Some("relay-denied")),
+        ("x@[192.0.2.9]", "550 5.7.1", Some("relay-denied")),
+        (
+            "\"x@elsewhere.test\"@example.test",
+            "550 5.1.1",
+            Some("unknown-recipient"),
+        ),
+        (
+            "x%elsewhere.test@example.test",
+            "550 5.1.1",
+            Some("unknown-recipient"),
+        ),
+        ("carol@example.test", "550 5.2.1", Some("mailbox-disabled")),
+        ("dave@example.test", "452 4.2.2", Some("over-quota")),
+        ("round@example.test", "550 5.4.6", Some("alias-loop")),
+    ];
+    for (recipient, reply, reason) in table {
+        let before = world.reasons().len();
+        peer.ask(&format!("RCPT TO:<{recipient}>"), reply).await;
+        assert_eq!(world.reasons().get(before).copied(), reason, "{recipient}");
+    }
+    peer.ask("DATA", "354").await;
+    peer.ask("Subject: x\r\n\r\nhi\r\n.", "250 2.0.0 queued as ")
+        .await;
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for item in world.queue().await {
+        let addresses = item
+            .recipients
+            .iter()
+            .map(|recipient| recipient.address.clone())
+            .collect();
+        found.push((item.destination.0.to_string(), addresses));
+    }
+    found.sort();
+    let local = [
+        "bob@example.test",
+        "Bob+tag@alias.test",
+        "sales@alias.test",
+        "alice@example.test",
+    ];
+    assert_eq!(
+        found[0],
+        ("local".to_owned(), local.map(str::to_owned).to_vec())
+    );
+    assert_eq!(
+        found[1],
+        (
+            "relayed.test".to_owned(),
+            vec!["anyone@relayed.test".to_owned()]
+        )
+    );
+}
+
+#[tokio::test]
+async fn over_quota_is_final_where_the_plan_says_so() {
+    let world = World::with(|plan| plan.smtp.over_quota = OverQuota::Reject).await;
+    let mut peer = world.mx().await;
+    peer.ask("MAIL FROM:<>", "250").await;
+    peer.ask("RCPT TO:<dave@example.test>", "552 5.2.2").await;
+}
+
+#[tokio::test]
+async fn dsn_parameters_reach_the_queue() {
+    let world = World::new().await;
+    let mut peer = world.mx().await;
+    peer.ask(
+        "MAIL FROM:<a@elsewhere.test> RET=HDRS ENVID=a+2Bb BODY=8BITMIME",
+        "250",
+    )
+    .await;
+    peer.ask(
+        "RCPT TO:<bob@example.test> NOTIFY=NEVER ORCPT=rfc822;q+40x@y.test",
+        "250",
+    )
+    .await;
+    peer.ask("BDAT 4 LAST\r\nhi", "250").await;
+    let queue = world.queue().await;
+    assert_eq!(queue[0].message.envelope.envid.as_deref(), Some("a+b"));
+    let recipient = &queue[0].recipients[0];
+    assert_eq!(recipient.orcpt.as_deref(), Some("rfc822;q@x@y.test"));
+    assert!(recipient.notify.given && !recipient.notify.failure);
+}

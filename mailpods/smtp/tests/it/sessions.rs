@@ -1,0 +1,119 @@
+//! Sessions: limits on clients, TLS, the end.
+
+use mailpods_plan::Protocol;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_client_network_has_so_many_sessions() {
+    let world = World::with(|plan| plan.smtp.max_sessions_per_client = 1).await;
+    let mut first = world.dial(Protocol::Smtp, "2001:db8::1");
+    first.expect("220").await;
+    let mut second = world.dial(Protocol::Smtp, "2001:db8::2");
+    second.expect("421 4.3.2").await;
+    second.expect_end().await;
+    world
+        .dial(Protocol::Smtp, "2001:db8:0:1::1")
+        .expect("220")
+        .await;
+    first.ask("QUIT", "221").await;
+    first.expect_end().await;
+}
+
+#[tokio::test]
+async fn all_clients_together_have_so_many_sessions() {
+    let world = World::with(|plan| plan.smtp.max_sessions = 1).await;
+    let mut first = world.dial(Protocol::Smtp, "192.0.2.1");
+    first.expect("220").await;
+    world
+        .dial(Protocol::Smtp, "192.0.2.2")
+        .expect("421 4.3.2")
+        .await;
+}
+
+#[tokio::test]
+async fn rates_are_kept_for_all_but_exempt_clients() {
+    let world = World::with(|plan| {
+        plan.smtp.connections_per_minute = 1;
+        plan.smtp.messages_per_minute = 1;
+        plan.smtp.limit_exempt = vec!["198.51.100.0/24".parse().unwrap()];
+    })
+    .await;
+    let mut peer = world.mx().await;
+    world
+        .dial(Protocol::Smtp, "192.0.2.1")
+        .expect("421 4.7.0")
+        .await;
+    peer.send("a@elsewhere.test", &["bob@example.test"], "x", "250")
+        .await;
+    peer.ask("MAIL FROM:<a@elsewhere.test>", "450 4.7.1").await;
+    for _ in 0..3 {
+        let mut exempt = world.dial(Protocol::Smtp, "198.51.100.1");
+        exempt.expect("220").await;
+        exempt.ask("HELO x", "250").await;
+        exempt
+            .send("a@elsewhere.test", &["bob@example.test"], "x", "250")
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn starttls_starts_anew_and_is_told_in_received() {
+    let world = World::new().await;
+    let mut peer = world.mx().await;
+    peer.ask("MAIL FROM:<a@elsewhere.test>", "250").await;
+    peer.ask("STARTTLS", "503").await;
+    peer.ask("RSET", "250").await;
+    peer.start_tls().await;
+    peer.ask("MAIL FROM:<a@elsewhere.test>", "503 5.5.1").await;
+    let offered = peer.ask("EHLO client.test", "250").await;
+    assert!(
+        !offered.contains("STARTTLS") && !offered.contains("AUTH"),
+        "{offered}"
+    );
+    peer.send(
+        "a@elsewhere.test",
+        &["bob@example.test"],
+        "Subject: x\r\n\r\nhi",
+        "250",
+    )
+    .await;
+    let body = world.body(&world.queue().await[0]).await;
+    assert!(
+        body.contains("with ESMTPS\r\n\t(using TLSv1.3 with cipher TLS_"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn a_drain_ends_idle_sessions_and_finishes_messages() {
+    let world = World::new().await;
+    let mut idle = world.mx().await;
+    let mut busy = world.mx().await;
+    busy.ask("MAIL FROM:<a@elsewhere.test>", "250").await;
+    busy.ask("RCPT TO:<bob@example.test>", "250").await;
+    busy.ask("DATA", "354").await;
+    world.drain();
+    idle.expect("421 4.3.2").await;
+    idle.expect_end().await;
+    busy.ask("Subject: x\r\n\r\nhi\r\n.", "250 2.0.0 queued")
+        .await;
+    busy.expect("421 4.3.2").await;
+    busy.expect_end().await;
+    assert_eq!(world.queue().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_nothing() {
+    let world = World::new().await;
+    let mut peer = world.mx().await;
+    peer.ask("MAIL FROM:<a@elsewhere.test>", "250").await;
+    peer.ask("RCPT TO:<bob@example.test>", "250").await;
+    peer.ask("DATA", "354").await;
+    peer.say("half a mess").await;
+    drop(peer);
+    let mut other = world.mx().await;
+    other.ask("QUIT", "221").await;
+    other.expect_end().await;
+    assert!(world.queue().await.is_empty());
+}
