@@ -7,6 +7,7 @@
 mod compile;
 pub mod dns;
 pub mod fuzz;
+mod handle;
 mod kinds;
 mod load;
 pub mod model;
@@ -17,6 +18,7 @@ mod schema;
 mod yaml;
 
 pub use compile::{check, compile};
+pub use handle::PlanHandle;
 pub use load::{Located, Resources, Secret, Source, load, load_valid};
 pub use model::*;
 pub use problem::{Origin, Position, Problem};
