@@ -19,7 +19,11 @@ pub(crate) struct Decision {
 
 impl Decision {
     fn new(action: Action, reason: Reason) -> Self {
-        Self { action, reason, reply: None }
+        Self {
+            action,
+            reason,
+            reply: None,
+        }
     }
 
     fn with_reply(mut self, code: u16, enhanced: &str, text: String) -> Self {
@@ -54,7 +58,10 @@ const fn strictness(action: Action) -> u8 {
 /// Decides on mail from another server. `id` draws the sample of `pct=`.
 pub(crate) fn decide(checks: &Checks, settings: &FilterSettings, id: &str) -> Decision {
     let mut decision = spf_alone(checks);
-    let authors = checks.dmarc.iter().map(|check| author(check, checks, settings, id));
+    let authors = checks
+        .dmarc
+        .iter()
+        .map(|check| author(check, checks, settings, id));
     for proposal in authors.chain(std::iter::once(reverse_dns(checks, settings))) {
         let stricter = strictness(proposal.action) > strictness(decision.action);
         // Among accepting ones the rule that overrode something is worth its name.
@@ -67,7 +74,10 @@ pub(crate) fn decide(checks: &Checks, settings: &FilterSettings, id: &str) -> De
 
 /// SPF fail alone never refuses: forwarding breaks it (RFC 7208 §8.4, RFC 7489 §10.1). It is recorded under its name.
 fn spf_alone(checks: &Checks) -> Decision {
-    let has_policy = checks.dmarc.iter().any(|check| !matches!(check.result, DmarcResult::None | DmarcResult::PermError));
+    let has_policy = checks
+        .dmarc
+        .iter()
+        .any(|check| !matches!(check.result, DmarcResult::None | DmarcResult::PermError));
     match checks.spf.result {
         SpfResult::Fail if !has_policy => Decision::new(Action::Accept, Reason::SpfFail),
         _ => Decision::accepted(),
@@ -87,11 +97,13 @@ fn reverse_dns(checks: &Checks, settings: &FilterSettings) -> Decision {
                 "the client's address has no name that leads back to it".to_owned(),
             )
         }
-        (ReverseDnsPolicy::Reject, IprevResult::TempError) => Decision::new(Action::Defer, Reason::DnsTemporary).with_reply(
-            451,
-            "4.7.25",
-            "the name of the client's address could not be looked up for now".to_owned(),
-        ),
+        (ReverseDnsPolicy::Reject, IprevResult::TempError) => {
+            Decision::new(Action::Defer, Reason::DnsTemporary).with_reply(
+                451,
+                "4.7.25",
+                "the name of the client's address could not be looked up for now".to_owned(),
+            )
+        }
         _ => Decision::accepted(),
     }
 }
@@ -113,7 +125,10 @@ fn failed(check: &DmarcCheck, checks: &Checks, settings: &FilterSettings, id: &s
     if policy == Policy::None {
         return Decision::accepted();
     }
-    if checks.arc.vouches_for(&check.author, &settings.arc_trusted_sealers) {
+    if checks
+        .arc
+        .vouches_for(&check.author, &settings.arc_trusted_sealers)
+    {
         return Decision::new(Action::Accept, Reason::ArcOverride);
     }
     match policy {
@@ -131,11 +146,19 @@ fn failed(check: &DmarcCheck, checks: &Checks, settings: &FilterSettings, id: &s
 fn unknown(check: &DmarcCheck, checks: &Checks, settings: &FilterSettings) -> Decision {
     let record_is_known = checks.policy_is_known(&check.author);
     let decides = !record_is_known || check.policy != Policy::None;
-    if !decides || checks.arc.vouches_for(&check.author, &settings.arc_trusted_sealers) {
+    if !decides
+        || checks
+            .arc
+            .vouches_for(&check.author, &settings.arc_trusted_sealers)
+    {
         return Decision::accepted();
     }
     // RFC 7372 §3.2 X.7.24 is SPF's; X.4.3 is a look-up in general.
-    let enhanced = if checks.spf.result == SpfResult::TempError && record_is_known { "4.7.24" } else { "4.4.3" };
+    let enhanced = if checks.spf.result == SpfResult::TempError && record_is_known {
+        "4.7.24"
+    } else {
+        "4.4.3"
+    };
     Decision::new(Action::Defer, Reason::DnsTemporary).with_reply(
         451,
         enhanced,

@@ -22,7 +22,10 @@ pub(crate) fn authentication_results(request: &ScanRequest, checks: &Checks) -> 
     if !request.mail_from.is_empty() {
         field.word(&format!("smtp.mailfrom={}", value(&request.mail_from)));
     } else {
-        field.word(&format!("smtp.mailfrom={}", value(&format!("postmaster@{}", request.helo))));
+        field.word(&format!(
+            "smtp.mailfrom={}",
+            value(&format!("postmaster@{}", request.helo))
+        ));
     }
     if request.message.is_some() {
         content(&mut field, request, checks);
@@ -43,7 +46,10 @@ fn content(field: &mut Field, request: &ScanRequest, checks: &Checks) {
             field.word(&comment(&checks.arc.reason));
         }
         // RFC 8617 §10.2
-        field.word(&format!("smtp.remote-ip={}", value(&request.client_ip.to_string())));
+        field.word(&format!(
+            "smtp.remote-ip={}",
+            value(&request.client_ip.to_string())
+        ));
     }
     for check in &checks.dmarc {
         field.result("dmarc", check.result.as_str());
@@ -59,7 +65,10 @@ fn iprev(field: &mut Field, request: &ScanRequest, checks: &Checks) {
     if let Some(name) = &checks.iprev.name {
         field.word(&comment(name));
     }
-    field.word(&format!("policy.iprev={}", value(&request.client_ip.to_string())));
+    field.word(&format!(
+        "policy.iprev={}",
+        value(&request.client_ip.to_string())
+    ));
 }
 
 fn signature(field: &mut Field, check: &DkimCheck) {
@@ -68,9 +77,12 @@ fn signature(field: &mut Field, check: &DkimCheck) {
         field.word(&comment(&check.reason));
     }
     let label = &check.label;
-    for (name, text) in
-        [("header.d", &label.domain), ("header.s", &label.selector), ("header.a", &label.algorithm), ("header.b", &label.signature)]
-    {
+    for (name, text) in [
+        ("header.d", &label.domain),
+        ("header.s", &label.selector),
+        ("header.a", &label.algorithm),
+        ("header.b", &label.signature),
+    ] {
         if !text.is_empty() {
             field.word(&format!("{name}={}", value(text)));
         }
@@ -88,7 +100,11 @@ pub(crate) fn submission_results(request: &ScanRequest) -> String {
 pub(crate) fn received_spf(request: &ScanRequest, check: &SpfCheck) -> String {
     let mut field = Field::bare("Received-SPF", check.result.as_str());
     field.word(&comment(&format!("{}: {}", request.hostname, check.reason)));
-    let sender = if request.mail_from.is_empty() { format!("postmaster@{}", request.helo) } else { request.mail_from.clone() };
+    let sender = if request.mail_from.is_empty() {
+        format!("postmaster@{}", request.helo)
+    } else {
+        request.mail_from.clone()
+    };
     let pairs = [
         ("client-ip", request.client_ip.to_string()),
         ("envelope-from", sender),
@@ -98,14 +114,22 @@ pub(crate) fn received_spf(request: &ScanRequest, check: &SpfCheck) -> String {
     ];
     let last = pairs.len() - 1;
     for (n, (name, text)) in pairs.into_iter().enumerate() {
-        field.word(&format!("{name}={}{}", value(&text), if n < last { ";" } else { "" }));
+        field.word(&format!(
+            "{name}={}{}",
+            value(&text),
+            if n < last { ";" } else { "" }
+        ));
     }
     field.finish()
 }
 
 /// Our own field: the name of the decision.
 pub(crate) fn verdict(decision: &Decision) -> String {
-    format!("X-Mailpods-Verdict: reason={}; action={}\r\n", decision.reason.as_str(), action_name(decision.action))
+    format!(
+        "X-Mailpods-Verdict: reason={}; action={}\r\n",
+        decision.reason.as_str(),
+        action_name(decision.action)
+    )
 }
 
 /// A field under construction, folded between words.
@@ -121,7 +145,10 @@ impl Field {
 
     fn bare(name: &str, first: &str) -> Self {
         let text = format!("{name}: {first}");
-        Self { column: text.len(), text }
+        Self {
+            column: text.len(),
+            text,
+        }
     }
 
     /// Begins a result on a line of its own.
@@ -161,13 +188,17 @@ fn printable(text: &str) -> String {
         if out.len() + c.len_utf8() > MAX_VALUE {
             break;
         }
-        out.push(if c.is_control() || c == '\u{2028}' || c == '\u{2029}' { '?' } else { c });
+        out.push(if c.is_control() || c == '\u{2028}' || c == '\u{2029}' {
+            '?'
+        } else {
+            c
+        });
     }
     out
 }
 
 /// A value as it stands, or as a quoted string (RFC 8601 §2.2 pvalue, RFC 2045 §5.1 value).
-fn value(text: &str) -> String {
+pub(crate) fn value(text: &str) -> String {
     let text = printable(text);
     // RFC 2045 §5.1 tspecials, less `@`, which RFC 8601 allows between local part and domain, and `:` of IPv6 literals quoted.
     let plain = |c: char| c.is_ascii_graphic() && !"()<>,;:\\\"/[]?=".contains(c);

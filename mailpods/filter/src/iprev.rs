@@ -44,22 +44,42 @@ pub(crate) struct IprevCheck {
 }
 
 pub(crate) async fn check(dns: Lookups<'_>, ip: IpAddr) -> IprevCheck {
-    let done = |result, name: Option<&str>, reason: String| IprevCheck { result, name: name.map(str::to_owned), reason };
+    let done = |result, name: Option<&str>, reason: String| IprevCheck {
+        result,
+        name: name.map(str::to_owned),
+        reason,
+    };
     let names = match dns.ptr(ip).await {
         Ok(names) => names,
         Err(error) => return done(IprevResult::TempError, None, error.to_string()),
     };
     let Some(first) = names.first() else {
-        return done(IprevResult::PermError, None, "the address has no name".to_owned());
+        return done(
+            IprevResult::PermError,
+            None,
+            "the address has no name".to_owned(),
+        );
     };
     let names: Vec<&str> = names.iter().take(MAX_NAMES).map(|name| &**name).collect();
     let confirmed = join_all(names.iter().map(|name| leads_back(dns, name, ip))).await;
-    if let Some((name, _)) = names.iter().zip(&confirmed).find(|(_, found)| **found == Ok(true)) {
-        return done(IprevResult::Pass, Some(name), format!("{name} leads back to the address"));
+    if let Some((name, _)) = names
+        .iter()
+        .zip(&confirmed)
+        .find(|(_, found)| **found == Ok(true))
+    {
+        return done(
+            IprevResult::Pass,
+            Some(name),
+            format!("{name} leads back to the address"),
+        );
     }
     match confirmed.into_iter().find_map(Result::err) {
         Some(error) => done(IprevResult::TempError, Some(first), error.to_string()),
-        None => done(IprevResult::Fail, Some(first), format!("{first} does not lead back to the address")),
+        None => done(
+            IprevResult::Fail,
+            Some(first),
+            format!("{first} does not lead back to the address"),
+        ),
     }
 }
 

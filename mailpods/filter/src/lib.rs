@@ -11,6 +11,7 @@ mod dmarc;
 mod dns;
 mod engine;
 mod fields;
+pub mod fuzzing;
 mod iprev;
 mod message;
 mod metrics;

@@ -31,19 +31,36 @@ pub(crate) struct Message<'a> {
 impl<'a> Message<'a> {
     pub(crate) fn parse(octets: &'a [u8]) -> Self {
         let mut iter = header::fields(octets);
-        let fields: Vec<RawField<'a>> = iter.by_ref().filter_map(|field| raw(field.full.of(octets))).collect();
+        let fields: Vec<RawField<'a>> = iter
+            .by_ref()
+            .filter_map(|field| raw(field.full.of(octets)))
+            .collect();
         let mut by_name: HashMap<Box<[u8]>, Vec<usize>> = HashMap::with_capacity(fields.len());
         for (at, field) in fields.iter().enumerate() {
-            by_name.entry(field.name.trim_ascii_end().to_ascii_lowercase().into()).or_default().push(at);
+            by_name
+                .entry(field.name.trim_ascii_end().to_ascii_lowercase().into())
+                .or_default()
+                .push(at);
         }
         let body = octets.get(header::header_len(octets)..).unwrap_or_default();
-        Self { fields, by_name, body, truncated: iter.truncated() }
+        Self {
+            fields,
+            by_name,
+            body,
+            truncated: iter.truncated(),
+        }
     }
 
     /// The fields called `name` (lower case), top to bottom.
     pub(crate) fn fields_called(&self, name: &str) -> impl Iterator<Item = RawField<'a>> + '_ {
-        let positions = self.by_name.get(name.as_bytes()).map(Vec::as_slice).unwrap_or_default();
-        positions.iter().filter_map(|at| self.fields.get(*at).copied())
+        let positions = self
+            .by_name
+            .get(name.as_bytes())
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        positions
+            .iter()
+            .filter_map(|at| self.fields.get(*at).copied())
     }
 
     /// Fields in the order of `h=`: for each name the next one from the bottom, nothing when there is none left
@@ -53,8 +70,17 @@ impl<'a> Message<'a> {
         let mut chosen = Vec::with_capacity(names.len());
         for name in names {
             let taken = used.entry(name).or_default();
-            let positions = self.by_name.get(name.as_bytes()).map(Vec::as_slice).unwrap_or_default();
-            if let Some(field) = positions.iter().rev().nth(*taken).and_then(|at| self.fields.get(*at)) {
+            let positions = self
+                .by_name
+                .get(name.as_bytes())
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            if let Some(field) = positions
+                .iter()
+                .rev()
+                .nth(*taken)
+                .and_then(|at| self.fields.get(*at))
+            {
                 chosen.push((field.name, field.value));
                 *taken += 1;
             }
@@ -67,7 +93,9 @@ impl<'a> Message<'a> {
         let mut domains: Vec<String> = Vec::new();
         for field in self.fields_called("from") {
             for address in header::parse_addresses(field.value).addresses() {
-                let Some(domain) = address.host.as_deref().and_then(author_domain) else { continue };
+                let Some(domain) = address.host.as_deref().and_then(author_domain) else {
+                    continue;
+                };
                 if !domains.contains(&domain) {
                     if domains.len() == MAX_AUTHORS {
                         return (domains, true);
@@ -83,7 +111,10 @@ impl<'a> Message<'a> {
 fn raw(full: &[u8]) -> Option<RawField<'_>> {
     let colon = memchr(b':', full)?;
     let (name, rest) = full.split_at_checked(colon)?;
-    Some(RawField { name, value: rest.get(1..)? })
+    Some(RawField {
+        name,
+        value: rest.get(1..)?,
+    })
 }
 
 fn author_domain(host: &[u8]) -> Option<String> {
@@ -97,6 +128,8 @@ pub(crate) fn a_label(domain: &str) -> Option<String> {
         return None;
     }
     let name = to_a_label(domain);
-    let valid = name.len() <= 253 && name.bytes().all(|b| b.is_ascii_graphic()) && name.split('.').all(|label| (1..=63).contains(&label.len()));
+    let valid = name.len() <= 253
+        && name.bytes().all(|b| b.is_ascii_graphic())
+        && name.split('.').all(|label| (1..=63).contains(&label.len()));
     valid.then(|| name.into_owned())
 }

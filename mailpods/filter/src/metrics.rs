@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use mailpods_policy::Reason;
 use mailpods_rpc::{Action, Mechanism, Verdict};
-use mailpods_telemetry::metrics::{Counter, Histogram, LATENCY_SECONDS, Label, MetricsError, Registry};
+use mailpods_telemetry::metrics::{
+    Counter, Histogram, LATENCY_SECONDS, Label, MetricsError, Registry,
+};
 
 /// Counters of checks and verdicts.
 #[derive(Debug, Clone)]
@@ -48,9 +50,11 @@ impl Metrics {
 
     pub(crate) fn count(&self, verdict: &Verdict, took: Duration) {
         for check in &verdict.results {
-            self.checks.inc((MechanismLabel(check.mechanism), ResultLabel(check.result)));
+            self.checks
+                .inc((MechanismLabel(check.mechanism), ResultLabel(check.result)));
         }
-        self.verdicts.inc((ActionLabel(verdict.action), ReasonLabel(verdict.reason)));
+        self.verdicts
+            .inc((ActionLabel(verdict.action), ReasonLabel(verdict.reason)));
         self.seconds.observe_duration((), took);
     }
 

@@ -10,9 +10,22 @@ use crate::decide::action_name;
 #[must_use]
 pub fn table(verdict: &Verdict) -> String {
     let rows: Vec<[&str; 4]> = std::iter::once(["CHECK", "RESULT", "SUBJECT", "REASON"])
-        .chain(verdict.results.iter().map(|row| [row.mechanism.as_str(), row.result, row.subject.as_str(), row.reason.as_str()]))
+        .chain(verdict.results.iter().map(|row| {
+            [
+                row.mechanism.as_str(),
+                row.result,
+                row.subject.as_str(),
+                row.reason.as_str(),
+            ]
+        }))
         .collect();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths = [width(0), width(1), width(2).min(40)];
     let mut out = String::new();
     for [mechanism, result, subject, reason] in rows {
@@ -20,7 +33,12 @@ pub fn table(verdict: &Verdict) -> String {
         let line = format!("{mechanism:a$}  {result:b$}  {subject:c$}  {reason}");
         let _ = writeln!(out, "{}", line.trim_end());
     }
-    let _ = writeln!(out, "\nverdict: {} ({})", action_name(verdict.action), verdict.reason);
+    let _ = writeln!(
+        out,
+        "\nverdict: {} ({})",
+        action_name(verdict.action),
+        verdict.reason
+    );
     if let Some((code, enhanced, text)) = &verdict.reply {
         let _ = writeln!(out, "reply:   {code} {enhanced} {text}");
     }

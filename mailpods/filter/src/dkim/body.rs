@@ -41,9 +41,15 @@ impl BodyHashes {
 }
 
 fn hash(body: &[u8], form: Canonicalization) -> BodyHash {
-    let mut counting = Counting { inner: Sha256::hasher(), octets: 0 };
+    let mut counting = Counting {
+        inner: Sha256::hasher(),
+        octets: 0,
+    };
     form.canonical_body(body, 0).write(&mut counting);
-    BodyHash { octets: counting.octets, sha256: counting.inner.complete().as_ref().to_vec() }
+    BodyHash {
+        octets: counting.octets,
+        sha256: counting.inner.complete().as_ref().to_vec(),
+    }
 }
 
 struct Counting<W> {

@@ -50,7 +50,9 @@ impl Key {
         let tags = Tags::parse(text).map_err(|_| "key record is invalid")?;
         // RFC 6376 §3.6.1: v= comes first when it is there.
         match tags.first() {
-            Some(("v", version)) if version != "DKIM1" => return Err("unknown version of the key record"),
+            Some(("v", version)) if version != "DKIM1" => {
+                return Err("unknown version of the key record");
+            }
             Some(("v", _)) => (),
             _ if tags.get("v").is_some() => return Err("key record is invalid"),
             _ => (),
@@ -64,7 +66,10 @@ impl Key {
             Some("ed25519") => true,
             Some(_) => return Err("unknown key type"),
         };
-        let clean = format!("v=DKIM1; k={}; p={public}", if is_ed25519 { "ed25519" } else { "rsa" });
+        let clean = format!(
+            "v=DKIM1; k={}; p={public}",
+            if is_ed25519 { "ed25519" } else { "rsa" }
+        );
         let inner = DomainKey::parse(clean.as_bytes()).map_err(|_| "key is invalid")?;
         Ok(Self {
             inner,
@@ -84,19 +89,26 @@ impl Key {
     /// Whether the key may be used for `algorithm` by the floor of `min_rsa_bits`.
     pub(crate) fn admits(&self, algorithm: Algorithm, min_rsa_bits: usize) -> Result<(), Fault> {
         if self.is_ed25519 != (algorithm == Algorithm::Ed25519Sha256) {
-            return Err(Fault::new(DkimResult::PermError, "key is of another type than the signature"));
+            return Err(Fault::new(
+                DkimResult::PermError,
+                "key is of another type than the signature",
+            ));
         }
         if !self.for_sha256 {
-            return Err(Fault::new(DkimResult::PermError, "key does not allow sha256"));
+            return Err(Fault::new(
+                DkimResult::PermError,
+                "key does not allow sha256",
+            ));
         }
         if !self.for_email {
             return Err(Fault::new(DkimResult::PermError, "key is not for email"));
         }
         match self.rsa_bits() {
             // RFC 8301 §3.2
-            Some(bits) if bits < min_rsa_bits => {
-                Err(Fault::new(DkimResult::Policy, format!("key of {bits} bits, at least {min_rsa_bits} needed")))
-            }
+            Some(bits) if bits < min_rsa_bits => Err(Fault::new(
+                DkimResult::Policy,
+                format!("key of {bits} bits, at least {min_rsa_bits} needed"),
+            )),
             _ => Ok(()),
         }
     }
@@ -105,7 +117,10 @@ impl Key {
     pub(crate) fn admits_agent(&self, signature: &Signature) -> Result<(), Fault> {
         let within = is_within(&signature.agent_domain, &signature.domain);
         if !within || (self.strict && signature.agent_domain != signature.domain) {
-            return Err(Fault::new(DkimResult::PermError, "key forbids subdomains in i="));
+            return Err(Fault::new(
+                DkimResult::PermError,
+                "key forbids subdomains in i=",
+            ));
         }
         Ok(())
     }
@@ -118,5 +133,9 @@ impl Key {
 /// Whether a colon-separated tag names one of `wanted`; `None` without the tag.
 fn lists(tags: &Tags<'_>, name: &str, wanted: &[&str]) -> Option<bool> {
     let value = tags.compact(name)?;
-    Some(value.split(':').any(|item| wanted.iter().any(|want| item.eq_ignore_ascii_case(want))))
+    Some(
+        value
+            .split(':')
+            .any(|item| wanted.iter().any(|want| item.eq_ignore_ascii_case(want))),
+    )
 }

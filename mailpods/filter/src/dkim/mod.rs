@@ -65,7 +65,10 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(result: DkimResult, text: impl Into<String>) -> Self {
-        Self { result, text: text.into() }
+        Self {
+            result,
+            text: text.into(),
+        }
     }
 }
 
@@ -101,11 +104,19 @@ pub(crate) struct Candidate<'a> {
 }
 
 /// The first signatures of the message, from the top, up to the cap; and how many are beyond it.
-pub(crate) fn candidates<'a>(message: &'a Message<'a>, terms: &Terms) -> (Vec<Candidate<'a>>, usize) {
+pub(crate) fn candidates<'a>(
+    message: &'a Message<'a>,
+    terms: &Terms,
+) -> (Vec<Candidate<'a>>, usize) {
     let mut fields = message.fields_called("dkim-signature");
     let found = fields.by_ref().take(terms.max_signatures).map(|field| {
         let (label, parsed) = Signature::parse(field.value, Kind::Dkim);
-        Candidate { name: field.name, value: field.value, label, parsed }
+        Candidate {
+            name: field.name,
+            value: field.value,
+            label,
+            parsed,
+        }
     });
     let found = found.collect();
     (found, fields.count())
@@ -119,7 +130,12 @@ pub(crate) async fn check(
     hashes: &BodyHashes,
     terms: &Terms,
 ) -> Vec<DkimCheck> {
-    join_all(candidates.iter().map(|candidate| one(dns, message, candidate, hashes, terms))).await
+    join_all(
+        candidates
+            .iter()
+            .map(|candidate| one(dns, message, candidate, hashes, terms)),
+    )
+    .await
 }
 
 async fn one(
@@ -135,8 +151,16 @@ async fn one(
         Err(fault) => Err(fault.clone()),
     };
     match outcome {
-        Ok(reason) => DkimCheck { result: DkimResult::Pass, label, reason },
-        Err(Fault { result, text }) => DkimCheck { result, label, reason: text },
+        Ok(reason) => DkimCheck {
+            result: DkimResult::Pass,
+            label,
+            reason,
+        },
+        Err(Fault { result, text }) => DkimCheck {
+            result,
+            label,
+            reason: text,
+        },
     }
 }
 
@@ -154,7 +178,11 @@ async fn verify(
     key.admits(signature.algorithm, terms.min_rsa_bits)?;
     key.admits_agent(signature)?;
     check_header(message, (candidate.name, candidate.value), signature, key)?;
-    Ok(if key.testing { "good signature, key in testing mode".to_owned() } else { "good signature".to_owned() })
+    Ok(if key.testing {
+        "good signature, key in testing mode".to_owned()
+    } else {
+        "good signature".to_owned()
+    })
 }
 
 pub(crate) fn usable(record: &Arc<KeyRecord>) -> Result<&Key, Fault> {
@@ -167,7 +195,9 @@ pub(crate) fn usable(record: &Arc<KeyRecord>) -> Result<&Key, Fault> {
 /// RFC 6376 §3.5, `x=`.
 pub(crate) fn check_terms(signature: &Signature, now: u64) -> Result<(), Fault> {
     match signature.expires {
-        Some(expires) if expires < now => Err(Fault::new(DkimResult::Fail, "signature has expired")),
+        Some(expires) if expires < now => {
+            Err(Fault::new(DkimResult::Fail, "signature has expired"))
+        }
         _ => Ok(()),
     }
 }
@@ -184,7 +214,10 @@ pub(crate) fn check_body(signature: &Signature, hashes: &BodyHashes) -> Result<(
         }
         // RFC 6376 §3.5: l= must not be larger than the body.
         Some(length) if length > body.octets => {
-            return Err(Fault::new(DkimResult::PermError, "l= is larger than the body"));
+            return Err(Fault::new(
+                DkimResult::PermError,
+                "l= is larger than the body",
+            ));
         }
         _ => (),
     }
@@ -202,8 +235,16 @@ pub(crate) fn check_header(
     key: &Key,
 ) -> Result<(), Fault> {
     let own = without_signature(value);
-    let mut fields = message.signed(&signature.signed_fields).into_iter().chain([(name, own.as_slice())]);
+    let mut fields = message
+        .signed(&signature.signed_fields)
+        .into_iter()
+        .chain([(name, own.as_slice())]);
     key.verifier()
-        .verify(&mut fields, &signature.signature, signature.header_form, signature.algorithm)
+        .verify(
+            &mut fields,
+            &signature.signature,
+            signature.header_form,
+            signature.algorithm,
+        )
         .map_err(|_| Fault::new(DkimResult::Fail, "signature does not verify"))
 }

@@ -47,7 +47,13 @@ pub(crate) struct Label {
 
 impl Label {
     fn of(tags: &Tags<'_>) -> Self {
-        let short = |name: &str, most: usize| tags.compact(name).unwrap_or_default().chars().take(most).collect::<String>();
+        let short = |name: &str, most: usize| {
+            tags.compact(name)
+                .unwrap_or_default()
+                .chars()
+                .take(most)
+                .collect::<String>()
+        };
         Self {
             domain: short("d", 255).to_ascii_lowercase(),
             selector: short("s", 255),
@@ -67,13 +73,25 @@ pub(crate) enum Kind {
 impl Signature {
     /// Reads a field value. The label comes back whatever the outcome.
     pub(crate) fn parse(value: &[u8], kind: Kind) -> (Label, Result<Self, Fault>) {
-        let Some(tags) = std::str::from_utf8(value).ok().filter(|value| value.len() <= MAX_FIELD) else {
-            return (Label::default(), Err(Fault::new(DkimResult::Neutral, "field is not text or too long")));
+        let Some(tags) = std::str::from_utf8(value)
+            .ok()
+            .filter(|value| value.len() <= MAX_FIELD)
+        else {
+            return (
+                Label::default(),
+                Err(Fault::new(
+                    DkimResult::Neutral,
+                    "field is not text or too long",
+                )),
+            );
         };
         match Tags::parse(tags) {
             Ok(tags) => (Label::of(&tags), Self::from_tags(&tags, kind)),
             // RFC 8601 §2.7.1: a syntax error is neutral.
-            Err(error) => (Label::default(), Err(Fault::new(DkimResult::Neutral, error.to_string()))),
+            Err(error) => (
+                Label::default(),
+                Err(Fault::new(DkimResult::Neutral, error.to_string())),
+            ),
         }
     }
 
@@ -82,7 +100,11 @@ impl Signature {
             return Err(neutral("v= is not 1"));
         }
         // RFC 6376 §3.5: dns/txt is the only query method.
-        if tags.compact("q").is_some_and(|query| !query.split(':').any(|method| method.eq_ignore_ascii_case("dns/txt"))) {
+        if tags.compact("q").is_some_and(|query| {
+            !query
+                .split(':')
+                .any(|method| method.eq_ignore_ascii_case("dns/txt"))
+        }) {
             return Err(neutral("q= names no known method"));
         }
         let domain = required(tags, "d")?.to_ascii_lowercase();
@@ -99,7 +121,11 @@ impl Signature {
             expires: number(tags, "x")?,
             header_form,
             body_form,
-            instance: if kind == Kind::Arc { instance(tags) } else { None },
+            instance: if kind == Kind::Arc {
+                instance(tags)
+            } else {
+                None
+            },
         };
         signature.checked(number(tags, "t")?)
     }
@@ -109,7 +135,11 @@ impl Signature {
         if !is_within(&self.agent_domain, &self.domain) {
             return Err(Fault::new(DkimResult::PermError, "i= is outside of d="));
         }
-        if self.expires.zip(signed_at).is_some_and(|(expires, signed)| expires <= signed) {
+        if self
+            .expires
+            .zip(signed_at)
+            .is_some_and(|(expires, signed)| expires <= signed)
+        {
             return Err(neutral("x= is before t="));
         }
         Ok(self)
@@ -130,18 +160,26 @@ pub(crate) fn neutral(text: &str) -> Fault {
 }
 
 pub(crate) fn required(tags: &Tags<'_>, name: &str) -> Result<String, Fault> {
-    tags.compact(name).filter(|value| !value.is_empty()).ok_or_else(|| Fault::new(DkimResult::PermError, format!("{name}= is missing")))
+    tags.compact(name)
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| Fault::new(DkimResult::PermError, format!("{name}= is missing")))
 }
 
 pub(crate) fn binary(tags: &Tags<'_>, name: &str) -> Result<Vec<u8>, Fault> {
-    STANDARD.decode(required(tags, name)?).map_err(|_| neutral("invalid base64"))
+    STANDARD
+        .decode(required(tags, name)?)
+        .map_err(|_| neutral("invalid base64"))
 }
 
 /// Only digits, at most 76 of them by RFC 6376 §3.5; more than 64 bits is as good as the largest number.
 fn number(tags: &Tags<'_>, name: &str) -> Result<Option<u64>, Fault> {
     match tags.compact(name) {
         None => Ok(None),
-        Some(digits) if !digits.is_empty() && digits.len() <= 76 && digits.bytes().all(|b| b.is_ascii_digit()) => {
+        Some(digits)
+            if !digits.is_empty()
+                && digits.len() <= 76
+                && digits.bytes().all(|b| b.is_ascii_digit()) =>
+        {
             Ok(Some(digits.parse().unwrap_or(u64::MAX)))
         }
         Some(_) => Err(neutral("a number is invalid")),
@@ -153,7 +191,10 @@ pub(crate) fn algorithm(name: &str) -> Result<Algorithm, Fault> {
         "rsa-sha256" => Ok(Algorithm::RsaSha256),
         "ed25519-sha256" => Ok(Algorithm::Ed25519Sha256),
         // RFC 8301 §3.1
-        "rsa-sha1" => Err(Fault::new(DkimResult::Policy, "rsa-sha1 is no longer accepted")),
+        "rsa-sha1" => Err(Fault::new(
+            DkimResult::Policy,
+            "rsa-sha1 is no longer accepted",
+        )),
         _ => Err(neutral("unknown algorithm")),
     }
 }
@@ -164,7 +205,9 @@ fn forms(tags: &Tags<'_>) -> Result<(Canonicalization, Canonicalization), Fault>
         "relaxed" => Ok(Canonicalization::Relaxed),
         _ => Err(neutral("unknown canonicalization")),
     };
-    let Some(both) = tags.compact("c") else { return Ok((Canonicalization::Simple, Canonicalization::Simple)) };
+    let Some(both) = tags.compact("c") else {
+        return Ok((Canonicalization::Simple, Canonicalization::Simple));
+    };
     match both.split_once('/') {
         Some((header, body)) => Ok((form(header)?, form(body)?)),
         None => Ok((form(&both)?, Canonicalization::Simple)),
@@ -173,11 +216,19 @@ fn forms(tags: &Tags<'_>) -> Result<(Canonicalization, Canonicalization), Fault>
 
 fn agent_domain(tags: &Tags<'_>, kind: Kind) -> Option<String> {
     let agent = tags.compact("i").filter(|_| kind == Kind::Dkim)?;
-    Some(agent.rsplit_once('@').map_or("", |(_, domain)| domain).to_ascii_lowercase())
+    Some(
+        agent
+            .rsplit_once('@')
+            .map_or("", |(_, domain)| domain)
+            .to_ascii_lowercase(),
+    )
 }
 
 fn signed_fields(tags: &Tags<'_>, kind: Kind) -> Result<Vec<String>, Fault> {
-    let fields: Vec<String> = required(tags, "h")?.split(':').map(str::to_ascii_lowercase).collect();
+    let fields: Vec<String> = required(tags, "h")?
+        .split(':')
+        .map(str::to_ascii_lowercase)
+        .collect();
     if fields.len() > MAX_SIGNED_FIELDS {
         return Err(Fault::new(DkimResult::Policy, "h= names too many fields"));
     }
@@ -198,5 +249,6 @@ pub(crate) fn instance(tags: &Tags<'_>) -> Option<u32> {
 
 /// `name` is `domain` or below it; both in lower case.
 pub(crate) fn is_within(name: &str, domain: &str) -> bool {
-    name.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    name.strip_suffix(domain)
+        .is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }

@@ -51,19 +51,24 @@ impl<'a> Tags<'a> {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| *value)
     }
 
     /// A value without any white space: domains, selectors, numbers, base64 that was folded.
     pub(crate) fn compact(&self, name: &str) -> Option<String> {
-        self.get(name).map(|value| value.chars().filter(|c| !c.is_ascii_whitespace()).collect())
+        self.get(name)
+            .map(|value| value.chars().filter(|c| !c.is_ascii_whitespace()).collect())
     }
 }
 
 /// `ALPHA *(ALPHA / DIGIT / "_")`
 fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic()) && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic())
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// The value of a signature field with what its `b` tag holds taken out (RFC 6376 §3.7), and without its final line break.
@@ -109,7 +114,10 @@ mod tests {
 
     #[test]
     fn only_the_signature_is_taken_out() {
-        assert_eq!(without_signature(b" a=1; b=AB\r\n\tCD= ; bh=xx; d=b=1\r\n"), b" a=1; b=; bh=xx; d=b=1");
+        assert_eq!(
+            without_signature(b" a=1; b=AB\r\n\tCD= ; bh=xx; d=b=1\r\n"),
+            b" a=1; b=; bh=xx; d=b=1"
+        );
         assert_eq!(without_signature(b" bh=b; b =xyz\r\n"), b" bh=b; b =");
         assert_eq!(without_signature(b""), b"");
     }

@@ -80,7 +80,9 @@ pub(crate) fn is_aligned(author: &str, other: &str, strict: bool) -> bool {
 pub(crate) async fn find(dns: Lookups<'_>, author: &str) -> Found {
     let org = organizational_domain(author);
     let record = if org == author {
-        dns.dmarc(author).await.map(|published| record_of(&published, false))
+        dns.dmarc(author)
+            .await
+            .map(|published| record_of(&published, false))
     } else {
         let (own, above) = tokio::join!(dns.dmarc(author), dns.dmarc(org));
         match own.map(|published| record_of(&published, false)) {
@@ -88,7 +90,10 @@ pub(crate) async fn find(dns: Lookups<'_>, author: &str) -> Found {
             own => own,
         }
     };
-    Found { author: author.to_owned(), record }
+    Found {
+        author: author.to_owned(),
+        record,
+    }
 }
 
 fn record_of(published: &Published, above: bool) -> Option<(Record, bool)> {
@@ -101,45 +106,104 @@ fn record_of(published: &Published, above: bool) -> Option<(Record, bool)> {
 /// Applies a policy to what SPF and DKIM said (RFC 7489 §6.6.2 steps 3 to 5).
 pub(crate) fn evaluate(found: &Found, spf: &SpfCheck, dkim: &[DkimCheck]) -> DmarcCheck {
     let author = &found.author;
-    let done = |result, policy, percent, reason: String| DmarcCheck { result, author: author.clone(), policy, percent, reason };
+    let done = |result, policy, percent, reason: String| DmarcCheck {
+        result,
+        author: author.clone(),
+        policy,
+        percent,
+        reason,
+    };
     let (record, above) = match &found.record {
         // Without the record strictness is unknown: what is aligned either way is a pass under any record.
         Err(_) if passes(author, spf, dkim, (true, true)) => {
-            return done(DmarcResult::Pass, Policy::None, 100, "exact match, record not available".to_owned());
+            return done(
+                DmarcResult::Pass,
+                Policy::None,
+                100,
+                "exact match, record not available".to_owned(),
+            );
         }
         Err(error) => return done(DmarcResult::TempError, Policy::None, 100, error.to_string()),
-        Ok(None) => return done(DmarcResult::None, Policy::None, 100, "no policy published".to_owned()),
+        Ok(None) => {
+            return done(
+                DmarcResult::None,
+                Policy::None,
+                100,
+                "no policy published".to_owned(),
+            );
+        }
         Ok(Some(found)) => found,
     };
-    let policy = if *above { record.subdomains } else { record.policy };
+    let policy = if *above {
+        record.subdomains
+    } else {
+        record.policy
+    };
     let strict = (record.strict_spf, record.strict_dkim);
     if passes(author, spf, dkim, strict) {
-        done(DmarcResult::Pass, policy, record.percent, "an aligned identifier passed".to_owned())
+        done(
+            DmarcResult::Pass,
+            policy,
+            record.percent,
+            "an aligned identifier passed".to_owned(),
+        )
     } else if could_pass(author, spf, dkim, strict) {
-        done(DmarcResult::TempError, policy, record.percent, "an aligned identifier could not be checked for now".to_owned())
+        done(
+            DmarcResult::TempError,
+            policy,
+            record.percent,
+            "an aligned identifier could not be checked for now".to_owned(),
+        )
     } else {
-        done(DmarcResult::Fail, policy, record.percent, "no aligned identifier passed".to_owned())
+        done(
+            DmarcResult::Fail,
+            policy,
+            record.percent,
+            "no aligned identifier passed".to_owned(),
+        )
     }
 }
 
-fn passes(author: &str, spf: &SpfCheck, dkim: &[DkimCheck], (spf_strict, dkim_strict): (bool, bool)) -> bool {
-    let signed = |check: &DkimCheck| check.result == DkimResult::Pass && is_aligned(author, &check.label.domain, dkim_strict);
-    (spf.result == SpfResult::Pass && is_aligned(author, &spf.domain, spf_strict)) || dkim.iter().any(signed)
+fn passes(
+    author: &str,
+    spf: &SpfCheck,
+    dkim: &[DkimCheck],
+    (spf_strict, dkim_strict): (bool, bool),
+) -> bool {
+    let signed = |check: &DkimCheck| {
+        check.result == DkimResult::Pass && is_aligned(author, &check.label.domain, dkim_strict)
+    };
+    (spf.result == SpfResult::Pass && is_aligned(author, &spf.domain, spf_strict))
+        || dkim.iter().any(signed)
 }
 
-fn could_pass(author: &str, spf: &SpfCheck, dkim: &[DkimCheck], (spf_strict, dkim_strict): (bool, bool)) -> bool {
-    let signed =
-        |check: &DkimCheck| check.result == DkimResult::TempError && is_aligned(author, &check.label.domain, dkim_strict);
-    (spf.result == SpfResult::TempError && is_aligned(author, &spf.domain, spf_strict)) || dkim.iter().any(signed)
+fn could_pass(
+    author: &str,
+    spf: &SpfCheck,
+    dkim: &[DkimCheck],
+    (spf_strict, dkim_strict): (bool, bool),
+) -> bool {
+    let signed = |check: &DkimCheck| {
+        check.result == DkimResult::TempError
+            && is_aligned(author, &check.label.domain, dkim_strict)
+    };
+    (spf.result == SpfResult::TempError && is_aligned(author, &spf.domain, spf_strict))
+        || dkim.iter().any(signed)
 }
 
 /// The policy for this message: its share is drawn from the message's id, the same at every try (RFC 7489 §6.6.4).
 pub(crate) fn sampled(policy: Policy, percent: u8, id: &str) -> Policy {
-    if percent >= 100 || fnv1a(id) % 100 < u64::from(percent) { policy } else { policy.one_less() }
+    if percent >= 100 || fnv1a(id) % 100 < u64::from(percent) {
+        policy
+    } else {
+        policy.one_less()
+    }
 }
 
 fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -171,18 +235,31 @@ mod tests {
             ("example.com", "example.com.evil.test", false, false),
         ];
         for (author, other, relaxed, strict) in table {
-            assert_eq!(is_aligned(author, other, false), relaxed, "{author} {other} relaxed");
-            assert_eq!(is_aligned(author, other, true), strict, "{author} {other} strict");
+            assert_eq!(
+                is_aligned(author, other, false),
+                relaxed,
+                "{author} {other} relaxed"
+            );
+            assert_eq!(
+                is_aligned(author, other, true),
+                strict,
+                "{author} {other} strict"
+            );
         }
     }
 
     #[test]
     fn sampling_follows_the_share_and_repeats() {
-        let full = (0..1000).filter(|n| sampled(Policy::Reject, 30, &format!("id-{n}")) == Policy::Reject).count();
+        let full = (0..1000)
+            .filter(|n| sampled(Policy::Reject, 30, &format!("id-{n}")) == Policy::Reject)
+            .count();
         assert!((200..400).contains(&full), "{full} of 1000");
         assert_eq!(sampled(Policy::Reject, 0, "x"), Policy::Quarantine);
         assert_eq!(sampled(Policy::Quarantine, 0, "x"), Policy::None);
         assert_eq!(sampled(Policy::Reject, 100, "x"), Policy::Reject);
-        assert_eq!(sampled(Policy::Reject, 50, "x"), sampled(Policy::Reject, 50, "x"));
+        assert_eq!(
+            sampled(Policy::Reject, 50, "x"),
+            sampled(Policy::Reject, 50, "x")
+        );
     }
 }

@@ -83,19 +83,37 @@ impl Record {
         if name.trim_ascii() != "v" || value.trim_ascii() != "DMARC1" {
             return None;
         }
-        Some(Tags::parse(text).map_err(|_| ()).and_then(|tags| Self::from_tags(&tags).ok_or(())))
+        Some(
+            Tags::parse(text)
+                .map_err(|_| ())
+                .and_then(|tags| Self::from_tags(&tags).ok_or(())),
+        )
     }
 
     fn from_tags(tags: &Tags<'_>) -> Option<Self> {
         let policy = match tags.get("p").and_then(Policy::parse) {
             Some(policy) => policy,
             // RFC 7489 §6.6.3 step 6: without a valid p= a record that asks for reports counts as p=none.
-            None if tags.get("rua").is_some_and(|rua| rua.to_ascii_lowercase().contains("mailto:")) => Policy::None,
+            None if tags
+                .get("rua")
+                .is_some_and(|rua| rua.to_ascii_lowercase().contains("mailto:")) =>
+            {
+                Policy::None
+            }
             None => return None,
         };
-        let strict = |name: &str| tags.get(name).is_some_and(|value| value.eq_ignore_ascii_case("s"));
-        let percent = tags.get("pct").and_then(|value| value.parse().ok()).filter(|percent| *percent <= 100).unwrap_or(100);
-        let testing = tags.get("t").is_some_and(|value| value.eq_ignore_ascii_case("y"));
+        let strict = |name: &str| {
+            tags.get(name)
+                .is_some_and(|value| value.eq_ignore_ascii_case("s"))
+        };
+        let percent = tags
+            .get("pct")
+            .and_then(|value| value.parse().ok())
+            .filter(|percent| *percent <= 100)
+            .unwrap_or(100);
+        let testing = tags
+            .get("t")
+            .is_some_and(|value| value.eq_ignore_ascii_case("y"));
         Some(Self {
             policy,
             subdomains: tags.get("sp").and_then(Policy::parse).unwrap_or(policy),
@@ -111,27 +129,53 @@ mod tests {
     use super::{Policy, Published, Record};
 
     fn parse(texts: &[&str]) -> Published {
-        Published::parse(&texts.iter().map(|text| text.as_bytes().into()).collect::<Vec<Box<[u8]>>>())
+        Published::parse(
+            &texts
+                .iter()
+                .map(|text| text.as_bytes().into())
+                .collect::<Vec<Box<[u8]>>>(),
+        )
     }
 
-    const PLAIN: Record =
-        Record { policy: Policy::Reject, subdomains: Policy::Reject, strict_dkim: false, strict_spf: false, percent: 100 };
+    const PLAIN: Record = Record {
+        policy: Policy::Reject,
+        subdomains: Policy::Reject,
+        strict_dkim: false,
+        strict_spf: false,
+        percent: 100,
+    };
 
     #[test]
     fn records_are_read_with_their_defaults() {
         let cases = [
             ("v=DMARC1; p=reject", PLAIN),
             ("v=DMARC1;p=REJECT;rua=mailto:a@b.test;foo=bar", PLAIN),
-            ("v=DMARC1; p=reject; sp=none; adkim=s; aspf=s; pct=25", Record {
-                subdomains: Policy::None,
-                strict_dkim: true,
-                strict_spf: true,
-                percent: 25,
-                ..PLAIN
-            }),
+            (
+                "v=DMARC1; p=reject; sp=none; adkim=s; aspf=s; pct=25",
+                Record {
+                    subdomains: Policy::None,
+                    strict_dkim: true,
+                    strict_spf: true,
+                    percent: 25,
+                    ..PLAIN
+                },
+            ),
             ("v=DMARC1; p=reject; pct=101", PLAIN),
-            ("v=DMARC1; p=reject; t=y", Record { percent: 0, ..PLAIN }),
-            ("v=DMARC1; p=what; rua=mailto:a@b.test", Record { policy: Policy::None, subdomains: Policy::None, ..PLAIN }),
+            (
+                "v=DMARC1; p=reject; t=y",
+                Record {
+                    percent: 0,
+                    ..PLAIN
+                },
+            ),
+            (
+                "v=DMARC1; p=what; rua=mailto:a@b.test",
+                Record {
+                    policy: Policy::None,
+                    subdomains: Policy::None,
+                    ..PLAIN
+                },
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(parse(&[text]), Published::Record(expected), "{text}");
@@ -155,6 +199,9 @@ mod tests {
 
     #[test]
     fn other_texts_beside_the_record_do_not_matter() {
-        assert_eq!(parse(&["hello", "v=DMARC1; p=reject"]), Published::Record(PLAIN));
+        assert_eq!(
+            parse(&["hello", "v=DMARC1; p=reject"]),
+            Published::Record(PLAIN)
+        );
     }
 }

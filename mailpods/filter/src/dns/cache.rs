@@ -22,7 +22,13 @@ struct Generations<K, V> {
 
 impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, generations: Mutex::new(Generations { young: HashMap::new(), old: HashMap::new() }) }
+        Self {
+            capacity,
+            generations: Mutex::new(Generations {
+                young: HashMap::new(),
+                old: HashMap::new(),
+            }),
+        }
     }
 
     /// The value for `key` while it lives.
@@ -30,7 +36,10 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     where
         K: Borrow<Q>,
     {
-        let mut all = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some((value, expires)) = all.young.get(key) {
             return (*expires > now).then(|| value.clone());
         }
@@ -45,7 +54,10 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
 
     /// Keeps `value` until `expires`.
     pub(crate) fn insert(&self, key: K, value: V, expires: Instant) {
-        let mut all = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         self.insert_locked(&mut all, key, (value, expires));
     }
 

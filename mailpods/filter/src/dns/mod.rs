@@ -81,7 +81,10 @@ impl Dns {
 
     /// The same with an end: a look-up still open at `deadline` is a [`Temporary`] failure.
     pub(crate) fn until(&self, deadline: Instant) -> Lookups<'_> {
-        Lookups { dns: self, deadline }
+        Lookups {
+            dns: self,
+            deadline,
+        }
     }
 }
 
@@ -95,33 +98,54 @@ pub(crate) struct Lookups<'a> {
 impl Lookups<'_> {
     /// The SPF record of a domain.
     pub(crate) async fn spf(&self, domain: &str) -> Result<Arc<spf::Published>, Temporary> {
-        self.txt(&self.dns.spf, domain, |records| Arc::new(spf::Published::parse(records))).await
+        self.txt(&self.dns.spf, domain, |records| {
+            Arc::new(spf::Published::parse(records))
+        })
+        .await
     }
 
     /// The DMARC record at `_dmarc.domain`.
     pub(crate) async fn dmarc(&self, domain: &str) -> Result<Arc<dmarc::Published>, Temporary> {
         let name = format!("_dmarc.{domain}");
-        self.txt(&self.dns.dmarc, &name, |records| Arc::new(dmarc::Published::parse(records))).await
-    }
-
-    /// The key at `selector._domainkey.domain`.
-    pub(crate) async fn key(&self, name: &str) -> Result<Arc<KeyRecord>, Temporary> {
-        self.txt(&self.dns.keys, name, |records| Arc::new(KeyRecord::parse_set(records))).await
-    }
-
-    pub(crate) async fn v4(&self, name: &str) -> Answer<Ipv4Addr> {
-        self.records(&self.dns.v4, name, RecordType::A, MAX_RECORDS, |data| match data {
-            RData::A(address) => Some(address.0),
-            _ => None,
+        self.txt(&self.dns.dmarc, &name, |records| {
+            Arc::new(dmarc::Published::parse(records))
         })
         .await
     }
 
-    pub(crate) async fn v6(&self, name: &str) -> Answer<Ipv6Addr> {
-        self.records(&self.dns.v6, name, RecordType::AAAA, MAX_RECORDS, |data| match data {
-            RData::AAAA(address) => Some(address.0),
-            _ => None,
+    /// The key at `selector._domainkey.domain`.
+    pub(crate) async fn key(&self, name: &str) -> Result<Arc<KeyRecord>, Temporary> {
+        self.txt(&self.dns.keys, name, |records| {
+            Arc::new(KeyRecord::parse_set(records))
         })
+        .await
+    }
+
+    pub(crate) async fn v4(&self, name: &str) -> Answer<Ipv4Addr> {
+        self.records(
+            &self.dns.v4,
+            name,
+            RecordType::A,
+            MAX_RECORDS,
+            |data| match data {
+                RData::A(address) => Some(address.0),
+                _ => None,
+            },
+        )
+        .await
+    }
+
+    pub(crate) async fn v6(&self, name: &str) -> Answer<Ipv6Addr> {
+        self.records(
+            &self.dns.v6,
+            name,
+            RecordType::AAAA,
+            MAX_RECORDS,
+            |data| match data {
+                RData::AAAA(address) => Some(address.0),
+                _ => None,
+            },
+        )
         .await
     }
 
@@ -159,7 +183,9 @@ impl Lookups<'_> {
         if let Some(kept) = cache.get(name, Instant::now()) {
             return kept;
         }
-        let Some(fqdn) = to_name(name) else { return Ok(Arc::new([])) };
+        let Some(fqdn) = to_name(name) else {
+            return Ok(Arc::new([]));
+        };
         let (answer, expires) = collect(self.ask(fqdn, kind).await, limit, pick);
         cache.insert(name.into(), answer.clone(), expires);
         answer
@@ -189,12 +215,22 @@ impl Lookups<'_> {
         let deadline = tokio::time::Instant::from_std(self.deadline);
         match tokio::time::timeout_at(deadline, self.dns.resolver.lookup(name, kind)).await {
             Ok(Ok(lookup)) => Ok((lookup.answers().to_vec(), lookup.valid_until())),
-            Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) if is_statement(none.response_code) => {
-                let ttl = none.negative_ttl.map_or(EMPTY_TTL, |seconds| Duration::from_secs(seconds.into()));
+            Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none))))
+                if is_statement(none.response_code) =>
+            {
+                let ttl = none
+                    .negative_ttl
+                    .map_or(EMPTY_TTL, |seconds| Duration::from_secs(seconds.into()));
                 Ok((Vec::new(), Instant::now() + ttl))
             }
-            Ok(Err(error)) => Err(Temporary { name: shown, text: error.to_string().into() }),
-            Err(_) => Err(Temporary { name: shown, text: "no answer in time".into() }),
+            Ok(Err(error)) => Err(Temporary {
+                name: shown,
+                text: error.to_string().into(),
+            }),
+            Err(_) => Err(Temporary {
+                name: shown,
+                text: "no answer in time".into(),
+            }),
         }
     }
 }
@@ -206,11 +242,19 @@ fn is_statement(code: ResponseCode) -> bool {
     matches!(code, ResponseCode::NXDomain | ResponseCode::NoError)
 }
 
-fn collect<T>(asked: Asked, limit: usize, pick: impl Fn(&RData) -> Option<T>) -> (Answer<T>, Instant) {
+fn collect<T>(
+    asked: Asked,
+    limit: usize,
+    pick: impl Fn(&RData) -> Option<T>,
+) -> (Answer<T>, Instant) {
     let now = Instant::now();
     match asked {
         Ok((records, expires)) => {
-            let found = records.iter().filter_map(|record| pick(&record.data)).take(limit).collect();
+            let found = records
+                .iter()
+                .filter_map(|record| pick(&record.data))
+                .take(limit)
+                .collect();
             (Ok(found), expires.min(now + MAX_TTL))
         }
         Err(error) => (Err(error), now + FAILURE_TTL),
@@ -221,7 +265,12 @@ fn collect<T>(asked: Asked, limit: usize, pick: impl Fn(&RData) -> Option<T>) ->
 /// allows makes sure that the rest is not taken for the whole.
 fn text(data: &RData) -> Option<Box<[u8]>> {
     let RData::TXT(txt) = data else { return None };
-    let mut joined: Vec<u8> = txt.txt_data.iter().flat_map(|part| part.iter().copied()).take(MAX_TXT + 1).collect();
+    let mut joined: Vec<u8> = txt
+        .txt_data
+        .iter()
+        .flat_map(|part| part.iter().copied())
+        .take(MAX_TXT + 1)
+        .collect();
     if let Some(last) = joined.get_mut(MAX_TXT) {
         *last = 0xFF;
     }

@@ -20,13 +20,25 @@ const MAX_NAMES: usize = 10;
 pub(crate) async fn check(dns: Lookups<'_>, identity: &Identity<'_>) -> SpfCheck {
     let domain = identity.domain;
     let (result, reason) = if is_checkable(domain) {
-        let mut check = Check { dns, identity, lookups: 0, voids: 0 };
-        check.host(domain).await.unwrap_or_else(|stop| stop.outcome())
+        let mut check = Check {
+            dns,
+            identity,
+            lookups: 0,
+            voids: 0,
+        };
+        check
+            .host(domain)
+            .await
+            .unwrap_or_else(|stop| stop.outcome())
     } else {
         // RFC 7208 §4.3: malformed, single-label and literal names have no policy.
         (SpfResult::None, "not a domain name".to_owned())
     };
-    SpfCheck { result, domain: domain.chars().take(255).collect(), reason }
+    SpfCheck {
+        result,
+        domain: domain.chars().take(255).collect(),
+        reason,
+    }
 }
 
 /// Labels of 1 to 63 octets, more than one of them, not an address.
@@ -86,7 +98,10 @@ impl Check<'_> {
     async fn evaluate(&mut self, record: &Record, domain: &str) -> Result<Outcome, Stop> {
         for directive in &record.directives {
             if self.matches(directive, domain).await? {
-                return Ok((directive.qualifier, format!("{domain}: matched {}", directive.text)));
+                return Ok((
+                    directive.qualifier,
+                    format!("{domain}: matched {}", directive.text),
+                ));
             }
         }
         match &record.redirect {
@@ -110,8 +125,12 @@ impl Check<'_> {
         let ip = self.identity.client_ip;
         match &directive.mechanism {
             Mechanism::All => Ok(true),
-            Mechanism::Ip4(network, length) => Ok(matches!(ip, IpAddr::V4(ip) if in_v4(ip, *network, *length))),
-            Mechanism::Ip6(network, length) => Ok(matches!(ip, IpAddr::V6(ip) if in_v6(ip, *network, *length))),
+            Mechanism::Ip4(network, length) => {
+                Ok(matches!(ip, IpAddr::V4(ip) if in_v4(ip, *network, *length)))
+            }
+            Mechanism::Ip6(network, length) => {
+                Ok(matches!(ip, IpAddr::V6(ip) if in_v6(ip, *network, *length)))
+            }
             Mechanism::Include(target) => self.include(target, domain).await,
             Mechanism::A(target, prefix) => self.a(target.as_ref(), domain, *prefix).await,
             Mechanism::Mx(target, prefix) => self.mx(target.as_ref(), domain, *prefix).await,
@@ -132,20 +151,32 @@ impl Check<'_> {
     }
 
     /// RFC 7208 §5.3
-    async fn a(&mut self, target: Option<&MacroString>, domain: &str, prefix: Prefix) -> Result<bool, Stop> {
+    async fn a(
+        &mut self,
+        target: Option<&MacroString>,
+        domain: &str,
+        prefix: Prefix,
+    ) -> Result<bool, Stop> {
         self.count_lookup()?;
         let name = self.expand(target, domain).await?;
         self.has_address(&name, prefix).await
     }
 
     /// RFC 7208 §5.4
-    async fn mx(&mut self, target: Option<&MacroString>, domain: &str, prefix: Prefix) -> Result<bool, Stop> {
+    async fn mx(
+        &mut self,
+        target: Option<&MacroString>,
+        domain: &str,
+        prefix: Prefix,
+    ) -> Result<bool, Stop> {
         self.count_lookup()?;
         let name = self.expand(target, domain).await?;
         let hosts = self.dns.mx(&name).await?;
         self.count_void(hosts.is_empty())?;
         if hosts.len() > MAX_NAMES {
-            return Err(Stop::Perm(format!("{name} has more than {MAX_NAMES} mail exchangers")));
+            return Err(Stop::Perm(format!(
+                "{name} has more than {MAX_NAMES} mail exchangers"
+            )));
         }
         for host in hosts.iter().filter(|host| !host.is_empty()) {
             if self.has_address(host, prefix).await? {
@@ -159,9 +190,17 @@ impl Check<'_> {
     async fn ptr(&mut self, target: Option<&MacroString>, domain: &str) -> Result<bool, Stop> {
         self.count_lookup()?;
         let target = self.expand(target, domain).await?;
-        let names = self.dns.ptr(self.identity.client_ip).await.unwrap_or_default();
+        let names = self
+            .dns
+            .ptr(self.identity.client_ip)
+            .await
+            .unwrap_or_default();
         self.count_void(names.is_empty())?;
-        for name in names.iter().take(MAX_NAMES).filter(|name| is_within(name, &target)) {
+        for name in names
+            .iter()
+            .take(MAX_NAMES)
+            .filter(|name| is_within(name, &target))
+        {
             if self.is_validated(name).await {
                 return Ok(true);
             }
@@ -195,22 +234,50 @@ impl Check<'_> {
 
     async fn is_validated(&self, name: &str) -> bool {
         match self.identity.client_ip {
-            IpAddr::V4(ip) => self.dns.v4(name).await.is_ok_and(|found| found.contains(&ip)),
-            IpAddr::V6(ip) => self.dns.v6(name).await.is_ok_and(|found| found.contains(&ip)),
+            IpAddr::V4(ip) => self
+                .dns
+                .v4(name)
+                .await
+                .is_ok_and(|found| found.contains(&ip)),
+            IpAddr::V6(ip) => self
+                .dns
+                .v6(name)
+                .await
+                .is_ok_and(|found| found.contains(&ip)),
         }
     }
 
     async fn expand(&mut self, target: Option<&MacroString>, domain: &str) -> Result<String, Stop> {
-        let Some(target) = target else { return Ok(domain.to_owned()) };
-        let validated = if target.needs_validated_name() { self.validated_name(domain).await } else { String::new() };
-        Ok(target.expand(&Values { identity: self.identity, domain, validated: &validated }))
+        let Some(target) = target else {
+            return Ok(domain.to_owned());
+        };
+        let validated = if target.needs_validated_name() {
+            self.validated_name(domain).await
+        } else {
+            String::new()
+        };
+        Ok(target.expand(&Values {
+            identity: self.identity,
+            domain,
+            validated: &validated,
+        }))
     }
 
     /// `%{p}`: a confirmed name of the client, best one within the current domain (RFC 7208 §7.3).
     async fn validated_name(&self, domain: &str) -> String {
-        let names = self.dns.ptr(self.identity.client_ip).await.unwrap_or_default();
+        let names = self
+            .dns
+            .ptr(self.identity.client_ip)
+            .await
+            .unwrap_or_default();
         let mut names: Vec<&str> = names.iter().take(MAX_NAMES).map(|name| &**name).collect();
-        names.sort_by_key(|name| if *name == domain { 0 } else { 1 + u8::from(!is_within(name, domain)) });
+        names.sort_by_key(|name| {
+            if *name == domain {
+                0
+            } else {
+                1 + u8::from(!is_within(name, domain))
+            }
+        });
         for name in names {
             if self.is_validated(name).await {
                 return name.to_owned();
@@ -222,7 +289,9 @@ impl Check<'_> {
     fn count_lookup(&mut self) -> Result<(), Stop> {
         self.lookups += 1;
         if self.lookups > MAX_LOOKUPS {
-            return Err(Stop::Perm(format!("more than {MAX_LOOKUPS} terms that ask DNS")));
+            return Err(Stop::Perm(format!(
+                "more than {MAX_LOOKUPS} terms that ask DNS"
+            )));
         }
         Ok(())
     }
@@ -230,7 +299,9 @@ impl Check<'_> {
     fn count_void(&mut self, void: bool) -> Result<(), Stop> {
         self.voids += u8::from(void);
         if self.voids > MAX_VOID {
-            return Err(Stop::Perm(format!("more than {MAX_VOID} look-ups without an answer")));
+            return Err(Stop::Perm(format!(
+                "more than {MAX_VOID} look-ups without an answer"
+            )));
         }
         Ok(())
     }
@@ -239,9 +310,13 @@ impl Check<'_> {
 /// `name` is `domain` or below it.
 fn is_within(name: &str, domain: &str) -> bool {
     let domain = domain.strip_suffix('.').unwrap_or(domain);
-    let Some(split) = name.len().checked_sub(domain.len()) else { return false };
+    let Some(split) = name.len().checked_sub(domain.len()) else {
+        return false;
+    };
     match (name.get(..split), name.get(split..)) {
-        (Some(before), Some(end)) => end.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with('.')),
+        (Some(before), Some(end)) => {
+            end.eq_ignore_ascii_case(domain) && (before.is_empty() || before.ends_with('.'))
+        }
         _ => false,
     }
 }

@@ -76,14 +76,22 @@ impl MacroString {
         let parsed = Self::parse(text)?;
         match parsed.0.last()? {
             Piece::Macro(_) => Some(parsed),
-            Piece::Literal(_) if text.ends_with("%%") || text.ends_with("%_") || text.ends_with("%-") => None,
-            Piece::Literal(literal) => ends_in_top_label(literal, parsed.0.len() > 1).then_some(parsed),
+            Piece::Literal(_)
+                if text.ends_with("%%") || text.ends_with("%_") || text.ends_with("%-") =>
+            {
+                None
+            }
+            Piece::Literal(literal) => {
+                ends_in_top_label(literal, parsed.0.len() > 1).then_some(parsed)
+            }
         }
     }
 
     /// Whether `%{p}` occurs, which asks DNS.
     pub(crate) fn needs_validated_name(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Macro(item) if item.letter == b'p'))
+        self.0
+            .iter()
+            .any(|piece| matches!(piece, Piece::Macro(item) if item.letter == b'p'))
     }
 
     /// The domain name that results, cut from the left to 253 octets (RFC 7208 §7.3).
@@ -115,13 +123,17 @@ fn push_literal(pieces: &mut Vec<Piece>, literal: &mut String) {
 
 fn ends_in_top_label(literal: &str, after_macro: bool) -> bool {
     let name = literal.strip_suffix('.').unwrap_or(literal);
-    let Some((_, label)) = name.rsplit_once('.') else { return !after_macro && is_top_label(name) };
+    let Some((_, label)) = name.rsplit_once('.') else {
+        return !after_macro && is_top_label(name);
+    };
     is_top_label(label)
 }
 
 fn is_top_label(label: &str) -> bool {
     let bytes = label.as_bytes();
-    bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+    bytes
+        .iter()
+        .all(|b| b.is_ascii_alphanumeric() || *b == b'-')
         && bytes.iter().any(|b| !b.is_ascii_digit())
         && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
@@ -151,7 +163,9 @@ impl Macro {
         let keep = match rest.get(..digits)? {
             "" => None,
             // RFC 7208 §7.1: zero parts is an error; more than there can be is all of them.
-            number => Some(number.parse::<usize>().unwrap_or(usize::MAX)).filter(|n| *n > 0).map(Some)?,
+            number => Some(number.parse::<usize>().unwrap_or(usize::MAX))
+                .filter(|n| *n > 0)
+                .map(Some)?,
         };
         let rest = rest.get(digits..)?;
         let (reverse, rest) = match rest.strip_prefix(['r', 'R']) {
@@ -162,19 +176,31 @@ impl Macro {
             letter: lower,
             keep,
             reverse,
-            delimiters: if rest.is_empty() { ".".into() } else { rest.into() },
+            delimiters: if rest.is_empty() {
+                ".".into()
+            } else {
+                rest.into()
+            },
             escape: letter.is_ascii_uppercase(),
         })
     }
 
     fn expand(&self, values: &Values<'_>, out: &mut String) {
         let value = self.transform(&self.value(values));
-        if self.escape { escape(&value, out) } else { out.push_str(&value) }
+        if self.escape {
+            escape(&value, out)
+        } else {
+            out.push_str(&value)
+        }
     }
 
     fn value(&self, values: &Values<'_>) -> String {
         let identity = values.identity;
-        let local = if identity.local.is_empty() { "postmaster" } else { identity.local };
+        let local = if identity.local.is_empty() {
+            "postmaster"
+        } else {
+            identity.local
+        };
         match self.letter {
             b's' => format!("{local}@{}", identity.domain),
             b'l' => local.to_owned(),
@@ -207,7 +233,10 @@ fn dotted(ip: IpAddr) -> String {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => {
             let nibbles = ip.octets().into_iter().flat_map(|b| [b >> 4, b & 15]);
-            nibbles.map(|nibble| format!("{nibble:x}")).collect::<Vec<_>>().join(".")
+            nibbles
+                .map(|nibble| format!("{nibble:x}"))
+                .collect::<Vec<_>>()
+                .join(".")
         }
     }
 }

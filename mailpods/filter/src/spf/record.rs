@@ -36,8 +36,9 @@ impl Published {
 
 /// `v=spf1`, alone or before a space (RFC 7208 §4.5).
 fn is_spf(text: &[u8]) -> bool {
-    text.split_at_checked(6)
-        .is_some_and(|(version, rest)| version.eq_ignore_ascii_case(b"v=spf1") && rest.first().is_none_or(|b| *b == b' '))
+    text.split_at_checked(6).is_some_and(|(version, rest)| {
+        version.eq_ignore_ascii_case(b"v=spf1") && rest.first().is_none_or(|b| *b == b' ')
+    })
 }
 
 /// A record that is correct as a whole.
@@ -78,13 +79,23 @@ pub(crate) struct Prefix {
 
 impl Record {
     fn parse(text: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(text).ok().filter(|text| text.is_ascii()).ok_or("record is not ASCII")?;
+        let text = std::str::from_utf8(text)
+            .ok()
+            .filter(|text| text.is_ascii())
+            .ok_or("record is not ASCII")?;
         let mut directives = Vec::new();
         let (mut redirect, mut explained) = (None, false);
-        for term in text.split(' ').skip(1).filter(|term| !term.is_empty()).take(MAX_TERMS) {
+        for term in text
+            .split(' ')
+            .skip(1)
+            .filter(|term| !term.is_empty())
+            .take(MAX_TERMS)
+        {
             match modifier(term) {
                 // RFC 7208 §6: each of the two at most once.
-                Some(("redirect", value)) if redirect.is_none() => redirect = Some(domain_spec(value, term)?),
+                Some(("redirect", value)) if redirect.is_none() => {
+                    redirect = Some(domain_spec(value, term)?)
+                }
                 Some(("exp", value)) if !explained => {
                     domain_spec(value, term)?;
                     explained = true;
@@ -95,12 +106,18 @@ impl Record {
                 None => directives.push(directive(term)?),
             }
         }
-        Ok(Self { directives: directives.into(), redirect })
+        Ok(Self {
+            directives: directives.into(),
+            redirect,
+        })
     }
 }
 
 fn broken(term: &str) -> String {
-    format!("invalid term {:?}", term.chars().take(80).collect::<String>())
+    format!(
+        "invalid term {:?}",
+        term.chars().take(80).collect::<String>()
+    )
 }
 
 /// `name "=" macro-string`, the name in lower case where it is one of ours.
@@ -128,7 +145,11 @@ fn directive(term: &str) -> Result<Directive, String> {
         _ => (SpfResult::Pass, term),
     };
     let mechanism = mechanism(rest).ok_or_else(|| broken(term))?;
-    Ok(Directive { qualifier, mechanism, text: term.chars().take(100).collect::<String>().into() })
+    Ok(Directive {
+        qualifier,
+        mechanism,
+        text: term.chars().take(100).collect::<String>().into(),
+    })
 }
 
 fn mechanism(text: &str) -> Option<Mechanism> {
@@ -144,7 +165,9 @@ fn mechanism(text: &str) -> Option<Mechanism> {
         "a" => target(rest).map(|(target, prefix)| Mechanism::A(target, prefix))?,
         "mx" => target(rest).map(|(target, prefix)| Mechanism::Mx(target, prefix))?,
         "ip4" => network(argument?, 32).map(|(address, length)| Mechanism::Ip4(address, length))?,
-        "ip6" => network(argument?, 128).map(|(address, length)| Mechanism::Ip6(address, length))?,
+        "ip6" => {
+            network(argument?, 128).map(|(address, length)| Mechanism::Ip6(address, length))?
+        }
         _ => return None,
     })
 }

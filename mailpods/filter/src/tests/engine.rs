@@ -10,9 +10,17 @@ use crate::report;
 #[tokio::test]
 async fn good_mail_passes_everything() {
     let verdict = scan(good_zone(), &request(&sign(MESSAGE, "sender.test"))).await;
-    assert_eq!((verdict.action, verdict.reason), (Action::Accept, Reason::Accepted));
+    assert_eq!(
+        (verdict.action, verdict.reason),
+        (Action::Accept, Reason::Accepted)
+    );
     for mechanism in [Iprev, SpfHelo, Spf, Dkim, Dmarc] {
-        assert_eq!(results(&verdict, mechanism), ["pass"], "{mechanism:?}: {}", reason(&verdict, mechanism));
+        assert_eq!(
+            results(&verdict, mechanism),
+            ["pass"],
+            "{mechanism:?}: {}",
+            reason(&verdict, mechanism)
+        );
     }
     assert_eq!(results(&verdict, Arc), ["none"]);
     let all = verdict.prepend.concat();
@@ -36,8 +44,16 @@ async fn the_null_sender_is_checked_by_its_helo() {
     let mut null = request(MESSAGE);
     null.mail_from = String::new();
     let verdict = scan(good_zone(), &null).await;
-    assert_eq!((results(&verdict, Spf), results(&verdict, Dmarc)), (vec!["pass"], vec!["pass"]));
-    assert!(verdict.prepend.concat().contains("smtp.mailfrom=postmaster@mx.sender.test"));
+    assert_eq!(
+        (results(&verdict, Spf), results(&verdict, Dmarc)),
+        (vec!["pass"], vec!["pass"])
+    );
+    assert!(
+        verdict
+            .prepend
+            .concat()
+            .contains("smtp.mailfrom=postmaster@mx.sender.test")
+    );
 }
 
 #[tokio::test]
@@ -52,19 +68,34 @@ async fn the_envelope_alone_can_be_checked() {
 
 #[tokio::test]
 async fn nothing_that_a_client_chooses_breaks_out_of_a_field() {
-    let mut evil = request("From: \"x\r\n y\" <a@sender.test>\r\nDKIM-Signature: v=1; a=\";\" d=(\r\n; b=x\r\n\r\n");
+    let mut evil = request(
+        "From: \"x\r\n y\" <a@sender.test>\r\nDKIM-Signature: v=1; a=\";\" d=(\r\n; b=x\r\n\r\n",
+    );
     evil.helo = "mx\r\nX-Evil: 1".to_owned();
     evil.mail_from = format!("\"a\r\nX-Evil: 2\" (;dkim=pass@{}", "x".repeat(5000));
     let verdict = scan(good_zone(), &evil).await;
     let all = verdict.prepend.concat();
     for line in all.split("\r\n").filter(|line| !line.is_empty()) {
-        let starts = ["Authentication-Results:", "Received-SPF:", "X-Mailpods-Verdict:", "\t"];
-        assert!(starts.iter().any(|start| line.starts_with(start)), "{line:?}");
+        let starts = [
+            "Authentication-Results:",
+            "Received-SPF:",
+            "X-Mailpods-Verdict:",
+            "\t",
+        ];
+        assert!(
+            starts.iter().any(|start| line.starts_with(start)),
+            "{line:?}"
+        );
         assert!(!line.contains(['\r', '\n', '\0']), "{line:?}");
         assert!(line.len() < 998, "{} octets", line.len());
     }
     assert!(!all.contains("\r\nX-Evil"));
-    assert!(verdict.results.iter().all(|row| !row.subject.contains('\n') && row.subject.len() < 1300));
+    assert!(
+        verdict
+            .results
+            .iter()
+            .all(|row| !row.subject.contains('\n') && row.subject.len() < 1300)
+    );
 }
 
 #[tokio::test]
@@ -74,7 +105,11 @@ async fn foreign_results_under_our_name_are_to_be_removed() {
     let other = "Authentication-Results: mx.other.test; dkim=pass\r\n";
     let message = format!("{ours}{other}{mark}{MESSAGE}");
     let verdict = scan(good_zone(), &request(&message)).await;
-    let removed: Vec<&str> = verdict.remove.iter().map(|range| &message[range.clone()]).collect();
+    let removed: Vec<&str> = verdict
+        .remove
+        .iter()
+        .map(|range| &message[range.clone()])
+        .collect();
     assert_eq!(removed, [ours, mark]);
 }
 
@@ -94,7 +129,12 @@ async fn answers_are_kept_and_asked_for_once() {
 
 #[tokio::test]
 async fn a_dead_server_is_asked_once_within_the_memory_of_failures() {
-    let server = TestDns::start(dns::Zone::new().servfail("sender.test").servfail("mx.sender.test")).await;
+    let server = TestDns::start(
+        dns::Zone::new()
+            .servfail("sender.test")
+            .servfail("mx.sender.test"),
+    )
+    .await;
     let dns = Dns::new(server.resolver());
     let until = || dns.until(Instant::now() + Duration::from_secs(20));
     judge(until(), &request(MESSAGE), &settings()).await;

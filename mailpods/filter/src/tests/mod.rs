@@ -1,7 +1,11 @@
 //! The engine against a DNS server on loopback.
 
 #[path = "../../tests/support/dns.rs"]
-#[allow(dead_code, missing_docs, reason = "a helper that other tests use more of")]
+#[allow(
+    dead_code,
+    missing_docs,
+    reason = "a helper that other tests use more of"
+)]
 pub(crate) mod dns;
 
 mod arc;
@@ -65,7 +69,11 @@ pub(crate) async fn scan(zone: Zone, request: &ScanRequest) -> Verdict {
     scan_with(zone, request, &settings()).await
 }
 
-pub(crate) async fn scan_with(zone: Zone, request: &ScanRequest, settings: &FilterSettings) -> Verdict {
+pub(crate) async fn scan_with(
+    zone: Zone,
+    request: &ScanRequest,
+    settings: &FilterSettings,
+) -> Verdict {
     let server = TestDns::start(zone).await;
     let dns = Dns::new(server.resolver());
     let deadline = Instant::now() + settings.timeout;
@@ -74,11 +82,20 @@ pub(crate) async fn scan_with(zone: Zone, request: &ScanRequest, settings: &Filt
 
 /// The results of one mechanism, in order.
 pub(crate) fn results(verdict: &Verdict, mechanism: Mechanism) -> Vec<&'static str> {
-    verdict.results.iter().filter(|row| row.mechanism == mechanism).map(|row| row.result).collect()
+    verdict
+        .results
+        .iter()
+        .filter(|row| row.mechanism == mechanism)
+        .map(|row| row.result)
+        .collect()
 }
 
 pub(crate) fn reason(verdict: &Verdict, mechanism: Mechanism) -> &str {
-    verdict.results.iter().find(|row| row.mechanism == mechanism).map_or("", |row| &row.reason)
+    verdict
+        .results
+        .iter()
+        .find(|row| row.mechanism == mechanism)
+        .map_or("", |row| &row.reason)
 }
 
 pub(crate) fn rsa_key() -> RsaKey<Sha256> {
@@ -87,7 +104,11 @@ pub(crate) fn rsa_key() -> RsaKey<Sha256> {
 
 pub(crate) fn ed25519_key() -> Ed25519Key {
     use base64::Engine as _;
-    let decode = |text| base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+    let decode = |text| {
+        base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .unwrap()
+    };
     Ed25519Key::from_seed_and_public_key(&decode(ED25519_SEED), &decode(ED25519_PUBLIC)).unwrap()
 }
 
@@ -95,7 +116,10 @@ pub(crate) const SIGNED: [&str; 5] = ["From", "To", "Subject", "Date", "Message-
 
 /// `message` with an RSA signature of `domain` above it.
 pub(crate) fn sign(message: &str, domain: &str) -> String {
-    let signer = DkimSigner::from_key(rsa_key()).domain(domain).selector("rsa").headers(SIGNED);
+    let signer = DkimSigner::from_key(rsa_key())
+        .domain(domain)
+        .selector("rsa")
+        .headers(SIGNED);
     signer.sign(message.as_bytes()).unwrap().to_header() + message
 }
 

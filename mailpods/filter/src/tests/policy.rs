@@ -8,6 +8,8 @@ use mailpods_rpc::Mechanism::{Dmarc, Iprev, Spf};
 use super::dns::Zone;
 use super::*;
 
+type MakeZone = fn() -> Zone;
+
 fn zone(record: &str) -> Zone {
     Zone::new()
         .txt("sender.test", "v=spf1 ip4:192.0.2.1 -all")
@@ -22,7 +24,10 @@ fn zone(record: &str) -> Zone {
 /// From `sender.test` with this envelope domain and this signing domain.
 fn from_sender(envelope: &str, signer: Option<&str>) -> ScanRequest {
     let message = signer.map_or_else(|| MESSAGE.to_owned(), |domain| sign(MESSAGE, domain));
-    ScanRequest { mail_from: format!("bounce@{envelope}"), ..request(&message) }
+    ScanRequest {
+        mail_from: format!("bounce@{envelope}"),
+        ..request(&message)
+    }
 }
 
 #[tokio::test]
@@ -45,7 +50,11 @@ async fn alignment_by_envelope_and_signature() {
     ];
     for (record, envelope, signer, expected) in table {
         let verdict = scan(zone(record), &from_sender(envelope, signer)).await;
-        assert_eq!(results(&verdict, Dmarc), [expected], "{record} {envelope} {signer:?}");
+        assert_eq!(
+            results(&verdict, Dmarc),
+            [expected],
+            "{record} {envelope} {signer:?}"
+        );
     }
 }
 
@@ -53,10 +62,22 @@ async fn alignment_by_envelope_and_signature() {
 async fn the_policy_is_honoured() {
     let rows = [
         ("v=DMARC1; p=reject", Action::Reject, Reason::DmarcReject),
-        ("v=DMARC1; p=quarantine", Action::Junk, Reason::DmarcQuarantine),
+        (
+            "v=DMARC1; p=quarantine",
+            Action::Junk,
+            Reason::DmarcQuarantine,
+        ),
         ("v=DMARC1; p=none", Action::Accept, Reason::Accepted),
-        ("v=DMARC1; p=reject; pct=0", Action::Junk, Reason::DmarcQuarantine),
-        ("v=DMARC1; p=quarantine; t=y", Action::Accept, Reason::Accepted),
+        (
+            "v=DMARC1; p=reject; pct=0",
+            Action::Junk,
+            Reason::DmarcQuarantine,
+        ),
+        (
+            "v=DMARC1; p=quarantine; t=y",
+            Action::Accept,
+            Reason::Accepted,
+        ),
     ];
     for (record, action, why) in rows {
         let verdict = scan(zone(record), &from_sender("other.test", None)).await;
@@ -67,9 +88,20 @@ async fn the_policy_is_honoured() {
     let (code, enhanced, text) = verdict.reply.unwrap();
     assert_eq!((code, enhanced.as_str()), (550, "5.7.1"));
     assert!(text.contains("sender.test"));
-    let ignored = FilterSettings { dmarc_honour: false, ..settings() };
-    let verdict = scan_with(zone("v=DMARC1; p=reject"), &from_sender("other.test", None), &ignored).await;
-    assert_eq!((verdict.action, results(&verdict, Dmarc)), (Action::Accept, vec!["fail"]));
+    let ignored = FilterSettings {
+        dmarc_honour: false,
+        ..settings()
+    };
+    let verdict = scan_with(
+        zone("v=DMARC1; p=reject"),
+        &from_sender("other.test", None),
+        &ignored,
+    )
+    .await;
+    assert_eq!(
+        (verdict.action, results(&verdict, Dmarc)),
+        (Action::Accept, vec!["fail"])
+    );
 }
 
 #[tokio::test]
@@ -100,14 +132,33 @@ async fn several_authors_and_no_author_have_a_defined_outcome() {
 
     let mut fields_twice = fields("From: x@other.test\r\nFrom: ann@sender.test");
     fields_twice.mail_from = "x@other.test".to_owned();
-    assert_eq!(scan(zone("v=DMARC1; p=reject"), &fields_twice).await.action, Action::Reject);
+    assert_eq!(
+        scan(zone("v=DMARC1; p=reject"), &fields_twice).await.action,
+        Action::Reject
+    );
 
-    for from in ["X-None: 1", "From: undisclosed", "From: <ann@[192.0.2.1]>", "From:"] {
+    for from in [
+        "X-None: 1",
+        "From: undisclosed",
+        "From: <ann@[192.0.2.1]>",
+        "From:",
+    ] {
         let verdict = scan(zone("v=DMARC1; p=reject"), &fields(from)).await;
-        assert_eq!((results(&verdict, Dmarc), verdict.action), (vec!["permerror"], Action::Accept), "{from}");
+        assert_eq!(
+            (results(&verdict, Dmarc), verdict.action),
+            (vec!["permerror"], Action::Accept),
+            "{from}"
+        );
     }
-    let many = (0..9).map(|n| format!("a@d{n}.test")).collect::<Vec<_>>().join(", ");
-    let verdict = scan(zone("v=DMARC1; p=reject"), &fields(&format!("From: {many}"))).await;
+    let many = (0..9)
+        .map(|n| format!("a@d{n}.test"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let verdict = scan(
+        zone("v=DMARC1; p=reject"),
+        &fields(&format!("From: {many}")),
+    )
+    .await;
     assert_eq!(results(&verdict, Dmarc).last(), Some(&"permerror"));
 }
 
@@ -115,27 +166,47 @@ async fn several_authors_and_no_author_have_a_defined_outcome() {
 async fn a_dns_failure_defers_only_when_it_decides() {
     let down = || zone("v=spf1").servfail("_dmarc.sender.test");
     let verdict = scan(down(), &from_sender("other.test", None)).await;
-    assert_eq!((verdict.action, verdict.reason), (Action::Defer, Reason::DnsTemporary));
+    assert_eq!(
+        (verdict.action, verdict.reason),
+        (Action::Defer, Reason::DnsTemporary)
+    );
     assert_eq!(verdict.reply.as_ref().unwrap().0, 451);
     assert_eq!(results(&verdict, Dmarc), ["temperror"]);
     // An exact pass makes the record irrelevant.
     let verdict = scan(down(), &from_sender("sender.test", None)).await;
-    assert_eq!((verdict.action, results(&verdict, Dmarc)), (Action::Accept, vec!["pass"]));
+    assert_eq!(
+        (verdict.action, results(&verdict, Dmarc)),
+        (Action::Accept, vec!["pass"])
+    );
 
     let key_down = |policy: &str| {
-        Zone::new().txt("_dmarc.sender.test", &format!("v=DMARC1; p={policy}")).servfail("rsa._domainkey.sender.test")
+        Zone::new()
+            .txt("_dmarc.sender.test", &format!("v=DMARC1; p={policy}"))
+            .servfail("rsa._domainkey.sender.test")
     };
     let signed = from_sender("nowhere.test", Some("sender.test"));
-    assert_eq!(scan(key_down("reject"), &signed).await.action, Action::Defer);
+    assert_eq!(
+        scan(key_down("reject"), &signed).await.action,
+        Action::Defer
+    );
     assert_eq!(scan(key_down("none"), &signed).await.action, Action::Accept);
 
-    let spf_down = || Zone::new().txt("_dmarc.sender.test", "v=DMARC1; p=reject").servfail("sender.test");
+    let spf_down = || {
+        Zone::new()
+            .txt("_dmarc.sender.test", "v=DMARC1; p=reject")
+            .servfail("sender.test")
+    };
     let verdict = scan(spf_down(), &from_sender("sender.test", None)).await;
     assert_eq!(verdict.action, Action::Defer);
     assert_eq!(verdict.reply.unwrap().1, "4.7.24");
     // A temporary failure of something that is not aligned changes nothing.
     let unrelated = || zone("v=DMARC1; p=reject").servfail("down.test");
-    assert_eq!(scan(unrelated(), &from_sender("down.test", None)).await.action, Action::Reject);
+    assert_eq!(
+        scan(unrelated(), &from_sender("down.test", None))
+            .await
+            .action,
+        Action::Reject
+    );
 }
 
 #[tokio::test]
@@ -156,17 +227,24 @@ async fn everything_down_is_recorded_and_never_refused() {
 async fn spf_fail_alone_is_recorded_and_accepted() {
     let zone = Zone::new().txt("sender.test", "v=spf1 -all");
     let verdict = scan(zone, &request(MESSAGE)).await;
-    assert_eq!((verdict.action, verdict.reason), (Action::Accept, Reason::SpfFail));
+    assert_eq!(
+        (verdict.action, verdict.reason),
+        (Action::Accept, Reason::SpfFail)
+    );
     assert_eq!(results(&verdict, Spf), ["fail"]);
 }
 
 #[tokio::test]
 async fn reverse_dns_has_its_policy() {
     let named = || Zone::new().ptr(CLIENT, "mx.test").a("mx.test", CLIENT);
-    let liar = || Zone::new().ptr(CLIENT, "mx.test").a("mx.test", "192.0.2.99");
+    let liar = || {
+        Zone::new()
+            .ptr(CLIENT, "mx.test")
+            .a("mx.test", "192.0.2.99")
+    };
     let down = || Zone::new().servfail("1.2.0.192.in-addr.arpa");
     let half = || Zone::new().ptr(CLIENT, "mx.test").servfail("mx.test");
-    let table: [(fn() -> Zone, &str, Action, Action); 5] = [
+    let table: [(MakeZone, &str, Action, Action); 5] = [
         (named, "pass", Action::Accept, Action::Accept),
         (liar, "fail", Action::Junk, Action::Reject),
         (Zone::new, "permerror", Action::Junk, Action::Reject),
@@ -174,12 +252,21 @@ async fn reverse_dns_has_its_policy() {
         (half, "temperror", Action::Accept, Action::Defer),
     ];
     for (n, (zone, result, junk, reject)) in table.into_iter().enumerate() {
-        for (policy, action) in
-            [(ReverseDnsPolicy::Record, Action::Accept), (ReverseDnsPolicy::Junk, junk), (ReverseDnsPolicy::Reject, reject)]
-        {
-            let settings = FilterSettings { reverse_dns: policy, ..settings() };
+        for (policy, action) in [
+            (ReverseDnsPolicy::Record, Action::Accept),
+            (ReverseDnsPolicy::Junk, junk),
+            (ReverseDnsPolicy::Reject, reject),
+        ] {
+            let settings = FilterSettings {
+                reverse_dns: policy,
+                ..settings()
+            };
             let verdict = scan_with(zone(), &request(MESSAGE), &settings).await;
-            assert_eq!((results(&verdict, Iprev), verdict.action), (vec![result], action), "case {n} {policy:?}");
+            assert_eq!(
+                (results(&verdict, Iprev), verdict.action),
+                (vec![result], action),
+                "case {n} {policy:?}"
+            );
             if action == Action::Reject {
                 assert_eq!(verdict.reply.unwrap().1, "5.7.25");
             }
@@ -201,6 +288,10 @@ async fn ipv6_and_mapped_clients() {
         let mut from = request(MESSAGE);
         from.client_ip = client.parse().unwrap();
         let verdict = scan(zone(), &from).await;
-        assert_eq!((results(&verdict, Iprev), results(&verdict, Spf)), (vec!["pass"], vec!["pass"]), "{client}");
+        assert_eq!(
+            (results(&verdict, Iprev), results(&verdict, Spf)),
+            (vec!["pass"], vec!["pass"]),
+            "{client}"
+        );
     }
 }

@@ -9,7 +9,11 @@ use super::*;
 async fn an_enormous_header_is_not_judged_in_part() {
     let filler = format!("X-Filler: {}\r\n", "x".repeat(900)).repeat(1300);
     let signed = sign(MESSAGE, "sender.test");
-    let verdict = scan(good_zone(), &request(&format!("{signed}").replacen("From:", &format!("{filler}From:"), 1))).await;
+    let verdict = scan(
+        good_zone(),
+        &request(&signed.replacen("From:", &format!("{filler}From:"), 1)),
+    )
+    .await;
     assert_eq!(results(&verdict, Dkim), ["policy"]);
     assert_eq!(results(&verdict, Arc), ["none"]);
 }
@@ -17,7 +21,9 @@ async fn an_enormous_header_is_not_judged_in_part() {
 #[tokio::test]
 async fn many_fields_and_names_stay_linear() {
     let names = vec!["x"; 512].join(":");
-    let signature = format!("DKIM-Signature: v=1; a=rsa-sha256; d=sender.test; s=rsa; h=from:{names}; bh=AA==; b=AA==\r\n");
+    let signature = format!(
+        "DKIM-Signature: v=1; a=rsa-sha256; d=sender.test; s=rsa; h=from:{names}; bh=AA==; b=AA==\r\n"
+    );
     let fields = "x: y\r\n".repeat(9000);
     let message = format!("{}{fields}{MESSAGE}", signature.repeat(20));
     let verdict = scan(good_zone(), &request(&message)).await;

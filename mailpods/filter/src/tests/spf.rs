@@ -14,9 +14,19 @@ async fn run(zone: Zone, rows: &[Row<'_>]) {
     let dns = Dns::new(server.resolver());
     for (client, domain, expected) in rows {
         let lookups = dns.until(Instant::now() + Duration::from_secs(10));
-        let identity = Identity { client_ip: client.parse().unwrap(), helo: "mx.helo.test", local: "strong-bad", domain };
+        let identity = Identity {
+            client_ip: client.parse().unwrap(),
+            helo: "mx.helo.test",
+            local: "strong-bad",
+            domain,
+        };
         let got = check(lookups, &identity).await;
-        assert_eq!(got.result.as_str(), *expected, "{client} {domain}: {}", got.reason);
+        assert_eq!(
+            got.result.as_str(),
+            *expected,
+            "{client} {domain}: {}",
+            got.reason
+        );
     }
 }
 
@@ -61,20 +71,45 @@ async fn selecting_the_record() {
 #[tokio::test]
 async fn syntax_errors_are_permanent_wherever_they_are() {
     let bad = [
-        "v=spf1 +all foo", "v=spf1 ip4:1.2.3 +all", "v=spf1 ip4:192.0.2.1/33 +all", "v=spf1 ip4:192.0.2.1/032 +all",
-        "v=spf1 ip4 +all", "v=spf1 ip6:1.2.3.4 +all", "v=spf1 ip6:::1/129 +all", "v=spf1 all:x +all", "v=spf1 all/8",
-        "v=spf1 include +all", "v=spf1 include: +all", "v=spf1 include:a.test/24", "v=spf1 exists +all",
-        "v=spf1 a: +all", "v=spf1 a/33", "v=spf1 a//129", "v=spf1 a:test.123 +all", "v=spf1 a:%{x}.test +all",
-        "v=spf1 a:%{c}.test +all", "v=spf1 a:%x.test +all", "v=spf1 a:%{d0}.test +all", "v=spf1 a:%{d", "v=spf1 --all",
-        "v=spf1 redirect=a.test redirect=b.test", "v=spf1 exp=a.test exp=b.test +all", "v=spf1 redirect= +all",
-        "v=spf1 1foo=x +all", "v=spf1 foo=%{zz} +all", "v=spf1 a:\u{e9}.test +all",
+        "v=spf1 +all foo",
+        "v=spf1 ip4:1.2.3 +all",
+        "v=spf1 ip4:192.0.2.1/33 +all",
+        "v=spf1 ip4:192.0.2.1/032 +all",
+        "v=spf1 ip4 +all",
+        "v=spf1 ip6:1.2.3.4 +all",
+        "v=spf1 ip6:::1/129 +all",
+        "v=spf1 all:x +all",
+        "v=spf1 all/8",
+        "v=spf1 include +all",
+        "v=spf1 include: +all",
+        "v=spf1 include:a.test/24",
+        "v=spf1 exists +all",
+        "v=spf1 a: +all",
+        "v=spf1 a/33",
+        "v=spf1 a//129",
+        "v=spf1 a:test.123 +all",
+        "v=spf1 a:%{x}.test +all",
+        "v=spf1 a:%{c}.test +all",
+        "v=spf1 a:%x.test +all",
+        "v=spf1 a:%{d0}.test +all",
+        "v=spf1 a:%{d",
+        "v=spf1 --all",
+        "v=spf1 redirect=a.test redirect=b.test",
+        "v=spf1 exp=a.test exp=b.test +all",
+        "v=spf1 redirect= +all",
+        "v=spf1 1foo=x +all",
+        "v=spf1 foo=%{zz} +all",
+        "v=spf1 a:\u{e9}.test +all",
     ];
     let mut zone = Zone::new();
     for (n, record) in bad.iter().enumerate() {
         zone = zone.txt(&format!("bad{n}.test"), record);
     }
     let names: Vec<String> = (0..bad.len()).map(|n| format!("bad{n}.test")).collect();
-    let rows: Vec<Row<'_>> = names.iter().map(|name| ("192.0.2.1", name.as_str(), "permerror")).collect();
+    let rows: Vec<Row<'_>> = names
+        .iter()
+        .map(|name| ("192.0.2.1", name.as_str(), "permerror"))
+        .collect();
     run(zone, &rows).await;
 }
 
@@ -222,14 +257,24 @@ async fn limits_of_lookups() {
         .txt("ten.test", &format!("v=spf1{a10} +all"))
         .txt("eleven.test", &format!("v=spf1{a10} a:h0.test +all"))
         .txt("void2.test", "v=spf1 a:v1.test a:v2.test +all")
-        .txt("void3.test", "v=spf1 a:v1.test mx:v2.test exists:v3.test +all")
+        .txt(
+            "void3.test",
+            "v=spf1 a:v1.test mx:v2.test exists:v3.test +all",
+        )
         .txt("early.test", &format!("v=spf1 +all{a10} a:h0.test"))
         .txt("mx10.test", "v=spf1 mx +all")
         .txt("mx11.test", "v=spf1 mx +all")
         .txt("nested.test", "v=spf1 include:n1.test a:h0.test +all");
     for n in 0..11 {
-        zone = zone.a(&format!("h{n}.test"), "198.51.100.1").mx("mx11.test", 10, &format!("h{n}.test"));
-        zone = zone.txt(&format!("n{n}.test"), &format!("v=spf1 include:n{}.test ?all", n + 1));
+        zone = zone.a(&format!("h{n}.test"), "198.51.100.1").mx(
+            "mx11.test",
+            10,
+            &format!("h{n}.test"),
+        );
+        zone = zone.txt(
+            &format!("n{n}.test"),
+            &format!("v=spf1 include:n{}.test ?all", n + 1),
+        );
     }
     for n in 0..10 {
         zone = zone.mx("mx10.test", 10, &format!("h{n}.test"));
@@ -255,6 +300,10 @@ async fn a_failing_mechanism_is_temporary_but_an_earlier_match_counts() {
         .txt("ptr.test", "v=spf1 ptr ip4:192.0.2.1 -all")
         .servfail("1.2.0.192.in-addr.arpa")
         .servfail("down.test");
-    let rows = [("192.0.2.1", "late.test", "pass"), ("192.0.2.2", "late.test", "temperror"), ("192.0.2.1", "ptr.test", "pass")];
+    let rows = [
+        ("192.0.2.1", "late.test", "pass"),
+        ("192.0.2.2", "late.test", "temperror"),
+        ("192.0.2.1", "ptr.test", "pass"),
+    ];
     run(zone, &rows).await;
 }

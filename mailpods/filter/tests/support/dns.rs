@@ -31,7 +31,10 @@ impl Zone {
     }
 
     fn with(mut self, name: &str, data: RData) -> Self {
-        self.records.entry(name.to_ascii_lowercase()).or_default().push(data);
+        self.records
+            .entry(name.to_ascii_lowercase())
+            .or_default()
+            .push(data);
         self
     }
 
@@ -98,8 +101,20 @@ impl Zone {
         self.fill(&mut reply, question.name(), question.query_type());
         if reply.answers.is_empty() {
             let exists = self.records.contains_key(&name);
-            reply.metadata.response_code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
-            let soa = SOA::new(fqdn("ns.test"), fqdn("hostmaster.test"), 1, 3600, 600, 86400, 60);
+            reply.metadata.response_code = if exists {
+                ResponseCode::NoError
+            } else {
+                ResponseCode::NXDomain
+            };
+            let soa = SOA::new(
+                fqdn("ns.test"),
+                fqdn("hostmaster.test"),
+                1,
+                3600,
+                600,
+                86400,
+                60,
+            );
             reply.add_authority(Record::from_rdata(fqdn("test"), 60, RData::SOA(soa)));
         }
         Some(reply)
@@ -125,7 +140,9 @@ fn fqdn(name: &str) -> Name {
 }
 
 fn key(name: &Name) -> String {
-    let labels = name.iter().map(|label| String::from_utf8_lossy(label).to_ascii_lowercase());
+    let labels = name
+        .iter()
+        .map(|label| String::from_utf8_lossy(label).to_ascii_lowercase());
     labels.collect::<Vec<_>>().join(".")
 }
 
@@ -142,7 +159,11 @@ impl TestDns {
         let address = socket.local_addr().unwrap();
         let queries = Arc::new(AtomicUsize::new(0));
         let task = tokio::spawn(serve(socket, zone, queries.clone()));
-        Self { address, queries, task }
+        Self {
+            address,
+            queries,
+            task,
+        }
     }
 
     /// Where it listens.
@@ -161,7 +182,8 @@ impl TestDns {
         connection.port = self.address.port();
         let server = NameServerConfig::new(self.address.ip(), true, vec![connection]);
         let config = ResolverConfig::from_parts(None, vec![], vec![server]);
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let mut builder =
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let options = builder.options_mut();
         options.attempts = 1;
         options.timeout = Duration::from_millis(250);
@@ -178,11 +200,18 @@ impl Drop for TestDns {
 async fn serve(socket: UdpSocket, zone: Zone, queries: Arc<AtomicUsize>) {
     let mut buffer = [0; 4096];
     loop {
-        let Ok((length, peer)) = socket.recv_from(&mut buffer).await else { return };
+        let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
+            return;
+        };
         queries.fetch_add(1, Ordering::SeqCst);
-        let Ok(query) = Message::from_vec(&buffer[..length]) else { continue };
+        let Ok(query) = Message::from_vec(&buffer[..length]) else {
+            continue;
+        };
         if let Some(reply) = zone.answer(&query) {
-            socket.send_to(&reply.to_vec().unwrap(), peer).await.unwrap();
+            socket
+                .send_to(&reply.to_vec().unwrap(), peer)
+                .await
+                .unwrap();
         }
     }
 }
