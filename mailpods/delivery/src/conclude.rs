@@ -24,7 +24,11 @@ fn schedule(settings: &OutboundSettings, unit: &LeasedUnit) -> Schedule {
     Schedule {
         initial: settings.retry_initial,
         longest: settings.retry_max,
-        max_age: if null { settings.max_age_bounce } else { settings.max_age },
+        max_age: if null {
+            settings.max_age_bounce
+        } else {
+            settings.max_age
+        },
         delay_warning: settings.delay_warning.filter(|_| !null),
     }
 }
@@ -35,13 +39,21 @@ pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> S
     let schedule = schedule(&plan.outbound, &ended.unit);
     let decision = decide(ctx, &schedule, &ended.unit);
     if decision == Decision::GiveUp {
-        ended.fates.iter_mut().for_each(|fate| give_up(fate, ended.unit.bounce));
+        ended
+            .fates
+            .iter_mut()
+            .for_each(|fate| give_up(fate, ended.unit.bounce));
     }
     let warn = matches!(decision, Decision::Retry { warn: true, .. });
     let delayed_until = warn.then(|| schedule.end(ended.unit.message.created) / 1000);
     let groups = notify::groups(&ended.unit, &ended.fates, delayed_until);
     let notices = notify::messages(ctx, plan, &ended.unit, &groups).await;
-    let done = ended.unit.recipients.iter().zip(&ended.fates).filter(|(_, fate)| !matches!(fate, Fate::Deferred(_)));
+    let done = ended
+        .unit
+        .recipients
+        .iter()
+        .zip(&ended.fates)
+        .filter(|(_, fate)| !matches!(fate, Fate::Deferred(_)));
     Settlement {
         lease: ended.unit.lease,
         done: done.map(|(recipient, _)| recipient.index).collect(),
@@ -66,11 +78,29 @@ fn decide(ctx: &Context, schedule: &Schedule, unit: &LeasedUnit) -> Decision {
 }
 
 fn give_up(fate: &mut Fate, by_operator: bool) {
-    let Fate::Deferred(trouble) = fate else { return };
-    let reason = if by_operator { Reason::BouncedByOperator } else { Reason::Expired };
-    let lead = if by_operator { "returned by an operator" } else { "not deliverable for too long" };
-    let text = if trouble.text.is_empty() { lead.to_owned() } else { format!("{lead}; last: {}", trouble.text) };
-    *fate = Fate::Failed(Trouble { reason, text, ..trouble.clone() });
+    let Fate::Deferred(trouble) = fate else {
+        return;
+    };
+    let reason = if by_operator {
+        Reason::BouncedByOperator
+    } else {
+        Reason::Expired
+    };
+    let lead = if by_operator {
+        "returned by an operator"
+    } else {
+        "not deliverable for too long"
+    };
+    let text = if trouble.text.is_empty() {
+        lead.to_owned()
+    } else {
+        format!("{lead}; last: {}", trouble.text)
+    };
+    *fate = Fate::Failed(Trouble {
+        reason,
+        text,
+        ..trouble.clone()
+    });
 }
 
 fn retry(fates: &[Fate], decision: Decision, warned: bool) -> Option<Retry> {
@@ -78,7 +108,21 @@ fn retry(fates: &[Fate], decision: Decision, warned: bool) -> Option<Retry> {
         Fate::Deferred(trouble) => Some(trouble),
         _ => None,
     })?;
-    let Decision::Retry { at, .. } = decision else { return None };
-    let error = first.text.split(['\r', '\n']).next().unwrap_or_default().chars().take(500).collect();
-    Some(Retry { next_attempt: at, error, reason: first.reason, warned })
+    let Decision::Retry { at, .. } = decision else {
+        return None;
+    };
+    let error = first
+        .text
+        .split(['\r', '\n'])
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(500)
+        .collect();
+    Some(Retry {
+        next_attempt: at,
+        error,
+        reason: first.reason,
+        warned,
+    })
 }

@@ -10,6 +10,7 @@ use mailpods_store::queue::{Destination, LeasedUnit, NewMessage, NewRecipient, O
 use mailpods_store::trace::{Stage, TraceEvent};
 use mailpods_store::{NewBody, Store, UnixMillis};
 use ring::rand::SystemRandom;
+use tokio::sync::watch;
 
 use crate::clock::{Clock, random};
 use crate::fate::Fate;
@@ -31,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) leases: Leases,
     pub(crate) signers: Signers,
     pub(crate) pool: Pool,
+    /// Grows with every settled unit.
+    pub(crate) settled: watch::Sender<u64>,
     pub(crate) worker: String,
 }
 
@@ -52,12 +55,19 @@ impl Context {
     }
 
     /// A new message with the body of a queued one, for other recipients: forwards, and recipients whose way changed.
-    pub(crate) fn derived(&self, unit: &LeasedUnit, body: NewBody, recipients: Vec<NewRecipient>) -> NewMessage {
+    pub(crate) fn derived(
+        &self,
+        unit: &LeasedUnit,
+        body: NewBody,
+        recipients: Vec<NewRecipient>,
+    ) -> NewMessage {
         let message = &unit.message;
         // What a person or we ourselves sent is still signed when it leaves by an alias; what came from outside is not.
         let origin = match &message.origin {
             origin @ (Origin::Submission(_) | Origin::Notification) => origin.clone(),
-            Origin::Inbound | Origin::Lmtp | Origin::Forward(_) => Origin::Forward(message.id.to_string()),
+            Origin::Inbound | Origin::Lmtp | Origin::Forward(_) => {
+                Origin::Forward(message.id.to_string())
+            }
         };
         NewMessage {
             id: self.queue_id(),
@@ -72,7 +82,11 @@ impl Context {
 
     /// Tells log, trace and metrics what became of the recipients of a unit.
     pub(crate) fn record(&self, unit: &LeasedUnit, fates: &[Fate]) {
-        let way = if unit.destination.is_local() { Way::Local } else { Way::Remote };
+        let way = if unit.destination.is_local() {
+            Way::Local
+        } else {
+            Way::Remote
+        };
         for (recipient, fate) in unit.recipients.iter().zip(fates) {
             let reason = fate.reason();
             self.metrics.recipients.inc((way, Why(reason)));

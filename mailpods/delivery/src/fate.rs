@@ -20,7 +20,13 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     pub(crate) fn new(reason: Reason, status: &str, text: impl Into<String>) -> Self {
-        Self { reason, status: status.to_owned(), text: text.into(), mta: None, unreachable: false }
+        Self {
+            reason,
+            status: status.to_owned(),
+            text: text.into(),
+            mta: None,
+            unreachable: false,
+        }
     }
 
     /// The same, and the next server cannot be talked to.
@@ -92,7 +98,9 @@ impl Fate {
     pub(crate) fn mta(&self) -> &str {
         match self {
             Self::Relayed { mta, .. } => mta,
-            Self::Deferred(trouble) | Self::Failed(trouble) => trouble.mta.as_deref().unwrap_or_default(),
+            Self::Deferred(trouble) | Self::Failed(trouble) => {
+                trouble.mta.as_deref().unwrap_or_default()
+            }
             Self::Delivered | Self::Expanded | Self::Rerouted => "",
         }
     }

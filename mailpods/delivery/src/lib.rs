@@ -20,6 +20,8 @@ mod local;
 mod metrics;
 mod notify;
 mod outbound;
+#[cfg(test)]
+mod role_tests;
 mod scheduler;
 mod sign;
 #[cfg(test)]
@@ -35,6 +37,7 @@ use mailpods_plan::PlanHandle;
 use mailpods_store::Store;
 use mailpods_telemetry::metrics::{MetricsError, Registry};
 use ring::rand::SystemRandom;
+use tokio::sync::watch;
 
 pub use clock::{Clock, SystemClock};
 
@@ -97,9 +100,16 @@ impl Delivery {
             leases: scheduler::leases::Leases::default(),
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
+            settled: watch::Sender::new(0),
             worker: dependencies.worker,
         };
         Ok(Self { ctx: Arc::new(ctx) })
+    }
+
+    /// Grows with every unit that is settled, whatever became of it.
+    #[must_use]
+    pub fn watch_settled(&self) -> watch::Receiver<u64> {
+        self.ctx.settled.subscribe()
     }
 
     /// Runs until the stop: from [`mailpods_net::Stage::Drain`] on nothing new is taken, what is under way is finished until

@@ -1,7 +1,9 @@
 //! What the role counts.
 
 use mailpods_policy::Reason;
-use mailpods_telemetry::metrics::{Counter, Gauge, Histogram, LATENCY_SECONDS, Label, MetricsError, Registry, WAIT_SECONDS};
+use mailpods_telemetry::metrics::{
+    Counter, Gauge, Histogram, LATENCY_SECONDS, Label, MetricsError, Registry, WAIT_SECONDS,
+};
 
 /// Where mail goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,19 +84,48 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, MetricsError> {
         Ok(Self {
-            recipients: registry.counter("mailpods_delivery_recipients_total", "Recipients by way and reason.", &["way", "reason"])?,
-            age: registry.histogram("mailpods_delivery_age_seconds", "Age of a unit when it is done.", &["way"], WAIT_SECONDS)?,
+            recipients: registry.counter(
+                "mailpods_delivery_recipients_total",
+                "Recipients by way and reason.",
+                &["way", "reason"],
+            )?,
+            age: registry.histogram(
+                "mailpods_delivery_age_seconds",
+                "Age of a unit when it is done.",
+                &["way"],
+                WAIT_SECONDS,
+            )?,
             attempt: registry.histogram(
                 "mailpods_delivery_attempt_seconds",
                 "Duration of an attempt (of a batch, for local mail).",
                 &["way"],
                 LATENCY_SECONDS,
             )?,
-            leased: registry.gauge("mailpods_delivery_leased_units", "Units under lease.", &["way"])?,
-            connections: registry.counter("mailpods_delivery_connections_total", "Connections to next servers.", &["result"])?,
-            notifications: registry.counter("mailpods_delivery_notifications_total", "Notifications made.", &["action"])?,
-            leases_lost: registry.counter("mailpods_delivery_leases_lost_total", "Leases lost before they were settled.", &[])?,
-            unsigned: registry.counter("mailpods_delivery_unsigned_total", "Messages that could not be signed.", &[])?,
+            leased: registry.gauge(
+                "mailpods_delivery_leased_units",
+                "Units under lease.",
+                &["way"],
+            )?,
+            connections: registry.counter(
+                "mailpods_delivery_connections_total",
+                "Connections to next servers.",
+                &["result"],
+            )?,
+            notifications: registry.counter(
+                "mailpods_delivery_notifications_total",
+                "Notifications made.",
+                &["action"],
+            )?,
+            leases_lost: registry.counter(
+                "mailpods_delivery_leases_lost_total",
+                "Leases lost before they were settled.",
+                &[],
+            )?,
+            unsigned: registry.counter(
+                "mailpods_delivery_unsigned_total",
+                "Messages that could not be signed.",
+                &[],
+            )?,
         })
     }
 }

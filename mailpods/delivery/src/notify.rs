@@ -6,7 +6,9 @@ use mailpods_message::dsn::{self, Action, Dsn, Recipient, Returned};
 use mailpods_plan::Plan;
 use mailpods_policy::Reason;
 use mailpods_store::NewBody;
-use mailpods_store::queue::{BodyType, Envelope, LeasedUnit, NewMessage, NewRecipient, Notify, Origin, QueuedRecipient, Ret};
+use mailpods_store::queue::{
+    BodyType, Envelope, LeasedUnit, NewMessage, NewRecipient, Notify, Origin, QueuedRecipient, Ret,
+};
 use mailpods_store::trace::{Stage, TraceEvent};
 
 use crate::context::{Context, destination_of};
@@ -42,22 +44,38 @@ fn success(fate: &Fate) -> Option<Action> {
 }
 
 /// Sorts the recipients of an attempt into notifications. Delays are told only when `delayed_until` is given.
-pub(crate) fn groups<'a>(unit: &'a LeasedUnit, fates: &'a [Fate], delayed_until: Option<i64>) -> Vec<Group<'a>> {
+pub(crate) fn groups<'a>(
+    unit: &'a LeasedUnit,
+    fates: &'a [Fate],
+    delayed_until: Option<i64>,
+) -> Vec<Group<'a>> {
     let action_of = |fate: &Fate| match fate {
         Fate::Deferred(_) => delayed_until.map(|_| Action::Delayed),
         other => success(other),
     };
     // A null sender asks for nothing; its failures are the postmaster's to know.
     let null = unit.message.envelope.sender.is_empty();
-    let tell = |notify, action| if null { action == Action::Failed } else { wanted(notify, action) };
+    let tell = |notify, action| {
+        if null {
+            action == Action::Failed
+        } else {
+            wanted(notify, action)
+        }
+    };
     let mut groups: Vec<Group> = Vec::new();
     for (recipient, fate) in unit.recipients.iter().zip(fates) {
-        let Some(action) = action_of(fate).filter(|action| tell(recipient.notify, *action)) else { continue };
+        let Some(action) = action_of(fate).filter(|action| tell(recipient.notify, *action)) else {
+            continue;
+        };
         match groups.iter_mut().find(|group| group.action == action) {
             Some(group) => group.members.push((recipient, fate)),
             None => {
                 let retry_until = delayed_until.filter(|_| action == Action::Delayed);
-                groups.push(Group { action, members: vec![(recipient, fate)], retry_until });
+                groups.push(Group {
+                    action,
+                    members: vec![(recipient, fate)],
+                    retry_until,
+                });
             }
         }
     }
@@ -65,21 +83,49 @@ pub(crate) fn groups<'a>(unit: &'a LeasedUnit, fates: &'a [Fate], delayed_until:
 }
 
 /// Makes the messages for the groups. A null sender is told nothing (RFC 5321 §6.1): its failures go to the postmaster.
-pub(crate) async fn messages(ctx: &Context, plan: &Plan, unit: &LeasedUnit, groups: &[Group<'_>]) -> Vec<NewMessage> {
+pub(crate) async fn messages(
+    ctx: &Context,
+    plan: &Plan,
+    unit: &LeasedUnit,
+    groups: &[Group<'_>],
+) -> Vec<NewMessage> {
     let mut out = Vec::new();
     let mut original: Option<Bytes> = None;
     for group in groups {
         let Some(to) = addressee(plan, unit, group) else {
-            trace(ctx, unit, Reason::DoubleBounce, "", "dropped: a notification or a null sender's message cannot be returned");
+            trace(
+                ctx,
+                unit,
+                Reason::DoubleBounce,
+                "",
+                "dropped: a notification or a null sender's message cannot be returned",
+            );
             continue;
         };
         if original.is_none() {
             original = Some(load(ctx, unit).await);
         }
-        if let Some(message) = message(ctx, plan, unit, group, &to, original.as_deref().unwrap_or_default()) {
+        if let Some(message) = message(
+            ctx,
+            plan,
+            unit,
+            group,
+            &to,
+            original.as_deref().unwrap_or_default(),
+        ) {
             let double = unit.message.envelope.sender.is_empty();
-            let reason = if double { Reason::DoubleBounce } else { Reason::NotificationSent };
-            trace(ctx, unit, reason, &to, &format!("{} as {}", group.action.name(), message.id));
+            let reason = if double {
+                Reason::DoubleBounce
+            } else {
+                Reason::NotificationSent
+            };
+            trace(
+                ctx,
+                unit,
+                reason,
+                &to,
+                &format!("{} as {}", group.action.name(), message.id),
+            );
             ctx.metrics.notifications.inc(Kind(group.action));
             out.push(message);
         }
@@ -98,7 +144,10 @@ fn addressee(plan: &Plan, unit: &LeasedUnit, group: &Group) -> Option<String> {
     }
     let postmaster = plan.outbound.postmaster.as_ref()?.to_string();
     let to_postmaster = |address: &str| address.eq_ignore_ascii_case(&postmaster);
-    let reachable = !unit.recipients.iter().any(|recipient| to_postmaster(&recipient.address));
+    let reachable = !unit
+        .recipients
+        .iter()
+        .any(|recipient| to_postmaster(&recipient.address));
     reachable.then_some(postmaster)
 }
 
@@ -110,12 +159,25 @@ async fn load(ctx: &Context, unit: &LeasedUnit) -> Bytes {
     })
 }
 
-fn message(ctx: &Context, plan: &Plan, unit: &LeasedUnit, group: &Group, to: &str, original: &[u8]) -> Option<NewMessage> {
+fn message(
+    ctx: &Context,
+    plan: &Plan,
+    unit: &LeasedUnit,
+    group: &Group,
+    to: &str,
+    original: &[u8],
+) -> Option<NewMessage> {
     let destination = destination_of(plan, to)?;
     let now = ctx.now();
-    let recipients: Vec<Recipient> = group.members.iter().map(|member| recipient(member, group, now / 1000)).collect();
+    let recipients: Vec<Recipient> = group
+        .members
+        .iter()
+        .map(|member| recipient(member, group, now / 1000))
+        .collect();
     // RFC 3461 §4.3: RET speaks of failures; other notifications never carry the whole message. Large ones go back without body.
-    let full = group.action == Action::Failed && unit.message.envelope.ret == Some(Ret::Full) && original.len() <= MAX_RETURNED;
+    let full = group.action == Action::Failed
+        && unit.message.envelope.ret == Some(Ret::Full)
+        && original.len() <= MAX_RETURNED;
     let from = format!("mailer-daemon@{}", plan.hostname);
     let built = dsn::build(&Dsn {
         action: group.action,
@@ -129,36 +191,61 @@ fn message(ctx: &Context, plan: &Plan, unit: &LeasedUnit, group: &Group, to: &st
         random: ctx.random(),
         recipients: &recipients,
         original,
-        returned: if full { Returned::Full } else { Returned::Headers },
+        returned: if full {
+            Returned::Full
+        } else {
+            Returned::Headers
+        },
     });
     let meta = Some(Meta::compute(&built.message).encode());
     // RFC 3461 §4.1: a notification asks for none itself.
-    let never = Notify { given: true, ..Notify::default() };
+    let never = Notify {
+        given: true,
+        ..Notify::default()
+    };
     Some(NewMessage {
         id: ctx.queue_id(),
-        body: NewBody::Octets { slices: vec![built.message.into()], meta },
+        body: NewBody::Octets {
+            slices: vec![built.message.into()],
+            meta,
+        },
         envelope: Envelope {
             sender: String::new(),
             ret: None,
             envid: None,
             smtputf8: built.smtputf8,
-            body_type: if built.eight_bit { BodyType::EightBit } else { BodyType::SevenBit },
+            body_type: if built.eight_bit {
+                BodyType::EightBit
+            } else {
+                BodyType::SevenBit
+            },
         },
         origin: Origin::Notification,
         junk: false,
         created: now,
-        recipients: vec![NewRecipient { destination, address: to.to_owned(), orcpt: None, notify: never }],
+        recipients: vec![NewRecipient {
+            destination,
+            address: to.to_owned(),
+            orcpt: None,
+            notify: never,
+        }],
     })
 }
 
 /// Most octets of an original that go back whole.
 const MAX_RETURNED: usize = 1 << 20;
 
-fn recipient<'a>((recipient, fate): &(&'a QueuedRecipient, &'a Fate), group: &Group, now: i64) -> Recipient<'a> {
+fn recipient<'a>(
+    (recipient, fate): &(&'a QueuedRecipient, &'a Fate),
+    group: &Group,
+    now: i64,
+) -> Recipient<'a> {
     let (status, diagnostic, mta) = match fate {
-        Fate::Deferred(trouble) | Fate::Failed(trouble) => {
-            (trouble.status.as_str(), Some(trouble.text.as_str()), trouble.mta.as_deref())
-        }
+        Fate::Deferred(trouble) | Fate::Failed(trouble) => (
+            trouble.status.as_str(),
+            Some(trouble.text.as_str()),
+            trouble.mta.as_deref(),
+        ),
         Fate::Relayed { mta, text, .. } => ("2.0.0", Some(text.as_str()), Some(mta.as_str())),
         Fate::Delivered | Fate::Expanded | Fate::Rerouted => ("2.0.0", None, None),
     };

@@ -36,7 +36,12 @@ struct Made {
 }
 
 /// The DKIM-Signature fields for a message, empty when it is not ours to sign: only what a person here or this server wrote is.
-pub(crate) async fn signatures(ctx: &Context, plan: &Plan, message: &QueuedMessage, body: &[u8]) -> Bytes {
+pub(crate) async fn signatures(
+    ctx: &Context,
+    plan: &Plan,
+    message: &QueuedMessage,
+    body: &[u8],
+) -> Bytes {
     if !matches!(message.origin, Origin::Submission(_) | Origin::Notification) {
         return Bytes::new();
     }
@@ -50,7 +55,9 @@ pub(crate) async fn signatures(ctx: &Context, plan: &Plan, message: &QueuedMessa
 
 /// A poisoned lock holds a cache, which is never half changed.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn remember(signers: &Signers, id: QueueId, fields: Bytes) {
@@ -80,7 +87,12 @@ async fn sign(ctx: &Context, plan: &Plan, message: &QueuedMessage, body: &[u8]) 
             ctx.metrics.unsigned.inc(());
             continue;
         };
-        match signer.sign(without_empty_line(header), hash.as_ref(), ctx.now() / 1000, &ctx.random) {
+        match signer.sign(
+            without_empty_line(header),
+            hash.as_ref(),
+            ctx.now() / 1000,
+            &ctx.random,
+        ) {
             Ok(field) => fields.push_str(&field),
             Err(error) => {
                 ctx.metrics.unsigned.inc(());
@@ -92,22 +104,43 @@ async fn sign(ctx: &Context, plan: &Plan, message: &QueuedMessage, body: &[u8]) 
 }
 
 fn without_empty_line(header: &[u8]) -> &[u8] {
-    header.strip_suffix(b"\r\n\r\n").and_then(|short| header.get(..short.len() + 2)).unwrap_or(header)
+    header
+        .strip_suffix(b"\r\n\r\n")
+        .and_then(|short| header.get(..short.len() + 2))
+        .unwrap_or(header)
 }
 
 /// The domain of From when it is ours, else the one of the envelope sender, and the name that the signature carries.
-fn signing_domain(plan: &Plan, message: &QueuedMessage, body: &[u8]) -> Option<(Arc<Domain>, DomainName)> {
+fn signing_domain(
+    plan: &Plan,
+    message: &QueuedMessage,
+    body: &[u8],
+) -> Option<(Arc<Domain>, DomainName)> {
     let ours = |name: DomainName| {
-        let domain = plan.domain(&name).filter(|domain| !domain.dkim.is_empty())?.clone();
+        let domain = plan
+            .domain(&name)
+            .filter(|domain| !domain.dkim.is_empty())?
+            .clone();
         let name = signing_name(plan, &domain, name);
         Some((domain, name))
     };
-    let of_address = |address: &str| MailboxAddress::parse(address).ok().map(|address| address.domain().clone());
-    from_domain(body).and_then(ours).or_else(|| of_address(&message.envelope.sender).and_then(ours)).or_else(|| {
-        // Our own notifications come from the server's name, which belongs to one of the domains.
-        let within = |domain: &&Arc<Domain>| plan.hostname.is_within(&domain.name);
-        plan.domains.values().find(within).map(|domain| domain.name.clone()).and_then(ours)
-    })
+    let of_address = |address: &str| {
+        MailboxAddress::parse(address)
+            .ok()
+            .map(|address| address.domain().clone())
+    };
+    from_domain(body)
+        .and_then(ours)
+        .or_else(|| of_address(&message.envelope.sender).and_then(ours))
+        .or_else(|| {
+            // Our own notifications come from the server's name, which belongs to one of the domains.
+            let within = |domain: &&Arc<Domain>| plan.hostname.is_within(&domain.name);
+            plan.domains
+                .values()
+                .find(within)
+                .map(|domain| domain.name.clone())
+                .and_then(ours)
+        })
 }
 
 fn from_domain(body: &[u8]) -> Option<DomainName> {
@@ -120,18 +153,33 @@ fn from_domain(body: &[u8]) -> Option<DomainName> {
 fn signing_name(plan: &Plan, domain: &Domain, name: DomainName) -> DomainName {
     let published = |key: &DkimKey| {
         let owner = format!("{}._domainkey.{name}", key.selector);
-        plan.records.iter().any(|record| matches!(record.data, RecordData::DkimTxt { .. }) && record.name == owner)
+        plan.records
+            .iter()
+            .any(|record| matches!(record.data, RecordData::DkimTxt { .. }) && record.name == owner)
     };
-    if name == domain.name || domain.dkim.iter().any(published) { name } else { domain.name.clone() }
+    if name == domain.name || domain.dkim.iter().any(published) {
+        name
+    } else {
+        domain.name.clone()
+    }
 }
 
 /// A signer for a key, opened once for each plan.
-async fn signer(ctx: &Context, plan: &Plan, domain: &Domain, name: &DomainName, key: &DkimKey) -> Option<Arc<Signer>> {
+async fn signer(
+    ctx: &Context,
+    plan: &Plan,
+    domain: &Domain,
+    name: &DomainName,
+    key: &DkimKey,
+) -> Option<Arc<Signer>> {
     let id = (name.to_string(), key.selector.to_string());
     {
         let mut opened = lock(&ctx.signers.opened);
         if opened.plan != plan.digest {
-            *opened = Opened { plan: plan.digest.clone(), signers: HashMap::new() };
+            *opened = Opened {
+                plan: plan.digest.clone(),
+                signers: HashMap::new(),
+            };
         }
         if let Some(signer) = opened.signers.get(&id) {
             return Some(signer.clone());

@@ -47,7 +47,14 @@ impl Expanded {
 
 /// Resolves all recipients of `unit`. Each mailbox and each address elsewhere gets one copy.
 pub(super) fn expand(plan: &Plan, unit: &LeasedUnit, now: UnixSeconds) -> Expanded {
-    let mut walk = Walk { plan, unit, now, out: Expanded::default(), mailboxes: HashMap::new(), elsewhere: Vec::new() };
+    let mut walk = Walk {
+        plan,
+        unit,
+        now,
+        out: Expanded::default(),
+        mailboxes: HashMap::new(),
+        elsewhere: Vec::new(),
+    };
     for (position, recipient) in unit.recipients.iter().enumerate() {
         let (fate, ends) = walk.recipient(position, recipient);
         walk.out.fates.push(fate);
@@ -69,16 +76,29 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// The fate of a recipient, and the number of its ends.
     fn recipient(&mut self, position: usize, recipient: &QueuedRecipient) -> (Fate, usize) {
-        let failed = |reason, status: &str, text: &str| (Fate::Failed(Trouble::new(reason, status, text)), 0);
+        let failed = |reason, status: &str, text: &str| {
+            (Fate::Failed(Trouble::new(reason, status, text)), 0)
+        };
         let Ok(address) = MailboxAddress::parse(&recipient.address) else {
-            return failed(Reason::UnknownRecipient, "5.1.3", "the address cannot be read");
+            return failed(
+                Reason::UnknownRecipient,
+                "5.1.3",
+                "the address cannot be read",
+            );
         };
         match self.plan.resolve(&address) {
             Resolved::NotLocal => (self.reroute(&address, recipient), 1),
             Resolved::Unknown => failed(Reason::UnknownRecipient, "5.1.1", "no such mailbox here"),
-            Resolved::Disabled(_) => failed(Reason::MailboxDisabled, "5.2.1", "the mailbox is switched off"),
+            Resolved::Disabled(_) => failed(
+                Reason::MailboxDisabled,
+                "5.2.1",
+                "the mailbox is switched off",
+            ),
             Resolved::Loop => failed(Reason::AliasLoop, "5.4.6", "the alias leads in a circle"),
-            Resolved::Targets(targets) => (self.targets(position, recipient, &address, &targets), targets.len()),
+            Resolved::Targets(targets) => (
+                self.targets(position, recipient, &address, &targets),
+                targets.len(),
+            ),
         }
     }
 
@@ -92,7 +112,13 @@ impl Walk<'_> {
         Fate::Rerouted
     }
 
-    fn targets(&mut self, position: usize, recipient: &QueuedRecipient, address: &MailboxAddress, targets: &[Target]) -> Fate {
+    fn targets(
+        &mut self,
+        position: usize,
+        recipient: &QueuedRecipient,
+        address: &MailboxAddress,
+        targets: &[Target],
+    ) -> Fate {
         let (mut here, mut forwards) = (false, Vec::new());
         for target in targets {
             match target {
@@ -106,36 +132,67 @@ impl Walk<'_> {
         if !forwards.is_empty() {
             self.out.forwards.push((address.to_string(), forwards));
         }
-        if here { Fate::Delivered } else { Fate::Expanded }
+        if here {
+            Fate::Delivered
+        } else {
+            Fate::Expanded
+        }
     }
 
     fn mailbox(&mut self, position: usize, recipient: &QueuedRecipient, mailbox: &Mailbox) {
-        if let Some(owners) = self.mailboxes.get(&mailbox.address).and_then(|&at| self.out.owners.get_mut(at)) {
+        if let Some(owners) = self
+            .mailboxes
+            .get(&mailbox.address)
+            .and_then(|&at| self.out.owners.get_mut(at))
+        {
             return owners.push(position);
         }
-        self.mailboxes.insert(mailbox.address.clone(), self.out.deliveries.len());
+        self.mailboxes
+            .insert(mailbox.address.clone(), self.out.deliveries.len());
         self.out.owners.push(vec![position]);
         self.out.deliveries.push(Delivery {
             account: mailbox.address.clone(),
-            mailbox: if self.unit.message.junk { "Junk" } else { "INBOX" }.to_owned(),
-            prefix: prefix(&self.unit.message.envelope.sender, &mailbox.address, &recipient.address),
+            mailbox: if self.unit.message.junk {
+                "Junk"
+            } else {
+                "INBOX"
+            }
+            .to_owned(),
+            prefix: prefix(
+                &self.unit.message.envelope.sender,
+                &mailbox.address,
+                &recipient.address,
+            ),
             flags: Flags::default(),
             received: self.now,
-            quota: Quota { octets: mailbox.quota_octets, messages: mailbox.quota_messages },
+            quota: Quota {
+                octets: mailbox.quota_octets,
+                messages: mailbox.quota_messages,
+            },
         });
     }
 
     /// RFC 3461 §5.2.7.3: that the alias was expanded is told from here, so success is not asked for further on.
-    fn forward(&mut self, recipient: &QueuedRecipient, target: &MailboxAddress) -> Option<NewRecipient> {
+    fn forward(
+        &mut self,
+        recipient: &QueuedRecipient,
+        target: &MailboxAddress,
+    ) -> Option<NewRecipient> {
         if self.elsewhere.contains(target) {
             return None;
         }
         self.elsewhere.push(target.clone());
-        let notify = Notify { success: false, ..recipient.notify };
+        let notify = Notify {
+            success: false,
+            ..recipient.notify
+        };
         Some(NewRecipient {
             destination: destination(self.plan, target.domain()),
             address: target.written(),
-            orcpt: recipient.orcpt.clone().or_else(|| Some(format!("rfc822;{}", recipient.address))),
+            orcpt: recipient
+                .orcpt
+                .clone()
+                .or_else(|| Some(format!("rfc822;{}", recipient.address))),
             notify,
         })
     }
@@ -145,7 +202,10 @@ impl Walk<'_> {
 /// was written to where it is another one.
 fn prefix(sender: &str, mailbox: &MailboxAddress, recipient: &str) -> Bytes {
     let clean = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
-    let mut out = format!("Return-Path: <{}>\r\nDelivered-To: {mailbox}\r\n", clean(sender));
+    let mut out = format!(
+        "Return-Path: <{}>\r\nDelivered-To: {mailbox}\r\n",
+        clean(sender)
+    );
     if !recipient.eq_ignore_ascii_case(&mailbox.to_string()) {
         out.push_str(&format!("X-Original-To: {}\r\n", clean(recipient)));
     }

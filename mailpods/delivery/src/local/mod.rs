@@ -45,32 +45,63 @@ pub(crate) async fn deliver(ctx: &Context, units: Vec<LeasedUnit>) {
     while !jobs.is_empty() {
         jobs = settle(ctx, &plan, jobs).await;
     }
-    ctx.metrics.attempt.observe_duration(Way::Local, started.elapsed());
+    ctx.metrics
+        .attempt
+        .observe_duration(Way::Local, started.elapsed());
 }
 
 async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
-    let expanded = if unit.bounce { Expanded::untouched(&unit) } else { expand(plan, &unit, ctx.now() / 1000) };
-    let Expanded { fates, deliveries, owners, shared, forwards, rerouted } = expanded;
-    let mut ended = Ended { unit, fates, deliveries, enqueue: Vec::new() };
+    let expanded = if unit.bounce {
+        Expanded::untouched(&unit)
+    } else {
+        expand(plan, &unit, ctx.now() / 1000)
+    };
+    let Expanded {
+        fates,
+        deliveries,
+        owners,
+        shared,
+        forwards,
+        rerouted,
+    } = expanded;
+    let mut ended = Ended {
+        unit,
+        fates,
+        deliveries,
+        enqueue: Vec::new(),
+    };
     if !rerouted.is_empty() {
         let body = NewBody::Stored(ended.unit.message.body);
         ended.enqueue.push(ctx.derived(&ended.unit, body, rerouted));
     }
     for (address, recipients) in forwards {
         match forwarded_body(ctx, &ended.unit, &address).await {
-            Ok(body) => ended.enqueue.push(ctx.derived(&ended.unit, body, recipients)),
+            Ok(body) => ended
+                .enqueue
+                .push(ctx.derived(&ended.unit, body, recipients)),
             Err(error) => defer_all(&mut ended, &error),
         }
     }
-    Job { ended, owners, shared }
+    Job {
+        ended,
+        owners,
+        shared,
+    }
 }
 
 /// A forwarded copy carries Delivered-To, so that it is recognized should it come back. It goes in front, where no signature
 /// of the author looks.
-async fn forwarded_body(ctx: &Context, unit: &LeasedUnit, address: &str) -> Result<NewBody, StoreError> {
+async fn forwarded_body(
+    ctx: &Context,
+    unit: &LeasedUnit,
+    address: &str,
+) -> Result<NewBody, StoreError> {
     let body = ctx.store.mail.body(unit.message.body).await?;
     let field = Bytes::from(format!("Delivered-To: {address}\r\n"));
-    Ok(NewBody::Octets { slices: vec![field, body], meta: None })
+    Ok(NewBody::Octets {
+        slices: vec![field, body],
+        meta: None,
+    })
 }
 
 /// Nothing of the unit happens now.
@@ -102,7 +133,10 @@ async fn settle(ctx: &Context, plan: &Plan, mut jobs: Vec<Job>) -> Vec<Job> {
 }
 
 /// Writes the settlements; `None` when the store stays unavailable.
-pub(crate) async fn write(ctx: &Context, settlements: Vec<Settlement>) -> Option<Vec<Result<(), StoreError>>> {
+pub(crate) async fn write(
+    ctx: &Context,
+    settlements: Vec<Settlement>,
+) -> Option<Vec<Result<(), StoreError>>> {
     for attempt in 1..=STORE_TRIES {
         match ctx.store.queue.settle(settlements.clone()).await {
             Ok(results) => return Some(results),
@@ -124,10 +158,25 @@ async fn give_back(ctx: &Context, jobs: &[Job]) {
 pub(crate) fn finished(ctx: &Context, ended: &Ended) {
     ctx.leases.release(ctx, ended.unit.lease);
     ctx.record(&ended.unit, &ended.fates);
-    let way = if ended.unit.destination.is_local() { Way::Local } else { Way::Remote };
-    if !ended.fates.iter().any(|fate| matches!(fate, Fate::Deferred(_))) {
-        let age = ctx.now().saturating_sub(ended.unit.message.created).max(0).unsigned_abs();
-        ctx.metrics.age.observe_duration(way, Duration::from_millis(age));
+    ctx.settled.send_modify(|count| *count += 1);
+    let way = if ended.unit.destination.is_local() {
+        Way::Local
+    } else {
+        Way::Remote
+    };
+    if !ended
+        .fates
+        .iter()
+        .any(|fate| matches!(fate, Fate::Deferred(_)))
+    {
+        let age = ctx
+            .now()
+            .saturating_sub(ended.unit.message.created)
+            .max(0)
+            .unsigned_abs();
+        ctx.metrics
+            .age
+            .observe_duration(way, Duration::from_millis(age));
     }
 }
 
@@ -165,10 +214,17 @@ fn refused(ctx: &Context, plan: &Plan, mut job: Job, error: StoreError) -> Optio
 fn over_quota(ctx: &Context, plan: &Plan, job: &mut Job, index: usize) {
     let delivery = job.ended.deliveries.remove(index);
     let owners = job.owners.remove(index);
-    let trouble = Trouble::new(Reason::OverQuota, "4.2.2", format!("mailbox {} is full", delivery.account));
+    let trouble = Trouble::new(
+        Reason::OverQuota,
+        "4.2.2",
+        format!("mailbox {} is full", delivery.account),
+    );
     let fate = match plan.smtp.over_quota {
         OverQuota::Defer => Fate::Deferred(trouble),
-        OverQuota::Reject => Fate::Failed(Trouble { status: "5.2.2".to_owned(), ..trouble }),
+        OverQuota::Reject => Fate::Failed(Trouble {
+            status: "5.2.2".to_owned(),
+            ..trouble
+        }),
     };
     for owner in owners {
         if job.shared.get(owner).copied().unwrap_or(false) {
@@ -180,11 +236,16 @@ fn over_quota(ctx: &Context, plan: &Plan, job: &mut Job, index: usize) {
 }
 
 fn split(ctx: &Context, job: &mut Job, owner: usize, address: String) {
-    let Some(recipient) = job.ended.unit.recipients.get(owner) else { return };
+    let Some(recipient) = job.ended.unit.recipients.get(owner) else {
+        return;
+    };
     let own = NewRecipient {
         destination: job.ended.unit.destination.clone(),
         address,
-        orcpt: recipient.orcpt.clone().or_else(|| Some(format!("rfc822;{}", recipient.address))),
+        orcpt: recipient
+            .orcpt
+            .clone()
+            .or_else(|| Some(format!("rfc822;{}", recipient.address))),
         notify: recipient.notify,
     };
     let body = NewBody::Stored(job.ended.unit.message.body);

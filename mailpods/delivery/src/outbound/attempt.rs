@@ -39,7 +39,12 @@ enum State {
 
 /// Tries a unit over `session` or a new connection, and leaves a connection that can be used again in `session`. Returns a fate
 /// for each recipient, in order.
-pub(crate) async fn attempt(ctx: &Context, plan: &Plan, unit: &LeasedUnit, session: &mut Option<Session>) -> Vec<Fate> {
+pub(crate) async fn attempt(
+    ctx: &Context,
+    plan: &Plan,
+    unit: &LeasedUnit,
+    session: &mut Option<Session>,
+) -> Vec<Fate> {
     if unit.bounce {
         let trouble = Trouble::new(Reason::BouncedByOperator, "5.0.0", "");
         return vec![Fate::Deferred(trouble); unit.recipients.len()];
@@ -104,7 +109,9 @@ impl Attempt<'_> {
                     self.sources = Sources::of(self.plan, &self.unit.message.envelope.sender);
                 }
             }
-            Way::Mx(_) | Way::Literal(_) => self.sources = Sources::of(self.plan, &self.unit.message.envelope.sender),
+            Way::Mx(_) | Way::Literal(_) => {
+                self.sources = Sources::of(self.plan, &self.unit.message.envelope.sender)
+            }
         }
         State::Targets(way)
     }
@@ -116,7 +123,10 @@ impl Attempt<'_> {
         }
         match self.look_up(way).await {
             Ok(targets) => {
-                self.dials = targets.into_iter().map(|(target, port)| self.dial(target, port)).collect();
+                self.dials = targets
+                    .into_iter()
+                    .map(|(target, port)| self.dial(target, port))
+                    .collect();
                 State::Connect
             }
             Err(trouble) => self.all(&trouble.into_fate()),
@@ -137,7 +147,10 @@ impl Attempt<'_> {
                     self.ctx.pool.put(session);
                 }
                 let take = |source| self.ctx.pool.take(&self.pool_key(source));
-                self.sources.each().find_map(take).filter(|session| self.fits(session))
+                self.sources
+                    .each()
+                    .find_map(take)
+                    .filter(|session| self.fits(session))
             }
         };
         if self.session.is_some() {
@@ -148,12 +161,19 @@ impl Attempt<'_> {
 
     fn fits(&self, session: &Session) -> bool {
         let source = session.dial.source;
-        let allowed = source.map_or(self.sources.is_empty(), |source| self.sources.allows(source));
-        allowed && session.is_reusable(self.plan.outbound.messages_per_connection) && session.dial.pool_key == self.pool_key(source)
+        let allowed = source.map_or(self.sources.is_empty(), |source| {
+            self.sources.allows(source)
+        });
+        allowed
+            && session.is_reusable(self.plan.outbound.messages_per_connection)
+            && session.dial.pool_key == self.pool_key(source)
     }
 
     fn pool_key(&self, source: Option<std::net::IpAddr>) -> String {
-        let place = self.hop.as_ref().map_or_else(|| self.unit.destination.0.to_string(), hop_key);
+        let place = self
+            .hop
+            .as_ref()
+            .map_or_else(|| self.unit.destination.0.to_string(), hop_key);
         source.map_or_else(|| place.clone(), |source| format!("{place} from {source}"))
     }
 
@@ -161,13 +181,26 @@ impl Attempt<'_> {
         let port = self.plan.outbound.port;
         let usable = |address| self.sources.reaches(address);
         match way {
-            Way::Literal(address) => Ok(vec![(Target { name: address.to_string(), address }, port)]),
+            Way::Literal(address) => Ok(vec![(
+                Target {
+                    name: address.to_string(),
+                    address,
+                },
+                port,
+            )]),
             Way::Hop { hop, .. } => {
                 let hosts = [hop.host.clone()];
                 let found = mx::addresses(self.ctx.resolver.as_ref(), &hosts, usable).await;
                 // A hop of ours that is not in DNS is a mistake that somebody will mend: its mail waits.
-                let found = found.map_err(|trouble| Trouble { reason: Reason::ConnectFailed, status: "4.4.1".to_owned(), ..trouble });
-                Ok(found?.into_iter().map(|target| (target, hop.port)).collect())
+                let found = found.map_err(|trouble| Trouble {
+                    reason: Reason::ConnectFailed,
+                    status: "4.4.1".to_owned(),
+                    ..trouble
+                });
+                Ok(found?
+                    .into_iter()
+                    .map(|target| (target, hop.port))
+                    .collect())
             }
             Way::Mx(domain) => {
                 let answer = self.ctx.resolver.mx(domain.as_str()).await;
@@ -185,8 +218,14 @@ impl Attempt<'_> {
         Dial {
             to: SocketAddr::new(target.address, port),
             source: address,
-            helo: source.map_or_else(|| self.plan.hostname.to_string(), |ip| ip.hostname.to_string()),
-            tls: self.hop.as_ref().map_or(HopTls::Opportunistic, |hop| hop.tls),
+            helo: source.map_or_else(
+                || self.plan.hostname.to_string(),
+                |ip| ip.hostname.to_string(),
+            ),
+            tls: self
+                .hop
+                .as_ref()
+                .map_or(HopTls::Opportunistic, |hop| hop.tls),
             lmtp: self.hop.as_ref().is_some_and(|hop| hop.lmtp),
             auth: self.hop.as_ref().and_then(|hop| hop.auth.clone()),
             name: target.name,
@@ -209,7 +248,10 @@ impl Attempt<'_> {
             Err(OpenError::Tls(error)) if dial.tls == HopTls::Opportunistic => {
                 // RFC 7435 §3: no TLS is better than no mail where none was asked for.
                 tracing::info!(id = %self.unit.message.id, peer = %dial.to, %error, "TLS failed; trying in clear text");
-                self.dials.push_front(Dial { tls: HopTls::None, ..dial });
+                self.dials.push_front(Dial {
+                    tls: HopTls::None,
+                    ..dial
+                });
                 State::Connect
             }
             Err(error) => {
@@ -234,7 +276,11 @@ impl Attempt<'_> {
                 return State::Done;
             }
             let most = self.plan.outbound.messages_per_connection.max(1);
-            if !self.session.as_ref().is_some_and(|session| session.is_reusable(most)) {
+            if !self
+                .session
+                .as_ref()
+                .is_some_and(|session| session.is_reusable(most))
+            {
                 return self.next_connection();
             }
             if !self.send(&undecided).await {
@@ -245,9 +291,16 @@ impl Attempt<'_> {
 
     /// One transaction. False when the connection was of no use and another one may be.
     async fn send(&mut self, undecided: &[usize]) -> bool {
-        let (Some(session), Some(outgoing)) = (self.session.as_mut(), self.outgoing.as_ref()) else { return false };
-        let recipients: Vec<&QueuedRecipient> = undecided.iter().filter_map(|&at| self.unit.recipients.get(at)).collect();
-        let transaction = outgoing.transaction(self.unit, &recipients, session.client().capabilities());
+        let (Some(session), Some(outgoing)) = (self.session.as_mut(), self.outgoing.as_ref())
+        else {
+            return false;
+        };
+        let recipients: Vec<&QueuedRecipient> = undecided
+            .iter()
+            .filter_map(|&at| self.unit.recipients.get(at))
+            .collect();
+        let transaction =
+            outgoing.transaction(self.unit, &recipients, session.client().capabilities());
         let reports = session.client().capabilities().dsn;
         let result = session.send(transaction, &outgoing.slices).await;
         let stale = !self.fresh && result.recipients.iter().all(never_begun);
@@ -256,7 +309,11 @@ impl Attempt<'_> {
             self.session = None;
             return false;
         }
-        let answered = Answered { mta: &session.dial.name, reports, lmtp: session.dial.lmtp };
+        let answered = Answered {
+            mta: &session.dial.name,
+            reports,
+            lmtp: session.dial.lmtp,
+        };
         for (&at, outcome) in undecided.iter().zip(result.recipients) {
             if let Some(slot) = self.fates.get_mut(at) {
                 *slot = answered.fate(outcome);
@@ -281,13 +338,18 @@ impl Attempt<'_> {
 
     async fn load(&self) -> Result<Outgoing, Trouble> {
         let body = self.ctx.store.mail.body(self.unit.message.body).await;
-        let body = body.map_err(|error| Trouble::new(Reason::StoreUnavailable, "4.3.0", error.to_string()))?;
+        let body = body
+            .map_err(|error| Trouble::new(Reason::StoreUnavailable, "4.3.0", error.to_string()))?;
         let signatures = sign::signatures(self.ctx, self.plan, &self.unit.message, &body).await;
         Ok(Outgoing::new(self.unit, signatures, body))
     }
 
     fn undecided(&self) -> Vec<usize> {
-        let open = self.fates.iter().enumerate().filter(|(_, fate)| fate.is_none());
+        let open = self
+            .fates
+            .iter()
+            .enumerate()
+            .filter(|(_, fate)| fate.is_none());
         open.map(|(at, _)| at).take(MAX_RECIPIENTS).collect()
     }
 
@@ -300,8 +362,18 @@ impl Attempt<'_> {
     }
 
     fn finish(self) -> Vec<Fate> {
-        let none = || Trouble::new(Reason::RemoteProtocol, "4.5.0", "the server gave no answer for this recipient").into_fate();
-        self.fates.into_iter().map(|fate| fate.unwrap_or_else(none)).collect()
+        let none = || {
+            Trouble::new(
+                Reason::RemoteProtocol,
+                "4.5.0",
+                "the server gave no answer for this recipient",
+            )
+            .into_fate()
+        };
+        self.fates
+            .into_iter()
+            .map(|fate| fate.unwrap_or_else(none))
+            .collect()
     }
 }
 
@@ -315,16 +387,31 @@ fn never_begun(outcome: &Outcome) -> bool {
 fn open_trouble(error: &OpenError, dial: &Dial) -> Trouble {
     let at = format!("{} [{}]", dial.name, dial.to.ip());
     let trouble = match error {
-        OpenError::Connect(error) => Trouble::new(Reason::ConnectFailed, "4.4.1", with_causes(error)),
-        OpenError::Tls(error) => Trouble::new(Reason::TlsFailed, "4.7.5", format!("{at}: {}", with_causes(error))),
-        OpenError::Session(Failure::TlsUnavailable) => Trouble::new(Reason::TlsFailed, "4.7.4", format!("{at} offers no TLS")),
+        OpenError::Connect(error) => {
+            Trouble::new(Reason::ConnectFailed, "4.4.1", with_causes(error))
+        }
+        OpenError::Tls(error) => Trouble::new(
+            Reason::TlsFailed,
+            "4.7.5",
+            format!("{at}: {}", with_causes(error)),
+        ),
+        OpenError::Session(Failure::TlsUnavailable) => {
+            Trouble::new(Reason::TlsFailed, "4.7.4", format!("{at} offers no TLS"))
+        }
         OpenError::Session(Failure::Refused(reply)) => {
-            let status = reply.enhanced().filter(|code| code.class == 4).map_or("4.3.0".to_owned(), |code| code.to_string());
+            let status = reply
+                .enhanced()
+                .filter(|code| code.class == 4)
+                .map_or("4.3.0".to_owned(), |code| code.to_string());
             Trouble::new(Reason::RemoteDeferred, &status, reply.to_string())
         }
-        OpenError::Session(failure @ Failure::Violation { .. }) => Trouble::new(Reason::RemoteProtocol, "4.5.0", failure.to_string()),
+        OpenError::Session(failure @ Failure::Violation { .. }) => {
+            Trouble::new(Reason::RemoteProtocol, "4.5.0", failure.to_string())
+        }
         OpenError::Session(Failure::Lost(phase)) => lost(*phase),
-        OpenError::LogIn(_) => Trouble::new(Reason::AuthenticationRequired, "4.7.8", error.to_string()),
+        OpenError::LogIn(_) => {
+            Trouble::new(Reason::AuthenticationRequired, "4.7.8", error.to_string())
+        }
     };
     trouble.from_mta(&dial.name)
 }
@@ -332,7 +419,10 @@ fn open_trouble(error: &OpenError, dial: &Dial) -> Trouble {
 /// The error with what caused it, for a person who reads a notification.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// The names that this server goes by.

@@ -12,15 +12,29 @@ use super::session::{OpenError, Session};
 ///
 /// # Errors
 /// No mechanism fits, the server refuses, or it is not the server that it should be.
-pub(super) async fn log_in(session: &mut Session, (name, password): &(String, SecretText), nonce: String) -> Result<(), OpenError> {
+pub(super) async fn log_in(
+    session: &mut Session,
+    (name, password): &(String, SecretText),
+    nonce: String,
+) -> Result<(), OpenError> {
     let bindings = session.bindings();
     let offered = session.client().capabilities().auth.clone();
-    let plus = offered.iter().any(|name| name.eq_ignore_ascii_case(Mechanism::ScramSha256Plus.name()));
-    let allowed = offered.iter().map(String::as_str).filter(|name| session.is_private() || is_scram(name));
+    let plus = offered
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(Mechanism::ScramSha256Plus.name()));
+    let allowed = offered
+        .iter()
+        .map(String::as_str)
+        .filter(|name| session.is_private() || is_scram(name));
     let Some(mechanism) = Sasl::choose(allowed, &bindings) else {
-        return Err(OpenError::LogIn("the server offers no mechanism that can be used".to_owned()));
+        return Err(OpenError::LogIn(
+            "the server offers no mechanism that can be used".to_owned(),
+        ));
     };
-    let credentials = ClientCredentials { name: name.clone(), password: Secret::new(password.reveal()) };
+    let credentials = ClientCredentials {
+        name: name.clone(),
+        password: Secret::new(password.reveal()),
+    };
     let mut sasl = start(mechanism, credentials, &bindings, plus, nonce)?;
     let initial = sasl.initial();
     session.client().auth(mechanism.name(), initial.as_deref());
@@ -28,11 +42,15 @@ pub(super) async fn log_in(session: &mut Session, (name, password): &(String, Se
     if reply.code() != 235 {
         return Err(OpenError::LogIn(reply.to_string()));
     }
-    sasl.finish().map_err(|error| OpenError::LogIn(error.to_string()))
+    sasl.finish()
+        .map_err(|error| OpenError::LogIn(error.to_string()))
 }
 
 fn is_scram(name: &str) -> bool {
-    matches!(Mechanism::parse(name), Some(Mechanism::ScramSha256 | Mechanism::ScramSha256Plus))
+    matches!(
+        Mechanism::parse(name),
+        Some(Mechanism::ScramSha256 | Mechanism::ScramSha256Plus)
+    )
 }
 
 fn start(
@@ -42,7 +60,8 @@ fn start(
     plus: bool,
     nonce: String,
 ) -> Result<Sasl, OpenError> {
-    Sasl::new(mechanism, credentials, bindings, plus, nonce).map_err(|error| OpenError::LogIn(error.to_string()))
+    Sasl::new(mechanism, credentials, bindings, plus, nonce)
+        .map_err(|error| OpenError::LogIn(error.to_string()))
 }
 
 async fn exchange(session: &mut Session, sasl: &mut Sasl) -> Result<Reply, OpenError> {

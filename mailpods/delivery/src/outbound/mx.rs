@@ -32,21 +32,50 @@ pub(crate) trait Own {
 ///
 /// # Errors
 /// No mail goes there for now or at all.
-pub(crate) fn rank(domain: &DomainName, answer: Result<Vec<Mx>, DnsError>, own: &dyn Own, random: u64) -> Result<Vec<String>, Trouble> {
+pub(crate) fn rank(
+    domain: &DomainName,
+    answer: Result<Vec<Mx>, DnsError>,
+    own: &dyn Own,
+    random: u64,
+) -> Result<Vec<String>, Trouble> {
     let records = match answer {
         Ok(records) => records,
         // RFC 5321 §5.1: the domain itself is its only mail exchanger.
-        Err(DnsError::NoRecords) => vec![Mx { preference: 0, exchange: domain.to_string() }],
-        Err(DnsError::NxDomain) => return Err(Trouble::new(Reason::NoSuchDomain, "5.1.2", format!("domain {domain} does not exist"))),
-        Err(error @ DnsError::Malformed(_)) => return Err(Trouble::new(Reason::NoSuchDomain, "5.1.2", error.to_string())),
+        Err(DnsError::NoRecords) => vec![Mx {
+            preference: 0,
+            exchange: domain.to_string(),
+        }],
+        Err(DnsError::NxDomain) => {
+            return Err(Trouble::new(
+                Reason::NoSuchDomain,
+                "5.1.2",
+                format!("domain {domain} does not exist"),
+            ));
+        }
+        Err(error @ DnsError::Malformed(_)) => {
+            return Err(Trouble::new(
+                Reason::NoSuchDomain,
+                "5.1.2",
+                error.to_string(),
+            ));
+        }
         Err(error @ DnsError::Temporary(_)) => {
-            return Err(Trouble::new(Reason::DnsTemporary, "4.4.3", format!("MX of {domain}: {error}")).unreachable());
+            return Err(Trouble::new(
+                Reason::DnsTemporary,
+                "4.4.3",
+                format!("MX of {domain}: {error}"),
+            )
+            .unreachable());
         }
     };
     let mut hosts: Vec<Mx> = records.iter().filter(|mx| !mx.is_null()).cloned().collect();
     if hosts.is_empty() {
         // RFC 7505 §3, §4.1.
-        return Err(Trouble::new(Reason::NullMx, "5.1.10", format!("domain {domain} accepts no mail (null MX)")));
+        return Err(Trouble::new(
+            Reason::NullMx,
+            "5.1.10",
+            format!("domain {domain} accepts no mail (null MX)"),
+        ));
     }
     shuffle(&mut hosts, random);
     hosts.sort_by_key(|mx| mx.preference);
@@ -54,11 +83,22 @@ pub(crate) fn rank(domain: &DomainName, answer: Result<Vec<Mx>, DnsError>, own: 
 }
 
 /// RFC 5321 §5.1: when we are among the exchangers, only those preferred to us are tried.
-fn without_own(domain: &DomainName, mut hosts: Vec<Mx>, own: &dyn Own) -> Result<Vec<String>, Trouble> {
-    if let Some(ours) = hosts.iter().filter(|mx| own.is_own(&mx.exchange)).map(|mx| mx.preference).min() {
+fn without_own(
+    domain: &DomainName,
+    mut hosts: Vec<Mx>,
+    own: &dyn Own,
+) -> Result<Vec<String>, Trouble> {
+    if let Some(ours) = hosts
+        .iter()
+        .filter(|mx| own.is_own(&mx.exchange))
+        .map(|mx| mx.preference)
+        .min()
+    {
         hosts.retain(|mx| mx.preference < ours);
         if hosts.is_empty() {
-            let text = format!("mail for {domain} loops back to this server, which is not set up for the domain");
+            let text = format!(
+                "mail for {domain} loops back to this server, which is not set up for the domain"
+            );
             return Err(Trouble::new(Reason::RoutingLoop, "5.4.6", text));
         }
     }
@@ -71,7 +111,9 @@ fn shuffle<T>(items: &mut [T], random: u64) {
     let mut state = random;
     for at in (1..items.len()).rev() {
         // Knuth's 64-bit LCG: spreading load needs no better randomness than its seed.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let other = usize::try_from((state >> 33) % (at as u64 + 1)).unwrap_or(0);
         items.swap(at, other);
     }
@@ -81,7 +123,11 @@ fn shuffle<T>(items: &mut [T], random: u64) {
 ///
 /// # Errors
 /// None of the hosts has an address, or this cannot be found out now.
-pub(crate) async fn addresses(resolver: &dyn Resolver, hosts: &[String], usable: impl Fn(IpAddr) -> bool) -> Result<Vec<Target>, Trouble> {
+pub(crate) async fn addresses(
+    resolver: &dyn Resolver,
+    hosts: &[String],
+    usable: impl Fn(IpAddr) -> bool,
+) -> Result<Vec<Target>, Trouble> {
     let (mut targets, mut temporary, mut unusable) = (Vec::new(), None, false);
     for host in hosts {
         if targets.len() >= MAX_ADDRESSES {
@@ -91,10 +137,15 @@ pub(crate) async fn addresses(resolver: &dyn Resolver, hosts: &[String], usable:
             Ok(found) => {
                 let good = found.iter().copied().filter(|address| usable(*address));
                 let before = targets.len();
-                targets.extend(good.take(MAX_ADDRESSES - before).map(|address| Target { name: host.clone(), address }));
+                targets.extend(good.take(MAX_ADDRESSES - before).map(|address| Target {
+                    name: host.clone(),
+                    address,
+                }));
                 unusable |= targets.len() == before;
             }
-            Err(error) if error.is_temporary() => temporary = Some(format!("addresses of {host}: {error}")),
+            Err(error) if error.is_temporary() => {
+                temporary = Some(format!("addresses of {host}: {error}"))
+            }
             Err(_) => {}
         }
     }
@@ -110,7 +161,11 @@ pub(crate) async fn addresses(resolver: &dyn Resolver, hosts: &[String], usable:
         }
         (None, false) => {
             let names = hosts.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-            Trouble::new(Reason::NoSuchDomain, "5.4.4", format!("no mail server has an address: {names}"))
+            Trouble::new(
+                Reason::NoSuchDomain,
+                "5.4.4",
+                format!("no mail server has an address: {names}"),
+            )
         }
     })
 }

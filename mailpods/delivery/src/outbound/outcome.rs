@@ -1,8 +1,8 @@
 //! What a server's answer means for a recipient.
 
 use mailpods_policy::Reason;
-use mailpods_smtp_proto::client::{Missing, Outcome, Phase};
 use mailpods_smtp_proto::Reply;
+use mailpods_smtp_proto::client::{Missing, Outcome, Phase};
 
 use crate::fate::{Fate, Trouble};
 
@@ -21,19 +21,29 @@ impl Answered<'_> {
     pub(crate) fn fate(&self, outcome: Outcome) -> Option<Fate> {
         Some(match outcome {
             Outcome::Accepted(_) if self.lmtp => Fate::Delivered,
-            Outcome::Accepted(reply) => {
-                Fate::Relayed { reports: self.reports, mta: self.mta.to_owned(), text: reply.to_string() }
-            }
-            Outcome::Temporary(reply) => self.replied(Reason::RemoteDeferred, "4.0.0", &reply).into_fate(),
-            Outcome::Permanent(reply) => self.replied(Reason::RemoteRejected, "5.0.0", &reply).into_fate(),
+            Outcome::Accepted(reply) => Fate::Relayed {
+                reports: self.reports,
+                mta: self.mta.to_owned(),
+                text: reply.to_string(),
+            },
+            Outcome::Temporary(reply) => self
+                .replied(Reason::RemoteDeferred, "4.0.0", &reply)
+                .into_fate(),
+            Outcome::Permanent(reply) => self
+                .replied(Reason::RemoteRejected, "5.0.0", &reply)
+                .into_fate(),
             Outcome::Unsupported(missing) => self.own(unsupported(missing)).into_fate(),
             Outcome::TooLarge(limit) => {
-                let text = format!("the message is larger than the {limit} octets that the server takes");
-                self.own(Trouble::new(Reason::MessageTooLarge, "5.3.4", text)).into_fate()
+                let text =
+                    format!("the message is larger than the {limit} octets that the server takes");
+                self.own(Trouble::new(Reason::MessageTooLarge, "5.3.4", text))
+                    .into_fate()
             }
             Outcome::NotTried => return None,
             Outcome::Lost(phase) => self.own(lost(phase)).into_fate(),
-            Outcome::Violation(text) => self.own(Trouble::new(Reason::RemoteProtocol, "4.5.0", text)).into_fate(),
+            Outcome::Violation(text) => self
+                .own(Trouble::new(Reason::RemoteProtocol, "4.5.0", text))
+                .into_fate(),
         })
     }
 
@@ -42,7 +52,9 @@ impl Answered<'_> {
     }
 
     fn replied(&self, reason: Reason, status: &str, reply: &Reply) -> Trouble {
-        let status = reply.enhanced().map_or_else(|| status.to_owned(), |code| code.to_string());
+        let status = reply
+            .enhanced()
+            .map_or_else(|| status.to_owned(), |code| code.to_string());
         self.own(Trouble::new(reason, &status, reply.to_string()))
     }
 }
@@ -50,9 +62,18 @@ impl Answered<'_> {
 fn unsupported(missing: Missing) -> Trouble {
     let (status, text) = match missing {
         // RFC 6531 §3.2.
-        Missing::SmtpUtf8 => ("5.6.7", "the message needs SMTPUTF8, which the server does not offer"),
-        Missing::EightBitMime => ("5.6.3", "the message needs 8BITMIME, which the server does not offer"),
-        Missing::BinaryMime => ("5.6.3", "the message needs BINARYMIME, which the server does not offer"),
+        Missing::SmtpUtf8 => (
+            "5.6.7",
+            "the message needs SMTPUTF8, which the server does not offer",
+        ),
+        Missing::EightBitMime => (
+            "5.6.3",
+            "the message needs 8BITMIME, which the server does not offer",
+        ),
+        Missing::BinaryMime => (
+            "5.6.3",
+            "the message needs BINARYMIME, which the server does not offer",
+        ),
     };
     Trouble::new(Reason::ExtensionMissing, status, text)
 }

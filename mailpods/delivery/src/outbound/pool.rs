@@ -54,12 +54,17 @@ impl Pool {
     pub(crate) async fn tidy(&self, all: bool) {
         let mut old = Vec::new();
         self.lock().retain(|_, sessions| {
-            let (keep, gone): (Vec<_>, Vec<_>) = sessions.drain(..).partition(|(since, _)| !all && since.elapsed() < IDLE);
+            let (keep, gone): (Vec<_>, Vec<_>) = sessions
+                .drain(..)
+                .partition(|(since, _)| !all && since.elapsed() < IDLE);
             *sessions = keep;
             old.extend(gone);
             !sessions.is_empty()
         });
-        let goodbyes: Vec<_> = old.into_iter().map(|(_, session)| tokio::spawn(session.quit())).collect();
+        let goodbyes: Vec<_> = old
+            .into_iter()
+            .map(|(_, session)| tokio::spawn(session.quit()))
+            .collect();
         if all {
             for goodbye in goodbyes {
                 // A goodbye that fails is as good as one that does not.

@@ -30,15 +30,26 @@ pub(crate) fn way(plan: &Plan, destination: &Destination) -> Way {
     }
     if let Some(address) = literal(&destination.0) {
         return match &plan.outbound.smart_host {
-            Some(hop) => Way::Hop { hop: hop.clone(), from_pool: true },
+            Some(hop) => Way::Hop {
+                hop: hop.clone(),
+                from_pool: true,
+            },
             None => Way::Literal(address),
         };
     }
-    let Ok(domain) = DomainName::parse(&destination.0) else { return Way::Nowhere };
+    let Ok(domain) = DomainName::parse(&destination.0) else {
+        return Way::Nowhere;
+    };
     match plan.route(&domain) {
         Route::Local => Way::Local,
-        Route::Relay(hop) => Way::Hop { hop: hop.clone(), from_pool: false },
-        Route::SmartHost(hop) => Way::Hop { hop: hop.clone(), from_pool: true },
+        Route::Relay(hop) => Way::Hop {
+            hop: hop.clone(),
+            from_pool: false,
+        },
+        Route::SmartHost(hop) => Way::Hop {
+            hop: hop.clone(),
+            from_pool: true,
+        },
         Route::Mx => Way::Mx(domain),
     }
 }
@@ -47,7 +58,9 @@ pub(crate) fn way(plan: &Plan, destination: &Destination) -> Way {
 pub(crate) fn lane(plan: &Plan, destination: &Destination) -> LaneKey {
     match way(plan, destination) {
         Way::Hop { hop, .. } => LaneKey(hop_key(&hop)),
-        Way::Local | Way::Mx(_) | Way::Literal(_) | Way::Nowhere => LaneKey(destination.0.to_string()),
+        Way::Local | Way::Mx(_) | Way::Literal(_) | Way::Nowhere => {
+            LaneKey(destination.0.to_string())
+        }
     }
 }
 
@@ -67,7 +80,10 @@ pub(crate) fn hop_key(hop: &NextHop) -> String {
 /// The address of `[192.0.2.1]` or `[IPv6:2001:db8::1]`.
 pub(crate) fn literal(domain: &str) -> Option<IpAddr> {
     let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
-    let v6 = inner.get(..5).filter(|tag| tag.eq_ignore_ascii_case("ipv6:")).and_then(|_| inner.get(5..));
+    let v6 = inner
+        .get(..5)
+        .filter(|tag| tag.eq_ignore_ascii_case("ipv6:"))
+        .and_then(|_| inner.get(5..));
     match v6 {
         Some(text) => text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         None => inner.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
@@ -84,12 +100,22 @@ pub(crate) struct Sources {
 impl Sources {
     /// Those of the sender's domain, or all that send where the sender is not ours.
     pub(crate) fn of(plan: &Plan, sender: &str) -> Self {
-        let domain = MailboxAddress::parse(sender).ok().and_then(|address| plan.domain(address.domain()).cloned());
+        let domain = MailboxAddress::parse(sender)
+            .ok()
+            .and_then(|address| plan.domain(address.domain()).cloned());
         let ips = match domain {
             Some(domain) => plan.sending_ips(&domain).into_iter().cloned().collect(),
-            None => plan.outbound_ips.values().filter(|ip| ip.sending).cloned().collect(),
+            None => plan
+                .outbound_ips
+                .values()
+                .filter(|ip| ip.sending)
+                .cloned()
+                .collect(),
         };
-        Self { ips, family: Some(plan.outbound.ip_family) }
+        Self {
+            ips,
+            family: Some(plan.outbound.ip_family),
+        }
     }
 
     /// No fixed source, whatever the plan says: for hosts of ours.
@@ -104,7 +130,12 @@ impl Sources {
             Some(IpFamily::V6) => to.is_ipv6(),
             Some(IpFamily::Both) | None => true,
         };
-        family && (self.ips.is_empty() || self.ips.iter().any(|ip| ip.address.is_ipv4() == to.is_ipv4()))
+        family
+            && (self.ips.is_empty()
+                || self
+                    .ips
+                    .iter()
+                    .any(|ip| ip.address.is_ipv4() == to.is_ipv4()))
     }
 
     /// Whether the system chooses.
@@ -125,8 +156,16 @@ impl Sources {
 
     /// The source for a destination address; `random` spreads the load.
     pub(crate) fn pick(&self, to: IpAddr, random: u64) -> Option<&OutboundIp> {
-        let fitting: Vec<&OutboundIp> = self.ips.iter().filter(|ip| ip.address.is_ipv4() == to.is_ipv4()).collect();
-        let count = u64::try_from(fitting.len()).ok().filter(|count| *count > 0)?;
-        usize::try_from(random % count).ok().and_then(|at| fitting.get(at).copied())
+        let fitting: Vec<&OutboundIp> = self
+            .ips
+            .iter()
+            .filter(|ip| ip.address.is_ipv4() == to.is_ipv4())
+            .collect();
+        let count = u64::try_from(fitting.len())
+            .ok()
+            .filter(|count| *count > 0)?;
+        usize::try_from(random % count)
+            .ok()
+            .and_then(|at| fitting.get(at).copied())
     }
 }

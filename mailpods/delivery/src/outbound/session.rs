@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use mailpods_net::{Connection, ConnectError, TlsError};
+use mailpods_net::{ConnectError, Connection, TlsError};
 use mailpods_plan::{HopTls, SecretText};
 use mailpods_sasl::ChannelBindings;
-use mailpods_smtp_proto::client::{Client, ClientConfig, Event, Failure, Mode, Protocol, TlsMode, Transaction, TransactionResult};
+use mailpods_smtp_proto::client::{
+    Client, ClientConfig, Event, Failure, Mode, Protocol, TlsMode, Transaction, TransactionResult,
+};
 use tokio::time::Instant;
 
 use super::auth;
@@ -77,13 +79,26 @@ impl Session {
     /// # Errors
     /// See [`OpenError`].
     pub(crate) async fn open(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
-        let mut session = Self::connect(ctx, dial).await.inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
-        session.greet().await.inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
+        let mut session = Self::connect(ctx, dial)
+            .await
+            .inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
+        session
+            .greet()
+            .await
+            .inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
         if let Some(auth) = session.dial.auth.clone() {
-            let nonce = ctx.random::<18>().iter().map(|octet| format!("{octet:02x}")).collect();
+            let nonce = ctx
+                .random::<18>()
+                .iter()
+                .map(|octet| format!("{octet:02x}"))
+                .collect();
             auth::log_in(&mut session, &auth, nonce).await?;
         }
-        let kind = if session.connection.is_tls() { Connected::Tls } else { Connected::Plain };
+        let kind = if session.connection.is_tls() {
+            Connected::Tls
+        } else {
+            Connected::Plain
+        };
         ctx.metrics.connections.inc(kind);
         Ok(session)
     }
@@ -91,12 +106,23 @@ impl Session {
     async fn connect(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
         let mut connection = ctx.connector.connect(dial.to, dial.source, CONNECT).await?;
         let verify = matches!(dial.tls, HopTls::Verify | HopTls::Implicit);
-        let tls = if verify { ctx.tls_verified.clone() } else { ctx.tls_any.clone() };
+        let tls = if verify {
+            ctx.tls_verified.clone()
+        } else {
+            ctx.tls_any.clone()
+        };
         if dial.tls == HopTls::Implicit {
-            connection.start_tls_client(&dial.name, &tls, HANDSHAKE).await.map_err(OpenError::Tls)?;
+            connection
+                .start_tls_client(&dial.name, &tls, HANDSHAKE)
+                .await
+                .map_err(OpenError::Tls)?;
         }
         let config = ClientConfig {
-            protocol: if dial.lmtp { Protocol::Lmtp } else { Protocol::Smtp },
+            protocol: if dial.lmtp {
+                Protocol::Lmtp
+            } else {
+                Protocol::Smtp
+            },
             helo: dial.helo.clone(),
             tls: tls_mode(dial.tls),
             pipelining: true,
@@ -106,7 +132,14 @@ impl Session {
         };
         let client = Client::new(Arc::new(config));
         let handshake = Handshake { tls, failed: None };
-        Ok(Self { client, connection, input: BytesMut::new(), handshake, dial, sent: 0 })
+        Ok(Self {
+            client,
+            connection,
+            input: BytesMut::new(),
+            handshake,
+            dial,
+            sent: 0,
+        })
     }
 
     async fn greet(&mut self) -> Result<(), OpenError> {
@@ -114,7 +147,11 @@ impl Session {
             match self.next().await {
                 Event::Ready(_) => return Ok(()),
                 Event::Failed(failure) => {
-                    return Err(self.handshake.failed.take().map_or(OpenError::Session(failure), OpenError::Tls));
+                    return Err(self
+                        .handshake
+                        .failed
+                        .take()
+                        .map_or(OpenError::Session(failure), OpenError::Tls));
                 }
                 _ => {}
             }
@@ -146,7 +183,11 @@ impl Session {
     }
 
     /// Sends one message: `slices` are the message from its first octet.
-    pub(crate) async fn send(&mut self, transaction: Transaction, slices: &[Bytes]) -> TransactionResult {
+    pub(crate) async fn send(
+        &mut self,
+        transaction: Transaction,
+        slices: &[Bytes],
+    ) -> TransactionResult {
         self.sent += 1;
         let mut pieces = slices.iter().flat_map(|slice| slice.chunks(PIECE));
         self.client.send(transaction);
@@ -158,7 +199,11 @@ impl Session {
                 },
                 Event::Done(result) => return result,
                 // The machine ends a transaction before it ends itself, so these come only when there is none.
-                Event::Failed(_) | Event::Closed => return TransactionResult { recipients: Vec::new() },
+                Event::Failed(_) | Event::Closed => {
+                    return TransactionResult {
+                        recipients: Vec::new(),
+                    };
+                }
                 _ => {}
             }
         }
@@ -190,7 +235,12 @@ impl Session {
 
     async fn write(&mut self, octets: &[u8]) {
         let deadline = Instant::now() + self.client.timeout();
-        if self.connection.write_with_deadline(octets, deadline).await.is_err() {
+        if self
+            .connection
+            .write_with_deadline(octets, deadline)
+            .await
+            .is_err()
+        {
             // A server that refuses may say why before it closes: what it said is read first.
             self.read().await;
         }
@@ -199,14 +249,22 @@ impl Session {
     async fn read(&mut self) {
         let deadline = Instant::now() + self.client.timeout();
         self.input.clear();
-        match self.connection.read_with_deadline(&mut self.input, deadline).await {
+        match self
+            .connection
+            .read_with_deadline(&mut self.input, deadline)
+            .await
+        {
             Ok(read) if read > 0 => self.client.feed(&self.input),
             Ok(_) | Err(_) => self.client.lost(),
         }
     }
 
     async fn start_tls(&mut self) {
-        match self.connection.start_tls_client(&self.dial.name, &self.handshake.tls, HANDSHAKE).await {
+        match self
+            .connection
+            .start_tls_client(&self.dial.name, &self.handshake.tls, HANDSHAKE)
+            .await
+        {
             Ok(()) => self.client.tls_established(),
             Err(error) => {
                 self.handshake.failed = Some(error);

@@ -1,1 +1,196 @@
+use mailpods_api::DomainName;
+use mailpods_net::dns::fixed::{StaticResolver, Zone};
+use mailpods_net::dns::{DnsError, Mx};
+use mailpods_policy::Reason;
+use mailpods_smtp_proto::client::{Outcome, Phase};
 
+use super::mx::{self, Own, Target};
+use super::outcome::Answered;
+use super::route::{Sources, literal};
+use crate::fate::Fate;
+use crate::testing::plan;
+
+struct Us;
+
+impl Own for Us {
+    fn is_own(&self, host: &str) -> bool {
+        host == "us.test"
+    }
+}
+
+fn rank(
+    answer: Result<Vec<(u16, &str)>, DnsError>,
+    random: u64,
+) -> Result<Vec<String>, (Reason, String)> {
+    let records = answer.map(|all| {
+        all.iter()
+            .map(|(preference, exchange)| Mx {
+                preference: *preference,
+                exchange: (*exchange).to_owned(),
+            })
+            .collect()
+    });
+    let domain = DomainName::parse("d.test").unwrap();
+    mx::rank(&domain, records, &Us, random).map_err(|trouble| (trouble.reason, trouble.status))
+}
+
+#[test]
+fn exchangers_are_ranked_by_rfc_5321() {
+    let ok = |hosts: &[&str]| {
+        Ok(hosts
+            .iter()
+            .map(|host| (*host).to_owned())
+            .collect::<Vec<_>>())
+    };
+    let no = |reason, status: &str| Err((reason, status.to_owned()));
+    let table = [
+        (
+            Ok(vec![(20, "b.test"), (10, "a.test")]),
+            ok(&["a.test", "b.test"]),
+        ),
+        (Err(DnsError::NoRecords), ok(&["d.test"])),
+        (Err(DnsError::NxDomain), no(Reason::NoSuchDomain, "5.1.2")),
+        (
+            Err(DnsError::Temporary("SERVFAIL".to_owned())),
+            no(Reason::DnsTemporary, "4.4.3"),
+        ),
+        (Ok(vec![(0, "")]), no(Reason::NullMx, "5.1.10")),
+        (Ok(vec![(0, ""), (10, "a.test")]), ok(&["a.test"])),
+        (
+            Ok(vec![
+                (5, "a.test"),
+                (10, "us.test"),
+                (10, "b.test"),
+                (20, "c.test"),
+            ]),
+            ok(&["a.test"]),
+        ),
+        (
+            Ok(vec![(10, "us.test"), (20, "c.test")]),
+            no(Reason::RoutingLoop, "5.4.6"),
+        ),
+    ];
+    for (answer, wanted) in table {
+        assert_eq!(rank(answer.clone(), 1), wanted, "{answer:?}");
+    }
+}
+
+#[test]
+fn equal_preferences_share_the_load() {
+    let records = || {
+        Ok(vec![
+            (10, "a.test"),
+            (10, "b.test"),
+            (10, "c.test"),
+            (20, "z.test"),
+        ])
+    };
+    let firsts: std::collections::BTreeSet<String> = (0..50)
+        .map(|random| rank(records(), random * 7919).unwrap().remove(0))
+        .collect();
+    assert_eq!(firsts.len(), 3);
+    assert!((0..50).all(|random| rank(records(), random).unwrap().last().unwrap() == "z.test"));
+}
+
+async fn addresses(zone: &str, hosts: &[&str]) -> Result<Vec<Target>, Reason> {
+    let resolver = StaticResolver::new(Zone::parse(zone).unwrap());
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    mx::addresses(&resolver, &hosts, |address| address.is_ipv4())
+        .await
+        .map_err(|trouble| trouble.reason)
+}
+
+#[tokio::test]
+async fn trouble_with_addresses_never_returns_mail_while_dns_is_out() {
+    let zone = "a.test A 192.0.2.1\na.test AAAA 2001:db8::1\nsix.test AAAA 2001:db8::2\nbroken.test FAIL servfail\nalias.test CNAME a.test";
+    let target = |name: &str| {
+        vec![Target {
+            name: name.to_owned(),
+            address: "192.0.2.1".parse().unwrap(),
+        }]
+    };
+    assert_eq!(addresses(zone, &["a.test"]).await, Ok(target("a.test")));
+    assert_eq!(
+        addresses(zone, &["alias.test"]).await,
+        Ok(target("alias.test"))
+    );
+    assert_eq!(
+        addresses(zone, &["broken.test", "a.test"]).await,
+        Ok(target("a.test"))
+    );
+    assert_eq!(
+        addresses(zone, &["broken.test", "none.test"]).await,
+        Err(Reason::DnsTemporary)
+    );
+    assert_eq!(
+        addresses(zone, &["six.test"]).await,
+        Err(Reason::ConnectFailed)
+    );
+    assert_eq!(
+        addresses(zone, &["none.test"]).await,
+        Err(Reason::NoSuchDomain)
+    );
+}
+
+#[test]
+fn literals_are_read() {
+    assert_eq!(literal("[192.0.2.1]"), Some("192.0.2.1".parse().unwrap()));
+    assert_eq!(
+        literal("[IPv6:2001:db8::1]"),
+        Some("2001:db8::1".parse().unwrap())
+    );
+    for text in ["192.0.2.1", "[2001:db8::1]", "[x]", "[]", "["] {
+        assert_eq!(literal(text), None, "{text}");
+    }
+}
+
+#[test]
+fn the_source_has_the_family_of_the_destination() {
+    use mailpods_plan::{IpFamily, OutboundIp};
+    let mut plan = plan(25);
+    plan.outbound.ip_family = IpFamily::Both;
+    let v4 = |last: u8| std::net::IpAddr::from([192, 0, 2, last]);
+    let v6: std::net::IpAddr = "2001:db8::1".parse().unwrap();
+    assert!(Sources::of(&plan, "a@example.test").reaches(v6));
+    for (number, sending) in [(1, true), (2, true), (3, false)] {
+        let name = format!("ip{number}");
+        let hostname = crate::testing::name(&format!("ip{number}.example.test"));
+        plan.outbound_ips.insert(
+            name.clone(),
+            OutboundIp {
+                name,
+                address: v4(number),
+                hostname,
+                sending,
+            },
+        );
+    }
+    let sources = Sources::of(&plan, "a@example.test");
+    assert!(sources.reaches(v4(9)) && !sources.reaches(v6));
+    let picked: std::collections::BTreeSet<_> = (0..9)
+        .filter_map(|random| sources.pick(v4(9), random))
+        .map(|ip| ip.address)
+        .collect();
+    assert_eq!(picked, [v4(1), v4(2)].into());
+    assert_eq!(sources.pick(v6, 0).map(|ip| ip.address), None);
+}
+
+#[test]
+fn a_lost_connection_defers_and_what_was_not_tried_is_open() {
+    let answered = Answered {
+        mta: "mx.test",
+        reports: true,
+        lmtp: false,
+    };
+    assert!(
+        matches!(answered.fate(Outcome::Lost(Phase::DataEnd)), Some(Fate::Deferred(trouble)) if trouble.status == "4.4.2")
+    );
+    assert!(
+        matches!(answered.fate(Outcome::TooLarge(10)), Some(Fate::Failed(trouble)) if trouble.status == "5.3.4")
+    );
+    assert!(matches!(
+        answered.fate(Outcome::Violation(String::new())),
+        Some(Fate::Deferred(_))
+    ));
+    assert_eq!(answered.fate(Outcome::NotTried), None);
+}

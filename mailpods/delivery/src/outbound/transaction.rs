@@ -4,8 +4,8 @@ use bytes::Bytes;
 use mailpods_api::MailboxAddress;
 use mailpods_message::decode::longest_line;
 use mailpods_message::header::header_len;
-use mailpods_smtp_proto::client::{Capabilities, Recipient, Transaction};
 use mailpods_smtp_proto as proto;
+use mailpods_smtp_proto::client::{Capabilities, Recipient, Transaction};
 use mailpods_store::queue::{BodyType, LeasedUnit, Notify, QueuedRecipient, Ret};
 
 /// A message as it leaves: signatures in front, then the stored body.
@@ -27,17 +27,31 @@ impl Outgoing {
             body: declared,
             lines: declared == BodyType::Binary && is_lines(&body),
             utf8_header: unit.message.envelope.smtputf8 && !header.is_ascii(),
-            slices: vec![signatures, body].into_iter().filter(|slice| !slice.is_empty()).collect(),
+            slices: vec![signatures, body]
+                .into_iter()
+                .filter(|slice| !slice.is_empty())
+                .collect(),
         }
     }
 
     /// The transaction for some recipients of the unit on a server that offers `offered`.
-    pub(crate) fn transaction(&self, unit: &LeasedUnit, recipients: &[&QueuedRecipient], offered: &Capabilities) -> Transaction {
+    pub(crate) fn transaction(
+        &self,
+        unit: &LeasedUnit,
+        recipients: &[&QueuedRecipient],
+        offered: &Capabilities,
+    ) -> Transaction {
         let envelope = &unit.message.envelope;
         let sender = wire(&envelope.sender);
-        let recipients: Vec<Recipient> = recipients.iter().map(|recipient| self.recipient(recipient)).collect();
+        let recipients: Vec<Recipient> = recipients
+            .iter()
+            .map(|recipient| self.recipient(recipient))
+            .collect();
         // Many clients declare SMTPUTF8 whatever they send; asked for is only what is needed, so that fewer messages bounce.
-        let utf8_envelope = !sender.is_ascii() || recipients.iter().any(|recipient| !recipient.address.is_ascii());
+        let utf8_envelope = !sender.is_ascii()
+            || recipients
+                .iter()
+                .any(|recipient| !recipient.address.is_ascii());
         Transaction {
             sender,
             recipients,
@@ -55,13 +69,19 @@ impl Outgoing {
         match self.body {
             BodyType::SevenBit => proto::BodyType::SevenBit,
             BodyType::EightBit => proto::BodyType::EightBitMime,
-            BodyType::Binary if self.lines && !(offered.binary_mime && offered.chunking) => proto::BodyType::EightBitMime,
+            BodyType::Binary if self.lines && !(offered.binary_mime && offered.chunking) => {
+                proto::BodyType::EightBitMime
+            }
             BodyType::Binary => proto::BodyType::BinaryMime,
         }
     }
 
     fn recipient(&self, recipient: &QueuedRecipient) -> Recipient {
-        Recipient { address: wire(&recipient.address), notify: notify(recipient.notify), orcpt: orcpt(recipient) }
+        Recipient {
+            address: wire(&recipient.address),
+            notify: notify(recipient.notify),
+            orcpt: orcpt(recipient),
+        }
     }
 }
 
@@ -72,7 +92,10 @@ fn is_lines(body: &[u8]) -> bool {
         Some(b'\n') => at == 0 || body.get(at - 1) != Some(&b'\r'),
         _ => true,
     };
-    let odd = body.iter().enumerate().any(|(at, &byte)| byte == 0 || matches!(byte, b'\r' | b'\n') && bare(at));
+    let odd = body
+        .iter()
+        .enumerate()
+        .any(|(at, &byte)| byte == 0 || matches!(byte, b'\r' | b'\n') && bare(at));
     !odd && longest_line(body) <= 999
 }
 
@@ -90,11 +113,19 @@ fn ret(ret: Ret) -> proto::Ret {
 
 fn notify(notify: Notify) -> Option<proto::Notify> {
     let never = !(notify.success || notify.failure || notify.delay);
-    notify.given.then_some(proto::Notify { never, success: notify.success, failure: notify.failure, delay: notify.delay })
+    notify.given.then_some(proto::Notify {
+        never,
+        success: notify.success,
+        failure: notify.failure,
+        delay: notify.delay,
+    })
 }
 
 /// RFC 3461 §5.2.1: an ORCPT that was given is passed on; without one none is made up.
 fn orcpt(recipient: &QueuedRecipient) -> Option<proto::Orcpt> {
     let (address_type, address) = recipient.orcpt.as_deref()?.split_once(';')?;
-    Some(proto::Orcpt { address_type: address_type.to_owned(), address: address.to_owned() })
+    Some(proto::Orcpt {
+        address_type: address_type.to_owned(),
+        address: address.to_owned(),
+    })
 }

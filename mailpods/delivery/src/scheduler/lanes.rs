@@ -58,7 +58,9 @@ impl Lanes {
 
     /// Whether a lane has just come down to the level at which it is filled again.
     pub(crate) fn is_low(&self, key: &LaneKey) -> bool {
-        self.lock().get(key).is_some_and(|lane| lane.waiting.len() == LANE_FULL / 4)
+        self.lock()
+            .get(key)
+            .is_some_and(|lane| lane.waiting.len() == LANE_FULL / 4)
     }
 
     /// How many workers are counted.
@@ -86,8 +88,14 @@ impl Lanes {
     /// The next unit for a worker of a lane; [`Next::Done`] counts the worker out.
     pub(crate) fn next(&self, key: &LaneKey) -> Next {
         let mut lanes = self.lock();
-        let Some(lane) = lanes.get_mut(key) else { return Next::Done };
-        if lane.dead.as_ref().is_some_and(|(until, _)| *until <= Instant::now()) {
+        let Some(lane) = lanes.get_mut(key) else {
+            return Next::Done;
+        };
+        if lane
+            .dead
+            .as_ref()
+            .is_some_and(|(until, _)| *until <= Instant::now())
+        {
             lane.dead = None;
         }
         match (lane.waiting.pop_front(), &lane.dead) {
@@ -113,15 +121,23 @@ impl Lanes {
     /// Forgets lanes that only remember, once their time is over.
     pub(crate) fn tidy(&self) {
         let now = Instant::now();
-        let live = |lane: &Lane| lane.workers > 0 || !lane.waiting.is_empty() || lane.dead.as_ref().is_some_and(|(until, _)| *until > now);
+        let live = |lane: &Lane| {
+            lane.workers > 0
+                || !lane.waiting.is_empty()
+                || lane.dead.as_ref().is_some_and(|(until, _)| *until > now)
+        };
         self.lock().retain(|_, lane| live(lane));
     }
 
     /// Destinations of lanes that are full.
     pub(crate) fn busy(&self) -> Vec<Destination> {
         let lanes = self.lock();
-        let full = lanes.values().filter(|lane| lane.waiting.len() >= LANE_FULL);
-        let mut busy: Vec<Destination> = full.flat_map(|lane| lane.waiting.iter().map(|unit| unit.destination.clone())).collect();
+        let full = lanes
+            .values()
+            .filter(|lane| lane.waiting.len() >= LANE_FULL);
+        let mut busy: Vec<Destination> = full
+            .flat_map(|lane| lane.waiting.iter().map(|unit| unit.destination.clone()))
+            .collect();
         busy.sort();
         busy.dedup();
         busy.truncate(MAX_BUSY);
@@ -130,7 +146,10 @@ impl Lanes {
 
     /// Takes out everything that waits.
     pub(crate) fn drain(&self) -> Vec<LeasedUnit> {
-        self.lock().values_mut().flat_map(|lane| std::mem::take(&mut lane.waiting)).collect()
+        self.lock()
+            .values_mut()
+            .flat_map(|lane| std::mem::take(&mut lane.waiting))
+            .collect()
     }
 
     /// Counts a worker out that ended in another way than by [`Next::Done`].

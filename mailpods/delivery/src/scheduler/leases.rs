@@ -21,7 +21,11 @@ impl Leases {
 
     /// Counts a lease just taken.
     pub(crate) fn hold(&self, ctx: &Context, unit: &LeasedUnit) {
-        let way = if unit.destination.is_local() { Way::Local } else { Way::Remote };
+        let way = if unit.destination.is_local() {
+            Way::Local
+        } else {
+            Way::Remote
+        };
         if self.lock().insert(unit.lease, way).is_none() {
             ctx.metrics.leased.add(way, 1);
         }
@@ -45,7 +49,9 @@ impl Leases {
         if held.is_empty() {
             return;
         }
-        let until = ctx.now().saturating_add(i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX));
+        let until = ctx
+            .now()
+            .saturating_add(i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX));
         match ctx.store.queue.extend(held, until).await {
             Ok(lost) => {
                 // A lease that was settled meanwhile is reported too; it is not held any more, and not counted.

@@ -32,7 +32,12 @@ const STORE_WAIT: Duration = Duration::from_secs(1);
 pub(crate) async fn lease(ctx: &Context, wanted: Wanted, limit: usize) -> Vec<LeasedUnit> {
     let now = ctx.now();
     let until = now.saturating_add(i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX));
-    match ctx.store.queue.lease(&ctx.worker, wanted, now, until, limit).await {
+    match ctx
+        .store
+        .queue
+        .lease(&ctx.worker, wanted, now, until, limit)
+        .await
+    {
         Ok(units) => {
             units.iter().for_each(|unit| ctx.leases.hold(ctx, unit));
             units
@@ -46,13 +51,25 @@ pub(crate) async fn lease(ctx: &Context, wanted: Wanted, limit: usize) -> Vec<Le
 }
 
 /// Sleeps until units may be ready: the store says so, one is due, or the stop begins.
-pub(crate) async fn sleep(ctx: &Context, wanted: Wanted, queue: &mut watch::Receiver<u64>, shutdown: &Shutdown) {
+pub(crate) async fn sleep(
+    ctx: &Context,
+    wanted: Wanted,
+    queue: &mut watch::Receiver<u64>,
+    shutdown: &Shutdown,
+) {
     let now = ctx.now();
-    let due = ctx.store.queue.next_due(wanted, now).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "failed to ask when mail is due");
-        None
+    let due = ctx
+        .store
+        .queue
+        .next_due(wanted, now)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, "failed to ask when mail is due");
+            None
+        });
+    let wait = due.map_or(LONGEST_SLEEP, |at| {
+        Duration::from_millis(at.saturating_sub(now).max(1).unsigned_abs())
     });
-    let wait = due.map_or(LONGEST_SLEEP, |at| Duration::from_millis(at.saturating_sub(now).max(1).unsigned_abs()));
     tokio::select! {
         changed = queue.changed() => {
             if changed.is_err() {

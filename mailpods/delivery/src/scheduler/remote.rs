@@ -34,7 +34,13 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) fn new(ctx: Arc<Context>, shutdown: Shutdown) -> Arc<Self> {
-        Arc::new(Self { ctx, lanes: Lanes::default(), room: Notify::new(), workers: Tracker::new(), shutdown })
+        Arc::new(Self {
+            ctx,
+            lanes: Lanes::default(),
+            room: Notify::new(),
+            workers: Tracker::new(),
+            shutdown,
+        })
     }
 }
 
@@ -44,9 +50,15 @@ pub(crate) async fn run(remote: Arc<Remote>) {
     let mut queue = remote.ctx.store.queue.watch_queue();
     while open(&shutdown) {
         queue.borrow_and_update();
-        let wanted = Wanted::Remote { except: remote.lanes.busy() };
+        let wanted = Wanted::Remote {
+            except: remote.lanes.busy(),
+        };
         let room = LANES_FULL.saturating_sub(remote.lanes.waiting()).min(BATCH);
-        let units = if room == 0 { Vec::new() } else { lease(&remote.ctx, wanted.clone(), room).await };
+        let units = if room == 0 {
+            Vec::new()
+        } else {
+            lease(&remote.ctx, wanted.clone(), room).await
+        };
         let found = !units.is_empty();
         distribute(&remote, units);
         staff(&remote);
@@ -69,16 +81,29 @@ pub(crate) async fn run(remote: Arc<Remote>) {
 fn distribute(remote: &Remote, units: Vec<LeasedUnit>) {
     let plan = remote.ctx.plan.current();
     for unit in units {
-        remote.lanes.push(route::lane(&plan, &unit.destination), unit);
+        remote
+            .lanes
+            .push(route::lane(&plan, &unit.destination), unit);
     }
 }
 
 /// Starts workers where units wait for one.
 fn staff(remote: &Arc<Remote>) {
     let plan = remote.ctx.plan.current();
-    let free = plan.outbound.concurrency.max(1).saturating_sub(remote.lanes.workers());
-    for key in remote.lanes.staff(free, plan.outbound.concurrency_per_destination.max(1)) {
-        let worker = Worker { remote: remote.clone(), key, left: false };
+    let free = plan
+        .outbound
+        .concurrency
+        .max(1)
+        .saturating_sub(remote.lanes.workers());
+    for key in remote
+        .lanes
+        .staff(free, plan.outbound.concurrency_per_destination.max(1))
+    {
+        let worker = Worker {
+            remote: remote.clone(),
+            key,
+            left: false,
+        };
         let shutdown = remote.shutdown.clone();
         remote.workers.spawn(async move {
             tokio::select! {
@@ -90,7 +115,12 @@ fn staff(remote: &Arc<Remote>) {
 }
 
 async fn stop(remote: &Remote, shutdown: &Shutdown) {
-    let waiting = remote.lanes.drain().into_iter().map(|unit| unit.lease).collect();
+    let waiting = remote
+        .lanes
+        .drain()
+        .into_iter()
+        .map(|unit| unit.lease)
+        .collect();
     remote.ctx.leases.hand_back(&remote.ctx, waiting).await;
     tokio::select! {
         () = remote.workers.idle() => {}
@@ -139,9 +169,13 @@ impl Worker {
         let started = Instant::now();
         let plan = ctx.plan.current();
         let fates = outbound::attempt(ctx, &plan, &unit, session).await;
-        ctx.metrics.attempt.observe_duration(Way::Remote, started.elapsed());
+        ctx.metrics
+            .attempt
+            .observe_duration(Way::Remote, started.elapsed());
         if let Some(trouble) = unreachable(&fates) {
-            self.remote.lanes.mark_dead(&self.key, Instant::now() + DEAD, trouble);
+            self.remote
+                .lanes
+                .mark_dead(&self.key, Instant::now() + DEAD, trouble);
         }
         settle(ctx, unit, fates).await;
     }
@@ -167,10 +201,18 @@ fn unreachable(fates: &[Fate]) -> Option<&Trouble> {
 /// which RFC 5321 §6.1 prefers to not at all.
 async fn settle(ctx: &Context, unit: LeasedUnit, fates: Vec<Fate>) {
     let plan = ctx.plan.current();
-    let mut ended = Ended { unit, fates, deliveries: Vec::new(), enqueue: Vec::new() };
+    let mut ended = Ended {
+        unit,
+        fates,
+        deliveries: Vec::new(),
+        enqueue: Vec::new(),
+    };
     reroute(ctx, &mut ended);
     let settlement = conclude(ctx, &plan, &mut ended).await;
-    match write(ctx, vec![settlement]).await.and_then(|mut results| results.pop()) {
+    match write(ctx, vec![settlement])
+        .await
+        .and_then(|mut results| results.pop())
+    {
         Some(Ok(())) => finished(ctx, &ended),
         Some(Err(error)) => {
             tracing::error!(id = %ended.unit.message.id, %error, "failed to settle a unit");
@@ -184,7 +226,12 @@ async fn settle(ctx: &Context, unit: LeasedUnit, fates: Vec<Fate>) {
 fn reroute(ctx: &Context, ended: &mut Ended) {
     use mailpods_store::NewBody;
     use mailpods_store::queue::{Destination, NewRecipient};
-    let moved = ended.unit.recipients.iter().zip(&ended.fates).filter(|(_, fate)| **fate == Fate::Rerouted);
+    let moved = ended
+        .unit
+        .recipients
+        .iter()
+        .zip(&ended.fates)
+        .filter(|(_, fate)| **fate == Fate::Rerouted);
     let recipients: Vec<NewRecipient> = moved
         .map(|(recipient, _)| NewRecipient {
             destination: Destination::local(),
@@ -195,6 +242,8 @@ fn reroute(ctx: &Context, ended: &mut Ended) {
         .collect();
     if !recipients.is_empty() {
         let body = NewBody::Stored(ended.unit.message.body);
-        ended.enqueue.push(ctx.derived(&ended.unit, body, recipients));
+        ended
+            .enqueue
+            .push(ctx.derived(&ended.unit, body, recipients));
     }
 }

@@ -1,1 +1,102 @@
+use std::sync::Arc;
+use std::time::Duration;
 
+use mailpods_api::QueueId;
+use mailpods_policy::Reason;
+use mailpods_store::queue::{
+    BodyType, Destination, Envelope, Lease, LeasedUnit, Origin, QueuedMessage,
+};
+use mailpods_store::{BodyId, UnitId};
+use tokio::time::Instant;
+
+use super::lanes::{LANE_FULL, LaneKey, Lanes, Next};
+use crate::fate::Trouble;
+
+fn unit(number: i64, destination: &str) -> LeasedUnit {
+    let envelope = Envelope {
+        sender: String::new(),
+        ret: None,
+        envid: None,
+        smtputf8: false,
+        body_type: BodyType::SevenBit,
+    };
+    let message = QueuedMessage {
+        id: QueueId::from_parts(0, number.unsigned_abs()),
+        body: BodyId(1),
+        size: 0,
+        envelope,
+        origin: Origin::Inbound,
+        junk: false,
+        created: 0,
+    };
+    LeasedUnit {
+        lease: Lease {
+            unit: UnitId(number),
+            token: 1,
+        },
+        message: Arc::new(message),
+        destination: Destination(destination.into()),
+        recipients: Vec::new(),
+        attempts: 0,
+        warned: false,
+        bounce: false,
+    }
+}
+
+fn key(text: &str) -> LaneKey {
+    LaneKey(text.to_owned())
+}
+
+fn filled(lanes: &[(&str, i64)]) -> Lanes {
+    let all = Lanes::default();
+    for (name, count) in lanes {
+        (0..*count).for_each(|number| all.push(key(name), unit(number, name)));
+    }
+    all
+}
+
+#[tokio::test]
+async fn workers_are_spread_over_lanes_within_both_limits() {
+    let lanes = filled(&[("a.test", 10), ("b.test", 1), ("c.test", 10)]);
+    assert_eq!(lanes.staff(5, 3).len(), 5);
+    let more = lanes.staff(100, 3);
+    assert_eq!(lanes.workers(), 7, "three for a, one for b, three for c");
+    assert_eq!(more.len(), 2);
+    assert!(lanes.staff(100, 3).is_empty());
+}
+
+#[tokio::test]
+async fn a_worker_takes_all_units_and_is_counted_out() {
+    let lanes = filled(&[("a.test", 2)]);
+    assert_eq!(lanes.staff(10, 1).len(), 1);
+    for number in 0..2 {
+        assert!(
+            matches!(lanes.next(&key("a.test")), Next::Try(unit) if unit.lease.unit == UnitId(number))
+        );
+    }
+    assert!(matches!(lanes.next(&key("a.test")), Next::Done));
+    assert_eq!(lanes.workers(), 0);
+}
+
+#[tokio::test]
+async fn a_full_lane_names_its_destinations() {
+    let lanes = filled(&[("a.test", i64::try_from(LANE_FULL).unwrap()), ("b.test", 1)]);
+    assert_eq!(lanes.busy(), [Destination("a.test".into())]);
+    assert_eq!(lanes.drain().len(), LANE_FULL + 1);
+    assert_eq!(lanes.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_destination_is_left_alone_for_a_while() {
+    let lanes = filled(&[("a.test", 3)]);
+    lanes.staff(1, 1);
+    let trouble = Trouble::new(Reason::ConnectFailed, "4.4.1", "refused").unreachable();
+    lanes.mark_dead(
+        &key("a.test"),
+        Instant::now() + Duration::from_secs(60),
+        &trouble,
+    );
+    assert!(matches!(lanes.next(&key("a.test")), Next::Skip(_, why) if why == trouble));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert!(matches!(lanes.next(&key("a.test")), Next::Try(_)));
+}

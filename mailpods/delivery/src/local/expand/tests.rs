@@ -1,1 +1,116 @@
+use std::sync::Arc;
 
+use mailpods_api::QueueId;
+use mailpods_policy::Reason;
+use mailpods_store::queue::{
+    BodyType, Destination, Envelope, Lease, LeasedUnit, Notify, Origin, QueuedMessage,
+    QueuedRecipient,
+};
+use mailpods_store::{BodyId, UnitId};
+
+use super::*;
+use crate::testing::plan;
+
+fn unit(recipients: &[&str]) -> LeasedUnit {
+    let envelope = Envelope {
+        sender: "s@remote.test".to_owned(),
+        ret: None,
+        envid: None,
+        smtputf8: false,
+        body_type: BodyType::SevenBit,
+    };
+    let message = QueuedMessage {
+        id: QueueId::from_parts(0, 0),
+        body: BodyId(1),
+        size: 0,
+        envelope,
+        origin: Origin::Inbound,
+        junk: false,
+        created: 0,
+    };
+    let success = Notify {
+        given: true,
+        success: true,
+        failure: true,
+        delay: false,
+    };
+    let recipient = |(index, address): (usize, &&str)| QueuedRecipient {
+        index: u32::try_from(index).unwrap(),
+        address: (*address).to_owned(),
+        orcpt: None,
+        notify: success,
+    };
+    LeasedUnit {
+        lease: Lease {
+            unit: UnitId(1),
+            token: 1,
+        },
+        message: Arc::new(message),
+        destination: Destination::local(),
+        recipients: recipients.iter().enumerate().map(recipient).collect(),
+        attempts: 0,
+        warned: false,
+        bounce: false,
+    }
+}
+
+#[test]
+fn recipients_share_mailboxes_and_forwards() {
+    let expanded = expand(
+        &plan(25),
+        &unit(&[
+            "team@example.test",
+            "info@example.test",
+            "away@example.test",
+        ]),
+        5,
+    );
+    assert_eq!(expanded.deliveries.len(), 2);
+    assert_eq!(expanded.owners, [vec![0, 1], vec![0]]);
+    assert_eq!(expanded.shared, [true, false, false]);
+    assert_eq!(
+        expanded.fates,
+        [Fate::Delivered, Fate::Delivered, Fate::Expanded]
+    );
+    assert_eq!(expanded.forwards.len(), 1);
+    let (alias, forwards) = &expanded.forwards[0];
+    assert_eq!((alias.as_str(), forwards.len()), ("team@example.test", 1));
+    assert_eq!(
+        forwards[0].orcpt.as_deref(),
+        Some("rfc822;team@example.test")
+    );
+    assert!(!forwards[0].notify.success && forwards[0].notify.failure);
+}
+
+#[test]
+fn what_leads_nowhere_fails_by_name() {
+    let recipients = [
+        "nobody@example.test",
+        "gone@example.test",
+        "loop@example.test",
+        "no address",
+        "x@moved.test",
+    ];
+    let expanded = expand(&plan(25), &unit(&recipients), 5);
+    let reasons: Vec<Reason> = expanded.fates.iter().map(Fate::reason).collect();
+    let wanted = [
+        Reason::UnknownRecipient,
+        Reason::MailboxDisabled,
+        Reason::AliasLoop,
+        Reason::UnknownRecipient,
+        Reason::Expanded,
+    ];
+    assert_eq!(reasons, wanted);
+    assert!(expanded.deliveries.is_empty());
+    assert_eq!(&*expanded.rerouted[0].destination.0, "moved.test");
+}
+
+#[test]
+fn a_hostile_sender_adds_no_field() {
+    let text = prefix(
+        "a\r\nBcc: x@y",
+        &crate::testing::address("bob@example.test"),
+        "b\r\nX: y@example.test",
+    );
+    assert_eq!(text.iter().filter(|&&byte| byte == b'\n').count(), 3);
+}

@@ -1,0 +1,5 @@
+//! The whole role on a real store, with servers that follow a script.
+
+mod local;
+mod remote;
+mod stop;

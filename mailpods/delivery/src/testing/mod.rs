@@ -1,0 +1,9 @@
+//! What the tests of the role share: a plan, a server that does what a script says, and the role on a real store.
+
+mod fixture;
+mod rig;
+mod sink;
+
+pub(crate) use fixture::{address, name, plan, relay, with_mailbox};
+pub(crate) use rig::{Rig, TestClock, message};
+pub(crate) use sink::{Script, Sink, Tls};
