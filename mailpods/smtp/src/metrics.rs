@@ -49,6 +49,7 @@ impl Label for Action {
 pub(crate) struct Metrics {
     pub(crate) sessions: Gauge<Service>,
     pub(crate) connections: Counter<(Service, Action, Why)>,
+    pub(crate) cut: Counter<(Service, Why)>,
     pub(crate) recipients: Counter<(Service, Action, Why)>,
     pub(crate) messages: Counter<(Service, Action, Why)>,
     pub(crate) octets: Histogram<Service>,
@@ -70,6 +71,11 @@ impl Metrics {
                 "mailpods_smtp_connections_total",
                 "Connections by outcome.",
                 outcome,
+            )?,
+            cut: registry.counter(
+                "mailpods_smtp_sessions_cut_total",
+                "Sessions that were ended by this side.",
+                &["service", "reason"],
             )?,
             recipients: registry.counter(
                 "mailpods_smtp_recipients_total",

@@ -59,18 +59,49 @@ impl Shared {
         self.metrics
             .connections
             .inc((Service(about.protocol), action, Why(reason)));
+        let About { session, peer, .. } = about;
         let service = about.protocol.as_str();
-        let (session, peer) = (about.session, about.peer);
-        match refused {
-            None => tracing::debug!(session, peer, service, "connected"),
-            Some(reason) => tracing::info!(
-                session,
-                peer,
-                service,
-                reason = reason.as_str(),
-                "connection refused"
-            ),
+        if refused.is_none() {
+            return tracing::debug!(session, peer, service, "connected");
         }
+        tracing::info!(
+            session,
+            peer,
+            service,
+            reason = reason.as_str(),
+            "connection refused"
+        );
+        self.trace(
+            Stage::Session,
+            about,
+            "",
+            reason,
+            "connection refused".to_owned(),
+        );
+    }
+
+    /// A session ended, by our decision when there is an `error`.
+    pub(crate) fn report_end(&self, about: About<'_>, error: Option<&ProtocolError>, lost: bool) {
+        let About { session, peer, .. } = about;
+        let reason = error.and_then(reason_of);
+        if let Some(reason) = reason {
+            self.metrics.cut.inc((Service(about.protocol), Why(reason)));
+            self.trace(
+                Stage::Session,
+                about,
+                "",
+                reason,
+                error.map(ToString::to_string).unwrap_or_default(),
+            );
+        }
+        let ended = reason.map_or(if lost { "lost" } else { "quit" }, Reason::as_str);
+        tracing::info!(
+            session,
+            peer,
+            service = about.protocol.as_str(),
+            ended,
+            "disconnected"
+        );
     }
 
     /// A recipient was accepted.
@@ -100,7 +131,13 @@ impl Shared {
             ..
         } = about;
         tracing::info!(session, peer, sender, recipient, reason, reply = %refusal.reply, "envelope refused");
-        self.trace(about, recipient, refusal.reason, refusal.reply.to_string());
+        self.trace(
+            Stage::Accept,
+            about,
+            recipient,
+            refusal.reason,
+            refusal.reply.to_string(),
+        );
     }
 
     /// A message was refused at the end of data.
@@ -119,7 +156,13 @@ impl Shared {
             ..
         } = about;
         tracing::info!(id, session, peer, sender, reason, reply = %refusal.reply, "message refused");
-        self.trace(about, "", refusal.reason, refusal.reply.to_string());
+        self.trace(
+            Stage::Accept,
+            about,
+            "",
+            refusal.reason,
+            refusal.reply.to_string(),
+        );
     }
 
     /// A message is in the queue.
@@ -158,7 +201,13 @@ impl Shared {
             "message accepted"
         );
         for recipient in recipients {
-            self.trace(about, recipient, reason, format!("{octets} octets queued"));
+            self.trace(
+                Stage::Accept,
+                about,
+                recipient,
+                reason,
+                format!("{octets} octets queued"),
+            );
         }
     }
 
@@ -173,11 +222,11 @@ impl Shared {
         }
     }
 
-    fn trace(&self, about: About<'_>, recipient: &str, reason: Reason, text: String) {
+    fn trace(&self, stage: Stage, about: About<'_>, recipient: &str, reason: Reason, text: String) {
         self.deps.store.trace.record(TraceEvent {
             at: ids::now(),
             id: about.id.to_owned(),
-            stage: Stage::Accept,
+            stage,
             reason: reason.as_str(),
             sender: about.sender.to_owned(),
             recipient: recipient.to_owned(),

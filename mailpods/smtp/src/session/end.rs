@@ -1,5 +1,6 @@
 //! The end of data: decide, queue, answer.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -113,10 +114,7 @@ impl Driver {
         let draft = decide::decide(&context, message).await?;
         let reason = draft.reason;
         let junk = draft.junk;
-        let rows = accepted
-            .iter()
-            .map(|recipient| recipient.row.clone())
-            .collect();
+        let rows = rows(accepted);
         let (octets, new) = self.new_message(transaction, id, now, draft, rows).await;
         self.shared
             .deps
@@ -196,6 +194,15 @@ impl Driver {
             self.session.answer(refusal.reply.clone());
         }
     }
+}
+
+/// Each address once, however often it was given.
+fn rows(accepted: &[&Recipient]) -> Vec<NewRecipient> {
+    let mut seen = HashSet::new();
+    let fresh = accepted
+        .iter()
+        .filter(|recipient| seen.insert(recipient.row.address.as_str()));
+    fresh.map(|recipient| recipient.row.clone()).collect()
 }
 
 fn envelope(transaction: &Transaction) -> Envelope {

@@ -26,6 +26,8 @@ use envelope::Transaction;
 
 /// How long the end of a connection may linger, for the last reply to arrive.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may take to read what it is told.
+const WRITE: Duration = Duration::from_secs(300);
 
 /// One session and what is known of its client.
 pub(super) struct Driver {
@@ -79,28 +81,29 @@ pub(crate) async fn run(shared: Arc<Shared>, mut connection: Connection, protoco
     let Some(session) = ids::new_id(ids::now()) else {
         return tracing::error!("the system gives no random octets");
     };
-    if protocol == Protocol::Submissions
-        && !handshake(&shared, &mut connection, session.as_str()).await
-    {
+    let plan = shared.deps.plan.current();
+    let admitted = shared
+        .admission
+        .enter(connection.peer().ip(), protocol, &plan.smtp);
+    // A handshake costs more than the refusal says.
+    let tls_first = protocol == Protocol::Submissions && admitted.is_ok();
+    if tls_first && !handshake(&shared, &mut connection, session.as_str()).await {
         return;
     }
     let _open = shared.metrics.sessions.hold(Service(protocol));
-    let plan = shared.deps.plan.current();
-    let address = connection.peer().ip();
-    let admitted = shared.admission.enter(address, protocol, &plan.smtp);
     let mut driver = Driver::new(shared, connection, protocol, session.to_string(), &plan);
-    let about = driver.client.about("");
+    drop(plan);
     driver
         .shared
-        .report_connection(about, admitted.as_ref().err().copied());
+        .report_connection(driver.client.about(""), admitted.as_ref().err().copied());
     match &admitted {
         Ok(_) => {
             driver.offer_mechanisms().await;
             driver.session.greet();
         }
+        Err(_) if protocol == Protocol::Submissions => return,
         Err(reason) => driver.session.refuse(busy(*reason)),
     }
-    drop(plan);
     driver.serve().await;
 }
 
@@ -163,24 +166,13 @@ impl Driver {
 
     async fn serve(mut self) {
         let end = self.talk().await;
-        let reason = self.session.close_reason().map(|error| error.reason());
-        let session = self.client.session.as_str();
-        match end {
-            End::Closed => {
-                tracing::info!(
-                    session,
-                    peer = self.client.peer,
-                    ended = reason.unwrap_or("Quit"),
-                    "disconnected"
-                );
-                self.connection.close(LINGER).await;
-            }
-            End::Gone => tracing::info!(
-                session,
-                peer = self.client.peer,
-                ended = "Lost",
-                "disconnected"
-            ),
+        self.shared.report_end(
+            self.client.about(""),
+            self.session.close_reason(),
+            matches!(end, End::Gone),
+        );
+        if matches!(end, End::Closed) {
+            self.connection.close(LINGER).await;
         }
     }
 
@@ -198,7 +190,7 @@ impl Driver {
                     }
                 }
                 Event::Output(output) => {
-                    let deadline = Instant::now() + HANDSHAKE.max(Duration::from_secs(300));
+                    let deadline = Instant::now() + WRITE;
                     if self
                         .connection
                         .write_with_deadline(&output, deadline)
@@ -227,7 +219,12 @@ impl Driver {
                 Event::BodyRefused(error) => self.on_body_refused(&error),
                 Event::Reset => self.transaction = None,
                 Event::Fault(error) => self.shared.report_fault(self.client.about(""), &error),
-                Event::Vrfy(_) | Event::Expn(_) => self.session.accept(),
+                Event::Vrfy(_) => self.session.accept(),
+                // RFC 5321 §7.3: who is behind an alias is nobody's business.
+                Event::Expn(_) => {
+                    self.session
+                        .answer(Reply::new(502, (5, 1), "EXPN is not available"))
+                }
                 Event::NeedAnswer => self
                     .session
                     .answer(Reply::new(451, (3, 0), "internal error")),

@@ -14,6 +14,7 @@ async fn each_recipient_has_its_answer_and_reason() {
         ("Bob+tag@ALIAS.test", "250 2.1.5", None),
         ("sales@alias.test", "250 2.1.5", None),
         ("Postmaster", "250 2.1.5", None),
+        ("bob@EXAMPLE.test", "250 2.1.5", None),
         ("anyone@relayed.test", "250 2.1.5", None),
         (
             "nobody@example.test",

@@ -117,3 +117,24 @@ async fn a_client_that_goes_away_leaves_nothing() {
     other.expect_end().await;
     assert!(world.queue().await.is_empty());
 }
+
+#[tokio::test]
+async fn too_many_errors_end_a_session_with_a_reason() {
+    let world = World::with(|plan| plan.smtp.max_errors = 1).await;
+    let mut peer = world.mx().await;
+    peer.ask("EXPN staff", "502 5.5.1").await;
+    peer.ask("DATA", "503").await;
+    peer.expect("421 4.7.0").await;
+    peer.expect_end().await;
+    assert_eq!(world.reasons(), ["too-many-errors"]);
+}
+
+#[tokio::test]
+async fn submissions_over_the_limit_are_closed_before_the_handshake() {
+    let world = World::with(|plan| plan.smtp.max_sessions = 0).await;
+    world
+        .dial(Protocol::Submissions, "192.0.2.1")
+        .expect_end()
+        .await;
+    assert_eq!(world.reasons(), ["too-many-sessions"]);
+}

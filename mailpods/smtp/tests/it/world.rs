@@ -68,7 +68,6 @@ impl TraceStore for Trace {
 
 pub struct World {
     pub server: Server,
-    pub plan: PlanHandle,
     pub sqlite: SqliteStore,
     pub store: Store,
     pub filter: Arc<Filter>,
@@ -117,7 +116,6 @@ impl World {
         let server = Server::new(deps, &registry).unwrap();
         World {
             server,
-            plan,
             sqlite,
             store,
             filter,
