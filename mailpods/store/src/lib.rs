@@ -8,6 +8,7 @@ pub mod error;
 pub mod mail;
 pub mod queue;
 pub mod secrets;
+pub mod sqlite;
 pub mod tokens;
 pub mod trace;
 pub mod types;

@@ -1,0 +1,160 @@
+//! Bodies: written once, compressed, shared by queue and mailboxes, removed with the last reference.
+
+pub(super) mod cache;
+pub(super) mod file;
+pub(super) mod frame;
+pub(super) mod read;
+
+use bytes::{Bytes, BytesMut};
+use mailpods_message::Meta;
+
+use self::file::NewFile;
+use super::Core;
+use super::connection::io_error;
+use super::tx::{Effect, Tx};
+use crate::error::{Result, StoreError};
+use crate::types::{BodyId, NewBody};
+
+/// Bodies up to this many octets are compressed by the calling task itself; larger ones on a blocking thread.
+const INLINE: u64 = 64 << 10;
+/// Compressed bodies above this many octets become files.
+const IN_DATABASE: usize = 128 << 10;
+/// Bodies up to this many octets are kept in memory for a while.
+const CACHED: usize = 256 << 10;
+/// Largest body.
+const MAX_SIZE: u64 = 1 << 31;
+
+/// A body made ready outside the writer.
+pub(super) enum Prepared {
+    /// One that is there.
+    Stored(BodyId),
+    /// One to write.
+    New(Box<NewData>),
+}
+
+pub(super) struct NewData {
+    size: u64,
+    meta: Option<Bytes>,
+    place: Place,
+    /// For the cache.
+    octets: Option<Bytes>,
+}
+
+enum Place {
+    Row(Vec<u8>),
+    File(NewFile),
+}
+
+/// A body that is in the store now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    pub(super) id: BodyId,
+    pub(super) size: u64,
+}
+
+impl Core {
+    /// Compresses a body and, when it is large, writes its file. `meta`: compute it where it is missing.
+    pub(super) async fn prepare(&self, body: NewBody, meta: bool) -> Result<Prepared> {
+        let NewBody::Octets { slices, meta: given } = body else {
+            let NewBody::Stored(id) = body else { return Err(StoreError::NotFound("body")) };
+            return Ok(Prepared::Stored(id));
+        };
+        let size: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
+        if size > MAX_SIZE {
+            return Err(StoreError::Invalid(format!("a body has at most {MAX_SIZE} octets")));
+        }
+        if size <= INLINE {
+            return Ok(Prepared::New(Box::new(compress_small(&slices, given, meta)?)));
+        }
+        self.shared.guard.check()?;
+        let files = self.shared.files.clone();
+        let prepared = tokio::task::spawn_blocking(move || compress_large(&files, slices, given, meta)).await;
+        prepared.map_err(|_| StoreError::Unavailable("writing a body was interrupted".to_owned()))?.map(|data| Prepared::New(Box::new(data)))
+    }
+}
+
+fn compress_small(slices: &[Bytes], meta: Option<Vec<u8>>, compute: bool) -> Result<NewData> {
+    let octets = join(slices);
+    let meta = meta_of(&octets, meta, compute);
+    Ok(NewData { size: octets.len() as u64, meta, place: Place::Row(frame::encode(&octets)?), octets: Some(octets) })
+}
+
+fn compress_large(files: &file::BodyFiles, slices: Vec<Bytes>, meta: Option<Vec<u8>>, compute: bool) -> Result<NewData> {
+    let octets = match <[Bytes; 1]>::try_from(slices) {
+        Ok([one]) => one,
+        Err(slices) => join(&slices),
+    };
+    let meta = meta_of(&octets, meta, compute);
+    let data = frame::encode(&octets)?;
+    let place = if data.len() <= IN_DATABASE { Place::Row(data) } else { Place::File(files.write(&data).map_err(|error| io_error("failed to write a body", &error))?) };
+    let cached = (octets.len() <= CACHED).then(|| Bytes::copy_from_slice(&octets));
+    Ok(NewData { size: octets.len() as u64, meta, place, octets: cached })
+}
+
+/// Copies even a single slice: it may be a small part of a large buffer.
+fn join(slices: &[Bytes]) -> Bytes {
+    let mut joined = BytesMut::with_capacity(slices.iter().map(Bytes::len).sum());
+    slices.iter().for_each(|slice| joined.extend_from_slice(slice));
+    joined.freeze()
+}
+
+fn meta_of(octets: &[u8], given: Option<Vec<u8>>, compute: bool) -> Option<Bytes> {
+    let meta = given.or_else(|| compute.then(|| Meta::compute(octets).encode()));
+    meta.map(Bytes::from)
+}
+
+impl Tx<'_> {
+    /// Writes a new body with `refs` references, or adds them to one that is there.
+    pub(super) fn put_body(&mut self, body: Prepared, refs: i64) -> Result<Written> {
+        match body {
+            Prepared::Stored(id) => {
+                let size = self.body_size(id)?;
+                self.add_refs(id, refs)?;
+                Ok(Written { id, size })
+            }
+            Prepared::New(data) => self.insert_body(*data, refs),
+        }
+    }
+
+    fn insert_body(&mut self, data: NewData, refs: i64) -> Result<Written> {
+        self.counters.body += 1;
+        let id = self.counters.body;
+        let size = data.size;
+        let file = match &data.place {
+            Place::File(file) => Some(file.name()),
+            Place::Row(_) => None,
+        };
+        self.execute("INSERT INTO body (id, refs, size, file, meta) VALUES (?1, ?2, ?3, ?4, ?5)", (id, refs, size.cast_signed(), file, data.meta.as_deref()))?;
+        match data.place {
+            Place::Row(octets) => self.execute("INSERT INTO body_data (id, data) VALUES (?1, ?2)", (id, octets)).map(drop)?,
+            Place::File(file) => self.effect(Effect::Keep(file)),
+        }
+        if let Some(octets) = data.octets {
+            self.effect(Effect::Written(BodyId(id), octets, data.meta));
+        }
+        Ok(Written { id: BodyId(id), size })
+    }
+
+    pub(super) fn body_size(&self, id: BodyId) -> Result<u64> {
+        let size = self.row("SELECT size FROM body WHERE id = ?1", [id.0], |row| row.get::<_, i64>(0))?;
+        size.map(i64::cast_unsigned).ok_or(StoreError::NotFound("body"))
+    }
+
+    /// Changes the number of references; without any the body goes.
+    pub(super) fn add_refs(&mut self, id: BodyId, change: i64) -> Result<()> {
+        if change == 0 {
+            return Ok(());
+        }
+        let sql = "UPDATE body SET refs = refs + ?2 WHERE id = ?1 RETURNING refs, file";
+        let (refs, file): (i64, Option<String>) =
+            self.row(sql, (id.0, change), |row| Ok((row.get(0)?, row.get(1)?)))?.ok_or(StoreError::NotFound("body"))?;
+        if refs <= 0 {
+            self.execute("DELETE FROM body WHERE id = ?1", [id.0])?;
+            if file.is_none() {
+                self.execute("DELETE FROM body_data WHERE id = ?1", [id.0])?;
+            }
+            self.effect(Effect::Removed(id, file));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! Opening connections, and SQLite's errors in the store's words.
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::{DATABASE_FILE, Options};
+use crate::error::{Result, StoreError};
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const STATEMENTS: usize = 128;
+
+/// Makes the store's folder, readable by its owner alone.
+pub(super) fn make_folder(dir: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| io_error("failed to make the store's folder", &error))
+}
+
+/// Opens the connection that writes.
+pub(super) fn open_writer(dir: &Path, options: &Options) -> Result<Connection> {
+    let connection = open(dir)?;
+    connection.execute_batch(
+        "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+         PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA cell_size_check = ON;",
+    )?;
+    connection.pragma_update(None, "journal_size_limit", i64::try_from(options.checkpoint_octets).unwrap_or(i64::MAX))?;
+    if let Some(pages) = options.max_pages {
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    }
+    sync_folder(dir)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(dir: &Path) -> Result<Connection> {
+    let connection = open_existing(dir)?;
+    connection.execute_batch(
+        "PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;",
+    )?;
+    Ok(connection)
+}
+
+/// Opens a connection to a database that is there, for maintenance.
+pub(super) fn open_existing(dir: &Path) -> Result<Connection> {
+    open_with(dir, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn open(dir: &Path) -> Result<Connection> {
+    open_with(dir, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+}
+
+fn open_with(dir: &Path, flags: OpenFlags) -> Result<Connection> {
+    let connection = Connection::open_with_flags(dir.join(DATABASE_FILE), flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|folder| folder.sync_all()).map_err(|error| io_error("failed to sync a folder", &error))
+}
+
+/// An error of a file in the store's words.
+pub(super) fn io_error(what: &str, error: &std::io::Error) -> StoreError {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full,
+        _ => StoreError::Unavailable(format!("{what}: {error}")),
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error.to_string()),
+            Some(_) => Self::Unavailable(error.to_string()),
+            None => Self::Corrupt(error.to_string()),
+        }
+    }
+}
+
+/// The same error once more, for each of those that shared a commit.
+pub(super) fn repeat(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Full => StoreError::Full,
+        StoreError::Corrupt(text) => StoreError::Corrupt(text.clone()),
+        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}

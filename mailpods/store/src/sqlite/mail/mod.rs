@@ -1,0 +1,210 @@
+//! Mailboxes and the messages in them.
+
+mod folders;
+pub(super) mod keywords;
+pub(super) mod messages;
+pub(super) mod names;
+mod read;
+pub(super) mod row;
+mod transfer;
+pub(super) mod uid_cache;
+
+use std::ops::{Range, RangeInclusive};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mailpods_api::MailboxAddress;
+use tokio::sync::watch;
+
+use self::messages::{FlagChange, PreparedMail};
+use self::read::Query;
+use super::Core;
+use crate::error::{Result, StoreError};
+use crate::mail::{
+    AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo, NewMail, SpecialUse,
+};
+use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
+
+pub(super) use folders::reap;
+
+/// Messages changed in one transaction, so that a large change does not keep others waiting.
+const STEP: usize = 1_000;
+
+/// Ascending, each once.
+fn ordered(mut uids: Vec<Uid>) -> Vec<Uid> {
+    uids.sort_unstable();
+    uids.dedup();
+    uids
+}
+
+impl Core {
+    async fn prepare_mail(&self, mail: NewMail) -> Result<PreparedMail> {
+        let body = self.prepare(mail.body, true).await?;
+        Ok(PreparedMail { body, prefix: mail.prefix, flags: mail.flags, received: mail.received })
+    }
+
+    /// Facts that nobody has needed yet are computed now.
+    async fn complete_meta(&self, entries: &mut [Entry]) -> Result<()> {
+        for entry in entries.iter_mut().filter(|entry| entry.meta.is_none()) {
+            entry.meta = Some(self.read_meta(entry.body).await?);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl MailStore for Core {
+    async fn account(&self, address: &MailboxAddress) -> Result<AccountId> {
+        if let Some(known) = self.shared.known_account(&address.to_string()) {
+            return Ok(known);
+        }
+        let address = address.clone();
+        self.write(move |tx| tx.account(&address).map(AccountId)).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountInfo>> {
+        self.read(folders::accounts).await
+    }
+
+    async fn usage(&self, account: AccountId) -> Result<Usage> {
+        self.read(move |connection| row::usage(connection, account)).await
+    }
+
+    async fn mailboxes(&self, account: AccountId) -> Result<Vec<MailboxInfo>> {
+        self.read(move |connection| folders::all(connection, account)).await
+    }
+
+    async fn mailbox(&self, account: AccountId, name: &str) -> Result<Option<MailboxInfo>> {
+        // A name that cannot be is a name that is not there.
+        let Ok(name) = names::canonical(name) else { return Ok(None) };
+        self.read(move |connection| folders::named(connection, account, &name)).await
+    }
+
+    async fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<MailboxInfo> {
+        self.read(move |connection| folders::by_id(connection, mailbox)).await
+    }
+
+    async fn create_mailbox(&self, account: AccountId, name: &str, special_use: Option<SpecialUse>) -> Result<MailboxId> {
+        let name = names::canonical(name)?;
+        self.write(move |tx| folders::create(tx, account, &name, special_use)).await
+    }
+
+    async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()> {
+        let name = names::canonical(name).map_err(|_| StoreError::NotFound("mailbox"))?;
+        self.write(move |tx| folders::delete(tx, account, &name)).await
+    }
+
+    async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (names::canonical(from).map_err(|_| StoreError::NotFound("mailbox"))?, names::canonical(to)?);
+        self.write(move |tx| folders::rename(tx, account, &from, &to)).await
+    }
+
+    async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>> {
+        self.read(move |connection| folders::subscriptions(connection, account)).await
+    }
+
+    async fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<()> {
+        let name = names::canonical(name)?;
+        self.write(move |tx| folders::subscribe(tx, account, &name, on)).await
+    }
+
+    async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
+        let shared = std::sync::Arc::clone(&self.shared);
+        self.read(move |connection| read::uids(connection, &shared.uids, mailbox)).await
+    }
+
+    async fn entries(
+        &self,
+        mailbox: MailboxId,
+        uids: RangeInclusive<Uid>,
+        changed_since: ModSeq,
+        columns: Columns,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        let query = Query { mailbox, uids, changed_since, columns, limit };
+        let mut entries = self.read(move |connection| read::entries(connection, &query)).await?;
+        if columns.meta {
+            self.complete_meta(&mut entries).await?;
+        }
+        Ok(entries)
+    }
+
+    async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>> {
+        self.read(move |connection| read::vanished(connection, mailbox, since)).await
+    }
+
+    async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>> {
+        self.read(move |connection| keywords::in_mailbox(connection, mailbox)).await
+    }
+
+    async fn append(&self, mailbox: MailboxId, mails: Vec<NewMail>, quota: Quota) -> Result<(u32, Vec<Uid>)> {
+        let mut prepared = Vec::with_capacity(mails.len());
+        for mail in mails {
+            prepared.push(self.prepare_mail(mail).await?);
+        }
+        self.write(move |tx| messages::append(tx, mailbox, prepared, quota)).await
+    }
+
+    async fn store_flags(
+        &self,
+        mailbox: MailboxId,
+        uids: Vec<Uid>,
+        op: FlagOp,
+        flags: Flags,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<FlagOutcome> {
+        let change = std::sync::Arc::new(FlagChange { op, flags, unchanged_since });
+        let mut outcome = FlagOutcome::default();
+        for step in ordered(uids).chunks(STEP) {
+            let (step, change) = (step.to_vec(), std::sync::Arc::clone(&change));
+            let part = self.write(move |tx| messages::store_flags(tx, mailbox, &step, &change)).await?;
+            outcome.entries.extend(part.entries);
+            outcome.modified.extend(part.modified);
+        }
+        Ok(outcome)
+    }
+
+    async fn expunge(&self, mailbox: MailboxId, uids: Option<Vec<Uid>>) -> Result<Vec<Uid>> {
+        let mut gone = Vec::new();
+        if let Some(uids) = uids {
+            for step in ordered(uids).chunks(STEP) {
+                let step = step.to_vec();
+                gone.extend(self.write(move |tx| messages::expunge(tx, mailbox, Some(&step), STEP)).await?);
+            }
+            return Ok(gone);
+        }
+        loop {
+            let step = self.write(move |tx| messages::expunge(tx, mailbox, None, STEP)).await?;
+            gone.extend(&step);
+            if step.len() < STEP {
+                return Ok(gone);
+            }
+        }
+    }
+
+    async fn copy(&self, from: MailboxId, uids: Vec<Uid>, to: MailboxId, quota: Quota) -> Result<CopyOutcome> {
+        let uids = ordered(uids);
+        self.write(move |tx| transfer::copy(tx, from, &uids, to, quota)).await
+    }
+
+    async fn move_messages(&self, from: MailboxId, uids: Vec<Uid>, to: MailboxId) -> Result<CopyOutcome> {
+        let uids = ordered(uids);
+        self.write(move |tx| transfer::move_messages(tx, from, &uids, to)).await
+    }
+
+    async fn body(&self, body: BodyId) -> Result<Bytes> {
+        self.read_body(body, 0..u64::MAX).await
+    }
+
+    async fn body_range(&self, body: BodyId, range: Range<u64>) -> Result<Bytes> {
+        self.read_body(body, range).await
+    }
+
+    async fn body_meta(&self, body: BodyId) -> Result<Bytes> {
+        self.read_meta(body).await
+    }
+
+    fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64> {
+        self.shared.watchers.mailbox(mailbox)
+    }
+}

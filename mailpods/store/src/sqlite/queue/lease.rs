@@ -1,0 +1,160 @@
+//! Leasing units to workers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::super::shared::{Shared, lock};
+use super::super::tx::{Effect, Tx};
+use super::rows::{self, UNIT_COLUMNS, UnitRow};
+use crate::error::Result;
+use crate::queue::{Destination, Lease, LeasedUnit, QueuedMessage, Wanted};
+use crate::types::{UnitId, UnixMillis};
+
+/// Destinations looked at in one call beyond those that have something to do.
+const MAX_IDLE: usize = 1_000;
+
+/// The time of a lease.
+#[derive(Clone, Copy)]
+pub(super) struct Term {
+    pub(super) now: UnixMillis,
+    pub(super) until: UnixMillis,
+}
+
+pub(super) fn lease(tx: &mut Tx<'_>, wanted: &Wanted, term: Term, limit: usize) -> Result<Vec<LeasedUnit>> {
+    let mut messages = HashMap::new();
+    let destinations = match wanted {
+        Wanted::Local => vec![Destination::local()],
+        Wanted::Only(destination) => vec![destination.clone()],
+        Wanted::Remote { except } => return lease_remote(tx, except, term, limit),
+    };
+    let mut leased = Vec::new();
+    for destination in &destinations {
+        take(tx, destination, term, limit, &mut messages, &mut leased)?;
+    }
+    Ok(leased)
+}
+
+/// Each destination that has something to do gets its share, so that none keeps the others waiting.
+fn lease_remote(tx: &mut Tx<'_>, except: &[Destination], term: Term, limit: usize) -> Result<Vec<LeasedUnit>> {
+    let most = limit.saturating_add(MAX_IDLE);
+    let due: Vec<Destination> =
+        lock(&tx.shared.due).iter(except).take_while(|(at, _)| *at <= term.now).map(|(_, destination)| destination.clone()).take(most).collect();
+    let (mut messages, mut leased) = (HashMap::new(), Vec::new());
+    for (position, destination) in due.iter().enumerate() {
+        let room = limit.saturating_sub(leased.len());
+        if room == 0 {
+            break;
+        }
+        let share = room.div_ceil((due.len() - position).min(room));
+        take(tx, destination, term, share, &mut messages, &mut leased)?;
+        let next = earliest(tx.connection, destination)?;
+        tx.effect(Effect::DueExactly(destination.clone(), next));
+    }
+    Ok(leased)
+}
+
+fn take(
+    tx: &mut Tx<'_>,
+    destination: &Destination,
+    term: Term,
+    limit: usize,
+    messages: &mut HashMap<String, Arc<QueuedMessage>>,
+    leased: &mut Vec<LeasedUnit>,
+) -> Result<()> {
+    for row in due_units(tx, destination, term.now, limit)? {
+        tx.counters.lease += 1;
+        let token = tx.counters.lease;
+        tx.execute("UPDATE unit SET lease = ?2, due = ?3 WHERE id = ?1", (row.id, token, term.until))?;
+        let message = match messages.get(&row.message) {
+            Some(message) => Arc::clone(message),
+            None => {
+                let message = Arc::new(tx.message_row(&row.message)?.decode()?);
+                messages.insert(row.message.clone(), Arc::clone(&message));
+                message
+            }
+        };
+        leased.push(LeasedUnit {
+            lease: Lease { unit: UnitId(row.id), token },
+            message,
+            destination: Destination(row.destination),
+            recipients: rows::decode_recipients(&row.recipients)?,
+            attempts: row.attempts,
+            warned: row.warned,
+            bounce: row.bounce,
+        });
+    }
+    Ok(())
+}
+
+fn due_units(tx: &Tx<'_>, destination: &Destination, now: UnixMillis, limit: usize) -> Result<Vec<UnitRow>> {
+    let sql = format!("SELECT {UNIT_COLUMNS} FROM unit u WHERE u.destination = ?1 AND u.due <= ?2 AND u.held = 0 ORDER BY u.due LIMIT ?3");
+    let mut statement = tx.prepare(&sql)?;
+    let rows = statement.query_map((&destination.0, now, i64::try_from(limit).unwrap_or(i64::MAX)), UnitRow::read)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// When a destination's next unit is due, be it past or to come.
+fn earliest(connection: &Connection, destination: &Destination) -> Result<Option<UnixMillis>> {
+    let mut statement = connection.prepare_cached("SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0")?;
+    Ok(statement.query_row([&destination.0], |row| row.get(0))?)
+}
+
+fn earliest_after(connection: &Connection, destination: &Destination, now: UnixMillis) -> Result<Option<UnixMillis>> {
+    let mut statement = connection.prepare_cached("SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0 AND due > ?2")?;
+    Ok(statement.query_row((&destination.0, now), |row| row.get(0))?)
+}
+
+/// The earliest time after `now` at which a unit is due.
+pub(super) fn next_due(connection: &Connection, shared: &Shared, wanted: &Wanted, now: UnixMillis) -> Result<Option<UnixMillis>> {
+    let except = match wanted {
+        Wanted::Local => return earliest_after(connection, &Destination::local(), now),
+        Wanted::Only(destination) => return earliest_after(connection, destination, now),
+        Wanted::Remote { except } => except,
+    };
+    let candidates: Vec<(UnixMillis, Destination)> =
+        lock(&shared.due).iter(except).take(MAX_IDLE).map(|(at, destination)| (at, destination.clone())).collect();
+    let mut best: Option<UnixMillis> = None;
+    for (bound, destination) in candidates {
+        // Bounds ascend: what follows cannot be earlier than the best.
+        if best.is_some_and(|best| bound >= best) {
+            break;
+        }
+        let found = earliest_after(connection, &destination, now)?;
+        best = best.into_iter().chain(found).min();
+    }
+    Ok(best)
+}
+
+pub(super) fn extend(tx: &Tx<'_>, leases: &[Lease], until: UnixMillis) -> Result<Vec<Lease>> {
+    let mut lost = Vec::new();
+    for lease in leases {
+        if tx.execute("UPDATE unit SET due = ?3 WHERE id = ?1 AND lease = ?2", (lease.unit.0, lease.token, until))? == 0 {
+            lost.push(*lease);
+        }
+    }
+    Ok(lost)
+}
+
+/// Hands back every lease there is, and says how many.
+pub(in crate::sqlite) fn hand_back_all(tx: &mut Tx<'_>) -> Result<usize> {
+    let leases: Vec<Lease> = {
+        let mut statement = tx.prepare("SELECT id, lease FROM unit WHERE lease <> 0")?;
+        let lease = |row: &rusqlite::Row<'_>| Ok(Lease { unit: UnitId(row.get(0)?), token: row.get(1)? });
+        statement.query_map([], lease)?.collect::<rusqlite::Result<_>>()?
+    };
+    hand_back(tx, &leases)?;
+    Ok(leases.len())
+}
+
+pub(super) fn hand_back(tx: &mut Tx<'_>, leases: &[Lease]) -> Result<()> {
+    for lease in leases {
+        const SQL: &str = "UPDATE unit SET due = next_attempt, lease = 0 WHERE id = ?1 AND lease = ?2 RETURNING destination, due";
+        let found = tx.row(SQL, (lease.unit.0, lease.token), |row| Ok((row.get::<_, Arc<str>>(0)?, row.get(1)?)))?;
+        if let Some((destination, due)) = found {
+            tx.effect(Effect::Due(Destination(destination), due));
+        }
+    }
+    Ok(())
+}

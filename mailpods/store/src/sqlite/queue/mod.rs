@@ -1,0 +1,93 @@
+//! The queue.
+
+mod admin;
+pub(super) mod due;
+mod enqueue;
+pub(super) mod lease;
+mod rows;
+mod settle;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use self::lease::Term;
+use super::Core;
+use crate::error::Result;
+use crate::queue::{
+    Lease, LeasedUnit, NewMessage, QueueAction, QueueFilter, QueueItem, QueueStore, QueueTotals, Settlement, Wanted,
+};
+use crate::types::{UnitId, UnixMillis};
+
+#[async_trait]
+impl QueueStore for Core {
+    async fn enqueue(&self, messages: Vec<NewMessage>) -> Result<()> {
+        let prepared = self.prepare_messages(messages).await?;
+        self.write(move |tx| {
+            tx.shared.guard.check()?;
+            prepared.into_iter().try_for_each(|message| enqueue::enqueue(tx, message))
+        })
+        .await
+    }
+
+    async fn lease(
+        &self,
+        worker: &str,
+        wanted: Wanted,
+        now: UnixMillis,
+        until: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<LeasedUnit>> {
+        tracing::trace!(worker, limit, "lease");
+        self.write_lazily(move |tx| lease::lease(tx, &wanted, Term { now, until }, limit)).await
+    }
+
+    async fn extend(&self, leases: Vec<Lease>, until: UnixMillis) -> Result<Vec<Lease>> {
+        self.write_lazily(move |tx| lease::extend(tx, &leases, until)).await
+    }
+
+    async fn hand_back(&self, leases: Vec<Lease>) -> Result<()> {
+        self.write_lazily(move |tx| lease::hand_back(tx, &leases)).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Result<()>>> {
+        let mut prepared = Vec::with_capacity(settlements.len());
+        for settlement in settlements {
+            prepared.push(self.prepare_settlement(settlement).await);
+        }
+        self.write(move |tx| Ok(prepared.into_iter().map(|settlement| settle::settle(tx, settlement?)).collect())).await
+    }
+
+    async fn next_due(&self, wanted: Wanted, now: UnixMillis) -> Result<Option<UnixMillis>> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |connection| lease::next_due(connection, &shared, &wanted, now)).await
+    }
+
+    async fn list(&self, filter: &QueueFilter, after: Option<UnitId>, limit: usize) -> Result<Vec<QueueItem>> {
+        let filter = filter.clone();
+        self.read(move |connection| admin::list(connection, &filter, after, limit)).await
+    }
+
+    async fn act(&self, filter: &QueueFilter, action: QueueAction, now: UnixMillis) -> Result<u64> {
+        let filter = Arc::new(filter.clone());
+        let (mut after, mut changed) = (0, 0);
+        loop {
+            let filter = Arc::clone(&filter);
+            let (last, step) = self.write(move |tx| admin::act(tx, &filter, action, now, after)).await?;
+            changed += step;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(changed),
+            }
+        }
+    }
+
+    async fn totals(&self, now: UnixMillis) -> Result<QueueTotals> {
+        self.read(move |connection| admin::totals(connection, now)).await
+    }
+
+    fn watch_queue(&self) -> watch::Receiver<u64> {
+        self.shared.watchers.queue()
+    }
+}

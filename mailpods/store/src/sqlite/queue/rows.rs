@@ -1,0 +1,150 @@
+//! The rows of the queue.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use mailpods_api::QueueId;
+use rusqlite::Row;
+use serde::{Deserialize, Serialize};
+
+use super::super::tx::Tx;
+use crate::error::{Result, StoreError};
+use crate::queue::{Envelope, NewMessage, NewRecipient, Origin, QueuedMessage, QueuedRecipient};
+use crate::types::BodyId;
+
+/// The part of a message's row that is never searched.
+#[derive(Serialize, Deserialize)]
+struct Info {
+    envelope: Envelope,
+    origin: Origin,
+    junk: bool,
+}
+
+pub(super) fn encode_info(message: &NewMessage) -> Result<Vec<u8>> {
+    let info = Info { envelope: message.envelope.clone(), origin: message.origin.clone(), junk: message.junk };
+    serde_json::to_vec(&info).map_err(|error| StoreError::Invalid(error.to_string()))
+}
+
+pub(super) fn encode_recipients(recipients: &[QueuedRecipient]) -> Result<Vec<u8>> {
+    serde_json::to_vec(recipients).map_err(|error| StoreError::Invalid(error.to_string()))
+}
+
+pub(super) fn decode_recipients(stored: &[u8]) -> Result<Vec<QueuedRecipient>> {
+    serde_json::from_slice(stored).map_err(|error| damaged(&error))
+}
+
+fn damaged(error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("a queue row does not decode: {error}"))
+}
+
+pub(super) fn recipient(index: usize, new: NewRecipient) -> QueuedRecipient {
+    QueuedRecipient { index: u32::try_from(index).unwrap_or(u32::MAX), address: new.address, orcpt: new.orcpt, notify: new.notify }
+}
+
+/// A message's row.
+pub(super) struct MessageRow {
+    pub(super) id: String,
+    pub(super) first_unit: i64,
+    pub(super) units: i64,
+    pub(super) units_left: i64,
+    pub(super) body: BodyId,
+    pub(super) size: u64,
+    pub(super) created: i64,
+    info: Vec<u8>,
+}
+
+pub(super) const MESSAGE: &str = "SELECT id, first_unit, units, units_left, body, size, created, info FROM queued WHERE id = ?1";
+
+impl MessageRow {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            first_unit: row.get(1)?,
+            units: row.get(2)?,
+            units_left: row.get(3)?,
+            body: BodyId(row.get(4)?),
+            size: row.get::<_, i64>(5)?.cast_unsigned(),
+            created: row.get(6)?,
+            info: row.get(7)?,
+        })
+    }
+
+    pub(super) fn decode(&self) -> Result<QueuedMessage> {
+        let info: Info = serde_json::from_slice(&self.info).map_err(|error| damaged(&error))?;
+        Ok(QueuedMessage {
+            id: QueueId::from_str(&self.id).map_err(|error| damaged(&error))?,
+            body: self.body,
+            size: self.size,
+            envelope: info.envelope,
+            origin: info.origin,
+            junk: info.junk,
+            created: self.created,
+        })
+    }
+}
+
+/// A unit's row.
+pub(super) struct UnitRow {
+    pub(super) id: i64,
+    pub(super) message: String,
+    pub(super) destination: Arc<str>,
+    pub(super) due: i64,
+    pub(super) held: bool,
+    pub(super) lease: i64,
+    pub(super) next_attempt: i64,
+    pub(super) attempts: u32,
+    pub(super) warned: bool,
+    pub(super) bounce: bool,
+    pub(super) error: Option<String>,
+    pub(super) recipients: Vec<u8>,
+}
+
+pub(super) const UNIT_COLUMNS: &str =
+    "u.id, u.message, u.destination, u.due, u.held, u.lease, u.next_attempt, u.attempts, u.warned, u.bounce, u.error, u.recipients";
+
+impl UnitRow {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            message: row.get(1)?,
+            destination: row.get(2)?,
+            due: row.get(3)?,
+            held: row.get(4)?,
+            lease: row.get(5)?,
+            next_attempt: row.get(6)?,
+            attempts: row.get(7)?,
+            warned: row.get(8)?,
+            bounce: row.get(9)?,
+            error: row.get(10)?,
+            recipients: row.get(11)?,
+        })
+    }
+
+    /// Whether a worker has it now.
+    pub(super) const fn is_leased(&self, now: i64) -> bool {
+        self.lease != 0 && self.due > now
+    }
+}
+
+impl Tx<'_> {
+    pub(super) fn message_row(&self, id: &str) -> Result<MessageRow> {
+        self.row(MESSAGE, [id], MessageRow::read)?.ok_or_else(|| StoreError::Corrupt("a unit without its message".to_owned()))
+    }
+
+    pub(super) fn unit_row(&self, id: i64) -> Result<Option<UnitRow>> {
+        const SQL: &str = "SELECT id, message, destination, due, held, lease, next_attempt, attempts, warned, bounce, error, recipients
+             FROM unit WHERE id = ?1";
+        self.row(SQL, [id], UnitRow::read)
+    }
+
+    /// Removes a unit; with the last one goes the message. Returns the change of references to its body.
+    pub(super) fn remove_unit(&self, unit: i64, message: &MessageRow) -> Result<i64> {
+        self.execute("DELETE FROM unit WHERE id = ?1", [unit])?;
+        if message.units_left > 1 {
+            self.execute("UPDATE queued SET units_left = units_left - 1 WHERE id = ?1", [&message.id])?;
+            return Ok(0);
+        }
+        self.execute("DELETE FROM queued WHERE id = ?1", [&message.id])?;
+        Ok(-1)
+    }
+}

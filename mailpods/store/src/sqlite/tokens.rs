@@ -1,0 +1,290 @@
+//! Counters and bans: decided in memory, written once a second.
+//!
+//! Bans and what is forgotten are written at once. When another process has written a row, this one takes it over.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Row};
+use serde::{Deserialize, Serialize};
+
+use super::shared::lock;
+use super::tx::Tx;
+use super::{Core, unix_millis};
+use crate::error::{Result, StoreError};
+use crate::tokens::{Take, Taken, TokenStore};
+use crate::types::UnixMillis;
+
+/// Most keys kept.
+const MAX_KEYS: usize = 100_000;
+/// Longest key, in octets.
+const MAX_KEY: usize = 512;
+/// Keys looked at when one must make room.
+const SAMPLE: usize = 32;
+
+/// Counts of one key for one length of window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Counter {
+    /// Length of the window in milliseconds.
+    window: i64,
+    /// Number of the window since 1970.
+    index: i64,
+    current: u64,
+    previous: u64,
+}
+
+impl Counter {
+    const fn new(window: i64, now: UnixMillis) -> Self {
+        Self { window, index: now.div_euclid(window), current: 0, previous: 0 }
+    }
+
+    /// Moves on to the window of `now`. A clock that went back a little stays in the window it was in.
+    fn advance(&mut self, now: UnixMillis) {
+        match now.div_euclid(self.window) - self.index {
+            -1 | 0 => {}
+            1 => (self.previous, self.current, self.index) = (self.current, 0, self.index + 1),
+            _ => *self = Self::new(self.window, now),
+        }
+    }
+
+    /// The count now: this window's, and the part of the one before that still lies within a window's length.
+    fn weighted(&self, now: UnixMillis) -> u64 {
+        let elapsed = (now - self.index * self.window).clamp(0, self.window);
+        self.current.saturating_add(share(self.previous, self.window - elapsed, self.window))
+    }
+
+    /// How long until `amount` fits under `limit`.
+    fn wait(&self, amount: u64, limit: u64, now: UnixMillis) -> i64 {
+        let elapsed = (now - self.index * self.window).clamp(0, self.window);
+        let left = self.window - elapsed;
+        let room = limit.saturating_sub(amount);
+        if self.current <= room {
+            // Waits until enough of the window before has passed.
+            return left - fraction(self.window, room - self.current, self.previous).min(left) + 1;
+        }
+        // Not in this window: then it will be the one before.
+        left + self.window - fraction(self.window, room, self.current) + 1
+    }
+
+    const fn expires(&self) -> UnixMillis {
+        (self.index + 2).saturating_mul(self.window)
+    }
+}
+
+/// `count * part / whole`, rounded up.
+fn share(count: u64, part: i64, whole: i64) -> u64 {
+    let product = u128::from(count) * u128::from(part.unsigned_abs());
+    u64::try_from(product.div_ceil(u128::from(whole.unsigned_abs().max(1)))).unwrap_or(u64::MAX)
+}
+
+/// `length * part / whole`, rounded down; the whole length when there is no whole.
+fn fraction(length: i64, part: u64, whole: u64) -> i64 {
+    let product = u128::from(length.unsigned_abs()) * u128::from(part);
+    product.checked_div(u128::from(whole)).map_or(length, |value| i64::try_from(value).unwrap_or(i64::MAX).min(length))
+}
+
+#[derive(Debug, Default, Clone)]
+struct Entry {
+    counters: Vec<Counter>,
+    banned_until: UnixMillis,
+    changed: bool,
+}
+
+impl Entry {
+    fn counter(&mut self, window: i64, now: UnixMillis) -> &mut Counter {
+        let found = self.counters.iter().position(|counter| counter.window == window);
+        let position = found.unwrap_or_else(|| {
+            self.counters.push(Counter::new(window, now));
+            self.counters.len() - 1
+        });
+        let counter = &mut self.counters[position];
+        counter.advance(now);
+        counter
+    }
+
+    fn expires(&self) -> UnixMillis {
+        self.counters.iter().map(Counter::expires).fold(self.banned_until, i64::max)
+    }
+}
+
+/// A row to write.
+pub(super) struct TokenRow {
+    key: String,
+    counters: Vec<u8>,
+    banned_until: UnixMillis,
+    expires: UnixMillis,
+    owner: i64,
+}
+
+pub(super) struct TokenTable {
+    entries: Mutex<HashMap<String, Entry>>,
+    /// Tells rows of this process from those of others.
+    owner: i64,
+}
+
+impl TokenTable {
+    pub(super) fn load(connection: &Connection) -> Result<Self> {
+        let table = Self { entries: Mutex::default(), owner: unix_millis() << 20 | i64::from(std::process::id() & 0xf_ffff) };
+        table.reload(connection)?;
+        Ok(table)
+    }
+
+    /// Takes over the rows that others wrote.
+    pub(super) fn reload(&self, connection: &Connection) -> Result<()> {
+        let mut statement = connection.prepare_cached("SELECT key, counters, banned_until FROM token WHERE owner <> ?1 LIMIT ?2")?;
+        let rows = statement.query_map((self.owner, i64::try_from(MAX_KEYS).unwrap_or(i64::MAX)), entry)?;
+        let mut entries = lock(&self.entries);
+        for row in rows {
+            let (key, entry) = row?;
+            entries.insert(key, entry);
+        }
+        Ok(())
+    }
+
+    fn with<T>(&self, key: &str, now: UnixMillis, change: impl FnOnce(&mut Entry) -> T) -> Result<T> {
+        check_key(key)?;
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.get_mut(key) {
+            return Ok(change(entry));
+        }
+        if entries.len() >= MAX_KEYS {
+            make_room(&mut entries, now);
+        }
+        Ok(change(entries.entry(key.to_owned()).or_default()))
+    }
+
+    /// The first take that does not fit, and how long until it may.
+    fn refusal(&self, takes: &[Take], now: UnixMillis) -> Result<Option<(usize, i64)>> {
+        for (index, take) in takes.iter().enumerate() {
+            let window = window_millis(take.window)?;
+            let wait = self.with(&take.key, now, |entry| {
+                let counter = entry.counter(window, now);
+                let fits = counter.weighted(now).saturating_add(take.amount) <= take.limit;
+                (!fits).then(|| counter.wait(take.amount, take.limit, now))
+            })?;
+            if let Some(wait) = wait {
+                return Ok(Some((index, wait)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn add(&self, key: &str, window: Duration, amount: u64, now: UnixMillis) -> Result<u64> {
+        let window = window_millis(window)?;
+        self.with(key, now, |entry| {
+            entry.changed = true;
+            let counter = entry.counter(window, now);
+            counter.current = counter.current.saturating_add(amount);
+            counter.weighted(now)
+        })
+    }
+
+    /// The rows changed since they were last taken.
+    pub(super) fn take_changed(&self, now: UnixMillis) -> Vec<TokenRow> {
+        let mut entries = lock(&self.entries);
+        entries.retain(|_, entry| entry.changed || entry.expires() > now);
+        let changed = entries.iter_mut().filter_map(|(key, entry)| std::mem::take(&mut entry.changed).then(|| self.row(key, entry)));
+        changed.collect()
+    }
+
+    fn row(&self, key: &str, entry: &Entry) -> TokenRow {
+        TokenRow {
+            key: key.to_owned(),
+            counters: serde_json::to_vec(&entry.counters).unwrap_or_default(),
+            banned_until: entry.banned_until,
+            expires: entry.expires(),
+            owner: self.owner,
+        }
+    }
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<(String, Entry)> {
+    let counters: Vec<u8> = row.get(1)?;
+    let entry = Entry {
+        counters: serde_json::from_slice(&counters).unwrap_or_default(),
+        banned_until: row.get(2)?,
+        changed: false,
+    };
+    Ok((row.get(0)?, entry))
+}
+
+/// Removes what has expired among some keys, or else the one that expires first: a flood of keys cannot push bans out soon.
+fn make_room(entries: &mut HashMap<String, Entry>, now: UnixMillis) {
+    let sample: Vec<(String, UnixMillis)> = entries.iter().take(SAMPLE).map(|(key, entry)| (key.clone(), entry.expires())).collect();
+    for (key, _) in sample.iter().filter(|(_, expires)| *expires <= now) {
+        entries.remove(key);
+    }
+    if entries.len() >= MAX_KEYS
+        && let Some((key, _)) = sample.iter().min_by_key(|(_, expires)| *expires)
+    {
+        entries.remove(key);
+    }
+}
+
+fn check_key(key: &str) -> Result<()> {
+    if key.len() > MAX_KEY {
+        return Err(StoreError::Invalid(format!("a token key has at most {MAX_KEY} octets")));
+    }
+    Ok(())
+}
+
+fn window_millis(window: Duration) -> Result<i64> {
+    i64::try_from(window.as_millis()).ok().filter(|window| *window > 0).ok_or_else(|| StoreError::Invalid("a window needs a length".to_owned()))
+}
+
+pub(super) fn write(tx: &Tx<'_>, rows: &[TokenRow]) -> Result<()> {
+    let mut statement =
+        tx.prepare("INSERT OR REPLACE INTO token (key, counters, banned_until, expires, owner) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for row in rows {
+        statement.execute((&row.key, &row.counters, row.banned_until, row.expires, row.owner))?;
+    }
+    Ok(())
+}
+
+/// Removes rows that count no longer.
+pub(super) fn sweep(tx: &Tx<'_>, now: UnixMillis) -> Result<()> {
+    tx.execute("DELETE FROM token WHERE expires <= ?1", [now]).map(drop)
+}
+
+impl Core {
+    async fn write_token(&self, key: &str) -> Result<()> {
+        let row = self.shared.tokens.with(key, unix_millis(), |entry| self.shared.tokens.row(key, entry))?;
+        self.write_lazily(move |tx| write(tx, &[row])).await
+    }
+}
+
+#[async_trait]
+impl TokenStore for Core {
+    async fn take(&self, takes: Vec<Take>, now: UnixMillis) -> Result<Taken> {
+        let tokens = &self.shared.tokens;
+        if let Some((index, wait)) = tokens.refusal(&takes, now)? {
+            return Ok(Taken::Denied { index, retry_after: Duration::from_millis(wait.unsigned_abs()) });
+        }
+        for take in &takes {
+            tokens.add(&take.key, take.window, take.amount, now)?;
+        }
+        Ok(Taken::Granted)
+    }
+
+    async fn count(&self, key: &str, window: Duration, now: UnixMillis) -> Result<u64> {
+        self.shared.tokens.add(key, window, 1, now)
+    }
+
+    async fn forget(&self, key: &str) -> Result<()> {
+        self.shared.tokens.with(key, unix_millis(), |entry| *entry = Entry::default())?;
+        // An empty row stays until the sweep, so that other processes forget too.
+        self.write_token(key).await
+    }
+
+    async fn ban(&self, key: &str, until: UnixMillis) -> Result<()> {
+        self.shared.tokens.with(key, unix_millis(), |entry| entry.banned_until = until)?;
+        self.write_token(key).await
+    }
+
+    async fn banned(&self, key: &str, now: UnixMillis) -> Result<Option<UnixMillis>> {
+        let entries = lock(&self.shared.tokens.entries);
+        Ok(entries.get(key).map(|entry| entry.banned_until).filter(|until| *until > now))
+    }
+}
