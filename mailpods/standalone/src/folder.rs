@@ -53,13 +53,23 @@ pub fn read(folder: &Path) -> Result<Vec<Source>, FolderError> {
     walk(folder, folder, 0, &mut files)?;
     files.sort();
     if !files.iter().any(|file| is_yaml(file)) {
-        return Err(FolderError::Empty { path: folder.to_owned() });
+        return Err(FolderError::Empty {
+            path: folder.to_owned(),
+        });
     }
     files.iter().map(|file| source(folder, file)).collect()
 }
 
-fn walk(root: &Path, folder: &Path, level: usize, files: &mut Vec<PathBuf>) -> Result<(), FolderError> {
-    let failed = |source| FolderError::Read { path: folder.to_owned(), source };
+fn walk(
+    root: &Path,
+    folder: &Path,
+    level: usize,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), FolderError> {
+    let failed = |source| FolderError::Read {
+        path: folder.to_owned(),
+        source,
+    };
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if hidden(&path) {
@@ -67,40 +77,58 @@ fn walk(root: &Path, folder: &Path, level: usize, files: &mut Vec<PathBuf>) -> R
         }
         if path.is_dir() {
             if level == MOST_LEVELS {
-                return Err(FolderError::TooMuch { path: root.to_owned() });
+                return Err(FolderError::TooMuch {
+                    path: root.to_owned(),
+                });
             }
             walk(root, &path, level + 1, files)?;
         } else if is_yaml(&path) || is_secret(root, &path) {
             files.push(path);
         }
         if files.len() > MOST_FILES {
-            return Err(FolderError::TooMuch { path: root.to_owned() });
+            return Err(FolderError::TooMuch {
+                path: root.to_owned(),
+            });
         }
     }
     Ok(())
 }
 
 fn hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }
 
 fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    path.extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
 fn is_secret(root: &Path, path: &Path) -> bool {
-    let Ok(relative) = path.strip_prefix(root) else { return false };
+    let Ok(relative) = path.strip_prefix(root) else {
+        return false;
+    };
     relative.starts_with("secrets") && relative.components().count() == 3
 }
 
 fn source(root: &Path, path: &Path) -> Result<Source, FolderError> {
-    let failed = |source| FolderError::Read { path: path.to_owned(), source };
+    let failed = |source| FolderError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let octets = std::fs::metadata(path).map_err(failed)?.len();
     if octets > MOST_OCTETS {
-        return Err(FolderError::TooLarge { path: path.to_owned(), octets });
+        return Err(FolderError::TooLarge {
+            path: path.to_owned(),
+            octets,
+        });
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
-    let path = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+    let path = path
+        .strip_prefix(root)
+        .unwrap_or(path)
+        .to_string_lossy()
+        .into_owned();
     Ok(Source { path, text })
 }
 
@@ -131,6 +159,9 @@ mod tests {
     fn an_empty_folder_says_what_is_missing() {
         let folder = tempfile::tempdir().unwrap();
         let error = read(folder.path()).unwrap_err();
-        assert!(error.to_string().ends_with("has no .yaml or .yml file"), "{error}");
+        assert!(
+            error.to_string().ends_with("has no .yaml or .yml file"),
+            "{error}"
+        );
     }
 }

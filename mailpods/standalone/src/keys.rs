@@ -53,13 +53,22 @@ pub async fn ensure(plan: &Plan, secrets: &dyn SecretStore) -> Result<PublicKeys
     for domain in plan.domains.values() {
         for key in &domain.dkim {
             let name = secret_name(&domain.name, &key.selector);
-            let failed = |source| KeysError::Store { name: name.clone(), source };
+            let failed = |source| KeysError::Store {
+                name: name.clone(),
+                source,
+            };
             let present = match &key.private_key {
                 Some(given) => Some(Zeroizing::new(given.reveal().as_bytes().to_vec())),
                 None => secrets.secret(&name).await.map_err(failed)?,
             };
             let making = present.is_none().then(|| make(key, name.clone()));
-            wanted.push((domain.name.clone(), key.selector.clone(), name, present, making));
+            wanted.push((
+                domain.name.clone(),
+                key.selector.clone(),
+                name,
+                present,
+                making,
+            ));
         }
     }
     let mut records = PublicKeys::new();
@@ -81,21 +90,43 @@ fn make(key: &DkimKey, name: String) -> Making {
         DkimAlgorithm::RsaSha256 => Algorithm::RsaSha256,
         DkimAlgorithm::Ed25519Sha256 => Algorithm::Ed25519Sha256,
     };
-    tracing::info!(key = name, algorithm = algorithm.as_str(), "making a DKIM key");
-    tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm, &ring::rand::SystemRandom::new()))
+    tracing::info!(
+        key = name,
+        algorithm = algorithm.as_str(),
+        "making a DKIM key"
+    );
+    tokio::task::spawn_blocking(move || {
+        PrivateKey::generate(algorithm, &ring::rand::SystemRandom::new())
+    })
 }
 
-async fn kept(secrets: &dyn SecretStore, name: &str, making: Making) -> Result<Zeroizing<Vec<u8>>, KeysError> {
-    let pem = making.await.map_err(|_| KeysError::Task { name: name.to_owned() })?;
-    let pem = pem.map_err(|source| KeysError::Key { name: name.to_owned(), source })?;
+async fn kept(
+    secrets: &dyn SecretStore,
+    name: &str,
+    making: Making,
+) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    let pem = making.await.map_err(|_| KeysError::Task {
+        name: name.to_owned(),
+    })?;
+    let pem = pem.map_err(|source| KeysError::Key {
+        name: name.to_owned(),
+        source,
+    })?;
     let pem = Zeroizing::new(pem.as_bytes().to_vec());
     // Another process may have been faster; then its key counts.
-    let failed = |source| KeysError::Store { name: name.to_owned(), source };
+    let failed = |source| KeysError::Store {
+        name: name.to_owned(),
+        source,
+    };
     secrets.secret_or_put(name, pem).await.map_err(failed)
 }
 
 fn public_record(name: &str, pem: &[u8]) -> Result<String, KeysError> {
     let text = std::str::from_utf8(pem).map_err(|_| KeyError::Pem);
     let key = text.and_then(PrivateKey::from_pem);
-    key.map(|key| key.public_record()).map_err(|source| KeysError::Key { name: name.to_owned(), source })
+    key.map(|key| key.public_record())
+        .map_err(|source| KeysError::Key {
+            name: name.to_owned(),
+            source,
+        })
 }

@@ -5,6 +5,8 @@
 mod folder;
 mod keys;
 mod listeners;
+mod lock;
+mod measures;
 mod reload;
 mod roles;
 mod summary;
@@ -17,16 +19,16 @@ use std::sync::Arc;
 
 use mailpods_net::{Tracker, Trigger, shutdown};
 use mailpods_plan::{Plan, PlanHandle, Problem, dns};
-use mailpods_store::Store;
-use mailpods_store::sqlite::SqliteStore;
+use mailpods_store::sqlite::{self, SqliteStore};
 use mailpods_telemetry::metrics::Registry;
+use reload::Reloader;
+use roles::Roles;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use folder::{FolderError, read as read_folder};
 pub use keys::{KeysError, PublicKeys, ensure as ensure_keys, secret_name as dkim_secret_name};
 pub use listeners::{Bound, Listeners};
-pub use reload::Reloader;
-pub use roles::{Roles, RolesError};
+pub use lock::LockError;
 pub use summary::Summary;
 pub use tls::TlsSetupError;
 
@@ -39,6 +41,8 @@ pub struct Options {
     pub data: PathBuf,
     /// DNS servers in place of the plan's.
     pub resolvers: Vec<SocketAddr>,
+    /// PEM certificates trusted besides the usual roots when the certificate of a next hop is checked; may be empty.
+    pub extra_roots: Vec<u8>,
     /// Print the summary as one line of JSON.
     pub json: bool,
 }
@@ -66,9 +70,18 @@ pub enum RunError {
     /// No DKIM keys.
     #[error("failed to set up DKIM")]
     Keys(#[from] KeysError),
-    /// A role cannot be built.
-    #[error("failed to build the roles")]
-    Roles(#[from] RolesError),
+    /// Another server has the data folder.
+    #[error("failed to take the data folder")]
+    Lock(#[from] LockError),
+    /// Name look-ups cannot be set up.
+    #[error("failed to set up DNS")]
+    Dns(#[from] mailpods_net::dns::ResolverConfigError),
+    /// The log-in service cannot be opened.
+    #[error("failed to open the log-in service")]
+    Directory(#[from] mailpods_store::directory::DirectoryError),
+    /// Delivery cannot be built.
+    #[error("failed to build the delivery role")]
+    Delivery(#[from] mailpods_delivery::DeliveryError),
     /// A socket cannot be opened.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Bind(Vec<mailpods_net::listener::BindError>),
@@ -100,42 +113,75 @@ pub fn load(config: &std::path::Path) -> Result<Plan, RunError> {
 pub async fn run(options: Options) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(RunError::Signals)?;
     let plan = load(&options.config)?;
-    let opened = SqliteStore::open(&options.data, Default::default());
-    let store = opened.map_err(|source| RunError::Store { path: options.data.clone(), source })?;
-    let result = serve(&options, plan, store.clone(), &mut signals).await;
-    store.close().await;
+    let _lock = lock::take(&options.data)?;
+    let failed = |source| RunError::Store {
+        path: options.data.clone(),
+        source,
+    };
+    let sqlite = SqliteStore::open(&options.data, sqlite::Options::default()).map_err(failed)?;
+    let result = serve(&options, plan, &sqlite, &mut signals).await;
+    sqlite.close().await.map_err(failed)?;
     result
 }
 
-async fn serve(options: &Options, plan: Plan, store: Store, signals: &mut Signals) -> Result<(), RunError> {
+async fn serve(
+    options: &Options,
+    plan: Plan,
+    sqlite: &SqliteStore,
+    signals: &mut Signals,
+) -> Result<(), RunError> {
+    let store = sqlite.store();
     let (trigger, stop) = shutdown::channel();
     let tracker = Tracker::new();
-    let registry = Registry::new();
+    let registry = Registry::new().with_process_metrics(env!("CARGO_PKG_VERSION"))?;
+    measures::store(sqlite, &registry)?;
+    let keys = keys::ensure(&plan, store.secrets.as_ref()).await?;
     let plan = PlanHandle::new(plan);
-    let keys = keys::ensure(&plan.current(), store.secrets.as_ref()).await?;
-    let roles = Roles::build(options, &plan, &store, &registry, stop).await?;
+    let (roles, delivery) = Roles::build(options, &plan, &store, &registry, stop.clone()).await?;
     let roles = Arc::new(roles);
+    let metrics = reload::Metrics::new(&registry)?;
     let mut listeners = Listeners::new(&plan.current());
     let errors = listeners.apply(&plan.current(), &roles, &tracker);
     if !errors.is_empty() {
         return Err(RunError::Bind(errors));
     }
-    let delivery = roles.start_delivery(&tracker);
+    // Leases of a server that did not end well: this one has the lock, so nobody works on them.
+    let failed = |source| RunError::Store {
+        path: options.data.clone(),
+        source,
+    };
+    sqlite.reclaim().await.map_err(failed)?;
+    tracker.spawn(delivery.run(stop.clone()));
+    tracker.spawn(measures::queue(store.queue.clone(), &registry, stop)?);
     show(options, &plan.current(), &listeners, &keys);
-    let metrics = reload::Metrics::new(&registry)?;
-    let (options, tracker_of_reloads) = (options.clone(), tracker.clone());
-    let reloader = Reloader { options, plan: plan.clone(), store, roles, tracker: tracker_of_reloads, metrics };
+    let (options, sessions) = (options.clone(), tracker.clone());
+    let reloader = Reloader {
+        options,
+        plan: plan.clone(),
+        store,
+        roles,
+        tracker: sessions,
+        metrics,
+    };
     reloader.until_stop(signals, &mut listeners).await;
     listeners.close();
     finish(&trigger, &tracker, &plan.current()).await;
-    drop(delivery);
     Ok(())
 }
 
 fn show(options: &Options, plan: &Plan, listeners: &Listeners, keys: &PublicKeys) {
     let bound = listeners.bound();
-    let zone = dns::zone_text(plan, &|domain, selector| keys.get(&(domain.clone(), selector.clone())).cloned());
-    let summary = Summary { plan, bound: &bound, zone: &zone, config: &options.config, data: &options.data };
+    let records = dns::fill(plan, None, |domain, selector| {
+        keys.get(&(domain.clone(), selector.clone())).cloned()
+    });
+    let zone = dns::zone(&records);
+    let summary = Summary {
+        plan,
+        bound: &bound,
+        zone: &zone,
+        config: &options.config,
+        data: &options.data,
+    };
     if options.json {
         println!("{}", summary.json());
     } else {

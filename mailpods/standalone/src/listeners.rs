@@ -54,10 +54,17 @@ impl Listeners {
 
     /// Opens what is new, closes what is gone, keeps the rest. A socket that cannot be opened does not stop the others.
     pub fn apply(&mut self, plan: &Plan, roles: &Arc<Roles>, tracker: &Tracker) -> Vec<BindError> {
-        self.open.retain(|name, open| plan.listeners.iter().any(|wanted| wanted.name == *name && same(wanted, &open.wanted)));
+        self.open.retain(|name, open| {
+            plan.listeners
+                .iter()
+                .any(|wanted| wanted.name == *name && same(wanted, &open.wanted))
+        });
         let mut errors = Vec::new();
         for wanted in &plan.listeners {
-            let networks = wanted.proxy_sources.iter().map(|net| (net.address(), net.prefix()));
+            let networks = wanted
+                .proxy_sources
+                .iter()
+                .map(|net| (net.address(), net.prefix()));
             let networks: Vec<_> = networks.collect();
             if let Some(open) = self.open.get(&wanted.name) {
                 open.sources.set(&networks);
@@ -87,13 +94,21 @@ impl Listeners {
         self.open.clear();
     }
 
-    fn bind(&self, wanted: &Wanted, sources: Sources, roles: &Arc<Roles>, tracker: &Tracker) -> Result<Open, BindError> {
+    fn bind(
+        &self,
+        wanted: &Wanted,
+        sources: Sources,
+        roles: &Arc<Roles>,
+        tracker: &Tracker,
+    ) -> Result<Open, BindError> {
         let (sessions, busy_reply) = match wanted.protocol {
             Protocol::Imap => (self.imap_sessions.clone(), Some(IMAP_BUSY)),
             // TLS comes first there, so that no reply can be read.
             Protocol::Imaps => (self.imap_sessions.clone(), None),
             Protocol::Submissions | Protocol::Http => (self.smtp_sessions.clone(), None),
-            Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => (self.smtp_sessions.clone(), Some(SMTP_BUSY)),
+            Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
+                (self.smtp_sessions.clone(), Some(SMTP_BUSY))
+            }
         };
         let listener = Listener::bind(ListenerOptions {
             sessions,
@@ -113,7 +128,12 @@ impl Listeners {
             };
             tokio::spawn(listener.run(stop, tracker.clone(), session));
         }
-        Ok(Open { wanted: wanted.clone(), local, sources, _accepting: accepting })
+        Ok(Open {
+            wanted: wanted.clone(),
+            local,
+            sources,
+            _accepting: accepting,
+        })
     }
 }
 

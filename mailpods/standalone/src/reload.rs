@@ -108,24 +108,38 @@ impl Reloader {
             }
         };
         self.metrics.reloads.inc(outcome);
-        self.metrics.refused.set((), i64::from(outcome == Outcome::Refused));
+        self.metrics
+            .refused
+            .set((), i64::from(outcome == Outcome::Refused));
     }
 
     async fn apply(&self, listeners: &mut Listeners) -> Result<Outcome, RunError> {
         let config = self.options.config.clone();
         // A folder on a slow disk must not hold up sessions.
-        let plan = tokio::task::spawn_blocking(move || load(&config)).await.map_err(|_| RunError::Interrupted)??;
+        let plan = tokio::task::spawn_blocking(move || load(&config))
+            .await
+            .map_err(|_| RunError::Interrupted)??;
         if plan.digest == self.plan.current().digest {
             return Ok(Outcome::Unchanged);
         }
         keys::ensure(&plan, self.store.secrets.as_ref()).await?;
-        self.roles.refresh(&plan, self.store.secrets.as_ref(), &self.options).await?;
+        self.roles
+            .refresh(&plan, self.store.secrets.as_ref(), &self.options)
+            .await?;
         self.plan.swap(plan);
         let plan = self.plan.current();
         for error in listeners.apply(&plan, &self.roles, &self.tracker) {
-            tracing::error!(error = error_chain(&error), "a listener of the new plan is not open; the others are");
+            tracing::error!(
+                error = error_chain(&error),
+                "a listener of the new plan is not open; the others are"
+            );
         }
-        tracing::info!(plan = plan.digest, domains = plan.domains.len(), mailboxes = plan.mailboxes.len(), "a new plan is in use");
+        tracing::info!(
+            plan = plan.digest,
+            domains = plan.domains.len(),
+            mailboxes = plan.mailboxes.len(),
+            "a new plan is in use"
+        );
         Ok(Outcome::Applied)
     }
 }
@@ -143,5 +157,8 @@ fn refused(error: &RunError) {
             tracing::error!(%problem, "configuration");
         }
     }
-    tracing::error!(error = error_chain(error), "the edit is refused, the last good plan runs on; `mailpods check` shows the problems");
+    tracing::error!(
+        error = error_chain(error),
+        "the edit is refused, the last good plan runs on; `mailpods check` shows the problems"
+    );
 }

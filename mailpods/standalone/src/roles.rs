@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use mailpods_delivery::{Delivery, DeliveryDeps};
+use mailpods_delivery::{Delivery, Dependencies, SystemClock};
 use mailpods_filter::Engine;
-use mailpods_imap::{Imap, ImapDeps};
+use mailpods_imap::{Deps as ImapDeps, Server as Imap};
 use mailpods_net::dns::{HickoryResolver, ResolverOptions};
-use mailpods_net::{Connection, Listener, Shutdown, TlsServer};
+use mailpods_net::{Connection, Connector, Listener, Shutdown, TlsServer};
 use mailpods_plan::{Plan, PlanHandle, Protocol};
 use mailpods_smtp::{Deps as SmtpDeps, Server as Smtp};
 use mailpods_store::directory::Directory;
@@ -16,6 +16,8 @@ use mailpods_telemetry::metrics::Registry;
 
 use crate::{Options, RunError, tls};
 
+/// Name in leases: an embedded store has one server.
+const WORKER: &str = "standalone";
 /// Answers of the DNS that are kept.
 const DNS_CACHE: u64 = 8192;
 
@@ -23,7 +25,6 @@ const DNS_CACHE: u64 = 8192;
 pub struct Roles {
     smtp: Smtp,
     imap: Imap,
-    delivery: Delivery,
     tls: TlsServer,
     resolver: HickoryResolver,
     health: Health,
@@ -33,7 +34,7 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// Builds all roles on one store and one plan.
+    /// Builds all roles on one store and one plan. Delivery is to be run by the caller.
     ///
     /// # Errors
     /// When a role lacks what it needs.
@@ -43,12 +44,16 @@ impl Roles {
         store: &Store,
         registry: &Registry,
         shutdown: Shutdown,
-    ) -> Result<Self, RunError> {
+    ) -> Result<(Self, Delivery), RunError> {
         let current = plan.current();
         let tls = TlsServer::new(tls::identity(&current, store.secrets.as_ref()).await?);
         let resolver = HickoryResolver::with_options(&resolver_options(&current, options))?;
         let directory = Directory::open(store, plan.clone(), registry).await?;
-        let scan = Engine::new(plan.clone(), resolver.clone(), mailpods_filter::Metrics::register(registry)?);
+        let scan = Engine::new(
+            plan.clone(),
+            resolver.inner(),
+            mailpods_filter::Metrics::register(registry)?,
+        );
         let smtp = SmtpDeps {
             plan: plan.clone(),
             store: store.clone(),
@@ -61,36 +66,39 @@ impl Roles {
             store: store.mail.clone(),
             directory,
             plan: plan.clone(),
-            tls: Some(tls.clone()),
-            metrics: mailpods_imap::Metrics::new(registry)?,
-            shutdown: shutdown.clone(),
+            tls: tls.clone(),
+            shutdown,
         };
-        let delivery = DeliveryDeps {
+        let delivery = Dependencies {
             plan: plan.clone(),
             store: store.clone(),
             resolver: Arc::new(resolver.clone()),
-            shutdown,
+            connector: Connector::direct(),
+            extra_roots: options.extra_roots.clone(),
+            clock: Arc::new(SystemClock),
+            worker: WORKER.to_owned(),
         };
         let health = Health::new();
         let ready = health.component("plan");
         ready.ready();
-        Ok(Self {
+        let delivery = Delivery::new(delivery, registry)?;
+        let roles = Self {
             smtp: Smtp::new(smtp, registry)?,
-            imap: Imap::new(imap),
-            delivery: Delivery::new(delivery, registry)?,
+            imap: Imap::new(imap, registry)?,
             tls,
             resolver,
             health,
             registry: registry.clone(),
             _ready: ready,
-        })
+        };
+        Ok((roles, delivery))
     }
 
     /// Serves one connection to its end.
     pub async fn serve(&self, connection: Connection, protocol: Protocol) {
         match protocol {
             Protocol::Imap | Protocol::Imaps => {
-                self.imap.clone().serve(connection, protocol == Protocol::Imaps).await;
+                self.imap.serve(connection, protocol).await;
             }
             Protocol::Smtp | Protocol::Submission | Protocol::Submissions | Protocol::Lmtp => {
                 self.smtp.serve(connection, protocol).await;
@@ -103,21 +111,28 @@ impl Roles {
     /// Serves health and metrics until the listener is closed.
     pub async fn serve_http(&self, listener: Listener, stop: Shutdown) {
         let socket = listener.into_socket();
-        health::serve(socket, self.health.clone(), self.registry.clone(), stop.stop_accepting()).await;
-    }
-
-    /// Delivers until the shutdown begins, then hands back what is leased.
-    pub async fn deliver(&self) {
-        self.delivery.run().await;
+        health::serve(
+            socket,
+            self.health.clone(),
+            self.registry.clone(),
+            stop.stop_accepting(),
+        )
+        .await;
     }
 
     /// Takes over what a new plan changes outside the roles' own view of it: certificate and DNS servers.
     ///
     /// # Errors
     /// When the certificate or the servers cannot be used; the old ones stay.
-    pub async fn refresh(&self, plan: &Plan, secrets: &dyn SecretStore, options: &Options) -> Result<(), RunError> {
+    pub async fn refresh(
+        &self,
+        plan: &Plan,
+        secrets: &dyn SecretStore,
+        options: &Options,
+    ) -> Result<(), RunError> {
         self.tls.swap(tls::identity(plan, secrets).await?);
-        self.resolver.reconfigure(&resolver_options(plan, options))?;
+        self.resolver
+            .reconfigure(&resolver_options(plan, options))?;
         Ok(())
     }
 }

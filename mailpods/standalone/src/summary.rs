@@ -30,11 +30,13 @@ impl Summary<'_> {
     /// One line of JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        let listener = |bound: &Bound| json!({
-            "name": bound.name,
-            "protocol": bound.protocol.as_str(),
-            "address": bound.address.to_string(),
-        });
+        let listener = |bound: &Bound| {
+            json!({
+                "name": bound.name,
+                "protocol": bound.protocol.as_str(),
+                "address": bound.address.to_string(),
+            })
+        };
         json!({
             "ready": true,
             "hostname": self.plan.hostname.to_string(),
@@ -50,11 +52,36 @@ impl Summary<'_> {
     pub fn text(&self) -> String {
         let mut out = String::new();
         let data = self.data.display();
-        line(&mut out, &format!("Mailpods {} is running as {}, data in {data}", env!("CARGO_PKG_VERSION"), self.plan.hostname));
-        section(&mut out, "Listeners", &["NAME", "PROTOCOL", "ADDRESS"], self.listeners());
-        section(&mut out, "Domains", &["DOMAIN", "ALSO", "MAIL GOES TO"], self.domains());
-        section(&mut out, "Mailboxes", &["ADDRESS", "QUOTA", "LOG-IN"], self.mailboxes());
-        line(&mut out, "\nDNS to publish (`mailpods dns print` shows all of it, `mailpods dns check` compares)");
+        line(
+            &mut out,
+            &format!(
+                "Mailpods {} is running as {}, data in {data}",
+                env!("CARGO_PKG_VERSION"),
+                self.plan.hostname
+            ),
+        );
+        section(
+            &mut out,
+            "Listeners",
+            &["NAME", "PROTOCOL", "ADDRESS"],
+            self.listeners(),
+        );
+        section(
+            &mut out,
+            "Domains",
+            &["DOMAIN", "ALSO", "MAIL GOES TO"],
+            self.domains(),
+        );
+        section(
+            &mut out,
+            "Mailboxes",
+            &["ADDRESS", "QUOTA", "LOG-IN"],
+            self.mailboxes(),
+        );
+        line(
+            &mut out,
+            "\nDNS to publish (`mailpods dns print` shows all of it, `mailpods dns check` compares)",
+        );
         for record in self.zone.lines().take(MOST_ROWS) {
             line(&mut out, &format!("  {}", shortened(record)));
         }
@@ -66,7 +93,13 @@ impl Summary<'_> {
     }
 
     fn listeners(&self) -> Vec<Vec<String>> {
-        let row = |bound: &Bound| vec![bound.name.clone(), bound.protocol.as_str().to_owned(), bound.address.to_string()];
+        let row = |bound: &Bound| {
+            vec![
+                bound.name.clone(),
+                bound.protocol.as_str().to_owned(),
+                bound.address.to_string(),
+            ]
+        };
         self.bound.iter().map(row).collect()
     }
 
@@ -86,38 +119,84 @@ impl Summary<'_> {
         let mut mailboxes: Vec<_> = self.plan.mailboxes.values().collect();
         mailboxes.sort_by(|a, b| a.address.cmp(&b.address));
         let count = mailboxes.len();
-        let mut rows: Vec<Vec<String>> = mailboxes.into_iter().take(MOST_ROWS).map(|mailbox| {
-            let quota = mailbox.quota_octets.map_or_else(|| "-".to_owned(), |octets| format!("{} MiB", octets / 1_048_576));
-            let login = match (mailbox.enabled, &mailbox.credential) {
-                (false, _) => "disabled",
-                (true, Some(_)) => "password",
-                (true, None) => "none",
-            };
-            vec![mailbox.address.to_string(), quota, login.to_owned()]
-        }).collect();
+        let mut rows: Vec<Vec<String>> = mailboxes
+            .into_iter()
+            .take(MOST_ROWS)
+            .map(|mailbox| {
+                let quota = mailbox.quota_octets.map_or_else(
+                    || "-".to_owned(),
+                    |octets| format!("{} MiB", octets / 1_048_576),
+                );
+                let login = match (mailbox.enabled, &mailbox.credential) {
+                    (false, _) => "disabled",
+                    (true, Some(_)) => "password",
+                    (true, None) => "none",
+                };
+                vec![mailbox.address.to_string(), quota, login.to_owned()]
+            })
+            .collect();
         if count > MOST_ROWS {
-            rows.push(vec![format!("… {} more", count - MOST_ROWS), String::new(), String::new()]);
+            rows.push(vec![
+                format!("… {} more", count - MOST_ROWS),
+                String::new(),
+                String::new(),
+            ]);
         }
         rows
     }
 
     fn try_it(&self, out: &mut String) {
-        let address = |protocol| self.bound.iter().find(|bound| bound.protocol == protocol).map(|bound| bound.address);
-        let mut people: Vec<_> = self.plan.mailboxes.values().filter(|mailbox| mailbox.enabled).map(|mailbox| mailbox.address.to_string()).collect();
+        let address = |protocol| {
+            self.bound
+                .iter()
+                .find(|bound| bound.protocol == protocol)
+                .map(|bound| bound.address)
+        };
+        let mut people: Vec<_> = self
+            .plan
+            .mailboxes
+            .values()
+            .filter(|mailbox| mailbox.enabled)
+            .map(|mailbox| mailbox.address.to_string())
+            .collect();
         people.sort();
-        let (Some(first), Some(second)) = (people.first(), people.get(1).or(people.first())) else { return };
+        let (Some(first), Some(second)) = (people.first(), people.get(1).or(people.first())) else {
+            return;
+        };
         line(out, "\nTry it");
         if let Some(SocketAddr::V4(smtp)) = address(Protocol::Submission) {
-            line(out, &format!("  swaks --server {} --port {} --tls --auth PLAIN --auth-user {first} --from {first} --to {second}", smtp.ip(), smtp.port()));
+            line(
+                out,
+                &format!(
+                    "  swaks --server {} --port {} --tls --auth PLAIN --auth-user {first} --from {first} --to {second}",
+                    smtp.ip(),
+                    smtp.port()
+                ),
+            );
         }
         if let Some(imaps) = address(Protocol::Imaps) {
-            line(out, &format!("  curl --insecure --user {second} 'imaps://{imaps}/INBOX;MAILINDEX=1'"));
-            line(out, &format!("  mutt -f imaps://{}@{imaps}/INBOX", second.replace('@', "%40")));
+            line(
+                out,
+                &format!("  curl --insecure --user {second} 'imaps://{imaps}/INBOX;MAILINDEX=1'"),
+            );
+            line(
+                out,
+                &format!(
+                    "  mutt -f imaps://{}@{imaps}/INBOX",
+                    second.replace('@', "%40")
+                ),
+            );
         }
         if let Some(http) = address(Protocol::Http) {
             line(out, &format!("  curl http://{http}/readyz"));
         }
-        line(out, &format!("  edit the YAML in {}: it takes effect within a second", self.config.display()));
+        line(
+            out,
+            &format!(
+                "  edit the YAML in {}: it takes effect within a second",
+                self.config.display()
+            ),
+        );
     }
 }
 
@@ -127,7 +206,11 @@ fn line(out: &mut String, text: &str) {
 }
 
 fn or_dash(text: String) -> String {
-    if text.is_empty() { "-".to_owned() } else { text }
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
+    }
 }
 
 /// Key data is of no use on a terminal.
@@ -144,8 +227,15 @@ fn section(out: &mut String, title: &str, head: &[&str], rows: Vec<Vec<String>>)
     let head = head.iter().map(|cell| (*cell).to_owned()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| width(column).unwrap_or_default())
+        .collect();
     for row in &rows {
         let mut text = String::from(" ");
         for (cell, width) in row.iter().zip(&widths) {

@@ -32,32 +32,51 @@ pub enum TlsSetupError {
 ///
 /// # Errors
 /// When the plan's cannot be used, or none can be made or kept.
-pub async fn identity(plan: &Plan, secrets: &dyn SecretStore) -> Result<ServerIdentity, TlsSetupError> {
+pub async fn identity(
+    plan: &Plan,
+    secrets: &dyn SecretStore,
+) -> Result<ServerIdentity, TlsSetupError> {
     let minimum = match plan.tls.require_tls13 {
         true => MinimumVersion::Tls13,
         false => MinimumVersion::Tls12,
     };
     match &plan.tls.certificate {
-        Some(given) => ServerIdentity::from_pem(given.chain.as_bytes(), given.key.reveal().as_bytes(), minimum)
-            .map_err(TlsSetupError::Given),
+        Some(given) => ServerIdentity::from_pem(
+            given.chain.as_bytes(),
+            given.key.reveal().as_bytes(),
+            minimum,
+        )
+        .map_err(TlsSetupError::Given),
         None => made(plan, secrets, minimum).await,
     }
 }
 
-async fn made(plan: &Plan, secrets: &dyn SecretStore, minimum: MinimumVersion) -> Result<ServerIdentity, TlsSetupError> {
+async fn made(
+    plan: &Plan,
+    secrets: &dyn SecretStore,
+    minimum: MinimumVersion,
+) -> Result<ServerIdentity, TlsSetupError> {
     let name = format!("{SECRET}/{}", plan.hostname);
     if let Some(pem) = secrets.secret(&name).await.map_err(TlsSetupError::Store)? {
-        let identity = ServerIdentity::from_pem(&pem, &pem, minimum).map_err(TlsSetupError::Make)?;
-        let left = identity.not_after().and_then(|end| end.duration_since(SystemTime::now()).ok());
+        let identity =
+            ServerIdentity::from_pem(&pem, &pem, minimum).map_err(TlsSetupError::Make)?;
+        let left = identity
+            .not_after()
+            .and_then(|end| end.duration_since(SystemTime::now()).ok());
         if left.is_some_and(|left| left > MONTH) {
             return Ok(identity);
         }
     }
     let names = [plan.hostname.to_string(), "localhost".to_owned()];
-    let Pem { chain, key } = self_signed(&names, SystemTime::now(), DAYS).map_err(TlsSetupError::Make)?;
-    let identity = ServerIdentity::from_pem(chain.as_bytes(), key.as_bytes(), minimum).map_err(TlsSetupError::Make)?;
+    let Pem { chain, key } =
+        self_signed(&names, SystemTime::now(), DAYS).map_err(TlsSetupError::Make)?;
+    let identity = ServerIdentity::from_pem(chain.as_bytes(), key.as_bytes(), minimum)
+        .map_err(TlsSetupError::Make)?;
     let pem = Zeroizing::new([chain.as_bytes(), key.as_bytes()].concat());
-    secrets.put_secret(&name, pem).await.map_err(TlsSetupError::Store)?;
+    secrets
+        .put_secret(&name, pem)
+        .await
+        .map_err(TlsSetupError::Store)?;
     tracing::info!(host = %plan.hostname, days = DAYS, "made a self-signed certificate");
     Ok(identity)
 }
@@ -66,7 +85,11 @@ async fn made(plan: &Plan, secrets: &dyn SecretStore, minimum: MinimumVersion) -
 ///
 /// # Errors
 /// As [`identity`]; the one that is served stays.
-pub async fn refresh(server: &TlsServer, plan: &Plan, secrets: &dyn SecretStore) -> Result<(), TlsSetupError> {
+pub async fn refresh(
+    server: &TlsServer,
+    plan: &Plan,
+    secrets: &dyn SecretStore,
+) -> Result<(), TlsSetupError> {
     server.swap(identity(plan, secrets).await?);
     Ok(())
 }

@@ -26,23 +26,30 @@ impl FolderWatch {
     pub fn new(folder: &Path) -> notify::Result<Self> {
         // One pending wake-up is enough: whoever wakes reads the whole folder.
         let (sender, changes) = mpsc::channel(1);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| event.kind.is_access()) {
-                return;
-            }
-            // A full channel has a wake-up pending already.
-            drop(sender.try_send(()));
-        })?;
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                if event.is_ok_and(|event| event.kind.is_access()) {
+                    return;
+                }
+                // A full channel has a wake-up pending already.
+                drop(sender.try_send(()));
+            })?;
         watcher.watch(folder, RecursiveMode::Recursive)?;
         Ok(Self { changes, watcher })
     }
 
     /// Waits until the folder has changed and is quiet again, or may have changed unseen.
     pub async fn changed(&mut self) {
-        if tokio::time::timeout(FALLBACK, self.changes.recv()).await.is_err() {
+        if tokio::time::timeout(FALLBACK, self.changes.recv())
+            .await
+            .is_err()
+        {
             return;
         }
-        while tokio::time::timeout(SETTLE, self.changes.recv()).await.is_ok_and(|event| event.is_some()) {}
+        while tokio::time::timeout(SETTLE, self.changes.recv())
+            .await
+            .is_ok_and(|event| event.is_some())
+        {}
     }
 
     /// Ends the watch.
