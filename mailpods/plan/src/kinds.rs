@@ -1,12 +1,12 @@
 //! The kinds that a folder may hold, each with its compiled schema and rules.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use serde_json::{Value, json};
 
 use crate::problem::{Origin, Problem};
-use crate::schema::Schema;
+use crate::schema::{Patterns, Schema};
 
 /// A kind with what is checked of it.
 pub(crate) struct Kind {
@@ -17,7 +17,7 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    fn new(api_version: &str, name: &str, schema: &Value) -> Self {
+    fn new(api_version: &str, name: &str, schema: &Value, patterns: &mut Patterns) -> Self {
         let mut full = schema.clone();
         if let Some(properties) = full.get_mut("properties").and_then(Value::as_object_mut) {
             properties.insert("apiVersion".to_owned(), json!({"type": "string"}));
@@ -34,14 +34,20 @@ impl Kind {
         Self {
             api_version: api_version.to_owned(),
             name: name.to_owned(),
-            schema: Schema::compile(&full),
+            schema: Schema::compile(&full, patterns),
             rules: compile_schema(schema),
         }
     }
 
     /// Runs the rules in CEL on a checked document.
-    pub(crate) fn run_rules(&self, object: &Value, origin: &Origin, problems: &mut Vec<Problem>) {
-        let Err(errors) = Validator::new().validate_compiled(&self.rules, object, None) else {
+    pub(crate) fn run_rules(
+        &self,
+        validator: &Validator,
+        object: &Value,
+        origin: &Origin,
+        problems: &mut Vec<Problem>,
+    ) {
+        let Err(errors) = validator.validate_compiled(&self.rules, object, None) else {
             return;
         };
         for error in errors {
@@ -54,26 +60,34 @@ impl Kind {
     }
 }
 
-/// All kinds, in the order of their names.
-pub(crate) fn kinds() -> &'static [Kind] {
-    static KINDS: OnceLock<Vec<Kind>> = OnceLock::new();
-    KINDS.get_or_init(|| {
-        // The definitions are compiled in; a test makes sure that all are there.
-        let definitions = mailpods_api::definitions().unwrap_or_default();
-        let mut kinds: Vec<Kind> = definitions
-            .iter()
-            .filter_map(|definition| {
-                let name = definition.pointer("/spec/names/kind")?.as_str()?;
-                Some(Kind::new(
-                    mailpods_api::API_VERSION,
-                    name,
-                    mailpods_api::schema(definition)?,
-                ))
-            })
-            .collect();
-        kinds.push(Kind::new("v1", "Secret", &secret()));
+/// All kinds, in the order of their names. They take megabytes, so they live only while somebody loads.
+pub(crate) fn kinds() -> Arc<Vec<Kind>> {
+    static KINDS: Mutex<Weak<Vec<Kind>>> = Mutex::new(Weak::new());
+    let mut shared = KINDS.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let kinds = Arc::new(compile_all());
+        *shared = Arc::downgrade(&kinds);
         kinds
     })
+}
+
+fn compile_all() -> Vec<Kind> {
+    let mut patterns = Patterns::default();
+    // The definitions are compiled in; a test makes sure that all are there.
+    let definitions = mailpods_api::definitions().unwrap_or_default();
+    let mut compiled = |definition: &Value| {
+        let name = definition.pointer("/spec/names/kind")?.as_str()?;
+        let schema = mailpods_api::schema(definition)?;
+        Some(Kind::new(
+            mailpods_api::API_VERSION,
+            name,
+            schema,
+            &mut patterns,
+        ))
+    };
+    let mut kinds: Vec<Kind> = definitions.iter().filter_map(&mut compiled).collect();
+    kinds.push(Kind::new("v1", "Secret", &secret(), &mut patterns));
+    kinds
 }
 
 /// What may stand in `metadata` of a file.

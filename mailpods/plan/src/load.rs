@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kube::core::cel::Validator;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -85,7 +86,7 @@ pub fn load(sources: &[Source]) -> Result<Resources, Vec<Problem>> {
 /// Reads all files; what has a problem is left out.
 #[must_use]
 pub fn load_valid(sources: &[Source]) -> (Resources, Vec<Problem>) {
-    let mut loader = Loader::default();
+    let mut loader = Loader::new();
     for source in sources {
         match secret_file(&source.path) {
             Some((name, key)) => loader.secret_value(source, name, key),
@@ -123,8 +124,9 @@ fn digest(sources: &[Source]) -> String {
         .collect()
 }
 
-#[derive(Default)]
 struct Loader {
+    kinds: Arc<Vec<Kind>>,
+    validator: Validator,
     resources: Resources,
     /// Where each `(kind, namespace, name)` stands.
     seen: BTreeMap<(String, String, String), String>,
@@ -132,6 +134,16 @@ struct Loader {
 }
 
 impl Loader {
+    fn new() -> Self {
+        Self {
+            kinds: kinds(),
+            validator: Validator::new(),
+            resources: Resources::default(),
+            seen: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
     fn file(&mut self, source: &Source) {
         let (documents, problems) = yaml::parse(&source.path, &source.text);
         self.problems.extend(problems);
@@ -160,68 +172,29 @@ impl Loader {
             .unwrap_or_default();
         let mut origin = Origin {
             file: file.to_owned(),
-            resource: if kind_name.is_empty() {
-                String::new()
-            } else {
-                format!("{kind_name}/{name}")
+            resource: match name.as_str() {
+                "" => kind_name.to_owned(),
+                name => format!("{kind_name}/{name}"),
             },
             namespace: metadata("namespace").unwrap_or("default").to_owned(),
             name,
             places: BTreeMap::from([(String::new(), document.at)]),
         };
-        let Some(kind) = self.kind(document, &origin) else {
-            return;
+        let kinds = self.kinds.clone();
+        let kind = match find_kind(&kinds, document, &origin) {
+            Ok(kind) => kind,
+            Err(problem) => return self.problems.push(problem),
         };
         let before = self.problems.len();
         let value = kind.schema.check(document, &mut origin, &mut self.problems);
         if self.problems.len() > before {
             return;
         }
-        kind.run_rules(&value, &origin, &mut self.problems);
+        kind.run_rules(&self.validator, &value, &origin, &mut self.problems);
         self.unique(kind, &origin);
         if self.problems.len() == before {
             self.keep(kind, value, origin);
         }
-    }
-
-    /// The kind of a document, or a problem.
-    fn kind(&mut self, document: &Node, origin: &Origin) -> Option<&'static Kind> {
-        let text = |field: &str| document.get(field).and_then(Node::text);
-        let place = |field: &str| document.get(field).map_or(document.at, |node| node.at);
-        let (Some(name), Some(version)) = (text("kind"), text("apiVersion")) else {
-            let field = if text("kind").is_none() {
-                "kind"
-            } else {
-                "apiVersion"
-            };
-            self.problems.push(
-                origin
-                    .problem(field, "is required but missing")
-                    .at(place(field)),
-            );
-            return None;
-        };
-        let names = || kinds().iter().map(|kind| kind.name.as_str());
-        let Some(kind) = kinds().iter().find(|kind| kind.name == name) else {
-            let allowed = names().collect::<Vec<_>>().join(", ");
-            let mut problem = origin
-                .problem("kind", "unknown kind")
-                .at(place("kind"))
-                .found(name)
-                .allowed(allowed);
-            problem.hint = nearest(name, names()).map(|near| format!("did you mean {near}?"));
-            self.problems.push(problem);
-            return None;
-        };
-        if kind.api_version != version {
-            let problem = origin
-                .problem("apiVersion", format!("unknown version of {name}"))
-                .at(place("apiVersion"));
-            self.problems
-                .push(problem.found(version).allowed(&kind.api_version));
-            return None;
-        }
-        Some(kind)
     }
 
     fn unique(&mut self, kind: &Kind, origin: &Origin) {
@@ -335,6 +308,30 @@ impl Loader {
             .data
             .insert(key.to_owned(), SecretText::new(text.to_owned()));
     }
+}
+
+/// The kind of a document, or what is wrong with what it says of it.
+fn find_kind<'a>(kinds: &'a [Kind], document: &Node, origin: &Origin) -> Result<&'a Kind, Problem> {
+    let text = |field: &str| document.get(field).and_then(Node::text);
+    let problem = |field: &str, message: &str| {
+        let place = document.get(field).map_or(document.at, |node| node.at);
+        origin.problem(field, message).at(place)
+    };
+    let missing = |field| problem(field, "is required but missing");
+    let name = text("kind").ok_or_else(|| missing("kind"))?;
+    let version = text("apiVersion").ok_or_else(|| missing("apiVersion"))?;
+    let names = || kinds.iter().map(|kind| kind.name.as_str());
+    let Some(kind) = kinds.iter().find(|kind| kind.name == name) else {
+        let allowed = names().collect::<Vec<_>>().join(", ");
+        let mut problem = problem("kind", "unknown kind").found(name).allowed(allowed);
+        problem.hint = nearest(name, names()).map(|near| format!("did you mean {near}?"));
+        return Err(problem);
+    };
+    if kind.api_version != version {
+        let problem = problem("apiVersion", &format!("unknown version of {name}"));
+        return Err(problem.found(version).allowed(&kind.api_version));
+    }
+    Ok(kind)
 }
 
 /// A checked document as its type. What only the type knows, such as IDNA, is found here.

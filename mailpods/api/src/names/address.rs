@@ -269,5 +269,5 @@ impl fmt::Debug for MailboxAddress {
 string_value!(
     MailboxAddress,
     254,
-    r"^[^\x00-\x1f\x7f]{1,130}@[^\x00-\x20\x7f@\[\]]+$"
+    r"^[^\x00-\x1f\x7f]+@[^\x00-\x20\x7f@\[\]]+$"
 );

@@ -165,8 +165,9 @@ impl PartialEq<&str> for DomainName {
     }
 }
 
+// Letters, digits, hyphen, underscore and all beyond ASCII; what IDNA says of those is checked by the type.
 string_value!(
     DomainName,
     253,
-    r"^[\p{L}\p{N}_]([\p{L}\p{M}\p{N}_-]*[\p{L}\p{M}\p{N}_])?(\.[\p{L}\p{N}_]([\p{L}\p{M}\p{N}_-]*[\p{L}\p{M}\p{N}_])?)*$"
+    r"^[^\x00-,./:-@\[-\x5e\x60\x7b-\x7f]+(\.[^\x00-,./:-@\[-\x5e\x60\x7b-\x7f]+)*$"
 );

@@ -1,12 +1,12 @@
 //! Checks that need everything in its place: where aliases lead, and who may send as what.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mailpods_api::MailboxAddress;
 
 use super::Compiler;
-use crate::model::{Plan, Resolved, Target};
+use crate::model::{Plan, Resolved};
 use crate::problem::{Origin, Problem};
 
 impl Compiler<'_> {
@@ -85,22 +85,51 @@ impl Compiler<'_> {
             .into_iter()
             .filter(|alias| !plan.mailboxes.contains_key(*alias))
         {
-            let Resolved::Targets(targets) = plan.resolve(alias) else {
-                continue;
-            };
-            for target in targets {
-                if let Target::Mailbox { mailbox, .. } = target {
-                    grants
-                        .entry(mailbox.address.clone())
-                        .or_default()
-                        .extend(every_name(plan, alias));
-                }
+            for owner in owners(plan, alias) {
+                grants
+                    .entry(owner)
+                    .or_default()
+                    .extend(every_name(plan, alias));
             }
         }
         for mailbox in plan.mailboxes.values_mut() {
             Arc::make_mut(mailbox).send_as = grants.remove(&mailbox.address).unwrap_or_default();
         }
     }
+}
+
+/// Addresses that one alias is followed through.
+const MAX_OWNED: usize = 1_000;
+
+/// Mailboxes that an alias leads to. What a mailbox forwards to does not own the mailbox's addresses.
+fn owners(plan: &Plan, alias: &MailboxAddress) -> Vec<MailboxAddress> {
+    let mut owners = Vec::new();
+    let mut seen = HashSet::from([alias.clone()]);
+    let mut waiting = vec![alias.clone()];
+    while let Some(address) = waiting.pop() {
+        for target in plan.aliases.get(&address).into_iter().flatten() {
+            let target = base(plan, target).filter(|target| seen.insert(target.clone()));
+            let Some(target) = target else { continue };
+            if plan.mailboxes.contains_key(&target) {
+                owners.push(target);
+            } else if seen.len() <= MAX_OWNED {
+                waiting.push(target);
+            }
+        }
+    }
+    owners
+}
+
+/// An address of ours in primary form, without detail when it has one.
+fn base(plan: &Plan, address: &MailboxAddress) -> Option<MailboxAddress> {
+    let primary = plan.primary(address)?;
+    if plan.mailboxes.contains_key(&primary) || plan.aliases.contains_key(&primary) {
+        return Some(primary);
+    }
+    let domain = plan.names.get(primary.domain())?;
+    primary
+        .split_detail(&domain.detail_separators)
+        .map(|(base, _)| base)
 }
 
 fn nobody(origin: &Origin, field: &str, target: &MailboxAddress) -> Problem {

@@ -66,12 +66,17 @@ fn odd_files_are_answered() {
     files.into_iter().for_each(fuzz_yaml);
 }
 
+thread_local! {
+    /// Keeps the compiled kinds from case to case.
+    static KINDS: std::sync::Arc<Vec<crate::kinds::Kind>> = crate::kinds::kinds();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn any_octets_are_answered(data in proptest::collection::vec(any::<u8>(), 0..400)) {
-        fuzz_yaml(&data);
+        KINDS.with(|_| fuzz_yaml(&data));
     }
 
     /// A valid folder with some octets changed.
@@ -82,6 +87,6 @@ proptest! {
             let place = place % text.len();
             text.splice(place..=place, with.bytes());
         }
-        fuzz_yaml(&text);
+        KINDS.with(|_| fuzz_yaml(&text));
     }
 }
