@@ -33,7 +33,10 @@ impl Dns {
     /// When no port is free.
     pub fn start() -> Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
-        let dns = Self { zone: Arc::default(), address: socket.local_addr()? };
+        let dns = Self {
+            zone: Arc::default(),
+            address: socket.local_addr()?,
+        };
         let zone = dns.zone.clone();
         std::thread::spawn(move || serve(&socket, &zone));
         Ok(dns)
@@ -48,7 +51,10 @@ impl Dns {
     /// YAML for a MailCluster's spec that asks this server.
     #[must_use]
     pub fn yaml(&self) -> String {
-        format!("  dns: {{servers: ['{}'], timeout: 1s, attempts: 1}}\n", self.address)
+        format!(
+            "  dns: {{servers: ['{}'], timeout: 1s, attempts: 1}}\n",
+            self.address
+        )
     }
 
     /// An address record.
@@ -67,7 +73,11 @@ impl Dns {
     /// # Errors
     /// When a name is none.
     pub fn mx(&self, name: &str, preference: u16, host: &str) -> Result<()> {
-        self.add(name, RecordType::MX, RData::MX(MX::new(preference, Name::from_str(host)?)))
+        self.add(
+            name,
+            RecordType::MX,
+            RData::MX(MX::new(preference, Name::from_str(host)?)),
+        )
     }
 
     /// Text.
@@ -75,8 +85,15 @@ impl Dns {
     /// # Errors
     /// When the name is none.
     pub fn txt(&self, name: &str, text: &str) -> Result<()> {
-        let strings = text.as_bytes().chunks(255).map(|chunk| String::from_utf8_lossy(chunk).into_owned());
-        self.add(name, RecordType::TXT, RData::TXT(TXT::new(strings.collect())))
+        let strings = text
+            .as_bytes()
+            .chunks(255)
+            .map(|chunk| String::from_utf8_lossy(chunk).into_owned());
+        self.add(
+            name,
+            RecordType::TXT,
+            RData::TXT(TXT::new(strings.collect())),
+        )
     }
 
     /// An alias name.
@@ -84,7 +101,11 @@ impl Dns {
     /// # Errors
     /// When a name is none.
     pub fn cname(&self, name: &str, target: &str) -> Result<()> {
-        self.add(name, RecordType::CNAME, RData::CNAME(CNAME(Name::from_str(target)?)))
+        self.add(
+            name,
+            RecordType::CNAME,
+            RData::CNAME(CNAME(Name::from_str(target)?)),
+        )
     }
 
     /// A reverse name.
@@ -93,7 +114,11 @@ impl Dns {
     /// When the name is none.
     pub fn ptr(&self, address: IpAddr, host: &str) -> Result<()> {
         let name = Name::from(address).to_ascii();
-        self.add(&name, RecordType::PTR, RData::PTR(PTR(Name::from_str(host)?)))
+        self.add(
+            &name,
+            RecordType::PTR,
+            RData::PTR(PTR(Name::from_str(host)?)),
+        )
     }
 
     /// Makes look-ups of a name and type fail.
@@ -101,7 +126,8 @@ impl Dns {
     /// # Errors
     /// When the name is none.
     pub fn fail(&self, name: &str, kind: RecordType) -> Result<()> {
-        self.lock().insert((lower(name)?, kind), Answer::ServerFailure);
+        self.lock()
+            .insert((lower(name)?, kind), Answer::ServerFailure);
         Ok(())
     }
 
@@ -116,7 +142,10 @@ impl Dns {
 
     fn add(&self, name: &str, kind: RecordType, data: RData) -> Result<()> {
         let mut zone = self.lock();
-        match zone.entry((lower(name)?, kind)).or_insert_with(|| Answer::Data(Vec::new())) {
+        match zone
+            .entry((lower(name)?, kind))
+            .or_insert_with(|| Answer::Data(Vec::new()))
+        {
             Answer::Data(list) => list.push(data),
             failing @ Answer::ServerFailure => *failing = Answer::Data(vec![data]),
         }
@@ -137,7 +166,12 @@ fn lower(name: &str) -> Result<Name> {
 fn serve(socket: &UdpSocket, zone: &Mutex<Zone>) {
     let mut buffer = [0; 4096];
     while let Ok((length, client)) = socket.recv_from(&mut buffer) {
-        let Some(reply) = answer(&buffer[..length], &zone.lock().unwrap_or_else(PoisonError::into_inner)) else { continue };
+        let Some(reply) = answer(
+            &buffer[..length],
+            &zone.lock().unwrap_or_else(PoisonError::into_inner),
+        ) else {
+            continue;
+        };
         // A client that is gone asks again or not.
         socket.send_to(&reply, client).ok();
     }
@@ -154,14 +188,21 @@ fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
     reply.add_query(question.clone());
     let name = question.name().to_lowercase();
     let known = zone.keys().any(|(owner, _)| *owner == name);
-    let alias = (question.query_type() != RecordType::CNAME).then(|| zone.get(&(name.clone(), RecordType::CNAME))).flatten();
+    let alias = (question.query_type() != RecordType::CNAME)
+        .then(|| zone.get(&(name.clone(), RecordType::CNAME)))
+        .flatten();
     match zone.get(&(name.clone(), question.query_type())).or(alias) {
         Some(Answer::ServerFailure) => reply.metadata.response_code = ResponseCode::ServFail,
         Some(Answer::Data(list)) => {
             for data in list {
-                reply.add_answer(Record::from_rdata(question.name().clone(), 60, data.clone()));
+                reply.add_answer(Record::from_rdata(
+                    question.name().clone(),
+                    60,
+                    data.clone(),
+                ));
                 if let RData::CNAME(target) = data
-                    && let Some(Answer::Data(list)) = zone.get(&(target.0.to_lowercase(), question.query_type()))
+                    && let Some(Answer::Data(list)) =
+                        zone.get(&(target.0.to_lowercase(), question.query_type()))
                 {
                     for data in list {
                         reply.add_answer(Record::from_rdata(target.0.clone(), 60, data.clone()));

@@ -21,7 +21,10 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(crate::LIMIT))?;
         stream.set_nodelay(true)?;
-        let mut client = Self { reader: BufReader::new(stream), tags: 0 };
+        let mut client = Self {
+            reader: BufReader::new(stream),
+            tags: 0,
+        };
         let greeting = client.line()?;
         if !greeting.starts_with("* OK") {
             bail!("no greeting: {greeting}");
@@ -48,7 +51,9 @@ impl Client {
     pub fn try_command(&mut self, command: &str) -> Result<(Vec<String>, String)> {
         self.tags += 1;
         let tag = format!("t{}", self.tags);
-        self.reader.get_mut().write_all(format!("{tag} {command}\r\n").as_bytes())?;
+        self.reader
+            .get_mut()
+            .write_all(format!("{tag} {command}\r\n").as_bytes())?;
         let mut lines = Vec::new();
         loop {
             let line = self.line()?;
@@ -72,7 +77,9 @@ impl Client {
             }
             let part = part.trim_end_matches("\r\n");
             line.push_str(part);
-            let Some(octets) = literal(part) else { return Ok(line) };
+            let Some(octets) = literal(part) else {
+                return Ok(line);
+            };
             let mut data = vec![0; octets];
             self.reader.read_exact(&mut data)?;
             line.push_str(&String::from_utf8_lossy(&data));

@@ -19,9 +19,16 @@ pub fn binary() -> Result<PathBuf> {
         return Ok(path.into());
     }
     let test = std::env::current_exe()?;
-    let path = test.ancestors().nth(2).context("no target folder")?.join("mailpods");
+    let path = test
+        .ancestors()
+        .nth(2)
+        .context("no target folder")?
+        .join("mailpods");
     if !path.exists() {
-        bail!("{} is not there; `cargo build -p mailpods-cli` makes it", path.display());
+        bail!(
+            "{} is not there; `cargo build -p mailpods-cli` makes it",
+            path.display()
+        );
     }
     Ok(path)
 }
@@ -41,7 +48,11 @@ pub fn tool(arguments: &[&str]) -> Result<Output> {
 pub fn tool_ok(arguments: &[&str]) -> Result<String> {
     let output = tool(arguments)?;
     if !output.status.success() {
-        bail!("mailpods {} failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "mailpods {} failed: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -53,7 +64,15 @@ pub struct Config {
 }
 
 /// Listeners of [`Config::standard`], all on free ports.
-const LISTENERS: &[&str] = &["smtp", "submission", "submissions", "lmtp", "imap", "imaps", "http"];
+const LISTENERS: &[&str] = &[
+    "smtp",
+    "submission",
+    "submissions",
+    "lmtp",
+    "imap",
+    "imaps",
+    "http",
+];
 
 impl Config {
     /// `mail.example.test` with alice and bob (password `quickstart`), every listener on a free port of 127.0.0.1. `cluster` is
@@ -62,15 +81,22 @@ impl Config {
     pub fn standard(cluster: &str) -> Self {
         let listeners: String = LISTENERS
             .iter()
-            .map(|name| format!("    - {{name: {name}, protocol: {name}, address: 127.0.0.1, port: 0}}\n"))
+            .map(|name| {
+                format!("    - {{name: {name}, protocol: {name}, address: 127.0.0.1, port: 0}}\n")
+            })
             .collect();
         let head = "apiVersion: mailpods.dev/v1alpha1\nkind: ";
         let cluster = format!(
             "{head}MailCluster\nmetadata: {{name: test}}\nspec:\n  hostname: mail.example.test\n  listeners:\n{listeners}{cluster}\n"
         );
-        let domain = format!("{head}MailDomain\nmetadata: {{name: example}}\nspec:\n  domain: example.test\n");
+        let domain = format!(
+            "{head}MailDomain\nmetadata: {{name: example}}\nspec:\n  domain: example.test\n"
+        );
         let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: people}\nstringData: {password: quickstart}\n";
-        let mut config = Self::default().with("cluster.yaml", &cluster).with("domain.yaml", &domain).with("secret.yaml", secret);
+        let mut config = Self::default()
+            .with("cluster.yaml", &cluster)
+            .with("domain.yaml", &domain)
+            .with("secret.yaml", secret);
         for name in ["alice", "bob"] {
             config = config.mailbox(name, "");
         }
@@ -97,7 +123,10 @@ impl Config {
     /// Appends to a file.
     #[must_use]
     pub fn append(mut self, file: &str, yaml: &str) -> Self {
-        self.files.entry(file.to_owned()).or_default().push_str(yaml);
+        self.files
+            .entry(file.to_owned())
+            .or_default()
+            .push_str(yaml);
         self
     }
 
@@ -157,12 +186,19 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(log.reopen()?)
             .spawn()?;
-        let addresses = ready(&mut child).with_context(|| std::fs::read_to_string(log.path()).unwrap_or_default());
+        let addresses = ready(&mut child)
+            .with_context(|| std::fs::read_to_string(log.path()).unwrap_or_default());
         if addresses.is_err() {
             // It may still run; the error of the start is what counts.
             child.kill().ok();
         }
-        Ok(Self { child, addresses: addresses?, config: config.to_owned(), data: data.to_owned(), _folders: None })
+        Ok(Self {
+            child,
+            addresses: addresses?,
+            config: config.to_owned(),
+            data: data.to_owned(),
+            _folders: None,
+        })
     }
 
     /// Where a listener is open.
@@ -219,7 +255,9 @@ impl Server {
     /// When the metrics cannot be read.
     pub fn metric(&self, name: &str) -> Result<f64> {
         let text = self.http("/metrics")?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(line.map(str::parse).transpose()?.unwrap_or_default())
     }
 
@@ -229,7 +267,9 @@ impl Server {
     /// When the listener does not answer.
     pub fn http(&self, path: &str) -> Result<String> {
         let url = format!("http://{}{path}", self.address("http"));
-        let output = Command::new("curl").args(["--silent", "--max-time", "20", &url]).output()?;
+        let output = Command::new("curl")
+            .args(["--silent", "--max-time", "20", &url])
+            .output()?;
         Ok(String::from_utf8(output.stdout)?)
     }
 }
@@ -250,10 +290,16 @@ fn ready(child: &mut Child) -> Result<BTreeMap<String, SocketAddr>> {
     reader.read_line(&mut line)?;
     // The pipe is read to its end, so that the server never waits for it.
     std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
-    let summary: Value = serde_json::from_str(&line).with_context(|| format!("not ready: {line:?}"))?;
+    let summary: Value =
+        serde_json::from_str(&line).with_context(|| format!("not ready: {line:?}"))?;
     let listeners = summary["listeners"].as_array().context("no listeners")?;
     let entry = |listener: &Value| -> Result<(String, SocketAddr)> {
-        let field = |name: &str| listener[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
+        let field = |name: &str| {
+            listener[name]
+                .as_str()
+                .map(str::to_owned)
+                .with_context(|| format!("no {name}"))
+        };
         Ok((field("name")?, field("address")?.parse()?))
     };
     listeners.iter().map(entry).collect()

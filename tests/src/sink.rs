@@ -33,7 +33,14 @@ pub struct Manners {
 impl Default for Manners {
     fn default() -> Self {
         Self {
-            extensions: vec!["PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "SIZE 50000000"],
+            extensions: vec![
+                "PIPELINING",
+                "8BITMIME",
+                "SMTPUTF8",
+                "DSN",
+                "ENHANCEDSTATUSCODES",
+                "SIZE 50000000",
+            ],
             recipient: "250 2.1.5 fine",
             data: "250 2.0.0 taken",
         }
@@ -61,7 +68,10 @@ impl Sink {
     /// When no port is free.
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let sink = Self { state: Arc::default(), address: listener.local_addr()? };
+        let sink = Self {
+            state: Arc::default(),
+            address: listener.local_addr()?,
+        };
         let state = sink.state.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -161,15 +171,27 @@ fn session(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
 }
 
 const fn empty(connection: usize) -> Taken {
-    Taken { mail: String::new(), recipients: Vec::new(), message: String::new(), connection }
+    Taken {
+        mail: String::new(),
+        recipients: Vec::new(),
+        message: String::new(),
+        connection,
+    }
 }
 
 fn greeting(manners: &Manners) -> String {
     let mut lines = vec!["sink.example.net"];
     lines.extend(&manners.extensions);
     let last = lines.len() - 1;
-    let line = |(index, text): (usize, &&str)| format!("250{}{text}", if index == last { ' ' } else { '-' });
-    lines.iter().enumerate().map(line).collect::<Vec<_>>().join("\r\n")
+    let line = |(index, text): (usize, &&str)| {
+        format!("250{}{text}", if index == last { ' ' } else { '-' })
+    };
+    lines
+        .iter()
+        .enumerate()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\r\n")
 }
 
 fn data(reader: &mut BufReader<TcpStream>) -> Result<String> {

@@ -29,7 +29,9 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(crate::LIMIT))?;
         stream.set_nodelay(true)?;
-        let mut client = Self { reader: BufReader::new(stream) };
+        let mut client = Self {
+            reader: BufReader::new(stream),
+        };
         client.expect(220)?;
         Ok(client)
     }
@@ -64,10 +66,15 @@ impl Client {
                 bail!("the connection ended; so far {text:?}");
             }
             let line = line.trim_end();
-            let (Some(code), Some(rest)) = (line.get(..3), line.get(3..)) else { bail!("no reply: {line:?}") };
+            let (Some(code), Some(rest)) = (line.get(..3), line.get(3..)) else {
+                bail!("no reply: {line:?}")
+            };
             text.push(rest.get(1..).unwrap_or_default().to_owned());
             if !rest.starts_with('-') {
-                return Ok(Reply { code: code.parse()?, text: text.join("\n") });
+                return Ok(Reply {
+                    code: code.parse()?,
+                    text: text.join("\n"),
+                });
             }
         }
     }
@@ -88,7 +95,11 @@ impl Client {
     pub fn say(&mut self, command: &str, code: u16) -> Result<String> {
         let reply = self.command(command)?;
         if reply.code != code {
-            bail!("{command}: {code} was expected, {} {} came", reply.code, reply.text);
+            bail!(
+                "{command}: {code} was expected, {} {} came",
+                reply.code,
+                reply.text
+            );
         }
         Ok(reply.text)
     }

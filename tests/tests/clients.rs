@@ -22,7 +22,10 @@ fn quickstart() -> Result<(tempfile::TempDir, tempfile::TempDir, Server)> {
             None => format!("{line}\n"),
         };
         let text: String = text.lines().map(line).collect();
-        std::fs::write(config.path().join(path.file_name().context("a name")?), text)?;
+        std::fs::write(
+            config.path().join(path.file_name().context("a name")?),
+            text,
+        )?;
     }
     let server = Server::start_in(config.path(), data.path(), &[])?;
     Ok((config, data, server))
@@ -30,16 +33,40 @@ fn quickstart() -> Result<(tempfile::TempDir, tempfile::TempDir, Server)> {
 
 fn succeeded(output: Output, what: &str) -> Result<String> {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.status.success(), "{what}: {text}\n{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{what}: {text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(text)
 }
 
 fn send(server: &Server, subject: &str) -> Result<()> {
     let address = server.address("submission");
     let output = Command::new("swaks")
-        .args(["--server", &address.ip().to_string(), "--port", &address.port().to_string(), "--tls"])
-        .args(["--auth", "PLAIN", "--auth-user", "alice@example.test", "--auth-password", "quickstart"])
-        .args(["--from", "alice@example.test", "--to", "bob@example.test", "--header", &format!("Subject: {subject}")])
+        .args([
+            "--server",
+            &address.ip().to_string(),
+            "--port",
+            &address.port().to_string(),
+            "--tls",
+        ])
+        .args([
+            "--auth",
+            "PLAIN",
+            "--auth-user",
+            "alice@example.test",
+            "--auth-password",
+            "quickstart",
+        ])
+        .args([
+            "--from",
+            "alice@example.test",
+            "--to",
+            "bob@example.test",
+            "--header",
+            &format!("Subject: {subject}"),
+        ])
         .output()?;
     succeeded(output, "swaks").map(drop)
 }
@@ -47,7 +74,16 @@ fn send(server: &Server, subject: &str) -> Result<()> {
 fn curl(server: &Server, path: &str, arguments: &[&str]) -> Result<Output> {
     let url = format!("imaps://{}/{path}", server.address("imaps"));
     Ok(Command::new("curl")
-        .args(["--silent", "--show-error", "--insecure", "--max-time", "30", "--user", "bob@example.test:quickstart", &url])
+        .args([
+            "--silent",
+            "--show-error",
+            "--insecure",
+            "--max-time",
+            "30",
+            "--user",
+            "bob@example.test:quickstart",
+            &url,
+        ])
         .args(arguments)
         .output()?)
 }
@@ -66,7 +102,10 @@ fn swaks_sends_and_curl_reads() -> Result<()> {
     send(&server, "by swaks")?;
     let text = arrived(&server, "by swaks")?;
     assert!(text.contains("Delivered-To: bob@example.test"), "{text}");
-    let list = succeeded(curl(&server, "", &["--request", "LIST \"\" \"*\""])?, "curl")?;
+    let list = succeeded(
+        curl(&server, "", &["--request", "LIST \"\" \"*\""])?,
+        "curl",
+    )?;
     for folder in ["INBOX", "Sent", "Drafts", "Junk", "Trash", "Archive"] {
         assert!(list.contains(folder), "{folder} is missing in\n{list}");
     }
@@ -79,7 +118,11 @@ fn imaplib_uses_what_people_use() -> Result<()> {
     send(&server, "for imaplib")?;
     arrived(&server, "for imaplib")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/imaplib_session.py");
-    let ports = [server.address("imap").port(), server.address("imaps").port()].map(|port| port.to_string());
+    let ports = [
+        server.address("imap").port(),
+        server.address("imaps").port(),
+    ]
+    .map(|port| port.to_string());
     let output = Command::new("python3").arg(script).args(ports).output()?;
     succeeded(output, "imaplib").map(drop)
 }
@@ -102,16 +145,34 @@ fn mbsync_copies_both_ways() -> Result<()> {
     let file = folder.path().join("mbsyncrc");
     std::fs::write(&file, settings)?;
     let sync = || -> Result<String> {
-        let output = Command::new("mbsync").arg("-c").arg(&file).arg("-a").stdin(Stdio::null()).output()?;
+        let output = Command::new("mbsync")
+            .arg("-c")
+            .arg(&file)
+            .arg("-a")
+            .stdin(Stdio::null())
+            .output()?;
         succeeded(output, "mbsync")
     };
     sync()?;
     let new = folder.path().join("mail/INBOX/new");
-    ensure!(std::fs::read_dir(&new)?.count() == 1, "one message came down");
+    ensure!(
+        std::fs::read_dir(&new)?.count() == 1,
+        "one message came down"
+    );
     let upload = folder.path().join("mail/INBOX/cur/1.local:2,S");
-    std::fs::write(upload, "From: bob@example.test\nSubject: written here\n\nx\n")?;
+    std::fs::write(
+        upload,
+        "From: bob@example.test\nSubject: written here\n\nx\n",
+    )?;
     sync()?;
-    let list = succeeded(curl(&server, "INBOX", &["--request", "SEARCH SUBJECT \"written here\""])?, "curl")?;
+    let list = succeeded(
+        curl(
+            &server,
+            "INBOX",
+            &["--request", "SEARCH SUBJECT \"written here\""],
+        )?,
+        "curl",
+    )?;
     assert!(list.contains("SEARCH 2"), "{list}");
     Ok(())
 }
@@ -132,10 +193,18 @@ fn offlineimap_copies() -> Result<()> {
     );
     let file = folder.path().join("offlineimaprc");
     std::fs::write(&file, settings)?;
-    let output = Command::new("offlineimap").arg("-c").arg(&file).arg("-o").env("HOME", folder.path()).output()?;
+    let output = Command::new("offlineimap")
+        .arg("-c")
+        .arg(&file)
+        .arg("-o")
+        .env("HOME", folder.path())
+        .output()?;
     succeeded(output, "offlineimap")?;
     let new = folder.path().join("mail/INBOX/new");
-    ensure!(std::fs::read_dir(&new)?.count() == 1, "one message came down");
+    ensure!(
+        std::fs::read_dir(&new)?.count() == 1,
+        "one message came down"
+    );
     Ok(())
 }
 
@@ -167,7 +236,8 @@ fn mutt_opens_the_mailbox_and_saves_a_message() -> Result<()> {
         .stdin(Stdio::null())
         .output()?;
     let screen = String::from_utf8_lossy(&output.stdout).into_owned();
-    let saved = std::fs::read_to_string(folder.path().join("saved")).with_context(|| screen.clone())?;
+    let saved =
+        std::fs::read_to_string(folder.path().join("saved")).with_context(|| screen.clone())?;
     assert!(saved.contains("Subject: for mutt"), "{saved}");
     Ok(())
 }
@@ -175,11 +245,20 @@ fn mutt_opens_the_mailbox_and_saves_a_message() -> Result<()> {
 /// The server's certificate, by openssl's own client.
 fn certificate(port: u16) -> Result<String> {
     let output = Command::new("openssl")
-        .args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-showcerts"])
+        .args([
+            "s_client",
+            "-connect",
+            &format!("127.0.0.1:{port}"),
+            "-showcerts",
+        ])
         .stdin(Stdio::null())
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let start = text.find("-----BEGIN CERTIFICATE-----").context("no certificate")?;
-    let end = text.find("-----END CERTIFICATE-----").context("no end of the certificate")?;
+    let start = text
+        .find("-----BEGIN CERTIFICATE-----")
+        .context("no certificate")?;
+    let end = text
+        .find("-----END CERTIFICATE-----")
+        .context("no end of the certificate")?;
     Ok(format!("{}-----END CERTIFICATE-----\n", &text[start..end]))
 }

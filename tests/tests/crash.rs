@@ -28,14 +28,25 @@ struct Ledger {
 
 /// Sends messages until told to stop or the server is gone. An end of data without a reply is neither acknowledged nor refused.
 fn client(server: std::net::SocketAddr, name: &str, stop: &AtomicBool, ledger: &Mutex<Ledger>) {
-    let Ok(mut client) = smtp::Client::hello(server, "EHLO") else { return };
+    let Ok(mut client) = smtp::Client::hello(server, "EHLO") else {
+        return;
+    };
     for number in 0.. {
         if stop.load(Ordering::Relaxed) {
             return;
         }
         let subject = format!("{name}-{number}");
-        let message = format!("From: x@sender.test\r\nSubject: {subject}\r\n\r\n{}\r\n", WORDS.repeat(number % 40));
-        let Ok(reply) = client.message("x@sender.test", &["alice@example.test", "bob@example.test"], &message) else { return };
+        let message = format!(
+            "From: x@sender.test\r\nSubject: {subject}\r\n\r\n{}\r\n",
+            WORDS.repeat(number % 40)
+        );
+        let Ok(reply) = client.message(
+            "x@sender.test",
+            &["alice@example.test", "bob@example.test"],
+            &message,
+        ) else {
+            return;
+        };
         let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
         match reply.code {
             250 => ledger.acknowledged.insert(subject),
@@ -50,7 +61,16 @@ fn subjects(data: &Path, person: &str) -> Result<BTreeMap<String, usize>> {
     let out = folder.path().join("mbox");
     let data = data.to_str().context("a path in UTF-8")?;
     let account = format!("{person}@example.test");
-    tool_ok(&["--data", data, "mailbox", "export", &account, "--format", "mbox", &out.to_string_lossy()])?;
+    tool_ok(&[
+        "--data",
+        data,
+        "mailbox",
+        "export",
+        &account,
+        "--format",
+        "mbox",
+        &out.to_string_lossy(),
+    ])?;
     let text = std::fs::read(out)?;
     let mut subjects = BTreeMap::new();
     for line in String::from_utf8_lossy(&text).lines() {
@@ -69,13 +89,21 @@ fn queue_is_empty(data: &Path) -> Result<Option<()>> {
 }
 
 fn check(ledger: &Ledger, found: &BTreeMap<String, usize>) -> Result<()> {
-    if let Some(lost) = ledger.acknowledged.iter().find(|subject| !found.contains_key(*subject)) {
+    if let Some(lost) = ledger
+        .acknowledged
+        .iter()
+        .find(|subject| !found.contains_key(*subject))
+    {
         bail!("{lost} was acknowledged and is not there");
     }
     if let Some((twice, count)) = found.iter().find(|(_, count)| **count != 1) {
         bail!("{twice} is there {count} times");
     }
-    if let Some(refused) = ledger.refused.iter().find(|subject| found.contains_key(*subject)) {
+    if let Some(refused) = ledger
+        .refused
+        .iter()
+        .find(|subject| found.contains_key(*subject))
+    {
         bail!("{refused} was refused and is there");
     }
     Ok(())
@@ -95,7 +123,9 @@ fn a_hundred_kills_lose_and_double_nothing() -> Result<()> {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
                 let (stop, ledger) = (stop.clone(), ledger.clone());
-                std::thread::spawn(move || client(address, &format!("c{crash}-{number}"), &stop, &ledger))
+                std::thread::spawn(move || {
+                    client(address, &format!("c{crash}-{number}"), &stop, &ledger)
+                })
             })
             .collect();
         // The kill comes at a moment that has nothing to do with what the server does: 0 to 300 ms in, spread by a fixed sequence.
@@ -103,14 +133,20 @@ fn a_hundred_kills_lose_and_double_nothing() -> Result<()> {
         server.kill()?;
         stop.store(true, Ordering::Relaxed);
         for client in clients {
-            client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
+            client
+                .join()
+                .map_err(|_| anyhow::anyhow!("a client panicked"))?;
         }
     }
     let mut server = Server::start_in(config.path(), data.path(), &[])?;
     eventually("the queue to empty", || queue_is_empty(data.path()))?;
     server.stop()?;
     let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
-    assert!(ledger.acknowledged.len() > 100, "too little was sent to show anything: {}", ledger.acknowledged.len());
+    assert!(
+        ledger.acknowledged.len() > 100,
+        "too little was sent to show anything: {}",
+        ledger.acknowledged.len()
+    );
     for person in ["alice", "bob"] {
         check(&ledger, &subjects(data.path(), person)?)?;
     }
@@ -120,14 +156,26 @@ fn a_hundred_kills_lose_and_double_nothing() -> Result<()> {
 
 /// Whether this user may make a mount namespace with a small file system of its own in it.
 fn may_mount() -> bool {
-    let probe = ["--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs tmpfs /mnt"];
-    Command::new("unshare").args(probe).output().is_ok_and(|output| output.status.success())
+    let probe = [
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs tmpfs /mnt",
+    ];
+    Command::new("unshare")
+        .args(probe)
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
 
 #[test]
 fn a_full_disk_defers_and_loses_nothing_and_goes_on_when_there_is_space() -> Result<()> {
     if !may_mount() {
-        bail!("this test makes a 48 MiB tmpfs in a namespace of its own; it needs `unshare --user --map-root-user --mount`");
+        bail!(
+            "this test makes a 48 MiB tmpfs in a namespace of its own; it needs `unshare --user --map-root-user --mount`"
+        );
     }
     let dns = Dns::start()?;
     let limits = "  smtp: {limitExempt: [127.0.0.0/8]}\n";
@@ -136,10 +184,25 @@ fn a_full_disk_defers_and_loses_nothing_and_goes_on_when_there_is_space() -> Res
     let data = folder.path().join("data");
     std::fs::create_dir(&data)?;
     // The server runs in the namespace; files in it are reached through the server's own /proc/PID/root.
-    let mount = format!("mount -t tmpfs -o size=48m tmpfs {0} && fallocate -l 30m {0}/ballast && exec \"$@\"", data.display());
-    let wrapper = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh"];
+    let mount = format!(
+        "mount -t tmpfs -o size=48m tmpfs {0} && fallocate -l 30m {0}/ballast && exec \"$@\"",
+        data.display()
+    );
+    let wrapper = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        &mount,
+        "sh",
+    ];
     let mut server = Server::start_in(config.path(), &data, &wrapper)?;
-    let inside = Path::new("/proc").join(server.id().to_string()).join("root").join(data.strip_prefix("/")?);
+    let inside = Path::new("/proc")
+        .join(server.id().to_string())
+        .join("root")
+        .join(data.strip_prefix("/")?);
     let mut ledger = Ledger::default();
     let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
     let noise = noise(100_000);
@@ -148,7 +211,11 @@ fn a_full_disk_defers_and_loses_nothing_and_goes_on_when_there_is_space() -> Res
         number += 1;
         let subject = format!("full-{number}");
         let message = format!("From: x@sender.test\r\nSubject: {subject}\r\n\r\n{noise}\r\n");
-        let reply = client.message("x@sender.test", &["alice@example.test", "bob@example.test"], &message)?;
+        let reply = client.message(
+            "x@sender.test",
+            &["alice@example.test", "bob@example.test"],
+            &message,
+        )?;
         match reply.code {
             250 => ledger.acknowledged.insert(subject),
             _ => ledger.refused.insert(subject),
@@ -164,7 +231,9 @@ fn a_full_disk_defers_and_loses_nothing_and_goes_on_when_there_is_space() -> Res
     }
     assert_eq!(refusal, 452, "a full disk is a temporary condition");
     std::fs::remove_file(inside.join("ballast"))?;
-    eventually("mail to be taken again", || Ok((send(&mut ledger)? == 250).then_some(())))?;
+    eventually("mail to be taken again", || {
+        Ok((send(&mut ledger)? == 250).then_some(()))
+    })?;
     eventually("the queue to empty", || queue_is_empty(&inside))?;
     tool_ok(&["--data", &inside.to_string_lossy(), "fsck"])?;
     for person in ["alice", "bob"] {

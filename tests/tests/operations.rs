@@ -28,22 +28,43 @@ fn an_edit_takes_effect_in_a_running_session_and_a_broken_one_changes_nothing() 
     })?;
     eprintln!("the edit took effect after {:?}", edited.elapsed());
 
-    std::fs::write(server.config().join("broken.yaml"), "kind: Mailbox\napiVersion: mailpods.dev/v1alpha1\nspec: {adress: x}\n")?;
-    eventually("the refusal in the metrics", || Ok((server.metric("mailpods_plan_refused")? == 1.0).then_some(())))?;
-    assert!(accepted(&mut client, "carol@example.test")?, "the last good plan runs on");
+    std::fs::write(
+        server.config().join("broken.yaml"),
+        "kind: Mailbox\napiVersion: mailpods.dev/v1alpha1\nspec: {adress: x}\n",
+    )?;
+    eventually("the refusal in the metrics", || {
+        Ok((server.metric("mailpods_plan_refused")? == 1.0).then_some(()))
+    })?;
+    assert!(
+        accepted(&mut client, "carol@example.test")?,
+        "the last good plan runs on"
+    );
     std::fs::remove_file(server.config().join("broken.yaml"))?;
-    eventually("the refusal to be over", || Ok((server.metric("mailpods_plan_refused")? == 0.0).then_some(())))
+    eventually("the refusal to be over", || {
+        Ok((server.metric("mailpods_plan_refused")? == 0.0).then_some(()))
+    })
 }
 
 #[test]
 fn check_tells_all_errors_at_once_with_their_places() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let config = Config::standard("  hostnam: x\n").mailbox("dave", "  quota: {size: many}").mailbox("erin", "  sieve: 'keep;'");
+    let config = Config::standard("  hostnam: x\n")
+        .mailbox("dave", "  quota: {size: many}")
+        .mailbox("erin", "  sieve: 'keep;'");
     config.write(folder.path())?;
     let output = tool(&["check", &folder.path().to_string_lossy()])?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    for wanted in ["cluster.yaml:", "hostnam", "mailbox-dave.yaml:", "quota.size", "many", "mailbox-erin.yaml:", "not supported yet"] {
+    for wanted in [
+        "cluster.yaml:",
+        "hostnam",
+        "mailbox-dave.yaml:",
+        "quota.size",
+        "many",
+        "mailbox-erin.yaml:",
+        "not supported yet",
+    ] {
         assert!(text.contains(wanted), "{wanted} is missing in\n{text}");
     }
     Ok(())
@@ -67,10 +88,20 @@ fn health_and_metrics_are_served() -> Result<()> {
     let dns = Dns::start()?;
     let server = Server::start(&Config::standard(&dns.yaml()))?;
     assert_eq!(server.http("/livez")?.trim(), "ok");
-    eventually("readiness", || Ok((server.http("/readyz")?.trim() == "ok").then_some(())))?;
+    eventually("readiness", || {
+        Ok((server.http("/readyz")?.trim() == "ok").then_some(()))
+    })?;
     let metrics = server.http("/metrics")?;
-    for wanted in ["mailpods_smtp_", "mailpods_imap_", "mailpods_store_", "mailpods_plan_reloads_total"] {
-        assert!(metrics.contains(wanted), "{wanted} is missing in\n{metrics}");
+    for wanted in [
+        "mailpods_smtp_",
+        "mailpods_imap_",
+        "mailpods_store_",
+        "mailpods_plan_reloads_total",
+    ] {
+        assert!(
+            metrics.contains(wanted),
+            "{wanted} is missing in\n{metrics}"
+        );
     }
     Ok(())
 }
@@ -80,17 +111,30 @@ fn a_backup_of_a_running_server_is_restored_whole() -> Result<()> {
     let dns = Dns::start()?;
     let server = Server::start(&Config::standard(&dns.yaml()))?;
     let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
-    let reply = client.message("x@sender.test", &["alice@example.test"], "From: x@sender.test\r\nSubject: kept\r\n\r\nx\r\n")?;
+    let reply = client.message(
+        "x@sender.test",
+        &["alice@example.test"],
+        "From: x@sender.test\r\nSubject: kept\r\n\r\nx\r\n",
+    )?;
     assert_eq!(reply.code, 250, "{}", reply.text);
     let data = server.data().to_string_lossy().into_owned();
     let count = |data: &str| -> Result<bool> {
-        let list: serde_json::Value = serde_json::from_str(&tool_ok(&["--data", data, "mailbox", "list", "--output", "json"])?)?;
+        let list: serde_json::Value = serde_json::from_str(&tool_ok(&[
+            "--data", data, "mailbox", "list", "--output", "json",
+        ])?)?;
         let mut rows = list.as_array().into_iter().flatten();
-        Ok(rows.any(|row| row["account"] == "alice@example.test" && row["mailbox"] == "INBOX" && row["messages"] == 1))
+        Ok(rows.any(|row| {
+            row["account"] == "alice@example.test"
+                && row["mailbox"] == "INBOX"
+                && row["messages"] == 1
+        }))
     };
     eventually("the delivery", || Ok(count(&data)?.then_some(())))?;
     let folder = tempfile::tempdir()?;
-    let (archive, restored) = (folder.path().join("archive"), folder.path().join("restored"));
+    let (archive, restored) = (
+        folder.path().join("archive"),
+        folder.path().join("restored"),
+    );
     let (archive, restored) = (archive.to_string_lossy(), restored.to_string_lossy());
     tool_ok(&["--data", &data, "backup", &archive])?;
     tool_ok(&["--data", &restored, "restore", &archive])?;

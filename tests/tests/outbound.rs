@@ -13,15 +13,41 @@ use mailpods_tests::sink::{Manners, Sink};
 fn swaks(server: &Server, arguments: &[&str]) -> Result<(bool, String)> {
     let address = server.address("submission");
     let output = Command::new("swaks")
-        .args(["--server", &address.ip().to_string(), "--port", &address.port().to_string(), "--tls"])
-        .args(["--auth", "PLAIN", "--auth-user", "alice@example.test", "--auth-password", "quickstart"])
+        .args([
+            "--server",
+            &address.ip().to_string(),
+            "--port",
+            &address.port().to_string(),
+            "--tls",
+        ])
+        .args([
+            "--auth",
+            "PLAIN",
+            "--auth-user",
+            "alice@example.test",
+            "--auth-password",
+            "quickstart",
+        ])
         .args(arguments)
         .output()?;
-    Ok((output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned()))
+    Ok((
+        output.status.success(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    ))
 }
 
 fn submit(server: &Server, to: &str) -> Result<()> {
-    let (sent, transcript) = swaks(server, &["--from", "alice@example.test", "--to", to, "--header", "Subject: out"])?;
+    let (sent, transcript) = swaks(
+        server,
+        &[
+            "--from",
+            "alice@example.test",
+            "--to",
+            to,
+            "--header",
+            "Subject: out",
+        ],
+    )?;
     ensure!(sent, "{transcript}");
     Ok(())
 }
@@ -32,7 +58,8 @@ fn with_sink(cluster: &str) -> Result<(Dns, Sink, Server)> {
     dns.mx("remote.test.", 10, "mx.remote.test.")?;
     dns.address_of("mx.remote.test.", IpAddr::V4(Ipv4Addr::LOCALHOST))?;
     let port = sink.address().port();
-    let outbound = format!("  outbound: {{port: {port}, retryInitial: 1s, retryMax: 2s{cluster}}}\n");
+    let outbound =
+        format!("  outbound: {{port: {port}, retryInitial: 1s, retryMax: 2s{cluster}}}\n");
     let server = Server::start(&Config::standard(&(dns.yaml() + &outbound)))?;
     Ok((dns, sink, server))
 }
@@ -43,20 +70,48 @@ fn submitted_mail_leaves_signed_and_without_the_clients_address() -> Result<()> 
     submit(&server, "dave@remote.test")?;
     let taken = sink.wait_for(1)?;
     let message = &taken[0].message;
-    assert!(taken[0].mail.starts_with("MAIL FROM:<alice@example.test>"), "{}", taken[0].mail);
-    for wanted in ["a=rsa-sha256", "a=ed25519-sha256", "d=example.test", "h=from:from:", "Message-ID:", "Date:", "Subject: out"] {
-        assert!(message.contains(wanted), "{wanted} is missing in\n{message}");
+    assert!(
+        taken[0].mail.starts_with("MAIL FROM:<alice@example.test>"),
+        "{}",
+        taken[0].mail
+    );
+    for wanted in [
+        "a=rsa-sha256",
+        "a=ed25519-sha256",
+        "d=example.test",
+        "h=from:from:",
+        "Message-ID:",
+        "Date:",
+        "Subject: out",
+    ] {
+        assert!(
+            message.contains(wanted),
+            "{wanted} is missing in\n{message}"
+        );
     }
     let received: String = message.split("Received:").skip(1).collect();
-    assert!(!received.contains("127.0.0.1"), "the client's address stands in {received}");
+    assert!(
+        !received.contains("127.0.0.1"),
+        "the client's address stands in {received}"
+    );
     // What the sink got verifies with the key that `dns print` publishes.
     let data = server.data().to_string_lossy().into_owned();
     let config = server.config().to_string_lossy().into_owned();
-    let records = tool_ok(&["--data", &data, "dns", "print", "--config", &config, "--output", "json"])?;
+    let records = tool_ok(&[
+        "--data", &data, "dns", "print", "--config", &config, "--output", "json",
+    ])?;
     let records: serde_json::Value = serde_json::from_str(&records)?;
     let mut keys = 0;
-    for record in records.as_array().into_iter().flatten().filter(|record| record["type"] == "TXT") {
-        let (name, text) = (record["name"].as_str().unwrap_or_default(), record["value"].as_str().unwrap_or_default());
+    for record in records
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|record| record["type"] == "TXT")
+    {
+        let (name, text) = (
+            record["name"].as_str().unwrap_or_default(),
+            record["value"].as_str().unwrap_or_default(),
+        );
         if name.contains("._domainkey.") {
             dns.txt(&format!("{name}."), text)?;
             keys += 1;
@@ -66,10 +121,19 @@ fn submitted_mail_leaves_signed_and_without_the_clients_address() -> Result<()> 
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), message)?;
     let resolver = dns.address().to_string();
-    let verdict = tool_ok(&["verify", "--resolver", &resolver, "--output", "json", &file.path().to_string_lossy()])?;
+    let verdict = tool_ok(&[
+        "verify",
+        "--resolver",
+        &resolver,
+        "--output",
+        "json",
+        &file.path().to_string_lossy(),
+    ])?;
     let verdict: serde_json::Value = serde_json::from_str(&verdict)?;
     let passes = verdict["results"].as_array().into_iter().flatten();
-    let passes = passes.filter(|result| result["mechanism"] == "dkim" && result["result"] == "pass").count();
+    let passes = passes
+        .filter(|result| result["mechanism"] == "dkim" && result["result"] == "pass")
+        .count();
     assert_eq!(passes, 2, "{verdict}");
     Ok(())
 }
@@ -77,15 +141,41 @@ fn submitted_mail_leaves_signed_and_without_the_clients_address() -> Result<()> 
 #[test]
 fn a_sender_that_is_not_the_log_ins_is_refused() -> Result<()> {
     let (_dns, sink, server) = with_sink("")?;
-    let (sent, transcript) = swaks(&server, &["--from", "bob@example.test", "--to", "dave@remote.test"])?;
+    let (sent, transcript) = swaks(
+        &server,
+        &["--from", "bob@example.test", "--to", "dave@remote.test"],
+    )?;
     assert!(!sent && transcript.contains("5.7.1"), "{transcript}");
-    let (sent, transcript) =
-        swaks(&server, &["--from", "alice@example.test", "--h-From", "bob@example.test", "--to", "dave@remote.test"])?;
+    let (sent, transcript) = swaks(
+        &server,
+        &[
+            "--from",
+            "alice@example.test",
+            "--h-From",
+            "bob@example.test",
+            "--to",
+            "dave@remote.test",
+        ],
+    )?;
     assert!(!sent && transcript.contains("5.7.1"), "{transcript}");
     let address = server.address("submission");
     let output = Command::new("swaks")
-        .args(["--server", "127.0.0.1", "--port", &address.port().to_string()])
-        .args(["--auth", "PLAIN", "--auth-user", "alice@example.test", "--auth-password", "quickstart", "--to", "dave@remote.test"])
+        .args([
+            "--server",
+            "127.0.0.1",
+            "--port",
+            &address.port().to_string(),
+        ])
+        .args([
+            "--auth",
+            "PLAIN",
+            "--auth-user",
+            "alice@example.test",
+            "--auth-password",
+            "quickstart",
+            "--to",
+            "dave@remote.test",
+        ])
         .output()?;
     assert!(!output.status.success(), "AUTH without TLS");
     assert!(sink.taken().is_empty());
@@ -95,19 +185,41 @@ fn a_sender_that_is_not_the_log_ins_is_refused() -> Result<()> {
 #[test]
 fn a_refused_recipient_comes_back_as_a_notification() -> Result<()> {
     let (_dns, sink, server) = with_sink("")?;
-    sink.behave(Manners { recipient: "550 5.1.1 no such user", ..Manners::default() });
+    sink.behave(Manners {
+        recipient: "550 5.1.1 no such user",
+        ..Manners::default()
+    });
     submit(&server, "nobody@remote.test")?;
     let data = server.data().to_string_lossy().into_owned();
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("alice.mbox");
     let text = eventually("the notification", || {
-        tool_ok(&["--data", &data, "mailbox", "export", "alice@example.test", "--format", "mbox", "--force", &out.to_string_lossy()])?;
+        tool_ok(&[
+            "--data",
+            &data,
+            "mailbox",
+            "export",
+            "alice@example.test",
+            "--format",
+            "mbox",
+            "--force",
+            &out.to_string_lossy(),
+        ])?;
         let text = std::fs::read_to_string(&out)?;
         Ok(text.contains("multipart/report").then_some(text))
     })?;
-    for wanted in ["Return-Path: <>", "report-type=\"delivery-status\"", "Final-Recipient: rfc822; nobody@remote.test", "Action: failed", "Status: 5.1.1"] {
+    for wanted in [
+        "Return-Path: <>",
+        "report-type=\"delivery-status\"",
+        "Final-Recipient: rfc822; nobody@remote.test",
+        "Action: failed",
+        "Status: 5.1.1",
+    ] {
         let wanted_unquoted = wanted.replace('"', "");
-        assert!(text.contains(wanted) || text.contains(&wanted_unquoted), "{wanted} is missing in\n{text}");
+        assert!(
+            text.contains(wanted) || text.contains(&wanted_unquoted),
+            "{wanted} is missing in\n{text}"
+        );
     }
     Ok(())
 }
@@ -115,7 +227,10 @@ fn a_refused_recipient_comes_back_as_a_notification() -> Result<()> {
 #[test]
 fn a_deferred_message_is_tried_again_on_its_schedule() -> Result<()> {
     let (_dns, sink, server) = with_sink("")?;
-    sink.behave(Manners { data: "451 4.3.0 later", ..Manners::default() });
+    sink.behave(Manners {
+        data: "451 4.3.0 later",
+        ..Manners::default()
+    });
     submit(&server, "dave@remote.test")?;
     let data = server.data().to_string_lossy().into_owned();
     eventually("the deferral in the queue", || {
@@ -152,13 +267,31 @@ fn a_hundred_messages_to_one_host_share_connections() -> Result<()> {
     let folder = tempfile::tempdir()?;
     for number in 0..10 {
         let file = folder.path().join(number.to_string());
-        std::fs::write(&file, format!("From: alice@example.test\r\nTo: dave@remote.test\r\nSubject: {number}\r\n\r\nx\r\n"))?;
+        std::fs::write(
+            &file,
+            format!(
+                "From: alice@example.test\r\nTo: dave@remote.test\r\nSubject: {number}\r\n\r\nx\r\n"
+            ),
+        )?;
         let at = format!("@{}", file.display());
-        let (sent, transcript) = swaks(&server, &["--from", "alice@example.test", "--to", "dave@remote.test", "--data", &at])?;
+        let (sent, transcript) = swaks(
+            &server,
+            &[
+                "--from",
+                "alice@example.test",
+                "--to",
+                "dave@remote.test",
+                "--data",
+                &at,
+            ],
+        )?;
         ensure!(sent, "{transcript}");
     }
     let taken = sink.wait_for(10)?;
-    let mut subjects: Vec<_> = taken.iter().filter_map(|taken| taken.message.split("Subject: ").nth(1)?.lines().next()).collect();
+    let mut subjects: Vec<_> = taken
+        .iter()
+        .filter_map(|taken| taken.message.split("Subject: ").nth(1)?.lines().next())
+        .collect();
     subjects.sort_unstable();
     subjects.dedup();
     assert_eq!(subjects.len(), 10, "each message once");

@@ -20,17 +20,22 @@ fn inbox(server: &Server, person: &str) -> Result<imap::Client> {
     let mut client = imap::Client::connect(server.address("imap"))?;
     // LOGIN needs TLS; SCRAM does not reveal the password but is as forbidden in clear, so the test reads by the tool where it can.
     let (_, status) = client.try_command(&format!("LOGIN {person}@example.test quickstart"))?;
-    assert!(status.starts_with("NO [PRIVACYREQUIRED]") || status.starts_with("NO"), "{status}");
+    assert!(
+        status.starts_with("NO [PRIVACYREQUIRED]") || status.starts_with("NO"),
+        "{status}"
+    );
     Ok(client)
 }
 
 fn stored(server: &Server, person: &str, folder: &str) -> Result<u64> {
     let list = imap::listed(server.data())?;
     let rows = list.as_array().cloned().unwrap_or_default();
-    let of_folder = rows.iter().find(|row| {
-        row["account"] == format!("{person}@example.test") && row["mailbox"] == folder
-    });
-    Ok(of_folder.and_then(|row| row["messages"].as_u64()).unwrap_or_default())
+    let of_folder = rows
+        .iter()
+        .find(|row| row["account"] == format!("{person}@example.test") && row["mailbox"] == folder);
+    Ok(of_folder
+        .and_then(|row| row["messages"].as_u64())
+        .unwrap_or_default())
 }
 
 fn wait_for(server: &Server, person: &str, folder: &str, count: u64) -> Result<()> {
@@ -47,14 +52,27 @@ fn a_message_arrives_with_trace_fields_and_no_plain_log_in_is_possible() -> Resu
     dns.txt("sender.test.", "v=spf1 ip4:127.0.0.1 -all")?;
     let server = Server::start(&Config::standard(&dns.yaml()))?;
     let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
-    let reply = client.message("carol@sender.test", &["alice@example.test"], &message("one"))?;
+    let reply = client.message(
+        "carol@sender.test",
+        &["alice@example.test"],
+        &message("one"),
+    )?;
     assert_eq!(reply.code, 250, "{}", reply.text);
     wait_for(&server, "alice", "INBOX", 1)?;
     inbox(&server, "alice")?;
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("alice.mbox");
     let data = server.data().to_string_lossy();
-    tool_ok(&["--data", &data, "mailbox", "export", "alice@example.test", "--format", "mbox", &out.to_string_lossy()])?;
+    tool_ok(&[
+        "--data",
+        &data,
+        "mailbox",
+        "export",
+        "alice@example.test",
+        "--format",
+        "mbox",
+        &out.to_string_lossy(),
+    ])?;
     let text = std::fs::read_to_string(out)?;
     for wanted in [
         "Return-Path: <carol@sender.test>",
@@ -74,7 +92,8 @@ fn a_message_arrives_with_trace_fields_and_no_plain_log_in_is_possible() -> Resu
 #[test]
 fn what_is_not_ours_is_refused_at_rcpt() -> Result<()> {
     let dns = Dns::start()?;
-    let server = Server::start(&Config::standard(&dns.yaml()).mailbox("carol", "  enabled: false"))?;
+    let server =
+        Server::start(&Config::standard(&dns.yaml()).mailbox("carol", "  enabled: false"))?;
     for (to, code, wanted) in [
         ("nobody@example.test", 550, "5.1.1"),
         ("someone@elsewhere.test", 550, "5.7.1"),
@@ -101,7 +120,12 @@ fn plus_addresses_aliases_and_the_catch_all_lead_to_mailboxes() -> Result<()> {
     let domain = "  domainAliases: [example.org]\n  catchAll: bob@example.test\n  aliases:\n    - {name: team, targets: [alice@example.test, bob@example.test]}\n";
     let server = Server::start(&Config::standard(&dns.yaml()).append("domain.yaml", domain))?;
     let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
-    for to in ["alice+tag@example.test", "ALICE@example.org", "team@example.test", "whoever@example.test"] {
+    for to in [
+        "alice+tag@example.test",
+        "ALICE@example.org",
+        "team@example.test",
+        "whoever@example.test",
+    ] {
         let reply = client.message("x@sender.test", &[to], &message("to"))?;
         assert_eq!(reply.code, 250, "{to}: {}", reply.text);
     }
@@ -114,7 +138,10 @@ fn a_dmarc_policy_is_honoured_and_a_dns_failure_is_temporary() -> Result<()> {
     let dns = Dns::start()?;
     for (domain, policy) in [("strict.test", "reject"), ("careful.test", "quarantine")] {
         dns.txt(&format!("{domain}."), "v=spf1 -all")?;
-        dns.txt(&format!("_dmarc.{domain}."), &format!("v=DMARC1; p={policy}"))?;
+        dns.txt(
+            &format!("_dmarc.{domain}."),
+            &format!("v=DMARC1; p={policy}"),
+        )?;
     }
     dns.fail("_dmarc.broken.test.", hickory_proto::rr::RecordType::TXT)?;
     let server = Server::start(&Config::standard(&dns.yaml()))?;
@@ -136,9 +163,15 @@ fn a_dmarc_policy_is_honoured_and_a_dns_failure_is_temporary() -> Result<()> {
 #[test]
 fn a_mailbox_over_its_quota_is_deferred() -> Result<()> {
     let dns = Dns::start()?;
-    let server = Server::start(&Config::standard(&dns.yaml()).mailbox("alice", "  quota: {messages: 1}"))?;
+    let server =
+        Server::start(&Config::standard(&dns.yaml()).mailbox("alice", "  quota: {messages: 1}"))?;
     let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
-    assert_eq!(client.message("x@sender.test", &["alice@example.test"], &message("one"))?.code, 250);
+    assert_eq!(
+        client
+            .message("x@sender.test", &["alice@example.test"], &message("one"))?
+            .code,
+        250
+    );
     wait_for(&server, "alice", "INBOX", 1)?;
     let reply = client.message("x@sender.test", &["alice@example.test"], &message("two"))?;
     assert_eq!(reply.code, 452, "{}", reply.text);

@@ -7,7 +7,14 @@ use crate::{packages, run};
 /// Measures against the peers; see `docs/benchmarks.md`.
 pub fn run(arguments: &[String]) -> Result<()> {
     packages::ensure_present(packages::PEERS)?;
-    run::cargo(&["build", "--release", "--package", "mailpods-cli", "--package", "mailpods-benches"])?;
+    run::cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "mailpods-cli",
+        "--package",
+        "mailpods-benches",
+    ])?;
     let mut line = vec!["run", "--release", "--package", "mailpods-benches", "--"];
     line.extend(arguments.iter().map(String::as_str));
     run::cargo(&line)

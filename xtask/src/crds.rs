@@ -18,7 +18,10 @@ pub fn run(check: bool) -> anyhow::Result<()> {
             continue;
         }
         if check {
-            bail!("crds/{} differs from mailpods/api: run `cargo xtask crds`", file.name);
+            bail!(
+                "crds/{} differs from mailpods/api: run `cargo xtask crds`",
+                file.name
+            );
         }
         write(&path, &file.yaml)?;
     }
@@ -31,7 +34,8 @@ fn folder() -> PathBuf {
 
 fn write(path: &Path, yaml: &str) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
     }
     std::fs::write(path, yaml).with_context(|| format!("failed to write {}", path.display()))?;
     println!("wrote {}", path.display());
@@ -42,17 +46,30 @@ fn stale_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let entries = std::fs::read_dir(folder).with_context(|| format!("failed to list {}", folder.display()))?;
-    let paths = entries.collect::<Result<Vec<_>, _>>()?.into_iter().map(|entry| entry.path());
-    Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect())
+    let entries = std::fs::read_dir(folder)
+        .with_context(|| format!("failed to list {}", folder.display()))?;
+    let paths = entries
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .map(|entry| entry.path());
+    Ok(paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect())
 }
 
 fn remove(stale: &[PathBuf], check: bool) -> anyhow::Result<()> {
     for path in stale {
         if check {
-            bail!("{} belongs to no kind: run `cargo xtask crds`", path.display());
+            bail!(
+                "{} belongs to no kind: run `cargo xtask crds`",
+                path.display()
+            );
         }
-        std::fs::remove_file(path).with_context(|| format!("failed to remove {}", path.display()))?;
+        std::fs::remove_file(path)
+            .with_context(|| format!("failed to remove {}", path.display()))?;
         println!("removed {}", path.display());
     }
     Ok(())

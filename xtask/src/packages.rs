@@ -12,7 +12,10 @@ pub const TESTS: &[Package] = &[
     ("curl", "/usr/bin/curl"),
     ("isync", "/usr/bin/mbsync"),
     ("libio-socket-ssl-perl", "/usr/share/perl5/IO/Socket/SSL.pm"),
-    ("libnet-ssleay-perl", "/usr/lib/x86_64-linux-gnu/perl5/5.36/Net/SSLeay.pm"),
+    (
+        "libnet-ssleay-perl",
+        "/usr/lib/x86_64-linux-gnu/perl5/5.36/Net/SSLeay.pm",
+    ),
     ("mutt", "/usr/bin/mutt"),
     ("offlineimap3", "/usr/bin/offlineimap"),
     ("python3", "/usr/bin/python3"),
@@ -28,17 +31,28 @@ pub const PEERS: &[Package] = &[
 
 /// Installs what is missing with apt-get, as root; says what to install otherwise.
 pub fn ensure_present(packages: &[Package]) -> Result<()> {
-    let missing: Vec<&str> = packages.iter().filter(|(name, file)| !present(name, file)).map(|(name, _)| *name).collect();
+    let missing: Vec<&str> = packages
+        .iter()
+        .filter(|(name, file)| !present(name, file))
+        .map(|(name, _)| *name)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     eprintln!("==> installing Debian packages: {}", missing.join(" "));
     if !apt_get(&["update", "-q"])? {
-        bail!("failed to update the package lists; install these packages by hand: {}", missing.join(" "));
+        bail!(
+            "failed to update the package lists; install these packages by hand: {}",
+            missing.join(" ")
+        );
     }
     let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends"];
     arguments.extend(&missing);
-    ensure!(apt_get(&arguments)?, "failed to install packages; install these by hand: {}", missing.join(" "));
+    ensure!(
+        apt_get(&arguments)?,
+        "failed to install packages; install these by hand: {}",
+        missing.join(" ")
+    );
     Ok(())
 }
 

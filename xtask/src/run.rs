@@ -39,7 +39,15 @@ pub fn test(arguments: &[String]) -> Result<()> {
     line.extend(arguments.iter().map(String::as_str));
     cargo(&line)?;
     if arguments.is_empty() {
-        cargo(&["run", "--package", "mailpods-fuzz", "--", "all", "--seconds", FUZZ_SECONDS])?;
+        cargo(&[
+            "run",
+            "--package",
+            "mailpods-fuzz",
+            "--",
+            "all",
+            "--seconds",
+            FUZZ_SECONDS,
+        ])?;
     }
     Ok(())
 }
@@ -49,6 +57,13 @@ pub fn ci() -> Result<()> {
     cargo(&["fmt", "--all", "--check"])?;
     tidy::run()?;
     crds::run(true)?;
-    cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ])?;
     test(&[])
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SecureRandom;
 
-use crate::canonical::{BodyHash, relaxed_field};
+use crate::canonical::relaxed_field;
 use crate::key::PrivateKey;
 
 /// Fields that are signed: each as often as it stands there, and once more, so that none can be added (RFC 6376 §5.4.2, §8.15).
@@ -64,7 +64,7 @@ impl Signer {
 
     /// A DKIM-Signature field with its CRLF, to be put in front of the message.
     ///
-    /// `header` is the header section without the empty line, `body_hash` what [`BodyHash`] gave for the octets after it, `now` seconds
+    /// `header` is the header section without the empty line, `body_hash` what [`crate::BodyHash`] gave for the octets after it, `now` seconds
     /// since 1970.
     ///
     /// # Errors

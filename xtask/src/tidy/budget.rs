@@ -24,9 +24,15 @@ pub fn check(sources: &[Source]) -> Result<Vec<String>> {
     for source in sources.iter().filter(|source| !source.is_test()) {
         let lines = source.text.lines().count();
         if lines > FILE_LINES {
-            findings.push((source.path.clone(), format!("{}: {lines} lines; {FILE_LINES} at most", source.path)));
+            findings.push((
+                source.path.clone(),
+                format!("{}: {lines} lines; {FILE_LINES} at most", source.path),
+            ));
         } else if lines > FILE_AIM {
-            eprintln!("tidy: note: {} has {lines} lines; {FILE_AIM} is the aim", source.path);
+            eprintln!(
+                "tidy: note: {} has {lines} lines; {FILE_AIM} is the aim",
+                source.path
+            );
         }
         functions.extend(measure(source)?);
     }
@@ -40,8 +46,12 @@ pub fn check(sources: &[Source]) -> Result<Vec<String>> {
     findings.extend(functions.iter().filter_map(Function::finding));
     let used: Vec<&str> = findings.iter().map(|(key, _)| key.as_str()).collect();
     let stale = ALLOWED.iter().filter(|(key, _)| !used.contains(key));
-    let stale: Vec<String> = stale.map(|(key, _)| format!("{key}: needs no exception; remove it from budget.rs")).collect();
-    let open = findings.into_iter().filter(|(key, _)| !ALLOWED.iter().any(|(allowed, _)| allowed == key));
+    let stale: Vec<String> = stale
+        .map(|(key, _)| format!("{key}: needs no exception; remove it from budget.rs"))
+        .collect();
+    let open = findings
+        .into_iter()
+        .filter(|(key, _)| !ALLOWED.iter().any(|(allowed, _)| allowed == key));
     Ok(open.map(|(_, text)| text).chain(stale).collect())
 }
 
@@ -55,9 +65,15 @@ struct Function {
 impl Function {
     fn finding(&self) -> Option<(String, String)> {
         let text = if self.lines > FUNCTION_LINES {
-            format!("{} (line {}): {} lines; {FUNCTION_LINES} at most", self.key, self.line, self.lines)
+            format!(
+                "{} (line {}): {} lines; {FUNCTION_LINES} at most",
+                self.key, self.line, self.lines
+            )
         } else if self.parameters > PARAMETERS {
-            format!("{} (line {}): {} parameters; {PARAMETERS} at most", self.key, self.line, self.parameters)
+            format!(
+                "{} (line {}): {} parameters; {PARAMETERS} at most",
+                self.key, self.line, self.parameters
+            )
         } else {
             return None;
         };
@@ -66,8 +82,12 @@ impl Function {
 }
 
 fn measure(source: &Source) -> Result<Vec<Function>> {
-    let file = syn::parse_file(&source.text).with_context(|| format!("failed to parse {}", source.path))?;
-    let mut visitor = Visitor { path: &source.path, found: Vec::new() };
+    let file = syn::parse_file(&source.text)
+        .with_context(|| format!("failed to parse {}", source.path))?;
+    let mut visitor = Visitor {
+        path: &source.path,
+        found: Vec::new(),
+    };
     visitor.visit_file(&file);
     Ok(visitor.found)
 }
@@ -108,5 +128,9 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
 }
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|a| a.path().is_ident("cfg") && a.parse_args::<syn::Ident>().is_ok_and(|ident| ident == "test"))
+    attributes.iter().any(|a| {
+        a.path().is_ident("cfg")
+            && a.parse_args::<syn::Ident>()
+                .is_ok_and(|ident| ident == "test")
+    })
 }

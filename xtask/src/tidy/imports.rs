@@ -20,12 +20,75 @@ const RULES: &[(&str, &[&str])] = &[
     // T2: the outside world; they do not import each other, telemetry apart.
     ("mailpods-telemetry", &[]),
     ("mailpods-net", &["api", "policy", "telemetry"]),
-    ("mailpods-store", &["api", "message", "plan", "policy", "rpc", "sasl", "telemetry"]),
+    (
+        "mailpods-store",
+        &[
+            "api",
+            "message",
+            "plan",
+            "policy",
+            "rpc",
+            "sasl",
+            "telemetry",
+        ],
+    ),
     // T3: roles; none imports another.
-    ("mailpods-smtp", &["api", "message", "net", "plan", "policy", "rpc", "sasl", "smtp-proto", "store", "telemetry"]),
-    ("mailpods-imap", &["api", "imap-proto", "message", "net", "plan", "policy", "sasl", "store", "telemetry"]),
-    ("mailpods-filter", &["api", "message", "net", "plan", "policy", "rpc", "telemetry"]),
-    ("mailpods-delivery", &["api", "dkim", "message", "net", "plan", "policy", "sasl", "smtp-proto", "store", "telemetry"]),
+    (
+        "mailpods-smtp",
+        &[
+            "api",
+            "message",
+            "net",
+            "plan",
+            "policy",
+            "rpc",
+            "sasl",
+            "smtp-proto",
+            "store",
+            "telemetry",
+        ],
+    ),
+    (
+        "mailpods-imap",
+        &[
+            "api",
+            "imap-proto",
+            "message",
+            "net",
+            "plan",
+            "policy",
+            "sasl",
+            "store",
+            "telemetry",
+        ],
+    ),
+    (
+        "mailpods-filter",
+        &[
+            "api",
+            "message",
+            "net",
+            "plan",
+            "policy",
+            "rpc",
+            "telemetry",
+        ],
+    ),
+    (
+        "mailpods-delivery",
+        &[
+            "api",
+            "dkim",
+            "message",
+            "net",
+            "plan",
+            "policy",
+            "sasl",
+            "smtp-proto",
+            "store",
+            "telemetry",
+        ],
+    ),
     // T4: everything below.
     ("mailpods-standalone", &["*"]),
     ("mailpods-cli", &["*"]),
@@ -48,20 +111,44 @@ const PURE: &[&str] = &[
     "mailpods-rpc",
 ];
 
-const IMPURE: &[&str] = &["tokio", "mio", "hyper", "socket2", "hickory-resolver", "rustls", "rusqlite", "kube-client", "notify"];
+const IMPURE: &[&str] = &[
+    "tokio",
+    "mio",
+    "hyper",
+    "socket2",
+    "hickory-resolver",
+    "rustls",
+    "rusqlite",
+    "kube-client",
+    "notify",
+];
 
 /// Findings, one a line.
 pub fn check(metadata: &Metadata) -> Vec<String> {
     let mut findings = Vec::new();
     for package in metadata.workspace_packages() {
-        match RULES.iter().find(|(name, _)| *name == package.name.as_str()) {
+        match RULES
+            .iter()
+            .find(|(name, _)| *name == package.name.as_str())
+        {
             Some((_, allowed)) => findings.extend(edges(package, allowed)),
-            None => findings.push(format!("{}: no import rule; add one to xtask/src/tidy/imports.rs", package.name)),
+            None => findings.push(format!(
+                "{}: no import rule; add one to xtask/src/tidy/imports.rs",
+                package.name
+            )),
         }
     }
     let graph = normal_graph(metadata);
-    let names: BTreeMap<&PackageId, &str> = metadata.packages.iter().map(|p| (&p.id, p.name.as_str())).collect();
-    for package in metadata.workspace_packages().into_iter().filter(|p| PURE.contains(&p.name.as_str())) {
+    let names: BTreeMap<&PackageId, &str> = metadata
+        .packages
+        .iter()
+        .map(|p| (&p.id, p.name.as_str()))
+        .collect();
+    for package in metadata
+        .workspace_packages()
+        .into_iter()
+        .filter(|p| PURE.contains(&p.name.as_str()))
+    {
         let below = closure(&graph, &package.id);
         findings.extend(
             below
@@ -91,7 +178,10 @@ fn normal_graph(metadata: &Metadata) -> Graph<'_> {
     let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
     nodes
         .map(|node| {
-            let normal = node.deps.iter().filter(|d| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal));
+            let normal = node
+                .deps
+                .iter()
+                .filter(|d| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal));
             (&node.id, normal.map(|d| &d.pkg).collect())
         })
         .collect()

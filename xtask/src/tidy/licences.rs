@@ -30,12 +30,16 @@ struct Skip {
 /// Findings, one a line.
 pub fn check(metadata: &Metadata) -> Result<Vec<String>> {
     let path = crate::run::root().join("deny.toml");
-    let deny: Deny = toml::from_str(&std::fs::read_to_string(path).context("failed to read deny.toml")?)?;
+    let deny: Deny =
+        toml::from_str(&std::fs::read_to_string(path).context("failed to read deny.toml")?)?;
     let mut findings = Vec::new();
     for package in &metadata.packages {
         let licence = package.license.as_deref().unwrap_or("none stated");
         if !permitted(licence, &deny.licenses.allow) {
-            findings.push(format!("{} {}: licence `{licence}` is not allowed by deny.toml", package.name, package.version));
+            findings.push(format!(
+                "{} {}: licence `{licence}` is not allowed by deny.toml",
+                package.name, package.version
+            ));
         }
     }
     findings.extend(duplicates(metadata, &deny.bans.skip));
@@ -47,7 +51,11 @@ fn permitted(expression: &str, allow: &[String]) -> bool {
     let parts = expression.split(" AND ");
     let part_permitted = |part: &str| {
         let part = part.replace('/', " OR ");
-        part.split(" OR ").any(|licence| allow.iter().any(|a| a == licence.trim_matches(['(', ')', ' '])))
+        part.split(" OR ").any(|licence| {
+            allow
+                .iter()
+                .any(|a| a == licence.trim_matches(['(', ')', ' ']))
+        })
     };
     parts.map(part_permitted).all(|ok| ok) || part_permitted(expression)
 }
@@ -55,16 +63,29 @@ fn permitted(expression: &str, allow: &[String]) -> bool {
 fn duplicates(metadata: &Metadata, skip: &[Skip]) -> Vec<String> {
     let mut versions: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for package in &metadata.packages {
-        versions.entry(package.name.as_str()).or_default().push(package.version.to_string());
+        versions
+            .entry(package.name.as_str())
+            .or_default()
+            .push(package.version.to_string());
     }
     versions.retain(|_, list| list.len() > 1);
     let unknown = versions
         .iter()
         .filter(|(name, _)| !skip.iter().any(|s| s.name == **name))
-        .map(|(name, list)| format!("{name}: versions {} at once; unite them, or give the reason in deny.toml", list.join(", ")));
+        .map(|(name, list)| {
+            format!(
+                "{name}: versions {} at once; unite them, or give the reason in deny.toml",
+                list.join(", ")
+            )
+        });
     let stale = skip
         .iter()
         .filter(|s| !versions.contains_key(s.name.as_str()))
-        .map(|s| format!("deny.toml: `{}` has one version only; remove its line", s.name));
+        .map(|s| {
+            format!(
+                "deny.toml: `{}` has one version only; remove its line",
+                s.name
+            )
+        });
     unknown.chain(stale).collect()
 }

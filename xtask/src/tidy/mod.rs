@@ -13,7 +13,10 @@ use anyhow::{Result, bail};
 pub fn run() -> Result<()> {
     let metadata = cargo_metadata::MetadataCommand::new()
         .manifest_path(crate::run::root().join("Cargo.toml"))
-        .other_options(["--filter-platform".to_owned(), "x86_64-unknown-linux-gnu".to_owned()])
+        .other_options([
+            "--filter-platform".to_owned(),
+            "x86_64-unknown-linux-gnu".to_owned(),
+        ])
         .exec()?;
     let sources = sources::rust_files()?;
     let mut findings = Vec::new();

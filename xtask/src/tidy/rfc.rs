@@ -10,14 +10,21 @@ const INDEX: &str = "docs/rfc-index.md";
 
 /// Findings, one a line.
 pub fn check(sources: &[Source]) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(crate::run::root().join(INDEX)).with_context(|| format!("failed to read {INDEX}"))?;
+    let text = std::fs::read_to_string(crate::run::root().join(INDEX))
+        .with_context(|| format!("failed to read {INDEX}"))?;
     let index: BTreeMap<u32, &str> = text.lines().filter_map(row).collect();
     let mut referenced = BTreeSet::new();
     let mut findings = Vec::new();
-    for source in sources.iter().filter(|source| !source.path.starts_with("xtask/")) {
+    for source in sources
+        .iter()
+        .filter(|source| !source.path.starts_with("xtask/"))
+    {
         for (number, line) in references(&source.text) {
             if !index.contains_key(&number) {
-                findings.push(format!("{}:{line}: RFC {number} is not in {INDEX}", source.path));
+                findings.push(format!(
+                    "{}:{line}: RFC {number} is not in {INDEX}",
+                    source.path
+                ));
             }
             referenced.insert(number);
         }
@@ -25,10 +32,14 @@ pub fn check(sources: &[Source]) -> Result<Vec<String>> {
     for (number, state) in &index {
         match *state {
             "Yes" | "Partial" if !referenced.contains(number) => {
-                findings.push(format!("{INDEX}: RFC {number} says {state}, but no line of code refers to it"));
+                findings.push(format!(
+                    "{INDEX}: RFC {number} says {state}, but no line of code refers to it"
+                ));
             }
             "Yes" | "Partial" | "Planned" | "No" => {}
-            other => findings.push(format!("{INDEX}: RFC {number} says `{other}`; Yes, Partial, Planned or No is allowed")),
+            other => findings.push(format!(
+                "{INDEX}: RFC {number} says `{other}`; Yes, Partial, Planned or No is allowed"
+            )),
         }
     }
     Ok(findings)
@@ -46,7 +57,10 @@ fn references(text: &str) -> Vec<(u32, usize)> {
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
         for (at, _) in line.match_indices("RFC ") {
-            let digits: String = line[at + 4..].chars().take_while(char::is_ascii_digit).collect();
+            let digits: String = line[at + 4..]
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .collect();
             if let Ok(number) = digits.parse() {
                 found.push((number, index + 1));
             }

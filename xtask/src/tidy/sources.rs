@@ -16,7 +16,10 @@ impl Source {
     /// Tests and generated data have no size budget.
     pub fn is_test(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
-        self.path.starts_with("tests/") || self.path.contains("/tests/") || name == "tests.rs" || name.ends_with("_tests.rs")
+        self.path.starts_with("tests/")
+            || self.path.contains("/tests/")
+            || name == "tests.rs"
+            || name.ends_with("_tests.rs")
     }
 }
 
@@ -37,7 +40,9 @@ pub fn rust_files() -> Result<Vec<Source>> {
 }
 
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in std::fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))? {
+    for entry in
+        std::fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?
+    {
         let path = entry?.path();
         if path.is_dir() && !path.ends_with("target") {
             walk(&path, paths)?;
@@ -49,7 +54,11 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 fn read(root: &Path, path: &Path) -> Result<Source> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
-    let path = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("failed to read {}", path.display()))?;
+    let path = path
+        .strip_prefix(root)?
+        .to_string_lossy()
+        .replace('\\', "/");
     Ok(Source { path, text })
 }
