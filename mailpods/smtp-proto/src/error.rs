@@ -169,7 +169,11 @@ impl ProtocolError {
 
     /// True when the session ends with this reply.
     pub fn closes(&self) -> bool {
-        self.row().0 == 421 || matches!(self, ProtocolError::EarlyTalker)
+        self.row().0 == 421
+            || matches!(
+                self,
+                ProtocolError::EarlyTalker | ProtocolError::EndlessBody
+            )
     }
 
     fn row(&self) -> Row {
@@ -282,7 +286,7 @@ impl ProtocolError {
             ),
             Self::TooManyCommands => (421, (7, 0), "too many commands", "TooManyCommands"),
             Self::TooMuchJunk => (421, (7, 0), "too many commands without mail", "TooMuchJunk"),
-            Self::EndlessBody => (421, (3, 4), "message exceeds the size limit", "EndlessBody"),
+            Self::EndlessBody => (552, (3, 4), "message exceeds the size limit", "EndlessBody"),
             Self::EarlyTalker => (554, (5, 1), "you must wait for the greeting", "EarlyTalker"),
             Self::TimedOut => (421, (4, 2), "timeout", "TimedOut"),
             _ => (421, (3, 2), "server is shutting down", "ShuttingDown"),

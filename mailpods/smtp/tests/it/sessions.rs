@@ -138,3 +138,13 @@ async fn submissions_over_the_limit_are_closed_before_the_handshake() {
         .await;
     assert_eq!(world.reasons(), ["too-many-sessions"]);
 }
+
+#[tokio::test]
+async fn a_session_is_small() {
+    let world = World::new().await;
+    assert!(
+        world.session_octets() < 16 * 1024,
+        "{} octets",
+        world.session_octets()
+    );
+}

@@ -182,6 +182,17 @@ impl World {
         .unwrap()
     }
 
+    /// Octets of the task of one session, buffers not counted.
+    pub fn session_octets(&self) -> usize {
+        let (_, far) = tokio::io::duplex(1);
+        let local: SocketAddr = "127.0.0.1:25".parse().unwrap();
+        size_of_val(
+            &self
+                .server
+                .serve(Connection::from_io(far, local, local), Protocol::Smtp),
+        )
+    }
+
     pub fn drain(&self) {
         self.trigger.advance(Stage::Drain);
     }
