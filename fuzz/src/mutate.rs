@@ -17,7 +17,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,14 +28,14 @@ impl Random {
     /// A number below `end`; 0 when `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         let end = end as u64;
-        self.next()
+        self.number()
             .checked_rem(end)
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(0)
     }
 
     fn octet(&mut self) -> u8 {
-        self.next().to_le_bytes()[0]
+        self.number().to_le_bytes()[0]
     }
 
     fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
@@ -109,11 +109,11 @@ impl<'a> Mutator<'a> {
             1 => self.set(input),
             2 => self.remove(input),
             3 => self.repeat(input),
-            4 | 5 | 6 => self.insert_word(input),
+            4..=6 => self.insert_word(input),
             7 => self.insert_octets(input),
             8 => self.splice(input),
             9 => self.swap_case(input),
-            10 => self.number(input),
+            10 => self.edge(input),
             _ => self.move_range(input),
         }
     }
@@ -184,7 +184,7 @@ impl<'a> Mutator<'a> {
     }
 
     /// Replaces a run of digits by a number at an edge.
-    fn number(&mut self, input: &mut Vec<u8>) {
+    fn edge(&mut self, input: &mut Vec<u8>) {
         let edges: [&[u8]; 8] = [
             b"0",
             b"-1",

@@ -1,4 +1,5 @@
 //! Every file of the corpus and a bounded number of mutated inputs, for every target; and the runner's own guards.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
