@@ -7,7 +7,7 @@ use mailpods_store::queue::{Delivery, LeasedUnit, NewMessage, Retry, Settlement}
 
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
-use crate::notify;
+use crate::notify::{self, Notice};
 
 /// An attempt that ended, before it is settled.
 pub(crate) struct Ended {
@@ -16,6 +16,20 @@ pub(crate) struct Ended {
     pub(crate) fates: Vec<Fate>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) enqueue: Vec<NewMessage>,
+    /// What the settlement tells to senders.
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Ended {
+    pub(crate) fn new(unit: LeasedUnit, fates: Vec<Fate>, deliveries: Vec<Delivery>) -> Self {
+        Self {
+            unit,
+            fates,
+            deliveries,
+            enqueue: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
 }
 
 /// The schedule of a unit. Messages from the null sender wait less: nobody waits for them.
@@ -47,7 +61,8 @@ pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> S
     let warn = matches!(decision, Decision::Retry { warn: true, .. });
     let delayed_until = warn.then(|| schedule.end(ended.unit.message.created) / 1000);
     let groups = notify::groups(&ended.unit, &ended.fates, delayed_until);
-    let notices = notify::messages(ctx, plan, &ended.unit, &groups).await;
+    let (told, notices) = notify::messages(ctx, plan, &ended.unit, &groups).await;
+    ended.notices = notices;
     let done = ended
         .unit
         .recipients
@@ -59,7 +74,7 @@ pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> S
         done: done.map(|(recipient, _)| recipient.index).collect(),
         retry: retry(&ended.fates, decision, ended.unit.warned || warn),
         deliveries: ended.deliveries.clone(),
-        enqueue: ended.enqueue.iter().cloned().chain(notices).collect(),
+        enqueue: ended.enqueue.iter().cloned().chain(told).collect(),
     }
 }
 

@@ -10,7 +10,7 @@ use mailpods_store::queue::{Destination, LeasedUnit, NewMessage, NewRecipient, O
 use mailpods_store::trace::{Stage, TraceEvent};
 use mailpods_store::{NewBody, Store, UnixMillis};
 use ring::rand::SystemRandom;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::{Clock, random};
 use crate::fate::Fate;
@@ -32,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) leases: Leases,
     pub(crate) signers: Signers,
     pub(crate) pool: Pool,
+    /// Room for messages that are being sent, in KiB: what is in memory at once is bounded whatever their size.
+    pub(crate) room: Semaphore,
     /// Grows with every settled unit.
     pub(crate) settled: watch::Sender<u64>,
     pub(crate) worker: String,

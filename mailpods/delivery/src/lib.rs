@@ -37,7 +37,7 @@ use mailpods_plan::PlanHandle;
 use mailpods_store::Store;
 use mailpods_telemetry::metrics::{MetricsError, Registry};
 use ring::rand::SystemRandom;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use clock::{Clock, SystemClock};
 
@@ -46,6 +46,9 @@ use scheduler::remote::Remote;
 
 /// How often idle connections are looked at.
 const POOL_TIDY: Duration = Duration::from_secs(1);
+
+/// Messages that are being sent at the same time, in KiB.
+pub(crate) const ROOM: u32 = 64 * 1024;
 
 /// Why the role cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +103,7 @@ impl Delivery {
             leases: scheduler::leases::Leases::default(),
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
+            room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),
             worker: dependencies.worker,
         };

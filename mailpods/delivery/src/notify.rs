@@ -82,55 +82,61 @@ pub(crate) fn groups<'a>(
     groups
 }
 
+/// That a notification was made or dropped, told when its unit is settled.
+pub(crate) struct Notice {
+    reason: Reason,
+    to: String,
+    text: String,
+    /// The kind of the notification; none when it was dropped.
+    action: Option<Action>,
+}
+
 /// Makes the messages for the groups. A null sender is told nothing (RFC 5321 §6.1): its failures go to the postmaster.
 pub(crate) async fn messages(
     ctx: &Context,
     plan: &Plan,
     unit: &LeasedUnit,
     groups: &[Group<'_>],
-) -> Vec<NewMessage> {
-    let mut out = Vec::new();
+) -> (Vec<NewMessage>, Vec<Notice>) {
+    let (mut out, mut notices) = (Vec::new(), Vec::new());
     let mut original: Option<Bytes> = None;
     for group in groups {
         let Some(to) = addressee(plan, unit, group) else {
-            trace(
-                ctx,
-                unit,
-                Reason::DoubleBounce,
-                "",
-                "dropped: a notification or a null sender's message cannot be returned",
-            );
+            notices.push(dropped());
             continue;
         };
         if original.is_none() {
             original = Some(load(ctx, unit).await);
         }
-        if let Some(message) = message(
-            ctx,
-            plan,
-            unit,
-            group,
-            &to,
-            original.as_deref().unwrap_or_default(),
-        ) {
+        let octets = original.as_deref().unwrap_or_default();
+        if let Some(message) = message(ctx, plan, unit, group, &to, octets) {
             let double = unit.message.envelope.sender.is_empty();
             let reason = if double {
                 Reason::DoubleBounce
             } else {
                 Reason::NotificationSent
             };
-            trace(
-                ctx,
-                unit,
+            let text = format!("{} as {}", group.action.name(), message.id);
+            notices.push(Notice {
                 reason,
-                &to,
-                &format!("{} as {}", group.action.name(), message.id),
-            );
-            ctx.metrics.notifications.inc(Kind(group.action));
+                to,
+                text,
+                action: Some(group.action),
+            });
             out.push(message);
         }
     }
-    out
+    (out, notices)
+}
+
+fn dropped() -> Notice {
+    let text = "dropped: the failure of a null sender's message can be told to nobody".to_owned();
+    Notice {
+        reason: Reason::DoubleBounce,
+        to: String::new(),
+        text,
+        action: None,
+    }
 }
 
 /// Who is told: the sender; for a null sender's failure the postmaster, unless it is the postmaster that cannot be reached.
@@ -260,16 +266,22 @@ fn recipient<'a>(
     }
 }
 
-fn trace(ctx: &Context, unit: &LeasedUnit, reason: Reason, to: &str, text: &str) {
-    tracing::info!(id = %unit.message.id, to, reason = reason.as_str(), "{text}");
-    ctx.store.trace.record(TraceEvent {
-        at: ctx.now(),
-        id: unit.message.id.to_string(),
-        stage: Stage::Notify,
-        reason: reason.as_str(),
-        sender: unit.message.envelope.sender.clone(),
-        recipient: to.to_owned(),
-        peer: String::new(),
-        text: text.to_owned(),
-    });
+/// Tells log, trace and metrics of the notifications of a unit.
+pub(crate) fn record(ctx: &Context, unit: &LeasedUnit, notices: &[Notice]) {
+    for notice in notices {
+        if let Some(action) = notice.action {
+            ctx.metrics.notifications.inc(Kind(action));
+        }
+        tracing::info!(id = %unit.message.id, to = notice.to, reason = notice.reason.as_str(), "{}", notice.text);
+        ctx.store.trace.record(TraceEvent {
+            at: ctx.now(),
+            id: unit.message.id.to_string(),
+            stage: Stage::Notify,
+            reason: notice.reason.as_str(),
+            sender: unit.message.envelope.sender.clone(),
+            recipient: notice.to.clone(),
+            peer: String::new(),
+            text: notice.text.clone(),
+        });
+    }
 }

@@ -56,9 +56,15 @@ impl Schedule {
         if age >= millis(self.max_age) {
             return Decision::GiveUp;
         }
-        let at = unit.now.saturating_add(self.wait(unit.attempts, unit.random)).min(end.max(unit.now));
+        let at = unit
+            .now
+            .saturating_add(self.wait(unit.attempts, unit.random))
+            .min(end.max(unit.now));
         let due = self.delay_warning.is_some_and(|after| age >= millis(after));
-        Decision::Retry { at, warn: due && !unit.warned }
+        Decision::Retry {
+            at,
+            warn: due && !unit.warned,
+        }
     }
 
     /// When the message is given up, milliseconds since 1970.
@@ -119,56 +125,136 @@ mod tests {
 
     fn schedule() -> Schedule {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
-        Schedule { initial: Duration::from_secs(300), longest: hours(4), max_age: hours(120), delay_warning: Some(hours(4)) }
+        Schedule {
+            initial: Duration::from_secs(300),
+            longest: hours(4),
+            max_age: hours(120),
+            delay_warning: Some(hours(4)),
+        }
     }
 
     fn at(age: i64, attempts: u32, random: u32) -> Decision {
-        schedule().decide(Attempted { created: 0, now: age, attempts, warned: false, random })
+        schedule().decide(Attempted {
+            created: 0,
+            now: age,
+            attempts,
+            warned: false,
+            random,
+        })
     }
 
     #[test]
     fn waits_double_up_to_the_longest() {
-        let table = [(0, 5), (1, 10), (2, 20), (3, 40), (6, 240), (31, 240), (u32::MAX, 240)];
+        let table = [
+            (0, 5),
+            (1, 10),
+            (2, 20),
+            (3, 40),
+            (6, 240),
+            (31, 240),
+            (u32::MAX, 240),
+        ];
         for (attempts, minutes) in table {
             let middle = u32::MAX / 2;
-            let Decision::Retry { at, .. } = at(0, attempts, middle) else { panic!("given up after {attempts}") };
+            let Decision::Retry { at, .. } = at(0, attempts, middle) else {
+                panic!("given up after {attempts}")
+            };
             assert_eq!((at + 500) / MINUTE, minutes, "{attempts} attempts");
         }
     }
 
     #[test]
     fn chance_moves_a_wait_by_a_fifth() {
-        assert_eq!(at(0, 0, 0), Decision::Retry { at: 4 * MINUTE, warn: false });
-        assert_eq!(at(0, 0, u32::MAX), Decision::Retry { at: 6 * MINUTE, warn: false });
+        assert_eq!(
+            at(0, 0, 0),
+            Decision::Retry {
+                at: 4 * MINUTE,
+                warn: false
+            }
+        );
+        assert_eq!(
+            at(0, 0, u32::MAX),
+            Decision::Retry {
+                at: 6 * MINUTE,
+                warn: false
+            }
+        );
     }
 
     #[test]
     fn the_last_attempt_is_at_the_maximum_age() {
-        assert_eq!(at(119 * HOUR, 40, u32::MAX), Decision::Retry { at: 120 * HOUR, warn: true });
+        assert_eq!(
+            at(119 * HOUR, 40, u32::MAX),
+            Decision::Retry {
+                at: 120 * HOUR,
+                warn: true
+            }
+        );
         assert_eq!(at(120 * HOUR, 40, 0), Decision::GiveUp);
         assert_eq!(schedule().end(0), 120 * HOUR);
     }
 
     #[test]
     fn the_sender_is_told_of_a_delay_once() {
-        let unit = Attempted { created: 0, now: 5 * HOUR, attempts: 6, warned: true, random: 0 };
-        assert!(matches!(at(5 * HOUR, 6, 0), Decision::Retry { warn: true, .. }));
-        assert!(matches!(schedule().decide(unit), Decision::Retry { warn: false, .. }));
-        let silent = Schedule { delay_warning: None, ..schedule() };
-        assert!(matches!(silent.decide(Attempted { warned: false, ..unit }), Decision::Retry { warn: false, .. }));
+        let unit = Attempted {
+            created: 0,
+            now: 5 * HOUR,
+            attempts: 6,
+            warned: true,
+            random: 0,
+        };
+        assert!(matches!(
+            at(5 * HOUR, 6, 0),
+            Decision::Retry { warn: true, .. }
+        ));
+        assert!(matches!(
+            schedule().decide(unit),
+            Decision::Retry { warn: false, .. }
+        ));
+        let silent = Schedule {
+            delay_warning: None,
+            ..schedule()
+        };
+        assert!(matches!(
+            silent.decide(Attempted {
+                warned: false,
+                ..unit
+            }),
+            Decision::Retry { warn: false, .. }
+        ));
     }
 
     #[test]
     fn a_clock_that_jumps_neither_bounces_nor_forgets() {
-        let back = Attempted { created: 10 * HOUR, now: 0, attempts: 0, warned: false, random: 0 };
-        assert!(matches!(schedule().decide(back), Decision::Retry { at, warn: false } if at == 4 * MINUTE));
-        let extreme = Attempted { created: i64::MIN, now: i64::MAX, attempts: 0, warned: false, random: 0 };
+        let back = Attempted {
+            created: 10 * HOUR,
+            now: 0,
+            attempts: 0,
+            warned: false,
+            random: 0,
+        };
+        assert!(
+            matches!(schedule().decide(back), Decision::Retry { at, warn: false } if at == 4 * MINUTE)
+        );
+        let extreme = Attempted {
+            created: i64::MIN,
+            now: i64::MAX,
+            attempts: 0,
+            warned: false,
+            random: 0,
+        };
         assert_eq!(schedule().decide(extreme), Decision::GiveUp);
     }
 
     #[test]
     fn trouble_with_names_and_connections_is_temporary() {
-        for reason in [Reason::DnsTemporary, Reason::ConnectFailed, Reason::TlsFailed, Reason::RemoteDeferred, Reason::OverQuota] {
+        for reason in [
+            Reason::DnsTemporary,
+            Reason::ConnectFailed,
+            Reason::TlsFailed,
+            Reason::RemoteDeferred,
+            Reason::OverQuota,
+        ] {
             assert_eq!(classify(reason), FailureClass::Temporary, "{reason}");
         }
         assert_eq!(classify(Reason::NullMx), FailureClass::Permanent);

@@ -17,12 +17,16 @@ use crate::conclude::{Ended, conclude};
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
 use crate::metrics::Way;
+use crate::notify;
 
 use expand::{Expanded, expand};
 
 /// Times that a settlement is tried again when the store is busy, and the wait between.
 const STORE_TRIES: u32 = 5;
 const STORE_WAIT: Duration = Duration::from_millis(500);
+
+/// Octets of messages that leave again, held in memory before they are settled.
+const MAX_LOADED: u64 = 32 << 20;
 
 /// A unit on its way through the settlement.
 struct Job {
@@ -37,17 +41,29 @@ struct Job {
 pub(crate) async fn deliver(ctx: &Context, units: Vec<LeasedUnit>) {
     let started = tokio::time::Instant::now();
     let plan = ctx.plan.current();
-    let mut jobs = Vec::with_capacity(units.len());
+    let (mut jobs, mut loaded) = (Vec::with_capacity(units.len()), 0u64);
     for unit in units {
-        jobs.push(prepare(ctx, &plan, unit).await);
+        let job = prepare(ctx, &plan, unit).await;
+        if !job.ended.enqueue.is_empty() {
+            loaded = loaded.saturating_add(job.ended.unit.message.size);
+        }
+        jobs.push(job);
+        if loaded > MAX_LOADED {
+            loaded = 0;
+            settle_all(ctx, &plan, std::mem::take(&mut jobs)).await;
+        }
     }
-    // Every round settles a unit or takes a delivery out of it, so this ends.
-    while !jobs.is_empty() {
-        jobs = settle(ctx, &plan, jobs).await;
-    }
+    settle_all(ctx, &plan, jobs).await;
     ctx.metrics
         .attempt
         .observe_duration(Way::Local, started.elapsed());
+}
+
+/// Every round settles a unit or takes a delivery out of it, so this ends.
+async fn settle_all(ctx: &Context, plan: &Plan, mut jobs: Vec<Job>) {
+    while !jobs.is_empty() {
+        jobs = settle(ctx, plan, jobs).await;
+    }
 }
 
 async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
@@ -64,12 +80,7 @@ async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
         forwards,
         rerouted,
     } = expanded;
-    let mut ended = Ended {
-        unit,
-        fates,
-        deliveries,
-        enqueue: Vec::new(),
-    };
+    let mut ended = Ended::new(unit, fates, deliveries);
     if !rerouted.is_empty() {
         let body = NewBody::Stored(ended.unit.message.body);
         ended.enqueue.push(ctx.derived(&ended.unit, body, rerouted));
@@ -158,6 +169,7 @@ async fn give_back(ctx: &Context, jobs: &[Job]) {
 pub(crate) fn finished(ctx: &Context, ended: &Ended) {
     ctx.leases.release(ctx, ended.unit.lease);
     ctx.record(&ended.unit, &ended.fates);
+    notify::record(ctx, &ended.unit, &ended.notices);
     ctx.settled.send_modify(|count| *count += 1);
     let way = if ended.unit.destination.is_local() {
         Way::Local

@@ -14,12 +14,14 @@ use mailpods_plan::{HopTls, NextHop, Plan};
 use mailpods_policy::Reason;
 use mailpods_smtp_proto::client::{Failure, Outcome, Phase};
 use mailpods_store::queue::{LeasedUnit, QueuedRecipient};
+use tokio::sync::SemaphorePermit;
 
 use super::mx::{self, Own, Target};
 use super::outcome::{Answered, lost};
 use super::route::{Sources, Way, hop_key, way};
 use super::session::{Dial, OpenError, Session};
 use super::transaction::Outgoing;
+use crate::ROOM;
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
 use crate::metrics::Connected;
@@ -59,6 +61,7 @@ pub(crate) async fn attempt(
         fresh: false,
         session: session.take(),
         outgoing: None,
+        room: None,
         fates: vec![None; unit.recipients.len()],
         last: None,
     };
@@ -88,6 +91,8 @@ struct Attempt<'a> {
     fresh: bool,
     session: Option<Session>,
     outgoing: Option<Outgoing>,
+    /// The memory that the message takes.
+    room: Option<SemaphorePermit<'a>>,
     /// `None`: not decided.
     fates: Vec<Option<Fate>>,
     /// Why the last target could not be used.
@@ -191,16 +196,8 @@ impl Attempt<'_> {
             Way::Hop { hop, .. } => {
                 let hosts = [hop.host.clone()];
                 let found = mx::addresses(self.ctx.resolver.as_ref(), &hosts, usable).await;
-                // A hop of ours that is not in DNS is a mistake that somebody will mend: its mail waits.
-                let found = found.map_err(|trouble| Trouble {
-                    reason: Reason::ConnectFailed,
-                    status: "4.4.1".to_owned(),
-                    ..trouble
-                });
-                Ok(found?
-                    .into_iter()
-                    .map(|target| (target, hop.port))
-                    .collect())
+                let found = found.map_err(of_hop)?.into_iter();
+                Ok(found.map(|target| (target, hop.port)).collect())
             }
             Way::Mx(domain) => {
                 let answer = self.ctx.resolver.mx(domain.as_str()).await;
@@ -336,7 +333,12 @@ impl Attempt<'_> {
         State::Route
     }
 
-    async fn load(&self) -> Result<Outgoing, Trouble> {
+    /// Reads and signs the message once there is room for it.
+    async fn load(&mut self) -> Result<Outgoing, Trouble> {
+        let wanted = u32::try_from(self.unit.message.size / 1024 + 1)
+            .unwrap_or(ROOM)
+            .min(ROOM);
+        self.room = self.ctx.room.acquire_many(wanted).await.ok();
         let body = self.ctx.store.mail.body(self.unit.message.body).await;
         let body = body
             .map_err(|error| Trouble::new(Reason::StoreUnavailable, "4.3.0", error.to_string()))?;
@@ -380,6 +382,19 @@ impl Attempt<'_> {
 /// The connection was gone before any of the message was sent.
 fn never_begun(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Lost(phase) if !matches!(phase, Phase::DataBlock | Phase::DataEnd))
+}
+
+/// A hop that is not in DNS is a mistake of the configuration that somebody will mend: its mail waits.
+fn of_hop(trouble: Trouble) -> Trouble {
+    if trouble.reason != Reason::NoSuchDomain {
+        return trouble;
+    }
+    Trouble {
+        reason: Reason::ConnectFailed,
+        status: "4.4.1".to_owned(),
+        ..trouble
+    }
+    .unreachable()
 }
 
 /// A server that cannot be used now. Even a refusal for good is about this server, not about the recipient: another one may

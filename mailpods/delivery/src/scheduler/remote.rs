@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailpods_net::{Shutdown, Tracker};
+use mailpods_store::StoreError;
 use mailpods_store::queue::{LeasedUnit, Wanted};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -201,12 +202,7 @@ fn unreachable(fates: &[Fate]) -> Option<&Trouble> {
 /// which RFC 5321 §6.1 prefers to not at all.
 async fn settle(ctx: &Context, unit: LeasedUnit, fates: Vec<Fate>) {
     let plan = ctx.plan.current();
-    let mut ended = Ended {
-        unit,
-        fates,
-        deliveries: Vec::new(),
-        enqueue: Vec::new(),
-    };
+    let mut ended = Ended::new(unit, fates, Vec::new());
     reroute(ctx, &mut ended);
     let settlement = conclude(ctx, &plan, &mut ended).await;
     match write(ctx, vec![settlement])
@@ -215,6 +211,9 @@ async fn settle(ctx: &Context, unit: LeasedUnit, fates: Vec<Fate>) {
     {
         Some(Ok(())) => finished(ctx, &ended),
         Some(Err(error)) => {
+            if matches!(error, StoreError::LeaseLost) {
+                ctx.metrics.leases_lost.inc(());
+            }
             tracing::error!(id = %ended.unit.message.id, %error, "failed to settle a unit");
             ctx.leases.release(ctx, ended.unit.lease);
         }
