@@ -56,4 +56,4 @@ impl StoreError {
 }
 
 /// Result of a store call.
-pub type Result<T> = std::result::Result<T, StoreError>;
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -8,12 +8,15 @@ use rusqlite::Connection;
 use super::super::shared::{Shared, lock};
 use super::super::tx::{Effect, Tx};
 use super::rows::{self, UNIT_COLUMNS, UnitRow};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::queue::{Destination, Lease, LeasedUnit, QueuedMessage, Wanted};
 use crate::types::{UnitId, UnixMillis};
 
 /// Destinations looked at in one call beyond those that have something to do.
 const MAX_IDLE: usize = 1_000;
+
+/// Messages decoded in this call, for their other units.
+type Messages = HashMap<String, Arc<QueuedMessage>>;
 
 /// The time of a lease.
 #[derive(Clone, Copy)]
@@ -42,17 +45,34 @@ fn lease_remote(tx: &mut Tx<'_>, except: &[Destination], term: Term, limit: usiz
     let due: Vec<Destination> =
         lock(&tx.shared.due).iter(except).take_while(|(at, _)| *at <= term.now).map(|(_, destination)| destination.clone()).take(most).collect();
     let (mut messages, mut leased) = (HashMap::new(), Vec::new());
-    for (position, destination) in due.iter().enumerate() {
-        let room = limit.saturating_sub(leased.len());
-        if room == 0 {
-            break;
-        }
-        let share = room.div_ceil((due.len() - position).min(room));
-        take(tx, destination, term, share, &mut messages, &mut leased)?;
-        let next = earliest(tx.connection, destination)?;
-        tx.effect(Effect::DueExactly(destination.clone(), next));
+    let mut turn = due;
+    while leased.len() < limit && !turn.is_empty() {
+        turn = take_turn(tx, turn, term, limit, &mut messages, &mut leased)?;
     }
     Ok(leased)
+}
+
+/// Takes an equal share from each destination; returns those that have more.
+fn take_turn(
+    tx: &mut Tx<'_>,
+    turn: Vec<Destination>,
+    term: Term,
+    limit: usize,
+    messages: &mut Messages,
+    leased: &mut Vec<LeasedUnit>,
+) -> Result<Vec<Destination>> {
+    let share = (limit.saturating_sub(leased.len()) / turn.len()).max(1);
+    let mut more = Vec::new();
+    for destination in turn {
+        if leased.len() >= limit {
+            break;
+        }
+        take(tx, &destination, term, share, messages, leased)?;
+        let next = earliest(tx.connection, &destination)?;
+        tx.effect(Effect::DueExactly(destination.clone(), next));
+        more.extend(next.filter(|next| *next <= term.now).map(|_| destination));
+    }
+    Ok(more)
 }
 
 fn take(
@@ -60,32 +80,46 @@ fn take(
     destination: &Destination,
     term: Term,
     limit: usize,
-    messages: &mut HashMap<String, Arc<QueuedMessage>>,
+    messages: &mut Messages,
     leased: &mut Vec<LeasedUnit>,
 ) -> Result<()> {
     for row in due_units(tx, destination, term.now, limit)? {
-        tx.counters.lease += 1;
-        let token = tx.counters.lease;
-        tx.execute("UPDATE unit SET lease = ?2, due = ?3 WHERE id = ?1", (row.id, token, term.until))?;
-        let message = match messages.get(&row.message) {
-            Some(message) => Arc::clone(message),
-            None => {
-                let message = Arc::new(tx.message_row(&row.message)?.decode()?);
-                messages.insert(row.message.clone(), Arc::clone(&message));
-                message
+        let id = row.id;
+        match take_one(tx, row, term, messages) {
+            Ok(unit) => leased.push(unit),
+            Err(error @ StoreError::Corrupt(_)) => {
+                // Others must not wait behind a unit that cannot be read.
+                tracing::error!(unit = id, %error, "a unit of the queue is damaged and put on hold");
+                tx.execute("UPDATE unit SET held = 1 WHERE id = ?1", [id])?;
             }
-        };
-        leased.push(LeasedUnit {
-            lease: Lease { unit: UnitId(row.id), token },
-            message,
-            destination: Destination(row.destination),
-            recipients: rows::decode_recipients(&row.recipients)?,
-            attempts: row.attempts,
-            warned: row.warned,
-            bounce: row.bounce,
-        });
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
+}
+
+fn take_one(tx: &mut Tx<'_>, row: UnitRow, term: Term, messages: &mut Messages) -> Result<LeasedUnit> {
+    let recipients = rows::decode_recipients(&row.recipients)?;
+    let message = match messages.get(&row.message) {
+        Some(message) => Arc::clone(message),
+        None => {
+            let message = Arc::new(tx.message_row(&row.message)?.decode()?);
+            messages.insert(row.message.clone(), Arc::clone(&message));
+            message
+        }
+    };
+    tx.counters.lease += 1;
+    let token = tx.counters.lease;
+    tx.execute("UPDATE unit SET lease = ?2, due = ?3 WHERE id = ?1", (row.id, token, term.until))?;
+    Ok(LeasedUnit {
+        lease: Lease { unit: UnitId(row.id), token },
+        message,
+        destination: Destination(row.destination),
+        recipients,
+        attempts: row.attempts,
+        warned: row.warned,
+        bounce: row.bounce,
+    })
 }
 
 fn due_units(tx: &Tx<'_>, destination: &Destination, now: UnixMillis, limit: usize) -> Result<Vec<UnitRow>> {

@@ -41,12 +41,12 @@ fn settle_one(tx: &mut Tx<'_>, settlement: PreparedSettlement) -> Result<()> {
         refs += 1;
     }
     refs += finish(tx, &unit, &message, &settlement.done, settlement.retry)?;
-    // A message for one mailbox passes its reference on: then nothing is written here.
-    tx.add_refs(message.body, refs)?;
+    // Before the references change: a new message may share the body that would go.
     for new in settlement.enqueue {
         enqueue::enqueue(tx, new)?;
     }
-    Ok(())
+    // A message for one mailbox passes its reference on: then nothing is written here.
+    tx.add_refs(message.body, refs)
 }
 
 fn deliver(tx: &mut Tx<'_>, message: &MessageRow, delivery: &Delivery, index: usize) -> Result<()> {

@@ -1,0 +1,145 @@
+//! What every back end must do: checks over a [`Store`] that its tests run, each with an empty store.
+//!
+//! They are ordinary functions, so that a back end in another crate or process runs the same ones.
+
+mod accounts;
+mod bodies;
+mod fixtures;
+mod flags;
+mod leases;
+mod mailboxes;
+mod operators;
+mod queue;
+mod quotas;
+mod secrets;
+mod settling;
+mod tokens;
+mod trace;
+mod watching;
+
+use std::fmt::{Debug, Display};
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::{Store, StoreError};
+
+/// What a check found wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(String);
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self(format!("the store failed: {error}"))
+    }
+}
+
+/// How a check ends.
+pub type Outcome = Result<(), Failure>;
+type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// A check with its name.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// What must hold.
+    pub name: &'static str,
+    run: fn(Store) -> Running,
+}
+
+impl Check {
+    /// Runs the check against an empty store.
+    ///
+    /// # Errors
+    /// What was found wrong.
+    pub async fn run(&self, store: Store) -> Outcome {
+        (self.run)(store).await
+    }
+}
+
+macro_rules! checks {
+    ($($module:ident :: $name:ident,)+) => {
+        /// All checks.
+        pub const CHECKS: &[Check] = &[$(Check {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            run: |store| Box::pin($module::$name(store)),
+        },)+];
+    };
+}
+
+checks! {
+    accounts::new_account_has_default_mailboxes,
+    accounts::account_is_found_again_whatever_its_case,
+    bodies::octets_come_back_whole_and_in_ranges,
+    bodies::shared_body_lives_until_its_last_reference,
+    bodies::meta_is_kept_or_computed,
+    bodies::unknown_body_is_not_found,
+    mailboxes::names_are_checked_and_inbox_has_any_case,
+    mailboxes::parents_are_made,
+    mailboxes::deleted_mailbox_comes_back_with_a_greater_uid_validity,
+    mailboxes::rename_takes_those_below_along,
+    mailboxes::rename_of_inbox_moves_its_messages,
+    mailboxes::subscriptions_outlive_mailboxes,
+    mailboxes::uids_ascend_and_are_never_used_again,
+    flags::each_change_raises_the_modseq_once,
+    flags::unchanged_since_leaves_later_changes_alone,
+    flags::keywords_keep_their_case,
+    flags::changed_since_and_vanished_tell_what_happened,
+    flags::counts_follow_the_flags,
+    flags::copy_and_move_keep_flags_and_dates,
+    flags::move_into_the_same_mailbox_gives_new_uids,
+    quotas::append_is_all_or_none,
+    quotas::appends_at_once_cannot_exceed_the_quota,
+    quotas::usage_follows_every_change,
+    queue::message_has_a_unit_for_each_destination,
+    queue::enqueue_is_all_or_none,
+    queue::the_same_id_is_refused,
+    queue::busy_destinations_are_passed_over,
+    queue::a_backlog_does_not_keep_others_waiting,
+    queue::next_due_tells_the_next_time,
+    leases::a_leased_unit_is_not_leased_again,
+    leases::an_expired_lease_is_taken_over,
+    leases::a_lease_is_extended_and_handed_back,
+    settling::delivery_and_settlement_are_one,
+    settling::a_failed_settlement_changes_nothing_and_hurts_no_other,
+    settling::nothing_is_settled_twice,
+    settling::recipients_left_are_tried_again,
+    settling::new_messages_come_with_the_settlement,
+    settling::one_body_serves_all_mailboxes,
+    operators::filters_match_together,
+    operators::hold_release_retry_and_bounce,
+    operators::delete_passes_leased_units_over,
+    operators::totals_count_units,
+    tokens::takes_are_all_or_nothing,
+    tokens::windows_are_weighted,
+    tokens::waiting_as_told_is_enough,
+    tokens::bans_end_and_are_forgotten,
+    secrets::secrets_come_back,
+    secrets::the_first_of_two_writers_wins,
+    secrets::credentials_are_replaced,
+    trace::events_are_found_by_each_key,
+    trace::the_newest_are_given_oldest_first,
+    watching::changes_wake_those_who_wait,
+}
+
+/// Fails with `what` unless both are equal.
+fn same<T: PartialEq + Debug>(what: &str, found: &T, wanted: &T) -> Outcome {
+    if found == wanted { Ok(()) } else { Err(Failure(format!("{what}: found {found:?}, wanted {wanted:?}"))) }
+}
+
+/// Fails with `what` unless it holds.
+fn holds(what: &str, condition: bool) -> Outcome {
+    if condition { Ok(()) } else { Err(Failure(what.to_owned())) }
+}
+
+/// Fails unless `result` is the error that `matches` looks for.
+fn fails<T: Debug>(what: &str, result: Result<T, StoreError>, matches: impl FnOnce(&StoreError) -> bool) -> Outcome {
+    match result {
+        Err(error) if matches(&error) => Ok(()),
+        other => Err(Failure(format!("{what}: {other:?}"))),
+    }
+}
+
+/// What must be there.
+fn some<T>(what: impl Display, value: Option<T>) -> Result<T, Failure> {
+    value.ok_or_else(|| Failure(format!("{what} is missing")))
+}
