@@ -183,7 +183,7 @@ impl Loader {
         let kinds = self.kinds.clone();
         let kind = match find_kind(&kinds, document, &origin) {
             Ok(kind) => kind,
-            Err(problem) => return self.problems.push(problem),
+            Err(problem) => return self.problems.push(*problem),
         };
         let before = self.problems.len();
         let value = kind.schema.check(document, &mut origin, &mut self.problems);
@@ -311,13 +311,17 @@ impl Loader {
 }
 
 /// The kind of a document, or what is wrong with what it says of it.
-fn find_kind<'a>(kinds: &'a [Kind], document: &Node, origin: &Origin) -> Result<&'a Kind, Problem> {
+fn find_kind<'a>(
+    kinds: &'a [Kind],
+    document: &Node,
+    origin: &Origin,
+) -> Result<&'a Kind, Box<Problem>> {
     let text = |field: &str| document.get(field).and_then(Node::text);
     let problem = |field: &str, message: &str| {
         let place = document.get(field).map_or(document.at, |node| node.at);
         origin.problem(field, message).at(place)
     };
-    let missing = |field| problem(field, "is required but missing");
+    let missing = |field| Box::new(problem(field, "is required but missing"));
     let name = text("kind").ok_or_else(|| missing("kind"))?;
     let version = text("apiVersion").ok_or_else(|| missing("apiVersion"))?;
     let names = || kinds.iter().map(|kind| kind.name.as_str());
@@ -325,11 +329,11 @@ fn find_kind<'a>(kinds: &'a [Kind], document: &Node, origin: &Origin) -> Result<
         let allowed = names().collect::<Vec<_>>().join(", ");
         let mut problem = problem("kind", "unknown kind").found(name).allowed(allowed);
         problem.hint = nearest(name, names()).map(|near| format!("did you mean {near}?"));
-        return Err(problem);
+        return Err(Box::new(problem));
     };
     if kind.api_version != version {
         let problem = problem("apiVersion", &format!("unknown version of {name}"));
-        return Err(problem.found(version).allowed(&kind.api_version));
+        return Err(Box::new(problem.found(version).allowed(&kind.api_version)));
     }
     Ok(kind)
 }

@@ -29,7 +29,10 @@ impl SpfBudget {
 /// What a record costs by itself, what it includes not counted.
 #[must_use]
 pub fn cost(record: &str) -> SpfBudget {
-    SpfBudget { lookups: terms(record).filter(|term| term.looks_up()).count(), octets: octets(record) }
+    SpfBudget {
+        lookups: terms(record).filter(|term| term.looks_up()).count(),
+        octets: octets(record),
+    }
 }
 
 /// What a record costs with all that it includes; `record_of` gives the SPF record of a name as far as it is known.
@@ -47,15 +50,20 @@ pub fn total_cost(record: &str, mut record_of: impl FnMut(&str) -> Option<String
         }
         waiting.extend(included(&record).filter_map(&mut record_of));
     }
-    SpfBudget { lookups, octets: octets(record) }
+    SpfBudget {
+        lookups,
+        octets: octets(record),
+    }
 }
 
 /// Names whose records a record includes or redirects to; those with macros left out.
 pub fn included(record: &str) -> impl Iterator<Item = &str> {
-    terms(record).filter(|term| matches!(term.name, Name::Include | Name::Redirect)).filter_map(|term| {
-        let name = term.value.trim_end_matches('.');
-        (!name.is_empty() && !name.contains('%')).then_some(name)
-    })
+    terms(record)
+        .filter(|term| matches!(term.name, Name::Include | Name::Redirect))
+        .filter_map(|term| {
+            let name = term.value.trim_end_matches('.');
+            (!name.is_empty() && !name.contains('%')).then_some(name)
+        })
 }
 
 fn octets(record: &str) -> usize {
@@ -114,7 +122,10 @@ mod tests {
             ("v=spf1 a mx ~all", 2),
             ("v=spf1 -all", 0),
             ("v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all", 0),
-            ("v=spf1 +a:mail.example/24 ?MX ptr exists:%{i}.example include:a.example redirect=b.example", 6),
+            (
+                "v=spf1 +a:mail.example/24 ?MX ptr exists:%{i}.example include:a.example redirect=b.example",
+                6,
+            ),
             ("v=spf1 exp=why.example all", 0),
         ] {
             assert_eq!(cost(record).lookups, lookups, "{record}");
@@ -128,14 +139,19 @@ mod tests {
             "b.example" => Some("v=spf1 a -all".to_owned()),
             _ => None,
         };
-        let total = total_cost("v=spf1 include:a.example include:unknown.example. ~all", records);
+        let total = total_cost(
+            "v=spf1 include:a.example include:unknown.example. ~all",
+            records,
+        );
         assert_eq!(total.lookups, 2 + 3 + 1);
         assert!(total.fits());
     }
 
     #[test]
     fn records_that_include_each_other_end_over_the_budget() {
-        let total = total_cost("v=spf1 include:a.example", |_| Some("v=spf1 include:a.example include:a.example".to_owned()));
+        let total = total_cost("v=spf1 include:a.example", |_| {
+            Some("v=spf1 include:a.example include:a.example".to_owned())
+        });
         assert!(!total.fits());
     }
 

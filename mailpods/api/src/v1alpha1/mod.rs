@@ -1,5 +1,10 @@
 //! Version `v1alpha1` of the resources.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each printcolumn has a type of its own"
+)]
+
 mod cluster;
 mod common;
 mod domain;

@@ -22,6 +22,7 @@ impl Compiler<'_> {
     /// A plan with the cluster's settings and nothing else.
     pub(super) fn settings(&mut self, cluster: &Located<MailCluster>) -> Option<Plan> {
         let (spec, origin) = (&cluster.object.spec, &cluster.origin);
+        self.refuse_zeros(cluster);
         let tls = TlsSettings {
             certificate: spec
                 .tls
@@ -51,6 +52,32 @@ impl Compiler<'_> {
             records: Vec::new(),
             shutdown_grace: spec.shutdown_grace.get(),
         })
+    }
+
+    /// Times and sizes that nothing works with when they are zero.
+    fn refuse_zeros(&mut self, cluster: &Located<MailCluster>) {
+        let spec = &cluster.object.spec;
+        let times = [
+            ("spec.dns.timeout", spec.dns.timeout),
+            ("spec.smtp.idleTimeout", spec.smtp.idle_timeout),
+            ("spec.smtp.sessionTimeout", spec.smtp.session_timeout),
+            ("spec.imap.idleTimeout", spec.imap.idle_timeout),
+            ("spec.auth.window", spec.auth.window),
+            ("spec.filter.timeout", spec.filter.timeout),
+            ("spec.outbound.retryInitial", spec.outbound.retry_initial),
+            ("spec.outbound.maxAgeBounce", spec.outbound.max_age_bounce),
+        ];
+        let sizes = [
+            ("spec.smtp.maxMessageSize", spec.smtp.max_message_size),
+            ("spec.smtp.maxInFlightSize", spec.smtp.max_in_flight_size),
+            ("spec.imap.maxAppendSize", spec.imap.max_append_size),
+        ];
+        let times = times.map(|(field, time)| (field, time.get().is_zero(), "1ms or more"));
+        let sizes = sizes.map(|(field, size)| (field, size.0 == 0, "1 or more"));
+        for (field, _, allowed) in times.into_iter().chain(sizes).filter(|(_, zero, _)| *zero) {
+            let problem = cluster.origin.problem(field, "must not be zero");
+            self.problems.push(problem.found(0).allowed(allowed));
+        }
     }
 
     fn listeners(&mut self, origin: &Origin, specs: &[ListenerSpec]) -> Vec<Listener> {

@@ -147,7 +147,7 @@ fn txt_fault(wanted: &[String], published: &[String]) -> Option<Fault> {
             .iter()
             .any(|other| version(other) == version(text))
     };
-    Some(if absent.iter().any(|text| replaced(text)) {
+    Some(if absent.iter().any(replaced) {
         Fault::Different
     } else {
         Fault::Missing

@@ -21,6 +21,9 @@ fn mistakes_in_a_cluster_are_named() {
         ("tls: {secretRef: {name: web}}", "8:21: MailCluster/main: spec.tls.secretRef.name: names no Secret; found web; hint: add a Secret of that name, or a file secrets/web/tls.crt".to_owned()),
         ("dns: {servers: [\"300.1.1.1\"]}", "8:19: MailCluster/main: spec.dns.servers[0]: is no address; found 300.1.1.1; allowed: an address such as 192.0.2.53 or 127.0.0.1:5353".to_owned()),
         ("hostname: two.example.test", "8:3: key \"hostname\" is there twice; hint: keep one of the two".to_owned()),
+        ("smtp: {idleTimeout: 0s}", "8:10: MailCluster/main: spec.smtp.idleTimeout: must not be zero; found 0; allowed: 1ms or more".to_owned()),
+        ("outbound: {retryInitial: 5h}", "8:3: MailCluster/main: spec.outbound.retryMax: is shorter than retryInitial; found 4h; allowed: 5h or more".to_owned()),
+        ("outbound: {smartHost: {host: relay.test, authSecretRef: {name: up}}}", "8:14: MailCluster/main: spec.outbound.smartHost.tls: a password needs TLS that is verified; found Opportunistic; allowed: Verify, Implicit".to_owned()),
         ("postmaster: alice", "8:3: MailCluster/main: spec.postmaster: has the wrong form; found \"alice\"; allowed: an address such as alice@example.com".to_owned()),
         ("postmaster: a b@example.test", "8:3: MailCluster/main: spec.postmaster: \"a b\" is not a valid local part".to_owned()),
         ("filter: {arcTrustedSealers: [a..b]}", "8:32: MailCluster/main: spec.filter.arcTrustedSealers[0]: has the wrong form; found \"a..b\"; allowed: a domain name such as example.com".to_owned()),
@@ -28,7 +31,7 @@ fn mistakes_in_a_cluster_are_named() {
         ("a: [1", "8:6: invalid YAML: unclosed bracket '['".to_owned()),
     ] {
         let cluster = format!("{CLUSTER}  {line}\n");
-        let found = problems(&[source("cluster.yaml", &cluster), source("a.yaml", &domain("example.test", ""))]);
+        let found = problems(&[source("cluster.yaml", &cluster), source("a.yaml", &domain("example.test", "")), source("secrets/up/username", "u"), source("secrets/up/password", "p")]);
         assert_eq!(found.len(), 1, "{line}: {found:#?}");
         let message = found[0].strip_prefix("cluster.yaml:").unwrap();
         assert!(message == wanted, "{line}:\n  {message}\n  {wanted}");

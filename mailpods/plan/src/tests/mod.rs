@@ -153,7 +153,7 @@ fn equal_sources_have_equal_digests() {
         digest(&[two, one.clone()])
     );
     assert_ne!(
-        digest(&[one.clone()]),
+        digest(std::slice::from_ref(&one)),
         digest(&[source("cluster.yaml", &format!("{CLUSTER}\n"))])
     );
 }
