@@ -122,6 +122,9 @@ impl Session {
             view.uids_at(&view.positions(&command.set, command.uid)?),
         );
         let target = self.target(command.mailbox.as_str()).await?;
+        if uids.is_empty() {
+            return Ok(Reply::ok("nothing to copy"));
+        }
         let outcome = self.mail().copy(id, uids, target.id, self.quota()).await?;
         self.look_if_selected(&target);
         Ok(Reply {
@@ -138,6 +141,9 @@ impl Session {
             view.uids_at(&view.positions(&command.set, command.uid)?),
         );
         let target = self.target(command.mailbox.as_str()).await?;
+        if uids.is_empty() {
+            return Ok(Reply::ok("nothing to move"));
+        }
         let outcome = self.mail().move_messages(id, uids, target.id).await?;
         if let Some(code) = copy_uid(&outcome).borrowed() {
             // RFC 6851 §4.3: COPYUID in an untagged OK, before the EXPUNGEs

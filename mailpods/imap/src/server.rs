@@ -11,32 +11,32 @@ use mailpods_store::directory::Directory;
 use mailpods_store::{AccountId, MailStore};
 use tracing::Instrument as _;
 
-use crate::Metrics;
+use crate::metrics::Metrics;
 use crate::session::Session;
 
 /// Longest TLS handshake.
 pub(crate) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
 
-/// What the role works with.
+/// What the role needs.
 #[derive(Clone)]
 pub struct ImapDeps {
     /// Mailboxes.
     pub store: Arc<dyn MailStore>,
     /// Log-ins.
     pub directory: Directory,
-    /// Settings and accounts.
+    /// The current plan: settings and accounts.
     pub plan: PlanHandle,
     /// The certificate; `None`: neither STARTTLS nor any log-in.
     pub tls: Option<TlsServer>,
     /// Counters.
     pub metrics: Metrics,
-    /// Ends sessions with BYE.
+    /// Sessions end with BYE once it says `Drain`.
     pub shutdown: Shutdown,
 }
 
-/// The role. Clones share everything.
+/// The imap role of a process. Clones share everything.
 #[derive(Clone)]
-pub struct Imap(pub(crate) Arc<Shared>);
+pub struct Imap(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) deps: ImapDeps,

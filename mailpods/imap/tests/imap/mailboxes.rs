@@ -1,0 +1,243 @@
+//! Commands about mailboxes.
+
+use crate::world::World;
+
+#[tokio::test]
+async fn select_tells_all_that_rfc_3501_asks_for() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .append("INBOX", "(\\Seen)", "Subject: a\r\n\r\nx\r\n")
+        .await;
+    client
+        .append("INBOX", "($Forwarded)", "Subject: b\r\n\r\nx\r\n")
+        .await;
+    client
+        .talk(
+            "C: a SELECT inbox
+             S: * 2 EXISTS
+             S: * 0 RECENT
+             S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded)
+             S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded \\*)] ...
+             S: * OK [UNSEEN 2] ...
+             S: * OK [UIDVALIDITY ...
+             S: * OK [UIDNEXT 3] ...
+             S: * OK [HIGHESTMODSEQ ...
+             S: a OK [READ-WRITE] ...
+             C: b EXAMINE Sent
+             S: * OK [CLOSED] ...
+             S: * 0 EXISTS
+             S: * 0 RECENT
+             S: * FLAGS ...
+             S: * OK [PERMANENTFLAGS ()] ...
+             S: * OK [UIDVALIDITY ...
+             S: * OK [UIDNEXT 1] ...
+             S: * OK [HIGHESTMODSEQ ...
+             S: b OK [READ-ONLY] ...
+             C: c EXPUNGE
+             S: c NO ...
+             C: d UNSELECT
+             S: d OK ...
+             C: e CLOSE
+             S: e BAD ...
+             C: f SELECT nothing
+             S: f NO [NONEXISTENT] ...",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn rev2_has_its_own_select_and_utf8_names() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .talk(
+            "C: a CREATE \"Entw&APw-rfe\"
+             S: a OK ...
+             C: b ENABLE IMAP4rev2 CONDSTORE X-NONE
+             S: * ENABLED CONDSTORE IMAP4rev2
+             S: b OK ...
+             C: c SELECT \"Entwürfe\"
+             S: * 0 EXISTS
+             S: * FLAGS ...
+             S: * OK [PERMANENTFLAGS ...
+             S: * OK [UIDVALIDITY ...
+             S: * OK [UIDNEXT ...
+             S: * OK [HIGHESTMODSEQ ...
+             S: * LIST () \"/\" \"Entwürfe\"
+             S: c OK [READ-WRITE] ...
+             C: d SEARCH ALL
+             S: * ESEARCH (TAG \"d\")
+             S: d OK ...
+             C: e ENABLE IMAP4rev2
+             S: * ENABLED
+             S: e OK ...",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn the_default_mailboxes_are_there_with_their_use() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .talk(
+            "C: a LIST \"\" \"\"
+             S: * LIST (\\Noselect) \"/\" \"\"
+             S: a OK ...
+             C: b LIST \"\" *
+             S: * LIST (\\HasNoChildren \\Archive) \"/\" Archive
+             S: * LIST (\\HasNoChildren \\Drafts) \"/\" Drafts
+             S: * LIST (\\HasNoChildren) \"/\" INBOX
+             S: * LIST (\\HasNoChildren \\Junk) \"/\" Junk
+             S: * LIST (\\HasNoChildren \\Sent) \"/\" Sent
+             S: * LIST (\\HasNoChildren \\Trash) \"/\" Trash
+             S: b OK ...
+             C: c LIST (SPECIAL-USE) \"\" % RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT))
+             S: * LIST (\\HasNoChildren \\Subscribed \\Archive) \"/\" Archive
+             S: * STATUS Archive (MESSAGES 0 UIDNEXT 1)
+             S: * LIST (\\HasNoChildren \\Subscribed \\Drafts) \"/\" Drafts
+             S: * STATUS Drafts ...
+             S: * LIST ...
+             S: * STATUS ...
+             S: * LIST ...
+             S: * STATUS ...
+             S: * LIST ...
+             S: * STATUS ...
+             S: c OK ...
+             C: d NAMESPACE
+             S: * NAMESPACE ((\"\" \"/\")) NIL NIL
+             S: d OK ...",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn mailboxes_are_made_renamed_and_deleted() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .talk(
+            "C: a CREATE work/2026/
+             S: a OK ...
+             C: b CREATE work/2026
+             S: b NO [ALREADYEXISTS] ...
+             C: c CREATE INBOX
+             S: c NO [ALREADYEXISTS] ...
+             C: d CREATE a//b
+             S: d NO [CANNOT] ...
+             C: e RENAME work job
+             S: e OK ...
+             C: f LIST \"\" job*
+             S: * LIST (\\HasChildren) \"/\" job
+             S: * LIST (\\HasNoChildren) \"/\" job/2026
+             S: f OK ...
+             C: g RENAME job job/below
+             S: g NO [CANNOT] ...
+             C: h RENAME none other
+             S: h NO [NONEXISTENT] ...
+             C: i DELETE INBOX
+             S: i NO [CANNOT] ...
+             C: j DELETE job/2026
+             S: j OK ...
+             C: k DELETE job/2026
+             S: k NO [NONEXISTENT] ...
+             C: l CREATE Old (USE (\\Flagged))
+             S: l NO [USEATTR] ...
+             C: m STATUS job (MESSAGES UNSEEN SIZE DELETED RECENT)
+             S: * STATUS job (MESSAGES 0 UNSEEN 0 SIZE 0 DELETED 0 RECENT 0)
+             S: m OK ...",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn subscriptions_outlive_their_mailboxes() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .talk(
+            "C: a CREATE lists/rust
+             S: a OK ...
+             C: b SUBSCRIBE lists/rust
+             S: b OK ...
+             C: c LSUB \"\" lists/*
+             S: * LSUB () \"/\" lists/rust
+             S: c OK ...
+             C: d LSUB \"\" l%
+             S: * LSUB (\\Noselect) \"/\" lists
+             S: d OK ...
+             C: e DELETE lists/rust
+             S: e OK ...
+             C: f LIST (SUBSCRIBED) \"\" lists/*
+             S: * LIST (\\NonExistent \\Noselect \\HasNoChildren \\Subscribed) \"/\" lists/rust
+             S: f OK ...
+             C: g UNSUBSCRIBE lists/rust
+             S: g OK ...
+             C: h LIST (SUBSCRIBED) \"\" lists/*
+             S: h OK ...",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn quota_is_told_and_enforced() {
+    let world = World::new().await;
+    let mut client = world.login("bob").await;
+    client
+        .append(
+            "INBOX",
+            "",
+            &format!("Subject: x\r\n\r\n{}\r\n", "y".repeat(1500)),
+        )
+        .await;
+    client
+        .talk(
+            "C: a GETQUOTAROOT INBOX
+             S: * QUOTAROOT INBOX \"user\"
+             S: * QUOTA \"user\" (STORAGE 2 2)
+             S: a OK ...
+             C: b GETQUOTA other
+             S: b NO [NONEXISTENT] ...",
+        )
+        .await;
+    let large = "z".repeat(1000);
+    let lines = client
+        .command(&format!("APPEND INBOX {{1000+}}\r\n{large}"))
+        .await;
+    assert!(lines[0].starts_with("t NO [OVERQUOTA] "), "{lines:?}");
+    let mut alice = world.alice().await;
+    alice.talk("C: a GETQUOTAROOT INBOX\nS: * QUOTAROOT INBOX \"user\"\nS: * QUOTA \"user\" ()\nS: a OK ...").await;
+}
+
+#[tokio::test]
+async fn append_has_its_refusals() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .talk(
+            "C: a APPEND none {1+}
+             C: x
+             S: a NO [TRYCREATE] ...
+             C: b APPEND INBOX {9999999}
+             S: b NO [TOOBIG] ...
+             C: c APPEND INBOX {0+}
+             C:\x20
+             S: c NO [CANNOT] ...
+             C: d APPEND INBOX (\\Seen) \" 1-Feb-2020 03:04:05 +0100\" {14}
+             S: + ...
+             C: Subject: a
+             C:\x20
+             C:\x20
+             S: d OK [APPENDUID ...",
+        )
+        .await;
+    client.command("SELECT INBOX").await;
+    client
+        .talk(
+            "C: e FETCH 1 (INTERNALDATE FLAGS)
+             S: * 1 FETCH (INTERNALDATE \"01-Feb-2020 02:04:05 +0000\" FLAGS (\\Seen))
+             S: e OK ...",
+        )
+        .await;
+}

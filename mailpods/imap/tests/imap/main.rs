@@ -1,0 +1,12 @@
+//! Sessions against the real role: TLS over an in-memory stream, the SQLite store in a folder of its own.
+//!
+//! `C:` lines are sent, `S:` lines are expected in order; `...` at the end of one stands for anything.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panic
+
+mod changes;
+mod clients;
+mod fetch;
+mod login;
+mod mailboxes;
+mod search;
+mod world;

@@ -1,0 +1,91 @@
+//! SEARCH.
+
+use crate::world::{Client, World};
+
+async fn client(world: &World) -> Client {
+    let mut client = world.alice().await;
+    let mail = |subject: &str, body: &str| {
+        format!(
+            "From: Alice <alice@example.test>\r\nSubject: {subject}\r\nDate: Mon, 1 Jun 2026 10:00:00 +0000\r\nX-Kind: test\r\n\r\n{body}\r\n"
+        )
+    };
+    client
+        .append(
+            "INBOX",
+            "(\\Seen)",
+            &mail("=?utf-8?q?Gr=C3=BC=C3=9Fe?=", "one"),
+        )
+        .await;
+    client
+        .append("INBOX", "(\\Flagged work)", &mail("two", "needle in here"))
+        .await;
+    client
+        .append("INBOX", "", &mail("three", &"long ".repeat(100)))
+        .await;
+    client.command("SELECT INBOX").await;
+    client
+}
+
+#[tokio::test]
+async fn keys() {
+    let world = World::new().await;
+    let mut client = client(&world).await;
+    let table = [
+        ("ALL", "1 2 3"),
+        ("UNSEEN", "2 3"),
+        ("NOT FLAGGED", "1 3"),
+        ("KEYWORD WORK", "2"),
+        ("OR SEEN FLAGGED", "1 2"),
+        ("UNSEEN UNFLAGGED", "3"),
+        ("2:3 UNSEEN", "2 3"),
+        ("UID 2", "2"),
+        ("FROM alice@", "1 2 3"),
+        ("SUBJECT TWO", "2"),
+        ("SUBJECT {6+}\r\ngr\u{fc}\u{df}", "1"),
+        ("BODY needle", "2"),
+        ("TEXT x-kind BODY one", "1"),
+        ("HEADER X-Kind \"\"", "1 2 3"),
+        ("HEADER X-Other \"\"", ""),
+        ("LARGER 500", "3"),
+        ("SENTON 1-Jun-2026", "1 2 3"),
+        ("SENTBEFORE 1-Jun-2026", ""),
+        ("SINCE 1-Jan-2020", "1 2 3"),
+        ("BEFORE 1-Jan-2020", ""),
+        ("YOUNGER 3600", "1 2 3"),
+        ("OLDER 3600", ""),
+        ("NEW", ""),
+        ("(OR (BODY needle) (NOT UNSEEN)) NOT DELETED", "1 2"),
+    ];
+    for (key, expected) in table {
+        let lines = client.command(&format!("SEARCH {key}")).await;
+        assert_eq!(lines[0], format!("* SEARCH {expected}").trim_end(), "{key}");
+        assert!(lines[1].starts_with("t OK"), "{key}: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn returns_and_saved_results() {
+    let world = World::new().await;
+    let mut client = client(&world).await;
+    client
+        .talk(
+            "C: a UID SEARCH RETURN (MIN MAX COUNT ALL) UNSEEN
+             S: * ESEARCH (TAG \"a\") UID MIN 2 MAX 3 COUNT 2 ALL 2:3
+             S: a OK ...
+             C: b SEARCH RETURN (SAVE) UNSEEN
+             S: b OK ...
+             C: c FETCH $ (UID)
+             S: * 2 FETCH (UID 2)
+             S: * 3 FETCH (UID 3)
+             S: c OK ...
+             C: d SEARCH $ FLAGGED
+             S: * SEARCH 2
+             S: d OK ...
+             C: e SEARCH CHARSET KOI8-R ALL
+             S: e NO [BADCHARSET (US-ASCII UTF-8)] ...
+             C: f SEARCH RETURN () DELETED
+             S: * ESEARCH (TAG \"f\")
+             S: f OK ...",
+        )
+        .await;
+}

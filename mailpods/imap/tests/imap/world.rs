@@ -1,0 +1,339 @@
+//! A server with alice and bob, and clients that speak by transcript.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::BytesMut;
+use mailpods_api::{DomainName, MailboxAddress};
+use mailpods_imap::{Imap, ImapDeps, Metrics};
+use mailpods_net::tls::{MinimumVersion, ServerIdentity, self_signed};
+use mailpods_net::{Connection, Shutdown, TlsClient, TlsServer, Trigger, shutdown};
+use mailpods_plan::*;
+use mailpods_store::Store;
+use mailpods_store::directory::Directory;
+use mailpods_store::sqlite::{Options, open};
+use mailpods_telemetry::metrics::Registry;
+
+/// Nothing here takes long; a test that hangs should say where.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct World {
+    pub store: Store,
+    pub plan: PlanHandle,
+    pub trigger: Trigger,
+    server: Imap,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(plan()).await
+    }
+
+    pub async fn with(plan: Plan) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), Options::default()).unwrap();
+        let (plan, registry) = (PlanHandle::new(plan), Registry::new());
+        let directory = Directory::open(&store, plan.clone(), &registry)
+            .await
+            .unwrap();
+        let (trigger, shutdown): (Trigger, Shutdown) = shutdown::channel();
+        let pem = self_signed(&["mx.example.test".to_owned()], SystemTime::now(), 1).unwrap();
+        let identity = ServerIdentity::from_pem(
+            pem.chain.as_bytes(),
+            pem.key.as_bytes(),
+            MinimumVersion::Tls12,
+        )
+        .unwrap();
+        let tls = TlsServer::new(identity);
+        let metrics = Metrics::new(&registry).unwrap();
+        let deps = ImapDeps {
+            store: store.mail.clone(),
+            directory,
+            plan: plan.clone(),
+            tls: Some(tls),
+            metrics,
+            shutdown,
+        };
+        let server = Imap::new(deps);
+        Self {
+            store,
+            plan,
+            trigger,
+            server,
+            _dir: dir,
+        }
+    }
+
+    /// A connection without TLS, before the greeting.
+    pub fn plain(&self) -> Client {
+        self.connect(false)
+    }
+
+    fn connect(&self, implicit_tls: bool) -> Client {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (client, server) = (
+            "192.0.2.7:4000".parse().unwrap(),
+            "192.0.2.1:993".parse().unwrap(),
+        );
+        let far = Connection::from_io(far, client, server);
+        let role = self.server.clone();
+        tokio::spawn(async move { role.serve(far, implicit_tls).await });
+        Client {
+            io: Connection::from_io(near, server, client),
+            input: BytesMut::new(),
+        }
+    }
+
+    /// A connection with TLS, behind the greeting.
+    pub async fn secure(&self) -> Client {
+        let mut client = self.connect(true);
+        client.start_tls().await;
+        let greeting = client.line().await;
+        assert!(greeting.starts_with("* OK [CAPABILITY "), "{greeting}");
+        client
+    }
+
+    /// A session of alice.
+    pub async fn alice(&self) -> Client {
+        self.login("alice").await
+    }
+
+    pub async fn login(&self, name: &str) -> Client {
+        let mut client = self.secure().await;
+        client
+            .talk(&format!(
+                "C: l LOGIN {name}@example.test quickstart\nS: l OK [CAPABILITY ..."
+            ))
+            .await;
+        client
+    }
+
+    /// A session of alice in a mailbox.
+    pub async fn selected(&self, mailbox: &str) -> Client {
+        let mut client = self.alice().await;
+        client.command(&format!("SELECT {mailbox}")).await;
+        client
+    }
+}
+
+pub struct Client {
+    pub io: Connection,
+    input: BytesMut,
+}
+
+impl Client {
+    pub async fn start_tls(&mut self) {
+        let tls = TlsClient::opportunistic().unwrap();
+        self.io
+            .start_tls_client("mx.example.test", &tls, PATIENCE)
+            .await
+            .unwrap();
+    }
+
+    pub async fn send(&mut self, text: &str) {
+        self.io.write_all(text.as_bytes()).await.unwrap();
+        self.io.flush().await.unwrap();
+    }
+
+    /// The next line, without its end; `""` at the end of the stream.
+    pub async fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.input.windows(2).position(|two| two == b"\r\n") {
+                let line = self.input.split_to(end + 2);
+                return String::from_utf8_lossy(&line[..end]).into_owned();
+            }
+            let read = tokio::time::timeout(PATIENCE, self.io.read_buf(&mut self.input)).await;
+            match read.expect("the server has nothing to say") {
+                Ok(0) | Err(_) => return String::new(),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Runs a transcript.
+    pub async fn talk(&mut self, transcript: &str) {
+        for step in transcript
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| !line.is_empty())
+        {
+            if let Some(line) = step.strip_prefix("C: ") {
+                self.send(&format!("{line}\r\n")).await;
+                continue;
+            }
+            let expected = step
+                .strip_prefix("S:")
+                .unwrap_or_else(|| panic!("neither C: nor S: {step}"));
+            let expected = expected.strip_prefix(' ').unwrap_or(expected);
+            let line = self.line().await;
+            let fits = match expected.strip_suffix("...") {
+                Some(start) => line.starts_with(start),
+                None => line == expected,
+            };
+            assert!(
+                fits,
+                "\nexpected {expected:?}\n     got {line:?}\nin\n{transcript}"
+            );
+        }
+    }
+
+    /// Sends a command and returns all lines of its answer, the tagged one last.
+    pub async fn command(&mut self, command: &str) -> Vec<String> {
+        self.send(&format!("t {command}\r\n")).await;
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await;
+            let last = line.starts_with("t ") || line.starts_with("* BYE");
+            lines.push(line);
+            if last {
+                return lines;
+            }
+        }
+    }
+
+    /// Puts a message into a mailbox.
+    pub async fn append(&mut self, mailbox: &str, flags: &str, message: &str) {
+        let flags = if flags.is_empty() {
+            String::new()
+        } else {
+            format!("{flags} ")
+        };
+        let lines = self
+            .command(&format!(
+                "APPEND {mailbox} {flags}{{{}+}}\r\n{message}",
+                message.len()
+            ))
+            .await;
+        assert!(
+            lines.last().unwrap().starts_with("t OK [APPENDUID "),
+            "{lines:?}"
+        );
+    }
+}
+
+pub fn address(text: &str) -> MailboxAddress {
+    MailboxAddress::parse(text).unwrap()
+}
+
+fn name(text: &str) -> DomainName {
+    DomainName::parse(text).unwrap()
+}
+
+pub fn mailbox(account: &str, quota_octets: Option<u64>) -> Mailbox {
+    Mailbox {
+        address: address(account),
+        enabled: true,
+        credential: Some(Credential {
+            kind: CredentialKind::Password,
+            value: SecretText::new("quickstart".to_owned()),
+        }),
+        quota_octets,
+        quota_messages: None,
+        send_as: Vec::new(),
+    }
+}
+
+pub fn plan() -> Plan {
+    let domain = Arc::new(Domain {
+        name: name("example.test"),
+        alias_names: Vec::new(),
+        transport: Transport::Mailboxes,
+        detail_separators: vec!['+'],
+        catch_all: None,
+        dkim: Vec::new(),
+        outbound_ips: Vec::new(),
+        limits: None,
+    });
+    let mailboxes = [
+        mailbox("alice@example.test", None),
+        mailbox("bob@example.test", Some(2048)),
+    ];
+    Plan {
+        digest: "digest".to_owned(),
+        cluster: "test".to_owned(),
+        hostname: name("mx.example.test"),
+        listeners: Vec::new(),
+        tls: TlsSettings::default(),
+        dns: DnsSettings::default(),
+        smtp: smtp(),
+        submission: SubmissionSettings::default(),
+        imap: ImapSettings {
+            max_sessions: 10,
+            max_sessions_per_account: 4,
+            idle_timeout: Duration::from_secs(1800),
+            max_append_octets: 1024 * 1024,
+        },
+        auth: AuthSettings {
+            failures_per_account: 10,
+            failures_per_client: 100,
+            window: Duration::from_secs(600),
+            ban: Duration::from_secs(3600),
+            exempt: Vec::new(),
+        },
+        filter: filter(),
+        outbound: outbound(),
+        outbound_ips: BTreeMap::new(),
+        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]),
+        names: HashMap::from([(name("example.test"), domain)]),
+        mailboxes: mailboxes
+            .into_iter()
+            .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
+            .collect(),
+        aliases: HashMap::new(),
+        records: Vec::new(),
+        shutdown_grace: Duration::ZERO,
+    }
+}
+
+fn smtp() -> SmtpSettings {
+    SmtpSettings {
+        max_message_octets: 0,
+        max_recipients: 0,
+        max_messages: 0,
+        max_commands: 0,
+        max_errors: 0,
+        max_text_line: 0,
+        idle_timeout: Duration::ZERO,
+        session_timeout: Duration::ZERO,
+        max_sessions: 0,
+        max_sessions_per_client: 0,
+        connections_per_minute: 0,
+        messages_per_minute: 0,
+        limit_exempt: Vec::new(),
+        max_received: 0,
+        bare_newline: BareNewline::Reject,
+        bare_newline_exempt: Vec::new(),
+        over_quota: OverQuota::Defer,
+        max_octets_in_flight: 0,
+    }
+}
+
+fn filter() -> FilterSettings {
+    FilterSettings {
+        dkim_min_rsa_bits: 0,
+        dkim_max_signatures: 0,
+        dmarc_honour: true,
+        arc_trusted_sealers: Vec::new(),
+        reverse_dns: ReverseDnsPolicy::Record,
+        timeout: Duration::ZERO,
+    }
+}
+
+fn outbound() -> OutboundSettings {
+    OutboundSettings {
+        retry_initial: Duration::ZERO,
+        retry_max: Duration::ZERO,
+        max_age: Duration::ZERO,
+        max_age_bounce: Duration::ZERO,
+        delay_warning: None,
+        concurrency: 0,
+        concurrency_per_destination: 0,
+        messages_per_connection: 0,
+        smart_host: None,
+        port: 25,
+        postmaster: None,
+        ip_family: IpFamily::Both,
+    }
+}
