@@ -36,7 +36,7 @@ impl Trouble {
     }
 
     /// The same, said by `mta`.
-    pub(crate) fn from_mta(mut self, mta: &str) -> Self {
+    pub(crate) fn said_by(mut self, mta: &str) -> Self {
         self.mta = Some(mta.to_owned());
         self
     }

@@ -15,7 +15,7 @@ pub mod decode;
 pub mod dsn;
 pub mod edit;
 pub mod envelope;
-pub mod fuzz;
+pub mod fuzzing;
 pub mod header;
 pub mod meta;
 pub mod mime;
@@ -23,7 +23,7 @@ mod span;
 pub mod submission;
 
 pub use envelope::{Address, Envelope};
-pub use fuzz::fuzz_message;
+pub use fuzzing::fuzz_message;
 pub use meta::{Meta, PrefixedMeta};
 pub use mime::{Part, PartKind, Structure};
 pub use span::Span;

@@ -300,17 +300,24 @@ impl Attempt<'_> {
             outgoing.transaction(self.unit, &recipients, session.client().capabilities());
         let reports = session.client().capabilities().dsn;
         let result = session.send(transaction, &outgoing.slices).await;
-        let stale = !self.fresh && result.recipients.iter().all(never_begun);
-        if stale {
-            // The server closed the idle connection: that says nothing about the message.
-            self.session = None;
-            return false;
-        }
         let answered = Answered {
             mta: &session.dial.name,
             reports,
             lmtp: session.dial.lmtp,
         };
+        if result.recipients.iter().all(never_begun) {
+            // A kept connection that the server closed says nothing about the message, and a server that ends the session before
+            // the message began leaves the next one to try.
+            let first = result
+                .recipients
+                .into_iter()
+                .next()
+                .and_then(|outcome| answered.fate(outcome));
+            if let Some(Fate::Deferred(trouble)) = first {
+                self.last = Some(trouble);
+            }
+            return false;
+        }
         for (&at, outcome) in undecided.iter().zip(result.recipients) {
             if let Some(slot) = self.fates.get_mut(at) {
                 *slot = answered.fate(outcome);
@@ -324,8 +331,11 @@ impl Attempt<'_> {
         if let Some(session) = self.session.take() {
             tokio::spawn(session.quit());
         }
+        if self.fresh && !self.dials.is_empty() {
+            return State::Connect;
+        }
         if self.fresh {
-            // The rest is not worth another connection now: it comes back by the schedule.
+            // The rest is not worth another look-up now: it comes back by the schedule.
             let trouble = self.last.take().unwrap_or_else(|| lost(Phase::Ready));
             return self.all(&trouble.into_fate());
         }
@@ -379,9 +389,13 @@ impl Attempt<'_> {
     }
 }
 
-/// The connection was gone before any of the message was sent.
+/// The session ended before any of the message was sent (RFC 5321 §3.8: 421 may answer anything).
 fn never_begun(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Lost(phase) if !matches!(phase, Phase::DataBlock | Phase::DataEnd))
+    match outcome {
+        Outcome::Lost(phase) => !matches!(phase, Phase::DataBlock | Phase::DataEnd),
+        Outcome::Temporary(reply) => reply.code() == 421,
+        _ => false,
+    }
 }
 
 /// A hop that is not in DNS is a mistake of the configuration that somebody will mend: its mail waits.
@@ -428,7 +442,7 @@ fn open_trouble(error: &OpenError, dial: &Dial) -> Trouble {
             Trouble::new(Reason::AuthenticationRequired, "4.7.8", error.to_string())
         }
     };
-    trouble.from_mta(&dial.name)
+    trouble.said_by(&dial.name)
 }
 
 /// The error with what caused it, for a person who reads a notification.

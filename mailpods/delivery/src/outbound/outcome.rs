@@ -48,7 +48,7 @@ impl Answered<'_> {
     }
 
     fn own(&self, trouble: Trouble) -> Trouble {
-        trouble.from_mta(self.mta)
+        trouble.said_by(self.mta)
     }
 
     fn replied(&self, reason: Reason, status: &str, reply: &Reply) -> Trouble {

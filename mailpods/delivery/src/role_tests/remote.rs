@@ -424,3 +424,53 @@ async fn what_a_person_sends_is_signed_and_what_is_forwarded_is_not() {
     assert!(!sink.message().await.body.contains("DKIM-Signature"));
     rig.until_empty().await;
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_up_leaves_the_message_to_the_next() {
+    for rule in [("MAIL", "421 4.3.2 shutting down"), ("MAIL", "")] {
+        let going = Sink::start(Script {
+            rules: vec![rule],
+            ..Script::default()
+        })
+        .await;
+        let port = going.addr.port();
+        let mut taking = Sink::bind(&format!("127.0.0.3:{port}"), Script::default()).await;
+        let zone = "remote.test MX 10 going.test\nremote.test MX 20 taking.test\ngoing.test A 127.0.0.1\ntaking.test A 127.0.0.3";
+        let mut rig = Rig::start(plan(port), Zone::parse(zone).unwrap()).await;
+        rig.send("bob@example.test", &["carol@remote.test"]).await;
+        taking.message().await;
+        rig.until_empty().await;
+        assert_eq!(going.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_address_literal_needs_no_name() {
+    let mut sink = Sink::start(Script::default()).await;
+    let mut rig = Rig::start(plan(sink.addr.port()), Zone::new()).await;
+    rig.send("bob@example.test", &["carol@[127.0.0.1]"]).await;
+    assert!(sink.message().await.has("RCPT TO:<carol@[127.0.0.1]>"));
+    rig.until_empty().await;
+}
+
+#[tokio::test]
+async fn many_recipients_go_in_transactions_of_a_hundred() {
+    let mut sink = Sink::start(Script::default()).await;
+    let mut rig = rig(&sink).await;
+    let addresses: Vec<String> = (0..150)
+        .map(|number| format!("u{number}@remote.test"))
+        .collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    rig.send("bob@example.test", &addresses).await;
+    let counts = [sink.message().await, sink.message().await];
+    let counts = counts.map(|message| {
+        message
+            .commands
+            .iter()
+            .filter(|line| line.starts_with("RCPT"))
+            .count()
+    });
+    assert_eq!(counts, [100, 50]);
+    rig.until_empty().await;
+    assert_eq!(sink.connections(), 1);
+}

@@ -25,6 +25,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(120);
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Longest sleep of a scheduler, should a notification get lost between processes.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// Shortest sleep: units that are due but taken by somebody else must not keep a scheduler spinning.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
 /// Wait after the store refused to lease.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 
@@ -68,7 +70,7 @@ pub(crate) async fn sleep(
             None
         });
     let wait = due.map_or(LONGEST_SLEEP, |at| {
-        Duration::from_millis(at.saturating_sub(now).max(1).unsigned_abs())
+        Duration::from_millis(at.saturating_sub(now).max(0).unsigned_abs()).max(SHORTEST_SLEEP)
     });
     tokio::select! {
         changed = queue.changed() => {

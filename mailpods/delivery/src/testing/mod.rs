@@ -5,5 +5,5 @@ mod rig;
 mod sink;
 
 pub(crate) use fixture::{address, name, plan, relay, with_mailbox};
-pub(crate) use rig::{Rig, TestClock, message};
+pub(crate) use rig::{Rig, TestClock, build, message};
 pub(crate) use sink::{Script, Sink, Tls};

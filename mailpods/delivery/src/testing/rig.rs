@@ -84,6 +84,25 @@ fn rand() -> u64 {
     u64::from_le_bytes(crate::clock::random(&ring::rand::SystemRandom::new()))
 }
 
+/// The role, not running.
+pub(crate) fn build(
+    store: &Store,
+    plan: &PlanHandle,
+    clock: &Arc<TestClock>,
+    zone: Zone,
+) -> Delivery {
+    let dependencies = Dependencies {
+        store: store.clone(),
+        plan: plan.clone(),
+        resolver: Arc::new(StaticResolver::new(zone)),
+        connector: Connector::direct(),
+        extra_roots: Vec::new(),
+        clock: clock.clone(),
+        worker: "test".to_owned(),
+    };
+    Delivery::new(dependencies, &Registry::new()).unwrap()
+}
+
 /// A running role.
 pub(crate) struct Rig {
     pub(crate) store: Store,
@@ -113,16 +132,7 @@ impl Rig {
     pub(crate) fn on(store: Store, dir: tempfile::TempDir, plan: Plan, zone: Zone) -> Self {
         let clock = Arc::new(TestClock::default());
         let plan = PlanHandle::new(plan);
-        let dependencies = Dependencies {
-            store: store.clone(),
-            plan: plan.clone(),
-            resolver: Arc::new(StaticResolver::new(zone)),
-            connector: Connector::direct(),
-            extra_roots: Vec::new(),
-            clock: clock.clone(),
-            worker: "test".to_owned(),
-        };
-        let delivery = Delivery::new(dependencies, &Registry::new()).unwrap();
+        let delivery = build(&store, &plan, &clock, zone);
         let settled = delivery.watch_settled();
         let (trigger, shutdown) = channel();
         let task = tokio::spawn(delivery.run(shutdown));
