@@ -1,0 +1,97 @@
+//! The command line as a whole.
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::commands::{
+    check, completions, dns, hash, mailbox, queue, standalone, trace, verify, version,
+};
+use crate::failure::Outcome;
+
+const EXAMPLES: &str = "\
+Examples:
+  mailpods standalone --config examples/quickstart --data ./data   run a mail server
+  mailpods check /etc/mailpods                                     find every mistake in a configuration
+  mailpods dns print --config /etc/mailpods                        records to publish, as zone text
+  mailpods queue list --domain example.org                         what waits for example.org, and why
+  mailpods trace bob@example.test                                  what became of mail from or to bob
+
+Exit codes:
+  0   done; what was checked is right
+  1   failed, or what was checked is wrong
+  2   wrong usage
+  3   the data folder cannot be used
+  4   nothing matched
+  75  not known now (DNS or store did not answer): try again later";
+
+/// A mail system: SMTP, IMAP, queue, filter and DNS records from one set of resources.
+#[derive(Debug, Parser)]
+#[command(name = "mailpods", version, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Args {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+pub struct Globals {
+    /// Folder of the store.
+    #[arg(
+        long,
+        global = true,
+        env = "MAILPODS_DATA",
+        default_value = "./data",
+        value_name = "DIR"
+    )]
+    pub data: PathBuf,
+    /// How results are printed; json is one document, an array for lists.
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Standalone(standalone::Args),
+    Check(check::Args),
+    Verify(verify::Args),
+    #[command(subcommand)]
+    Dns(dns::Command),
+    #[command(subcommand)]
+    Queue(queue::Command),
+    #[command(subcommand)]
+    Mailbox(mailbox::Command),
+    Trace(trace::Args),
+    Hash(hash::Args),
+    Completions(completions::Args),
+    Version(version::Args),
+}
+
+impl Args {
+    /// Runs the command.
+    pub fn run(self) -> Outcome {
+        let globals = &self.globals;
+        match self.command {
+            Command::Standalone(args) => args.run(globals),
+            Command::Check(args) => args.run(globals),
+            Command::Verify(args) => args.run(globals),
+            Command::Dns(command) => command.run(globals),
+            Command::Queue(command) => command.run(globals),
+            Command::Mailbox(command) => command.run(globals),
+            Command::Trace(args) => args.run(globals),
+            Command::Hash(args) => args.run(globals),
+            Command::Completions(args) => args.run(),
+            Command::Version(args) => args.run(globals),
+        }
+    }
+}

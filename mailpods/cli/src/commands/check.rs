@@ -1,0 +1,114 @@
+//! `mailpods check`
+use std::path::{Path, PathBuf};
+
+use mailpods_plan::{Plan, Problem};
+use mailpods_standalone::{RunError, load};
+
+use crate::args::{Format, Globals};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output;
+
+const EXAMPLES: &str = "\
+Every mistake of the whole folder is told at once: file:line:column, resource, field, value found, values allowed.
+
+Examples:
+  mailpods check /etc/mailpods
+  mailpods check . --output json | jq -r '.[].file'
+
+Exit codes: 0 no mistake, 1 mistakes.";
+
+/// Find every mistake in a folder of resources, without starting anything.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Folder with the resources.
+    #[arg(env = "MAILPODS_CONFIG", value_name = "DIR")]
+    config: PathBuf,
+}
+
+impl Args {
+    pub fn run(self, globals: &Globals) -> Outcome {
+        let problems = match load(&self.config) {
+            Ok(plan) => return right(&plan, &self.config, globals.output),
+            Err(RunError::Problems(problems)) => problems,
+            Err(error) => return Err(unreadable(&self.config, &error)),
+        };
+        match globals.output {
+            Format::Json => output::json(&problems)?,
+            Format::Table => {
+                for problem in &problems {
+                    output::line(&line(&self.config, problem))?;
+                }
+                output::remark(&format!(
+                    "\n{} to put right in {}",
+                    count(problems.len()),
+                    self.config.display()
+                ));
+            }
+        }
+        Ok(Exit::Failed)
+    }
+}
+
+fn right(plan: &Plan, config: &Path, format: Format) -> Outcome {
+    match format {
+        Format::Json => output::json(&Vec::<Problem>::new())?,
+        Format::Table => output::line(&format!(
+            "{}: no mistakes ({} as {}: {} domains, {} mailboxes, {} listeners)",
+            config.display(),
+            plan.cluster,
+            plan.hostname,
+            plan.domains.len(),
+            plan.mailboxes.len(),
+            plan.listeners.len()
+        ))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads a folder for another command.
+pub fn plan(config: &Path) -> Result<Plan, Failure> {
+    load(config).map_err(|error| match &error {
+        RunError::Problems(problems) => {
+            print_problems(config, problems);
+            let text = format!("{} in {}", count(problems.len()), config.display());
+            Failure::new(Exit::Failed, text).hint(format!("mailpods check {}", config.display()))
+        }
+        _ => unreadable(config, &error),
+    })
+}
+
+/// Writes problems to standard error.
+pub fn print_problems(config: &Path, problems: &[Problem]) {
+    problems
+        .iter()
+        .for_each(|problem| output::remark(&line(config, problem)));
+}
+
+fn unreadable(config: &Path, error: &RunError) -> Failure {
+    let failure = Failure::because(
+        Exit::Failed,
+        format!("configuration {}", config.display()),
+        error,
+    );
+    failure.hint("the folder that holds the YAML, for example examples/quickstart")
+}
+
+/// The problem with a path that an editor can open.
+fn line(config: &Path, problem: &Problem) -> String {
+    let file = config.join(&problem.file).display().to_string();
+    output::clean(
+        &Problem {
+            file,
+            ..problem.clone()
+        }
+        .to_string(),
+    )
+}
+
+fn count(problems: usize) -> String {
+    match problems {
+        1 => "1 mistake".to_owned(),
+        more => format!("{more} mistakes"),
+    }
+}

@@ -1,0 +1,297 @@
+//! `mailpods mailbox export`
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use indicatif::ProgressBar;
+use mailpods_api::MailboxAddress;
+use mailpods_store::Store;
+use mailpods_store::mail::{Columns, Entry, MailboxInfo};
+use serde::Serialize;
+
+use super::{file_failure, find_account, no_account, parse_address, progress};
+use crate::args::{Format, Globals};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::mail::{FileError, folders, maildir, mbox};
+use crate::output::{self, Table};
+use crate::session::{failed, with_store};
+
+/// Rows read at once.
+const PAGE: usize = 500;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = super::EXAMPLES)]
+pub struct Args {
+    /// Account.
+    #[arg(value_parser = parse_address, value_name = "ADDRESS")]
+    account: MailboxAddress,
+    /// Maildir: the folder to write into; one that an earlier export wrote is brought up to date. mbox: a file for all
+    /// mailboxes together, or a folder that is there (or ends in /) for a file each.
+    target: PathBuf,
+    /// Only these mailboxes.
+    #[arg(long, value_name = "NAME")]
+    mailbox: Vec<String>,
+    /// Form of the files.
+    #[arg(long, value_enum, default_value_t = Form::Maildir)]
+    format: Form,
+    /// Replace .mbox files that are there.
+    #[arg(long)]
+    force: bool,
+    /// Only say what would be written.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// One file for each message, Maildir++ folders.
+    Maildir,
+    /// One file for each mailbox (mboxrd).
+    Mbox,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Counts {
+    mailbox: String,
+    path: String,
+    exported: usize,
+    present: usize,
+    dry_run: bool,
+}
+
+impl Args {
+    pub fn run(self, globals: &Globals) -> Outcome {
+        with_store(globals, |store| self.export(store, globals.output))
+    }
+
+    async fn export(self, store: Store, format: Format) -> Outcome {
+        let mailboxes = self.mailboxes(&store).await?;
+        let octets = mailboxes.iter().map(|mailbox| mailbox.octets).sum();
+        let bar = progress(if self.dry_run { 0 } else { octets }, "exporting");
+        let mut counts = Vec::new();
+        for (path, mailboxes) in self.files(&mailboxes) {
+            counts.extend(self.write(&store, &path, &mailboxes, &bar).await?);
+        }
+        bar.finish_and_clear();
+        report(&counts, format)?;
+        Ok(Exit::Done)
+    }
+
+    /// What goes where.
+    fn files<'a>(&self, mailboxes: &'a [MailboxInfo]) -> Vec<(PathBuf, Vec<&'a MailboxInfo>)> {
+        let is_folder =
+            self.target.is_dir() || self.target.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if self.format == Form::Mbox && !is_folder {
+            return vec![(self.target.clone(), mailboxes.iter().collect())];
+        }
+        let path = |mailbox: &MailboxInfo| path_of(&self.target, &mailbox.name, self.format);
+        mailboxes
+            .iter()
+            .map(|mailbox| (path(mailbox), vec![mailbox]))
+            .collect()
+    }
+
+    async fn write(
+        &self,
+        store: &Store,
+        path: &Path,
+        mailboxes: &[&MailboxInfo],
+        bar: &ProgressBar,
+    ) -> Result<Vec<Counts>, Failure> {
+        let written = match (self.dry_run, self.format) {
+            (true, _) => mailboxes
+                .iter()
+                .map(|mailbox| (mailbox.messages as usize, 0))
+                .collect(),
+            (false, Form::Maildir) => to_maildir(store, mailboxes, path, bar).await?,
+            (false, Form::Mbox) => self.to_mbox(store, mailboxes, path, bar).await?,
+        };
+        let counts = |(mailbox, (exported, present)): (&&MailboxInfo, (usize, usize))| Counts {
+            mailbox: mailbox.name.clone(),
+            path: path.display().to_string(),
+            exported,
+            present,
+            dry_run: self.dry_run,
+        };
+        Ok(mailboxes.iter().zip(written).map(counts).collect())
+    }
+
+    async fn mailboxes(&self, store: &Store) -> Result<Vec<MailboxInfo>, Failure> {
+        let account = find_account(store, &self.account)
+            .await?
+            .ok_or_else(|| no_account(&self.account))?;
+        let failure = |error| failed("failed to read the mailboxes", &error);
+        if self.mailbox.is_empty() {
+            return store.mail.mailboxes(account).await.map_err(failure);
+        }
+        let mut found = Vec::new();
+        for name in &self.mailbox {
+            let mailbox = store.mail.mailbox(account, name).await.map_err(failure)?;
+            found.push(mailbox.ok_or_else(|| {
+                let text = format!("{} has no mailbox {:?}", self.account, output::clean(name));
+                Failure::new(Exit::NothingMatched, text)
+                    .hint(format!("mailpods mailbox list {}", self.account))
+            })?);
+        }
+        Ok(found)
+    }
+
+    async fn to_mbox(
+        &self,
+        store: &Store,
+        mailboxes: &[&MailboxInfo],
+        path: &Path,
+        bar: &ProgressBar,
+    ) -> Result<Vec<Written>, Failure> {
+        if path.exists() && !self.force {
+            let text = format!("{} is there already", path.display());
+            return Err(Failure::new(Exit::Failed, text).hint("--force, or another file"));
+        }
+        let mut writer = mbox::Writer::create(path).map_err(|error| file_failure(&error))?;
+        let mut written = Vec::new();
+        for mailbox in mailboxes {
+            let mut count = 0;
+            let mut pages = Pages::new(store, mailbox);
+            while let Some(page) = pages.next().await? {
+                for entry in page {
+                    let octets = whole(store, &entry).await?;
+                    let added = writer.write(&octets, &entry.flags, entry.received);
+                    added.map_err(|error| file_failure(&error))?;
+                    bar.inc(entry.size);
+                    count += 1;
+                }
+            }
+            written.push((count, 0));
+        }
+        writer.finish().map_err(|error| file_failure(&error))?;
+        Ok(written)
+    }
+}
+
+/// Messages written, and those that were there.
+type Written = (usize, usize);
+
+async fn to_maildir(
+    store: &Store,
+    mailboxes: &[&MailboxInfo],
+    path: &Path,
+    bar: &ProgressBar,
+) -> Result<Vec<Written>, Failure> {
+    let mut writer = maildir::Writer::open(path).map_err(|error| file_failure(&error))?;
+    let mut written = Vec::new();
+    for mailbox in mailboxes {
+        let (mut exported, mut present) = (0, 0);
+        let mut pages = Pages::new(store, mailbox);
+        while let Some(page) = pages.next().await? {
+            for entry in page {
+                match add_to_maildir(store, mailbox, &mut writer, &entry).await? {
+                    true => exported += 1,
+                    false => present += 1,
+                }
+                bar.inc(entry.size);
+            }
+        }
+        written.push((exported, present));
+    }
+    Ok(written)
+}
+
+/// Whether the message was not there yet.
+async fn add_to_maildir(
+    store: &Store,
+    mailbox: &MailboxInfo,
+    writer: &mut maildir::Writer,
+    entry: &Entry,
+) -> Result<bool, Failure> {
+    let files = |error: FileError| file_failure(&error);
+    // UIDVALIDITY and UID never name another message: an export can be done again.
+    let unique = format!(
+        "{}.V{}U{}.mailpods",
+        entry.received, mailbox.uid_validity, entry.uid
+    );
+    if writer.update(&unique, &entry.flags).map_err(files)? {
+        return Ok(false);
+    }
+    let octets = whole(store, entry).await?;
+    writer
+        .write(&unique, &octets, &entry.flags, entry.received)
+        .map_err(files)?;
+    Ok(true)
+}
+
+/// The rows of a mailbox, page by page.
+struct Pages<'a> {
+    store: &'a Store,
+    mailbox: &'a MailboxInfo,
+    next: Option<u32>,
+}
+
+impl<'a> Pages<'a> {
+    fn new(store: &'a Store, mailbox: &'a MailboxInfo) -> Self {
+        Self {
+            store,
+            mailbox,
+            next: Some(1),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<Entry>>, Failure> {
+        let Some(first) = self.next else {
+            return Ok(None);
+        };
+        let columns = Columns {
+            prefix: true,
+            meta: false,
+        };
+        let page = self
+            .store
+            .mail
+            .entries(self.mailbox.id, first..=u32::MAX, 0, columns, PAGE)
+            .await;
+        let page = page.map_err(|error| failed("failed to read the mailbox", &error))?;
+        self.next = page
+            .last()
+            .filter(|_| page.len() == PAGE)
+            .and_then(|entry| entry.uid.checked_add(1));
+        Ok(Some(page).filter(|page| !page.is_empty()))
+    }
+}
+
+async fn whole(store: &Store, entry: &Entry) -> Result<Vec<u8>, Failure> {
+    let body = store
+        .mail
+        .body(entry.body)
+        .await
+        .map_err(|error| failed("failed to read a message", &error))?;
+    Ok([entry.prefix.as_deref().unwrap_or_default(), body.as_ref()].concat())
+}
+
+/// INBOX is the root of a Maildir, `Archive/2024` its folder `.Archive.2024`; as mbox, `Archive/2024.mbox`.
+fn path_of(target: &Path, name: &str, form: Form) -> PathBuf {
+    let levels: Vec<String> = name.split('/').map(folders::encode).collect();
+    match form {
+        Form::Maildir if name == "INBOX" => target.to_owned(),
+        Form::Maildir => target.join(format!(".{}", levels.join("."))),
+        Form::Mbox => target.join(format!("{}.mbox", levels.join("/"))),
+    }
+}
+
+fn report(counts: &[Counts], format: Format) -> std::io::Result<()> {
+    if format == Format::Json {
+        return output::json(counts);
+    }
+    let mut table = Table::new(&["MAILBOX", "EXPORTED", "THERE ALREADY", "TO"]);
+    for counts in counts {
+        table.row(vec![
+            counts.mailbox.clone(),
+            counts.exported.to_string(),
+            counts.present.to_string(),
+            counts.path.clone(),
+        ]);
+    }
+    table.print()?;
+    if counts.iter().any(|counts| counts.dry_run) {
+        output::line("Nothing was written (--dry-run).")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! `mailpods mailbox`
+mod export;
+mod import;
+mod list;
+mod present;
+
+use clap::Subcommand;
+use mailpods_api::MailboxAddress;
+use mailpods_store::{AccountId, Store};
+
+use crate::args::Globals;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::mail::FileError;
+use crate::session::failed;
+
+const EXAMPLES: &str = "\
+Examples:
+  mailpods mailbox list                                     all mailboxes and what they hold
+  mailpods mailbox list alice@example.test                  her mailboxes
+  mailpods mailbox import alice@example.test ~/Maildir --dry-run
+  mailpods mailbox import alice@example.test ~/Maildir      again at any time: what is there is passed over
+  mailpods mailbox import alice@example.test old.mbox --mailbox Archive/old
+  mailpods mailbox export alice@example.test ./alice        as Maildir, with flags and dates
+  mailpods mailbox export alice@example.test ./alice.mbox --format mbox --mailbox INBOX";
+
+/// See mailboxes, bring mail in and take it out. A running server notices at once.
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub enum Command {
+    /// List the mailboxes of all accounts, or of one.
+    List(list::Args),
+    /// Bring a Maildir or mbox in; messages that are there already are passed over.
+    Import(import::Args),
+    /// Write mailboxes as Maildir or mbox.
+    Export(export::Args),
+}
+
+impl Command {
+    pub fn run(self, globals: &Globals) -> Outcome {
+        match self {
+            Self::List(args) => args.run(globals),
+            Self::Import(args) => args.run(globals),
+            Self::Export(args) => args.run(globals),
+        }
+    }
+}
+
+fn parse_address(text: &str) -> Result<MailboxAddress, String> {
+    MailboxAddress::parse(text)
+        .map_err(|error| format!("{error}; an account is an address such as alice@example.test"))
+}
+
+/// The account that is there.
+async fn find_account(
+    store: &Store,
+    address: &MailboxAddress,
+) -> Result<Option<AccountId>, Failure> {
+    let accounts = store
+        .mail
+        .accounts()
+        .await
+        .map_err(|error| failed("failed to read the accounts", &error))?;
+    let wanted = address.to_string();
+    Ok(accounts
+        .into_iter()
+        .find(|account| account.address == wanted)
+        .map(|account| account.id))
+}
+
+fn no_account(address: &MailboxAddress) -> Failure {
+    Failure::new(
+        Exit::NothingMatched,
+        format!("no account {address} in the store"),
+    )
+}
+
+fn file_failure(error: &FileError) -> Failure {
+    Failure::because(Exit::Failed, "files", error)
+}
+
+/// A progress bar over octets; nothing where standard error is no terminal.
+fn progress(octets: u64, what: &'static str) -> indicatif::ProgressBar {
+    let bar = indicatif::ProgressBar::new(octets).with_message(what);
+    let style =
+        indicatif::ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

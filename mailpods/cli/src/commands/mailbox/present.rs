@@ -1,0 +1,92 @@
+//! What a mailbox holds already, so that an import can be done again.
+//!
+//! Messages are the same when Message-ID, size and digest are. Digests of stored messages are computed only for those that
+//! have the Message-ID and the size of one that comes in.
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use mailpods_message::{Meta, header};
+use mailpods_store::mail::{Columns, Entry};
+use mailpods_store::{BodyId, MailboxId, Result, Store};
+
+use crate::mail::digest_of;
+
+/// Rows read at once.
+const PAGE: usize = 1000;
+
+type Key = (Vec<u8>, u64);
+
+enum Known {
+    Stored { prefix: Bytes, body: BodyId },
+    Digest([u8; 32]),
+}
+
+/// The messages of one mailbox, by what tells them apart.
+#[derive(Default)]
+pub struct Present {
+    known: HashMap<Key, Vec<Known>>,
+}
+
+impl Present {
+    /// Reads a mailbox.
+    pub async fn read(store: &Store, mailbox: MailboxId) -> Result<Self> {
+        let mut present = Self::default();
+        let mut next = 1;
+        loop {
+            let columns = Columns {
+                prefix: true,
+                meta: true,
+            };
+            let page = store
+                .mail
+                .entries(mailbox, next..=u32::MAX, 0, columns, PAGE)
+                .await?;
+            let last = page.last().map(|entry| entry.uid);
+            let full = page.len() == PAGE;
+            for entry in page {
+                present.add_stored(store, entry).await?;
+            }
+            match last.and_then(|uid| uid.checked_add(1)).filter(|_| full) {
+                Some(uid) => next = uid,
+                None => return Ok(present),
+            }
+        }
+    }
+
+    async fn add_stored(&mut self, store: &Store, entry: Entry) -> Result<()> {
+        let meta = match entry.meta {
+            Some(meta) => meta,
+            None => store.mail.body_meta(entry.body).await?,
+        };
+        let id = Meta::decode_summary(&meta)
+            .ok()
+            .and_then(|meta| meta.message_id)
+            .unwrap_or_default();
+        let known = Known::Stored {
+            prefix: entry.prefix.unwrap_or_default(),
+            body: entry.body,
+        };
+        self.known.entry((id, entry.size)).or_default().push(known);
+        Ok(())
+    }
+
+    /// Whether a message is there. If not, it counts as there from now on.
+    pub async fn check_and_add(&mut self, store: &Store, octets: &[u8]) -> Result<bool> {
+        let id = header::find(octets, b"message-id")
+            .and_then(header::message_id)
+            .unwrap_or_default();
+        let known = self.known.entry((id, octets.len() as u64)).or_default();
+        let digest = digest_of(&[octets]);
+        for one in known.iter_mut() {
+            if let Known::Stored { prefix, body } = one {
+                let stored = store.mail.body(*body).await?;
+                *one = Known::Digest(digest_of(&[prefix.as_ref(), stored.as_ref()]));
+            }
+            if matches!(one, Known::Digest(other) if *other == digest) {
+                return Ok(true);
+            }
+        }
+        known.push(Known::Digest(digest));
+        Ok(false)
+    }
+}

@@ -1,0 +1,11 @@
+//! One file for each subcommand.
+pub mod check;
+pub mod completions;
+pub mod dns;
+pub mod hash;
+pub mod mailbox;
+pub mod queue;
+pub mod standalone;
+pub mod trace;
+pub mod verify;
+pub mod version;

@@ -1,0 +1,158 @@
+//! `mailpods queue hold|release|retry|delete|bounce`
+use mailpods_policy::Reason;
+use mailpods_store::Store;
+use mailpods_store::queue::{QueueAction, QueueFilter, QueueItem};
+use mailpods_store::trace::{Stage, TraceEvent};
+use serde::Serialize;
+
+use super::filter::Filter;
+use super::list::sender;
+use crate::args::{Format, Globals};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output;
+use crate::session::{failed, with_store};
+use crate::time;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = super::EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    filter: Filter,
+    /// Everything in the queue; needed when no filter is given.
+    #[arg(long)]
+    all: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    id: String,
+    sender: String,
+    destination: String,
+    action: &'static str,
+    done: bool,
+}
+
+impl Args {
+    pub fn run(self, action: QueueAction, globals: &Globals) -> Outcome {
+        if self.filter.is_everything() != self.all {
+            let text = match self.all {
+                true => "--all and a filter contradict each other",
+                false => "no filter is given, and that would be the whole queue",
+            };
+            let hint = format!(
+                "`mailpods queue {} --all`, or a filter such as --domain example.org",
+                word(action)
+            );
+            return Err(Failure::new(Exit::Usage, text).hint(hint));
+        }
+        with_store(globals, |store| self.act(store, action, globals.output))
+    }
+
+    async fn act(self, store: Store, action: QueueAction, format: Format) -> Outcome {
+        let units = self.filter.units(&store, usize::MAX).await?;
+        let mut report = Vec::new();
+        for unit in &units {
+            let done = !self.dry_run && act_on(&store, unit, action).await?;
+            report.push(Done {
+                id: unit.message.id.to_string(),
+                sender: sender(unit),
+                destination: unit.destination.0.to_string(),
+                action: word(action),
+                done,
+            });
+        }
+        match format {
+            Format::Json => output::json(&report)?,
+            Format::Table => print(&report, action, self.dry_run)?,
+        }
+        Ok(if units.is_empty() {
+            Exit::NothingMatched
+        } else {
+            Exit::Done
+        })
+    }
+}
+
+/// A unit is its message's only one for its destination, so these two name it.
+async fn act_on(store: &Store, unit: &QueueItem, action: QueueAction) -> Result<bool, Failure> {
+    let filter = QueueFilter {
+        id: Some(unit.message.id.to_string()),
+        destination: Some(unit.destination.0.to_string()),
+        ..QueueFilter::default()
+    };
+    let count = store.queue.act(&filter, action, time::now()).await;
+    let done = count.map_err(|error| failed("failed to change the queue", &error))? > 0;
+    if let (true, Some(reason)) = (done, reason(action)) {
+        store.trace.record(TraceEvent {
+            at: time::now(),
+            id: unit.message.id.to_string(),
+            stage: Stage::Operator,
+            reason: reason.as_str(),
+            sender: unit.message.envelope.sender.clone(),
+            recipient: String::new(),
+            peer: unit.destination.0.to_string(),
+            text: format!("mailpods queue {}", word(action)),
+        });
+    }
+    Ok(done)
+}
+
+fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result<()> {
+    for unit in report {
+        let verb = match (unit.done, dry_run) {
+            (_, true) => format!("would be {}", past(action)),
+            (true, _) => past(action).to_owned(),
+            (false, _) => "left alone: a worker has it, or it is gone".to_owned(),
+        };
+        let line = format!(
+            "{} from {} to {}: {verb}",
+            unit.id, unit.sender, unit.destination
+        );
+        output::line(&output::clean(&line))?;
+    }
+    let done = report.iter().filter(|unit| unit.done).count();
+    let tail = if dry_run {
+        "; nothing was changed (--dry-run)"
+    } else {
+        ""
+    };
+    output::line(&format!(
+        "{done} of {} {}{tail}",
+        report.len(),
+        past(action)
+    ))
+}
+
+const fn word(action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Hold => "hold",
+        QueueAction::Release => "release",
+        QueueAction::Retry => "retry",
+        QueueAction::Delete => "delete",
+        QueueAction::Bounce => "bounce",
+    }
+}
+
+const fn past(action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Hold => "held",
+        QueueAction::Release => "released",
+        QueueAction::Retry => "tried at once",
+        QueueAction::Delete => "deleted",
+        QueueAction::Bounce => "returned to the sender",
+    }
+}
+
+const fn reason(action: QueueAction) -> Option<Reason> {
+    match action {
+        QueueAction::Hold => Some(Reason::Held),
+        QueueAction::Release => Some(Reason::Released),
+        QueueAction::Retry => None,
+        QueueAction::Delete => Some(Reason::DeletedByOperator),
+        QueueAction::Bounce => Some(Reason::BouncedByOperator),
+    }
+}

@@ -1,0 +1,118 @@
+//! `mailpods standalone`
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use mailpods_standalone::{Options, RunError};
+use mailpods_telemetry::logs;
+
+use super::check;
+use crate::args::{Format, Globals};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::session::block_on_all_cores;
+
+const EXAMPLES: &str = "\
+Examples:
+  mailpods standalone --config examples/quickstart --data ./data
+  mailpods standalone --config /etc/mailpods --data /var/lib/mailpods --log-format json
+  mailpods standalone --config . --resolver 127.0.0.1:5353 --log debug
+
+An edit of the folder takes effect within a second; one with a mistake changes nothing and is logged.
+SIGTERM and Ctrl-C stop it cleanly, SIGHUP reads the folder again.";
+
+/// Run a whole mail server in this process, from a folder of YAML.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Folder with the resources.
+    #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
+    config: PathBuf,
+    /// DNS servers to ask, in place of those of the MailCluster.
+    #[arg(long, value_name = "ADDR:PORT")]
+    resolver: Vec<SocketAddr>,
+    /// PEM file with certificates that next hops may be signed by, besides the usual roots.
+    #[arg(long, value_name = "FILE")]
+    extra_roots: Option<PathBuf>,
+    /// What to log: a level, or targets with levels (`info,mailpods_smtp=debug`).
+    #[arg(
+        long,
+        env = "MAILPODS_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    log: String,
+    /// How the log is written, to standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Readable)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Readable,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Args {
+    pub fn run(self, globals: &Globals) -> Outcome {
+        let format = match self.log_format {
+            LogFormat::Readable => logs::Format::Readable,
+            LogFormat::Json => logs::Format::Json,
+        };
+        logs::init(format, &self.log)
+            .map_err(|error| Failure::because(Exit::Usage, "failed to start logging", &error))?;
+        let extra_roots = self
+            .extra_roots
+            .as_deref()
+            .map(read_roots)
+            .transpose()?
+            .unwrap_or_default();
+        let options = Options {
+            config: self.config.clone(),
+            data: globals.data.clone(),
+            resolvers: self.resolver,
+            extra_roots,
+            json: globals.output == Format::Json,
+        };
+        block_on_all_cores(async move {
+            match mailpods_standalone::run(options).await {
+                Ok(()) => Ok(Exit::Done),
+                Err(error) => Err(failure(&error, &self.config)),
+            }
+        })
+    }
+}
+
+fn read_roots(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
+    let failure = |error| {
+        Failure::because(
+            Exit::Failed,
+            format!("failed to read {}", path.display()),
+            &error,
+        )
+    };
+    std::fs::read(path).map_err(failure)
+}
+
+fn failure(error: &RunError, config: &std::path::Path) -> Failure {
+    let failure = Failure::because(exit(error), "failed to run", error);
+    match error {
+        RunError::Problems(problems) => {
+            check::print_problems(config, problems);
+            failure.hint(format!("mailpods check {}", config.display()))
+        }
+        RunError::Store { .. } => failure.hint("another --data folder, or `mailpods fsck`"),
+        RunError::Bind(_) => {
+            failure.hint("other addresses in spec.listeners, or stop what listens there")
+        }
+        _ => failure,
+    }
+}
+
+fn exit(error: &RunError) -> Exit {
+    match error {
+        RunError::Store { .. } => Exit::Store,
+        _ => Exit::Failed,
+    }
+}

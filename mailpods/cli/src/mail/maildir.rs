@@ -1,0 +1,224 @@
+//! Maildir: one file for each message, flags in its name.
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mailpods_store::UnixSeconds;
+use mailpods_store::mail::Flags;
+
+use super::flags::{Keywords, from_maildir, to_maildir};
+use super::{FileError, FileMessage, MAX_MESSAGE, to_crlf, to_lf};
+
+const KEYWORDS_FILE: &str = "dovecot-keywords";
+
+/// Whether a folder is a Maildir.
+pub fn is_one(dir: &Path) -> bool {
+    dir.join("cur").is_dir() && dir.join("new").is_dir()
+}
+
+/// Octets of all messages.
+pub fn octets(dir: &Path) -> Result<u64, FileError> {
+    let size = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
+    Ok(files(dir)?.iter().map(size).sum())
+}
+
+/// The messages, by file name, which begins with the time of delivery.
+pub fn read(
+    dir: &Path,
+) -> Result<impl Iterator<Item = Result<FileMessage, FileError>> + use<>, FileError> {
+    let keywords = fs::read_to_string(dir.join(KEYWORDS_FILE))
+        .map(|text| Keywords::parse(&text))
+        .unwrap_or_default();
+    let files = files(dir)?;
+    Ok(files
+        .into_iter()
+        .enumerate()
+        .map(move |(index, path)| read_file(&path, index + 1, &keywords)))
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let mut files = Vec::new();
+    for part in ["cur", "new"] {
+        let part = dir.join(part);
+        for entry in fs::read_dir(&part).map_err(FileError::io("list", &part))? {
+            let path = entry.map_err(FileError::io("list", &part))?.path();
+            if !base(&path).starts_with('.') && path.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort_by(|a, b| base(a).cmp(base(b)));
+    Ok(files)
+}
+
+fn read_file(path: &Path, number: usize, keywords: &Keywords) -> Result<FileMessage, FileError> {
+    let file = fs::File::open(path).map_err(FileError::io("open", path))?;
+    let metadata = file.metadata().map_err(FileError::io("read", path))?;
+    let mut octets = Vec::new();
+    file.take(MAX_MESSAGE + 1)
+        .read_to_end(&mut octets)
+        .map_err(FileError::io("read", path))?;
+    let taken = octets.len() as u64;
+    if taken > MAX_MESSAGE {
+        return Err(FileError::TooLarge {
+            path: path.display().to_string(),
+            number,
+        });
+    }
+    let received = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(FileMessage {
+        octets: to_crlf(&octets),
+        flags: from_maildir(letters(path), keywords),
+        received: received.map_or(0, |since| {
+            UnixSeconds::try_from(since.as_secs()).unwrap_or(0)
+        }),
+        taken,
+    })
+}
+
+fn base(path: &Path) -> &str {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+}
+
+/// What follows `:2,` (`;2,` and `!2,` on file systems without colons).
+fn letters(path: &Path) -> &str {
+    let name = base(path);
+    [":2,", ";2,", "!2,"]
+        .iter()
+        .find_map(|mark| name.rsplit_once(mark))
+        .map_or("", |(_, letters)| letters)
+}
+
+/// Writes messages into a Maildir. The unique part of a file's name tells whether a message is there already.
+pub struct Writer {
+    dir: PathBuf,
+    keywords: Keywords,
+    /// Unique part of the name to the whole name.
+    present: HashMap<String, String>,
+}
+
+impl Writer {
+    /// Opens a Maildir, making it when it is not there.
+    pub fn open(dir: &Path) -> Result<Self, FileError> {
+        for part in ["tmp", "new", "cur"] {
+            let part = dir.join(part);
+            fs::create_dir_all(&part).map_err(FileError::io("make", &part))?;
+        }
+        let keywords =
+            fs::read_to_string(dir.join(KEYWORDS_FILE)).map(|text| Keywords::parse(&text));
+        let mut present = HashMap::new();
+        for path in files(dir)? {
+            let name = base(&path);
+            let unique = name.split([':', ';', '!']).next().unwrap_or(name);
+            present.insert(unique.to_owned(), name.to_owned());
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            keywords: keywords.unwrap_or_default(),
+            present,
+        })
+    }
+
+    /// Whether a message is there; then its flags are made those given.
+    pub fn update(&mut self, unique: &str, flags: &Flags) -> Result<bool, FileError> {
+        let Some(old) = self.present.get(unique).cloned() else {
+            return Ok(false);
+        };
+        let new = self.file_name(unique, flags)?;
+        if new != old {
+            let cur = self.dir.join("cur");
+            // A message that a reader has not moved out of new/ yet stays where it is.
+            if cur.join(&old).exists() {
+                fs::rename(cur.join(&old), cur.join(&new))
+                    .map_err(FileError::io("rename", &cur.join(&old)))?;
+                self.present.insert(unique.to_owned(), new);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes a message: into `tmp`, then by a rename into `cur`, so that no reader sees half of it.
+    pub fn write(
+        &mut self,
+        unique: &str,
+        octets: &[u8],
+        flags: &Flags,
+        received: UnixSeconds,
+    ) -> Result<(), FileError> {
+        let (tmp, name) = (
+            self.dir.join("tmp").join(unique),
+            self.file_name(unique, flags)?,
+        );
+        fs::write(&tmp, to_lf(octets)).map_err(FileError::io("write", &tmp))?;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(received.try_into().unwrap_or(0));
+        let file = fs::File::options()
+            .write(true)
+            .open(&tmp)
+            .map_err(FileError::io("open", &tmp))?;
+        file.set_modified(time)
+            .map_err(FileError::io("set the time of", &tmp))?;
+        let cur = self.dir.join("cur").join(&name);
+        fs::rename(&tmp, &cur).map_err(FileError::io("rename", &tmp))?;
+        self.present.insert(unique.to_owned(), name);
+        Ok(())
+    }
+
+    fn file_name(&mut self, unique: &str, flags: &Flags) -> Result<String, FileError> {
+        let before = self.keywords.0.len();
+        let letters = to_maildir(flags, &mut self.keywords);
+        if self.keywords.0.len() > before {
+            let path = self.dir.join(KEYWORDS_FILE);
+            fs::write(&path, self.keywords.text()).map_err(FileError::io("write", &path))?;
+        }
+        Ok(format!("{unique}:2,{letters}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailpods_store::mail::SystemFlags;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back_and_written_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = Flags {
+            system: SystemFlags::SEEN,
+            keywords: vec!["work".to_owned()],
+        };
+        let octets = b"Subject: x\r\n\r\nbody\r\n";
+        let mut writer = Writer::open(dir.path()).unwrap();
+        assert!(!writer.update("1.a", &flags).unwrap());
+        writer.write("1.a", octets, &flags, 1_700_000_000).unwrap();
+        assert!(writer.update("1.a", &flags).unwrap());
+        let read =
+            || -> Vec<FileMessage> { read(dir.path()).unwrap().map(Result::unwrap).collect() };
+        let expected = FileMessage {
+            octets: octets.to_vec(),
+            flags,
+            received: 1_700_000_000,
+            taken: 17,
+        };
+        assert_eq!(read(), [expected]);
+        let mut writer = Writer::open(dir.path()).unwrap();
+        assert!(writer.update("1.a", &Flags::default()).unwrap());
+        assert_eq!(read().first().unwrap().flags, Flags::default());
+        assert_eq!(read().len(), 1);
+    }
+
+    #[test]
+    fn letters_are_found_behind_every_separator() {
+        for name in ["1.a:2,FS", "1.a;2,FS", "1.a!2,FS", "1.a,S=5:2,FS"] {
+            assert_eq!(letters(Path::new(name)), "FS", "{name}");
+        }
+        assert_eq!(letters(Path::new("1.a")), "");
+    }
+}

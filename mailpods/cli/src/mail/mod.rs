@@ -1,0 +1,113 @@
+//! Mail as files: Maildir and mbox, read and written.
+pub mod flags;
+pub mod folders;
+pub mod maildir;
+pub mod mbox;
+
+use mailpods_store::UnixSeconds;
+use mailpods_store::mail::Flags;
+use ring::digest;
+
+/// Longest message that is read from a file, in octets.
+pub const MAX_MESSAGE: u64 = 256 << 20;
+
+/// A message of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileMessage {
+    /// With CRLF line ends.
+    pub octets: Vec<u8>,
+    /// Flags.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub received: UnixSeconds,
+    /// Octets of the file that it took, for the progress bar.
+    pub taken: u64,
+}
+
+/// Why files cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The operating system says no.
+    #[error("failed to {doing} {path}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A message beyond [`MAX_MESSAGE`].
+    #[error("message {number} of {path} is larger than {} MiB", MAX_MESSAGE >> 20)]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// Which message of it, from 1.
+        number: usize,
+    },
+    /// Text before the first `From ` line.
+    #[error("{path} is no mbox: its first line does not begin with \"From \"")]
+    NoMbox {
+        /// The file.
+        path: String,
+    },
+    /// Neither form.
+    #[error("{path} is neither a Maildir (a folder with cur and new) nor an mbox")]
+    Unknown {
+        /// The path.
+        path: String,
+    },
+}
+
+impl FileError {
+    /// An error of the operating system.
+    pub fn io(doing: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
+    }
+}
+
+/// SHA-256 of the parts in a row.
+pub fn digest_of(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let mut out = [0; 32];
+    out.iter_mut()
+        .zip(context.finish().as_ref())
+        .for_each(|(to, from)| *to = *from);
+    out
+}
+
+/// Line ends made CRLF, as they are on the wire and in the store. A CR that ends no line stays as it is.
+pub fn to_crlf(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len() + octets.len() / 32);
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(text) => {
+                out.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
+                out.extend_from_slice(b"\r\n");
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
+/// CRLF made LF, as files on Unix have it.
+pub fn to_lf(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len());
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        match line.strip_suffix(b"\r\n") {
+            Some(text) => {
+                out.extend_from_slice(text);
+                out.push(b'\n');
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+    out
+}

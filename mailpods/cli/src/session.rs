@@ -1,0 +1,89 @@
+//! What commands need before they can begin: a runtime, and the store.
+use std::future::Future;
+use std::path::Path;
+
+use mailpods_store::sqlite::{Options, SqliteStore};
+use mailpods_store::{ErrorClass, Store, StoreError};
+
+use crate::args::Globals;
+use crate::failure::{Exit, Failure, Outcome};
+
+/// Runs a tool to its end: one thread is enough.
+pub fn block_on<F: Future<Output = Outcome>>(future: F) -> Outcome {
+    run(tokio::runtime::Builder::new_current_thread(), future)
+}
+
+/// Runs a server to its end.
+pub fn block_on_all_cores<F: Future<Output = Outcome>>(future: F) -> Outcome {
+    run(tokio::runtime::Builder::new_multi_thread(), future)
+}
+
+fn run<F: Future<Output = Outcome>>(mut builder: tokio::runtime::Builder, future: F) -> Outcome {
+    let runtime = builder.enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Failure::because(Exit::Failed, "failed to start the runtime", &error))?;
+    runtime.block_on(future)
+}
+
+/// Opens the store that is there, runs the command on it, and closes it.
+pub fn with_store<F>(globals: &Globals, command: impl FnOnce(Store) -> F) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
+    block_on(async {
+        let open = open_existing(&globals.data)?;
+        let outcome = command(open.store()).await;
+        close(&open).await?;
+        outcome
+    })
+}
+
+/// Opens a store that must be there.
+pub fn open_existing(dir: &Path) -> Result<SqliteStore, Failure> {
+    SqliteStore::open_existing(dir, tool_options()).map_err(|error| unusable(dir, &error))
+}
+
+/// Opens a store, making it when it is not there.
+pub fn open_or_make(dir: &Path) -> Result<SqliteStore, Failure> {
+    SqliteStore::open(dir, tool_options()).map_err(|error| unusable(dir, &error))
+}
+
+/// Writes what is buffered.
+pub async fn close(store: &SqliteStore) -> Result<(), Failure> {
+    store
+        .close()
+        .await
+        .map_err(|error| failed("failed to close the store", &error))
+}
+
+/// A tool works alone and briefly.
+fn tool_options() -> Options {
+    Options {
+        readers: 1,
+        ..Options::default()
+    }
+}
+
+fn unusable(dir: &Path, error: &StoreError) -> Failure {
+    let what = format!("failed to open the store in {}", dir.display());
+    let failure = Failure::because(Exit::Store, what, error);
+    match error {
+        StoreError::NotFound(_) => failure.hint(
+            "--data DIR or MAILPODS_DATA names the folder that `mailpods standalone` runs with",
+        ),
+        StoreError::Corrupt(_) => {
+            failure.hint("`mailpods fsck --data DIR`, or `mailpods restore` from a backup")
+        }
+        _ => failure,
+    }
+}
+
+/// An error of the open store.
+pub fn failed(what: &str, error: &StoreError) -> Failure {
+    let exit = match error {
+        StoreError::NotFound(_) => Exit::NothingMatched,
+        _ if error.class() == ErrorClass::Transient => Exit::Temporary,
+        _ => Exit::Failed,
+    };
+    Failure::because(exit, what, error)
+}

@@ -1,0 +1,296 @@
+//! mailbox list, import, export.
+use std::fs;
+use std::path::Path;
+
+use crate::world::{World, text_of};
+
+const ALICE: &str = "alice@example.test";
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn mail(number: usize) -> String {
+    format!(
+        "Message-ID: <{number}@example.org>\nSubject: number {number}\n\nFrom the body of {number}\n"
+    )
+}
+
+/// A Maildir with an INBOX of two, and one in Archive/2024.
+fn maildir(world: &World) {
+    let dir = world.path("maildir");
+    for folder in [
+        "cur",
+        "new",
+        "tmp",
+        ".Archive.2024/cur",
+        ".Archive.2024/new",
+    ] {
+        fs::create_dir_all(dir.join(folder)).unwrap();
+    }
+    write(&dir.join("cur/1700000000.a:2,FS"), &mail(1));
+    write(&dir.join("new/1700000001.b"), &mail(2));
+    write(&dir.join(".Archive.2024/cur/1700000002.c:2,Sa"), &mail(3));
+    write(&dir.join(".Archive.2024/dovecot-keywords"), "0 work\n");
+    let file = fs::File::options()
+        .write(true)
+        .open(dir.join("cur/1700000000.a:2,FS"))
+        .unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000))
+        .unwrap();
+}
+
+fn counts(world: &World) -> Vec<(String, u64, u64)> {
+    let rows = world
+        .run(&["mailbox", "list", ALICE, "--output", "json"])
+        .exits(0)
+        .rows();
+    let used = rows.iter().filter(|row| row["messages"] != 0);
+    let number = |row: &serde_json::Value, field: &str| row[field].as_u64().unwrap();
+    used.map(|row| {
+        (
+            row["mailbox"].as_str().unwrap().to_owned(),
+            number(row, "messages"),
+            number(row, "unseen"),
+        )
+    })
+    .collect()
+}
+
+/// A store without accounts.
+fn with_empty_store() -> World {
+    let world = World::new();
+    world.with_store(async |_| ());
+    world
+}
+
+#[test]
+fn a_maildir_is_brought_in_once_with_its_flags() {
+    let world = with_empty_store();
+    maildir(&world);
+    let run = world.run(&["mailbox", "import", ALICE, "maildir"]).exits(4);
+    assert!(
+        run.errors().contains("--create-account"),
+        "{}",
+        run.errors()
+    );
+    let import = ["mailbox", "import", ALICE, "maildir", "--create-account"];
+    world
+        .run(&[&import[..], &["--dry-run"]].concat())
+        .exits(0)
+        .says(&["Nothing was changed"]);
+    world.run(&["mailbox", "list", ALICE]).exits(4);
+    let rows = world
+        .run(&[&import[..], &["--output", "json"]].concat())
+        .exits(0)
+        .rows();
+    let imported: u64 = rows
+        .iter()
+        .map(|row| row["imported"].as_u64().unwrap())
+        .sum();
+    assert_eq!(imported, 3, "{rows:?}");
+    let expected = [
+        ("Archive/2024".to_owned(), 1, 0),
+        ("INBOX".to_owned(), 2, 1),
+    ];
+    assert_eq!(counts(&world), expected);
+    world.run(&import).exits(0).says(&["THERE ALREADY"]);
+    assert_eq!(counts(&world), expected, "what is there is passed over");
+}
+
+#[test]
+fn a_new_file_is_added_to_what_is_there() {
+    let world = with_empty_store();
+    maildir(&world);
+    let import = [
+        "mailbox",
+        "import",
+        ALICE,
+        "maildir",
+        "--create-account",
+        "--output",
+        "json",
+    ];
+    world.run(&import).exits(0);
+    write(&world.path("maildir/new/1700000009.d"), &mail(9));
+    // The same Message-ID with another body is another message.
+    write(
+        &world.path("maildir/new/1700000010.e"),
+        &mail(1).replace("body", "b0dy"),
+    );
+    let rows = world.run(&import).exits(0).rows();
+    let inbox = rows.iter().find(|row| row["mailbox"] == "INBOX").unwrap();
+    assert_eq!(
+        (inbox["imported"].as_u64(), inbox["present"].as_u64()),
+        (Some(2), Some(2)),
+        "{rows:?}"
+    );
+}
+
+#[test]
+fn maildir_and_mbox_lead_back_to_the_same_mail() {
+    let world = with_empty_store();
+    maildir(&world);
+    world
+        .run(&["mailbox", "import", ALICE, "maildir", "--create-account"])
+        .exits(0);
+    world
+        .run(&["mailbox", "export", ALICE, "out"])
+        .exits(0)
+        .says(&["INBOX", ".Archive.2024"]);
+    let names = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(world.path(folder)).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let inbox = names("out/cur");
+    assert!(
+        inbox.len() == 2 && inbox[0].starts_with("1600000000.") && inbox[0].ends_with(":2,FS"),
+        "{inbox:?}"
+    );
+    assert!(names("out/.Archive.2024/cur")[0].ends_with(":2,Sa"));
+    assert_eq!(
+        fs::read_to_string(world.path("out/cur").join(&inbox[0])).unwrap(),
+        mail(1)
+    );
+    let rows = world
+        .run(&["mailbox", "export", ALICE, "out", "--output", "json"])
+        .exits(0)
+        .rows();
+    assert!(rows.iter().all(|row| row["exported"] == 0), "{rows:?}");
+
+    world
+        .run(&[
+            "mailbox",
+            "export",
+            ALICE,
+            "boxes/",
+            "--format",
+            "mbox",
+            "--dry-run",
+        ])
+        .exits(0);
+    assert!(!world.path("boxes").exists());
+    world
+        .run(&["mailbox", "export", ALICE, "boxes/", "--format", "mbox"])
+        .exits(0);
+    let text = fs::read_to_string(world.path("boxes/INBOX.mbox")).unwrap();
+    assert!(
+        text.contains("\n>From the body of 1\n") && text.contains("Status: RO\nX-Status: F\n"),
+        "{text}"
+    );
+    let run = world
+        .run(&["mailbox", "export", ALICE, "boxes/", "--format", "mbox"])
+        .exits(1);
+    assert!(run.errors().contains("--force"), "{}", run.errors());
+    world
+        .run(&[
+            "mailbox", "export", ALICE, "boxes/", "--format", "mbox", "--force",
+        ])
+        .exits(0);
+    let rows = world
+        .run(&["mailbox", "import", ALICE, "boxes", "--output", "json"])
+        .exits(0)
+        .rows();
+    assert!(
+        rows.iter().all(|row| row["imported"] == 0),
+        "the mbox holds what is there: {rows:?}"
+    );
+
+    let bob = [
+        "mailbox",
+        "import",
+        "bob@example.test",
+        "boxes",
+        "--create-account",
+    ];
+    world.run(&bob).exits(0);
+    world
+        .run(&["mailbox", "export", "bob@example.test", "bob"])
+        .exits(0);
+    let letters = |names: Vec<String>| -> Vec<String> {
+        names
+            .iter()
+            .map(|name| name.rsplit(',').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(letters(names("bob/cur")), letters(inbox));
+}
+
+#[test]
+fn one_file_takes_one_mailbox_or_all() {
+    let world = with_empty_store();
+    maildir(&world);
+    world
+        .run(&["mailbox", "import", ALICE, "maildir", "--create-account"])
+        .exits(0);
+    let subjects = |file: &str| {
+        fs::read_to_string(world.path(file))
+            .unwrap()
+            .matches("\nSubject: ")
+            .count()
+    };
+    world
+        .run(&["mailbox", "export", ALICE, "all.mbox", "--format", "mbox"])
+        .exits(0);
+    assert_eq!(subjects("all.mbox"), 3);
+    world
+        .run(&[
+            "mailbox",
+            "export",
+            ALICE,
+            "one.mbox",
+            "--format",
+            "mbox",
+            "--mailbox",
+            "Archive/2024",
+        ])
+        .exits(0);
+    assert_eq!(subjects("one.mbox"), 1);
+    world
+        .run(&[
+            "mailbox",
+            "export",
+            ALICE,
+            "x.mbox",
+            "--format",
+            "mbox",
+            "--mailbox",
+            "Nothing",
+        ])
+        .exits(4);
+    world
+        .run(&[
+            "mailbox",
+            "import",
+            ALICE,
+            "one.mbox",
+            "--mailbox",
+            "Copies",
+        ])
+        .exits(0);
+    assert!(counts(&world).contains(&("Copies".to_owned(), 1, 0)));
+}
+
+#[test]
+fn what_is_no_mail_is_refused() {
+    let world = with_empty_store();
+    write(&world.path("notes.txt"), "Not an mbox\n");
+    fs::create_dir(world.path("empty")).unwrap();
+    let import = |source: &str| {
+        world
+            .run(&["mailbox", "import", ALICE, source, "--create-account"])
+            .exits(1)
+            .errors()
+    };
+    assert!(import("notes.txt").contains("no mbox"));
+    assert!(import("empty").contains("neither"));
+    assert!(import("absent").contains("absent"));
+    let _ = world
+        .run(&["mailbox", "import", "alice", text_of(&world.path("empty"))])
+        .exits(2);
+}

@@ -1,0 +1,234 @@
+//! queue and trace.
+use bytes::Bytes;
+use mailpods_api::QueueId;
+use mailpods_policy::Reason;
+use mailpods_store::NewBody;
+use mailpods_store::queue::{
+    BodyType, Destination, Envelope, NewMessage, NewRecipient, Notify, Origin,
+};
+use mailpods_store::trace::{Stage, TraceEvent};
+
+use crate::world::World;
+
+const HOUR: i64 = 3_600_000;
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+fn message(number: u64, sender: &str, recipient: &str, age: i64) -> NewMessage {
+    let body = format!("From: <{sender}>\r\nSubject: number {number}\x1b[2J\r\n\r\nbody\r\n");
+    NewMessage {
+        id: QueueId::from_parts(1_700_000_000_000 + number, number),
+        body: NewBody::Octets {
+            slices: vec![Bytes::from(body)],
+            meta: None,
+        },
+        envelope: Envelope {
+            sender: sender.to_owned(),
+            ret: None,
+            envid: None,
+            smtputf8: false,
+            body_type: BodyType::SevenBit,
+        },
+        origin: Origin::Inbound,
+        junk: false,
+        created: now() - age,
+        recipients: vec![NewRecipient {
+            destination: Destination(recipient.rsplit('@').next().unwrap().into()),
+            address: recipient.to_owned(),
+            orcpt: None,
+            notify: Notify::default(),
+        }],
+    }
+}
+
+/// Three messages; returns their ids.
+fn queued(world: &World) -> Vec<String> {
+    let messages = vec![
+        message(1, "bob@example.test", "carol@example.org", 5 * HOUR),
+        message(2, "bob@example.test", "dave@example.net", HOUR),
+        message(3, "", "erin@example.net", 0),
+    ];
+    let ids = messages
+        .iter()
+        .map(|message| message.id.to_string())
+        .collect();
+    world.with_store(async |store| store.queue.enqueue(messages).await.unwrap());
+    ids
+}
+
+fn ids(world: &World, filter: &[&str]) -> Vec<String> {
+    let rows = world
+        .run(&[&["queue", "list", "--output", "json"], filter].concat())
+        .exits(0)
+        .rows();
+    rows.iter()
+        .map(|row| row["message"]["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn filters_pick_messages() {
+    let world = World::new();
+    let all = queued(&world);
+    let pick = |places: &[usize]| -> Vec<String> {
+        places.iter().map(|place| all[*place].clone()).collect()
+    };
+    assert_eq!(ids(&world, &[]), all);
+    assert_eq!(ids(&world, &["--domain", "EXAMPLE.net"]), pick(&[1, 2]));
+    assert_eq!(ids(&world, &["--sender", "bob@"]), pick(&[0, 1]));
+    assert_eq!(ids(&world, &["--sender", ""]), pick(&[2]));
+    assert_eq!(ids(&world, &["--recipient", "carol"]), pick(&[0]));
+    assert_eq!(ids(&world, &["--older-than", "2h"]), pick(&[0]));
+    assert_eq!(ids(&world, &["--id", &all[1], &all[2]]), pick(&[2, 1]));
+    assert_eq!(ids(&world, &["--state", "held"]), pick(&[]));
+    assert_eq!(ids(&world, &["--state", "ready"]), all);
+    world
+        .run(&["queue", "list"])
+        .exits(0)
+        .says(&[&all[0], "carol@example.org", "<>", "3 listed"]);
+    world
+        .run(&["queue", "list", "--limit", "1"])
+        .exits(0)
+        .says(&["and more"]);
+}
+
+#[test]
+fn a_message_is_shown_without_driving_the_terminal() {
+    let world = World::new();
+    let all = queued(&world);
+    let run = world.run(&["queue", "show", &all[0]]).exits(0);
+    run.says(&[
+        "bob@example.test",
+        "carol@example.org",
+        "Subject: number 1?[2J",
+        "5h ago",
+    ]);
+    assert!(
+        !run.text().contains('\x1b') && !run.text().contains("body"),
+        "{}",
+        run.text()
+    );
+    world
+        .run(&["queue", "show", "--raw", &all[0]])
+        .exits(0)
+        .says(&["\r\n\r\nbody\r\n"]);
+    let run = world.run(&["queue", "show", "NOSUCHID"]).exits(4);
+    assert!(run.errors().contains("mailpods trace"), "{}", run.errors());
+}
+
+#[test]
+fn everything_must_be_asked_for() {
+    let world = World::new();
+    queued(&world);
+    let run = world.run(&["queue", "delete"]).exits(2);
+    assert!(run.errors().contains("--all"), "{}", run.errors());
+    world
+        .run(&["queue", "delete", "--all", "--domain", "example.net"])
+        .exits(2);
+    world
+        .run(&["queue", "delete", "--all", "--dry-run"])
+        .exits(0)
+        .says(&["would be deleted", "0 of 3"]);
+    assert_eq!(ids(&world, &[]).len(), 3);
+    world
+        .run(&["queue", "delete", "--all"])
+        .exits(0)
+        .says(&["3 of 3 deleted"]);
+    assert_eq!(ids(&world, &[]).len(), 0);
+    world
+        .run(&["queue", "delete", "--domain", "example.net"])
+        .exits(4);
+}
+
+#[test]
+fn messages_are_held_released_and_traced() {
+    let world = World::new();
+    let all = queued(&world);
+    let held = world
+        .run(&[
+            "queue",
+            "hold",
+            "--domain",
+            "example.net",
+            "--output",
+            "json",
+        ])
+        .exits(0)
+        .rows();
+    assert!(
+        held.len() == 2 && held.iter().all(|row| row["done"] == true),
+        "{held:?}"
+    );
+    assert_eq!(
+        ids(&world, &["--state", "held"]),
+        [all[1].clone(), all[2].clone()]
+    );
+    world
+        .run(&["queue", "release", &all[1]])
+        .exits(0)
+        .says(&["1 of 1 released"]);
+    assert_eq!(ids(&world, &["--state", "held"]), [all[2].clone()]);
+    world.run(&["queue", "retry", &all[0]]).exits(0);
+    world
+        .run(&["queue", "bounce", &all[0]])
+        .exits(0)
+        .says(&["returned to the sender"]);
+    world
+        .run(&["trace", &all[1]])
+        .exits(0)
+        .says(&["operator", "held", "released"]);
+}
+
+#[test]
+fn the_trace_finds_what_was_refused() {
+    let world = World::new();
+    let event = TraceEvent {
+        at: now(),
+        id: "session1".to_owned(),
+        stage: Stage::Accept,
+        reason: Reason::UnknownRecipient.as_str(),
+        sender: "bob@example.org".to_owned(),
+        recipient: "nobody@example.test".to_owned(),
+        peer: "192.0.2.1".to_owned(),
+        text: "550 5.1.1 no such user\x07".to_owned(),
+    };
+    world.with_store(async |store| store.trace.record(event));
+    for what in ["session1", "bob@example.org", "nobody@example.test"] {
+        world
+            .run(&["trace", what])
+            .exits(0)
+            .says(&["unknown-recipient", "no such user?"]);
+    }
+    let rows = world
+        .run(&[
+            "trace",
+            "--as",
+            "recipient",
+            "nobody@example.test",
+            "--output",
+            "json",
+        ])
+        .exits(0)
+        .rows();
+    assert_eq!(rows[0]["reason"], "unknown-recipient");
+    assert!(
+        world
+            .run(&["trace", "--as", "sender", "nobody@example.test"])
+            .exits(0)
+            .errors()
+            .contains("Nothing is known")
+    );
+}
+
+#[test]
+fn a_missing_store_is_told_with_what_to_do() {
+    let world = World::new();
+    let run = world.run(&["queue", "list"]).exits(3);
+    assert!(run.errors().contains("--data"), "{}", run.errors());
+    assert!(!world.data().exists(), "a tool that reads makes no store");
+}
