@@ -13,6 +13,7 @@ pub struct CapabilityContext {
     pub channel_binding: bool,
 }
 
+/// Told before log-in too. IDLE is among them for clients that never ask again.
 const ALWAYS: &[&str] = &[
     "IMAP4rev2",
     "IMAP4rev1",
@@ -20,12 +21,12 @@ const ALWAYS: &[&str] = &[
     "LITERAL+",
     "ENABLE",
     "SASL-IR",
+    "IDLE",
 ];
 
 /// Only after log-in: clients ask again, and who has not logged in learns less.
 const AUTHENTICATED: &[&str] = &[
     "NAMESPACE",
-    "IDLE",
     "UIDPLUS",
     "MOVE",
     "UNSELECT",

@@ -14,7 +14,7 @@ async fn no_log_in_without_tls() {
     world
         .plain()
         .talk(
-            "S: * OK [CAPABILITY IMAP4rev2 IMAP4rev1 ID LITERAL+ ENABLE SASL-IR STARTTLS LOGINDISABLED] mx.example.test Mailpods is ready
+            "S: * OK [CAPABILITY IMAP4rev2 IMAP4rev1 ID LITERAL+ ENABLE SASL-IR IDLE STARTTLS LOGINDISABLED] mx.example.test Mailpods is ready
              C: a LOGIN alice@example.test quickstart
              S: a NO [PRIVACYREQUIRED] ...
              C: b AUTHENTICATE PLAIN AGFsaWNlQGV4YW1wbGUudGVzdABxdWlja3N0YXJ0
@@ -38,7 +38,7 @@ async fn starttls_then_log_in() {
     client
         .talk(
             "C: b CAPABILITY
-             S: * CAPABILITY IMAP4rev2 IMAP4rev1 ID LITERAL+ ENABLE SASL-IR AUTH=PLAIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS
+             S: * CAPABILITY IMAP4rev2 IMAP4rev1 ID LITERAL+ ENABLE SASL-IR IDLE AUTH=PLAIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS
              S: b OK ...
              C: c STARTTLS
              S: c BAD ...
@@ -179,4 +179,14 @@ async fn who_is_switched_off_is_sent_away() {
     plan.mailboxes.insert(alice.address.clone(), alice.into());
     world.plan.swap(plan);
     client.talk("C: a NOOP\nS: * BYE ...\nS:").await;
+}
+
+/// The connection has its own buffers; the session must not add much to them.
+#[tokio::test]
+async fn a_session_is_small() {
+    let octets = World::new().await.session_octets();
+    assert!(
+        octets <= 4096,
+        "the future of a session has {octets} octets"
+    );
 }

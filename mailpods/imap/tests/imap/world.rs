@@ -10,7 +10,6 @@ use mailpods_imap::{Imap, ImapDeps, Metrics};
 use mailpods_net::tls::{MinimumVersion, ServerIdentity, self_signed};
 use mailpods_net::{Connection, Shutdown, TlsClient, TlsServer, Trigger, shutdown};
 use mailpods_plan::*;
-use mailpods_store::Store;
 use mailpods_store::directory::Directory;
 use mailpods_store::sqlite::{Options, open};
 use mailpods_telemetry::metrics::Registry;
@@ -19,7 +18,6 @@ use mailpods_telemetry::metrics::Registry;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct World {
-    pub store: Store,
     pub plan: PlanHandle,
     pub trigger: Trigger,
     server: Imap,
@@ -58,7 +56,6 @@ impl World {
         };
         let server = Imap::new(deps);
         Self {
-            store,
             plan,
             trigger,
             server,
@@ -69,6 +66,18 @@ impl World {
     /// A connection without TLS, before the greeting.
     pub fn plain(&self) -> Client {
         self.connect(false)
+    }
+
+    /// Octets that one session's task takes beside what it allocates.
+    pub fn session_octets(&self) -> usize {
+        let (_, far) = tokio::io::duplex(64);
+        let address = "192.0.2.1:993".parse().unwrap();
+        size_of_val(
+            &self
+                .server
+                .clone()
+                .serve(Connection::from_io(far, address, address), true),
+        )
     }
 
     fn connect(&self, implicit_tls: bool) -> Client {
