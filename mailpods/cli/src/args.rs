@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    check, completions, dns, hash, mailbox, queue, standalone, trace, verify, version,
+    backup, check, completions, dns, fsck, hash, mailbox, queue, restore, standalone, trace,
+    verify, version,
 };
 use crate::failure::Outcome;
 
@@ -72,6 +73,9 @@ enum Command {
     #[command(subcommand)]
     Mailbox(mailbox::Command),
     Trace(trace::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Fsck(fsck::Args),
     Hash(hash::Args),
     Completions(completions::Args),
     Version(version::Args),
@@ -89,6 +93,9 @@ impl Args {
             Command::Queue(command) => command.run(globals),
             Command::Mailbox(command) => command.run(globals),
             Command::Trace(args) => args.run(globals),
+            Command::Backup(args) => args.run(globals),
+            Command::Restore(args) => args.run(globals),
+            Command::Fsck(args) => args.run(globals),
             Command::Hash(args) => args.run(globals),
             Command::Completions(args) => args.run(),
             Command::Version(args) => args.run(globals),

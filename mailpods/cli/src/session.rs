@@ -2,7 +2,7 @@
 use std::future::Future;
 use std::path::Path;
 
-use mailpods_store::sqlite::{Options, SqliteStore};
+use mailpods_store::sqlite::{Options, Progress, SqliteStore};
 use mailpods_store::{ErrorClass, Store, StoreError};
 
 use crate::args::Globals;
@@ -64,7 +64,8 @@ fn tool_options() -> Options {
     }
 }
 
-fn unusable(dir: &Path, error: &StoreError) -> Failure {
+/// An error of opening it.
+pub fn unusable(dir: &Path, error: &StoreError) -> Failure {
     let what = format!("failed to open the store in {}", dir.display());
     let failure = Failure::because(Exit::Store, what, error);
     match error {
@@ -86,4 +87,32 @@ pub fn failed(what: &str, error: &StoreError) -> Failure {
         _ => Exit::Failed,
     };
     Failure::because(exit, what, error)
+}
+
+/// A progress bar over the steps of a long work; nothing where standard error is no terminal.
+pub struct Steps {
+    bar: indicatif::ProgressBar,
+}
+
+impl Steps {
+    /// Nothing shown yet.
+    pub fn new() -> Self {
+        let bar = indicatif::ProgressBar::new(0);
+        let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
+        Self {
+            bar: style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style)),
+        }
+    }
+
+    /// Shows how far it is.
+    pub fn show(&mut self, progress: Progress) {
+        self.bar.set_message(progress.step);
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
 }

@@ -1,10 +1,13 @@
 //! One file for each subcommand.
+pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod dns;
+pub mod fsck;
 pub mod hash;
 pub mod mailbox;
 pub mod queue;
+pub mod restore;
 pub mod standalone;
 pub mod trace;
 pub mod verify;

@@ -117,12 +117,26 @@ impl Args {
     }
 }
 
+/// As little as a folder can say.
+const DEFAULTS: &str = "\
+apiVersion: mailpods.dev/v1alpha1
+kind: MailCluster
+metadata: {name: verify}
+spec:
+  hostname: verify.invalid
+  listeners: [{name: smtp, protocol: smtp, port: 25}]
+---
+apiVersion: mailpods.dev/v1alpha1
+kind: MailDomain
+metadata: {name: verify}
+spec: {domain: verify.invalid}
+";
+
 /// The defaults of a MailCluster that says nothing.
 fn default_plan() -> Result<Plan, Failure> {
-    let text = "apiVersion: mailpods.dev/v1alpha1\nkind: MailCluster\nmetadata: {name: verify}\nspec: {hostname: verify.invalid}\n";
     let source = Source {
         path: "defaults".to_owned(),
-        text: text.to_owned(),
+        text: DEFAULTS.to_owned(),
     };
     let (plan, problems) = mailpods_plan::check(&[source]);
     plan.ok_or_else(|| {

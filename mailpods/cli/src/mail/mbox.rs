@@ -59,7 +59,7 @@ impl<R: BufRead> Reader<R> {
         // An empty line before "From " belongs to the format, not to the message.
         let mut after_empty_line = false;
         while let Some(line) = self.line(MAX_MESSAGE)? {
-            if after_empty_line && line.starts_with(b"From ") {
+            if after_empty_line && is_separator(&line) {
                 self.from_line = Some(line);
                 break;
             }
@@ -115,6 +115,11 @@ impl<R: BufRead> Iterator for Reader<R> {
         self.ended = !matches!(next, Ok(Some(_)));
         next.transpose()
     }
+}
+
+/// A `From ` line with a time: a paragraph that begins with the word has none, and not all writers quote it.
+fn is_separator(line: &[u8]) -> bool {
+    line.starts_with(b"From ") && from_time(line).is_some()
 }
 
 /// mboxrd: one `>` less before `From `.

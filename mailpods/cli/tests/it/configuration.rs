@@ -137,6 +137,20 @@ fn check_finds_every_mistake_with_its_place() {
     assert!(!run.errors().contains("open-sesame"));
 }
 
+/// A zone file as the table of the test's name server, which has no TTL and class.
+fn published(zone: &str) -> Zone {
+    let line = |line: &str| {
+        let name = line.split_whitespace().next().unwrap_or_default();
+        let rest = line
+            .split_once(" IN ")
+            .map(|(_, rest)| rest)
+            .unwrap_or_default();
+        format!("{name} {rest}")
+    };
+    let records = zone.lines().filter(|line| line.contains(" IN "));
+    Zone::parse(&records.map(line).collect::<Vec<_>>().join("\n")).unwrap()
+}
+
 #[test]
 fn printed_records_pass_the_check_when_they_are_published() {
     let world = World::new();
@@ -188,8 +202,11 @@ fn printed_records_pass_the_check_when_they_are_published() {
     let dns = runtime.block_on(Responder::start(Zone::new())).unwrap();
     let address = dns.addr().to_string();
     let check = ["dns", "check", "--config", config, "--resolver", &address];
-    world.run(&check).exits(1).says(&["missing", "0 of"]);
-    dns.set(Zone::parse(&print.text()).unwrap());
+    world
+        .run(&check)
+        .exits(1)
+        .says(&["missing", "v=spf1 a mx ~all"]);
+    dns.set(published(&print.text()));
     world.run(&check).exits(0).says(&[
         "are published as wanted",
         "SPF of example.test",
@@ -206,7 +223,7 @@ fn printed_records_pass_the_check_when_they_are_published() {
 #[test]
 fn verify_tells_each_result_and_its_reason() {
     let world = World::new();
-    let zone = "sender.test. 60 IN TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.sender.test. 60 IN TXT \"v=DMARC1; p=reject\"\n";
+    let zone = "sender.test TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.sender.test TXT \"v=DMARC1; p=reject\"\n";
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

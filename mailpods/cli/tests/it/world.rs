@@ -11,7 +11,11 @@ pub const CONFIG: &str = "\
 apiVersion: mailpods.dev/v1alpha1
 kind: MailCluster
 metadata: {name: main}
-spec: {hostname: mail.example.test}
+spec:
+  hostname: mail.example.test
+  listeners:
+    - {name: smtp, protocol: smtp, address: 127.0.0.1, port: 2525}
+    - {name: imaps, protocol: imaps, address: 127.0.0.1, port: 2993}
 ---
 apiVersion: mailpods.dev/v1alpha1
 kind: MailDomain
