@@ -10,7 +10,8 @@ use mailpods_api::{MailboxAddress, QueueId};
 use mailpods_store::Store;
 use mailpods_store::mail::Flags;
 use mailpods_store::queue::{
-    BodyType, Delivery, Destination, Envelope, NewMessage, NewRecipient, Notify, Origin, Settlement, Wanted,
+    BodyType, Delivery, Destination, Envelope, NewMessage, NewRecipient, Notify, Origin,
+    Settlement, Wanted,
 };
 use mailpods_store::sqlite::{Options, SqliteStore};
 use mailpods_store::types::{NewBody, Quota};
@@ -25,7 +26,9 @@ const BATCH: usize = 50;
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let scratch = tempfile::tempdir()?;
-    let dir = arguments.next().map_or_else(|| scratch.path().to_owned(), Into::into);
+    let dir = arguments
+        .next()
+        .map_or_else(|| scratch.path().to_owned(), Into::into);
     let messages: u64 = arguments.next().map_or(Ok(20_000), |text| text.parse())?;
     let octets: usize = arguments.next().map_or(Ok(10_240), |text| text.parse())?;
     measure(&dir, messages, octets).await
@@ -42,7 +45,12 @@ async fn measure(dir: &Path, messages: u64, octets: usize) -> Result<()> {
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..SESSIONS {
-        tasks.spawn(accept(store.clone(), Arc::clone(&body), Arc::clone(&next), messages));
+        tasks.spawn(accept(
+            store.clone(),
+            Arc::clone(&body),
+            Arc::clone(&next),
+            messages,
+        ));
     }
     let worker = tokio::spawn(deliver(store.clone(), messages));
     while let Some(result) = tasks.join_next().await {
@@ -66,7 +74,12 @@ async fn measure(dir: &Path, messages: u64, octets: usize) -> Result<()> {
     Ok(())
 }
 
-async fn accept(store: Store, body: Arc<Vec<u8>>, next: Arc<AtomicU64>, messages: u64) -> Result<()> {
+async fn accept(
+    store: Store,
+    body: Arc<Vec<u8>>,
+    next: Arc<AtomicU64>,
+    messages: u64,
+) -> Result<()> {
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number >= messages {
@@ -80,7 +93,10 @@ async fn deliver(store: Store, messages: u64) -> Result<()> {
     let mut changes = store.queue.watch_queue();
     let mut left = messages;
     while left > 0 {
-        let units = store.queue.lease("bench", Wanted::Local, i64::MAX - 1, i64::MAX, BATCH).await?;
+        let units = store
+            .queue
+            .lease("bench", Wanted::Local, i64::MAX - 1, i64::MAX, BATCH)
+            .await?;
         if units.is_empty() {
             changes.changed().await?;
             continue;
@@ -88,8 +104,18 @@ async fn deliver(store: Store, messages: u64) -> Result<()> {
         let mut settlements = Vec::with_capacity(units.len());
         for unit in &units {
             store.mail.body_range(unit.message.body, 0..2_000).await?;
-            let deliveries = unit.recipients.iter().map(|recipient| delivery(&recipient.address)).collect::<Result<_>>()?;
-            settlements.push(Settlement { lease: unit.lease, done: Vec::new(), retry: None, deliveries, enqueue: Vec::new() });
+            let deliveries = unit
+                .recipients
+                .iter()
+                .map(|recipient| delivery(&recipient.address))
+                .collect::<Result<_>>()?;
+            settlements.push(Settlement {
+                lease: unit.lease,
+                done: Vec::new(),
+                retry: None,
+                deliveries,
+                enqueue: Vec::new(),
+            });
         }
         for result in store.queue.settle(settlements).await? {
             result?;
@@ -100,16 +126,29 @@ async fn deliver(store: Store, messages: u64) -> Result<()> {
 }
 
 fn account(number: u64) -> Result<MailboxAddress> {
-    Ok(MailboxAddress::parse(&format!("user{number}@example.test"))?)
+    Ok(MailboxAddress::parse(&format!(
+        "user{number}@example.test"
+    ))?)
 }
 
 fn message(number: u64, body: &[u8]) -> Result<NewMessage> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis() as u64;
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_millis() as u64;
     let octets = [format!("Received: number {number}\r\n").as_bytes(), body].concat();
     Ok(NewMessage {
         id: QueueId::from_parts(now, number),
-        body: NewBody::Octets { slices: vec![Bytes::from(octets)], meta: Some(vec![0; 600]) },
-        envelope: Envelope { sender: "s@remote.test".to_owned(), ret: None, envid: None, smtputf8: false, body_type: BodyType::EightBit },
+        body: NewBody::Octets {
+            slices: vec![Bytes::from(octets)],
+            meta: Some(vec![0; 600]),
+        },
+        envelope: Envelope {
+            sender: "s@remote.test".to_owned(),
+            ret: None,
+            envid: None,
+            smtputf8: false,
+            body_type: BodyType::EightBit,
+        },
         origin: Origin::Inbound,
         junk: false,
         created: now.cast_signed(),
@@ -126,10 +165,15 @@ fn delivery(address: &str) -> Result<Delivery> {
     Ok(Delivery {
         account: MailboxAddress::parse(address)?,
         mailbox: "INBOX".to_owned(),
-        prefix: Bytes::from(format!("Return-Path: <s@remote.test>\r\nDelivered-To: {address}\r\n")),
+        prefix: Bytes::from(format!(
+            "Return-Path: <s@remote.test>\r\nDelivered-To: {address}\r\n"
+        )),
         flags: Flags::default(),
         received: 1_700_000_000,
-        quota: Quota { octets: Some(1 << 40), messages: None },
+        quota: Quota {
+            octets: Some(1 << 40),
+            messages: None,
+        },
     })
 }
 
@@ -151,12 +195,25 @@ fn text(octets: usize) -> Vec<u8> {
 
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .and_then(|field| field.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
     (ticks(11) + ticks(12)) / 100.0
 }
 
 fn written_octets() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-    io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).and_then(|text| text.parse().ok()).unwrap_or(0)
+    io.lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "))
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }

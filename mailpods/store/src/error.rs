@@ -48,7 +48,9 @@ impl StoreError {
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::NotFound(_) | Self::AlreadyExists(_) | Self::Invalid(_) | Self::Corrupt(_) => ErrorClass::Invalid,
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::Invalid(_) | Self::Corrupt(_) => {
+                ErrorClass::Invalid
+            }
             Self::OverQuota { .. } | Self::LeaseLost | Self::Full => ErrorClass::Blocked,
             Self::Unavailable(_) => ErrorClass::Transient,
         }

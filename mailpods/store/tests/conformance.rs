@@ -8,7 +8,14 @@ async fn sqlite_conforms() {
     let mut failures = Vec::new();
     for check in CHECKS {
         let dir = tempfile::tempdir().expect("a folder");
-        let store = open(dir.path(), Options { free_reserve: 0, ..Options::default() }).expect("a store");
+        let store = open(
+            dir.path(),
+            Options {
+                free_reserve: 0,
+                ..Options::default()
+            },
+        )
+        .expect("a store");
         if let Err(failure) = check.run(store).await {
             failures.push(format!("{}: {failure}", check.name));
         }

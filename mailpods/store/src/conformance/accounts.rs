@@ -9,7 +9,10 @@ use crate::types::Usage;
 pub(super) async fn new_account_has_default_mailboxes(store: Store) -> Outcome {
     let alice = account(&store, "alice@example.test").await?;
     let mailboxes = store.mail.mailboxes(alice).await?;
-    let found: Vec<_> = mailboxes.iter().map(|info| (info.name.as_str(), info.special_use, info.subscribed)).collect();
+    let found: Vec<_> = mailboxes
+        .iter()
+        .map(|info| (info.name.as_str(), info.special_use, info.subscribed))
+        .collect();
     let wanted = vec![
         ("Archive", Some(SpecialUse::Archive), true),
         ("Drafts", Some(SpecialUse::Drafts), true),
@@ -24,8 +27,25 @@ pub(super) async fn new_account_has_default_mailboxes(store: Store) -> Outcome {
 
 pub(super) async fn account_is_found_again_whatever_its_case(store: Store) -> Outcome {
     let first = store.mail.account(&address("Alice@Example.test")?).await?;
-    same("account", &account(&store, "alice@example.test").await?, &first)?;
+    same(
+        "account",
+        &account(&store, "alice@example.test").await?,
+        &first,
+    )?;
     account(&store, "bob@example.test").await?;
-    let all: Vec<String> = store.mail.accounts().await?.into_iter().map(|info| info.address).collect();
-    same("accounts", &all, &vec!["alice@example.test".to_owned(), "bob@example.test".to_owned()])
+    let all: Vec<String> = store
+        .mail
+        .accounts()
+        .await?
+        .into_iter()
+        .map(|info| info.address)
+        .collect();
+    same(
+        "accounts",
+        &all,
+        &vec![
+            "alice@example.test".to_owned(),
+            "bob@example.test".to_owned(),
+        ],
+    )
 }

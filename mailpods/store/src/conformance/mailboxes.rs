@@ -8,8 +8,15 @@ use crate::{Store, StoreError};
 
 async fn names(store: &Store, account: AccountId) -> Result<Vec<String>, StoreError> {
     let defaults = ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash"];
-    let all = store.mail.mailboxes(account).await?.into_iter().map(|info| info.name);
-    Ok(all.filter(|name| !defaults.contains(&name.as_str())).collect())
+    let all = store
+        .mail
+        .mailboxes(account)
+        .await?
+        .into_iter()
+        .map(|info| info.name);
+    Ok(all
+        .filter(|name| !defaults.contains(&name.as_str()))
+        .collect())
 }
 
 pub(super) async fn names_are_checked_and_inbox_has_any_case(store: Store) -> Outcome {
@@ -17,36 +24,80 @@ pub(super) async fn names_are_checked_and_inbox_has_any_case(store: Store) -> Ou
     let long = "x".repeat(300);
     for name in ["", "/", "a//b", "/a", "a\u{7}b", "a*", "%", long.as_str()] {
         let made = store.mail.create_mailbox(alice, name, None).await;
-        fails(&format!("mailbox {name:?}"), made, |error| matches!(error, StoreError::Invalid(_)))?;
-        holds("such a mailbox", store.mail.mailbox(alice, name).await?.is_none())?;
+        fails(&format!("mailbox {name:?}"), made, |error| {
+            matches!(error, StoreError::Invalid(_))
+        })?;
+        holds(
+            "such a mailbox",
+            store.mail.mailbox(alice, name).await?.is_none(),
+        )?;
     }
     let exists = |error: &StoreError| matches!(error, StoreError::AlreadyExists(_));
-    fails("a second INBOX", store.mail.create_mailbox(alice, "inbox", None).await, exists)?;
-    same("name", &some("INBOX", store.mail.mailbox(alice, "InBox").await?)?.name, &"INBOX".to_owned())?;
-    store.mail.create_mailbox(alice, "Grüße/日本語", None).await?;
-    fails("the same again", store.mail.create_mailbox(alice, "Grüße/日本語/", None).await, exists)?;
-    fails("deleting INBOX", store.mail.delete_mailbox(alice, "inbox").await, |error| matches!(error, StoreError::Invalid(_)))
+    fails(
+        "a second INBOX",
+        store.mail.create_mailbox(alice, "inbox", None).await,
+        exists,
+    )?;
+    same(
+        "name",
+        &some("INBOX", store.mail.mailbox(alice, "InBox").await?)?.name,
+        &"INBOX".to_owned(),
+    )?;
+    store
+        .mail
+        .create_mailbox(alice, "Grüße/日本語", None)
+        .await?;
+    fails(
+        "the same again",
+        store
+            .mail
+            .create_mailbox(alice, "Grüße/日本語/", None)
+            .await,
+        exists,
+    )?;
+    fails(
+        "deleting INBOX",
+        store.mail.delete_mailbox(alice, "inbox").await,
+        |error| matches!(error, StoreError::Invalid(_)),
+    )
 }
 
 pub(super) async fn parents_are_made(store: Store) -> Outcome {
     let alice = account(&store, "alice@example.test").await?;
     store.mail.create_mailbox(alice, "a/b/c", None).await?;
-    same("mailboxes", &names(&store, alice).await?, &vec!["a".to_owned(), "a/b".to_owned(), "a/b/c".to_owned()])?;
+    same(
+        "mailboxes",
+        &names(&store, alice).await?,
+        &vec!["a".to_owned(), "a/b".to_owned(), "a/b/c".to_owned()],
+    )?;
     store.mail.delete_mailbox(alice, "a").await?;
-    same("those below stay", &names(&store, alice).await?, &vec!["a/b".to_owned(), "a/b/c".to_owned()])
+    same(
+        "those below stay",
+        &names(&store, alice).await?,
+        &vec!["a/b".to_owned(), "a/b/c".to_owned()],
+    )
 }
 
-pub(super) async fn deleted_mailbox_comes_back_with_a_greater_uid_validity(store: Store) -> Outcome {
+pub(super) async fn deleted_mailbox_comes_back_with_a_greater_uid_validity(
+    store: Store,
+) -> Outcome {
     let alice = account(&store, "alice@example.test").await?;
     let first = store.mail.create_mailbox(alice, "work", None).await?;
     append(&store, first, &["one", "two"]).await?;
     let before = store.mail.mailbox_by_id(first).await?;
     store.mail.delete_mailbox(alice, "work").await?;
-    fails("the deleted mailbox", store.mail.mailbox_by_id(first).await, |error| matches!(error, StoreError::NotFound(_)))?;
+    fails(
+        "the deleted mailbox",
+        store.mail.mailbox_by_id(first).await,
+        |error| matches!(error, StoreError::NotFound(_)),
+    )?;
     same("usage", &store.mail.usage(alice).await?.messages, &0)?;
     let second = store.mail.create_mailbox(alice, "work", None).await?;
     let after = store.mail.mailbox_by_id(second).await?;
-    holds("a greater UIDVALIDITY", after.uid_validity > before.uid_validity)?;
+    holds(
+        "a greater UIDVALIDITY",
+        after.uid_validity > before.uid_validity,
+    )?;
     same("messages", &after.messages, &0)
 }
 
@@ -56,13 +107,25 @@ pub(super) async fn rename_takes_those_below_along(store: Store) -> Outcome {
     store.mail.create_mailbox(alice, "ab", None).await?;
     append(&store, id, &["one"]).await?;
     let invalid = |error: &StoreError| matches!(error, StoreError::Invalid(_));
-    fails("into itself", store.mail.rename_mailbox(alice, "a", "a/b/c").await, invalid)?;
+    fails(
+        "into itself",
+        store.mail.rename_mailbox(alice, "a", "a/b/c").await,
+        invalid,
+    )?;
     let exists = |error: &StoreError| matches!(error, StoreError::AlreadyExists(_));
-    fails("onto another", store.mail.rename_mailbox(alice, "a", "ab").await, exists)?;
+    fails(
+        "onto another",
+        store.mail.rename_mailbox(alice, "a", "ab").await,
+        exists,
+    )?;
     store.mail.rename_mailbox(alice, "a", "x/y").await?;
     let wanted: Vec<String> = ["ab", "x", "x/y", "x/y/b"].map(str::to_owned).to_vec();
     same("mailboxes", &names(&store, alice).await?, &wanted)?;
-    same("its messages", &some("x/y/b", store.mail.mailbox(alice, "x/y/b").await?)?.messages, &1)
+    same(
+        "its messages",
+        &some("x/y/b", store.mail.mailbox(alice, "x/y/b").await?)?.messages,
+        &1,
+    )
 }
 
 pub(super) async fn rename_of_inbox_moves_its_messages(store: Store) -> Outcome {
@@ -73,9 +136,20 @@ pub(super) async fn rename_of_inbox_moves_its_messages(store: Store) -> Outcome 
     store.mail.rename_mailbox(alice, "INBOX", "old").await?;
     let old = mailbox(&store, alice, "old").await?;
     same("moved", &entries(&store, old).await?.len(), &2)?;
-    same("INBOX", &store.mail.mailbox_by_id(inbox).await?.messages, &0)?;
-    holds("below INBOX", store.mail.mailbox(alice, "INBOX/sub").await?.is_some())?;
-    same("vanished", &store.mail.vanished(inbox, 0).await?, &vec![1, 2])
+    same(
+        "INBOX",
+        &store.mail.mailbox_by_id(inbox).await?.messages,
+        &0,
+    )?;
+    holds(
+        "below INBOX",
+        store.mail.mailbox(alice, "INBOX/sub").await?.is_some(),
+    )?;
+    same(
+        "vanished",
+        &store.mail.vanished(inbox, 0).await?,
+        &vec![1, 2],
+    )
 }
 
 pub(super) async fn subscriptions_outlive_mailboxes(store: Store) -> Outcome {
@@ -83,31 +157,68 @@ pub(super) async fn subscriptions_outlive_mailboxes(store: Store) -> Outcome {
     store.mail.create_mailbox(alice, "list", None).await?;
     store.mail.subscribe(alice, "list", true).await?;
     store.mail.subscribe(alice, "list", true).await?;
-    holds("subscribed", some("list", store.mail.mailbox(alice, "list").await?)?.subscribed)?;
+    holds(
+        "subscribed",
+        some("list", store.mail.mailbox(alice, "list").await?)?.subscribed,
+    )?;
     store.mail.delete_mailbox(alice, "list").await?;
     let has = |names: Vec<String>| names.contains(&"list".to_owned());
     holds("subscription", has(store.mail.subscriptions(alice).await?))?;
     store.mail.subscribe(alice, "list", false).await?;
-    holds("no subscription", !has(store.mail.subscriptions(alice).await?))
+    holds(
+        "no subscription",
+        !has(store.mail.subscriptions(alice).await?),
+    )
 }
 
 pub(super) async fn uids_ascend_and_are_never_used_again(store: Store) -> Outcome {
     let inbox = inbox(&store, "alice@example.test").await?;
-    same("UIDs", &append(&store, inbox, &["a", "b", "c"]).await?, &vec![1, 2, 3])?;
-    let deleted = Flags { system: SystemFlags::DELETED, keywords: Vec::new() };
-    store.mail.store_flags(inbox, vec![3], FlagOp::Add, deleted, None).await?;
-    same("expunged", &store.mail.expunge(inbox, Some(vec![2, 3])).await?, &vec![3])?;
-    same("the next UID", &append(&store, inbox, &["d"]).await?, &vec![4])?;
+    same(
+        "UIDs",
+        &append(&store, inbox, &["a", "b", "c"]).await?,
+        &vec![1, 2, 3],
+    )?;
+    let deleted = Flags {
+        system: SystemFlags::DELETED,
+        keywords: Vec::new(),
+    };
+    store
+        .mail
+        .store_flags(inbox, vec![3], FlagOp::Add, deleted, None)
+        .await?;
+    same(
+        "expunged",
+        &store.mail.expunge(inbox, Some(vec![2, 3])).await?,
+        &vec![3],
+    )?;
+    same(
+        "the next UID",
+        &append(&store, inbox, &["d"]).await?,
+        &vec![4],
+    )?;
     same("all UIDs", &store.mail.uids(inbox).await?, &vec![1, 2, 4])?;
     // Enough to be remembered, and then changed again.
     let texts = vec!["x"; 1_500];
     append(&store, inbox, &texts).await?;
     same("many", &store.mail.uids(inbox).await?.len(), &1_503)?;
-    let flags = Flags { system: SystemFlags::DELETED, keywords: Vec::new() };
-    store.mail.store_flags(inbox, vec![1, 700], FlagOp::Add, flags, None).await?;
+    let flags = Flags {
+        system: SystemFlags::DELETED,
+        keywords: Vec::new(),
+    };
+    store
+        .mail
+        .store_flags(inbox, vec![1, 700], FlagOp::Add, flags, None)
+        .await?;
     store.mail.expunge(inbox, None).await?;
     append(&store, inbox, &["y"]).await?;
     let uids = store.mail.uids(inbox).await?;
-    holds("without the expunged", !uids.contains(&1) && !uids.contains(&700))?;
-    same("with the new", &(uids.len(), uids.last().copied()), &(1_502, Some(1_505)))
+    holds(
+        "without the expunged",
+        !uids.contains(&1) && !uids.contains(&700),
+    )?;
+    same(
+        "with the new",
+        &(uids.len(), uids.last().copied()),
+        &(1_502, Some(1_505)),
+    )
 }

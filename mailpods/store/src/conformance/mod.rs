@@ -123,16 +123,30 @@ checks! {
 
 /// Fails with `what` unless both are equal.
 fn same<T: PartialEq + Debug>(what: &str, found: &T, wanted: &T) -> Outcome {
-    if found == wanted { Ok(()) } else { Err(Failure(format!("{what}: found {found:?}, wanted {wanted:?}"))) }
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(Failure(format!(
+            "{what}: found {found:?}, wanted {wanted:?}"
+        )))
+    }
 }
 
 /// Fails with `what` unless it holds.
 fn holds(what: &str, condition: bool) -> Outcome {
-    if condition { Ok(()) } else { Err(Failure(what.to_owned())) }
+    if condition {
+        Ok(())
+    } else {
+        Err(Failure(what.to_owned()))
+    }
 }
 
 /// Fails unless `result` is the error that `matches` looks for.
-fn fails<T: Debug>(what: &str, result: Result<T, StoreError>, matches: impl FnOnce(&StoreError) -> bool) -> Outcome {
+fn fails<T: Debug>(
+    what: &str,
+    result: Result<T, StoreError>,
+    matches: impl FnOnce(&StoreError) -> bool,
+) -> Outcome {
     match result {
         Err(error) if matches(&error) => Ok(()),
         other => Err(Failure(format!("{what}: {other:?}"))),

@@ -10,7 +10,10 @@ async fn count(store: &Store, filter: QueueFilter) -> Result<usize, StoreError> 
 }
 
 fn to(destination: &str) -> QueueFilter {
-    QueueFilter { destination: Some(destination.to_owned()), ..QueueFilter::default() }
+    QueueFilter {
+        destination: Some(destination.to_owned()),
+        ..QueueFilter::default()
+    }
 }
 
 pub(super) async fn filters_match_together(store: Store) -> Outcome {
@@ -20,56 +23,196 @@ pub(super) async fn filters_match_together(store: Store) -> Outcome {
     second.created = NOW + MINUTE;
     store.queue.enqueue(vec![first, second]).await?;
     same("all", &count(&store, QueueFilter::default()).await?, &3)?;
-    same("by id", &count(&store, QueueFilter { id: Some(id.clone()), ..QueueFilter::default() }).await?, &2)?;
+    same(
+        "by id",
+        &count(
+            &store,
+            QueueFilter {
+                id: Some(id.clone()),
+                ..QueueFilter::default()
+            },
+        )
+        .await?,
+        &2,
+    )?;
     same("by destination", &count(&store, to("one.test")).await?, &2)?;
-    same("by recipient", &count(&store, QueueFilter { recipient: Some("carol".to_owned()), ..QueueFilter::default() }).await?, &1)?;
-    same("by age", &count(&store, QueueFilter { created_before: Some(NOW + 1), ..QueueFilter::default() }).await?, &2)?;
-    same("by sender", &count(&store, QueueFilter { sender: Some("nobody".to_owned()), ..QueueFilter::default() }).await?, &0)?;
-    same("by id and destination", &count(&store, QueueFilter { id: Some(id), ..to("one.test") }).await?, &1)?;
+    same(
+        "by recipient",
+        &count(
+            &store,
+            QueueFilter {
+                recipient: Some("carol".to_owned()),
+                ..QueueFilter::default()
+            },
+        )
+        .await?,
+        &1,
+    )?;
+    same(
+        "by age",
+        &count(
+            &store,
+            QueueFilter {
+                created_before: Some(NOW + 1),
+                ..QueueFilter::default()
+            },
+        )
+        .await?,
+        &2,
+    )?;
+    same(
+        "by sender",
+        &count(
+            &store,
+            QueueFilter {
+                sender: Some("nobody".to_owned()),
+                ..QueueFilter::default()
+            },
+        )
+        .await?,
+        &0,
+    )?;
+    same(
+        "by id and destination",
+        &count(
+            &store,
+            QueueFilter {
+                id: Some(id),
+                ..to("one.test")
+            },
+        )
+        .await?,
+        &1,
+    )?;
     let page = store.queue.list(&QueueFilter::default(), None, 2).await?;
     let after = page.last().map(|item| item.unit);
-    same("the next page", &store.queue.list(&QueueFilter::default(), after, 2).await?.len(), &1)
+    same(
+        "the next page",
+        &store
+            .queue
+            .list(&QueueFilter::default(), after, 2)
+            .await?
+            .len(),
+        &1,
+    )
 }
 
 pub(super) async fn hold_release_retry_and_bounce(store: Store) -> Outcome {
     let mut later = message(1, &["a@one.test"]);
     later.created = NOW + 10 * MINUTE;
-    store.queue.enqueue(vec![later, message(2, &["b@two.test"])]).await?;
+    store
+        .queue
+        .enqueue(vec![later, message(2, &["b@two.test"])])
+        .await?;
     let all = QueueFilter::default();
-    same("held", &store.queue.act(&all, QueueAction::Hold, NOW).await?, &2)?;
-    same("held again", &store.queue.act(&all, QueueAction::Hold, NOW).await?, &0)?;
-    holds("none is due", lease(&store, remote(), NOW + 60 * MINUTE, 10).await?.is_empty())?;
-    same("listed as held", &count(&store, QueueFilter { held: Some(true), ..all.clone() }).await?, &2)?;
+    same(
+        "held",
+        &store.queue.act(&all, QueueAction::Hold, NOW).await?,
+        &2,
+    )?;
+    same(
+        "held again",
+        &store.queue.act(&all, QueueAction::Hold, NOW).await?,
+        &0,
+    )?;
+    holds(
+        "none is due",
+        lease(&store, remote(), NOW + 60 * MINUTE, 10)
+            .await?
+            .is_empty(),
+    )?;
+    same(
+        "listed as held",
+        &count(
+            &store,
+            QueueFilter {
+                held: Some(true),
+                ..all.clone()
+            },
+        )
+        .await?,
+        &2,
+    )?;
     store.queue.act(&all, QueueAction::Release, NOW).await?;
     let unit = lease_one(&store, remote(), NOW).await?;
     same("due after release", &&*unit.destination.0, &"two.test")?;
-    same("tried now", &store.queue.act(&to("one.test"), QueueAction::Retry, NOW).await?, &1)?;
+    same(
+        "tried now",
+        &store
+            .queue
+            .act(&to("one.test"), QueueAction::Retry, NOW)
+            .await?,
+        &1,
+    )?;
     let unit = lease_one(&store, remote(), NOW).await?;
     holds("no bounce yet", !unit.bounce)?;
     store.queue.hand_back(vec![unit.lease]).await?;
-    store.queue.act(&to("one.test"), QueueAction::Bounce, NOW).await?;
+    store
+        .queue
+        .act(&to("one.test"), QueueAction::Bounce, NOW)
+        .await?;
     let unit = lease_one(&store, remote(), NOW).await?;
     holds("to be bounced", unit.bounce)
 }
 
 pub(super) async fn delete_passes_leased_units_over(store: Store) -> Outcome {
-    store.queue.enqueue(vec![message(1, &["a@one.test", "b@two.test"])]).await?;
+    store
+        .queue
+        .enqueue(vec![message(1, &["a@one.test", "b@two.test"])])
+        .await?;
     let except = vec![crate::queue::Destination("two.test".into())];
     let unit = lease_one(&store, crate::queue::Wanted::Remote { except }, NOW).await?;
-    same("deleted", &store.queue.act(&QueueFilter::default(), QueueAction::Delete, NOW).await?, &1)?;
+    same(
+        "deleted",
+        &store
+            .queue
+            .act(&QueueFilter::default(), QueueAction::Delete, NOW)
+            .await?,
+        &1,
+    )?;
     let left = store.queue.list(&QueueFilter::default(), None, 10).await?;
-    same("left", &left.iter().map(|item| item.unit).collect::<Vec<_>>(), &vec![unit.lease.unit])
+    same(
+        "left",
+        &left.iter().map(|item| item.unit).collect::<Vec<_>>(),
+        &vec![unit.lease.unit],
+    )
 }
 
 pub(super) async fn totals_count_units(store: Store) -> Outcome {
-    same("empty", &store.queue.totals(NOW).await?, &QueueTotals::default())?;
+    same(
+        "empty",
+        &store.queue.totals(NOW).await?,
+        &QueueTotals::default(),
+    )?;
     let mut later = message(5, &["a@one.test"]);
     later.created = NOW + 10 * MINUTE;
-    let due = vec![message(2, &["b@two.test"]), message(3, &["c@three.test"]), message(4, &["d@four.test"])];
+    let due = vec![
+        message(2, &["b@two.test"]),
+        message(3, &["c@three.test"]),
+        message(4, &["d@four.test"]),
+    ];
     store.queue.enqueue(due).await?;
     store.queue.enqueue(vec![later]).await?;
-    store.queue.act(&to("three.test"), QueueAction::Hold, NOW).await?;
-    lease(&store, crate::queue::Wanted::Only(crate::queue::Destination("four.test".into())), NOW, 1).await?;
+    store
+        .queue
+        .act(&to("three.test"), QueueAction::Hold, NOW)
+        .await?;
+    lease(
+        &store,
+        crate::queue::Wanted::Only(crate::queue::Destination("four.test".into())),
+        NOW,
+        1,
+    )
+    .await?;
     let totals = store.queue.totals(NOW).await?;
-    same("totals", &totals, &QueueTotals { ready: 2, deferred: 1, held: 1, oldest: NOW })
+    same(
+        "totals",
+        &totals,
+        &QueueTotals {
+            ready: 2,
+            deferred: 1,
+            held: 1,
+            oldest: NOW,
+        },
+    )
 }

@@ -17,27 +17,61 @@ pub(super) async fn secrets_come_back(store: Store) -> Outcome {
     store.secrets.put_secret("dkim/b", secret("two")).await?;
     store.secrets.put_secret("tls/x", secret("three")).await?;
     store.secrets.put_secret("dkim/a", secret("new")).await?;
-    same("replaced", &store.secrets.secret("dkim/a").await?, &Some(secret("new")))?;
-    same("names", &store.secrets.secret_names("dkim/").await?, &vec!["dkim/a".to_owned(), "dkim/b".to_owned()])?;
+    same(
+        "replaced",
+        &store.secrets.secret("dkim/a").await?,
+        &Some(secret("new")),
+    )?;
+    same(
+        "names",
+        &store.secrets.secret_names("dkim/").await?,
+        &vec!["dkim/a".to_owned(), "dkim/b".to_owned()],
+    )?;
     store.secrets.delete_secret("dkim/a").await?;
     holds("deleted", store.secrets.secret("dkim/a").await?.is_none())
 }
 
 pub(super) async fn the_first_of_two_writers_wins(store: Store) -> Outcome {
-    let (one, other) = tokio::join!(store.secrets.secret_or_put("k", secret("one")), store.secrets.secret_or_put("k", secret("other")));
+    let (one, other) = tokio::join!(
+        store.secrets.secret_or_put("k", secret("one")),
+        store.secrets.secret_or_put("k", secret("other"))
+    );
     let one = one?;
     same("both have the same", &one, &other?)?;
-    same("and it stays", &store.secrets.secret_or_put("k", secret("third")).await?, &one)
+    same(
+        "and it stays",
+        &store.secrets.secret_or_put("k", secret("third")).await?,
+        &one,
+    )
 }
 
 pub(super) async fn credentials_are_replaced(store: Store) -> Outcome {
     let alice = address("alice@example.test")?;
-    holds("none", store.directory.saved_credential(&alice).await?.is_none())?;
-    let mut saved = SavedCredential { source: [1; 32], hash: Some(Zeroizing::new("$argon2id$".to_owned())), scram: None };
-    store.directory.save_credential(&alice, saved.clone()).await?;
-    holds("saved", store.directory.saved_credential(&alice).await? == Some(saved.clone()))?;
+    holds(
+        "none",
+        store.directory.saved_credential(&alice).await?.is_none(),
+    )?;
+    let mut saved = SavedCredential {
+        source: [1; 32],
+        hash: Some(Zeroizing::new("$argon2id$".to_owned())),
+        scram: None,
+    };
+    store
+        .directory
+        .save_credential(&alice, saved.clone())
+        .await?;
+    holds(
+        "saved",
+        store.directory.saved_credential(&alice).await? == Some(saved.clone()),
+    )?;
     saved.source = [2; 32];
     saved.scram = Some(Zeroizing::new("{SCRAM-SHA-256}".to_owned()));
-    store.directory.save_credential(&alice, saved.clone()).await?;
-    holds("replaced", store.directory.saved_credential(&alice).await? == Some(saved))
+    store
+        .directory
+        .save_credential(&alice, saved.clone())
+        .await?;
+    holds(
+        "replaced",
+        store.directory.saved_credential(&alice).await? == Some(saved),
+    )
 }

@@ -13,7 +13,12 @@ const HOUR_MILLIS: i64 = 3_600_000;
 const START: i64 = NOW / HOUR_MILLIS * HOUR_MILLIS;
 
 fn take(key: &str, amount: u64, limit: u64) -> Take {
-    Take { key: key.to_owned(), amount, limit, window: HOUR }
+    Take {
+        key: key.to_owned(),
+        amount,
+        limit,
+        window: HOUR,
+    }
 }
 
 async fn granted(store: &Store, takes: Vec<Take>, now: i64) -> Result<bool> {
@@ -21,40 +26,91 @@ async fn granted(store: &Store, takes: Vec<Take>, now: i64) -> Result<bool> {
 }
 
 pub(super) async fn takes_are_all_or_nothing(store: Store) -> Outcome {
-    holds("first", granted(&store, vec![take("a", 3, 5), take("b", 1, 5)], START).await?)?;
-    let denied = store.tokens.take(vec![take("b", 1, 5), take("a", 3, 5)], START).await?;
-    holds("the second key does not fit", matches!(denied, Taken::Denied { index: 1, .. }))?;
-    holds("nothing was taken of the first", granted(&store, vec![take("b", 4, 5)], START).await?)?;
-    holds("but now it is full", !granted(&store, vec![take("b", 1, 5)], START).await?)
+    holds(
+        "first",
+        granted(&store, vec![take("a", 3, 5), take("b", 1, 5)], START).await?,
+    )?;
+    let denied = store
+        .tokens
+        .take(vec![take("b", 1, 5), take("a", 3, 5)], START)
+        .await?;
+    holds(
+        "the second key does not fit",
+        matches!(denied, Taken::Denied { index: 1, .. }),
+    )?;
+    holds(
+        "nothing was taken of the first",
+        granted(&store, vec![take("b", 4, 5)], START).await?,
+    )?;
+    holds(
+        "but now it is full",
+        !granted(&store, vec![take("b", 1, 5)], START).await?,
+    )
 }
 
 pub(super) async fn windows_are_weighted(store: Store) -> Outcome {
-    holds("full", granted(&store, vec![take("a", 100, 100)], START + HOUR_MILLIS - 1).await?)?;
+    holds(
+        "full",
+        granted(&store, vec![take("a", 100, 100)], START + HOUR_MILLIS - 1).await?,
+    )?;
     // A quarter into the next hour three quarters of the last one still count.
     let quarter = START + HOUR_MILLIS + HOUR_MILLIS / 4;
-    holds("too much", !granted(&store, vec![take("a", 26, 100)], quarter).await?)?;
-    holds("a quarter", granted(&store, vec![take("a", 25, 100)], quarter).await?)?;
-    holds("two hours later", granted(&store, vec![take("a", 100, 100)], START + 3 * HOUR_MILLIS).await?)?;
-    same("first count", &store.tokens.count("c", HOUR, START).await?, &1)?;
-    same("second count", &store.tokens.count("c", HOUR, START + 1).await?, &2)?;
-    same("another window", &store.tokens.count("c", HOUR * 2, START + 1).await?, &1)
+    holds(
+        "too much",
+        !granted(&store, vec![take("a", 26, 100)], quarter).await?,
+    )?;
+    holds(
+        "a quarter",
+        granted(&store, vec![take("a", 25, 100)], quarter).await?,
+    )?;
+    holds(
+        "two hours later",
+        granted(&store, vec![take("a", 100, 100)], START + 3 * HOUR_MILLIS).await?,
+    )?;
+    same(
+        "first count",
+        &store.tokens.count("c", HOUR, START).await?,
+        &1,
+    )?;
+    same(
+        "second count",
+        &store.tokens.count("c", HOUR, START + 1).await?,
+        &2,
+    )?;
+    same(
+        "another window",
+        &store.tokens.count("c", HOUR * 2, START + 1).await?,
+        &1,
+    )
 }
 
 pub(super) async fn waiting_as_told_is_enough(store: Store) -> Outcome {
-    for (key, used, after) in [("a", 100, 1_000), ("b", 60, HOUR_MILLIS + HOUR_MILLIS / 3), ("c", 100, HOUR_MILLIS / 2)] {
-        holds("full", granted(&store, vec![take(key, used, 100)], START).await?)?;
+    for (key, used, after) in [
+        ("a", 100, 1_000),
+        ("b", 60, HOUR_MILLIS + HOUR_MILLIS / 3),
+        ("c", 100, HOUR_MILLIS / 2),
+    ] {
+        holds(
+            "full",
+            granted(&store, vec![take(key, used, 100)], START).await?,
+        )?;
         let now = START + after;
         let mut amount = 0;
         while granted(&store, vec![take(key, 1, 100)], now).await? {
             amount += 1;
         }
         holds("not endless", amount <= 100)?;
-        let Taken::Denied { retry_after, .. } = store.tokens.take(vec![take(key, 1, 100)], now).await? else {
+        let Taken::Denied { retry_after, .. } =
+            store.tokens.take(vec![take(key, 1, 100)], now).await?
+        else {
             return holds("denied", false);
         };
         let wait = i64::try_from(retry_after.as_millis()).unwrap_or(i64::MAX);
         holds("bounded", wait <= 2 * HOUR_MILLIS)?;
-        holds("granted after the wait", granted(&store, vec![take(key, 1, 100)], now + wait).await?)?;
+        holds(
+            "granted after the wait",
+            granted(&store, vec![take(key, 1, 100)], now + wait).await?,
+        )?;
     }
     Ok(())
 }
@@ -64,9 +120,17 @@ pub(super) async fn bans_end_and_are_forgotten(store: Store) -> Outcome {
     store.tokens.ban("a", NOW + 1_000).await?;
     store.tokens.ban("b", NOW + 1_000).await?;
     store.tokens.count("b", HOUR, NOW).await?;
-    same("banned", &store.tokens.banned("a", NOW + 999).await?, &Some(NOW + 1_000))?;
+    same(
+        "banned",
+        &store.tokens.banned("a", NOW + 999).await?,
+        &Some(NOW + 1_000),
+    )?;
     same("over", &store.tokens.banned("a", NOW + 1_000).await?, &None)?;
     store.tokens.forget("b").await?;
     same("forgotten", &store.tokens.banned("b", NOW).await?, &None)?;
-    same("counted anew", &store.tokens.count("b", HOUR, NOW).await?, &1)
+    same(
+        "counted anew",
+        &store.tokens.count("b", HOUR, NOW).await?,
+        &1,
+    )
 }

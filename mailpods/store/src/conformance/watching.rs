@@ -25,12 +25,18 @@ pub(super) async fn changes_wake_those_who_wait(store: Store) -> Outcome {
     let (mut seen, mut other) = (store.mail.watch(inbox), store.mail.watch(archive));
     append(&store, inbox, &["a"]).await?;
     let first = woken("append", &mut seen).await?;
-    holds("the other mailbox did not change", !other.has_changed().unwrap_or(true))?;
+    holds(
+        "the other mailbox did not change",
+        !other.has_changed().unwrap_or(true),
+    )?;
     store.mail.move_messages(inbox, vec![1], archive).await?;
     let second = woken("move out", &mut seen).await?;
     holds("the value grows", second > first)?;
     woken("move in", &mut other).await?;
     let mut queue = store.queue.watch_queue();
-    store.queue.enqueue(vec![message(1, &["a@one.test"])]).await?;
+    store
+        .queue
+        .enqueue(vec![message(1, &["a@one.test"])])
+        .await?;
     woken("enqueue", &mut queue).await.map(drop)
 }

@@ -15,7 +15,11 @@ const STATEMENTS: usize = 128;
 
 /// Makes the store's folder, readable by its owner alone.
 pub(super) fn make_folder(dir: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| io_error("failed to make the store's folder", &error))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| io_error("failed to make the store's folder", &error))
 }
 
 /// Opens the connection that writes.
@@ -25,7 +29,11 @@ pub(super) fn open_writer(dir: &Path, options: &Options) -> Result<Connection> {
         "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
          PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF; PRAGMA cell_size_check = ON;",
     )?;
-    connection.pragma_update(None, "journal_size_limit", i64::try_from(options.checkpoint_octets).unwrap_or(i64::MAX))?;
+    connection.pragma_update(
+        None,
+        "journal_size_limit",
+        i64::try_from(options.checkpoint_octets).unwrap_or(i64::MAX),
+    )?;
     if let Some(pages) = options.max_pages {
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
@@ -48,11 +56,17 @@ pub(super) fn open_existing(dir: &Path) -> Result<Connection> {
 }
 
 fn open(dir: &Path) -> Result<Connection> {
-    open_with(dir, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+    open_with(
+        dir,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    )
 }
 
 fn open_with(dir: &Path, flags: OpenFlags) -> Result<Connection> {
-    let connection = Connection::open_with_flags(dir.join(DATABASE_FILE), flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let connection = Connection::open_with_flags(
+        dir.join(DATABASE_FILE),
+        flags | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
@@ -60,7 +74,9 @@ fn open_with(dir: &Path, flags: OpenFlags) -> Result<Connection> {
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|folder| folder.sync_all()).map_err(|error| io_error("failed to sync a folder", &error))
+    File::open(dir)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| io_error("failed to sync a folder", &error))
 }
 
 /// An error of a file in the store's words.
@@ -75,7 +91,9 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error.to_string()),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Corrupt(error.to_string())
+            }
             Some(_) => Self::Unavailable(error.to_string()),
             None => Self::Corrupt(error.to_string()),
         }

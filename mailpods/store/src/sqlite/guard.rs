@@ -17,12 +17,20 @@ pub(super) struct DiskGuard {
 
 impl DiskGuard {
     pub(super) fn new(path: &Path, reserve: u64) -> Self {
-        Self { path: path.to_owned(), reserve, last: Mutex::new(None) }
+        Self {
+            path: path.to_owned(),
+            reserve,
+            last: Mutex::new(None),
+        }
     }
 
     /// `Full` while the free space is below the reserve.
     pub(super) fn check(&self) -> Result<()> {
-        if self.has_room() { Ok(()) } else { Err(StoreError::Full) }
+        if self.has_room() {
+            Ok(())
+        } else {
+            Err(StoreError::Full)
+        }
     }
 
     fn has_room(&self) -> bool {

@@ -1,5 +1,6 @@
 //! A thread for what nobody waits for: carrying the log over, writing traces and counters, removing what is past its time.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::backup::body_names;
+use super::body::file::ORPHAN_AGE;
 use super::shared::{Shared, lock};
 use super::writer::{self, JobSender};
 use super::{Options, connection, mail, tokens, trace, unix_millis};
@@ -27,17 +30,37 @@ pub(super) struct Housekeeper {
 }
 
 impl Housekeeper {
-    pub(super) fn start(dir: PathBuf, options: Options, shared: Arc<Shared>, jobs: JobSender) -> Result<Self> {
+    pub(super) fn start(
+        dir: PathBuf,
+        options: Options,
+        shared: Arc<Shared>,
+        jobs: JobSender,
+    ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let now = Instant::now();
-        let state = Loop { dir, options, shared: Arc::clone(&shared), jobs, connection: None, flushed: now, swept: now };
+        let state = Loop {
+            dir,
+            options,
+            shared: Arc::clone(&shared),
+            jobs,
+            connection: None,
+            flushed: now,
+            swept: now,
+            orphans: None,
+        };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("store-keeper".to_owned())
             .spawn(move || state.run(&stopped))
-            .map_err(|error| connection::io_error("failed to start the store's housekeeper", &error))?;
+            .map_err(|error| {
+                connection::io_error("failed to start the store's housekeeper", &error)
+            })?;
         *lock(&shared.checkpoint.housekeeper) = Some(thread.thread().clone());
-        Ok(Self { stop, shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            stop,
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Writes what is buffered and ends the thread.
@@ -59,6 +82,8 @@ struct Loop {
     connection: Option<Connection>,
     flushed: Instant,
     swept: Instant,
+    /// When files without rows were last looked for.
+    orphans: Option<Instant>,
 }
 
 impl Loop {
@@ -91,6 +116,10 @@ impl Loop {
             self.swept = Instant::now();
             self.sweep()?;
         }
+        if self.orphans.is_none_or(|last| last.elapsed() >= ORPHAN_AGE) {
+            self.orphans = Some(Instant::now());
+            self.remove_orphans()?;
+        }
         self.reap()?;
         if self.shared.watchers.anybody() {
             // Every group begins with a look for changes by others.
@@ -111,7 +140,8 @@ impl Loop {
 
     fn flush(&self) -> Result<()> {
         while let Some(events) = self.shared.trace.take() {
-            self.jobs.call_blocking(move |tx| trace::insert(tx, &events))?;
+            self.jobs
+                .call_blocking(move |tx| trace::insert(tx, &events))?;
         }
         let rows = self.shared.tokens.take_changed(unix_millis());
         if rows.is_empty() {
@@ -123,9 +153,32 @@ impl Loop {
     fn sweep(&self) -> Result<()> {
         let now = unix_millis();
         self.jobs.call_blocking(move |tx| tokens::sweep(tx, now))?;
-        let oldest = now.saturating_sub(i64::try_from(self.options.trace_age.as_millis()).unwrap_or(i64::MAX));
+        let oldest = now
+            .saturating_sub(i64::try_from(self.options.trace_age.as_millis()).unwrap_or(i64::MAX));
         let rows = self.options.trace_rows;
-        while self.jobs.call_blocking(move |tx| trace::prune(tx, oldest, rows))? {}
+        while self
+            .jobs
+            .call_blocking(move |tx| trace::prune(tx, oldest, rows))?
+        {}
+        Ok(())
+    }
+
+    /// Removes files that a crash or a backup has left without a row.
+    fn remove_orphans(&self) -> Result<()> {
+        // Only old ones go: a young file may still get its row.
+        let named: HashSet<String> = self
+            .jobs
+            .call_blocking(|tx| body_names(tx.connection))?
+            .into_iter()
+            .collect();
+        let removed = self
+            .shared
+            .files
+            .sweep(&named, ORPHAN_AGE)
+            .map_err(|error| connection::io_error("failed to sweep bodies", &error))?;
+        if removed > 0 {
+            tracing::info!(removed, "removed files of bodies without a row");
+        }
         Ok(())
     }
 

@@ -8,8 +8,10 @@
 //! One thread writes and commits in groups; readers never wait for it. Several processes may have the same store open: changes by
 //! others are noticed within 250 ms. Counters of limits are kept by each process and shared when they are written, once a second.
 
+mod backup;
 mod body;
 mod connection;
+mod fsck;
 mod guard;
 mod housekeeper;
 mod mail;
@@ -24,12 +26,15 @@ mod tx;
 mod watch;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Store;
 use crate::error::{Result, StoreError};
+
+pub use backup::{Progress, Restored, backup, restore};
+pub use fsck::{FsckOptions, Problem, Report, fsck};
 
 use body::file::BodyFiles;
 use housekeeper::Housekeeper;
@@ -116,11 +121,29 @@ impl SqliteStore {
         let files = BodyFiles::open(dir)?;
         let seal = Seal::open(dir)?;
         let shared = Arc::new(Shared::load(&connection, &options, files)?);
-        let writer = Writer::start(connection, dir.to_owned(), options.clone(), Arc::clone(&shared))?;
-        let housekeeper = Housekeeper::start(dir.to_owned(), options.clone(), Arc::clone(&shared), writer.sender())?;
+        let writer = Writer::start(
+            connection,
+            dir.to_owned(),
+            options.clone(),
+            Arc::clone(&shared),
+        )?;
         let readers = Readers::new(dir.to_owned(), options.readers);
-        let core = Core { dir: dir.to_owned(), options, shared, seal, housekeeper, writer, readers };
-        Ok(Self { core: Arc::new(core) })
+        let housekeeper = Housekeeper::start(
+            dir.to_owned(),
+            options,
+            Arc::clone(&shared),
+            writer.sender(),
+        )?;
+        let core = Core {
+            shared,
+            seal,
+            housekeeper,
+            writer,
+            readers,
+        };
+        Ok(Self {
+            core: Arc::new(core),
+        })
     }
 
     /// The store's concerns.
@@ -143,7 +166,9 @@ impl SqliteStore {
     /// `Unavailable` when the closing itself was interrupted.
     pub async fn close(&self) -> Result<()> {
         let core = Arc::clone(&self.core);
-        tokio::task::spawn_blocking(move || core.stop()).await.map_err(|_| StoreError::Unavailable("closing was interrupted".to_owned()))
+        tokio::task::spawn_blocking(move || core.stop())
+            .await
+            .map_err(|_| StoreError::Unavailable("closing was interrupted".to_owned()))
     }
 
     /// Hands back every lease, and says how many there were: for the one server of the store, before its workers start, when a
@@ -179,8 +204,6 @@ pub struct Statistics {
 
 /// What all handles share; implements each concern.
 struct Core {
-    dir: PathBuf,
-    options: Options,
     shared: Arc<Shared>,
     seal: Seal,
     housekeeper: Housekeeper,
@@ -230,6 +253,8 @@ impl Drop for Core {
 }
 
 fn unix_millis() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -18,7 +18,11 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(dir: PathBuf, most: usize) -> Self {
-        Self { dir, idle: Arc::default(), permits: Arc::new(Semaphore::new(most.max(1))) }
+        Self {
+            dir,
+            idle: Arc::default(),
+            permits: Arc::new(Semaphore::new(most.max(1))),
+        }
     }
 
     /// Runs `query` in one snapshot.
@@ -27,7 +31,10 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .map_err(|_| closed())?;
         let (dir, idle) = (self.dir.clone(), Arc::clone(&self.idle));
         let run = move || {
             let _permit = permit;
@@ -35,12 +42,17 @@ impl Readers {
             let connection = reused.map_or_else(|| connection::open_reader(&dir), Ok)?;
             let result = in_snapshot(&connection, query);
             // After a failure the connection may be in any state: the next one starts anew.
-            if !matches!(result, Err(StoreError::Unavailable(_) | StoreError::Corrupt(_))) {
+            if !matches!(
+                result,
+                Err(StoreError::Unavailable(_) | StoreError::Corrupt(_))
+            ) {
                 lock(&idle).push(connection);
             }
             result
         };
-        tokio::task::spawn_blocking(run).await.map_err(|_| StoreError::Unavailable("a read was interrupted".to_owned()))?
+        tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|_| StoreError::Unavailable("a read was interrupted".to_owned()))?
     }
 
     /// Closes the connections; later reads fail.
@@ -50,7 +62,10 @@ impl Readers {
     }
 }
 
-fn in_snapshot<T>(connection: &Connection, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+fn in_snapshot<T>(
+    connection: &Connection,
+    query: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<T> {
     connection.prepare_cached("BEGIN")?.execute([])?;
     let result = query(connection);
     connection.prepare_cached("COMMIT")?.execute([])?;

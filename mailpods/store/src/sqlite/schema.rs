@@ -23,10 +23,16 @@ fn step(connection: &mut Connection) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster.
     let found = version(&transaction)?;
-    if let Some(sql) = usize::try_from(found).ok().and_then(|found| STEPS.get(found)) {
+    if let Some(sql) = usize::try_from(found)
+        .ok()
+        .and_then(|found| STEPS.get(found))
+    {
         let next = found + 1;
         transaction.execute_batch(sql)?;
-        transaction.execute("INSERT INTO migration VALUES (?1, ?2)", (next, unix_millis()))?;
+        transaction.execute(
+            "INSERT INTO migration VALUES (?1, ?2)",
+            (next, unix_millis()),
+        )?;
         transaction.pragma_update(None, "user_version", next)?;
         tracing::info!(version = next, "store schema migrated");
     }

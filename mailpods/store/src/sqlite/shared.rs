@@ -45,7 +45,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn load(connection: &Connection, options: &Options, files: BodyFiles) -> Result<Self> {
+    pub(super) fn load(
+        connection: &Connection,
+        options: &Options,
+        files: BodyFiles,
+    ) -> Result<Self> {
         Ok(Self {
             guard: DiskGuard::new(files.root(), options.free_reserve),
             files,
@@ -138,7 +142,9 @@ impl Effect {
 
 /// Changes when another connection has committed.
 fn data_version(connection: &Connection) -> Result<u64> {
-    let version: i64 = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    let version: i64 = connection
+        .prepare_cached("PRAGMA data_version")?
+        .query_row([], |row| row.get(0))?;
     Ok(version.unsigned_abs())
 }
 
@@ -158,7 +164,10 @@ impl Stats {
     }
 
     pub(super) fn busy(&self, time: Duration) {
-        self.busy_micros.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.busy_micros.fetch_add(
+            u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 }
 
@@ -182,7 +191,9 @@ impl CheckpointState {
 
     /// Asks the housekeeper when the log has grown enough.
     pub(super) fn look(&self, connection: &Connection) {
-        let Ok((pages, moved)) = writer::checkpoint(connection, "NOOP") else { return };
+        let Ok((pages, moved)) = writer::checkpoint(connection, "NOOP") else {
+            return;
+        };
         if pages - moved > self.limit_pages && !self.wanted.swap(true, Ordering::AcqRel) {
             self.wake_housekeeper();
         }

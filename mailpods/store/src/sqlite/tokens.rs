@@ -37,7 +37,12 @@ struct Counter {
 
 impl Counter {
     const fn new(window: i64, now: UnixMillis) -> Self {
-        Self { window, index: now.div_euclid(window), current: 0, previous: 0 }
+        Self {
+            window,
+            index: now.div_euclid(window),
+            current: 0,
+            previous: 0,
+        }
     }
 
     /// Moves on to the window of `now`. A clock that went back a little stays in the window it was in.
@@ -52,7 +57,8 @@ impl Counter {
     /// The count now: this window's, and the part of the one before that still lies within a window's length.
     fn weighted(&self, now: UnixMillis) -> u64 {
         let elapsed = (now - self.index * self.window).clamp(0, self.window);
-        self.current.saturating_add(share(self.previous, self.window - elapsed, self.window))
+        self.current
+            .saturating_add(share(self.previous, self.window - elapsed, self.window))
     }
 
     /// How long until `amount` fits under `limit`.
@@ -82,7 +88,11 @@ fn share(count: u64, part: i64, whole: i64) -> u64 {
 /// `length * part / whole`, rounded down; the whole length when there is no whole.
 fn fraction(length: i64, part: u64, whole: u64) -> i64 {
     let product = u128::from(length.unsigned_abs()) * u128::from(part);
-    product.checked_div(u128::from(whole)).map_or(length, |value| i64::try_from(value).unwrap_or(i64::MAX).min(length))
+    product
+        .checked_div(u128::from(whole))
+        .map_or(length, |value| {
+            i64::try_from(value).unwrap_or(i64::MAX).min(length)
+        })
 }
 
 #[derive(Debug, Default, Clone)]
@@ -94,7 +104,10 @@ struct Entry {
 
 impl Entry {
     fn counter(&mut self, window: i64, now: UnixMillis) -> &mut Counter {
-        let found = self.counters.iter().position(|counter| counter.window == window);
+        let found = self
+            .counters
+            .iter()
+            .position(|counter| counter.window == window);
         let position = found.unwrap_or_else(|| {
             self.counters.push(Counter::new(window, now));
             self.counters.len() - 1
@@ -105,7 +118,10 @@ impl Entry {
     }
 
     fn expires(&self) -> UnixMillis {
-        self.counters.iter().map(Counter::expires).fold(self.banned_until, i64::max)
+        self.counters
+            .iter()
+            .map(Counter::expires)
+            .fold(self.banned_until, i64::max)
     }
 }
 
@@ -126,15 +142,23 @@ pub(super) struct TokenTable {
 
 impl TokenTable {
     pub(super) fn load(connection: &Connection) -> Result<Self> {
-        let table = Self { entries: Mutex::default(), owner: unix_millis() << 20 | i64::from(std::process::id() & 0xf_ffff) };
+        let table = Self {
+            entries: Mutex::default(),
+            owner: unix_millis() << 20 | i64::from(std::process::id() & 0xf_ffff),
+        };
         table.reload(connection)?;
         Ok(table)
     }
 
     /// Takes over the rows that others wrote.
     pub(super) fn reload(&self, connection: &Connection) -> Result<()> {
-        let mut statement = connection.prepare_cached("SELECT key, counters, banned_until FROM token WHERE owner <> ?1 LIMIT ?2")?;
-        let rows = statement.query_map((self.owner, i64::try_from(MAX_KEYS).unwrap_or(i64::MAX)), entry)?;
+        let mut statement = connection.prepare_cached(
+            "SELECT key, counters, banned_until FROM token WHERE owner <> ?1 LIMIT ?2",
+        )?;
+        let rows = statement.query_map(
+            (self.owner, i64::try_from(MAX_KEYS).unwrap_or(i64::MAX)),
+            entry,
+        )?;
         let mut entries = lock(&self.entries);
         for row in rows {
             let (key, entry) = row?;
@@ -143,7 +167,12 @@ impl TokenTable {
         Ok(())
     }
 
-    fn with<T>(&self, key: &str, now: UnixMillis, change: impl FnOnce(&mut Entry) -> T) -> Result<T> {
+    fn with<T>(
+        &self,
+        key: &str,
+        now: UnixMillis,
+        change: impl FnOnce(&mut Entry) -> T,
+    ) -> Result<T> {
         check_key(key)?;
         let mut entries = lock(&self.entries);
         if let Some(entry) = entries.get_mut(key) {
@@ -185,7 +214,9 @@ impl TokenTable {
     pub(super) fn take_changed(&self, now: UnixMillis) -> Vec<TokenRow> {
         let mut entries = lock(&self.entries);
         entries.retain(|_, entry| entry.changed || entry.expires() > now);
-        let changed = entries.iter_mut().filter_map(|(key, entry)| std::mem::take(&mut entry.changed).then(|| self.row(key, entry)));
+        let changed = entries.iter_mut().filter_map(|(key, entry)| {
+            std::mem::take(&mut entry.changed).then(|| self.row(key, entry))
+        });
         changed.collect()
     }
 
@@ -212,7 +243,11 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<(String, Entry)> {
 
 /// Removes what has expired among some keys, or else the one that expires first: a flood of keys cannot push bans out soon.
 fn make_room(entries: &mut HashMap<String, Entry>, now: UnixMillis) {
-    let sample: Vec<(String, UnixMillis)> = entries.iter().take(SAMPLE).map(|(key, entry)| (key.clone(), entry.expires())).collect();
+    let sample: Vec<(String, UnixMillis)> = entries
+        .iter()
+        .take(SAMPLE)
+        .map(|(key, entry)| (key.clone(), entry.expires()))
+        .collect();
     for (key, _) in sample.iter().filter(|(_, expires)| *expires <= now) {
         entries.remove(key);
     }
@@ -225,32 +260,46 @@ fn make_room(entries: &mut HashMap<String, Entry>, now: UnixMillis) {
 
 fn check_key(key: &str) -> Result<()> {
     if key.len() > MAX_KEY {
-        return Err(StoreError::Invalid(format!("a token key has at most {MAX_KEY} octets")));
+        return Err(StoreError::Invalid(format!(
+            "a token key has at most {MAX_KEY} octets"
+        )));
     }
     Ok(())
 }
 
 fn window_millis(window: Duration) -> Result<i64> {
-    i64::try_from(window.as_millis()).ok().filter(|window| *window > 0).ok_or_else(|| StoreError::Invalid("a window needs a length".to_owned()))
+    i64::try_from(window.as_millis())
+        .ok()
+        .filter(|window| *window > 0)
+        .ok_or_else(|| StoreError::Invalid("a window needs a length".to_owned()))
 }
 
 pub(super) fn write(tx: &Tx<'_>, rows: &[TokenRow]) -> Result<()> {
     let mut statement =
         tx.prepare("INSERT OR REPLACE INTO token (key, counters, banned_until, expires, owner) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for row in rows {
-        statement.execute((&row.key, &row.counters, row.banned_until, row.expires, row.owner))?;
+        statement.execute((
+            &row.key,
+            &row.counters,
+            row.banned_until,
+            row.expires,
+            row.owner,
+        ))?;
     }
     Ok(())
 }
 
 /// Removes rows that count no longer.
 pub(super) fn sweep(tx: &Tx<'_>, now: UnixMillis) -> Result<()> {
-    tx.execute("DELETE FROM token WHERE expires <= ?1", [now]).map(drop)
+    tx.execute("DELETE FROM token WHERE expires <= ?1", [now])
+        .map(drop)
 }
 
 impl Core {
     async fn write_token(&self, key: &str) -> Result<()> {
-        let row = self.shared.tokens.with(key, unix_millis(), |entry| self.shared.tokens.row(key, entry))?;
+        let row = self.shared.tokens.with(key, unix_millis(), |entry| {
+            self.shared.tokens.row(key, entry)
+        })?;
         self.write_lazily(move |tx| write(tx, &[row])).await
     }
 }
@@ -260,7 +309,10 @@ impl TokenStore for Core {
     async fn take(&self, takes: Vec<Take>, now: UnixMillis) -> Result<Taken> {
         let tokens = &self.shared.tokens;
         if let Some((index, wait)) = tokens.refusal(&takes, now)? {
-            return Ok(Taken::Denied { index, retry_after: Duration::from_millis(wait.unsigned_abs()) });
+            return Ok(Taken::Denied {
+                index,
+                retry_after: Duration::from_millis(wait.unsigned_abs()),
+            });
         }
         for take in &takes {
             tokens.add(&take.key, take.window, take.amount, now)?;
@@ -273,18 +325,25 @@ impl TokenStore for Core {
     }
 
     async fn forget(&self, key: &str) -> Result<()> {
-        self.shared.tokens.with(key, unix_millis(), |entry| *entry = Entry::default())?;
+        self.shared
+            .tokens
+            .with(key, unix_millis(), |entry| *entry = Entry::default())?;
         // An empty row stays until the sweep, so that other processes forget too.
         self.write_token(key).await
     }
 
     async fn ban(&self, key: &str, until: UnixMillis) -> Result<()> {
-        self.shared.tokens.with(key, unix_millis(), |entry| entry.banned_until = until)?;
+        self.shared
+            .tokens
+            .with(key, unix_millis(), |entry| entry.banned_until = until)?;
         self.write_token(key).await
     }
 
     async fn banned(&self, key: &str, now: UnixMillis) -> Result<Option<UnixMillis>> {
         let entries = lock(&self.shared.tokens.entries);
-        Ok(entries.get(key).map(|entry| entry.banned_until).filter(|until| *until > now))
+        Ok(entries
+            .get(key)
+            .map(|entry| entry.banned_until)
+            .filter(|until| *until > now))
     }
 }

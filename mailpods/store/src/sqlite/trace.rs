@@ -66,13 +66,18 @@ pub(super) fn insert(tx: &Tx<'_>, events: &[TraceEvent]) -> Result<()> {
 }
 
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or(text)
+    text.get(..text.floor_char_boundary(MAX_TEXT))
+        .unwrap_or(text)
 }
 
 /// Removes a step of what is too old or too much; whether there may be more.
 pub(super) fn prune(tx: &Tx<'_>, oldest: UnixMillis, rows: u64) -> Result<bool> {
-    let bounds = tx.row("SELECT min(seq), max(seq) FROM trace", [], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)))?;
-    let Some((Some(first), Some(last))) = bounds else { return Ok(false) };
+    let bounds = tx.row("SELECT min(seq), max(seq) FROM trace", [], |row| {
+        Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+    })?;
+    let Some((Some(first), Some(last))) = bounds else {
+        return Ok(false);
+    };
     let surplus = (last - first + 1).saturating_sub(i64::try_from(rows).unwrap_or(i64::MAX));
     let step = i64::try_from(PRUNE_STEP).unwrap_or(i64::MAX);
     // Events are written about in the order of their time.
@@ -119,12 +124,20 @@ fn event(row: &Row<'_>) -> rusqlite::Result<TraceEvent> {
     })
 }
 
-fn find(connection: &Connection, query: &TraceQuery, since: UnixMillis, limit: usize) -> Result<Vec<TraceEvent>> {
+fn find(
+    connection: &Connection,
+    query: &TraceQuery,
+    since: UnixMillis,
+    limit: usize,
+) -> Result<Vec<TraceEvent>> {
     let (condition, value) = match query {
         TraceQuery::Id(value) => ("id = ?1", value),
         TraceQuery::Sender(value) => ("sender = ?1 COLLATE NOCASE", value),
         TraceQuery::Recipient(value) => ("recipient = ?1 COLLATE NOCASE", value),
-        TraceQuery::Any(value) => ("(id = ?1 OR sender = ?1 COLLATE NOCASE OR recipient = ?1 COLLATE NOCASE)", value),
+        TraceQuery::Any(value) => (
+            "(id = ?1 OR sender = ?1 COLLATE NOCASE OR recipient = ?1 COLLATE NOCASE)",
+            value,
+        ),
     };
     let sql = format!(
         "SELECT at, id, stage, reason, sender, recipient, peer, text FROM trace WHERE {condition} AND at >= ?2 AND seq >= ?3
@@ -132,7 +145,15 @@ fn find(connection: &Connection, query: &TraceQuery, since: UnixMillis, limit: u
     );
     let first = first_since(connection, since)?;
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map((value, since, first, i64::try_from(limit).unwrap_or(i64::MAX)), event)?;
+    let rows = statement.query_map(
+        (
+            value,
+            since,
+            first,
+            i64::try_from(limit).unwrap_or(i64::MAX),
+        ),
+        event,
+    )?;
     let mut events = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     events.reverse();
     Ok(events)
@@ -141,9 +162,13 @@ fn find(connection: &Connection, query: &TraceQuery, since: UnixMillis, limit: u
 /// The first row that can be as young as `since`: rows are in about the order of their time, so a search by halves finds it.
 fn first_since(connection: &Connection, since: UnixMillis) -> Result<i64> {
     const SLACK: UnixMillis = 60_000;
-    let (mut low, mut high): (i64, i64) =
-        connection.query_row("SELECT ifnull(min(seq), 0), ifnull(max(seq), 0) FROM trace", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut statement = connection.prepare_cached("SELECT at FROM trace WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
+    let (mut low, mut high): (i64, i64) = connection.query_row(
+        "SELECT ifnull(min(seq), 0), ifnull(max(seq), 0) FROM trace",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut statement =
+        connection.prepare_cached("SELECT at FROM trace WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
     while low < high {
         let middle = low + (high - low) / 2;
         let at: Option<i64> = statement.query_row([middle], |row| row.get(0)).optional()?;
@@ -162,12 +187,18 @@ impl TraceStore for Core {
         self.shared.trace.put(event);
     }
 
-    async fn events(&self, query: &TraceQuery, since: UnixMillis, limit: usize) -> Result<Vec<TraceEvent>> {
+    async fn events(
+        &self,
+        query: &TraceQuery,
+        since: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<TraceEvent>> {
         // Events that are still in the buffer are written first, so that a tool sees what has just happened.
         while let Some(events) = self.shared.trace.take() {
             self.write_lazily(move |tx| insert(tx, &events)).await?;
         }
         let query = query.clone();
-        self.read(move |connection| find(connection, &query, since, limit)).await
+        self.read(move |connection| find(connection, &query, since, limit))
+            .await
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
 use super::body::file::NewFile;
+use super::connection::repeat;
 use super::shared::Shared;
 use crate::error::{Result, StoreError};
 use crate::queue::Destination;
@@ -23,7 +24,8 @@ pub(super) struct Counters {
 
 impl Counters {
     pub(super) fn read(connection: &Connection) -> Result<Self> {
-        let mut statement = connection.prepare_cached("SELECT body, unit, lease, mailbox, uid_validity FROM counter")?;
+        let mut statement = connection
+            .prepare_cached("SELECT body, unit, lease, mailbox, uid_validity FROM counter")?;
         Ok(statement.query_row([], |row| {
             Ok(Self {
                 body: row.get(0)?,
@@ -36,9 +38,16 @@ impl Counters {
     }
 
     pub(super) fn write(self, connection: &Connection) -> Result<()> {
-        let mut statement =
-            connection.prepare_cached("UPDATE counter SET body = ?1, unit = ?2, lease = ?3, mailbox = ?4, uid_validity = ?5")?;
-        statement.execute((self.body, self.unit, self.lease, self.mailbox, self.uid_validity))?;
+        let mut statement = connection.prepare_cached(
+            "UPDATE counter SET body = ?1, unit = ?2, lease = ?3, mailbox = ?4, uid_validity = ?5",
+        )?;
+        statement.execute((
+            self.body,
+            self.unit,
+            self.lease,
+            self.mailbox,
+            self.uid_validity,
+        ))?;
         Ok(())
     }
 }
@@ -67,6 +76,8 @@ pub(super) struct Tx<'c> {
     pub(super) counters: Counters,
     pub(super) effects: Vec<Effect>,
     pub(super) shared: &'c Shared,
+    /// Why SQLite rolled the whole transaction back, when it did (a full disk, for one).
+    pub(super) lost: Option<StoreError>,
 }
 
 impl<'c> Tx<'c> {
@@ -79,7 +90,12 @@ impl<'c> Tx<'c> {
     }
 
     /// The first row, if there is one.
-    pub(super) fn row<T>(&self, sql: &str, params: impl Params, map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>) -> Result<Option<T>> {
+    pub(super) fn row<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
         Ok(self.prepare(sql)?.query_row(params, map).optional()?)
     }
 
@@ -89,13 +105,17 @@ impl<'c> Tx<'c> {
 
     /// Runs `part` so that it takes effect whole or not at all, whatever becomes of the rest of the job.
     pub(super) fn atomically<T>(&mut self, part: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if let Some(cause) = &self.lost {
+            return Err(repeat(cause));
+        }
         self.execute("SAVEPOINT part", [])?;
         let effects = self.effects.len();
         let result = part(self);
-        if result.is_err() {
+        if let Err(error) = &result {
             self.effects.truncate(effects);
             if self.connection.is_autocommit() {
-                return Err(StoreError::Unavailable("the transaction was rolled back".to_owned()));
+                self.lost = Some(repeat(error));
+                return result;
             }
             self.execute("ROLLBACK TO part", [])?;
         }

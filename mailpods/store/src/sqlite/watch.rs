@@ -35,7 +35,10 @@ impl Watchers {
     pub(super) fn mailbox(&self, mailbox: MailboxId) -> watch::Receiver<u64> {
         let mut mailboxes = lock(&self.mailboxes);
         mailboxes.sweep();
-        let watched = mailboxes.watched.entry(mailbox).or_insert_with(|| Watched { sender: watch::Sender::new(0), modseq: 0 });
+        let watched = mailboxes.watched.entry(mailbox).or_insert_with(|| Watched {
+            sender: watch::Sender::new(0),
+            modseq: 0,
+        });
         watched.sender.subscribe()
     }
 
@@ -55,13 +58,21 @@ impl Watchers {
 
     /// Whether anybody waits, so that changes by other processes must be looked for.
     pub(super) fn anybody(&self) -> bool {
-        self.queue.receiver_count() > 0 || lock(&self.mailboxes).watched.values().any(|watched| watched.sender.receiver_count() > 0)
+        self.queue.receiver_count() > 0
+            || lock(&self.mailboxes)
+                .watched
+                .values()
+                .any(|watched| watched.sender.receiver_count() > 0)
     }
 
     pub(super) fn mailboxes_changed_outside(&self, connection: &Connection) -> Result<()> {
-        let mut statement = connection.prepare_cached("SELECT modseq FROM mailbox WHERE id = ?1 AND account > 0")?;
+        let mut statement = connection
+            .prepare_cached("SELECT modseq FROM mailbox WHERE id = ?1 AND account > 0")?;
         for (mailbox, watched) in &mut lock(&self.mailboxes).watched {
-            let modseq: i64 = statement.query_row([mailbox.0], |row| row.get(0)).optional()?.unwrap_or(-1);
+            let modseq: i64 = statement
+                .query_row([mailbox.0], |row| row.get(0))
+                .optional()?
+                .unwrap_or(-1);
             if std::mem::replace(&mut watched.modseq, modseq) != modseq {
                 watched.sender.send_modify(|value| *value += 1);
             }
@@ -73,7 +84,8 @@ impl Watchers {
 impl Mailboxes {
     fn sweep(&mut self) {
         if self.watched.len() >= self.sweep_at.max(SWEEP_AT) {
-            self.watched.retain(|_, watched| watched.sender.receiver_count() > 0);
+            self.watched
+                .retain(|_, watched| watched.sender.receiver_count() > 0);
             self.sweep_at = self.watched.len() * 2;
         }
     }

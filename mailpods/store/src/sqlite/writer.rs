@@ -34,8 +34,8 @@ pub(super) enum Kind {
 
 trait Job: Send {
     fn kind(&self) -> Kind;
-    /// Runs the job and keeps its result; whether it worked.
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+    /// Runs the job and keeps its result; the error if it failed.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Option<StoreError>;
     /// Answers with the kept result, or with the failure of the commit.
     fn answer(self: Box<Self>, failed: Option<&StoreError>);
 }
@@ -56,12 +56,13 @@ where
         self.kind
     }
 
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
-        let Some(run) = self.run.take() else { return false };
-        let result = catch_unwind(AssertUnwindSafe(|| run(tx))).unwrap_or_else(|_| Err(StoreError::Unavailable("a store job panicked".to_owned())));
-        let worked = result.is_ok();
+    fn run(&mut self, tx: &mut Tx<'_>) -> Option<StoreError> {
+        let run = self.run.take()?;
+        let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("a store job panicked".to_owned())));
+        let error = result.as_ref().err().map(connection::repeat);
         self.result = Some(result);
-        worked
+        error
     }
 
     fn answer(self: Box<Self>, failed: Option<&StoreError>) {
@@ -94,7 +95,15 @@ impl JobSender {
         F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        (Box::new(Call { kind, run: Some(run), result: None, reply }), answer)
+        (
+            Box::new(Call {
+                kind,
+                run: Some(run),
+                result: None,
+                reply,
+            }),
+            answer,
+        )
     }
 
     async fn call<T, F>(&self, run: F, kind: Kind) -> Result<T>
@@ -104,7 +113,10 @@ impl JobSender {
     {
         let (job, answer) = Self::job(run, kind);
         self.sender.send(job).await.map_err(|_| closed())?;
-        self.shared.stats.waiting.store(self.waiting(), Ordering::Relaxed);
+        self.shared
+            .stats
+            .waiting
+            .store(self.waiting(), Ordering::Relaxed);
         answer.await.map_err(|_| closed())?
     }
 
@@ -132,16 +144,37 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, dir: PathBuf, options: Options, shared: Arc<Shared>) -> Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        dir: PathBuf,
+        options: Options,
+        shared: Arc<Shared>,
+    ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(CHANNEL);
         let stop = Arc::new(AtomicBool::new(false));
-        let jobs = JobSender { sender, shared: Arc::clone(&shared) };
-        let state = Loop { connection, dir, options, shared, receiver, stop: Arc::clone(&stop), synchronous: Kind::Durable, groups: 0 };
+        let jobs = JobSender {
+            sender,
+            shared: Arc::clone(&shared),
+        };
+        let state = Loop {
+            connection,
+            dir,
+            options,
+            shared,
+            receiver,
+            stop: Arc::clone(&stop),
+            synchronous: Kind::Durable,
+            groups: 0,
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || state.run())
             .map_err(|error| connection::io_error("failed to start the store's writer", &error))?;
-        Ok(Self { jobs, stop, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            jobs,
+            stop,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     pub(super) fn sender(&self) -> JobSender {
@@ -162,7 +195,11 @@ impl Writer {
         // Wakes it; when the channel is full it is awake.
         let (job, _answer) = JobSender::job(|_| Ok(()), Kind::Lazy);
         let _ = self.jobs.sender.try_send(job);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the store's writer ended by a panic");
         }
@@ -209,13 +246,33 @@ impl Loop {
     }
 
     /// Runs jobs until there are no more or the transaction is lost, and commits.
-    fn transaction(&mut self, jobs: &mut std::vec::IntoIter<Box<dyn Job>>, done: &mut Vec<Box<dyn Job>>) -> Result<Vec<Effect>> {
-        let kind = if jobs.as_slice().iter().any(|job| job.kind() == Kind::Durable) { Kind::Durable } else { Kind::Lazy };
+    fn transaction(
+        &mut self,
+        jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
+        done: &mut Vec<Box<dyn Job>>,
+    ) -> Result<Vec<Effect>> {
+        let kind = if jobs
+            .as_slice()
+            .iter()
+            .any(|job| job.kind() == Kind::Durable)
+        {
+            Kind::Durable
+        } else {
+            Kind::Lazy
+        };
         self.set_synchronous(kind)?;
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.connection
+            .prepare_cached("BEGIN IMMEDIATE")?
+            .execute([])?;
         self.shared.notice_others(&self.connection)?;
         let before = Counters::read(&self.connection)?;
-        let mut tx = Tx { connection: &self.connection, counters: before, effects: Vec::new(), shared: &self.shared };
+        let mut tx = Tx {
+            connection: &self.connection,
+            counters: before,
+            effects: Vec::new(),
+            shared: &self.shared,
+            lost: None,
+        };
         for mut job in jobs {
             let kept = run_apart(&mut tx, job.as_mut());
             done.push(job);
@@ -235,7 +292,12 @@ impl Loop {
         }
     }
 
-    fn settle(&mut self, outcome: Result<Vec<Effect>>, done: Vec<Box<dyn Job>>, rest: &mut std::vec::IntoIter<Box<dyn Job>>) {
+    fn settle(
+        &mut self,
+        outcome: Result<Vec<Effect>>,
+        done: Vec<Box<dyn Job>>,
+        rest: &mut std::vec::IntoIter<Box<dyn Job>>,
+    ) {
         let failed = match outcome {
             Ok(effects) => {
                 self.shared.apply(effects);
@@ -256,8 +318,12 @@ impl Loop {
 
     /// Rolls back what is left of a failed transaction; after a doubtful failure, goes on with a new connection.
     fn recover(&mut self, error: Option<&StoreError>) {
-        tracing::error!(error = error.map(tracing::field::display), "store transaction failed");
-        let rolled_back = self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
+        tracing::error!(
+            error = error.map(tracing::field::display),
+            "store transaction failed"
+        );
+        let rolled_back =
+            self.connection.is_autocommit() || self.connection.execute_batch("ROLLBACK").is_ok();
         if rolled_back && matches!(error, Some(StoreError::Full)) {
             return;
         }
@@ -273,7 +339,15 @@ impl Loop {
     fn set_synchronous(&mut self, kind: Kind) -> Result<()> {
         if self.synchronous != kind {
             // NORMAL: the log is written but not synced; the next durable commit syncs it all.
-            self.connection.pragma_update(None, "synchronous", if kind == Kind::Durable { "FULL" } else { "NORMAL" })?;
+            self.connection.pragma_update(
+                None,
+                "synchronous",
+                if kind == Kind::Durable {
+                    "FULL"
+                } else {
+                    "NORMAL"
+                },
+            )?;
             self.synchronous = kind;
         }
         Ok(())
@@ -297,11 +371,16 @@ impl Loop {
 fn run_apart(tx: &mut Tx<'_>, job: &mut dyn Job) -> Result<()> {
     tx.execute("SAVEPOINT job", [])?;
     let (effects, counters) = (tx.effects.len(), tx.counters);
-    if !job.run(tx) {
+    let failed = job.run(tx);
+    if tx.connection.is_autocommit() {
+        // SQLite has rolled everything back, that of the jobs before too: they fail for the same reason.
+        let cause = tx.lost.take().or(failed);
+        return Err(cause.unwrap_or_else(|| {
+            StoreError::Unavailable("the transaction was rolled back".to_owned())
+        }));
+    }
+    if failed.is_some() {
         tx.effects.truncate(effects);
-        if tx.connection.is_autocommit() {
-            return Err(StoreError::Unavailable("the transaction was rolled back".to_owned()));
-        }
         tx.execute("ROLLBACK TO job", [])?;
         tx.counters = counters;
     }
@@ -311,5 +390,9 @@ fn run_apart(tx: &mut Tx<'_>, job: &mut dyn Job) -> Result<()> {
 
 /// Carries the log over into the database (`NOOP`: only looks); returns the pages in it and those carried over so far.
 pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(i64, i64)> {
-    Ok(connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| Ok((row.get(1)?, row.get(2)?)))?)
+    Ok(
+        connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+            Ok((row.get(1)?, row.get(2)?))
+        })?,
+    )
 }

@@ -36,7 +36,10 @@ struct State {
 
 impl BodyCache {
     pub(in crate::sqlite) fn new(limit: usize) -> Self {
-        Self { limit, state: Mutex::default() }
+        Self {
+            limit,
+            state: Mutex::default(),
+        }
     }
 
     pub(in crate::sqlite) fn get(&self, id: BodyId) -> Option<Cached> {
@@ -66,7 +69,9 @@ impl BodyCache {
     /// Adds what was computed later.
     pub(in crate::sqlite) fn set_meta(&self, id: BodyId, meta: &Bytes) {
         let mut state = lock(&self.state);
-        let Some(cached) = state.bodies.get_mut(&id) else { return };
+        let Some(cached) = state.bodies.get_mut(&id) else {
+            return;
+        };
         let before = cached.weight();
         cached.meta = Some(meta.clone());
         let after = cached.weight();

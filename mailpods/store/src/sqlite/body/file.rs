@@ -27,7 +27,8 @@ impl BodyFiles {
     /// The folder for bodies in the store's folder.
     pub(in crate::sqlite) fn open(dir: &Path) -> Result<Self> {
         let root = dir.join("bodies");
-        make_folder(&root).map_err(|error| io_error("failed to make the folder for bodies", &error))?;
+        make_folder(&root)
+            .map_err(|error| io_error("failed to make the folder for bodies", &error))?;
         Ok(Self { root })
     }
 
@@ -41,16 +42,40 @@ impl BodyFiles {
         ours.then(|| self.root.join(&name[..2]).join(name))
     }
 
+    /// Makes the folder that a name lies in; whether it is new.
+    pub(in crate::sqlite) fn make_folder_of(&self, name: &str) -> io::Result<bool> {
+        make_folder(&self.root.join(&name[..2]))
+    }
+
+    /// Makes all names durable.
+    pub(in crate::sqlite) fn sync(&self) -> io::Result<()> {
+        for folder in fs::read_dir(&self.root)? {
+            let folder = folder?;
+            if folder.file_type()?.is_dir() {
+                sync(&folder.path())?;
+            }
+        }
+        sync(&self.root)
+    }
+
     /// Writes a file that is on the disk, name and all, on return.
     pub(super) fn write(&self, data: &[u8]) -> io::Result<NewFile> {
         let name = random_name()?;
         let folder = self.root.join(&name[..2]);
-        if make_folder(&folder)? {
+        if self.make_folder_of(&name)? {
             sync(&self.root)?;
         }
         let path = folder.join(&name);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let new = NewFile { path, name, kept: false };
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        let new = NewFile {
+            path,
+            name,
+            kept: false,
+        };
         file.write_all(data)?;
         file.sync_all()?;
         sync(&folder)?;
@@ -65,10 +90,13 @@ impl BodyFiles {
             _ => io_error("failed to open a body", &error),
         })?;
         let mut octets = vec![0; length];
-        file.read_exact_at(&mut octets, offset).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => StoreError::Corrupt(format!("the file of body {name} is too short")),
-            _ => io_error("failed to read a body", &error),
-        })?;
+        file.read_exact_at(&mut octets, offset)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    StoreError::Corrupt(format!("the file of body {name} is too short"))
+                }
+                _ => io_error("failed to read a body", &error),
+            })?;
         Ok(octets)
     }
 
@@ -83,8 +111,19 @@ impl BodyFiles {
     }
 
     /// Keeps removed bodies on the disk until [`BodyFiles::release`].
+    ///
+    /// `AlreadyExists` while somebody else does so.
     pub(in crate::sqlite) fn hold(&self) -> io::Result<()> {
-        fs::write(self.root.join(HOLD), b"")
+        let path = self.root.join(HOLD);
+        if age(&path).is_ok_and(|age| age >= HOLD_AGE) {
+            fs::remove_file(&path)?;
+        }
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map(drop)
     }
 
     pub(in crate::sqlite) fn release(&self) -> io::Result<()> {
@@ -113,7 +152,11 @@ impl BodyFiles {
     }
 
     /// Removes files that no row names and that are old enough; returns how many.
-    pub(in crate::sqlite) fn sweep(&self, named: &HashSet<String>, older_than: Duration) -> io::Result<u64> {
+    pub(in crate::sqlite) fn sweep(
+        &self,
+        named: &HashSet<String>,
+        older_than: Duration,
+    ) -> io::Result<u64> {
         let mut removed = 0;
         for (name, age) in self.all()? {
             if !named.contains(&name) && age >= older_than {
@@ -126,7 +169,10 @@ impl BodyFiles {
 }
 
 fn age(path: &Path) -> io::Result<Duration> {
-    Ok(fs::metadata(path)?.modified()?.elapsed().unwrap_or_default())
+    Ok(fs::metadata(path)?
+        .modified()?
+        .elapsed()
+        .unwrap_or_default())
 }
 
 /// Whether the folder is new.
@@ -144,7 +190,9 @@ fn sync(folder: &Path) -> io::Result<()> {
 
 fn random_name() -> io::Result<String> {
     let mut octets = [0; 16];
-    SystemRandom::new().fill(&mut octets).map_err(|_| io::Error::other("the system gives no random octets"))?;
+    SystemRandom::new()
+        .fill(&mut octets)
+        .map_err(|_| io::Error::other("the system gives no random octets"))?;
     Ok(format!("{:032x}", u128::from_be_bytes(octets)))
 }
 

@@ -51,7 +51,11 @@ fn encode_with(compressor: &mut Compressor<'static>, octets: &[u8]) -> std::io::
     let mut out = Vec::with_capacity(FIXED + 4 * count + compress_bound(octets.len().min(CHUNK)));
     out.extend([VERSION, CHUNK_BITS]);
     out.extend((octets.len() as u64).to_le_bytes());
-    out.extend(u32::try_from(count).map_err(std::io::Error::other)?.to_le_bytes());
+    out.extend(
+        u32::try_from(count)
+            .map_err(std::io::Error::other)?
+            .to_le_bytes(),
+    );
     out.resize(FIXED + 4 * count, 0);
     for (chunk, at) in octets.chunks(CHUNK).zip((FIXED..).step_by(4)) {
         out.reserve(compress_bound(chunk.len()));
@@ -74,7 +78,11 @@ pub(super) struct Index {
 
 /// Octets of the head, told by its first [`FIXED`] octets.
 pub(super) fn head_len(fixed: &[u8], size: u64) -> Result<usize> {
-    let count = fixed.get(10..14).and_then(|field| field.try_into().ok()).map(u32::from_le_bytes).ok_or_else(damaged)?;
+    let count = fixed
+        .get(10..14)
+        .and_then(|field| field.try_into().ok())
+        .map(u32::from_le_bytes)
+        .ok_or_else(damaged)?;
     // No more chunks than the size in the row allows, whatever stands here.
     if u64::from(count) != size.div_ceil(CHUNK as u64) {
         return Err(damaged());
@@ -86,20 +94,35 @@ impl Index {
     /// Reads the head of a body whose row tells its size.
     pub(super) fn parse(head: &[u8], size: u64) -> Result<Self> {
         let length = head_len(head, size)?;
-        let [VERSION, chunk_bits @ CHUNK_BITS] = *head.first_chunk::<2>().ok_or_else(damaged)? else { return Err(damaged()) };
-        let recorded = head.get(2..10).and_then(|field| field.try_into().ok()).map(u64::from_le_bytes);
+        let [VERSION, chunk_bits @ CHUNK_BITS] = *head.first_chunk::<2>().ok_or_else(damaged)?
+        else {
+            return Err(damaged());
+        };
+        let recorded = head
+            .get(2..10)
+            .and_then(|field| field.try_into().ok())
+            .map(u64::from_le_bytes);
         if recorded != Some(size) {
             return Err(damaged());
         }
-        let (fields, _) = head.get(FIXED..length).ok_or_else(damaged)?.as_chunks::<4>();
-        Ok(Self { size, chunk_bits, lengths: fields.iter().copied().map(u32::from_le_bytes).collect() })
+        let (fields, _) = head
+            .get(FIXED..length)
+            .ok_or_else(damaged)?
+            .as_chunks::<4>();
+        Ok(Self {
+            size,
+            chunk_bits,
+            lengths: fields.iter().copied().map(u32::from_le_bytes).collect(),
+        })
     }
 
     /// The chunks with octets of `range`, and where they lie in the stored form.
     pub(super) fn chunks(&self, range: &Range<u64>) -> (Range<usize>, Range<u64>) {
         let end = range.end.min(self.size);
         let first = usize::try_from(range.start.min(end) >> self.chunk_bits).unwrap_or(usize::MAX);
-        let last = usize::try_from(end.div_ceil(1 << self.chunk_bits)).unwrap_or(usize::MAX).max(first);
+        let last = usize::try_from(end.div_ceil(1 << self.chunk_bits))
+            .unwrap_or(usize::MAX)
+            .max(first);
         let chunks = first.min(self.lengths.len())..last.min(self.lengths.len());
         let octets = |lengths: &[u32]| lengths.iter().map(|length| u64::from(*length)).sum::<u64>();
         let head = (FIXED + 4 * self.lengths.len()) as u64;
@@ -109,17 +132,29 @@ impl Index {
     }
 
     /// Decompresses `stored`, the octets of `chunks`, and cuts `range` out.
-    pub(super) fn decode(&self, chunks: Range<usize>, stored: &[u8], range: &Range<u64>) -> Result<Vec<u8>> {
+    pub(super) fn decode(
+        &self,
+        chunks: Range<usize>,
+        stored: &[u8],
+        range: &Range<u64>,
+    ) -> Result<Vec<u8>> {
         let base = (chunks.start as u64) << self.chunk_bits;
         let end = ((chunks.end as u64) << self.chunk_bits).min(self.size);
-        let mut out = Vec::with_capacity(usize::try_from(end.saturating_sub(base)).map_err(|_| damaged())?);
+        let mut out =
+            Vec::with_capacity(usize::try_from(end.saturating_sub(base)).map_err(|_| damaged())?);
         let mut rest = stored;
         for number in chunks {
-            let (chunk, after) = rest.split_at_checked(self.lengths[number] as usize).ok_or_else(damaged)?;
+            let (chunk, after) = rest
+                .split_at_checked(self.lengths[number] as usize)
+                .ok_or_else(damaged)?;
             self.decode_chunk(number, chunk, &mut out)?;
             rest = after;
         }
-        let cut = |at: u64| usize::try_from(at.min(end).saturating_sub(base)).unwrap_or(usize::MAX).min(out.len());
+        let cut = |at: u64| {
+            usize::try_from(at.min(end).saturating_sub(base))
+                .unwrap_or(usize::MAX)
+                .min(out.len())
+        };
         let (from, to) = (cut(range.start), cut(range.end));
         out.truncate(to);
         out.drain(..from.min(to));
@@ -128,7 +163,8 @@ impl Index {
 
     fn decode_chunk(&self, number: usize, chunk: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let before = (number as u64) << self.chunk_bits;
-        let expected = usize::try_from((self.size - before).min(1 << self.chunk_bits)).map_err(|_| damaged())?;
+        let expected = usize::try_from((self.size - before).min(1 << self.chunk_bits))
+            .map_err(|_| damaged())?;
         // Room for what is expected and no more: a frame that holds more fails.
         let mut octets = Vec::with_capacity(expected);
         let length = DECOMPRESSOR.with_borrow_mut(|slot| {
@@ -136,7 +172,9 @@ impl Index {
                 Some(decompressor) => decompressor,
                 None => slot.insert(Decompressor::new().map_err(unavailable)?),
             };
-            decompressor.decompress_to_buffer(chunk, &mut octets).map_err(|_| damaged())
+            decompressor
+                .decompress_to_buffer(chunk, &mut octets)
+                .map_err(|_| damaged())
         })?;
         if length != expected {
             return Err(damaged());
@@ -146,16 +184,12 @@ impl Index {
     }
 }
 
-/// The whole body of its stored form.
-pub(super) fn decode(stored: &[u8], size: u64) -> Result<Vec<u8>> {
-    decode_range(stored, size, &(0..size))
-}
-
 /// A part of the body of its stored form.
 pub(super) fn decode_range(stored: &[u8], size: u64, range: &Range<u64>) -> Result<Vec<u8>> {
     let index = Index::parse(stored, size)?;
     let (chunks, place) = index.chunks(range);
-    let place = usize::try_from(place.start).map_err(|_| damaged())?..usize::try_from(place.end).map_err(|_| damaged())?;
+    let place = usize::try_from(place.start).map_err(|_| damaged())?
+        ..usize::try_from(place.end).map_err(|_| damaged())?;
     index.decode(chunks, stored.get(place).ok_or_else(damaged)?, range)
 }
 

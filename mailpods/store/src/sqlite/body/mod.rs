@@ -3,6 +3,8 @@
 pub(super) mod cache;
 pub(super) mod file;
 pub(super) mod frame;
+#[cfg(test)]
+mod frame_tests;
 pub(super) mod read;
 
 use bytes::{Bytes, BytesMut};
@@ -55,46 +57,84 @@ pub(super) struct Written {
 impl Core {
     /// Compresses a body and, when it is large, writes its file. `meta`: compute it where it is missing.
     pub(super) async fn prepare(&self, body: NewBody, meta: bool) -> Result<Prepared> {
-        let NewBody::Octets { slices, meta: given } = body else {
-            let NewBody::Stored(id) = body else { return Err(StoreError::NotFound("body")) };
+        let NewBody::Octets {
+            slices,
+            meta: given,
+        } = body
+        else {
+            let NewBody::Stored(id) = body else {
+                return Err(StoreError::NotFound("body"));
+            };
             return Ok(Prepared::Stored(id));
         };
         let size: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
         if size > MAX_SIZE {
-            return Err(StoreError::Invalid(format!("a body has at most {MAX_SIZE} octets")));
+            return Err(StoreError::Invalid(format!(
+                "a body has at most {MAX_SIZE} octets"
+            )));
         }
         if size <= INLINE {
-            return Ok(Prepared::New(Box::new(compress_small(&slices, given, meta)?)));
+            return Ok(Prepared::New(Box::new(compress_small(
+                &slices, given, meta,
+            )?)));
         }
         self.shared.guard.check()?;
         let files = self.shared.files.clone();
-        let prepared = tokio::task::spawn_blocking(move || compress_large(&files, slices, given, meta)).await;
-        prepared.map_err(|_| StoreError::Unavailable("writing a body was interrupted".to_owned()))?.map(|data| Prepared::New(Box::new(data)))
+        let prepared =
+            tokio::task::spawn_blocking(move || compress_large(&files, slices, given, meta)).await;
+        prepared
+            .map_err(|_| StoreError::Unavailable("writing a body was interrupted".to_owned()))?
+            .map(|data| Prepared::New(Box::new(data)))
     }
 }
 
 fn compress_small(slices: &[Bytes], meta: Option<Vec<u8>>, compute: bool) -> Result<NewData> {
     let octets = join(slices);
     let meta = meta_of(&octets, meta, compute);
-    Ok(NewData { size: octets.len() as u64, meta, place: Place::Row(frame::encode(&octets)?), octets: Some(octets) })
+    Ok(NewData {
+        size: octets.len() as u64,
+        meta,
+        place: Place::Row(frame::encode(&octets)?),
+        octets: Some(octets),
+    })
 }
 
-fn compress_large(files: &file::BodyFiles, slices: Vec<Bytes>, meta: Option<Vec<u8>>, compute: bool) -> Result<NewData> {
+fn compress_large(
+    files: &file::BodyFiles,
+    slices: Vec<Bytes>,
+    meta: Option<Vec<u8>>,
+    compute: bool,
+) -> Result<NewData> {
     let octets = match <[Bytes; 1]>::try_from(slices) {
         Ok([one]) => one,
         Err(slices) => join(&slices),
     };
     let meta = meta_of(&octets, meta, compute);
     let data = frame::encode(&octets)?;
-    let place = if data.len() <= IN_DATABASE { Place::Row(data) } else { Place::File(files.write(&data).map_err(|error| io_error("failed to write a body", &error))?) };
+    let place = if data.len() <= IN_DATABASE {
+        Place::Row(data)
+    } else {
+        Place::File(
+            files
+                .write(&data)
+                .map_err(|error| io_error("failed to write a body", &error))?,
+        )
+    };
     let cached = (octets.len() <= CACHED).then(|| Bytes::copy_from_slice(&octets));
-    Ok(NewData { size: octets.len() as u64, meta, place, octets: cached })
+    Ok(NewData {
+        size: octets.len() as u64,
+        meta,
+        place,
+        octets: cached,
+    })
 }
 
 /// Copies even a single slice: it may be a small part of a large buffer.
 fn join(slices: &[Bytes]) -> Bytes {
     let mut joined = BytesMut::with_capacity(slices.iter().map(Bytes::len).sum());
-    slices.iter().for_each(|slice| joined.extend_from_slice(slice));
+    slices
+        .iter()
+        .for_each(|slice| joined.extend_from_slice(slice));
     joined.freeze()
 }
 
@@ -124,20 +164,34 @@ impl Tx<'_> {
             Place::File(file) => Some(file.name()),
             Place::Row(_) => None,
         };
-        self.execute("INSERT INTO body (id, refs, size, file, meta) VALUES (?1, ?2, ?3, ?4, ?5)", (id, refs, size.cast_signed(), file, data.meta.as_deref()))?;
+        self.execute(
+            "INSERT INTO body (id, refs, size, file, meta) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (id, refs, size.cast_signed(), file, data.meta.as_deref()),
+        )?;
         match data.place {
-            Place::Row(octets) => self.execute("INSERT INTO body_data (id, data) VALUES (?1, ?2)", (id, octets)).map(drop)?,
+            Place::Row(octets) => self
+                .execute(
+                    "INSERT INTO body_data (id, data) VALUES (?1, ?2)",
+                    (id, octets),
+                )
+                .map(drop)?,
             Place::File(file) => self.effect(Effect::Keep(file)),
         }
         if let Some(octets) = data.octets {
             self.effect(Effect::Written(BodyId(id), octets, data.meta));
         }
-        Ok(Written { id: BodyId(id), size })
+        Ok(Written {
+            id: BodyId(id),
+            size,
+        })
     }
 
     pub(super) fn body_size(&self, id: BodyId) -> Result<u64> {
-        let size = self.row("SELECT size FROM body WHERE id = ?1", [id.0], |row| row.get::<_, i64>(0))?;
-        size.map(i64::cast_unsigned).ok_or(StoreError::NotFound("body"))
+        let size = self.row("SELECT size FROM body WHERE id = ?1", [id.0], |row| {
+            row.get::<_, i64>(0)
+        })?;
+        size.map(i64::cast_unsigned)
+            .ok_or(StoreError::NotFound("body"))
     }
 
     /// Changes the number of references; without any the body goes.
@@ -146,8 +200,9 @@ impl Tx<'_> {
             return Ok(());
         }
         let sql = "UPDATE body SET refs = refs + ?2 WHERE id = ?1 RETURNING refs, file";
-        let (refs, file): (i64, Option<String>) =
-            self.row(sql, (id.0, change), |row| Ok((row.get(0)?, row.get(1)?)))?.ok_or(StoreError::NotFound("body"))?;
+        let (refs, file): (i64, Option<String>) = self
+            .row(sql, (id.0, change), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .ok_or(StoreError::NotFound("body"))?;
         if refs <= 0 {
             self.execute("DELETE FROM body WHERE id = ?1", [id.0])?;
             if file.is_none() {

@@ -20,12 +20,25 @@ struct Row {
 
 fn row(connection: &Connection, id: BodyId) -> Result<Row> {
     let mut statement = connection.prepare_cached("SELECT size, file FROM body WHERE id = ?1")?;
-    let found = statement.query_row([id.0], |row| Ok(Row { id, size: row.get::<_, i64>(0)?.cast_unsigned(), file: row.get(1)? })).optional()?;
+    let found = statement
+        .query_row([id.0], |row| {
+            Ok(Row {
+                id,
+                size: row.get::<_, i64>(0)?.cast_unsigned(),
+                file: row.get(1)?,
+            })
+        })
+        .optional()?;
     found.ok_or(StoreError::NotFound("body"))
 }
 
 /// Octets of `range`, which is cut at the body's end.
-pub(in crate::sqlite) fn read(connection: &Connection, files: &BodyFiles, id: BodyId, range: &Range<u64>) -> Result<Bytes> {
+pub(in crate::sqlite) fn read(
+    connection: &Connection,
+    files: &BodyFiles,
+    id: BodyId,
+    range: &Range<u64>,
+) -> Result<Bytes> {
     let row = row(connection, id)?;
     let range = range.start.min(row.size)..range.end.min(row.size);
     if range.is_empty() {
@@ -51,10 +64,22 @@ impl<'a> Source<'a> {
             return Ok(Self::File(files, name));
         }
         if row.size <= super::INLINE {
-            let mut statement = connection.prepare_cached("SELECT data FROM body_data WHERE id = ?1")?;
-            return Ok(Self::Whole(statement.query_row([row.id.0], |row| row.get(0)).optional()?.ok_or_else(missing)?));
+            let mut statement =
+                connection.prepare_cached("SELECT data FROM body_data WHERE id = ?1")?;
+            return Ok(Self::Whole(
+                statement
+                    .query_row([row.id.0], |row| row.get(0))
+                    .optional()?
+                    .ok_or_else(missing)?,
+            ));
         }
-        Ok(Self::Blob(connection.blob_open(MAIN_DB, c"body_data", c"data", row.id.0, true)?))
+        Ok(Self::Blob(connection.blob_open(
+            MAIN_DB,
+            c"body_data",
+            c"data",
+            row.id.0,
+            true,
+        )?))
     }
 
     fn part(&self, size: u64, range: &Range<u64>) -> Result<Vec<u8>> {
@@ -91,19 +116,29 @@ fn missing() -> StoreError {
 
 fn stored_meta(connection: &Connection, id: BodyId) -> Result<Option<Bytes>> {
     let mut statement = connection.prepare_cached("SELECT meta FROM body WHERE id = ?1")?;
-    let found: Option<Option<Vec<u8>>> = statement.query_row([id.0], |row| row.get(0)).optional()?;
+    let found: Option<Option<Vec<u8>>> =
+        statement.query_row([id.0], |row| row.get(0)).optional()?;
     Ok(found.ok_or(StoreError::NotFound("body"))?.map(Bytes::from))
 }
 
 impl Core {
-    pub(in crate::sqlite) async fn read_body(&self, id: BodyId, range: Range<u64>) -> Result<Bytes> {
+    pub(in crate::sqlite) async fn read_body(
+        &self,
+        id: BodyId,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
         if let Some(cached) = self.shared.bodies.get(id) {
-            let cut = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(cached.octets.len());
+            let cut = |at: u64| {
+                usize::try_from(at)
+                    .unwrap_or(usize::MAX)
+                    .min(cached.octets.len())
+            };
             let (start, end) = (cut(range.start), cut(range.end));
             return Ok(cached.octets.slice(start.min(end)..end));
         }
         let files = self.shared.files.clone();
-        self.read(move |connection| read(connection, &files, id, &range)).await
+        self.read(move |connection| read(connection, &files, id, &range))
+            .await
     }
 
     /// The stored facts, or else computed now and kept.
@@ -111,14 +146,26 @@ impl Core {
         if let Some(meta) = self.shared.bodies.get(id).and_then(|cached| cached.meta) {
             return Ok(meta);
         }
-        if let Some(meta) = self.read(move |connection| stored_meta(connection, id)).await? {
+        if let Some(meta) = self
+            .read(move |connection| stored_meta(connection, id))
+            .await?
+        {
             return Ok(meta);
         }
         let octets = self.read_body(id, 0..u64::MAX).await?;
-        let computed = tokio::task::spawn_blocking(move || Bytes::from(Meta::compute(&octets).encode())).await;
-        let meta = computed.map_err(|_| StoreError::Unavailable("reading a body was interrupted".to_owned()))?;
+        let computed =
+            tokio::task::spawn_blocking(move || Bytes::from(Meta::compute(&octets).encode())).await;
+        let meta = computed
+            .map_err(|_| StoreError::Unavailable("reading a body was interrupted".to_owned()))?;
         let kept = meta.clone();
-        self.write_lazily(move |tx| tx.execute("UPDATE body SET meta = ?2 WHERE id = ?1 AND meta IS NULL", (id.0, &kept[..])).map(drop)).await?;
+        self.write_lazily(move |tx| {
+            tx.execute(
+                "UPDATE body SET meta = ?2 WHERE id = ?1 AND meta IS NULL",
+                (id.0, &kept[..]),
+            )
+            .map(drop)
+        })
+        .await?;
         self.shared.bodies.set_meta(id, &meta);
         Ok(meta)
     }

@@ -28,21 +28,41 @@ pub(in crate::sqlite) struct MailRow<'a> {
 
 impl Tx<'_> {
     /// Adds a message with the mailbox's modseq. The caller saves the mailbox, and counts usage and references.
-    pub(in crate::sqlite) fn insert_mail(&self, mailbox: &mut MailboxRow, mail: &MailRow<'_>) -> Result<Uid> {
+    pub(in crate::sqlite) fn insert_mail(
+        &self,
+        mailbox: &mut MailboxRow,
+        mail: &MailRow<'_>,
+    ) -> Result<Uid> {
         let uid = mailbox.next_uid()?;
         const SQL: &str = "INSERT INTO mail (mailbox, uid, modseq, system, keywords, received, size, body, prefix_len, prefix)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let size = mail.size.cast_signed();
         self.execute(
             SQL,
-            (mailbox.id, uid, mailbox.modseq, mail.system.0, mail.keywords, mail.received, size, mail.body.0, mail.prefix.len() as i64, mail.prefix),
+            (
+                mailbox.id,
+                uid,
+                mailbox.modseq,
+                mail.system.0,
+                mail.keywords,
+                mail.received,
+                size,
+                mail.body.0,
+                mail.prefix.len() as i64,
+                mail.prefix,
+            ),
         )?;
         mailbox.count(mail.system, size, 1);
         Ok(uid)
     }
 }
 
-pub(super) fn append(tx: &mut Tx<'_>, mailbox: MailboxId, mails: Vec<PreparedMail>, quota: Quota) -> Result<(u32, Vec<Uid>)> {
+pub(super) fn append(
+    tx: &mut Tx<'_>,
+    mailbox: MailboxId,
+    mails: Vec<PreparedMail>,
+    quota: Quota,
+) -> Result<(u32, Vec<Uid>)> {
     tx.shared.guard.check()?;
     let mut row = tx.mailbox_by_id(mailbox)?;
     let mut room = tx.room(row.account, quota)?;
@@ -54,7 +74,14 @@ pub(super) fn append(tx: &mut Tx<'_>, mailbox: MailboxId, mails: Vec<PreparedMai
         room.take(size, index)?;
         octets += size.cast_signed();
         let words = keywords::encode(tx, row.id, &mail.flags)?;
-        let mail = MailRow { system: mail.flags.system, keywords: words.as_deref(), received: mail.received, size, body: written.id, prefix: &mail.prefix };
+        let mail = MailRow {
+            system: mail.flags.system,
+            keywords: words.as_deref(),
+            received: mail.received,
+            size,
+            body: written.id,
+            prefix: &mail.prefix,
+        };
         uids.push(tx.insert_mail(&mut row, &mail)?);
     }
     if !uids.is_empty() {
@@ -75,19 +102,35 @@ impl FlagChange {
     fn apply(&self, before: &Flags) -> Flags {
         match self.op {
             FlagOp::Replace => self.flags.clone(),
-            FlagOp::Add => Flags { system: before.system.union(self.flags.system), keywords: keywords::union(&before.keywords, &self.flags.keywords) },
-            FlagOp::Remove => Flags { system: before.system.without(self.flags.system), keywords: keywords::without(&before.keywords, &self.flags.keywords) },
+            FlagOp::Add => Flags {
+                system: before.system.union(self.flags.system),
+                keywords: keywords::union(&before.keywords, &self.flags.keywords),
+            },
+            FlagOp::Remove => Flags {
+                system: before.system.without(self.flags.system),
+                keywords: keywords::without(&before.keywords, &self.flags.keywords),
+            },
         }
     }
 }
 
-pub(super) fn store_flags(tx: &mut Tx<'_>, mailbox: MailboxId, uids: &[Uid], change: &FlagChange) -> Result<FlagOutcome> {
+pub(super) fn store_flags(
+    tx: &mut Tx<'_>,
+    mailbox: MailboxId,
+    uids: &[Uid],
+    change: &FlagChange,
+) -> Result<FlagOutcome> {
     let mut row = tx.mailbox_by_id(mailbox)?;
     let next = row.modseq + 1;
     let mut outcome = FlagOutcome::default();
     for uid in uids {
-        let Some((modseq, before)) = flags_of(tx, row.id, *uid)? else { continue };
-        if change.unchanged_since.is_some_and(|since| modseq.cast_unsigned() > since) {
+        let Some((modseq, before)) = flags_of(tx, row.id, *uid)? else {
+            continue;
+        };
+        if change
+            .unchanged_since
+            .is_some_and(|since| modseq.cast_unsigned() > since)
+        {
             outcome.modified.push(*uid);
             continue;
         }
@@ -110,28 +153,51 @@ pub(super) fn store_flags(tx: &mut Tx<'_>, mailbox: MailboxId, uids: &[Uid], cha
 }
 
 fn flags_of(tx: &Tx<'_>, mailbox: i64, uid: Uid) -> Result<Option<(i64, Flags)>> {
-    tx.row("SELECT modseq, system, keywords FROM mail WHERE mailbox = ?1 AND uid = ?2", (mailbox, uid), |row| {
-        let words: Option<String> = row.get(2)?;
-        Ok((row.get(0)?, Flags { system: SystemFlags(row.get(1)?), keywords: keywords::decode(words.as_deref()) }))
-    })
+    tx.row(
+        "SELECT modseq, system, keywords FROM mail WHERE mailbox = ?1 AND uid = ?2",
+        (mailbox, uid),
+        |row| {
+            let words: Option<String> = row.get(2)?;
+            Ok((
+                row.get(0)?,
+                Flags {
+                    system: SystemFlags(row.get(1)?),
+                    keywords: keywords::decode(words.as_deref()),
+                },
+            ))
+        },
+    )
 }
 
 /// The messages with `\Deleted`, all or those of `only`, ascending, at most `limit`.
 fn deleted(tx: &Tx<'_>, mailbox: i64, only: Option<&[Uid]>, limit: usize) -> Result<Vec<Uid>> {
     let Some(only) = only else {
-        let mut statement = tx.prepare("SELECT uid FROM mail WHERE mailbox = ?1 AND system & 8 <> 0 ORDER BY uid LIMIT ?2")?;
-        return Ok(statement.query_map((mailbox, limit as i64), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?);
+        let mut statement = tx.prepare(
+            "SELECT uid FROM mail WHERE mailbox = ?1 AND system & 8 <> 0 ORDER BY uid LIMIT ?2",
+        )?;
+        return Ok(statement
+            .query_map((mailbox, limit as i64), |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?);
     };
     let mut found = Vec::new();
     for uid in only {
         let flags = flags_of(tx, mailbox, *uid)?;
-        found.extend(flags.filter(|(_, flags)| flags.system.contains(SystemFlags::DELETED)).map(|_| *uid));
+        found.extend(
+            flags
+                .filter(|(_, flags)| flags.system.contains(SystemFlags::DELETED))
+                .map(|_| *uid),
+        );
     }
     Ok(found)
 }
 
 /// Removes messages with `\Deleted`, at most `limit`.
-pub(super) fn expunge(tx: &mut Tx<'_>, mailbox: MailboxId, only: Option<&[Uid]>, limit: usize) -> Result<Vec<Uid>> {
+pub(super) fn expunge(
+    tx: &mut Tx<'_>,
+    mailbox: MailboxId,
+    only: Option<&[Uid]>,
+    limit: usize,
+) -> Result<Vec<Uid>> {
     let row = tx.mailbox_by_id(mailbox)?;
     if row.deleted == 0 {
         return Ok(Vec::new());
@@ -153,10 +219,22 @@ pub(super) fn remove(tx: &mut Tx<'_>, mailbox: MailboxId, uids: &[Uid]) -> Resul
     row.modseq += 1;
     let mut bodies = Vec::with_capacity(uids.len());
     for uid in uids {
-        const SQL: &str = "DELETE FROM mail WHERE mailbox = ?1 AND uid = ?2 RETURNING system, size, body";
-        let gone = tx.row(SQL, (row.id, uid), |row| Ok((SystemFlags(row.get(0)?), row.get::<_, i64>(1)?, BodyId(row.get(2)?))))?;
-        let Some((flags, size, body)) = gone else { continue };
-        tx.execute("INSERT INTO expunged (mailbox, modseq, uid) VALUES (?1, ?2, ?3)", (row.id, row.modseq, uid))?;
+        const SQL: &str =
+            "DELETE FROM mail WHERE mailbox = ?1 AND uid = ?2 RETURNING system, size, body";
+        let gone = tx.row(SQL, (row.id, uid), |row| {
+            Ok((
+                SystemFlags(row.get(0)?),
+                row.get::<_, i64>(1)?,
+                BodyId(row.get(2)?),
+            ))
+        })?;
+        let Some((flags, size, body)) = gone else {
+            continue;
+        };
+        tx.execute(
+            "INSERT INTO expunged (mailbox, modseq, uid) VALUES (?1, ?2, ?3)",
+            (row.id, row.modseq, uid),
+        )?;
         row.count(flags, size, -1);
         bodies.push(body);
     }

@@ -21,7 +21,8 @@ use self::read::Query;
 use super::Core;
 use crate::error::{Result, StoreError};
 use crate::mail::{
-    AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo, NewMail, SpecialUse,
+    AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
+    NewMail, SpecialUse,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -40,7 +41,12 @@ fn ordered(mut uids: Vec<Uid>) -> Vec<Uid> {
 impl Core {
     async fn prepare_mail(&self, mail: NewMail) -> Result<PreparedMail> {
         let body = self.prepare(mail.body, true).await?;
-        Ok(PreparedMail { body, prefix: mail.prefix, flags: mail.flags, received: mail.received })
+        Ok(PreparedMail {
+            body,
+            prefix: mail.prefix,
+            flags: mail.flags,
+            received: mail.received,
+        })
     }
 
     /// Facts that nobody has needed yet are computed now.
@@ -59,7 +65,8 @@ impl MailStore for Core {
             return Ok(known);
         }
         let address = address.clone();
-        self.write(move |tx| tx.account(&address).map(AccountId)).await
+        self.write(move |tx| tx.account(&address).map(AccountId))
+            .await
     }
 
     async fn accounts(&self) -> Result<Vec<AccountInfo>> {
@@ -67,50 +74,70 @@ impl MailStore for Core {
     }
 
     async fn usage(&self, account: AccountId) -> Result<Usage> {
-        self.read(move |connection| row::usage(connection, account)).await
+        self.read(move |connection| row::usage(connection, account))
+            .await
     }
 
     async fn mailboxes(&self, account: AccountId) -> Result<Vec<MailboxInfo>> {
-        self.read(move |connection| folders::all(connection, account)).await
+        self.read(move |connection| folders::all(connection, account))
+            .await
     }
 
     async fn mailbox(&self, account: AccountId, name: &str) -> Result<Option<MailboxInfo>> {
         // A name that cannot be is a name that is not there.
-        let Ok(name) = names::canonical(name) else { return Ok(None) };
-        self.read(move |connection| folders::named(connection, account, &name)).await
+        let Ok(name) = names::canonical(name) else {
+            return Ok(None);
+        };
+        self.read(move |connection| folders::named(connection, account, &name))
+            .await
     }
 
     async fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<MailboxInfo> {
-        self.read(move |connection| folders::by_id(connection, mailbox)).await
+        self.read(move |connection| folders::by_id(connection, mailbox))
+            .await
     }
 
-    async fn create_mailbox(&self, account: AccountId, name: &str, special_use: Option<SpecialUse>) -> Result<MailboxId> {
+    async fn create_mailbox(
+        &self,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<MailboxId> {
         let name = names::canonical(name)?;
-        self.write(move |tx| folders::create(tx, account, &name, special_use)).await
+        self.write(move |tx| folders::create(tx, account, &name, special_use))
+            .await
     }
 
     async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()> {
         let name = names::canonical(name).map_err(|_| StoreError::NotFound("mailbox"))?;
-        self.write(move |tx| folders::delete(tx, account, &name)).await
+        self.write(move |tx| folders::delete(tx, account, &name))
+            .await
     }
 
     async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (names::canonical(from).map_err(|_| StoreError::NotFound("mailbox"))?, names::canonical(to)?);
-        self.write(move |tx| folders::rename(tx, account, &from, &to)).await
+        let (from, to) = (
+            names::canonical(from).map_err(|_| StoreError::NotFound("mailbox"))?,
+            names::canonical(to)?,
+        );
+        self.write(move |tx| folders::rename(tx, account, &from, &to))
+            .await
     }
 
     async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>> {
-        self.read(move |connection| folders::subscriptions(connection, account)).await
+        self.read(move |connection| folders::subscriptions(connection, account))
+            .await
     }
 
     async fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<()> {
         let name = names::canonical(name)?;
-        self.write(move |tx| folders::subscribe(tx, account, &name, on)).await
+        self.write(move |tx| folders::subscribe(tx, account, &name, on))
+            .await
     }
 
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
         let shared = std::sync::Arc::clone(&self.shared);
-        self.read(move |connection| read::uids(connection, &shared.uids, mailbox)).await
+        self.read(move |connection| read::uids(connection, &shared.uids, mailbox))
+            .await
     }
 
     async fn entries(
@@ -121,8 +148,16 @@ impl MailStore for Core {
         columns: Columns,
         limit: usize,
     ) -> Result<Vec<Entry>> {
-        let query = Query { mailbox, uids, changed_since, columns, limit };
-        let mut entries = self.read(move |connection| read::entries(connection, &query)).await?;
+        let query = Query {
+            mailbox,
+            uids,
+            changed_since,
+            columns,
+            limit,
+        };
+        let mut entries = self
+            .read(move |connection| read::entries(connection, &query))
+            .await?;
         if columns.meta {
             self.complete_meta(&mut entries).await?;
         }
@@ -130,19 +165,27 @@ impl MailStore for Core {
     }
 
     async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>> {
-        self.read(move |connection| read::vanished(connection, mailbox, since)).await
+        self.read(move |connection| read::vanished(connection, mailbox, since))
+            .await
     }
 
     async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>> {
-        self.read(move |connection| keywords::in_mailbox(connection, mailbox)).await
+        self.read(move |connection| keywords::in_mailbox(connection, mailbox))
+            .await
     }
 
-    async fn append(&self, mailbox: MailboxId, mails: Vec<NewMail>, quota: Quota) -> Result<(u32, Vec<Uid>)> {
+    async fn append(
+        &self,
+        mailbox: MailboxId,
+        mails: Vec<NewMail>,
+        quota: Quota,
+    ) -> Result<(u32, Vec<Uid>)> {
         let mut prepared = Vec::with_capacity(mails.len());
         for mail in mails {
             prepared.push(self.prepare_mail(mail).await?);
         }
-        self.write(move |tx| messages::append(tx, mailbox, prepared, quota)).await
+        self.write(move |tx| messages::append(tx, mailbox, prepared, quota))
+            .await
     }
 
     async fn store_flags(
@@ -153,11 +196,17 @@ impl MailStore for Core {
         flags: Flags,
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagOutcome> {
-        let change = std::sync::Arc::new(FlagChange { op, flags, unchanged_since });
+        let change = std::sync::Arc::new(FlagChange {
+            op,
+            flags,
+            unchanged_since,
+        });
         let mut outcome = FlagOutcome::default();
         for step in ordered(uids).chunks(STEP) {
             let (step, change) = (step.to_vec(), std::sync::Arc::clone(&change));
-            let part = self.write(move |tx| messages::store_flags(tx, mailbox, &step, &change)).await?;
+            let part = self
+                .write(move |tx| messages::store_flags(tx, mailbox, &step, &change))
+                .await?;
             outcome.entries.extend(part.entries);
             outcome.modified.extend(part.modified);
         }
@@ -169,12 +218,17 @@ impl MailStore for Core {
         if let Some(uids) = uids {
             for step in ordered(uids).chunks(STEP) {
                 let step = step.to_vec();
-                gone.extend(self.write(move |tx| messages::expunge(tx, mailbox, Some(&step), STEP)).await?);
+                gone.extend(
+                    self.write(move |tx| messages::expunge(tx, mailbox, Some(&step), STEP))
+                        .await?,
+                );
             }
             return Ok(gone);
         }
         loop {
-            let step = self.write(move |tx| messages::expunge(tx, mailbox, None, STEP)).await?;
+            let step = self
+                .write(move |tx| messages::expunge(tx, mailbox, None, STEP))
+                .await?;
             gone.extend(&step);
             if step.len() < STEP {
                 return Ok(gone);
@@ -182,14 +236,27 @@ impl MailStore for Core {
         }
     }
 
-    async fn copy(&self, from: MailboxId, uids: Vec<Uid>, to: MailboxId, quota: Quota) -> Result<CopyOutcome> {
+    async fn copy(
+        &self,
+        from: MailboxId,
+        uids: Vec<Uid>,
+        to: MailboxId,
+        quota: Quota,
+    ) -> Result<CopyOutcome> {
         let uids = ordered(uids);
-        self.write(move |tx| transfer::copy(tx, from, &uids, to, quota)).await
+        self.write(move |tx| transfer::copy(tx, from, &uids, to, quota))
+            .await
     }
 
-    async fn move_messages(&self, from: MailboxId, uids: Vec<Uid>, to: MailboxId) -> Result<CopyOutcome> {
+    async fn move_messages(
+        &self,
+        from: MailboxId,
+        uids: Vec<Uid>,
+        to: MailboxId,
+    ) -> Result<CopyOutcome> {
         let uids = ordered(uids);
-        self.write(move |tx| transfer::move_messages(tx, from, &uids, to)).await
+        self.write(move |tx| transfer::move_messages(tx, from, &uids, to))
+            .await
     }
 
     async fn body(&self, body: BodyId) -> Result<Bytes> {

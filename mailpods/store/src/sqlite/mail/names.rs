@@ -21,11 +21,17 @@ pub(in crate::sqlite) fn canonical(name: &str) -> Result<String> {
     if levels.len() > MAX_DEPTH {
         return Err(invalid(name, "has too many levels"));
     }
-    if levels.iter().any(|level| level.is_empty() || level.len() > MAX_LEVEL) {
+    if levels
+        .iter()
+        .any(|level| level.is_empty() || level.len() > MAX_LEVEL)
+    {
         return Err(invalid(name, "has an empty or too long level"));
     }
     // RFC 9051 §5.1: wildcards would make the name impossible to list.
-    if name.chars().any(|character| character.is_control() || matches!(character, '*' | '%')) {
+    if name
+        .chars()
+        .any(|character| character.is_control() || matches!(character, '*' | '%'))
+    {
         return Err(invalid(name, "has a control character or a wildcard"));
     }
     if let Some(first) = levels.first_mut()

@@ -14,23 +14,41 @@ use crate::mail::{Columns, Entry, Flags, SystemFlags};
 use crate::types::{BodyId, MailboxId, ModSeq, Uid};
 
 /// UIDs of a mailbox, from what was known of it and what changed since.
-pub(super) fn uids(connection: &Connection, cache: &UidCache, mailbox: MailboxId) -> Result<Vec<Uid>> {
+pub(super) fn uids(
+    connection: &Connection,
+    cache: &UidCache,
+    mailbox: MailboxId,
+) -> Result<Vec<Uid>> {
     let row = MailboxRow::by_id(connection, mailbox)?;
-    let known = cache.get(mailbox).filter(|known| known.modseq <= row.modseq);
+    let known = cache
+        .get(mailbox)
+        .filter(|known| known.modseq <= row.modseq);
     let uids = match known {
         Some(known) if known.modseq == row.modseq => return Ok(known.uids.to_vec()),
         Some(known) => changed(connection, mailbox, &known)?,
         None => scan(connection, mailbox)?,
     };
-    cache.put(mailbox, Known { modseq: row.modseq, uids: Arc::from(uids.as_slice()) });
+    cache.put(
+        mailbox,
+        Known {
+            modseq: row.modseq,
+            uids: Arc::from(uids.as_slice()),
+        },
+    );
     Ok(uids)
 }
 
 fn changed(connection: &Connection, mailbox: MailboxId, known: &Known) -> Result<Vec<Uid>> {
     let gone = vanished(connection, mailbox, known.modseq.cast_unsigned())?;
-    let mut uids: Vec<Uid> = known.uids.iter().copied().filter(|uid| gone.binary_search(uid).is_err()).collect();
+    let mut uids: Vec<Uid> = known
+        .uids
+        .iter()
+        .copied()
+        .filter(|uid| gone.binary_search(uid).is_err())
+        .collect();
     let last = known.uids.last().copied().unwrap_or(0);
-    let mut statement = connection.prepare_cached("SELECT uid FROM mail WHERE mailbox = ?1 AND uid > ?2 ORDER BY uid")?;
+    let mut statement = connection
+        .prepare_cached("SELECT uid FROM mail WHERE mailbox = ?1 AND uid > ?2 ORDER BY uid")?;
     for uid in statement.query_map((mailbox.0, last), |row| row.get(0))? {
         uids.push(uid?);
     }
@@ -39,15 +57,25 @@ fn changed(connection: &Connection, mailbox: MailboxId, known: &Known) -> Result
 
 /// The index by modseq is a third of the size of the table, and it holds the UIDs too.
 fn scan(connection: &Connection, mailbox: MailboxId) -> Result<Vec<Uid>> {
-    let mut statement = connection.prepare_cached("SELECT uid FROM mail INDEXED BY mail_modseq WHERE mailbox = ?1")?;
-    let mut uids = statement.query_map([mailbox.0], |row| row.get(0))?.collect::<rusqlite::Result<Vec<Uid>>>()?;
+    let mut statement = connection
+        .prepare_cached("SELECT uid FROM mail INDEXED BY mail_modseq WHERE mailbox = ?1")?;
+    let mut uids = statement
+        .query_map([mailbox.0], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<Uid>>>()?;
     uids.sort_unstable();
     Ok(uids)
 }
 
-pub(super) fn vanished(connection: &Connection, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>> {
-    let mut statement = connection.prepare_cached("SELECT uid FROM expunged WHERE mailbox = ?1 AND modseq > ?2")?;
-    let mut uids = statement.query_map((mailbox.0, since.cast_signed()), |row| row.get(0))?.collect::<rusqlite::Result<Vec<Uid>>>()?;
+pub(super) fn vanished(
+    connection: &Connection,
+    mailbox: MailboxId,
+    since: ModSeq,
+) -> Result<Vec<Uid>> {
+    let mut statement =
+        connection.prepare_cached("SELECT uid FROM expunged WHERE mailbox = ?1 AND modseq > ?2")?;
+    let mut uids = statement
+        .query_map((mailbox.0, since.cast_signed()), |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<Uid>>>()?;
     uids.sort_unstable();
     Ok(uids)
 }
@@ -63,9 +91,21 @@ pub(super) struct Query {
 
 impl Query {
     fn sql(&self) -> String {
-        let prefix = if self.columns.prefix { "m.prefix" } else { "NULL" };
-        let (meta, join) = if self.columns.meta { ("b.meta", " LEFT JOIN body b ON b.id = m.body") } else { ("NULL", "") };
-        let (index, changed) = if self.changed_since > 0 { (" INDEXED BY mail_modseq", " AND m.modseq > ?4") } else { ("", " AND ?4 = 0") };
+        let prefix = if self.columns.prefix {
+            "m.prefix"
+        } else {
+            "NULL"
+        };
+        let (meta, join) = if self.columns.meta {
+            ("b.meta", " LEFT JOIN body b ON b.id = m.body")
+        } else {
+            ("NULL", "")
+        };
+        let (index, changed) = if self.changed_since > 0 {
+            (" INDEXED BY mail_modseq", " AND m.modseq > ?4")
+        } else {
+            ("", " AND ?4 = 0")
+        };
         format!(
             "SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, m.prefix_len, {prefix}, {meta}
              FROM mail m{index}{join} WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5"
@@ -75,23 +115,44 @@ impl Query {
 
 pub(super) fn entries(connection: &Connection, query: &Query) -> Result<Vec<Entry>> {
     let row = MailboxRow::by_id(connection, query.mailbox)?;
-    let since = query.changed_since.min(i64::MAX.cast_unsigned()).cast_signed();
+    let since = query
+        .changed_since
+        .min(i64::MAX.cast_unsigned())
+        .cast_signed();
     if since > 0 && since >= row.modseq {
         return Ok(Vec::new());
     }
     let mut statement = connection.prepare_cached(&query.sql())?;
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map((query.mailbox.0, query.uids.start(), query.uids.end(), since, limit), entry)?;
+    let rows = statement.query_map(
+        (
+            query.mailbox.0,
+            query.uids.start(),
+            query.uids.end(),
+            since,
+            limit,
+        ),
+        entry,
+    )?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    let words = row.get_ref(3)?.as_str_or_null()?.map(|text| keywords::decode(Some(text)));
-    let octets = |at| row.get::<_, Option<Vec<u8>>>(at).map(|value| value.map(Bytes::from));
+    let words = row
+        .get_ref(3)?
+        .as_str_or_null()?
+        .map(|text| keywords::decode(Some(text)));
+    let octets = |at| {
+        row.get::<_, Option<Vec<u8>>>(at)
+            .map(|value| value.map(Bytes::from))
+    };
     Ok(Entry {
         uid: row.get(0)?,
         modseq: row.get::<_, i64>(1)?.cast_unsigned(),
-        flags: Flags { system: SystemFlags(row.get(2)?), keywords: words.unwrap_or_default() },
+        flags: Flags {
+            system: SystemFlags(row.get(2)?),
+            keywords: words.unwrap_or_default(),
+        },
         received: row.get(4)?,
         size: row.get::<_, i64>(5)?.cast_unsigned(),
         body: BodyId(row.get(6)?),

@@ -61,7 +61,11 @@ impl MailboxRow {
     pub(super) fn by_id(connection: &Connection, mailbox: MailboxId) -> Result<Self> {
         const SQL: &str = "SELECT id, account, name, special_use, uid_validity, uid_next, modseq, messages, unseen, deleted, octets
              FROM mailbox WHERE id = ?1 AND account > 0";
-        connection.prepare_cached(SQL)?.query_row([mailbox.0], Self::read).optional()?.ok_or(StoreError::NotFound("mailbox"))
+        connection
+            .prepare_cached(SQL)?
+            .query_row([mailbox.0], Self::read)
+            .optional()?
+            .ok_or(StoreError::NotFound("mailbox"))
     }
 
     pub(super) fn info(self, subscribed: bool) -> MailboxInfo {
@@ -84,7 +88,9 @@ impl MailboxRow {
     /// Gives out the next UID.
     pub(super) fn next_uid(&mut self) -> Result<Uid> {
         let uid = self.uid_next;
-        self.uid_next = uid.checked_add(1).ok_or_else(|| StoreError::Invalid("the mailbox has no UIDs left".to_owned()))?;
+        self.uid_next = uid
+            .checked_add(1)
+            .ok_or_else(|| StoreError::Invalid("the mailbox has no UIDs left".to_owned()))?;
         Ok(uid)
     }
 
@@ -96,8 +102,16 @@ impl MailboxRow {
     }
 
     pub(super) fn count_flags(&mut self, flags: SystemFlags, sign: i64) {
-        self.unseen += if flags.contains(SystemFlags::SEEN) { 0 } else { sign };
-        self.deleted += if flags.contains(SystemFlags::DELETED) { sign } else { 0 };
+        self.unseen += if flags.contains(SystemFlags::SEEN) {
+            0
+        } else {
+            sign
+        };
+        self.deleted += if flags.contains(SystemFlags::DELETED) {
+            sign
+        } else {
+            0
+        };
     }
 
     pub(super) const fn usage(&self) -> (i64, i64) {
@@ -106,7 +120,15 @@ impl MailboxRow {
 }
 
 fn special_use(number: u8) -> Option<SpecialUse> {
-    [SpecialUse::Archive, SpecialUse::Drafts, SpecialUse::Junk, SpecialUse::Sent, SpecialUse::Trash].into_iter().find(|use_| special_use_number(Some(*use_)) == number)
+    [
+        SpecialUse::Archive,
+        SpecialUse::Drafts,
+        SpecialUse::Junk,
+        SpecialUse::Sent,
+        SpecialUse::Trash,
+    ]
+    .into_iter()
+    .find(|use_| special_use_number(Some(*use_)) == number)
 }
 
 const fn special_use_number(special_use: Option<SpecialUse>) -> u8 {
@@ -127,7 +149,11 @@ impl Tx<'_> {
         if let Some(id) = self.shared.known_account(&address) {
             return Ok(id.0);
         }
-        let found = self.row("SELECT id FROM account WHERE address = ?1", [&address], |row| row.get(0))?;
+        let found = self.row(
+            "SELECT id FROM account WHERE address = ?1",
+            [&address],
+            |row| row.get(0),
+        )?;
         let id = found.map_or_else(|| self.create_account(&address), Ok)?;
         self.effect(Effect::Account(address.into(), id));
         Ok(id)
@@ -138,19 +164,37 @@ impl Tx<'_> {
         let id = self.connection.last_insert_rowid();
         for (name, special_use) in DEFAULTS {
             self.insert_mailbox(id, name, special_use)?;
-            self.execute("INSERT INTO subscription (account, name) VALUES (?1, ?2)", (id, name))?;
+            self.execute(
+                "INSERT INTO subscription (account, name) VALUES (?1, ?2)",
+                (id, name),
+            )?;
         }
         Ok(id)
     }
 
-    pub(super) fn insert_mailbox(&mut self, account: i64, name: &str, special_use: Option<SpecialUse>) -> Result<i64> {
+    pub(super) fn insert_mailbox(
+        &mut self,
+        account: i64,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<i64> {
         self.counters.mailbox += 1;
         // RFC 9051 §2.3.1.1: greater than that of any mailbox before it, whatever the clock says.
         self.counters.uid_validity = (self.counters.uid_validity + 1).max(unix_millis() / 1000);
-        let uid_validity = u32::try_from(self.counters.uid_validity).map_err(|_| StoreError::Invalid("no UIDVALIDITY is left".to_owned()))?;
+        let uid_validity = u32::try_from(self.counters.uid_validity)
+            .map_err(|_| StoreError::Invalid("no UIDVALIDITY is left".to_owned()))?;
         const SQL: &str = "INSERT INTO mailbox (id, account, name, special_use, uid_validity, uid_next, modseq, messages, unseen, deleted, octets)
              VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, 0, 0, 0, 0)";
-        self.execute(SQL, (self.counters.mailbox, account, name, special_use_number(special_use), uid_validity))?;
+        self.execute(
+            SQL,
+            (
+                self.counters.mailbox,
+                account,
+                name,
+                special_use_number(special_use),
+                uid_validity,
+            ),
+        )?;
         Ok(self.counters.mailbox)
     }
 
@@ -165,13 +209,19 @@ impl Tx<'_> {
     }
 
     /// The mailbox of a canonical name, made with those above it if it is not there.
-    pub(in crate::sqlite) fn mailbox_or_new(&mut self, account: i64, name: &str, special_use: Option<SpecialUse>) -> Result<MailboxRow> {
+    pub(in crate::sqlite) fn mailbox_or_new(
+        &mut self,
+        account: i64,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<MailboxRow> {
         if let Some(found) = self.mailbox_named(account, name)? {
             return Ok(found);
         }
         self.create_above(account, name)?;
         self.insert_mailbox(account, name, special_use)?;
-        self.mailbox_named(account, name)?.ok_or(StoreError::NotFound("mailbox"))
+        self.mailbox_named(account, name)?
+            .ok_or(StoreError::NotFound("mailbox"))
     }
 
     /// Makes the mailboxes above `name`, and looks whether there may be one more.
@@ -181,9 +231,17 @@ impl Tx<'_> {
                 self.insert_mailbox(account, above, None)?;
             }
         }
-        let count: i64 = self.row("SELECT count(*) FROM mailbox WHERE account = ?1", [account], |row| row.get(0))?.unwrap_or(0);
+        let count: i64 = self
+            .row(
+                "SELECT count(*) FROM mailbox WHERE account = ?1",
+                [account],
+                |row| row.get(0),
+            )?
+            .unwrap_or(0);
         if count >= MAX_MAILBOXES {
-            return Err(StoreError::Invalid(format!("an account has at most {MAX_MAILBOXES} mailboxes")));
+            return Err(StoreError::Invalid(format!(
+                "an account has at most {MAX_MAILBOXES} mailboxes"
+            )));
         }
         Ok(())
     }
@@ -191,26 +249,53 @@ impl Tx<'_> {
     /// Writes what changes with messages.
     pub(in crate::sqlite) fn save_mailbox(&mut self, row: &MailboxRow) -> Result<()> {
         const SQL: &str = "UPDATE mailbox SET uid_next = ?2, modseq = ?3, messages = ?4, unseen = ?5, deleted = ?6, octets = ?7 WHERE id = ?1";
-        self.execute(SQL, (row.id, row.uid_next, row.modseq, row.messages, row.unseen, row.deleted, row.octets))?;
+        self.execute(
+            SQL,
+            (
+                row.id,
+                row.uid_next,
+                row.modseq,
+                row.messages,
+                row.unseen,
+                row.deleted,
+                row.octets,
+            ),
+        )?;
         self.effect(Effect::Mailbox(MailboxId(row.id)));
         Ok(())
     }
 
-    pub(in crate::sqlite) fn add_usage(&self, account: i64, octets: i64, messages: i64) -> Result<()> {
+    pub(in crate::sqlite) fn add_usage(
+        &self,
+        account: i64,
+        octets: i64,
+        messages: i64,
+    ) -> Result<()> {
         if (octets, messages) == (0, 0) {
             return Ok(());
         }
-        self.execute("UPDATE account SET octets = octets + ?2, messages = messages + ?3 WHERE id = ?1", (account, octets, messages)).map(drop)
+        self.execute(
+            "UPDATE account SET octets = octets + ?2, messages = messages + ?3 WHERE id = ?1",
+            (account, octets, messages),
+        )
+        .map(drop)
     }
 
     /// What the quota leaves to an account.
     pub(in crate::sqlite) fn room(&self, account: i64, quota: Quota) -> Result<Room> {
         if quota == Quota::default() {
-            return Ok(Room { octets: u64::MAX, messages: u64::MAX });
+            return Ok(Room {
+                octets: u64::MAX,
+                messages: u64::MAX,
+            });
         }
         let usage = usage(self.connection, AccountId(account))?;
-        let left = |most: Option<u64>, used: u64| most.map_or(u64::MAX, |most| most.saturating_sub(used));
-        Ok(Room { octets: left(quota.octets, usage.octets), messages: left(quota.messages, usage.messages) })
+        let left =
+            |most: Option<u64>, used: u64| most.map_or(u64::MAX, |most| most.saturating_sub(used));
+        Ok(Room {
+            octets: left(quota.octets, usage.octets),
+            messages: left(quota.messages, usage.messages),
+        })
     }
 }
 
@@ -234,10 +319,14 @@ impl Room {
 }
 
 pub(super) fn usage(connection: &Connection, account: AccountId) -> Result<Usage> {
-    let mut statement = connection.prepare_cached("SELECT octets, messages FROM account WHERE id = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT octets, messages FROM account WHERE id = ?1")?;
     let found = statement
         .query_row([account.0], |row| {
-            Ok(Usage { octets: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), messages: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0) })
+            Ok(Usage {
+                octets: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
+                messages: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
+            })
         })
         .optional()?;
     found.ok_or(StoreError::NotFound("account"))

@@ -44,13 +44,24 @@ impl Source {
     }
 }
 
-pub(super) fn copy(tx: &mut Tx<'_>, from: MailboxId, uids: &[Uid], to: MailboxId, quota: Quota) -> Result<CopyOutcome> {
+pub(super) fn copy(
+    tx: &mut Tx<'_>,
+    from: MailboxId,
+    uids: &[Uid],
+    to: MailboxId,
+    quota: Quota,
+) -> Result<CopyOutcome> {
     tx.shared.guard.check()?;
     duplicate(tx, from, uids, to, Some(quota))
 }
 
 /// The bodies keep their references: one row goes for each that comes.
-pub(super) fn move_messages(tx: &mut Tx<'_>, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<CopyOutcome> {
+pub(super) fn move_messages(
+    tx: &mut Tx<'_>,
+    from: MailboxId,
+    uids: &[Uid],
+    to: MailboxId,
+) -> Result<CopyOutcome> {
     let outcome = duplicate(tx, from, uids, to, None)?;
     let moved: Vec<Uid> = outcome.pairs.iter().map(|(uid, _)| *uid).collect();
     remove(tx, from, &moved)?;
@@ -58,7 +69,13 @@ pub(super) fn move_messages(tx: &mut Tx<'_>, from: MailboxId, uids: &[Uid], to: 
 }
 
 /// Adds rows to `to` for the messages of `uids` that are in `from`. With a quota it is a copy, and each counts as a reference.
-fn duplicate(tx: &mut Tx<'_>, from: MailboxId, uids: &[Uid], to: MailboxId, copy: Option<Quota>) -> Result<CopyOutcome> {
+fn duplicate(
+    tx: &mut Tx<'_>,
+    from: MailboxId,
+    uids: &[Uid],
+    to: MailboxId,
+    copy: Option<Quota>,
+) -> Result<CopyOutcome> {
     tx.mailbox_by_id(from)?;
     let mut target = tx.mailbox_by_id(to)?;
     let mut room = tx.room(target.account, copy.unwrap_or_default())?;
@@ -67,7 +84,9 @@ fn duplicate(tx: &mut Tx<'_>, from: MailboxId, uids: &[Uid], to: MailboxId, copy
     let mut pairs = Vec::with_capacity(uids.len());
     for uid in uids {
         const SQL: &str = "SELECT uid, system, keywords, received, size, body, prefix FROM mail WHERE mailbox = ?1 AND uid = ?2";
-        let Some(source) = tx.row(SQL, (from.0, uid), Source::read)? else { continue };
+        let Some(source) = tx.row(SQL, (from.0, uid), Source::read)? else {
+            continue;
+        };
         if copy.is_some() {
             room.take(source.size, pairs.len())?;
             tx.add_refs(source.body, 1)?;
@@ -80,7 +99,10 @@ fn duplicate(tx: &mut Tx<'_>, from: MailboxId, uids: &[Uid], to: MailboxId, copy
         tx.add_usage(target.account, after.0 - before.0, after.1 - before.1)?;
         know_keywords(tx, from, to)?;
     }
-    Ok(CopyOutcome { uid_validity: target.uid_validity, pairs })
+    Ok(CopyOutcome {
+        uid_validity: target.uid_validity,
+        pairs,
+    })
 }
 
 fn know_keywords(tx: &Tx<'_>, from: MailboxId, to: MailboxId) -> Result<()> {

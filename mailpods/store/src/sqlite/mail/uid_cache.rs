@@ -50,7 +50,11 @@ impl UidCache {
         let clock = state.clock;
         state.known.insert(mailbox, (clock, known));
         while state.uids > MAX_UIDS
-            && let Some(oldest) = state.known.iter().min_by_key(|(_, (used, _))| *used).map(|(mailbox, _)| *mailbox)
+            && let Some(oldest) = state
+                .known
+                .iter()
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(mailbox, _)| *mailbox)
         {
             state.remove(oldest);
         }

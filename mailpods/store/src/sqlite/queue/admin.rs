@@ -8,7 +8,9 @@ use super::super::tx::{Effect, Tx};
 use super::super::unix_millis;
 use super::rows::{self, MESSAGE, MessageRow, UNIT_COLUMNS, UnitRow};
 use crate::error::Result;
-use crate::queue::{Destination, QueueAction, QueueFilter, QueueItem, QueueTotals, QueuedMessage, QueuedRecipient};
+use crate::queue::{
+    Destination, QueueAction, QueueFilter, QueueItem, QueueTotals, QueuedMessage, QueuedRecipient,
+};
 use crate::types::{UnitId, UnixMillis};
 
 /// Units acted on in one transaction.
@@ -22,7 +24,12 @@ struct Found {
 }
 
 /// The units after `after` that match, by id, at most `limit`.
-fn find(connection: &Connection, filter: &QueueFilter, after: i64, limit: usize) -> Result<Vec<Found>> {
+fn find(
+    connection: &Connection,
+    filter: &QueueFilter,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<Found>> {
     let (first, last) = match &filter.id {
         None => (after + 1, i64::MAX),
         Some(id) => match units_of(connection, id)? {
@@ -36,7 +43,10 @@ fn find(connection: &Connection, filter: &QueueFilter, after: i64, limit: usize)
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = Vec::new();
-    for unit in statement.query_map((first, last, &filter.destination, filter.held), UnitRow::read)? {
+    for unit in statement.query_map(
+        (first, last, &filter.destination, filter.held),
+        UnitRow::read,
+    )? {
         found.extend(examine(connection, filter, unit?)?);
         if found.len() >= limit {
             break;
@@ -46,33 +56,62 @@ fn find(connection: &Connection, filter: &QueueFilter, after: i64, limit: usize)
 }
 
 fn units_of(connection: &Connection, id: &str) -> Result<Option<(i64, i64)>> {
-    let row = connection.prepare_cached(MESSAGE)?.query_row([id], MessageRow::read).optional()?;
+    let row = connection
+        .prepare_cached(MESSAGE)?
+        .query_row([id], MessageRow::read)
+        .optional()?;
     Ok(row.map(|row| (row.first_unit, row.first_unit + row.units - 1)))
 }
 
 /// The rest of the filter: what only the message's row and the recipients tell.
 fn examine(connection: &Connection, filter: &QueueFilter, unit: UnitRow) -> Result<Option<Found>> {
-    let Some(row) = connection.prepare_cached(MESSAGE)?.query_row([&unit.message], MessageRow::read).optional()? else {
+    let Some(row) = connection
+        .prepare_cached(MESSAGE)?
+        .query_row([&unit.message], MessageRow::read)
+        .optional()?
+    else {
         return Ok(None);
     };
-    if filter.created_before.is_some_and(|before| row.created >= before) {
+    if filter
+        .created_before
+        .is_some_and(|before| row.created >= before)
+    {
         return Ok(None);
     }
     let (message, recipients) = (row.decode()?, rows::decode_recipients(&unit.recipients)?);
-    let contains = |text: &str, part: &Option<String>| part.as_ref().is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()));
+    let contains = |text: &str, part: &Option<String>| {
+        part.as_ref()
+            .is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
+    };
     let matches = contains(&message.envelope.sender, &filter.sender)
-        && (filter.recipient.is_none() || recipients.iter().any(|recipient| contains(&recipient.address, &filter.recipient)));
-    Ok(matches.then_some(Found { unit, message, recipients }))
+        && (filter.recipient.is_none()
+            || recipients
+                .iter()
+                .any(|recipient| contains(&recipient.address, &filter.recipient)));
+    Ok(matches.then_some(Found {
+        unit,
+        message,
+        recipients,
+    }))
 }
 
-pub(super) fn list(connection: &Connection, filter: &QueueFilter, after: Option<UnitId>, limit: usize) -> Result<Vec<QueueItem>> {
+pub(super) fn list(
+    connection: &Connection,
+    filter: &QueueFilter,
+    after: Option<UnitId>,
+    limit: usize,
+) -> Result<Vec<QueueItem>> {
     let now = unix_millis();
     let found = find(connection, filter, after.map_or(0, |unit| unit.0), limit)?;
     Ok(found.into_iter().map(|found| item(found, now)).collect())
 }
 
 fn item(found: Found, now: UnixMillis) -> QueueItem {
-    let Found { unit, message, recipients } = found;
+    let Found {
+        unit,
+        message,
+        recipients,
+    } = found;
     QueueItem {
         unit: UnitId(unit.id),
         leased: unit.is_leased(now),
@@ -87,9 +126,17 @@ fn item(found: Found, now: UnixMillis) -> QueueItem {
 }
 
 /// Acts on some of the units that match; returns the last one looked at, if there may be more, and how many were changed.
-pub(super) fn act(tx: &mut Tx<'_>, filter: &QueueFilter, action: QueueAction, now: UnixMillis, after: i64) -> Result<(Option<i64>, u64)> {
+pub(super) fn act(
+    tx: &mut Tx<'_>,
+    filter: &QueueFilter,
+    action: QueueAction,
+    now: UnixMillis,
+    after: i64,
+) -> Result<(Option<i64>, u64)> {
     let found = find(tx.connection, filter, after, STEP)?;
-    let last = (found.len() == STEP).then(|| found.last().map(|found| found.unit.id)).flatten();
+    let last = (found.len() == STEP)
+        .then(|| found.last().map(|found| found.unit.id))
+        .flatten();
     let mut changed = 0;
     for found in found {
         changed += u64::from(act_on(tx, &found.unit, action, now)?);
@@ -113,7 +160,10 @@ fn act_on(tx: &mut Tx<'_>, unit: &UnitRow, action: QueueAction, now: UnixMillis)
         _ => 0,
     };
     if changed > 0 {
-        tx.effect(Effect::Due(Destination(Arc::clone(&unit.destination)), unit.due.min(now)));
+        tx.effect(Effect::Due(
+            Destination(Arc::clone(&unit.destination)),
+            unit.due.min(now),
+        ));
     }
     Ok(changed > 0)
 }
@@ -129,9 +179,18 @@ pub(super) fn totals(connection: &Connection, now: UnixMillis) -> Result<QueueTo
     const SQL: &str = "SELECT ifnull(sum(held = 0 AND (due <= ?1 OR lease <> 0)), 0), ifnull(sum(held = 0 AND due > ?1 AND lease = 0), 0),
              ifnull(sum(held = 1), 0) FROM unit";
     let count = |value: i64| u64::try_from(value).unwrap_or(0);
-    let (ready, deferred, held) =
-        connection.prepare_cached(SQL)?.query_row([now], |row| Ok((count(row.get(0)?), count(row.get(1)?), count(row.get(2)?))))?;
+    let (ready, deferred, held) = connection.prepare_cached(SQL)?.query_row([now], |row| {
+        Ok((count(row.get(0)?), count(row.get(1)?), count(row.get(2)?)))
+    })?;
     // Ids begin with the time.
-    let oldest = connection.prepare_cached("SELECT created FROM queued ORDER BY id LIMIT 1")?.query_row([], |row| row.get(0)).optional()?;
-    Ok(QueueTotals { ready, deferred, held, oldest: oldest.unwrap_or(0) })
+    let oldest = connection
+        .prepare_cached("SELECT created FROM queued ORDER BY id LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(QueueTotals {
+        ready,
+        deferred,
+        held,
+        oldest: oldest.unwrap_or(0),
+    })
 }

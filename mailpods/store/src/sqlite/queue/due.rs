@@ -28,7 +28,9 @@ impl DueIndex {
         let mut last = String::new();
         loop {
             let mut rows = statement.query([&last])?;
-            let Some(row) = rows.next()? else { return Ok(index) };
+            let Some(row) = rows.next()? else {
+                return Ok(index);
+            };
             let (destination, due): (String, i64) = (row.get(0)?, row.get(1)?);
             index.exactly(Destination(destination.as_str().into()), Some(due));
             last = destination;
@@ -58,8 +60,14 @@ impl DueIndex {
     }
 
     /// Destinations by time, but for `except`.
-    pub(super) fn iter<'a>(&'a self, except: &'a [Destination]) -> impl Iterator<Item = (UnixMillis, &'a Destination)> {
+    pub(super) fn iter<'a>(
+        &'a self,
+        except: &'a [Destination],
+    ) -> impl Iterator<Item = (UnixMillis, &'a Destination)> {
         let except: std::collections::HashSet<&Destination> = except.iter().collect();
-        self.order.iter().filter(move |(_, destination)| !except.contains(destination)).map(|(at, destination)| (*at, destination))
+        self.order
+            .iter()
+            .filter(move |(_, destination)| !except.contains(destination))
+            .map(|(at, destination)| (*at, destination))
     }
 }

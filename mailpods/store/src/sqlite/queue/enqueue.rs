@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::super::Core;
 use super::super::body::Prepared;
 use super::super::tx::{Effect, Tx};
-use super::super::Core;
 use super::rows;
 use crate::error::{Result, StoreError};
 use crate::queue::{Destination, NewMessage, NewRecipient, QueuedRecipient};
@@ -25,7 +25,10 @@ pub(super) struct PreparedMessage {
 }
 
 impl Core {
-    pub(super) async fn prepare_messages(&self, messages: Vec<NewMessage>) -> Result<Vec<PreparedMessage>> {
+    pub(super) async fn prepare_messages(
+        &self,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<PreparedMessage>> {
         let mut prepared = Vec::with_capacity(messages.len());
         for message in messages {
             prepared.push(self.prepare_message(message).await?);
@@ -36,15 +39,36 @@ impl Core {
     async fn prepare_message(&self, mut message: NewMessage) -> Result<PreparedMessage> {
         let recipients = std::mem::take(&mut message.recipients);
         if recipients.is_empty() || recipients.len() > MAX_RECIPIENTS {
-            return Err(StoreError::Invalid(format!("a message has 1 to {MAX_RECIPIENTS} recipients")));
+            return Err(StoreError::Invalid(format!(
+                "a message has 1 to {MAX_RECIPIENTS} recipients"
+            )));
         }
         let info = rows::encode_info(&message)?;
         let (id, created) = (message.id.as_str().to_owned(), message.created);
         // What goes to a mailbox here is soon asked for over IMAP.
-        let local = recipients.iter().any(|recipient| recipient.destination.is_local());
+        let local = recipients
+            .iter()
+            .any(|recipient| recipient.destination.is_local());
         let units = units(recipients)?;
-        let body = self.prepare(std::mem::replace(&mut message.body, NewBody::Octets { slices: Vec::new(), meta: None }), local).await?;
-        Ok(PreparedMessage { id, body, info, created, units })
+        let body = self
+            .prepare(
+                std::mem::replace(
+                    &mut message.body,
+                    NewBody::Octets {
+                        slices: Vec::new(),
+                        meta: None,
+                    },
+                ),
+                local,
+            )
+            .await?;
+        Ok(PreparedMessage {
+            id,
+            body,
+            info,
+            created,
+            units,
+        })
     }
 }
 
@@ -53,7 +77,10 @@ fn units(recipients: Vec<NewRecipient>) -> Result<Vec<(Destination, Vec<u8>)>> {
     let mut destinations: BTreeMap<Destination, Vec<QueuedRecipient>> = BTreeMap::new();
     for (index, recipient) in recipients.into_iter().enumerate() {
         let destination = recipient.destination.clone();
-        destinations.entry(destination).or_default().push(rows::recipient(index, recipient));
+        destinations
+            .entry(destination)
+            .or_default()
+            .push(rows::recipient(index, recipient));
     }
     let mut units = Vec::with_capacity(destinations.len());
     for (destination, recipients) in destinations {
@@ -78,7 +105,16 @@ pub(super) fn enqueue(tx: &mut Tx<'_>, message: PreparedMessage) -> Result<()> {
         tx.counters.unit += 1;
         const SQL: &str = "INSERT INTO unit (id, message, destination, due, held, lease, next_attempt, attempts, warned, bounce, recipients)
              VALUES (?1, ?2, ?3, ?4, 0, 0, ?4, 0, 0, 0, ?5)";
-        tx.execute(SQL, (tx.counters.unit, &message.id, &destination.0, message.created, recipients))?;
+        tx.execute(
+            SQL,
+            (
+                tx.counters.unit,
+                &message.id,
+                &destination.0,
+                message.created,
+                recipients,
+            ),
+        )?;
         tx.effect(Effect::Due(destination, message.created));
     }
     Ok(())

@@ -25,7 +25,12 @@ pub(super) struct Term {
     pub(super) until: UnixMillis,
 }
 
-pub(super) fn lease(tx: &mut Tx<'_>, wanted: &Wanted, term: Term, limit: usize) -> Result<Vec<LeasedUnit>> {
+pub(super) fn lease(
+    tx: &mut Tx<'_>,
+    wanted: &Wanted,
+    term: Term,
+    limit: usize,
+) -> Result<Vec<LeasedUnit>> {
     let mut messages = HashMap::new();
     let destinations = match wanted {
         Wanted::Local => vec![Destination::local()],
@@ -40,10 +45,19 @@ pub(super) fn lease(tx: &mut Tx<'_>, wanted: &Wanted, term: Term, limit: usize) 
 }
 
 /// Each destination that has something to do gets its share, so that none keeps the others waiting.
-fn lease_remote(tx: &mut Tx<'_>, except: &[Destination], term: Term, limit: usize) -> Result<Vec<LeasedUnit>> {
+fn lease_remote(
+    tx: &mut Tx<'_>,
+    except: &[Destination],
+    term: Term,
+    limit: usize,
+) -> Result<Vec<LeasedUnit>> {
     let most = limit.saturating_add(MAX_IDLE);
-    let due: Vec<Destination> =
-        lock(&tx.shared.due).iter(except).take_while(|(at, _)| *at <= term.now).map(|(_, destination)| destination.clone()).take(most).collect();
+    let due: Vec<Destination> = lock(&tx.shared.due)
+        .iter(except)
+        .take_while(|(at, _)| *at <= term.now)
+        .map(|(_, destination)| destination.clone())
+        .take(most)
+        .collect();
     let (mut messages, mut leased) = (HashMap::new(), Vec::new());
     let mut turn = due;
     while leased.len() < limit && !turn.is_empty() {
@@ -98,7 +112,12 @@ fn take(
     Ok(())
 }
 
-fn take_one(tx: &mut Tx<'_>, row: UnitRow, term: Term, messages: &mut Messages) -> Result<LeasedUnit> {
+fn take_one(
+    tx: &mut Tx<'_>,
+    row: UnitRow,
+    term: Term,
+    messages: &mut Messages,
+) -> Result<LeasedUnit> {
     let recipients = rows::decode_recipients(&row.recipients)?;
     let message = match messages.get(&row.message) {
         Some(message) => Arc::clone(message),
@@ -110,9 +129,15 @@ fn take_one(tx: &mut Tx<'_>, row: UnitRow, term: Term, messages: &mut Messages) 
     };
     tx.counters.lease += 1;
     let token = tx.counters.lease;
-    tx.execute("UPDATE unit SET lease = ?2, due = ?3 WHERE id = ?1", (row.id, token, term.until))?;
+    tx.execute(
+        "UPDATE unit SET lease = ?2, due = ?3 WHERE id = ?1",
+        (row.id, token, term.until),
+    )?;
     Ok(LeasedUnit {
-        lease: Lease { unit: UnitId(row.id), token },
+        lease: Lease {
+            unit: UnitId(row.id),
+            token,
+        },
         message,
         destination: Destination(row.destination),
         recipients,
@@ -122,33 +147,62 @@ fn take_one(tx: &mut Tx<'_>, row: UnitRow, term: Term, messages: &mut Messages) 
     })
 }
 
-fn due_units(tx: &Tx<'_>, destination: &Destination, now: UnixMillis, limit: usize) -> Result<Vec<UnitRow>> {
-    let sql = format!("SELECT {UNIT_COLUMNS} FROM unit u WHERE u.destination = ?1 AND u.due <= ?2 AND u.held = 0 ORDER BY u.due LIMIT ?3");
+fn due_units(
+    tx: &Tx<'_>,
+    destination: &Destination,
+    now: UnixMillis,
+    limit: usize,
+) -> Result<Vec<UnitRow>> {
+    let sql = format!(
+        "SELECT {UNIT_COLUMNS} FROM unit u WHERE u.destination = ?1 AND u.due <= ?2 AND u.held = 0 ORDER BY u.due LIMIT ?3"
+    );
     let mut statement = tx.prepare(&sql)?;
-    let rows = statement.query_map((&destination.0, now, i64::try_from(limit).unwrap_or(i64::MAX)), UnitRow::read)?;
+    let rows = statement.query_map(
+        (
+            &destination.0,
+            now,
+            i64::try_from(limit).unwrap_or(i64::MAX),
+        ),
+        UnitRow::read,
+    )?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// When a destination's next unit is due, be it past or to come.
 fn earliest(connection: &Connection, destination: &Destination) -> Result<Option<UnixMillis>> {
-    let mut statement = connection.prepare_cached("SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0")?;
+    let mut statement = connection
+        .prepare_cached("SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0")?;
     Ok(statement.query_row([&destination.0], |row| row.get(0))?)
 }
 
-fn earliest_after(connection: &Connection, destination: &Destination, now: UnixMillis) -> Result<Option<UnixMillis>> {
-    let mut statement = connection.prepare_cached("SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0 AND due > ?2")?;
+fn earliest_after(
+    connection: &Connection,
+    destination: &Destination,
+    now: UnixMillis,
+) -> Result<Option<UnixMillis>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0 AND due > ?2",
+    )?;
     Ok(statement.query_row((&destination.0, now), |row| row.get(0))?)
 }
 
 /// The earliest time after `now` at which a unit is due.
-pub(super) fn next_due(connection: &Connection, shared: &Shared, wanted: &Wanted, now: UnixMillis) -> Result<Option<UnixMillis>> {
+pub(super) fn next_due(
+    connection: &Connection,
+    shared: &Shared,
+    wanted: &Wanted,
+    now: UnixMillis,
+) -> Result<Option<UnixMillis>> {
     let except = match wanted {
         Wanted::Local => return earliest_after(connection, &Destination::local(), now),
         Wanted::Only(destination) => return earliest_after(connection, destination, now),
         Wanted::Remote { except } => except,
     };
-    let candidates: Vec<(UnixMillis, Destination)> =
-        lock(&shared.due).iter(except).take(MAX_IDLE).map(|(at, destination)| (at, destination.clone())).collect();
+    let candidates: Vec<(UnixMillis, Destination)> = lock(&shared.due)
+        .iter(except)
+        .take(MAX_IDLE)
+        .map(|(at, destination)| (at, destination.clone()))
+        .collect();
     let mut best: Option<UnixMillis> = None;
     for (bound, destination) in candidates {
         // Bounds ascend: what follows cannot be earlier than the best.
@@ -164,7 +218,11 @@ pub(super) fn next_due(connection: &Connection, shared: &Shared, wanted: &Wanted
 pub(super) fn extend(tx: &Tx<'_>, leases: &[Lease], until: UnixMillis) -> Result<Vec<Lease>> {
     let mut lost = Vec::new();
     for lease in leases {
-        if tx.execute("UPDATE unit SET due = ?3 WHERE id = ?1 AND lease = ?2", (lease.unit.0, lease.token, until))? == 0 {
+        if tx.execute(
+            "UPDATE unit SET due = ?3 WHERE id = ?1 AND lease = ?2",
+            (lease.unit.0, lease.token, until),
+        )? == 0
+        {
             lost.push(*lease);
         }
     }
@@ -175,8 +233,15 @@ pub(super) fn extend(tx: &Tx<'_>, leases: &[Lease], until: UnixMillis) -> Result
 pub(in crate::sqlite) fn hand_back_all(tx: &mut Tx<'_>) -> Result<usize> {
     let leases: Vec<Lease> = {
         let mut statement = tx.prepare("SELECT id, lease FROM unit WHERE lease <> 0")?;
-        let lease = |row: &rusqlite::Row<'_>| Ok(Lease { unit: UnitId(row.get(0)?), token: row.get(1)? });
-        statement.query_map([], lease)?.collect::<rusqlite::Result<_>>()?
+        let lease = |row: &rusqlite::Row<'_>| {
+            Ok(Lease {
+                unit: UnitId(row.get(0)?),
+                token: row.get(1)?,
+            })
+        };
+        statement
+            .query_map([], lease)?
+            .collect::<rusqlite::Result<_>>()?
     };
     hand_back(tx, &leases)?;
     Ok(leases.len())
@@ -185,7 +250,9 @@ pub(in crate::sqlite) fn hand_back_all(tx: &mut Tx<'_>) -> Result<usize> {
 pub(super) fn hand_back(tx: &mut Tx<'_>, leases: &[Lease]) -> Result<()> {
     for lease in leases {
         const SQL: &str = "UPDATE unit SET due = next_attempt, lease = 0 WHERE id = ?1 AND lease = ?2 RETURNING destination, due";
-        let found = tx.row(SQL, (lease.unit.0, lease.token), |row| Ok((row.get::<_, Arc<str>>(0)?, row.get(1)?)))?;
+        let found = tx.row(SQL, (lease.unit.0, lease.token), |row| {
+            Ok((row.get::<_, Arc<str>>(0)?, row.get(1)?))
+        })?;
         if let Some((destination, due)) = found {
             tx.effect(Effect::Due(Destination(destination), due));
         }

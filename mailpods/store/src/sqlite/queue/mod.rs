@@ -16,7 +16,8 @@ use self::lease::Term;
 use super::Core;
 use crate::error::Result;
 use crate::queue::{
-    Lease, LeasedUnit, NewMessage, QueueAction, QueueFilter, QueueItem, QueueStore, QueueTotals, Settlement, Wanted,
+    Lease, LeasedUnit, NewMessage, QueueAction, QueueFilter, QueueItem, QueueStore, QueueTotals,
+    Settlement, Wanted,
 };
 use crate::types::{UnitId, UnixMillis};
 
@@ -26,7 +27,9 @@ impl QueueStore for Core {
         let prepared = self.prepare_messages(messages).await?;
         self.write(move |tx| {
             tx.shared.guard.check()?;
-            prepared.into_iter().try_for_each(|message| enqueue::enqueue(tx, message))
+            prepared
+                .into_iter()
+                .try_for_each(|message| enqueue::enqueue(tx, message))
         })
         .await
     }
@@ -40,15 +43,18 @@ impl QueueStore for Core {
         limit: usize,
     ) -> Result<Vec<LeasedUnit>> {
         tracing::trace!(worker, limit, "lease");
-        self.write_lazily(move |tx| lease::lease(tx, &wanted, Term { now, until }, limit)).await
+        self.write_lazily(move |tx| lease::lease(tx, &wanted, Term { now, until }, limit))
+            .await
     }
 
     async fn extend(&self, leases: Vec<Lease>, until: UnixMillis) -> Result<Vec<Lease>> {
-        self.write_lazily(move |tx| lease::extend(tx, &leases, until)).await
+        self.write_lazily(move |tx| lease::extend(tx, &leases, until))
+            .await
     }
 
     async fn hand_back(&self, leases: Vec<Lease>) -> Result<()> {
-        self.write_lazily(move |tx| lease::hand_back(tx, &leases)).await
+        self.write_lazily(move |tx| lease::hand_back(tx, &leases))
+            .await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Result<()>>> {
@@ -56,17 +62,30 @@ impl QueueStore for Core {
         for settlement in settlements {
             prepared.push(self.prepare_settlement(settlement).await);
         }
-        self.write(move |tx| Ok(prepared.into_iter().map(|settlement| settle::settle(tx, settlement?)).collect())).await
+        self.write(move |tx| {
+            Ok(prepared
+                .into_iter()
+                .map(|settlement| settle::settle(tx, settlement?))
+                .collect())
+        })
+        .await
     }
 
     async fn next_due(&self, wanted: Wanted, now: UnixMillis) -> Result<Option<UnixMillis>> {
         let shared = Arc::clone(&self.shared);
-        self.read(move |connection| lease::next_due(connection, &shared, &wanted, now)).await
+        self.read(move |connection| lease::next_due(connection, &shared, &wanted, now))
+            .await
     }
 
-    async fn list(&self, filter: &QueueFilter, after: Option<UnitId>, limit: usize) -> Result<Vec<QueueItem>> {
+    async fn list(
+        &self,
+        filter: &QueueFilter,
+        after: Option<UnitId>,
+        limit: usize,
+    ) -> Result<Vec<QueueItem>> {
         let filter = filter.clone();
-        self.read(move |connection| admin::list(connection, &filter, after, limit)).await
+        self.read(move |connection| admin::list(connection, &filter, after, limit))
+            .await
     }
 
     async fn act(&self, filter: &QueueFilter, action: QueueAction, now: UnixMillis) -> Result<u64> {
@@ -74,7 +93,9 @@ impl QueueStore for Core {
         let (mut after, mut changed) = (0, 0);
         loop {
             let filter = Arc::clone(&filter);
-            let (last, step) = self.write(move |tx| admin::act(tx, &filter, action, now, after)).await?;
+            let (last, step) = self
+                .write(move |tx| admin::act(tx, &filter, action, now, after))
+                .await?;
             changed += step;
             match last {
                 Some(last) => after = last,
@@ -84,7 +105,8 @@ impl QueueStore for Core {
     }
 
     async fn totals(&self, now: UnixMillis) -> Result<QueueTotals> {
-        self.read(move |connection| admin::totals(connection, now)).await
+        self.read(move |connection| admin::totals(connection, now))
+            .await
     }
 
     fn watch_queue(&self) -> watch::Receiver<u64> {

@@ -21,7 +21,11 @@ struct Info {
 }
 
 pub(super) fn encode_info(message: &NewMessage) -> Result<Vec<u8>> {
-    let info = Info { envelope: message.envelope.clone(), origin: message.origin.clone(), junk: message.junk };
+    let info = Info {
+        envelope: message.envelope.clone(),
+        origin: message.origin.clone(),
+        junk: message.junk,
+    };
     serde_json::to_vec(&info).map_err(|error| StoreError::Invalid(error.to_string()))
 }
 
@@ -38,7 +42,12 @@ fn damaged(error: &dyn std::fmt::Display) -> StoreError {
 }
 
 pub(super) fn recipient(index: usize, new: NewRecipient) -> QueuedRecipient {
-    QueuedRecipient { index: u32::try_from(index).unwrap_or(u32::MAX), address: new.address, orcpt: new.orcpt, notify: new.notify }
+    QueuedRecipient {
+        index: u32::try_from(index).unwrap_or(u32::MAX),
+        address: new.address,
+        orcpt: new.orcpt,
+        notify: new.notify,
+    }
 }
 
 /// A message's row.
@@ -53,7 +62,8 @@ pub(super) struct MessageRow {
     info: Vec<u8>,
 }
 
-pub(super) const MESSAGE: &str = "SELECT id, first_unit, units, units_left, body, size, created, info FROM queued WHERE id = ?1";
+pub(super) const MESSAGE: &str =
+    "SELECT id, first_unit, units, units_left, body, size, created, info FROM queued WHERE id = ?1";
 
 impl MessageRow {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -99,8 +109,7 @@ pub(super) struct UnitRow {
     pub(super) recipients: Vec<u8>,
 }
 
-pub(super) const UNIT_COLUMNS: &str =
-    "u.id, u.message, u.destination, u.due, u.held, u.lease, u.next_attempt, u.attempts, u.warned, u.bounce, u.error, u.recipients";
+pub(super) const UNIT_COLUMNS: &str = "u.id, u.message, u.destination, u.due, u.held, u.lease, u.next_attempt, u.attempts, u.warned, u.bounce, u.error, u.recipients";
 
 impl UnitRow {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -128,7 +137,8 @@ impl UnitRow {
 
 impl Tx<'_> {
     pub(super) fn message_row(&self, id: &str) -> Result<MessageRow> {
-        self.row(MESSAGE, [id], MessageRow::read)?.ok_or_else(|| StoreError::Corrupt("a unit without its message".to_owned()))
+        self.row(MESSAGE, [id], MessageRow::read)?
+            .ok_or_else(|| StoreError::Corrupt("a unit without its message".to_owned()))
     }
 
     pub(super) fn unit_row(&self, id: i64) -> Result<Option<UnitRow>> {
@@ -141,7 +151,10 @@ impl Tx<'_> {
     pub(super) fn remove_unit(&self, unit: i64, message: &MessageRow) -> Result<i64> {
         self.execute("DELETE FROM unit WHERE id = ?1", [unit])?;
         if message.units_left > 1 {
-            self.execute("UPDATE queued SET units_left = units_left - 1 WHERE id = ?1", [&message.id])?;
+            self.execute(
+                "UPDATE queued SET units_left = units_left - 1 WHERE id = ?1",
+                [&message.id],
+            )?;
             return Ok(0);
         }
         self.execute("DELETE FROM queued WHERE id = ?1", [&message.id])?;

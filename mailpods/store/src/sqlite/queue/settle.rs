@@ -22,9 +22,24 @@ pub(super) struct PreparedSettlement {
 }
 
 impl Core {
-    pub(super) async fn prepare_settlement(&self, settlement: Settlement) -> Result<PreparedSettlement> {
-        let Settlement { lease, done, retry, deliveries, enqueue } = settlement;
-        Ok(PreparedSettlement { lease, done, retry, deliveries, enqueue: self.prepare_messages(enqueue).await? })
+    pub(super) async fn prepare_settlement(
+        &self,
+        settlement: Settlement,
+    ) -> Result<PreparedSettlement> {
+        let Settlement {
+            lease,
+            done,
+            retry,
+            deliveries,
+            enqueue,
+        } = settlement;
+        Ok(PreparedSettlement {
+            lease,
+            done,
+            retry,
+            deliveries,
+            enqueue: self.prepare_messages(enqueue).await?,
+        })
     }
 }
 
@@ -33,7 +48,10 @@ pub(super) fn settle(tx: &mut Tx<'_>, settlement: PreparedSettlement) -> Result<
 }
 
 fn settle_one(tx: &mut Tx<'_>, settlement: PreparedSettlement) -> Result<()> {
-    let unit = tx.unit_row(settlement.lease.unit.0)?.filter(|unit| unit.lease == settlement.lease.token).ok_or(StoreError::LeaseLost)?;
+    let unit = tx
+        .unit_row(settlement.lease.unit.0)?
+        .filter(|unit| unit.lease == settlement.lease.token)
+        .ok_or(StoreError::LeaseLost)?;
     let message = tx.message_row(&unit.message)?;
     let mut refs = 0;
     for (index, delivery) in settlement.deliveries.iter().enumerate() {
@@ -70,8 +88,16 @@ fn deliver(tx: &mut Tx<'_>, message: &MessageRow, delivery: &Delivery, index: us
 }
 
 /// Removes what is done. Returns the change of references to the body.
-fn finish(tx: &mut Tx<'_>, unit: &UnitRow, message: &MessageRow, done: &[u32], retry: Option<Retry>) -> Result<i64> {
-    let Some(retry) = retry else { return tx.remove_unit(unit.id, message) };
+fn finish(
+    tx: &mut Tx<'_>,
+    unit: &UnitRow,
+    message: &MessageRow,
+    done: &[u32],
+    retry: Option<Retry>,
+) -> Result<i64> {
+    let Some(retry) = retry else {
+        return tx.remove_unit(unit.id, message);
+    };
     let mut left = rows::decode_recipients(&unit.recipients)?;
     left.retain(|recipient| !done.contains(&recipient.index));
     if left.is_empty() {
@@ -79,10 +105,23 @@ fn finish(tx: &mut Tx<'_>, unit: &UnitRow, message: &MessageRow, done: &[u32], r
     }
     // Whoever asked for a bounce meanwhile does not wait for the next attempt.
     let next = if unit.bounce { 0 } else { retry.next_attempt };
-    let error = retry.error.get(..retry.error.floor_char_boundary(MAX_ERROR)).unwrap_or_default();
+    let error = retry
+        .error
+        .get(..retry.error.floor_char_boundary(MAX_ERROR))
+        .unwrap_or_default();
     const SQL: &str = "UPDATE unit SET lease = 0, due = ?2, next_attempt = ?2, attempts = attempts + 1, warned = warned OR ?3, reason = ?4,
              error = ?5, recipients = ?6 WHERE id = ?1";
-    tx.execute(SQL, (unit.id, next, retry.warned, retry.reason.as_str(), error, rows::encode_recipients(&left)?))?;
+    tx.execute(
+        SQL,
+        (
+            unit.id,
+            next,
+            retry.warned,
+            retry.reason.as_str(),
+            error,
+            rows::encode_recipients(&left)?,
+        ),
+    )?;
     tx.effect(Effect::Due(Destination(unit.destination.clone()), next));
     Ok(0)
 }

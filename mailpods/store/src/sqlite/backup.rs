@@ -1,0 +1,220 @@
+//! Backup while the store is in use, and restore.
+//!
+//! An archive is a folder of the same form as the store itself: database, bodies, sealing key.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+
+use super::body::file::BodyFiles;
+use super::connection::{self, io_error, make_folder, sync_folder};
+use super::secrets::KEY_FILE;
+use super::{DATABASE_FILE, schema, unix_millis};
+use crate::error::{Result, StoreError};
+
+/// Pages copied between two reports.
+const PAGES: i32 = 1_000;
+
+/// How far a long work has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is done now, for people.
+    pub step: &'static str,
+    /// Parts of this step that are done.
+    pub done: u64,
+    /// Parts of this step.
+    pub total: u64,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// Mailboxes; each has a new UIDVALIDITY, because UIDs given out after the backup may come again.
+    pub mailboxes: u64,
+    /// Queued units put on hold, because they may have been delivered after the backup.
+    pub held: u64,
+}
+
+/// Copies the store in `dir` to the new folder `target`, as it is at one moment, whether or not it is in use.
+///
+/// # Errors
+/// `AlreadyExists` when `target` is not empty or another backup runs; `Full` and `Unavailable` for the disks.
+pub fn backup(dir: &Path, target: &Path, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+    if !dir.join(DATABASE_FILE).is_file() {
+        return Err(StoreError::NotFound("store"));
+    }
+    make_empty(target)?;
+    let files = BodyFiles::open(dir)?;
+    // Bodies removed from now on stay until the archive has them.
+    files.hold().map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::AlreadyExists("backup that is running"),
+        _ => io_error("failed to hold the bodies", &error),
+    })?;
+    let copied = copy_store(dir, &files, target, progress);
+    let released = files
+        .release()
+        .map_err(|error| io_error("failed to release the bodies", &error));
+    copied.and(released)
+}
+
+fn copy_store(
+    dir: &Path,
+    files: &BodyFiles,
+    target: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<()> {
+    let source = connection::open_reader(dir)?;
+    schema::version(&source)?;
+    // One snapshot for all that follows; the writer goes on.
+    source.execute_batch("BEGIN")?;
+    let names = body_names(&source)?;
+    copy_database(&source, target, progress)?;
+    copy_bodies(files, &BodyFiles::open(target)?, &names, progress)?;
+    copy_file(&dir.join(KEY_FILE), &target.join(KEY_FILE))?;
+    sync_folder(target)
+}
+
+fn make_empty(target: &Path) -> Result<()> {
+    make_folder(target)?;
+    let mut entries = fs::read_dir(target)
+        .map_err(|error| io_error("failed to read the target folder", &error))?;
+    if entries.next().is_some() {
+        Err(StoreError::AlreadyExists("file in the target folder"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Names of all files that rows refer to.
+pub(super) fn body_names(connection: &Connection) -> Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT file FROM body WHERE file IS NOT NULL")?;
+    Ok(statement
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?)
+}
+
+fn copy_database(
+    source: &Connection,
+    target: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<()> {
+    let mut copy = Connection::open(target.join(DATABASE_FILE))?;
+    let backup = Backup::new(source, &mut copy)?;
+    loop {
+        let step = backup.step(PAGES)?;
+        let at = backup.progress();
+        let number = |pages| u64::try_from(pages).unwrap_or(0);
+        progress(Progress {
+            step: "database pages",
+            done: number(at.pagecount - at.remaining),
+            total: number(at.pagecount),
+        });
+        match step {
+            StepResult::Done => return Ok(()),
+            StepResult::More => {}
+            _ => return Err(StoreError::Unavailable("the database is locked".to_owned())),
+        }
+    }
+}
+
+fn copy_bodies(
+    from: &BodyFiles,
+    to: &BodyFiles,
+    names: &[String],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<()> {
+    let total = names.len() as u64;
+    for (done, name) in (1_u64..).zip(names) {
+        let (Some(source), Some(target)) = (from.path(name), to.path(name)) else {
+            return Err(StoreError::Corrupt(format!(
+                "{name:?} is no name of a body"
+            )));
+        };
+        to.make_folder_of(name)
+            .map_err(|error| io_error("failed to make a folder", &error))?;
+        // Bodies never change, so that a second name is as good as a copy.
+        if fs::hard_link(&source, &target).is_err() {
+            copy_file(&source, &target)?;
+        }
+        progress(Progress {
+            step: "large bodies",
+            done,
+            total,
+        });
+    }
+    to.sync()
+        .map_err(|error| io_error("failed to sync the bodies", &error))
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let copied = fs::copy(from, to).and_then(|_| fs::File::open(to)?.sync_all());
+    copied.map_err(|error| io_error(&format!("failed to copy {}", from.display()), &error))
+}
+
+/// Makes a store in `target`, which has none, from an archive. Mailboxes get a new UIDVALIDITY; the queue is put on hold.
+///
+/// # Errors
+/// `AlreadyExists` when there is a store; `Corrupt` when the archive is damaged; `Full` and `Unavailable` for the disks.
+pub fn restore(
+    archive: &Path,
+    target: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Restored> {
+    let source = archive.join(DATABASE_FILE);
+    if !source.is_file() {
+        return Err(StoreError::NotFound("archive"));
+    }
+    if target.join(DATABASE_FILE).exists() {
+        return Err(StoreError::AlreadyExists("store"));
+    }
+    make_folder(target)?;
+    let connection =
+        Connection::open_with_flags(&source, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    schema::version(&connection)?;
+    examine(&connection)?;
+    copy_bodies(
+        &BodyFiles::open(archive)?,
+        &BodyFiles::open(target)?,
+        &body_names(&connection)?,
+        progress,
+    )?;
+    copy_file(&archive.join(KEY_FILE), &target.join(KEY_FILE))?;
+    // The database comes last: a restore that was cut short leaves no store.
+    copy_database(&connection, target, progress)?;
+    let restored = renumber(&mut connection::open_existing(target)?)?;
+    sync_folder(target)?;
+    Ok(restored)
+}
+
+fn examine(connection: &Connection) -> Result<()> {
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(StoreError::Corrupt(format!("the archive: {verdict}")))
+    }
+}
+
+fn renumber(connection: &mut Connection) -> Result<Restored> {
+    let transaction = connection.transaction()?;
+    let base: i64 = transaction.query_row(
+        "SELECT max(uid_validity, ?1) FROM counter",
+        [unix_millis() / 1000],
+        |row| row.get(0),
+    )?;
+    // Each another one: a rename must not bring a name and UIDVALIDITY together that were together before.
+    let mailboxes = transaction.execute("UPDATE mailbox SET uid_validity = ?1 + id", [base])?;
+    transaction.execute("UPDATE counter SET uid_validity = ?1 + mailbox", [base])?;
+    let held = transaction.execute(
+        "UPDATE unit SET held = 1, lease = 0, due = next_attempt",
+        [],
+    )?;
+    transaction.commit()?;
+    Ok(Restored {
+        mailboxes: mailboxes as u64,
+        held: held as u64,
+    })
+}

@@ -1,0 +1,116 @@
+//! Backup and restore.
+
+use mailpods_store::StoreError;
+use mailpods_store::queue::QueueFilter;
+use mailpods_store::sqlite::{FsckOptions, Progress, backup, fsck, restore};
+use zeroize::Zeroizing;
+
+use super::{alice, append, message, noise, open};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_store_in_use_is_restored_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dir, archive, target) = (
+        folder.path().join("store"),
+        folder.path().join("archive"),
+        folder.path().join("restored"),
+    );
+    let handle = open(&dir);
+    let store = handle.store();
+    let (_, inbox) = alice(&store).await;
+    append(&store, inbox, noise(5_000)).await.expect("appended");
+    append(&store, inbox, noise(500_000))
+        .await
+        .expect("appended");
+    store
+        .queue
+        .enqueue(vec![message(1, "a@one.test")])
+        .await
+        .expect("queued");
+    store
+        .secrets
+        .put_secret("dkim", Zeroizing::new(b"key".to_vec()))
+        .await
+        .expect("a secret");
+    let before = store.mail.mailbox_by_id(inbox).await.expect("the mailbox");
+
+    let writes = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for _ in 0..50 {
+                append(&store, inbox, noise(200_000))
+                    .await
+                    .expect("appended");
+            }
+        }
+    });
+    let (from, to) = (dir.clone(), archive.clone());
+    let mut reports = Vec::new();
+    let reports = tokio::task::spawn_blocking(move || {
+        backup(&from, &to, &mut |progress| reports.push(progress)).map(|()| reports)
+    });
+    let reports: Vec<Progress> = reports.await.expect("a backup").expect("a backup");
+    writes.await.expect("the writes");
+    assert!(
+        reports
+            .iter()
+            .any(|progress| progress.done == progress.total)
+    );
+
+    let restored = restore(&archive, &target, &mut |_| ()).expect("restored");
+    assert_eq!((restored.mailboxes, restored.held), (6, 1));
+    let report = fsck(
+        &target,
+        FsckOptions {
+            repair: false,
+            bodies: true,
+        },
+        &mut |_| (),
+    )
+    .expect("a report");
+    assert!(report.problems.is_empty(), "{report:?}");
+    let copy = open(&target).store();
+    let after = copy.mail.mailbox_by_id(inbox).await.expect("the mailbox");
+    assert!(after.uid_validity > before.uid_validity && after.messages >= 2);
+    assert_eq!(
+        copy.mail
+            .body(mailpods_store::BodyId(2))
+            .await
+            .expect("the body"),
+        noise(500_000)
+    );
+    assert_eq!(
+        copy.secrets
+            .secret("dkim")
+            .await
+            .expect("the secret")
+            .as_deref()
+            .map(Vec::as_slice),
+        Some(&b"key"[..])
+    );
+    assert!(
+        copy.queue
+            .list(&QueueFilter::default(), None, 10)
+            .await
+            .expect("a list")[0]
+            .held
+    );
+}
+
+#[tokio::test]
+async fn neither_overwrites_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dir, archive) = (folder.path().join("store"), folder.path().join("archive"));
+    open(&dir).close().await.expect("closed");
+    backup(&dir, &archive, &mut |_| ()).expect("a backup");
+    let exists =
+        |result: Result<(), StoreError>| matches!(result, Err(StoreError::AlreadyExists(_)));
+    assert!(exists(backup(&dir, &archive, &mut |_| ())));
+    assert!(exists(restore(&archive, &dir, &mut |_| ()).map(drop)));
+    let none = backup(
+        &folder.path().join("nothing"),
+        &folder.path().join("new"),
+        &mut |_| (),
+    );
+    assert!(matches!(none, Err(StoreError::NotFound(_))));
+}

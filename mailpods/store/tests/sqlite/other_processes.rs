@@ -1,0 +1,128 @@
+//! Two handles to one store, as two processes have them.
+
+use std::time::Duration;
+
+use mailpods_store::queue::{QueueAction, QueueFilter, Wanted};
+
+use super::{alice, append, message, noise, open};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_by_another_process_wake_those_who_wait() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (server, tool) = (open(dir.path()), open(dir.path()));
+    let (server, tool) = (server.store(), tool.store());
+    let (_, inbox) = alice(&server).await;
+    let (mut mailbox, mut queue) = (server.mail.watch(inbox), server.queue.watch_queue());
+    let before = *mailbox.borrow();
+    append(&tool, inbox, noise(10)).await.expect("appended");
+    tokio::time::timeout(PATIENCE, mailbox.changed())
+        .await
+        .expect("in time")
+        .expect("woken");
+    assert!(*mailbox.borrow() > before);
+    assert_eq!(server.mail.uids(inbox).await.expect("UIDs"), [1]);
+    queue.mark_unchanged();
+    tool.queue
+        .enqueue(vec![message(1, "a@one.test")])
+        .await
+        .expect("queued");
+    tokio::time::timeout(PATIENCE, queue.changed())
+        .await
+        .expect("in time")
+        .expect("woken");
+    let all = Wanted::Remote { except: Vec::new() };
+    let units = server
+        .queue
+        .lease(
+            "server",
+            all.clone(),
+            1_800_000_000_000,
+            1_800_000_001_000,
+            10,
+        )
+        .await
+        .expect("leased");
+    assert_eq!(units.len(), 1);
+    assert!(
+        tool.queue
+            .lease("tool", all, 1_800_000_000_000, 1_800_000_001_000, 10)
+            .await
+            .expect("leased")
+            .is_empty()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_write_and_nothing_is_mixed_up() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (one, other) = (open(dir.path()), open(dir.path()));
+    let (_, inbox) = alice(&one.store()).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let store = if number % 2 == 0 {
+            one.store()
+        } else {
+            other.store()
+        };
+        tasks.spawn(async move {
+            append(&store, inbox, noise(100 + number))
+                .await
+                .expect("appended");
+            store
+                .queue
+                .enqueue(vec![message(number as u64, "a@one.test")])
+                .await
+                .expect("queued");
+        });
+    }
+    tasks.join_all().await;
+    let mut uids = one.store().mail.uids(inbox).await.expect("UIDs");
+    uids.dedup();
+    assert_eq!(uids.len(), 40);
+    for entry in one
+        .store()
+        .mail
+        .entries(inbox, 1..=u32::MAX, 0, Default::default(), 100)
+        .await
+        .expect("entries")
+    {
+        let body = other.store().mail.body(entry.body).await.expect("the body");
+        assert_eq!(body, noise(usize::try_from(entry.size).expect("small")));
+    }
+    assert_eq!(
+        other
+            .store()
+            .queue
+            .act(&QueueFilter::default(), QueueAction::Delete, 0)
+            .await
+            .expect("deleted"),
+        40
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ban_lifted_by_a_tool_is_lifted_in_the_server() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (server, tool) = (open(dir.path()), open(dir.path()));
+    let (server, tool) = (server.store(), tool.store());
+    let far = i64::MAX / 2;
+    server.tokens.ban("192.0.2.1", far).await.expect("banned");
+    // Anything that the other writes makes it look.
+    alice(&tool).await;
+    assert_eq!(
+        tool.tokens.banned("192.0.2.1", 0).await.expect("known"),
+        Some(far)
+    );
+    tool.tokens.forget("192.0.2.1").await.expect("forgotten");
+    server
+        .secrets
+        .delete_secret("nothing")
+        .await
+        .expect("a write");
+    assert_eq!(
+        server.tokens.banned("192.0.2.1", 0).await.expect("known"),
+        None
+    );
+}
