@@ -27,7 +27,7 @@ Exit codes:
 
 /// A mail system: SMTP, IMAP, queue, filter and DNS records from one set of resources.
 #[derive(Debug, Parser)]
-#[command(name = "mailpods", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "mailpods", version, after_help = EXAMPLES, max_term_width = 120)]
 pub struct Args {
     #[command(flatten)]
     globals: Globals,
