@@ -2,7 +2,8 @@
 
 use mailpods_imap_proto::{
     CommandBody, Date, DateTime, Decoder, Event, FetchItem, Flag, Limits, LineError, ParseError,
-    Partial, SearchKey, SearchReturn, Section, SectionText, SpecialUse, StatusItem, StoreAction,
+    Partial, SearchKey, SearchReturn, Section, SectionText, SpecialUse, Status, StatusItem,
+    StoreAction,
 };
 
 fn decoder() -> Decoder {
@@ -142,6 +143,26 @@ fn sasl_dialogue() {
     decoder.expect_auth_response();
     decoder.feed(b"*\r\n");
     assert_eq!(decoder.next_event(), Some(Event::AuthCancelled));
+}
+
+#[test]
+fn a_response_that_is_not_base64_is_bad() {
+    for line in ["!!", "=AAA", "AAA=BBB", "AAA", "AA A=", "\"AAAA\""] {
+        let mut decoder = decoder();
+        decoder.expect_auth_response();
+        decoder.feed(format!("{line}\r\n").as_bytes());
+        let Some(Event::BadLine(bad)) = decoder.next_event() else {
+            panic!("{line}")
+        };
+        assert_eq!(
+            (bad.error, bad.error.status()),
+            (LineError::Base64, Status::Bad)
+        );
+        assert!(matches!(
+            error(&format!("a AUTHENTICATE PLAIN {line}")),
+            LineError::Parse(_)
+        ));
+    }
 }
 
 #[test]

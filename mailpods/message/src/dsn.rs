@@ -350,8 +350,8 @@ fn recipient_fields(out: &mut String, action: Action, recipient: &Recipient) {
         let _ = write!(out, "Remote-MTA: dns;{}\r\n", one_line(mta));
     }
     if let Some(text) = recipient.diagnostic {
-        // RFC 3464 §2.3.6: what no remote server said is not of type smtp.
-        let kind = if recipient.remote_mta.is_some() {
+        // RFC 3464 §2.3.6, RFC 3461 §9.2: of type smtp is only what a remote server replied.
+        let kind = if recipient.remote_mta.is_some() && is_reply(text) {
             "smtp"
         } else {
             "x-mailpods"
@@ -364,6 +364,14 @@ fn recipient_fields(out: &mut String, action: Action, recipient: &Recipient) {
     if let Some(at) = recipient.retry_until.filter(|_| action == Action::Delayed) {
         let _ = write!(out, "Will-Retry-Until: {}\r\n", format_date(at, 0));
     }
+}
+
+/// Whether a text begins as an SMTP reply does.
+fn is_reply(text: &str) -> bool {
+    let (code, rest) = text.as_bytes().split_at_checked(3).unwrap_or_default();
+    code.len() == 3
+        && code.iter().all(u8::is_ascii_digit)
+        && matches!(rest.first(), None | Some(b' ' | b'-'))
 }
 
 /// Text from elsewhere as one line: control characters become spaces, so that it cannot add fields.

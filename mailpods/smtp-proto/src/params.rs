@@ -187,8 +187,11 @@ fn parse_ret(value: &str) -> Option<Ret> {
     })
 }
 
+/// RFC 3461 §4.4: printable US-ASCII once decoded.
 fn parse_envid(value: &str) -> Option<String> {
-    printable(xtext::decode(value).filter(|_| !value.is_empty() && value.len() <= MAX_ENVID)?)
+    let fits = !value.is_empty() && value.len() <= MAX_ENVID;
+    let envid = printable(xtext::decode(value).filter(|_| fits)?)?;
+    Some(envid).filter(|envid| envid.is_ascii())
 }
 
 /// RFC 4954 §5.

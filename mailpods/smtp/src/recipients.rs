@@ -124,10 +124,15 @@ fn literal(asker: Asker, path: &ForwardPath, params: &RcptParams) -> Result<Reci
 }
 
 fn remote(asker: Asker, address: &MailboxAddress) -> Result<Destination, Refusal> {
-    match asker.may_relay {
-        true => Ok(Destination(address.domain().as_str().into())),
-        false => Err(relay_denied(address)),
+    if !asker.may_relay {
+        return Err(relay_denied(address));
     }
+    // RFC 6409 §4.2: nothing but fully qualified names goes on; what a short name means is not guessed.
+    if address.domain().labels().count() < 2 {
+        let text = format!("<{address}>: the domain is not fully qualified");
+        return Err(Refusal::new(Reason::NoSuchDomain, 554, (1, 2), text));
+    }
+    Ok(Destination(address.domain().as_str().into()))
 }
 
 /// A relayed domain's own address goes straight on; whatever has an alias or a mailbox is expanded by delivery.

@@ -140,3 +140,46 @@ fn foreign_text_adds_no_fields() {
             .all(|line| line.len() <= 999)
     );
 }
+
+#[test]
+fn only_a_reply_is_of_type_smtp() {
+    for (text, remote_mta, wanted) in [
+        ("550 5.1.1 no", Some("mx.other.test"), "smtp; 550 5.1.1 no"),
+        ("450", Some("mx.other.test"), "smtp; 450"),
+        ("550 5.1.1 no", None, "x-mailpods; 550 5.1.1 no"),
+        ("gone", Some("mx.other.test"), "x-mailpods; gone"),
+        ("42", Some("mx.other.test"), "x-mailpods; 42"),
+        ("", Some("mx.other.test"), "x-mailpods; "),
+    ] {
+        let recipients = [Recipient {
+            diagnostic: Some(text),
+            remote_mta,
+            ..failed()
+        }];
+        let fields = part(&build(&dsn(Action::Failed, &recipients)), 2);
+        assert!(
+            fields.contains(&format!("Diagnostic-Code: {wanted}\r\n")),
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_made_up_where_nothing_was_given() {
+    let recipients = [Recipient {
+        original: None,
+        ..failed()
+    }];
+    let fields = part(
+        &build(&Dsn {
+            envelope_id: None,
+            ..dsn(Action::Failed, &recipients)
+        }),
+        2,
+    );
+    assert!(
+        !fields.contains("Original-Envelope-Id") && !fields.contains("Original-Recipient"),
+        "{fields}"
+    );
+    assert!(fields.contains("Final-Recipient: rfc822;bob@other.test\r\n"));
+}

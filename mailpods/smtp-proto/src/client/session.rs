@@ -239,10 +239,11 @@ impl Client {
     }
 
     fn on_greeting(&mut self, reply: Reply) {
-        match reply.code() {
-            220 => self.hello(),
-            code if code < 400 => self.violation(format!("unexpected greeting {reply}")),
-            _ => self.refused(reply),
+        // RFC 5321 §4.2: the first digit decides.
+        match reply.severity() {
+            Severity::Positive => self.hello(),
+            Severity::Intermediate => self.violation(format!("unexpected greeting {reply}")),
+            Severity::Transient | Severity::Permanent => self.refused(reply),
         }
     }
 

@@ -239,6 +239,8 @@ impl Session {
                 "BINARYMIME",
                 "ENHANCEDSTATUSCODES",
                 "DSN",
+                // RFC 5321 §4.1.1.1: whatever is served beyond the minimum is told.
+                "HELP",
             ]
             .map(str::to_owned),
         );

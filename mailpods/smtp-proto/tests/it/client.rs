@@ -384,6 +384,62 @@ fn replies_that_are_none_end_the_session() {
 }
 
 #[test]
+fn codes_alone_and_unknown_codes_are_understood_by_their_first_digit() {
+    let mut client = client(Protocol::Smtp, TlsMode::Off);
+    let script = [
+        ("229\r\n", "EHLO client.example\r\n"),
+        ("259 mx\r\n", "MAIL FROM:<a@b.example>\r\n"),
+        ("250\r\n", "RCPT TO:<x@c.example>\r\n"),
+        ("259-one\r\n259\r\n", "RCPT TO:<y@c.example>\r\n"),
+        ("499 odd\r\n", "RCPT TO:<z@c.example>\r\n"),
+        ("599\r\n", "DATA\r\n"),
+        ("354\r\n", "..hi\r\nthere\r\n.\r\n"),
+        ("299\r\n", ""),
+    ];
+    let recipients = ["x@c.example", "y@c.example", "z@c.example"];
+    let events = play(&mut client, Some(message(&recipients)), &script);
+    assert!(matches!(
+        outcomes(&events),
+        [
+            Outcome::Accepted(_),
+            Outcome::Temporary(_),
+            Outcome::Permanent(_)
+        ]
+    ));
+}
+
+#[test]
+fn no_body_goes_without_354() {
+    for reply in ["250 ok\r\n", "350 go\r\n", "451 no\r\n", "554 no\r\n"] {
+        let mut client = client(Protocol::Smtp, TlsMode::Off);
+        let script = [
+            ("220 mx\r\n", "EHLO client.example\r\n"),
+            ("250 mx\r\n", "MAIL FROM:<a@b.example>\r\n"),
+            ("250 ok\r\n", "RCPT TO:<x@c.example>\r\n"),
+            ("250 ok\r\n", "DATA\r\n"),
+            (reply, ""),
+        ];
+        let events = play(&mut client, Some(message(&["x@c.example"])), &script);
+        assert_eq!(outcomes(&events).len(), 1, "{reply}");
+    }
+}
+
+#[test]
+fn each_step_has_the_time_out_of_rfc_5321() {
+    let minutes = [
+        (Phase::Greeting, 5),
+        (Phase::Mail, 5),
+        (Phase::Rcpt, 5),
+        (Phase::DataInit, 2),
+        (Phase::DataBlock, 3),
+        (Phase::DataEnd, 10),
+    ];
+    for (phase, minutes) in minutes {
+        assert_eq!(phase.timeout().as_secs(), minutes * 60, "{phase:?}");
+    }
+}
+
+#[test]
 fn auth_challenges_go_through() {
     let mut client = client(Protocol::Smtp, TlsMode::Implicit);
     play(

@@ -1,5 +1,6 @@
 //! Values: addresses, xtext, replies.
 
+use crate::common::Driver;
 use mailpods_smtp_proto::server::{Config, Event, Role, Session};
 use mailpods_smtp_proto::{Mailbox, ProtocolError, Reply, ReversePath, decode_xtext, encode_xtext};
 use proptest::prelude::*;
@@ -108,4 +109,66 @@ fn an_over_long_line_is_skipped_whole() {
         while !matches!(session.next_event(), Event::NeedInput | Event::Output(_)) {}
     }
     assert!(session.is_idle());
+}
+
+/// What a session answers to `lines` after EHLO.
+fn answers(lines: &[String]) -> String {
+    let mut driver = Driver::new(Config::new(Role::Mx, "mx.example.test"), false);
+    driver.feed(b"EHLO x\r\n");
+    driver.take_output();
+    for line in lines {
+        driver.feed(format!("{line}\r\n").as_bytes());
+    }
+    driver.take_output()
+}
+
+#[test]
+fn objects_of_the_sizes_of_rfc_5321_are_taken() {
+    let noop = |octets: usize| format!("NOOP {}", "x".repeat(octets - "NOOP \r\n".len()));
+    assert_eq!(
+        answers(&[noop(512), noop(513)]),
+        "250 2.0.0 OK\r\n500 5.5.2 line too long\r\n"
+    );
+    // RFC 5321 §4.5.3.1.3: a path has 256 octets with its brackets.
+    let local = "l".repeat(64);
+    let domain = format!("{}.example", vec!["d".repeat(60); 3].join("."));
+    let path = format!("<{local}@{}>", &domain[..189]);
+    assert_eq!(path.len(), 256);
+    let reply = answers(&[format!("MAIL FROM:{path}"), format!("RCPT TO:{path}")]);
+    assert_eq!(reply, "250 2.1.0 sender OK\r\n250 2.1.5 recipient OK\r\n");
+    // RFC 5321 §4.5.3.1.8.
+    let hundred = (0..100).map(|number| format!("RCPT TO:<r{number}@example.test>"));
+    let lines: Vec<String> = std::iter::once("MAIL FROM:<>".to_owned())
+        .chain(hundred)
+        .collect();
+    assert_eq!(answers(&lines).matches("250 2.1.5").count(), 100);
+}
+
+#[test]
+fn parameters_of_the_sizes_of_rfc_3461_are_taken() {
+    let mail = |octets: usize| {
+        format!(
+            "MAIL FROM:<a@b.example> RET=FULL ENVID={}",
+            "e".repeat(octets)
+        )
+    };
+    let rcpt = |octets: usize| {
+        let orcpt = format!("rfc822;{}", "o".repeat(octets - "rfc822;".len()));
+        format!("RCPT TO:<bob@example.test> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT={orcpt}")
+    };
+    let reply = answers(&[mail(101), mail(100), rcpt(501), rcpt(500)]);
+    let wanted = "501 5.5.4 bad parameter: ENVID\r\n250 2.1.0 sender OK\r\n501 5.5.4 bad parameter: ORCPT\r\n\
+                  250 2.1.5 recipient OK\r\n";
+    assert_eq!(reply, wanted);
+}
+
+#[test]
+fn a_reply_line_has_at_most_512_octets() {
+    let mut wire = Vec::new();
+    Reply::new(550, (999, 999), "x".repeat(2000)).encode(&mut wire);
+    assert!(
+        wire.ends_with(b"\r\n") && wire.len() <= 512,
+        "{}",
+        wire.len()
+    );
 }

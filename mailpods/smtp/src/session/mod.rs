@@ -219,12 +219,8 @@ impl Driver {
                 Event::BodyRefused(error) => self.on_body_refused(&error),
                 Event::Reset => self.transaction = None,
                 Event::Fault(error) => self.shared.report_fault(self.client.about(""), &error),
-                Event::Vrfy(_) => self.session.accept(),
-                // RFC 5321 §7.3: who is behind an alias is nobody's business.
-                Event::Expn(_) => {
-                    self.session
-                        .answer(Reply::new(502, (5, 1), "EXPN is not available"))
-                }
+                // RFC 5321 §7.3: who is behind an address is nobody's business, and 252 says neither yes nor no.
+                Event::Vrfy(_) | Event::Expn(_) => self.session.accept(),
                 Event::NeedAnswer => self
                     .session
                     .answer(Reply::new(451, (3, 0), "internal error")),

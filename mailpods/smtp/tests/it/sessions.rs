@@ -122,11 +122,21 @@ async fn a_client_that_goes_away_leaves_nothing() {
 async fn too_many_errors_end_a_session_with_a_reason() {
     let world = World::with(|plan| plan.smtp.max_errors = 1).await;
     let mut peer = world.mx().await;
-    peer.ask("EXPN staff", "502 5.5.1").await;
+    peer.ask("STAFF", "500 5.5.1").await;
     peer.ask("DATA", "503").await;
     peer.expect("421 4.7.0").await;
     peer.expect_end().await;
     assert_eq!(world.reasons(), ["too-many-errors"]);
+}
+
+#[tokio::test]
+async fn nobody_learns_who_is_behind_an_address() {
+    let world = World::new().await;
+    let mut peer = world.dial(Protocol::Smtp, "192.0.2.1");
+    peer.expect("220").await;
+    for question in ["VRFY bob", "VRFY nobody", "EXPN sales", "EXPN nothing"] {
+        peer.ask(question, "252 2.5.0").await;
+    }
 }
 
 #[tokio::test]

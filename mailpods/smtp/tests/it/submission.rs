@@ -159,6 +159,17 @@ async fn sender_and_from_belong_to_the_log_in() {
 }
 
 #[tokio::test]
+async fn recipients_are_fully_qualified() {
+    let world = World::new().await;
+    let mut peer = world.submit("alice@example.test").await;
+    peer.ask("MAIL FROM:<alice@example.test>", "250").await;
+    peer.ask("RCPT TO:<root@localhost>", "554 5.1.2").await;
+    peer.ask("RCPT TO:<root>", "501 5.1.3").await;
+    peer.ask("RCPT TO:<root@elsewhere.test>", "250").await;
+    assert_eq!(world.reasons().last(), Some(&"no-such-domain"));
+}
+
+#[tokio::test]
 async fn limits_count_messages_and_recipients_apart() {
     let world = World::with(|plan| {
         plan.submission.account = RateLimits {
