@@ -111,6 +111,7 @@ checks! {
     operators::totals_count_units,
     tokens::takes_are_all_or_nothing,
     tokens::windows_are_weighted,
+    tokens::takes_at_once_cannot_exceed_the_limit,
     tokens::waiting_as_told_is_enough,
     tokens::bans_end_and_are_forgotten,
     secrets::secrets_come_back,

@@ -115,6 +115,21 @@ pub(super) async fn waiting_as_told_is_enough(store: Store) -> Outcome {
     Ok(())
 }
 
+pub(super) async fn takes_at_once_cannot_exceed_the_limit(store: Store) -> Outcome {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            granted(&store, vec![take("a", 1, 10), take("a", 1, 10)], START).await
+        });
+    }
+    let mut taken = 0;
+    for result in tasks.join_all().await {
+        taken += u32::from(result?);
+    }
+    same("granted", &taken, &5)
+}
+
 pub(super) async fn bans_end_and_are_forgotten(store: Store) -> Outcome {
     same("no ban", &store.tokens.banned("a", NOW).await?, &None)?;
     store.tokens.ban("a", NOW + 1_000).await?;

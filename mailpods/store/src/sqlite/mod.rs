@@ -15,6 +15,7 @@ mod fsck;
 mod guard;
 mod housekeeper;
 mod mail;
+mod metrics;
 mod queue;
 mod readers;
 mod schema;
@@ -30,8 +31,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::Store;
 use crate::error::{Result, StoreError};
+use crate::types::NewBody;
 
 pub use backup::{Progress, Restored, backup, restore};
 pub use fsck::{FsckOptions, Problem, Report, fsck};
@@ -140,6 +144,7 @@ impl SqliteStore {
             housekeeper,
             writer,
             readers,
+            admission: Arc::new(Semaphore::new(ADMISSION as usize)),
         };
         Ok(Self {
             core: Arc::new(core),
@@ -209,13 +214,36 @@ struct Core {
     housekeeper: Housekeeper,
     writer: Writer,
     readers: Readers,
+    /// Room for bodies on their way to the writer, in KiB.
+    admission: Arc<Semaphore>,
 }
+
+/// Most KiB of bodies on their way to the writer; a larger body comes alone.
+const ADMISSION: u32 = 64 << 10;
 
 impl Core {
     fn stop(&self) {
         self.housekeeper.stop();
         self.readers.clear();
         self.writer.stop();
+    }
+
+    /// Waits for room for new bodies. A call asks once for all of its bodies: so none holds a part while it waits for another.
+    async fn admit<'a>(
+        &self,
+        bodies: impl Iterator<Item = &'a NewBody> + Send,
+    ) -> Result<Option<OwnedSemaphorePermit>> {
+        let octets = bodies.map(body::new_octets).sum::<u64>();
+        let kib = u32::try_from(octets.div_ceil(1024))
+            .unwrap_or(ADMISSION)
+            .min(ADMISSION);
+        if kib == 0 {
+            return Ok(None);
+        }
+        let permit = Arc::clone(&self.admission).acquire_many_owned(kib).await;
+        permit
+            .map(Some)
+            .map_err(|_| StoreError::Unavailable("the store is closed".to_owned()))
     }
 
     /// Runs `job` in the writer and answers when it is on the disk.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -11,6 +11,7 @@ use super::body::cache::BodyCache;
 use super::body::file::BodyFiles;
 use super::guard::DiskGuard;
 use super::mail::uid_cache::UidCache;
+use super::metrics::WriterMetrics;
 use super::queue::due::DueIndex;
 use super::tokens::TokenTable;
 use super::trace::TraceBuffer;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) trace: TraceBuffer,
     pub(super) checkpoint: CheckpointState,
     pub(super) stats: Stats,
+    pub(super) metrics: OnceLock<WriterMetrics>,
     /// Mailboxes were deleted whose messages are still to be removed.
     pub(super) reap: AtomicBool,
     data_version: AtomicU64,
@@ -62,6 +64,7 @@ impl Shared {
             trace: TraceBuffer::default(),
             checkpoint: CheckpointState::new(options.checkpoint_octets),
             stats: Stats::default(),
+            metrics: OnceLock::new(),
             reap: AtomicBool::new(true),
             data_version: AtomicU64::new(data_version(connection)?),
         })

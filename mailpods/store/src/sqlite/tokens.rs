@@ -167,6 +167,7 @@ impl TokenTable {
         Ok(())
     }
 
+    /// Changes the entry of a key, made if it is not there.
     fn with<T>(
         &self,
         key: &str,
@@ -174,38 +175,41 @@ impl TokenTable {
         change: impl FnOnce(&mut Entry) -> T,
     ) -> Result<T> {
         check_key(key)?;
-        let mut entries = lock(&self.entries);
-        if let Some(entry) = entries.get_mut(key) {
-            return Ok(change(entry));
-        }
-        if entries.len() >= MAX_KEYS {
-            make_room(&mut entries, now);
-        }
-        Ok(change(entries.entry(key.to_owned()).or_default()))
+        Ok(change(entry_of(&mut lock(&self.entries), key, now)))
     }
 
-    /// The first take that does not fit, and how long until it may.
-    fn refusal(&self, takes: &[Take], now: UnixMillis) -> Result<Option<(usize, i64)>> {
-        for (index, take) in takes.iter().enumerate() {
-            let window = window_millis(take.window)?;
-            let wait = self.with(&take.key, now, |entry| {
-                let counter = entry.counter(window, now);
-                let fits = counter.weighted(now).saturating_add(take.amount) <= take.limit;
-                (!fits).then(|| counter.wait(take.amount, take.limit, now))
-            })?;
-            if let Some(wait) = wait {
-                return Ok(Some((index, wait)));
+    /// Takes all or nothing; else which one does not fit, and how long until it may.
+    fn take(&self, takes: &[Take], now: UnixMillis) -> Result<Option<(usize, i64)>> {
+        let windows = takes
+            .iter()
+            .map(checked_window)
+            .collect::<Result<Vec<_>>>()?;
+        // One lock for all: nobody comes between the look and the taking.
+        let mut entries = lock(&self.entries);
+        for (index, (take, window)) in takes.iter().zip(&windows).enumerate() {
+            let counter = entry_of(&mut entries, &take.key, now).counter(*window, now);
+            if counter.weighted(now).saturating_add(take.amount) <= take.limit {
+                counter.current = counter.current.saturating_add(take.amount);
+                continue;
             }
+            let wait = counter.wait(take.amount, take.limit, now);
+            for (taken, window) in takes.iter().zip(&windows).take(index) {
+                let counter = entry_of(&mut entries, &taken.key, now).counter(*window, now);
+                counter.current = counter.current.saturating_sub(taken.amount);
+            }
+            return Ok(Some((index, wait)));
+        }
+        for take in takes {
+            entry_of(&mut entries, &take.key, now).changed = true;
         }
         Ok(None)
     }
 
-    fn add(&self, key: &str, window: Duration, amount: u64, now: UnixMillis) -> Result<u64> {
-        let window = window_millis(window)?;
+    fn count(&self, key: &str, window: i64, now: UnixMillis) -> Result<u64> {
         self.with(key, now, |entry| {
             entry.changed = true;
             let counter = entry.counter(window, now);
-            counter.current = counter.current.saturating_add(amount);
+            counter.current = counter.current.saturating_add(1);
             counter.weighted(now)
         })
     }
@@ -229,6 +233,22 @@ impl TokenTable {
             owner: self.owner,
         }
     }
+}
+
+fn entry_of<'a>(
+    entries: &'a mut HashMap<String, Entry>,
+    key: &str,
+    now: UnixMillis,
+) -> &'a mut Entry {
+    if !entries.contains_key(key) && entries.len() >= MAX_KEYS {
+        make_room(entries, now);
+    }
+    entries.entry(key.to_owned()).or_default()
+}
+
+fn checked_window(take: &Take) -> Result<i64> {
+    check_key(&take.key)?;
+    window_millis(take.window)
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<(String, Entry)> {
@@ -307,21 +327,17 @@ impl Core {
 #[async_trait]
 impl TokenStore for Core {
     async fn take(&self, takes: Vec<Take>, now: UnixMillis) -> Result<Taken> {
-        let tokens = &self.shared.tokens;
-        if let Some((index, wait)) = tokens.refusal(&takes, now)? {
-            return Ok(Taken::Denied {
+        Ok(match self.shared.tokens.take(&takes, now)? {
+            None => Taken::Granted,
+            Some((index, wait)) => Taken::Denied {
                 index,
                 retry_after: Duration::from_millis(wait.unsigned_abs()),
-            });
-        }
-        for take in &takes {
-            tokens.add(&take.key, take.window, take.amount, now)?;
-        }
-        Ok(Taken::Granted)
+            },
+        })
     }
 
     async fn count(&self, key: &str, window: Duration, now: UnixMillis) -> Result<u64> {
-        self.shared.tokens.add(key, window, 1, now)
+        self.shared.tokens.count(key, window_millis(window)?, now)
     }
 
     async fn forget(&self, key: &str) -> Result<()> {

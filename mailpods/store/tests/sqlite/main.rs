@@ -3,6 +3,7 @@
 
 mod archive;
 mod disk;
+mod metrics;
 mod other_processes;
 mod repair;
 mod schema;

@@ -54,6 +54,14 @@ pub(super) struct Written {
     pub(super) size: u64,
 }
 
+/// Octets that a body brings with it.
+pub(super) fn new_octets(body: &NewBody) -> u64 {
+    match body {
+        NewBody::Octets { slices, .. } => slices.iter().map(|slice| slice.len() as u64).sum(),
+        NewBody::Stored(_) => 0,
+    }
+}
+
 impl Core {
     /// Compresses a body and, when it is large, writes its file. `meta`: compute it where it is missing.
     pub(super) async fn prepare(&self, body: NewBody, meta: bool) -> Result<Prepared> {

@@ -24,6 +24,9 @@ use crate::types::{UnitId, UnixMillis};
 #[async_trait]
 impl QueueStore for Core {
     async fn enqueue(&self, messages: Vec<NewMessage>) -> Result<()> {
+        let _room = self
+            .admit(messages.iter().map(|message| &message.body))
+            .await?;
         let prepared = self.prepare_messages(messages).await?;
         self.write(move |tx| {
             tx.shared.guard.check()?;
@@ -58,6 +61,10 @@ impl QueueStore for Core {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Result<()>>> {
+        let new = settlements
+            .iter()
+            .flat_map(|settlement| &settlement.enqueue);
+        let _room = self.admit(new.map(|message| &message.body)).await?;
         let mut prepared = Vec::with_capacity(settlements.len());
         for settlement in settlements {
             prepared.push(self.prepare_settlement(settlement).await);
