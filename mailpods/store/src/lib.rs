@@ -22,7 +22,10 @@ pub use queue::QueueStore;
 pub use secrets::{DirectoryStore, SecretStore};
 pub use tokens::TokenStore;
 pub use trace::TraceStore;
-pub use types::{AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnitId, UnixMillis, UnixSeconds, Usage};
+pub use types::{
+    AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnitId, UnixMillis, UnixSeconds,
+    Usage,
+};
 
 /// All concerns of one back end.
 #[derive(Clone)]

@@ -198,7 +198,12 @@ pub trait MailStore: Send + Sync {
     /// One mailbox by id; `NotFound` when it was deleted.
     async fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<MailboxInfo>;
     /// Makes a mailbox, and those above it.
-    async fn create_mailbox(&self, account: AccountId, name: &str, special_use: Option<SpecialUse>) -> Result<MailboxId>;
+    async fn create_mailbox(
+        &self,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<MailboxId>;
     /// Deletes a mailbox and its messages; those below it stay.
     async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()>;
     /// Renames a mailbox and those below it; renaming INBOX moves its messages (RFC 9051 §6.3.6).
@@ -225,7 +230,12 @@ pub trait MailStore: Send + Sync {
     async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>>;
 
     /// Puts messages into a mailbox, all or none; returns UIDVALIDITY and their UIDs.
-    async fn append(&self, mailbox: MailboxId, mails: Vec<NewMail>, quota: Quota) -> Result<(u32, Vec<Uid>)>;
+    async fn append(
+        &self,
+        mailbox: MailboxId,
+        mails: Vec<NewMail>,
+        quota: Quota,
+    ) -> Result<(u32, Vec<Uid>)>;
     /// Changes flags; absent UIDs are passed over.
     async fn store_flags(
         &self,
@@ -238,9 +248,20 @@ pub trait MailStore: Send + Sync {
     /// Removes messages with `\Deleted`, all or those of `uids`; returns what went, ascending.
     async fn expunge(&self, mailbox: MailboxId, uids: Option<Vec<Uid>>) -> Result<Vec<Uid>>;
     /// Copies messages, all or none, in the order of their UIDs.
-    async fn copy(&self, from: MailboxId, uids: Vec<Uid>, to: MailboxId, quota: Quota) -> Result<CopyOutcome>;
+    async fn copy(
+        &self,
+        from: MailboxId,
+        uids: Vec<Uid>,
+        to: MailboxId,
+        quota: Quota,
+    ) -> Result<CopyOutcome>;
     /// Moves messages, all or none (RFC 6851).
-    async fn move_messages(&self, from: MailboxId, uids: Vec<Uid>, to: MailboxId) -> Result<CopyOutcome>;
+    async fn move_messages(
+        &self,
+        from: MailboxId,
+        uids: Vec<Uid>,
+        to: MailboxId,
+    ) -> Result<CopyOutcome>;
 
     /// A whole body.
     async fn body(&self, body: BodyId) -> Result<Bytes>;

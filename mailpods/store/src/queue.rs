@@ -326,8 +326,14 @@ pub trait QueueStore: Send + Sync {
     /// Queues messages, all or none; durable on return.
     async fn enqueue(&self, messages: Vec<NewMessage>) -> Result<()>;
     /// Leases up to `limit` units that are due at `now`, oldest first, until `until`. Expired leases are due again.
-    async fn lease(&self, worker: &str, wanted: Wanted, now: UnixMillis, until: UnixMillis, limit: usize)
-    -> Result<Vec<LeasedUnit>>;
+    async fn lease(
+        &self,
+        worker: &str,
+        wanted: Wanted,
+        now: UnixMillis,
+        until: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<LeasedUnit>>;
     /// Extends leases; returns those that are lost.
     async fn extend(&self, leases: Vec<Lease>, until: UnixMillis) -> Result<Vec<Lease>>;
     /// Hands leases back untried; lost ones are passed over.
@@ -338,7 +344,12 @@ pub trait QueueStore: Send + Sync {
     async fn next_due(&self, wanted: Wanted, now: UnixMillis) -> Result<Option<UnixMillis>>;
 
     /// Units that match, oldest first, after `after`, at most `limit`.
-    async fn list(&self, filter: &QueueFilter, after: Option<UnitId>, limit: usize) -> Result<Vec<QueueItem>>;
+    async fn list(
+        &self,
+        filter: &QueueFilter,
+        after: Option<UnitId>,
+        limit: usize,
+    ) -> Result<Vec<QueueItem>>;
     /// Acts on the units that match; returns how many. Leased units are passed over by Delete.
     async fn act(&self, filter: &QueueFilter, action: QueueAction, now: UnixMillis) -> Result<u64>;
     /// Totals.

@@ -12,7 +12,11 @@ pub trait SecretStore: Send + Sync {
     /// A secret by name (`dkim/example.test/s1`, `tls/self-signed`), opened.
     async fn secret(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>>;
     /// Writes a secret unless one of that name is there; returns the one that is there now.
-    async fn secret_or_put(&self, name: &str, value: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>>;
+    async fn secret_or_put(
+        &self,
+        name: &str,
+        value: Zeroizing<Vec<u8>>,
+    ) -> Result<Zeroizing<Vec<u8>>>;
     /// Writes or replaces a secret.
     async fn put_secret(&self, name: &str, value: Zeroizing<Vec<u8>>) -> Result<()>;
     /// Names that start with `prefix`, sorted.
@@ -44,5 +48,9 @@ pub trait DirectoryStore: Send + Sync {
     /// What was saved for an account.
     async fn saved_credential(&self, account: &MailboxAddress) -> Result<Option<SavedCredential>>;
     /// Saves or replaces.
-    async fn save_credential(&self, account: &MailboxAddress, credential: SavedCredential) -> Result<()>;
+    async fn save_credential(
+        &self,
+        account: &MailboxAddress,
+        credential: SavedCredential,
+    ) -> Result<()>;
 }

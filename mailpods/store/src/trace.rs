@@ -80,5 +80,10 @@ pub trait TraceStore: Send + Sync {
     /// Takes an event for writing; drops it (and counts that) when the buffer of 10,000 is full. Never waits.
     fn record(&self, event: TraceEvent);
     /// Events that match, oldest first, the newest `limit`.
-    async fn events(&self, query: &TraceQuery, since: UnixMillis, limit: usize) -> Result<Vec<TraceEvent>>;
+    async fn events(
+        &self,
+        query: &TraceQuery,
+        since: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<TraceEvent>>;
 }
