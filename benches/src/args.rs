@@ -1,0 +1,122 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Measures Mailpods and Postfix + Dovecot side by side and prints the ratios.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Args {
+    /// Only this measure; repeat for more. All when left out.
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<Measure>,
+    /// Messages of one run; 2500 for mail, 20000 in the mailbox of `imap` when left out.
+    #[arg(long, value_name = "N")]
+    pub messages: Option<usize>,
+    /// Runs of each side, in turns; a row is the median.
+    #[arg(long, default_value_t = 3, value_name = "R")]
+    pub runs: usize,
+    /// A table for people, or one JSON object a line.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// The `mailpods` binary; the one beside this program when left out.
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+    /// Mailpods alone.
+    #[arg(long)]
+    pub skip_peers: bool,
+    /// Postfix + Dovecot alone.
+    #[arg(long, conflicts_with = "skip_peers")]
+    pub skip_ours: bool,
+    /// What messages are made of.
+    #[arg(long, value_enum, default_value_t = Body::Words)]
+    pub body: Body,
+    /// How Dovecot keeps mail.
+    #[arg(long, value_enum, default_value_t = PeerFormat::Mdbox)]
+    pub peer_format: PeerFormat,
+    /// SMTP sessions at once in `deliver` and `relay`.
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub sessions: usize,
+    /// Mailboxes that get mail.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub mailboxes: usize,
+    /// Messages delivered before the first run of `deliver`, so that no mailbox is empty.
+    #[arg(long, default_value_t = 2_500, value_name = "N")]
+    pub history: usize,
+    /// IMAP connections of `idle-imap`, SMTP sessions of `loaded`.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub connections: usize,
+    /// Folder for stores and queues. Disk figures are those of its whole device: a file system of its own makes them exact.
+    #[arg(long, value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
+}
+
+impl Args {
+    /// What to measure, in order.
+    pub fn measures(&self) -> Vec<Measure> {
+        if self.only.is_empty() {
+            Measure::value_variants().to_vec()
+        } else {
+            self.only.clone()
+        }
+    }
+
+    /// Messages of one run of mail.
+    pub fn mail(&self) -> usize {
+        self.messages.unwrap_or(2_500)
+    }
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Measure {
+    /// From accepting by SMTP until IMAP shows the message.
+    Deliver,
+    /// Through the queue to the next server.
+    Relay,
+    /// Memory of logged-in connections in IDLE.
+    IdleImap,
+    /// Memory at rest.
+    Idle,
+    /// Memory while many SMTP sessions send at once.
+    Loaded,
+    /// Time from exec to ready.
+    Start,
+    /// Commands on a big mailbox.
+    Imap,
+}
+
+impl std::fmt::Display for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Columns.
+    Table,
+    /// One object a line.
+    Json,
+}
+
+/// What messages are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Body {
+    /// Words, other ones in each message.
+    Words,
+    /// One letter, as smtp-source sends.
+    Letter,
+}
+
+/// How Dovecot keeps mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PeerFormat {
+    /// Several messages a file.
+    Mdbox,
+    /// A file a message.
+    Maildir,
+}

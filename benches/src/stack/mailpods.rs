@@ -1,0 +1,148 @@
+//! Mailpods in one process.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::{Bench, Setup, Stack};
+use crate::imap::PASSWORD;
+use crate::report::Side;
+
+const HEAD: &str = "apiVersion: mailpods.dev/v1alpha1\nkind: ";
+
+/// A process that said that it is ready.
+pub struct Running {
+    /// The process.
+    pub child: Child,
+    /// Where it listens, by listener.
+    pub listeners: HashMap<String, SocketAddr>,
+    /// From exec to ready.
+    pub started: Duration,
+}
+
+/// Starts a server on a new store.
+///
+/// # Errors
+/// When it does not get ready; its log is in the error.
+pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
+    let folder = bench.folder()?;
+    let config = folder.path().join("config");
+    std::fs::create_dir(&config)?;
+    std::fs::write(config.join("all.yaml"), yaml(bench, setup)?)?;
+    let running = exec(bench, &config, &folder.path().join("data")).await?;
+    let listener = |name: &str| running.listeners.get(name).copied().context("no listener");
+    Ok(Stack {
+        side: Side::Ours,
+        roots: vec![running.child.id()],
+        smtp: listener("smtp")?,
+        imap: listener("imaps")?,
+        started: running.started,
+        children: vec![running.child],
+        folder,
+    })
+}
+
+/// Starts the binary and waits until it says that it is ready.
+///
+/// # Errors
+/// When it does not; its log is in the error.
+pub async fn exec(bench: &Bench, config: &Path, data: &Path) -> Result<Running> {
+    let log = config.with_extension("log");
+    let begin = Instant::now();
+    let mut child = Command::new(bench.binary()?)
+        .args(["standalone", "--output", "json", "--config"])
+        .arg(config)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&log)?)
+        .spawn()
+        .context("failed to start mailpods")?;
+    let output = child.stdout.take().context("no standard output")?;
+    let line = tokio::task::spawn_blocking(move || first_line(output)).await?;
+    let started = begin.elapsed();
+    let listeners = line.and_then(|line| parse(&line));
+    let listeners = listeners.with_context(|| std::fs::read_to_string(&log).unwrap_or_default());
+    if listeners.is_err() {
+        // It may still run; the error of the start is what counts.
+        child.kill().ok();
+        child.wait().ok();
+    }
+    Ok(Running {
+        child,
+        listeners: listeners?,
+        started,
+    })
+}
+
+/// The line that says that all listeners are open; the rest is read and dropped, so that the server never waits for it.
+fn first_line(output: std::process::ChildStdout) -> Result<String> {
+    let mut reader = BufReader::new(output);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    std::thread::spawn(move || reader.read_to_end(&mut Vec::new()));
+    Ok(line)
+}
+
+fn parse(line: &str) -> Result<HashMap<String, SocketAddr>> {
+    let summary: Value = serde_json::from_str(line).context("mailpods is not ready")?;
+    let entry = |listener: &Value| {
+        let name = listener.get("name")?.as_str()?.to_owned();
+        Some((name, listener.get("address")?.as_str()?.parse().ok()?))
+    };
+    let listeners = summary.get("listeners").and_then(Value::as_array);
+    Ok(listeners.into_iter().flatten().filter_map(entry).collect())
+}
+
+/// The configuration: defaults, but for free ports and the DNS responder.
+fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
+    let mut text = format!(
+        "{HEAD}MailCluster\nmetadata: {{name: bench}}\nspec:\n  hostname: mail.example.test\n  dns: {{servers: ['{}']}}\n  imap: \
+         {{maxSessionsPerAccount: 100}}\n  outbound: {{concurrencyPerDestination: 20}}\n  listeners:\n",
+        bench.dns
+    );
+    for name in [
+        "smtp",
+        "submission",
+        "submissions",
+        "lmtp",
+        "imap",
+        "imaps",
+        "http",
+    ] {
+        writeln!(
+            text,
+            "    - {{name: {name}, protocol: {name}, address: 127.0.0.1, port: 0}}"
+        )?;
+    }
+    writeln!(
+        text,
+        "---\n{HEAD}MailDomain\nmetadata: {{name: example}}\nspec:\n  domain: example.test\n---\napiVersion: v1\nkind: Secret\nmetadata: \
+         {{name: people}}\nstringData: {{password: {PASSWORD}}}"
+    )?;
+    if let Some(sink) = setup.sink {
+        writeln!(
+            text,
+            "---\n{HEAD}MailDomain\nmetadata: {{name: relay}}\nspec:\n  domain: relay.test\n  transport:\n    relay: {{host: {}, port: {}}}",
+            sink.ip(),
+            sink.port()
+        )?;
+    }
+    for index in 0..setup.mailboxes.max(1) {
+        writeln!(
+            text,
+            "---\n{HEAD}Mailbox\nmetadata: {{name: user{index}}}\nspec:\n  address: user{index}@example.test\n  passwordSecretRef: {{name: \
+             people}}"
+        )?;
+    }
+    Ok(text)
+}
