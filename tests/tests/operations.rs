@@ -91,6 +91,8 @@ fn health_and_metrics_are_served() -> Result<()> {
     eventually("readiness", || {
         Ok((server.http("/readyz")?.trim() == "ok").then_some(()))
     })?;
+    smtp::Client::hello(server.address("smtp"), "EHLO")?.say("QUIT", 221)?;
+    mailpods_tests::imap::Client::connect(server.address("imap"))?.command("CAPABILITY")?;
     let metrics = server.http("/metrics")?;
     for wanted in [
         "mailpods_smtp_",

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use hickory_resolver::TokioResolver;
 use mailpods_message::edit::{Edits, remove_authentication_results};
 use mailpods_message::header;
+use mailpods_net::dns::HickoryResolver;
 use mailpods_plan::{FilterSettings, PlanHandle};
 use mailpods_policy::Reason;
 use mailpods_rpc::{Action, Mechanism, MechanismResult, Scan, ScanError, ScanRequest, Verdict};
@@ -30,7 +30,7 @@ impl Engine {
     /// An engine that follows the filter settings of the current plan. Answers of `resolver` are kept by the engine, so one
     /// engine serves a process.
     #[must_use]
-    pub fn new(plan: PlanHandle, resolver: TokioResolver, metrics: Metrics) -> Self {
+    pub fn new(plan: PlanHandle, resolver: HickoryResolver, metrics: Metrics) -> Self {
         Self {
             plan,
             dns: Dns::new(resolver),

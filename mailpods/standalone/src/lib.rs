@@ -134,7 +134,7 @@ async fn serve(
     let (trigger, stop) = shutdown::channel();
     let tracker = Tracker::new();
     let registry = Registry::new().with_process_metrics(env!("CARGO_PKG_VERSION"))?;
-    measures::store(sqlite, &registry)?;
+    sqlite.register_metrics(&registry)?;
     let keys = keys::ensure(&plan, store.secrets.as_ref()).await?;
     let plan = PlanHandle::new(plan);
     let (roles, delivery) = Roles::build(options, &plan, &store, &registry, stop.clone()).await?;

@@ -1,52 +1,15 @@
-//! Numbers about the store and the queue.
+//! Numbers about the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use mailpods_net::Shutdown;
 use mailpods_store::QueueStore;
-use mailpods_store::sqlite::{SqliteStore, Statistics};
 use mailpods_telemetry::error_chain;
 use mailpods_telemetry::metrics::{Gauge, Label, MetricsError, Registry};
 
 /// How often the queue is counted.
 const INTERVAL: Duration = Duration::from_secs(10);
-
-/// What the writer has done, read when the metrics are.
-///
-/// # Errors
-/// When a name is taken.
-pub fn store(sqlite: &SqliteStore, registry: &Registry) -> Result<(), MetricsError> {
-    type Pick = fn(Statistics) -> f64;
-    let numbers: [(&str, &str, Pick); 5] = [
-        ("mailpods_store_commits", "Commits since the start.", |s| {
-            s.commits as f64
-        }),
-        ("mailpods_store_jobs", "Writes in these commits.", |s| {
-            s.jobs as f64
-        }),
-        (
-            "mailpods_store_jobs_waiting",
-            "Writes that wait for the next commit.",
-            |s| s.waiting as f64,
-        ),
-        (
-            "mailpods_store_busy_seconds",
-            "Time that the writer was at work.",
-            |s| s.busy_micros as f64 / 1e6,
-        ),
-        (
-            "mailpods_store_trace_dropped",
-            "Trace events dropped because the buffer was full.",
-            |s| s.trace_dropped as f64,
-        ),
-    ];
-    for (name, help, pick) in numbers {
-        let sqlite = sqlite.clone();
-        registry.observed_gauge(name, help, move || Some(pick(sqlite.statistics())))?;
-    }
-    Ok(())
-}
 
 #[derive(Clone, Copy)]
 enum State {

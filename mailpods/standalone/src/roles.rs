@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mailpods_delivery::{Delivery, Dependencies, SystemClock};
 use mailpods_filter::Engine;
-use mailpods_imap::{Deps as ImapDeps, Server as Imap};
+use mailpods_imap::{Imap, ImapDeps};
 use mailpods_net::dns::{HickoryResolver, ResolverOptions};
 use mailpods_net::{Connection, Connector, Listener, Shutdown, TlsServer};
 use mailpods_plan::{Plan, PlanHandle, Protocol};
@@ -51,7 +51,7 @@ impl Roles {
         let directory = Directory::open(store, plan.clone(), registry).await?;
         let scan = Engine::new(
             plan.clone(),
-            resolver.inner(),
+            resolver.clone(),
             mailpods_filter::Metrics::register(registry)?,
         );
         let smtp = SmtpDeps {
@@ -66,7 +66,8 @@ impl Roles {
             store: store.mail.clone(),
             directory,
             plan: plan.clone(),
-            tls: tls.clone(),
+            tls: Some(tls.clone()),
+            metrics: mailpods_imap::Metrics::new(registry)?,
             shutdown,
         };
         let delivery = Dependencies {
@@ -84,7 +85,7 @@ impl Roles {
         let delivery = Delivery::new(delivery, registry)?;
         let roles = Self {
             smtp: Smtp::new(smtp, registry)?,
-            imap: Imap::new(imap, registry)?,
+            imap: Imap::new(imap),
             tls,
             resolver,
             health,
@@ -98,7 +99,10 @@ impl Roles {
     pub async fn serve(&self, connection: Connection, protocol: Protocol) {
         match protocol {
             Protocol::Imap | Protocol::Imaps => {
-                self.imap.serve(connection, protocol).await;
+                self.imap
+                    .clone()
+                    .serve(connection, protocol == Protocol::Imaps)
+                    .await;
             }
             Protocol::Smtp | Protocol::Submission | Protocol::Submissions | Protocol::Lmtp => {
                 self.smtp.serve(connection, protocol).await;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use mailpods_net::TlsServer;
 use mailpods_net::tls::{MinimumVersion, Pem, ServerIdentity, TlsConfigError, self_signed};
 use mailpods_plan::Plan;
 use mailpods_store::{SecretStore, StoreError};
@@ -79,17 +78,4 @@ async fn made(
         .map_err(TlsSetupError::Store)?;
     tracing::info!(host = %plan.hostname, days = DAYS, "made a self-signed certificate");
     Ok(identity)
-}
-
-/// Serves another certificate on all listeners when the plan has one.
-///
-/// # Errors
-/// As [`identity`]; the one that is served stays.
-pub async fn refresh(
-    server: &TlsServer,
-    plan: &Plan,
-    secrets: &dyn SecretStore,
-) -> Result<(), TlsSetupError> {
-    server.swap(identity(plan, secrets).await?);
-    Ok(())
 }

@@ -32,7 +32,7 @@ impl FolderWatch {
                     return;
                 }
                 // A full channel has a wake-up pending already.
-                drop(sender.try_send(()));
+                sender.try_send(()).ok();
             })?;
         watcher.watch(folder, RecursiveMode::Recursive)?;
         Ok(Self { changes, watcher })

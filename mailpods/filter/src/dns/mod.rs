@@ -9,10 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+
+use mailpods_net::dns::HickoryResolver;
 
 use self::cache::Cache;
 use crate::dkim::KeyRecord;
@@ -47,7 +48,7 @@ type Kept<K, V> = Cache<K, Result<V, Temporary>>;
 
 /// The look-ups of the filter over one resolver, with their caches.
 pub struct Dns {
-    resolver: TokioResolver,
+    resolver: HickoryResolver,
     spf: Kept<Box<str>, Arc<spf::Published>>,
     dmarc: Kept<Box<str>, Arc<dmarc::Published>>,
     keys: Kept<Box<str>, Arc<KeyRecord>>,
@@ -66,7 +67,7 @@ impl std::fmt::Debug for Dns {
 impl Dns {
     /// Asks `resolver`.
     #[must_use]
-    pub fn new(resolver: TokioResolver) -> Self {
+    pub fn new(resolver: HickoryResolver) -> Self {
         Self {
             resolver,
             spf: Cache::new(CAPACITY),
@@ -213,7 +214,8 @@ impl Lookups<'_> {
     async fn ask(&self, name: Name, kind: RecordType) -> Asked {
         let shown: Arc<str> = name.to_ascii().trim_end_matches('.').into();
         let deadline = tokio::time::Instant::from_std(self.deadline);
-        match tokio::time::timeout_at(deadline, self.dns.resolver.lookup(name, kind)).await {
+        match tokio::time::timeout_at(deadline, self.dns.resolver.inner().lookup(name, kind)).await
+        {
             Ok(Ok(lookup)) => Ok((lookup.answers().to_vec(), lookup.valid_until())),
             Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none))))
                 if is_statement(none.response_code) =>

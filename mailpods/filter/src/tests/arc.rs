@@ -21,7 +21,7 @@ fn zone() -> Zone {
 async fn seal(message: &str, domain: &str, results: &str) -> String {
     let server = TestDns::start(zone()).await;
     let parsed = AuthenticatedMessage::parse(message.as_bytes()).unwrap();
-    let arc = MessageAuthenticator(server.resolver())
+    let arc = MessageAuthenticator(server.resolver().inner())
         .verify_arc(&parsed)
         .await;
     let empty = AuthenticationResults::new("placeholder.test");

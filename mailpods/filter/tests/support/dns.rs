@@ -8,12 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use mailpods_net::dns::HickoryResolver;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
@@ -177,17 +175,8 @@ impl TestDns {
     }
 
     /// A resolver that asks this server alone and gives up soon.
-    pub fn resolver(&self) -> TokioResolver {
-        let mut connection = ConnectionConfig::udp();
-        connection.port = self.address.port();
-        let server = NameServerConfig::new(self.address.ip(), true, vec![connection]);
-        let config = ResolverConfig::from_parts(None, vec![], vec![server]);
-        let mut builder =
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        let options = builder.options_mut();
-        options.attempts = 1;
-        options.timeout = Duration::from_millis(250);
-        builder.build().unwrap()
+    pub fn resolver(&self) -> HickoryResolver {
+        HickoryResolver::new(&[self.address], Duration::from_millis(250), 1, 0).unwrap()
     }
 }
 
