@@ -98,7 +98,7 @@ fn health_and_metrics_are_served() -> Result<()> {
         "mailpods_smtp_",
         "mailpods_imap_",
         "mailpods_store_",
-        "mailpods_plan_reloads_total",
+        "mailpods_plan_refused",
     ] {
         assert!(
             metrics.contains(wanted),
