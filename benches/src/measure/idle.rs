@@ -9,7 +9,7 @@ use crate::machine;
 use crate::progress;
 use crate::report::{Report, Side};
 use crate::smtp::Load;
-use crate::stack::{Bench, Setup};
+use crate::stack::{Bench, Setup, mailpods};
 
 /// Between ready and the look at memory.
 const SETTLE: Duration = Duration::from_secs(3);

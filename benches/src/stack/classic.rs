@@ -155,6 +155,7 @@ fn write_dovecot(folder: &Path, imap: SocketAddr, format: PeerFormat) -> Result<
     Ok(())
 }
 
+/// No process group is set: `master` makes a session of its own, which the leader of a group cannot.
 fn postfix(folder: &Path) -> Result<Child> {
     let daemons = Command::new("postconf")
         .args(["-dh", "daemon_directory"])
@@ -166,7 +167,6 @@ fn postfix(folder: &Path) -> Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .process_group(0)
         .spawn()
         .context("failed to start postfix")
 }
