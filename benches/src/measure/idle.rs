@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{MIB, SIZE};
 use crate::machine;
 use crate::progress;
-use crate::report::{Report, Side};
+use crate::report::Report;
 use crate::smtp::Load;
 use crate::stack::{Bench, Setup, mailpods};
 
@@ -45,30 +45,31 @@ pub async fn loaded(bench: &Bench, report: &mut Report) -> Result<()> {
         mailboxes: bench.args.mailboxes,
         sink: None,
     };
-    let stacks = bench.start(setup).await?;
-    for stack in stacks.iter().filter(|stack| stack.side == Side::Ours) {
-        let load = Load {
-            server: stack.smtp,
-            sessions: bench.args.connections,
-            messages: bench.args.connections * EACH,
-            first: 0,
-            mailboxes: bench.args.mailboxes,
-            domain: "example.test",
-            size: SIZE,
-            source: bench.messages.clone(),
-            per_connection: EACH,
-        };
-        progress(&format!("{} sessions at once", load.sessions));
-        let accepted = load.at_once().await?;
-        let peak: f64 = stack
-            .roots
-            .iter()
-            .map(|id| machine::peak_resident(*id))
-            .sum();
-        report.add(stack.side, "loaded.memory", "MiB peak RSS", peak / MIB);
-        report.add(stack.side, "loaded.after", "MiB PSS", stack.pss() / MIB);
-        let share = accepted as f64 / load.messages as f64 * 100.0;
-        report.add(stack.side, "loaded.accepted", "%", share);
+    if bench.args.skip_ours {
+        return Ok(());
     }
+    let stack = mailpods::start(bench, setup).await?;
+    let load = Load {
+        server: stack.smtp,
+        sessions: bench.args.connections,
+        messages: bench.args.connections * EACH,
+        first: 0,
+        mailboxes: bench.args.mailboxes,
+        domain: "example.test",
+        size: SIZE,
+        source: bench.messages.clone(),
+        per_connection: EACH,
+    };
+    progress(&format!("{} sessions at once", load.sessions));
+    let accepted = load.at_once().await?;
+    let peak: f64 = stack
+        .roots
+        .iter()
+        .map(|id| machine::peak_resident(*id))
+        .sum();
+    report.add(stack.side, "loaded.memory", "MiB peak RSS", peak / MIB);
+    report.add(stack.side, "loaded.after", "MiB PSS", stack.pss() / MIB);
+    let share = accepted as f64 / load.messages as f64 * 100.0;
+    report.add(stack.side, "loaded.accepted", "%", share);
     Ok(())
 }
