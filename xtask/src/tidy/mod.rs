@@ -1,6 +1,7 @@
 //! What the compiler does not check.
 
 mod budget;
+mod compliance;
 mod documents;
 mod imports;
 mod licences;
@@ -25,6 +26,7 @@ pub fn run() -> Result<()> {
     findings.extend(budget::check(&sources)?);
     findings.extend(rfc::check(&sources)?);
     findings.extend(documents::check(&metadata, &sources)?);
+    findings.extend(compliance::check()?);
     for finding in &findings {
         eprintln!("tidy: {finding}");
     }

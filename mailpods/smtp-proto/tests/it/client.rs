@@ -409,6 +409,20 @@ fn codes_alone_and_unknown_codes_are_understood_by_their_first_digit() {
 }
 
 #[test]
+fn keywords_have_no_case() {
+    let mut client = client(Protocol::Smtp, TlsMode::Off);
+    let script = [
+        ("220 mx\r\n", "EHLO client.example\r\n"),
+        (
+            "250-mx\r\n250-pipelining\r\n250-Dsn\r\n250 sIZE 1000\r\n",
+            "MAIL FROM:<a@b.example> SIZE=12\r\nRCPT TO:<x@c.example>\r\nDATA\r\n",
+        ),
+    ];
+    play(&mut client, Some(message(&["x@c.example"])), &script);
+    assert!(client.capabilities().dsn);
+}
+
+#[test]
 fn no_body_goes_without_354() {
     for reply in ["250 ok\r\n", "350 go\r\n", "451 no\r\n", "554 no\r\n"] {
         let mut client = client(Protocol::Smtp, TlsMode::Off);

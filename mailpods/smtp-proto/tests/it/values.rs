@@ -163,6 +163,30 @@ fn parameters_of_the_sizes_of_rfc_3461_are_taken() {
 }
 
 #[test]
+fn all_parameters_fit_on_one_line() {
+    let path = format!(
+        "<{}@{}.example>",
+        "l".repeat(64),
+        vec!["d".repeat(60); 3].join(".")
+    );
+    let mail = format!(
+        "MAIL FROM:{path} SIZE={} BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID={} AUTH={}",
+        "0".repeat(20),
+        "e".repeat(100),
+        "a".repeat(490)
+    );
+    let rcpt = format!(
+        "RCPT TO:{path} NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;{}",
+        "o".repeat(493)
+    );
+    assert!(mail.len() > 900 && rcpt.len() > 780);
+    assert_eq!(
+        answers(&[mail, rcpt]),
+        "250 2.1.0 sender OK\r\n250 2.1.5 recipient OK\r\n"
+    );
+}
+
+#[test]
 fn a_reply_line_has_at_most_512_octets() {
     let mut wire = Vec::new();
     Reply::new(550, (999, 999), "x".repeat(2000)).encode(&mut wire);
