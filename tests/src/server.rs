@@ -1,6 +1,7 @@
 //! The `mailpods` binary as a process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,12 +34,24 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Runs a tool of the binary on a data folder.
+/// Runs a tool of the binary.
 ///
 /// # Errors
 /// When it cannot be started.
 pub fn tool(arguments: &[&str]) -> Result<Output> {
-    Ok(Command::new(binary()?).args(arguments).output()?)
+    tool_through(&[], arguments)
+}
+
+/// Runs a tool of the binary by another program, for example in the namespaces of a server.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn tool_through(wrapper: &[&str], arguments: &[&str]) -> Result<Output> {
+    let binary = binary()?;
+    let mut line: Vec<&OsStr> = wrapper.iter().map(OsStr::new).collect();
+    line.push(binary.as_os_str());
+    let (program, first) = line.split_first().context("no program")?;
+    Ok(Command::new(program).args(first).args(arguments).output()?)
 }
 
 /// Standard output of a tool that must succeed.
@@ -46,7 +59,14 @@ pub fn tool(arguments: &[&str]) -> Result<Output> {
 /// # Errors
 /// When it does not.
 pub fn tool_ok(arguments: &[&str]) -> Result<String> {
-    let output = tool(arguments)?;
+    succeeded(tool(arguments)?, arguments)
+}
+
+/// Standard output of what a tool did, if it succeeded.
+///
+/// # Errors
+/// When it did not.
+pub fn succeeded(output: Output, arguments: &[&str]) -> Result<String> {
     if !output.status.success() {
         bail!(
             "mailpods {} failed: {}",
@@ -172,7 +192,7 @@ impl Server {
     /// As [`Self::start`].
     pub fn start_in(config: &Path, data: &Path, wrapper: &[&str]) -> Result<Self> {
         let binary = binary()?;
-        let mut line: Vec<&std::ffi::OsStr> = wrapper.iter().map(std::ffi::OsStr::new).collect();
+        let mut line: Vec<&OsStr> = wrapper.iter().map(OsStr::new).collect();
         line.push(binary.as_os_str());
         let (program, arguments) = line.split_first().context("no program")?;
         let log = tempfile::NamedTempFile::new()?;

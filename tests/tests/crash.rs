@@ -1,15 +1,16 @@
 //! What was acknowledged is there once, whatever ends the process; what was refused is not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use mailpods_tests::dns::Dns;
-use mailpods_tests::server::{Config, Server, tool_ok};
+use mailpods_tests::server::{Config, Server, succeeded, tool_through};
 use mailpods_tests::{eventually, smtp};
 
 const CRASHES: u64 = 100;
@@ -55,37 +56,71 @@ fn client(server: std::net::SocketAddr, name: &str, stop: &AtomicBool, ledger: &
     }
 }
 
-/// Subjects in a person's INBOX with how often each is there.
-fn subjects(data: &Path, person: &str) -> Result<BTreeMap<String, usize>> {
-    let folder = tempfile::tempdir()?;
-    let out = folder.path().join("mbox");
-    let data = data.to_str().context("a path in UTF-8")?;
-    let account = format!("{person}@example.test");
-    tool_ok(&[
-        "--data",
-        data,
-        "mailbox",
-        "export",
-        &account,
-        "--format",
-        "mbox",
-        &out.to_string_lossy(),
-    ])?;
-    let text = std::fs::read(out)?;
-    let mut subjects = BTreeMap::new();
-    for line in String::from_utf8_lossy(&text).lines() {
-        if let Some(subject) = line.strip_prefix("Subject: ") {
-            *subjects.entry(subject.trim_end().to_owned()).or_default() += 1;
-        }
-    }
-    Ok(subjects)
+/// A data folder, and the program that leads to where it is mounted, if not here.
+struct Place {
+    data: String,
+    through: Vec<String>,
 }
 
-fn queue_is_empty(data: &Path) -> Result<Option<()>> {
-    let data = data.to_str().context("a path in UTF-8")?;
-    let list = tool_ok(&["--data", data, "queue", "list", "--output", "json"])?;
-    let list: serde_json::Value = serde_json::from_str(&list)?;
-    Ok(list.as_array().is_some_and(Vec::is_empty).then_some(()))
+impl Place {
+    fn new(data: &Path) -> Self {
+        Self {
+            data: data.to_string_lossy().into_owned(),
+            through: Vec::new(),
+        }
+    }
+
+    /// In the namespaces of a server.
+    fn of_server(data: &Path, server: &Server) -> Self {
+        let id = server.id().to_string();
+        let enter = [
+            "nsenter",
+            "--target",
+            &id,
+            "--user",
+            "--preserve-credentials",
+            "--mount",
+        ];
+        Self {
+            through: enter.map(str::to_owned).to_vec(),
+            ..Self::new(data)
+        }
+    }
+
+    fn tool(&self, arguments: &[&str]) -> Result<String> {
+        let arguments = [&["--data", &self.data], arguments].concat();
+        let through: Vec<&str> = self.through.iter().map(String::as_str).collect();
+        succeeded(tool_through(&through, &arguments)?, &arguments)
+    }
+
+    /// Subjects in a person's INBOX with how often each is there.
+    fn subjects(&self, person: &str) -> Result<BTreeMap<String, usize>> {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("mbox");
+        let account = format!("{person}@example.test");
+        self.tool(&[
+            "mailbox",
+            "export",
+            &account,
+            "--format",
+            "mbox",
+            &out.to_string_lossy(),
+        ])?;
+        let text = std::fs::read(out)?;
+        let mut subjects = BTreeMap::new();
+        for line in String::from_utf8_lossy(&text).lines() {
+            if let Some(subject) = line.strip_prefix("Subject: ") {
+                *subjects.entry(subject.trim_end().to_owned()).or_default() += 1;
+            }
+        }
+        Ok(subjects)
+    }
+
+    fn queue_is_empty(&self) -> Result<Option<()>> {
+        let list: serde_json::Value =
+            serde_json::from_str(&self.tool(&["queue", "list", "--output", "json"])?)?;
+        Ok(list.as_array().is_some_and(Vec::is_empty).then_some(()))
+    }
 }
 
 fn check(ledger: &Ledger, found: &BTreeMap<String, usize>) -> Result<()> {
@@ -139,7 +174,8 @@ fn a_hundred_kills_lose_and_double_nothing() -> Result<()> {
         }
     }
     let mut server = Server::start_in(config.path(), data.path(), &[])?;
-    eventually("the queue to empty", || queue_is_empty(data.path()))?;
+    let place = Place::new(data.path());
+    eventually("the queue to empty", || place.queue_is_empty())?;
     server.stop()?;
     let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
     assert!(
@@ -148,9 +184,9 @@ fn a_hundred_kills_lose_and_double_nothing() -> Result<()> {
         ledger.acknowledged.len()
     );
     for person in ["alice", "bob"] {
-        check(&ledger, &subjects(data.path(), person)?)?;
+        check(&ledger, &place.subjects(person)?)?;
     }
-    tool_ok(&["--data", &data.path().to_string_lossy(), "fsck"])?;
+    place.tool(&["fsck"])?;
     Ok(())
 }
 
@@ -174,7 +210,7 @@ fn may_mount() -> bool {
 fn a_full_disk_defers_and_loses_nothing_and_goes_on_when_there_is_space() -> Result<()> {
     if !may_mount() {
         bail!(
-            "this test makes a 48 MiB tmpfs in a namespace of its own; it needs `unshare --user --map-root-user --mount`"
+            "this test makes a 200 MiB tmpfs in a namespace of its own; it needs `unshare --user --map-root-user --mount`"
         );
     }
     let dns = Dns::start()?;
@@ -183,9 +219,9 @@ fn a_full_disk_defers_and_loses_nothing_and_goes_on_when_there_is_space() -> Res
     Config::standard(&(dns.yaml() + limits)).write(config.path())?;
     let data = folder.path().join("data");
     std::fs::create_dir(&data)?;
-    // The server runs in the namespace; files in it are reached through the server's own /proc/PID/root.
+    // 90 MiB are free, of which the store keeps 64 in reserve. Files in the namespace are reached through /proc/PID/root.
     let mount = format!(
-        "mount -t tmpfs -o size=48m tmpfs {0} && fallocate -l 30m {0}/ballast && exec \"$@\"",
+        "mount -t tmpfs -o size=200m tmpfs {0} && fallocate -l 110m {0}/ballast && exec \"$@\"",
         data.display()
     );
     let wrapper = [
@@ -199,18 +235,70 @@ fn a_full_disk_defers_and_loses_nothing_and_goes_on_when_there_is_space() -> Res
         "sh",
     ];
     let mut server = Server::start_in(config.path(), &data, &wrapper)?;
-    let inside = Path::new("/proc")
+    let root = Path::new("/proc")
         .join(server.id().to_string())
-        .join("root")
-        .join(data.strip_prefix("/")?);
+        .join("root");
+    let inside = root.join(data.strip_prefix("/")?);
     let mut ledger = Ledger::default();
-    let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
-    let noise = noise(100_000);
-    let mut number = 0;
-    let mut send = |ledger: &mut Ledger| -> Result<u16> {
-        number += 1;
-        let subject = format!("full-{number}");
-        let message = format!("From: x@sender.test\r\nSubject: {subject}\r\n\r\n{noise}\r\n");
+    let mut sender = Sender {
+        server: server.address("smtp"),
+        noise: noise(100_000),
+        number: 0,
+    };
+    let mut refusal = 250;
+    for _ in 0..600 {
+        refusal = sender.send(&mut ledger)?;
+        if refusal != 250 {
+            break;
+        }
+    }
+    assert_eq!(refusal, 452, "a full disk is a temporary condition");
+    // Now not even the reserve is left: what is in the queue cannot be delivered either.
+    fill(&inside.join("more"))?;
+    assert_eq!(sender.send(&mut ledger)?, 452);
+    std::fs::remove_file(inside.join("more"))?;
+    std::fs::remove_file(inside.join("ballast"))?;
+    eventually("mail to be taken again", || {
+        Ok((sender.send(&mut ledger)? == 250).then_some(()))
+    })?;
+    let place = Place::of_server(&data, &server);
+    eventually("the queue to empty", || place.queue_is_empty())?;
+    place.tool(&["fsck"])?;
+    for person in ["alice", "bob"] {
+        check(&ledger, &place.subjects(person)?)?;
+    }
+    server.stop()
+}
+
+/// Writes a file until there is no space left.
+fn fill(path: &Path) -> Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    let block = vec![0; 1 << 20];
+    loop {
+        match file.write_all(&block) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Sends one numbered message after the other, each on a connection of its own.
+struct Sender {
+    server: std::net::SocketAddr,
+    noise: String,
+    number: usize,
+}
+
+impl Sender {
+    fn send(&mut self, ledger: &mut Ledger) -> Result<u16> {
+        self.number += 1;
+        let subject = format!("full-{}", self.number);
+        let message = format!(
+            "From: x@sender.test\r\nSubject: {subject}\r\n\r\n{}\r\n",
+            self.noise
+        );
+        let mut client = smtp::Client::hello(self.server, "EHLO")?;
         let reply = client.message(
             "x@sender.test",
             &["alice@example.test", "bob@example.test"],
@@ -221,25 +309,7 @@ fn a_full_disk_defers_and_loses_nothing_and_goes_on_when_there_is_space() -> Res
             _ => ledger.refused.insert(subject),
         };
         Ok(reply.code)
-    };
-    let mut refusal = 250;
-    for _ in 0..400 {
-        refusal = send(&mut ledger)?;
-        if refusal != 250 {
-            break;
-        }
     }
-    assert_eq!(refusal, 452, "a full disk is a temporary condition");
-    std::fs::remove_file(inside.join("ballast"))?;
-    eventually("mail to be taken again", || {
-        Ok((send(&mut ledger)? == 250).then_some(()))
-    })?;
-    eventually("the queue to empty", || queue_is_empty(&inside))?;
-    tool_ok(&["--data", &inside.to_string_lossy(), "fsck"])?;
-    for person in ["alice", "bob"] {
-        check(&ledger, &subjects(&inside, person)?)?;
-    }
-    server.stop()
 }
 
 /// Text that no compression makes small, in lines.
