@@ -297,6 +297,22 @@ fn list_extended() {
 }
 
 #[test]
+fn options_that_are_not_known_are_bad_and_repeated_ones_count_once() {
+    for line in [
+        "a LIST (SUBSCRIBED X-NEW) \"\" *",
+        "a LIST \"\" * RETURN (CHILDREN X-NEW)",
+        "a SEARCH RETURN (MIN X-NEW) ALL",
+        "a STATUS x (MESSAGES X-NEW)",
+    ] {
+        assert_eq!(error(line).status(), Status::Bad, "{line}");
+    }
+    assert_eq!(
+        body("LIST (SUBSCRIBED SUBSCRIBED) \"\" * RETURN (CHILDREN CHILDREN)"),
+        body("LIST (SUBSCRIBED) \"\" * RETURN (CHILDREN)")
+    );
+}
+
+#[test]
 fn id_and_enable() {
     let CommandBody::Id(fields) = body("ID (\"name\" \"mutt\" \"version\" NIL)") else {
         panic!()
