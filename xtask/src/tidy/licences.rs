@@ -48,7 +48,6 @@ pub fn check(metadata: &Metadata) -> Result<Vec<String>> {
 
 /// Whether one alternative of an SPDX expression has only allowed parts. Enough for what crates write: `A OR B`, `A/B`, `(A OR B) AND C`.
 fn permitted(expression: &str, allow: &[String]) -> bool {
-    let parts = expression.split(" AND ");
     let part_permitted = |part: &str| {
         let part = part.replace('/', " OR ");
         part.split(" OR ").any(|licence| {
@@ -57,7 +56,7 @@ fn permitted(expression: &str, allow: &[String]) -> bool {
                 .any(|a| a == licence.trim_matches(['(', ')', ' ']))
         })
     };
-    parts.map(part_permitted).all(|ok| ok) || part_permitted(expression)
+    expression.split(" AND ").all(part_permitted) || part_permitted(expression)
 }
 
 fn duplicates(metadata: &Metadata, skip: &[Skip]) -> Vec<String> {
