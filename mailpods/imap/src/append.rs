@@ -9,6 +9,7 @@ use mailpods_store::{NewBody, Quota};
 
 use crate::failure::{Done, Failure, Reply};
 use crate::flags;
+use crate::heavy;
 use crate::session::Session;
 
 impl Session {
@@ -27,9 +28,12 @@ impl Session {
         }
         let target = self.target(append.mailbox.as_str()).await?;
         let quota = self.quota();
+        let message = append.message.clone();
+        let large = message.len() as u64 > heavy::INLINE;
+        let meta = heavy::run(large, move || Meta::compute(&message).encode()).await?;
         let mail = NewMail {
             body: NewBody::Octets {
-                meta: Some(Meta::compute(&append.message).encode()),
+                meta: Some(meta),
                 slices: vec![append.message],
             },
             prefix: bytes::Bytes::new(),

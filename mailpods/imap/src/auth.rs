@@ -128,8 +128,9 @@ impl Session {
         self.user = Some(User {
             account,
             address: address.clone(),
-            _guard: guard,
+            guard,
         });
+        self.stranger = None;
         self.decoder
             .set_limits(Limits::after_login(plan.imap.max_append_octets));
         Ok(self.capability_reply("logged in"))

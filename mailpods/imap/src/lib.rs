@@ -15,6 +15,7 @@ mod auth;
 mod failure;
 mod fetch;
 mod flags;
+mod heavy;
 mod idle;
 mod list;
 mod mailboxes;

@@ -10,6 +10,7 @@ use mailpods_imap_proto::{
     BadLine, CapabilityContext, Code, Command, CommandBody, Decoder, Event, Limits, State, Status,
     Tag, Writer, capabilities, permitted,
 };
+use mailpods_net::listener::ConnectionGuard;
 use mailpods_net::{Connection, Shutdown};
 use mailpods_plan::Mailbox;
 use mailpods_store::{AccountId, MailStore};
@@ -26,6 +27,10 @@ pub(crate) const FLUSH_AT: usize = 32 * 1024;
 const PRE_AUTH_WAIT: Duration = Duration::from_secs(60);
 /// All of the time before log-in.
 const PRE_AUTH_TOTAL: Duration = Duration::from_secs(180);
+/// Wait for the rest of a command that has begun.
+const COMMAND_WAIT: Duration = Duration::from_secs(300);
+/// Octets of a command that are not counted in what all sessions hold.
+const HELD_ABOVE: u64 = 64 * 1024;
 /// Longest wait for a client that does not take its answer.
 const WRITE_LIMIT: Duration = Duration::from_secs(300);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -37,7 +42,7 @@ const MAX_BAD_AFTER_LOGIN: u32 = 50;
 pub(crate) struct User {
     pub(crate) account: AccountId,
     pub(crate) address: MailboxAddress,
-    pub(crate) _guard: AccountGuard,
+    pub(crate) guard: AccountGuard,
 }
 
 pub(crate) struct Session {
@@ -52,12 +57,19 @@ pub(crate) struct Session {
     pub(crate) condstore: bool,
     pub(crate) user: Option<User>,
     pub(crate) view: Option<Box<View>>,
+    /// Counts the session among its client's, until log-in.
+    pub(crate) stranger: Option<ConnectionGuard>,
     started: Instant,
     bad_lines: u32,
 }
 
 impl Session {
-    pub(crate) fn new(shared: Arc<Shared>, io: Connection, number: u64) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        io: Connection,
+        number: u64,
+        stranger: ConnectionGuard,
+    ) -> Self {
         Self {
             shared,
             io,
@@ -68,6 +80,7 @@ impl Session {
             condstore: false,
             user: None,
             view: None,
+            stranger: Some(stranger),
             started: Instant::now(),
             bad_lines: 0,
         }
@@ -114,8 +127,15 @@ impl Session {
     async fn turn(&mut self) -> Result<(), End> {
         match self.next_event().await? {
             // Boxed: what a command needs on its way is not kept while the session is idle.
-            Event::Command(command) => Box::pin(self.command(command)).await,
-            Event::BadLine(bad) => self.bad_line(&bad),
+            Event::Command(command) => {
+                let done = Box::pin(self.command(command)).await;
+                self.hold(0)?;
+                done
+            }
+            Event::BadLine(bad) => {
+                self.hold(0)?;
+                self.bad_line(&bad)
+            }
             // They only come when they were asked for, and who asked has taken them.
             Event::IdleDone
             | Event::AuthResponse(_)
@@ -140,7 +160,14 @@ impl Session {
     }
 
     async fn read(&mut self) -> Result<(), End> {
-        let deadline = self.deadline();
+        let waiting = self.decoder.buffer().len() as u64;
+        if waiting > HELD_ABOVE {
+            self.hold(waiting)?;
+        }
+        let mut deadline = self.deadline();
+        if waiting > 0 {
+            deadline = deadline.min(Instant::now() + COMMAND_WAIT);
+        }
         read(
             &mut self.io,
             &mut self.decoder,
@@ -148,6 +175,22 @@ impl Session {
             &self.shared.deps.shutdown,
         )
         .await
+    }
+
+    /// Counts what is read of a large command, until it is done.
+    fn hold(&mut self, octets: u64) -> Result<(), End> {
+        let plan = self.shared.deps.plan.current();
+        // As much again as SMTP may hold, and in any case room for two messages.
+        let one = plan.imap.max_append_octets.saturating_add(HELD_ABOVE);
+        let limit = plan.smtp.max_octets_in_flight.max(one.saturating_mul(2));
+        let held = match &mut self.user {
+            Some(user) => user.guard.hold(octets, limit),
+            None => true,
+        };
+        match held {
+            true => Ok(()),
+            false => Err(End::Bye("too much mail at once, try again later")),
+        }
     }
 
     /// When the client must have said something.
@@ -241,9 +284,11 @@ impl Session {
             );
         }
         let (status, code, text) = failure.answer();
+        // Guesses count too: each costs a hash.
+        let guess = matches!(code, Some(Code::AuthenticationFailed));
         self.writer()
             .status(Some(tag.as_str()), status, code.as_ref(), text);
-        if status == Status::Bad {
+        if guess || status == Status::Bad {
             self.count_bad_line()
         } else {
             Ok(())

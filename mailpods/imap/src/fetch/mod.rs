@@ -7,6 +7,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use mailpods_imap_proto::{Code, FetchCommand, FetchItem, FetchWriter, Positions};
 use mailpods_message::{Meta, Structure};
 use mailpods_store::mail::{Entry, FlagOp, Flags, SystemFlags};
@@ -14,6 +16,7 @@ use mailpods_store::{MailStore, StoreError, Uid};
 
 use crate::failure::{Done, Failure, Reply};
 use crate::flags;
+use crate::heavy;
 use crate::session::Session;
 use crate::view::contains;
 
@@ -206,18 +209,44 @@ impl Session {
         let map = MessageMap::new(structure(meta)?, entry.prefix_len, entry.size);
         section::check_encodings(&map, &plan.body)?;
         let source = Source::load(store, entry, map.extent(&plan.body)).await?;
+        let read = Arc::new((map, source));
         for item in &plan.body {
-            let mut fetch =
-                FetchWriter::resume(&mut self.out, self.rev2, std::mem::take(&mut first));
-            let Some(part) = section::stream(&map, &source, item, STREAM_ABOVE) else {
-                section::tell(&map, &source, item, &mut fetch);
+            // Nothing fails from here on but the connection. Items may repeat, and each may be the whole message.
+            self.flush_if_full().await?;
+            let first = std::mem::take(&mut first);
+            let Some(part) = section::stream(&read.0, &read.1, item, STREAM_ABOVE) else {
+                self.tell_section(&read, item, first).await?;
                 continue;
             };
+            let mut fetch = FetchWriter::resume(&mut self.out, self.rev2, first);
             fetch.section_start(&part.section, part.origin, part.octets);
             for piece in &part.pieces {
                 self.send(piece).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn tell_section(
+        &mut self,
+        read: &Arc<(MessageMap, Source)>,
+        item: &BodyItem,
+        first: bool,
+    ) -> Result<(), Failure> {
+        let large = read.0.octets(item) > heavy::INLINE;
+        let _turn = match large {
+            true => Some(self.shared.heavy.turn().await?),
+            false => None,
+        };
+        let (read, item, rev2) = (Arc::clone(read), item.clone(), self.rev2);
+        let mut out = std::mem::take(&mut self.out);
+        let tell = move || {
+            let mut fetch = FetchWriter::resume(&mut out, rev2, first);
+            section::tell(&read.0, &read.1, &item, &mut fetch);
+            drop(fetch);
+            out
+        };
+        self.out = heavy::run(large, tell).await?;
         Ok(())
     }
 }

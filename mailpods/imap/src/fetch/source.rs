@@ -92,6 +92,12 @@ impl MessageMap {
             .unwrap_or(0..0)
     }
 
+    /// How many octets an item needs.
+    pub(crate) fn octets(&self, item: &BodyItem) -> u64 {
+        self.need(item)
+            .map_or(0, |range| range.end.saturating_sub(range.start))
+    }
+
     fn need(&self, item: &BodyItem) -> Option<Octets> {
         match item {
             BodyItem::Section {

@@ -149,6 +149,16 @@ impl Key {
         }
     }
 
+    /// How many keys have to be looked for in what costs `cost`.
+    pub(super) fn count(&self, cost: Cost) -> usize {
+        match self {
+            Self::And(keys) => keys.iter().map(|key| key.count(cost)).sum(),
+            Self::Or(left, right) => left.count(cost) + right.count(cost),
+            Self::Not(key) => key.count(cost),
+            key => usize::from(key.cost() == cost),
+        }
+    }
+
     pub(super) fn uses_mod_seq(&self) -> bool {
         match self {
             Self::ModSeq(_) => true,

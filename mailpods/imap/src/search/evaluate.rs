@@ -1,5 +1,8 @@
 //! Judging one message by what is known of it.
 
+use std::sync::OnceLock;
+
+use bytes::Bytes;
 use mailpods_message::{Meta, Structure};
 use mailpods_store::mail::Entry;
 use mailpods_store::{MailStore, Result as StoreResult};
@@ -26,21 +29,51 @@ pub(super) enum Cost {
 
 /// What is known of a message.
 #[derive(Default)]
-pub(super) struct Facts<'a> {
-    pub(super) entry: Option<&'a Entry>,
+pub(super) struct Facts {
+    pub(super) entry: Option<Entry>,
     pub(super) meta: Option<Meta>,
-    pub(super) header: Option<Vec<u8>>,
+    pub(super) header: Option<Bytes>,
     /// Header and body.
-    pub(super) message: Option<bytes::Bytes>,
+    pub(super) message: Option<Bytes>,
+    /// Decoded once, however many keys ask.
+    header_text: OnceLock<Vec<String>>,
+    body_text: OnceLock<Vec<String>>,
+}
+
+impl Facts {
+    /// What is known at first.
+    pub(super) fn of(entry: Entry) -> Self {
+        Self {
+            entry: Some(entry),
+            ..Self::default()
+        }
+    }
+
+    fn header_text(&self) -> Option<&[String]> {
+        let header = self.header.as_ref()?;
+        Some(self.header_text.get_or_init(|| text::header_text(header)))
+    }
+
+    fn body_text(&self) -> Option<&[String]> {
+        let (entry, message, meta) = (
+            self.entry.as_ref()?,
+            self.message.as_ref()?,
+            self.meta.as_ref()?,
+        );
+        let texts = || text::body_text(message, &meta.structure, entry.prefix_len);
+        Some(self.body_text.get_or_init(texts))
+    }
 }
 
 /// Reads what `cost` names.
 pub(super) async fn learn(
     store: &dyn MailStore,
-    entry: &Entry,
     cost: Cost,
-    facts: &mut Facts<'_>,
+    facts: &mut Facts,
 ) -> Result<(), Failure> {
+    let Some(entry) = &facts.entry else {
+        return Ok(());
+    };
     match cost {
         Cost::Position | Cost::Row => {}
         Cost::Meta => {
@@ -50,7 +83,7 @@ pub(super) async fn learn(
             };
             facts.meta = Some(Meta::decode(&stored).map_err(damaged)?);
         }
-        Cost::Header => facts.header = Some(read(store, entry, facts, false).await?.to_vec()),
+        Cost::Header => facts.header = Some(read(store, entry, facts, false).await?),
         Cost::Body => facts.message = Some(read(store, entry, facts, true).await?),
     }
     Ok(())
@@ -59,9 +92,9 @@ pub(super) async fn learn(
 async fn read(
     store: &dyn MailStore,
     entry: &Entry,
-    facts: &Facts<'_>,
+    facts: &Facts,
     whole: bool,
-) -> StoreResult<bytes::Bytes> {
+) -> StoreResult<Bytes> {
     let structure = facts
         .meta
         .as_ref()
@@ -78,7 +111,7 @@ async fn read(
 }
 
 /// The answer, or `None` when more must be known.
-pub(super) fn judge(key: &Key, position: u32, facts: &Facts<'_>) -> Option<bool> {
+pub(super) fn judge(key: &Key, position: u32, facts: &Facts) -> Option<bool> {
     match key {
         Key::All => Some(true),
         Key::Nothing => Some(false),
@@ -96,7 +129,7 @@ pub(super) fn judge(key: &Key, position: u32, facts: &Facts<'_>) -> Option<bool>
 }
 
 /// One `false` is enough, whatever the others need.
-fn all(keys: &[Key], position: u32, facts: &Facts<'_>) -> Option<bool> {
+fn all(keys: &[Key], position: u32, facts: &Facts) -> Option<bool> {
     let mut known = Some(true);
     for key in keys {
         match judge(key, position, facts) {
@@ -108,8 +141,8 @@ fn all(keys: &[Key], position: u32, facts: &Facts<'_>) -> Option<bool> {
     known
 }
 
-fn judge_row(key: &Key, facts: &Facts<'_>) -> Option<bool> {
-    let entry = facts.entry?;
+fn judge_row(key: &Key, facts: &Facts) -> Option<bool> {
+    let entry = facts.entry.as_ref()?;
     Some(match key {
         Key::System(flag) => entry.flags.system.contains(*flag),
         Key::Keyword(name) => entry
@@ -125,7 +158,7 @@ fn judge_row(key: &Key, facts: &Facts<'_>) -> Option<bool> {
     })
 }
 
-fn judge_content(key: &Key, facts: &Facts<'_>) -> Option<bool> {
+fn judge_content(key: &Key, facts: &Facts) -> Option<bool> {
     match key {
         Key::Sent(from, to) => {
             let sent = facts.meta.as_ref()?.sent_date;
@@ -136,26 +169,12 @@ fn judge_content(key: &Key, facts: &Facts<'_>) -> Option<bool> {
             *field,
             needle,
         )),
-        Key::Header(name, needle) => {
-            Some(text::header_has(facts.header.as_ref()?, Some(name), needle))
-        }
-        Key::Body(needle) => {
-            let entry = facts.entry?;
-            Some(text::body_has(
-                facts.message.as_ref()?,
-                &facts.meta.as_ref()?.structure,
-                entry.prefix_len,
-                needle,
-            ))
-        }
-        Key::Text(needle) => {
-            let in_header = text::header_has(facts.header.as_ref()?, None, needle);
-            if in_header {
-                Some(true)
-            } else {
-                judge_content(&Key::Body(needle.clone()), facts)
-            }
-        }
+        Key::Header(name, needle) => Some(text::header_has(facts.header.as_ref()?, name, needle)),
+        Key::Body(needle) => Some(text::any_has(facts.body_text()?, needle)),
+        Key::Text(needle) => match text::any_has(facts.header_text()?, needle) {
+            true => Some(true),
+            false => Some(text::any_has(facts.body_text()?, needle)),
+        },
         _ => Some(false),
     }
 }

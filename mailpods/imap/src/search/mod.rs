@@ -7,6 +7,8 @@ mod evaluate;
 mod tests;
 mod text;
 
+use std::sync::Arc;
+
 use mailpods_imap_proto::sequence::compress;
 use mailpods_imap_proto::{Code, ESearch, Positions, SearchCommand, SearchReturn, Tag};
 use mailpods_store::mail::{Columns, Entry};
@@ -14,6 +16,7 @@ use mailpods_store::{MailStore, ModSeq, Uid};
 
 use crate::append::now;
 use crate::failure::{Done, Failure, Reply};
+use crate::heavy;
 use crate::session::Session;
 use crate::view::contains;
 use compile::{Key, compile};
@@ -22,6 +25,10 @@ use evaluate::{Cost, Facts, judge};
 /// Entries read at once.
 const BATCH: usize = 500;
 const META_BATCH: usize = 128;
+/// BODY and TEXT keys of one command: each looks through all of a message.
+const MAX_BODY_KEYS: usize = 32;
+/// Keys of one command that look through a header.
+const MAX_HEADER_KEYS: usize = 512;
 
 /// What was found.
 #[derive(Default)]
@@ -51,16 +58,19 @@ impl Session {
         if command.bad_charset {
             return Err(Failure::no(Code::BadCharset, "this charset is not served"));
         }
+        if key.count(Cost::Body) > MAX_BODY_KEYS || key.count(Cost::Header) > MAX_HEADER_KEYS {
+            return Err(Failure::no(Code::Limit, "too many keys that look for text"));
+        }
         let uses_mod_seq = key.uses_mod_seq();
         if uses_mod_seq {
             self.enable_condstore();
         }
-        let found = self.find_messages(&key).await?;
+        let found = self.find_messages(&Arc::new(key)).await?;
         let mod_seq = (uses_mod_seq && !found.positions.is_empty()).then_some(found.mod_seq);
         self.tell_found(tag, command, &found.positions, mod_seq)
     }
 
-    async fn find_messages(&mut self, key: &Key) -> Result<Found, Failure> {
+    async fn find_messages(&mut self, key: &Arc<Key>) -> Result<Found, Failure> {
         let view = self.view()?;
         let candidates = key.candidates(view.count());
         if key.cost() == Cost::Position {
@@ -84,7 +94,7 @@ impl Session {
     async fn search_range(
         &self,
         store: &dyn MailStore,
-        key: &Key,
+        key: &Arc<Key>,
         candidates: &Positions,
         (mut first, last): (Uid, Uid),
         found: &mut Found,
@@ -103,15 +113,16 @@ impl Session {
                 entries.len() == limit,
                 entries.last().map_or(last, |entry| entry.uid),
             );
-            for entry in &entries {
+            for entry in entries {
                 let position = self.view()?.number(entry.uid).map(|number| number - 1);
                 let Some(position) = position.filter(|position| contains(candidates, *position))
                 else {
                     continue;
                 };
-                if matches(store, key, position, entry).await? {
+                let mod_seq = entry.modseq;
+                if self.matches(store, key, position, entry).await? {
                     found.positions.push(position);
-                    found.mod_seq = found.mod_seq.max(entry.modseq);
+                    found.mod_seq = found.mod_seq.max(mod_seq);
                 }
             }
             if !full || end >= last {
@@ -119,6 +130,40 @@ impl Session {
             }
             first = end + 1;
         }
+    }
+
+    /// Judges one message, reading more of it until the key has an answer.
+    async fn matches(
+        &self,
+        store: &dyn MailStore,
+        key: &Arc<Key>,
+        position: u32,
+        entry: Entry,
+    ) -> Result<bool, Failure> {
+        let large = entry.size > heavy::INLINE;
+        let mut facts = Facts::of(entry);
+        for cost in [Cost::Row, Cost::Meta] {
+            evaluate::learn(store, cost, &mut facts).await?;
+            if let Some(answer) = judge(key, position, &facts) {
+                return Ok(answer);
+            }
+        }
+        // From here on a message may be much: few at once, and not on the threads that all sessions share.
+        let _turn = match large {
+            true => Some(self.shared.heavy.turn().await?),
+            false => None,
+        };
+        for cost in [Cost::Header, Cost::Body] {
+            evaluate::learn(store, cost, &mut facts).await?;
+            let key = Arc::clone(key);
+            let judged = move || (judge(&key, position, &facts), facts);
+            let (answer, back) = heavy::run(large, judged).await?;
+            if let Some(answer) = answer {
+                return Ok(answer);
+            }
+            facts = back;
+        }
+        Ok(false)
     }
 
     fn tell_found(
@@ -182,24 +227,4 @@ fn saved_part(positions: &[u32], returns: SearchReturn) -> impl Iterator<Item = 
         .enumerate()
         .filter(move |(index, _)| wanted(*index))
         .map(|(_, position)| *position)
-}
-
-/// Judges one message, reading more of it until the key has an answer.
-async fn matches(
-    store: &dyn MailStore,
-    key: &Key,
-    position: u32,
-    entry: &Entry,
-) -> Result<bool, Failure> {
-    let mut facts = Facts {
-        entry: Some(entry),
-        ..Facts::default()
-    };
-    for cost in [Cost::Row, Cost::Meta, Cost::Header, Cost::Body] {
-        evaluate::learn(store, entry, cost, &mut facts).await?;
-        if let Some(answer) = judge(key, position, &facts) {
-            return Ok(answer);
-        }
-    }
-    Ok(false)
 }

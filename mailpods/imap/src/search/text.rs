@@ -1,7 +1,7 @@
 //! Text in headers and bodies, decoded and without regard to case.
 
 use mailpods_message::decode::{to_utf8, transfer_decode};
-use mailpods_message::header::{self, decode_text};
+use mailpods_message::header::{self, Field, decode_text};
 use mailpods_message::{Address, Envelope, Part, PartKind, Structure};
 
 use super::compile::EnvelopeField;
@@ -53,24 +53,15 @@ fn address_text(address: &Address) -> String {
     }
 }
 
-/// Whether the field called `name`, or any field, has the needle.
-pub(super) fn header_has(octets: &[u8], name: Option<&str>, needle: &str) -> bool {
-    header::fields(octets).any(|field| match name {
-        Some(name) => {
-            field.is(octets, name.as_bytes()) && contains(&decode_text(field.value(octets)), needle)
-        }
-        None => {
-            let name = String::from_utf8_lossy(field.name(octets)).into_owned();
-            contains(
-                &format!("{name}: {}", decode_text(field.value(octets))),
-                needle,
-            )
-        }
+/// Whether the field called `name` has the needle.
+pub(super) fn header_has(octets: &[u8], name: &str, needle: &str) -> bool {
+    header::fields(octets).any(|field| {
+        field.is(octets, name.as_bytes()) && contains(&decode_text(field.value(octets)), needle)
     })
 }
 
-/// Whether a text part of the message has the needle, and any header of a message enclosed in it.
-pub(super) fn body_has(message: &[u8], structure: &Structure, prefix: u32, needle: &str) -> bool {
+/// What BODY searches: the text parts and the headers of enclosed messages, decoded and in lower case, once for all needles.
+pub(super) fn body_text(message: &[u8], structure: &Structure, prefix: u32) -> Vec<String> {
     let enclosed = |part: &&Part| {
         part.parent.is_some_and(|parent| {
             matches!(
@@ -79,26 +70,38 @@ pub(super) fn body_has(message: &[u8], structure: &Structure, prefix: u32, needl
             )
         })
     };
-    structure
+    let parts = structure
         .parts
         .iter()
-        .any(|part| part_has(message, part, prefix, needle))
-        || structure
-            .parts
-            .iter()
-            .filter(enclosed)
-            .any(|part| header_has(part.header.shifted(prefix).of(message), None, needle))
+        .filter_map(|part| part_text(message, part, prefix));
+    let headers = structure
+        .parts
+        .iter()
+        .filter(enclosed)
+        .flat_map(|part| header_text(part.header.shifted(prefix).of(message)));
+    parts.chain(headers).collect()
 }
 
-fn part_has(message: &[u8], part: &Part, prefix: u32, needle: &str) -> bool {
-    let is_text = part.main_type == "text" && part.kind == PartKind::Leaf;
-    if !is_text {
-        return false;
+/// Each field of a header as `name: value`, in lower case.
+pub(super) fn header_text(octets: &[u8]) -> Vec<String> {
+    let line = |field: Field| {
+        let name = String::from_utf8_lossy(field.name(octets)).into_owned();
+        format!("{name}: {}", decode_text(field.value(octets))).to_lowercase()
+    };
+    header::fields(octets).map(line).collect()
+}
+
+fn part_text(message: &[u8], part: &Part, prefix: u32) -> Option<String> {
+    if part.main_type != "text" || part.kind != PartKind::Leaf {
+        return None;
     }
     let octets = part.body.shifted(prefix).of(message);
-    let Some(decoded) = transfer_decode(&part.encoding, octets, MAX_PART) else {
-        return false;
-    };
+    let decoded = transfer_decode(&part.encoding, octets, MAX_PART)?;
     let charset = part.param("charset").unwrap_or_default();
-    contains(&to_utf8(charset.as_bytes(), &decoded), needle)
+    Some(to_utf8(charset.as_bytes(), &decoded).to_lowercase())
+}
+
+/// Whether any of the texts has the needle; an empty one is in every message.
+pub(super) fn any_has(texts: &[String], needle: &str) -> bool {
+    needle.is_empty() || texts.iter().any(|text| text.contains(needle))
 }

@@ -186,3 +186,26 @@ async fn condstore() {
         ))
         .await;
 }
+
+#[tokio::test]
+async fn too_much_mail_at_once_is_refused() {
+    let world = World::new().await;
+    // Two messages of 1 MiB fit, but one for one account.
+    let mut sessions = [world.alice().await, world.alice().await];
+    for session in &mut sessions {
+        session.send("a APPEND INBOX {900000+}\r\n").await;
+    }
+    let [first, second] = &mut sessions;
+    let part = "x".repeat(800_000);
+    // Who is refused takes no more of it.
+    let refused = tokio::select! {
+        line = async { first.send(&part).await; first.line().await } => line,
+        line = async { second.send(&part).await; second.line().await } => line,
+    };
+    assert_eq!(refused, "* BYE too much mail at once, try again later");
+    drop(sessions);
+    let mut next = world.alice().await;
+    for _ in 0..2 {
+        next.append("INBOX", "", &"y".repeat(800_000)).await;
+    }
+}

@@ -190,3 +190,32 @@ async fn a_session_is_small() {
         "the future of a session has {octets} octets"
     );
 }
+
+#[tokio::test]
+async fn guesses_end_the_session() {
+    let world = World::new().await;
+    let mut client = world.secure().await;
+    for _ in 0..4 {
+        client
+            .talk("C: a LOGIN bob@example.test wrong\nS: a NO [AUTHENTICATIONFAILED] ...")
+            .await;
+    }
+    client
+        .talk("C: a LOGIN bob@example.test wrong\nS: a NO [AUTHENTICATIONFAILED] ...\nS: * BYE ...\nS:")
+        .await;
+}
+
+#[tokio::test]
+async fn a_client_may_have_few_sessions_without_log_in() {
+    let world = World::new().await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        let mut client = world.plain();
+        client.talk("S: * OK ...").await;
+        strangers.push(client);
+    }
+    // Who has logged in counts no more.
+    let _alice = world.alice().await;
+    let _fourth = world.secure().await;
+    world.plain().talk("S: * BYE [LIMIT] ...\nS:").await;
+}

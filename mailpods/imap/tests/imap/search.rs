@@ -89,3 +89,31 @@ async fn returns_and_saved_results() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn keys_that_look_through_bodies_are_few() {
+    let world = World::new().await;
+    let mut client = client(&world).await;
+    let search = |count: usize| format!("SEARCH{}", " NOT BODY zz".repeat(count));
+    assert_eq!(client.command(&search(32)).await[0], "* SEARCH 1 2 3");
+    assert!(client.command(&search(33)).await[0].starts_with("t NO [LIMIT] "));
+    let headers = " HEADER X-Kind test".repeat(513);
+    assert!(client.command(&format!("SEARCH{headers}")).await[0].starts_with("t NO [LIMIT] "));
+}
+
+#[tokio::test]
+async fn large_messages_are_searched() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    let text = "words and more words\r\n".repeat(20_000);
+    let message = format!("Subject: long\r\n\r\n{text}NeeDle\r\n");
+    client.append("INBOX", "", &message).await;
+    client.command("SELECT INBOX").await;
+    for (keys, found) in [
+        ("TEXT needle SUBJECT long", "* SEARCH 1"),
+        ("NOT BODY needle", "* SEARCH"),
+        ("HEADER subject short", "* SEARCH"),
+    ] {
+        assert_eq!(client.command(&format!("SEARCH {keys}")).await[0], found);
+    }
+}

@@ -315,7 +315,7 @@ fn smtp() -> SmtpSettings {
         bare_newline: BareNewline::Reject,
         bare_newline_exempt: Vec::new(),
         over_quota: OverQuota::Defer,
-        max_octets_in_flight: 0,
+        max_octets_in_flight: 1024 * 1024,
     }
 }
 
