@@ -108,6 +108,22 @@ impl Connection {
         }
     }
 
+    /// Whether octets have come that nobody has read, without waiting for any. False under TLS and for what is no socket.
+    pub fn has_input(&self) -> bool {
+        let Stream::Plain(transport) = &self.stream else {
+            return false;
+        };
+        let mut octet = [const { std::mem::MaybeUninit::<u8>::uninit() }; 1];
+        match &transport.raw {
+            _ if !transport.prefix.is_empty() => true,
+            // The socket does not block. Asked by itself, as tokio knows of input only after a turn of its reactor.
+            Raw::Tcp(stream) => SockRef::from(stream)
+                .peek(&mut octet)
+                .is_ok_and(|count| count > 0),
+            Raw::Other(_) => false,
+        }
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Server(_) | Stream::Client(_))

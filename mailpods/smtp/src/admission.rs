@@ -90,7 +90,8 @@ impl Admission {
     }
 }
 
-fn is_exempt(client: IpAddr, limits: &SmtpSettings) -> bool {
+/// Whether the administrator has excepted the client from limits.
+pub(crate) fn is_exempt(client: IpAddr, limits: &SmtpSettings) -> bool {
     limits
         .limit_exempt
         .iter()

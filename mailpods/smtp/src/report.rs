@@ -53,9 +53,11 @@ pub(crate) struct About<'a> {
 impl Shared {
     /// A connection was let in or not.
     pub(crate) fn report_connection(&self, about: About<'_>, refused: Option<Reason>) {
-        let (action, reason) = refused.map_or((Action::Accept, Reason::Accepted), |reason| {
-            (Action::Defer, reason)
-        });
+        let (action, reason) =
+            refused.map_or((Action::Accept, Reason::Accepted), |reason| match reason {
+                Reason::EarlyTalker => (Action::Reject, reason),
+                _ => (Action::Defer, reason),
+            });
         self.metrics
             .connections
             .inc((Service(about.protocol), action, Why(reason)));

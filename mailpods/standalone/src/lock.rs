@@ -1,6 +1,7 @@
 //! One server for one data folder.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "server.lock";
@@ -30,7 +31,7 @@ pub enum LockError {
 /// When another server has it, or the lock file cannot be made.
 pub fn take(data: &Path) -> Result<File, LockError> {
     let path = data.join(FILE);
-    let opened = std::fs::create_dir_all(data).and_then(|()| File::create(&path));
+    let opened = make_folder(data).and_then(|()| File::create(&path));
     let file = opened.map_err(|source| LockError::File {
         path: path.clone(),
         source,
@@ -44,9 +45,25 @@ pub fn take(data: &Path) -> Result<File, LockError> {
     }
 }
 
+/// Mail and keys are for the server alone. The rights of a folder that is there are its administrator's.
+fn make_folder(data: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(data)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn a_new_folder_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let _lock = take(&data).unwrap();
+        let mode = std::fs::metadata(&data).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
 
     #[test]
     fn the_second_server_is_told_what_to_do() {

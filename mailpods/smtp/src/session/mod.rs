@@ -14,10 +14,11 @@ use mailpods_net::{Connection, Shutdown, TlsInfo};
 use mailpods_plan::{Mailbox, Plan, Protocol};
 use mailpods_policy::Reason;
 use mailpods_smtp_proto::server::{Event, Session};
-use mailpods_smtp_proto::{HelloKind, Reply};
+use mailpods_smtp_proto::{HelloKind, ProtocolError, Reply};
 use mailpods_store::directory;
 use tokio::time::Instant;
 
+use crate::admission;
 use crate::ids;
 use crate::metrics::Service;
 use crate::report::About;
@@ -84,7 +85,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut connection: Connection, protoco
     let plan = shared.deps.plan.current();
     let admitted = shared
         .admission
-        .enter(connection.peer().ip(), protocol, &plan.smtp);
+        .enter(connection.peer().ip(), protocol, &plan.smtp)
+        .and_then(|admitted| wait_kept(&shared, &connection, protocol).map(|()| admitted));
     // A handshake costs more than the refusal says.
     let tls_first = protocol == Protocol::Submissions && admitted.is_ok();
     if tls_first && !handshake(&shared, &mut connection, session.as_str()).await {
@@ -107,6 +109,16 @@ pub(crate) async fn run(shared: Arc<Shared>, mut connection: Connection, protoco
     driver.serve().await;
 }
 
+/// RFC 5321 §4.3.1: a client waits for the greeting. What another server sends before it was written without listening.
+fn wait_kept(shared: &Shared, connection: &Connection, protocol: Protocol) -> Result<(), Reason> {
+    let plan = shared.deps.plan.current();
+    let exempt = admission::is_exempt(connection.peer().ip(), &plan.smtp);
+    match protocol == Protocol::Smtp && !exempt && connection.has_input() {
+        true => Err(Reason::EarlyTalker),
+        false => Ok(()),
+    }
+}
+
 /// RFC 8314 §3.3: TLS from the first octet.
 async fn handshake(shared: &Shared, connection: &mut Connection, session: &str) -> bool {
     match connection.accept_tls(&shared.deps.tls, HANDSHAKE).await {
@@ -126,6 +138,7 @@ fn busy(reason: Reason) -> Reply {
             (7, 0),
             "too many connections from your network, try again later",
         ),
+        Reason::EarlyTalker => ProtocolError::EarlyTalker.reply(),
         _ => Reply::new(421, (3, 2), "too many sessions, try again later"),
     }
 }

@@ -2,6 +2,11 @@
 
 use mailpods_plan::Protocol;
 
+use mailpods_net::Connection;
+use mailpods_policy::Reason;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
 use crate::world::World;
 
 #[tokio::test]
@@ -157,4 +162,52 @@ async fn a_session_is_small() {
         "{} octets",
         world.session_octets()
     );
+}
+
+/// What a client hears that speaks before the greeting.
+async fn early(world: &World, protocol: Protocol) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client
+        .write_all(b"EHLO bot.test\r\nQUIT\r\n")
+        .await
+        .unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let serve = world
+        .server
+        .serve(Connection::from_tcp(server).unwrap(), protocol);
+    let mut heard = String::new();
+    let (_, read) = tokio::join!(serve, async {
+        let read = client.read_to_string(&mut heard).await;
+        drop(client);
+        read
+    });
+    read.unwrap();
+    heard
+}
+
+#[tokio::test]
+async fn who_speaks_before_the_greeting_is_refused() {
+    let world = World::new().await;
+    let heard = early(&world, Protocol::Smtp).await;
+    assert!(heard.starts_with("554 5.5.1 "), "{heard}");
+    assert_eq!(heard.lines().count(), 1, "{heard}");
+    let events = world.trace.0.lock().unwrap().clone();
+    assert!(
+        events
+            .iter()
+            .any(|event| event.reason == Reason::EarlyTalker.as_str())
+    );
+}
+
+#[tokio::test]
+async fn only_strangers_on_port_25_must_wait_for_the_greeting() {
+    let world = World::with(|plan| {
+        plan.smtp.limit_exempt = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    assert!(early(&world, Protocol::Smtp).await.starts_with("220 "));
+    let world = World::new().await;
+    assert!(early(&world, Protocol::Lmtp).await.starts_with("220 "));
 }

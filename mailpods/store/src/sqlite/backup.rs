@@ -101,6 +101,7 @@ fn copy_database(
     target: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
+    connection::make_database(target)?;
     let mut copy = Connection::open(target.join(DATABASE_FILE))?;
     let backup = Backup::new(source, &mut copy)?;
     loop {

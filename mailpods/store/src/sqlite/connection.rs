@@ -1,7 +1,7 @@
 //! Opening connections, and SQLite's errors in the store's words.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -55,7 +55,19 @@ pub(super) fn open_existing(dir: &Path) -> Result<Connection> {
     open_with(dir, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
+/// Makes the database's file, if it is not there, for its owner alone; SQLite gives its other files the same rights.
+pub(super) fn make_database(dir: &Path) -> Result<()> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(dir.join(DATABASE_FILE))
+        .map(drop)
+        .map_err(|error| io_error("failed to make the database", &error))
+}
+
 fn open(dir: &Path) -> Result<Connection> {
+    make_database(dir)?;
     open_with(
         dir,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
@@ -107,5 +119,25 @@ pub(super) fn repeat(error: &StoreError) -> StoreError {
         StoreError::Corrupt(text) => StoreError::Corrupt(text.clone()),
         StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
         other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_store_in_an_open_folder_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let connection = open_writer(dir.path(), &Options::default()).unwrap();
+        connection.execute_batch("CREATE TABLE t (a)").unwrap();
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?} {mode:o}", entry.file_name());
+        }
     }
 }
