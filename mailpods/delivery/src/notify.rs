@@ -139,7 +139,8 @@ fn dropped() -> Notice {
     }
 }
 
-/// Who is told: the sender; for a null sender's failure the postmaster, unless it is the postmaster that cannot be reached.
+/// Who is told: the sender; for a null sender's failure the postmaster, unless it is the postmaster that cannot be reached, be it
+/// by an alias: what went wrong with mail to the postmaster's own end must not come to the postmaster again.
 fn addressee(plan: &Plan, unit: &LeasedUnit, group: &Group) -> Option<String> {
     let sender = &unit.message.envelope.sender;
     if !sender.is_empty() {
@@ -150,10 +151,14 @@ fn addressee(plan: &Plan, unit: &LeasedUnit, group: &Group) -> Option<String> {
     }
     let postmaster = plan.outbound.postmaster.as_ref()?.to_string();
     let to_postmaster = |address: &str| address.eq_ignore_ascii_case(&postmaster);
-    let reachable = !unit
-        .recipients
-        .iter()
-        .any(|recipient| to_postmaster(&recipient.address));
+    let for_postmaster = |recipient: &QueuedRecipient| {
+        let original = recipient.orcpt.as_deref().and_then(|orcpt| {
+            let (_, address) = orcpt.split_once(';')?;
+            Some(address)
+        });
+        to_postmaster(&recipient.address) || original.is_some_and(to_postmaster)
+    };
+    let reachable = !unit.recipients.iter().any(for_postmaster);
     reachable.then_some(postmaster)
 }
 
@@ -181,8 +186,10 @@ fn message(
         .map(|member| recipient(member, group, now / 1000))
         .collect();
     // RFC 3461 §4.3: RET speaks of failures; other notifications never carry the whole message. Large ones go back without body.
+    // A binary one cannot be part of a message that goes by DATA (RFC 3030 §3).
     let full = group.action == Action::Failed
         && unit.message.envelope.ret == Some(Ret::Full)
+        && unit.message.envelope.body_type != BodyType::Binary
         && original.len() <= MAX_RETURNED;
     let from = format!("mailer-daemon@{}", plan.hostname);
     let built = dsn::build(&Dsn {

@@ -83,6 +83,9 @@ pub enum Origin {
     Notification,
     /// Sent on by an alias; the id of the message that it came from. Not signed again.
     Forward(String),
+    /// What is left of a message whose recipient led to several places; the id of that message. Its recipients are mailboxes
+    /// here, and their aliases are not looked at again. Not signed.
+    Expanded(String),
 }
 
 /// The envelope of a message.

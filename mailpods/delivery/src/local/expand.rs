@@ -10,7 +10,7 @@ use mailpods_api::MailboxAddress;
 use mailpods_plan::{Mailbox, Plan, Resolved, Target};
 use mailpods_policy::Reason;
 use mailpods_store::mail::Flags;
-use mailpods_store::queue::{Delivery, LeasedUnit, NewRecipient, Notify, QueuedRecipient};
+use mailpods_store::queue::{Delivery, LeasedUnit, NewRecipient, Notify, Origin, QueuedRecipient};
 use mailpods_store::{Quota, UnixSeconds};
 
 use crate::context::destination;
@@ -86,7 +86,7 @@ impl Walk<'_> {
                 "the address cannot be read",
             );
         };
-        match self.plan.resolve(&address) {
+        match self.resolve(&address) {
             Resolved::NotLocal => (self.reroute(&address, recipient), 1),
             Resolved::Unknown => failed(Reason::UnknownRecipient, "5.1.1", "no such mailbox here"),
             Resolved::Disabled(_) => failed(
@@ -99,6 +99,23 @@ impl Walk<'_> {
                 self.targets(position, recipient, &address, &targets),
                 targets.len(),
             ),
+        }
+    }
+
+    /// Where the address leads; what was expanded before leads to its mailbox alone.
+    fn resolve(&self, address: &MailboxAddress) -> Resolved {
+        if !matches!(self.unit.message.origin, Origin::Expanded(_))
+            || !self.plan.is_local(address.domain())
+        {
+            return self.plan.resolve(address);
+        }
+        match self.plan.mailbox(address).cloned() {
+            Some(mailbox) if mailbox.enabled => Resolved::Targets(vec![Target::Mailbox {
+                mailbox,
+                detail: None,
+            }]),
+            Some(mailbox) => Resolved::Disabled(mailbox),
+            None => Resolved::Unknown,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mailpods_plan::{OverQuota, Plan};
 use mailpods_policy::Reason;
-use mailpods_store::queue::{LeasedUnit, NewRecipient, Settlement};
+use mailpods_store::queue::{LeasedUnit, NewMessage, NewRecipient, Origin, Settlement};
 use mailpods_store::{NewBody, StoreError};
 
 use crate::conclude::{Ended, conclude};
@@ -85,11 +85,16 @@ async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
         let body = NewBody::Stored(ended.unit.message.body);
         ended.enqueue.push(ctx.derived(&ended.unit, body, rerouted));
     }
-    for (address, recipients) in forwards {
-        match forwarded_body(ctx, &ended.unit, &address).await {
-            Ok(body) => ended
-                .enqueue
-                .push(ctx.derived(&ended.unit, body, recipients)),
+    if !forwards.is_empty() {
+        // Read once: all copies share the octets, however many aliases lead elsewhere.
+        match ctx.store.mail.body(ended.unit.message.body).await {
+            Ok(body) => {
+                let copy = |(address, recipients): (String, _)| {
+                    ctx.derived(&ended.unit, forwarded(&body, &address), recipients)
+                };
+                let copies: Vec<NewMessage> = forwards.into_iter().map(copy).collect();
+                ended.enqueue.extend(copies);
+            }
             Err(error) => defer_all(&mut ended, &error),
         }
     }
@@ -102,17 +107,12 @@ async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
 
 /// A forwarded copy carries Delivered-To, so that it is recognized should it come back. It goes in front, where no signature
 /// of the author looks.
-async fn forwarded_body(
-    ctx: &Context,
-    unit: &LeasedUnit,
-    address: &str,
-) -> Result<NewBody, StoreError> {
-    let body = ctx.store.mail.body(unit.message.body).await?;
+fn forwarded(body: &Bytes, address: &str) -> NewBody {
     let field = Bytes::from(format!("Delivered-To: {address}\r\n"));
-    Ok(NewBody::Octets {
-        slices: vec![field, body],
+    NewBody::Octets {
+        slices: vec![field, body.clone()],
         meta: None,
-    })
+    }
 }
 
 /// Nothing of the unit happens now.
@@ -261,6 +261,8 @@ fn split(ctx: &Context, job: &mut Job, owner: usize, address: String) {
         notify: recipient.notify,
     };
     let body = NewBody::Stored(job.ended.unit.message.body);
-    let message = ctx.derived(&job.ended.unit, body, vec![own]);
+    let mut message = ctx.derived(&job.ended.unit, body, vec![own]);
+    // A mailbox that also forwards would else forward once more with every look at it.
+    message.origin = Origin::Expanded(job.ended.unit.message.id.to_string());
     job.ended.enqueue.push(message);
 }

@@ -5,7 +5,7 @@ use mailpods_plan::OverQuota;
 use mailpods_policy::Reason;
 use mailpods_store::queue::{Notify, QueueAction};
 
-use crate::testing::{Rig, Script, Sink, message, plan, with_mailbox};
+use crate::testing::{Rig, Script, Sink, address, message, plan, with_mailbox};
 
 #[tokio::test]
 async fn one_copy_reaches_a_mailbox_that_several_recipients_lead_to() {
@@ -209,4 +209,62 @@ async fn an_operator_returns_mail_without_delivering_it() {
     let inbox = rig.mailbox("bob@example.test", "INBOX").await;
     assert!(inbox[0].contains("returned by an operator"), "{}", inbox[0]);
     assert_eq!(Reason::BouncedByOperator.as_str(), "bounced-by-operator");
+}
+
+#[tokio::test]
+async fn a_full_mailbox_that_forwards_forwards_once() {
+    let mut sink = Sink::start(Script::default()).await;
+    let zone = Zone::parse("remote.test MX 10 mx.remote.test\nmx.remote.test A 127.0.0.1").unwrap();
+    let mut plan = plan(sink.addr.port());
+    with_mailbox(&mut plan, "alice@example.test", true, Some(0));
+    plan.aliases.insert(
+        address("alice@example.test"),
+        vec![address("alice@example.test"), address("carol@remote.test")],
+    );
+    let mut rig = Rig::start(plan, zone).await;
+    rig.send("s@other.test", &["alice@example.test"]).await;
+    sink.message().await;
+    let left = rig.until_tried(1).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].recipients[0].address, "alice@example.test");
+
+    let mut room = (*rig.plan.current()).clone();
+    with_mailbox(&mut room, "alice@example.test", true, None);
+    rig.plan.swap(room);
+    rig.act(QueueAction::Retry).await;
+    rig.until_empty().await;
+    assert_eq!(rig.mailbox("alice@example.test", "INBOX").await.len(), 1);
+    rig.send("s@other.test", &["away@example.test"]).await;
+    let next = sink.message().await;
+    assert!(
+        next.body.starts_with("Delivered-To: away@example.test"),
+        "a second copy was forwarded: {}",
+        next.body
+    );
+}
+
+#[tokio::test]
+async fn a_postmaster_elsewhere_who_refuses_is_not_told_of_it() {
+    let mut sink = Sink::start(Script {
+        rules: vec![("RCPT TO:<refuses@", "550 5.7.1 no")],
+        ..Script::default()
+    })
+    .await;
+    let zone = Zone::parse("remote.test MX 10 mx.remote.test\nmx.remote.test A 127.0.0.1").unwrap();
+    let mut plan = plan(sink.addr.port());
+    with_mailbox(&mut plan, "alice@example.test", true, Some(0));
+    plan.smtp.over_quota = OverQuota::Reject;
+    plan.aliases.insert(
+        address("postmaster@example.test"),
+        vec![
+            address("bob@example.test"),
+            address("alice@example.test"),
+            address("refuses@remote.test"),
+        ],
+    );
+    let mut rig = Rig::start(plan, zone).await;
+    rig.send("", &["nobody@example.test"]).await;
+    rig.until_empty().await;
+    assert_eq!(rig.mailbox("bob@example.test", "INBOX").await.len(), 1);
+    sink.connection().await;
 }
