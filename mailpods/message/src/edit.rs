@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use crate::Span;
 use crate::header::{Field, fields, parse_addresses};
 
@@ -115,19 +117,19 @@ pub fn received_count(message: &[u8]) -> usize {
         .count()
 }
 
-/// Whether a Delivered-To field already names `address` (any case): the message has been in that mailbox.
+/// The mailboxes that a message has been in: what its Delivered-To fields name, in lower case. One pass, however many
+/// mailboxes are then looked for.
 #[must_use]
-pub fn delivered_to(message: &[u8], address: &str) -> bool {
-    let is_address = |value: &[u8]| {
-        let bare = value.trim_ascii().eq_ignore_ascii_case(address.as_bytes());
-        bare || parse_addresses(value)
-            .addresses()
-            .filter_map(crate::Address::addr_spec)
-            .any(|spec| spec.eq_ignore_ascii_case(address.as_bytes()))
-    };
-    fields(message)
-        .filter(|field| field.is(message, b"delivered-to"))
-        .any(|field| is_address(field.value(message)))
+pub fn delivered_to(message: &[u8]) -> HashSet<Vec<u8>> {
+    let mut seen = HashSet::new();
+    for field in fields(message).filter(|field| field.is(message, b"delivered-to")) {
+        let value = field.value(message);
+        seen.insert(value.trim_ascii().to_ascii_lowercase());
+        let addresses = parse_addresses(value);
+        let specs = addresses.addresses().filter_map(crate::Address::addr_spec);
+        seen.extend(specs.map(|spec| spec.to_ascii_lowercase()));
+    }
+    seen
 }
 
 /// Removes Authentication-Results fields that claim to be ours: those whose authserv-id is one of `ours`, or is a subdomain of

@@ -11,11 +11,17 @@ pub(super) fn check(context: &Context<'_>, message: &[u8]) -> Result<(), Refusal
     if hops > context.plan.smtp.max_received {
         return Err(mail_loop(&format!("too many hops: {hops} Received fields")));
     }
+    let seen = delivered_to(message);
+    if seen.is_empty() {
+        return Ok(());
+    }
     let mut mailboxes = context
         .recipients
         .iter()
         .flat_map(|recipient| &recipient.mailboxes);
-    match mailboxes.find(|address| delivered_to(message, &address.to_string())) {
+    match mailboxes
+        .find(|address| seen.contains(address.to_string().to_ascii_lowercase().as_bytes()))
+    {
         Some(address) => Err(mail_loop(&format!(
             "mail loop: already delivered to <{address}>"
         ))),
