@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Octets of a body that are gathered before they leave.
+const GATHERED: usize = 32 * 1024;
+
 /// One connection to a server.
 #[derive(Debug)]
 pub struct Client {
@@ -104,7 +107,7 @@ impl Client {
     /// The next step. Call it until it says `NeedInput` or asks something.
     pub fn next_event(&mut self) -> Event {
         loop {
-            if !self.output.is_empty() {
+            if !self.output.is_empty() && !self.gathers() {
                 return Event::Output(std::mem::take(&mut self.output));
             }
             if let Some(event) = self.events.pop_front() {
@@ -122,6 +125,11 @@ impl Client {
                 Err(error) => self.violation(error.to_string()),
             }
         }
+    }
+
+    /// A small body and its end leave in one write.
+    fn gathers(&self) -> bool {
+        self.state == State::Body && !self.envelope.chunking && self.output.len() < GATHERED
     }
 
     /// Where the session is.
@@ -214,9 +222,13 @@ impl Client {
     /// Says QUIT; `Closed` follows.
     pub fn quit(&mut self) {
         if matches!(self.state, State::Ready) {
-            self.write("QUIT\r\n");
-            self.state = State::Quit;
+            self.say_quit();
         }
+    }
+
+    fn say_quit(&mut self) {
+        self.write("QUIT\r\n");
+        self.state = State::Quit;
     }
 
     pub(super) fn write(&mut self, text: &str) {
@@ -308,7 +320,8 @@ impl Client {
 
     fn ready(&mut self) {
         if self.config.tls == TlsMode::Required && !self.tls {
-            return self.end(Failure::TlsUnavailable);
+            self.end(Failure::TlsUnavailable);
+            return self.say_quit();
         }
         self.state = State::Ready;
         self.events
@@ -343,6 +356,10 @@ impl Client {
 
     fn refused(&mut self, reply: Reply) {
         self.end(Failure::Refused(reply));
+        if !self.closing {
+            // RFC 5321 §3.1, §4.1.1.10: QUIT also where nothing was accepted; after 421 the server closes
+            self.say_quit();
+        }
     }
 
     /// Ends the session; a transaction under way ends first, with `outcome` for what is undecided.
