@@ -107,7 +107,7 @@ fn parse(line: &str) -> Result<HashMap<String, SocketAddr>> {
 fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
     let mut text = format!(
         "{HEAD}MailCluster\nmetadata: {{name: bench}}\nspec:\n  hostname: mail.example.test\n  dns: {{servers: ['{}']}}\n  imap: \
-         {{maxSessionsPerAccount: 100}}\n  outbound: {{concurrencyPerDestination: 20}}\n  listeners:\n",
+         {{maxSessionsPerAccount: 100}}\n  listeners:\n",
         bench.dns
     );
     for name in [

@@ -54,7 +54,8 @@ impl Default for OutboundSpec {
             max_age_bounce: TimeSpan::days(2),
             delay_warning: TimeSpan::hours(4),
             concurrency: 200,
-            concurrency_per_destination: 10,
+            // As Postfix ships (`default_destination_concurrency_limit`): what receivers are used to.
+            concurrency_per_destination: 20,
             messages_per_connection: 100,
             smart_host: None,
             port: 25,
