@@ -3,7 +3,7 @@
 use mailpods_plan::{OutboundSettings, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::retry::{Attempted, Decision, Schedule};
-use mailpods_store::queue::{Delivery, LeasedUnit, NewMessage, Retry, Settlement};
+use mailpods_store::queue::{Delivery, Lease, LeasedUnit, NewMessage, Retry, Settlement};
 
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
@@ -70,12 +70,17 @@ pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> S
         .zip(&ended.fates)
         .filter(|(_, fate)| !matches!(fate, Fate::Deferred(_)));
     Settlement {
-        lease: ended.unit.lease,
+        lease: lease_of(ctx, &ended.unit),
         done: done.map(|(recipient, _)| recipient.index).collect(),
         retry: retry(&ended.fates, decision, ended.unit.warned || warn),
         deliveries: ended.deliveries.clone(),
         enqueue: ended.enqueue.iter().cloned().chain(told).collect(),
     }
+}
+
+/// The lease that counts; one that is lost is refused by the store.
+pub(crate) fn lease_of(ctx: &Context, unit: &LeasedUnit) -> Lease {
+    ctx.leases.current(unit.lease).unwrap_or(unit.lease)
 }
 
 fn decide(ctx: &Context, schedule: &Schedule, unit: &LeasedUnit) -> Decision {

@@ -136,6 +136,9 @@ impl Walk<'_> {
         address: &MailboxAddress,
         targets: &[Target],
     ) -> Fate {
+        if let [Target::Remote(target)] = targets {
+            return self.redirect(recipient, address, target);
+        }
         let (mut here, mut forwards) = (false, Vec::new());
         for target in targets {
             match target {
@@ -154,6 +157,25 @@ impl Walk<'_> {
         } else {
             Fate::Expanded
         }
+    }
+
+    /// RFC 3461 §5.2.7.2: an alias with one target passes on all that was asked for, and nothing is told from here. When another
+    /// recipient's copy goes to the target already, that one tells nothing of this recipient, so we do.
+    fn redirect(
+        &mut self,
+        recipient: &QueuedRecipient,
+        address: &MailboxAddress,
+        target: &MailboxAddress,
+    ) -> Fate {
+        let Some(forward) = self.forward(recipient, target) else {
+            return Fate::Expanded;
+        };
+        let forward = NewRecipient {
+            notify: recipient.notify,
+            ..forward
+        };
+        self.out.forwards.push((address.to_string(), vec![forward]));
+        Fate::Rerouted
     }
 
     fn mailbox(&mut self, position: usize, recipient: &QueuedRecipient, mailbox: &Mailbox) {

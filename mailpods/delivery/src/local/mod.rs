@@ -23,7 +23,7 @@ use expand::{Expanded, expand};
 
 /// Times that a settlement is tried again when the store is busy, and the wait between.
 const STORE_TRIES: u32 = 5;
-const STORE_WAIT: Duration = Duration::from_millis(500);
+const STORE_WAIT: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 
 /// Octets of messages that leave again, held in memory before they are settled.
 const MAX_LOADED: u64 = 32 << 20;

@@ -60,7 +60,7 @@ impl Lanes {
     pub(crate) fn is_low(&self, key: &LaneKey) -> bool {
         self.lock()
             .get(key)
-            .is_some_and(|lane| lane.waiting.len() == LANE_FULL / 4)
+            .is_some_and(|lane| lane.waiting.len() == LANE_FULL / 2)
     }
 
     /// How many workers are counted.

@@ -3,49 +3,95 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use mailpods_store::UnitId;
 use mailpods_store::queue::{Lease, LeasedUnit};
 
 use super::LEASE;
 use crate::context::Context;
 use crate::metrics::Way;
 
-/// Leases held now, with the way of their unit. A lease that was lost is in it no more.
+/// A unit in the hands of this process.
+struct Held {
+    /// The lease that the worker was given.
+    first: Lease,
+    /// The lease that counts: a later one when the first ran out while the worker was still at it.
+    now: Lease,
+    way: Way,
+    /// Attempts that had ended when it was leased.
+    attempts: u32,
+}
+
+/// Units held now. One whose lease was lost to another process is in it no more.
 #[derive(Default)]
-pub(crate) struct Leases(Mutex<HashMap<Lease, Way>>);
+pub(crate) struct Leases(Mutex<HashMap<UnitId, Held>>);
 
 impl Leases {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Lease, Way>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UnitId, Held>> {
         // A map of plain values is whole whatever panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a lease just taken.
-    pub(crate) fn hold(&self, ctx: &Context, unit: &LeasedUnit) {
+    /// Counts a lease just taken. False when a worker of this process is at the unit already: leases go by the clock, and when
+    /// it jumps forward they run out too early. The new lease then serves the worker that is at work, and nothing is sent twice.
+    pub(crate) fn hold(&self, ctx: &Context, unit: &LeasedUnit) -> bool {
+        let mut held = self.lock();
+        if let Some(known) = held.get_mut(&unit.lease.unit)
+            && known.attempts == unit.attempts
+        {
+            known.now = unit.lease;
+            return false;
+        }
         let way = if unit.destination.is_local() {
             Way::Local
         } else {
             Way::Remote
         };
-        if self.lock().insert(unit.lease, way).is_none() {
+        let new = Held {
+            first: unit.lease,
+            now: unit.lease,
+            way,
+            attempts: unit.attempts,
+        };
+        if held.insert(unit.lease.unit, new).is_none() {
             ctx.metrics.leased.add(way, 1);
         }
+        true
     }
 
     /// Forgets a lease: its unit is settled or somebody else's.
     pub(crate) fn release(&self, ctx: &Context, lease: Lease) {
-        if let Some(way) = self.lock().remove(&lease) {
-            ctx.metrics.leased.add(way, -1);
+        let mut held = self.lock();
+        if held
+            .get(&lease.unit)
+            .is_some_and(|known| known.first == lease)
+            && let Some(gone) = held.remove(&lease.unit)
+        {
+            ctx.metrics.leased.add(gone.way, -1);
         }
     }
 
     /// Whether the lease was not lost as far as is known.
     pub(crate) fn is_held(&self, lease: Lease) -> bool {
-        self.lock().contains_key(&lease)
+        self.current(lease).is_some()
+    }
+
+    /// The lease that counts now for a worker that was given `lease`; `None` when it was lost.
+    pub(crate) fn current(&self, lease: Lease) -> Option<Lease> {
+        let held = self.lock();
+        let known = held.get(&lease.unit)?;
+        (known.first == lease).then_some(known.now)
+    }
+
+    /// The lease that was given to the worker whose lease is `now`.
+    fn first(&self, now: Lease) -> Option<Lease> {
+        let held = self.lock();
+        let known = held.get(&now.unit)?;
+        (known.now == now).then_some(known.first)
     }
 
     /// Extends all leases and forgets those that are lost.
     pub(crate) async fn extend(&self, ctx: &Context) {
-        let held: Vec<Lease> = self.lock().keys().copied().collect();
+        let held: Vec<Lease> = self.lock().values().map(|known| known.now).collect();
         if held.is_empty() {
             return;
         }
@@ -55,7 +101,7 @@ impl Leases {
         match ctx.store.queue.extend(held, until).await {
             Ok(lost) => {
                 // A lease that was settled meanwhile is reported too; it is not held any more, and not counted.
-                for lease in lost.into_iter().filter(|lease| self.is_held(*lease)) {
+                for lease in lost.into_iter().filter_map(|lease| self.first(lease)) {
                     ctx.metrics.leases_lost.inc(());
                     tracing::warn!(unit = %lease.unit, "lease lost; another worker goes on with the unit");
                     self.release(ctx, lease);
@@ -67,18 +113,22 @@ impl Leases {
 
     /// Hands leases back untried, so that others need not wait for their end.
     pub(crate) async fn hand_back(&self, ctx: &Context, leases: Vec<Lease>) {
+        let current: Vec<Lease> = leases
+            .iter()
+            .map(|lease| self.current(*lease).unwrap_or(*lease))
+            .collect();
         leases.iter().for_each(|lease| self.release(ctx, *lease));
         if leases.is_empty() {
             return;
         }
-        if let Err(error) = ctx.store.queue.hand_back(leases).await {
+        if let Err(error) = ctx.store.queue.hand_back(current).await {
             tracing::warn!(%error, "failed to hand leases back; they run out by themselves");
         }
     }
 
     /// Hands everything back.
     pub(crate) async fn hand_back_all(&self, ctx: &Context) {
-        let held = self.lock().keys().copied().collect();
+        let held = self.lock().values().map(|known| known.first).collect();
         self.hand_back(ctx, held).await;
     }
 }

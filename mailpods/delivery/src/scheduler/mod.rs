@@ -40,8 +40,8 @@ pub(crate) async fn lease(ctx: &Context, wanted: Wanted, limit: usize) -> Vec<Le
         .lease(&ctx.worker, wanted, now, until, limit)
         .await
     {
-        Ok(units) => {
-            units.iter().for_each(|unit| ctx.leases.hold(ctx, unit));
+        Ok(mut units) => {
+            units.retain(|unit| ctx.leases.hold(ctx, unit));
             units
         }
         Err(error) => {

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailpods_net::{Shutdown, Tracker};
+use mailpods_policy::Reason;
 use mailpods_store::StoreError;
-use mailpods_store::queue::{LeasedUnit, Wanted};
+use mailpods_store::queue::{LeasedUnit, Retry, Settlement, Wanted};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::lanes::{LANES_FULL, LaneKey, Lanes, Next};
 use super::{lease, open, sleep};
-use crate::conclude::{Ended, conclude};
+use crate::conclude::{Ended, conclude, lease_of};
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
 use crate::local::{finished, write};
@@ -20,8 +22,14 @@ use crate::outbound::{self, route};
 
 /// Units asked for at once.
 const BATCH: usize = 128;
-/// How long a destination that cannot be talked to is left alone.
+/// How long a destination that cannot be talked to is left alone at most.
 const DEAD: Duration = Duration::from_secs(60);
+/// When those are tried again whose outcome could not be recorded, in milliseconds.
+const STORE_RETRY: i64 = 300_000;
+
+/// Settlements of one worker that may be under way while it sends the next message. A store that fails stops the worker here:
+/// no more than these went out without being recorded.
+const UNSETTLED: usize = 4;
 
 /// What the loop and its workers share.
 pub(crate) struct Remote {
@@ -104,6 +112,7 @@ fn staff(remote: &Arc<Remote>) {
             remote: remote.clone(),
             key,
             left: false,
+            settling: JoinSet::new(),
         };
         let shutdown = remote.shutdown.clone();
         remote.workers.spawn(async move {
@@ -135,6 +144,8 @@ struct Worker {
     remote: Arc<Remote>,
     key: LaneKey,
     left: bool,
+    /// Cut with the worker.
+    settling: JoinSet<()>,
 }
 
 impl Worker {
@@ -150,7 +161,7 @@ impl Worker {
                 }
                 Next::Skip(unit, trouble) => {
                     let fates = vec![Fate::Deferred(trouble); unit.recipients.len()];
-                    settle(&self.remote.ctx, *unit, fates).await;
+                    self.settle(*unit, fates).await;
                 }
                 Next::Done => break,
             }
@@ -160,9 +171,10 @@ impl Worker {
         if let Some(session) = session {
             self.remote.ctx.pool.put(session);
         }
+        while self.settling.join_next().await.is_some() {}
     }
 
-    async fn attempt(&self, unit: LeasedUnit, session: &mut Option<outbound::Session>) {
+    async fn attempt(&mut self, unit: LeasedUnit, session: &mut Option<outbound::Session>) {
         let ctx = &self.remote.ctx;
         if !ctx.leases.is_held(unit.lease) {
             return;
@@ -174,11 +186,25 @@ impl Worker {
             .attempt
             .observe_duration(Way::Remote, started.elapsed());
         if let Some(trouble) = unreachable(&fates) {
+            // No longer than the schedule waits, or a first retry would find the destination still left alone.
+            let wait = DEAD.min(ctx.plan.current().outbound.retry_initial);
             self.remote
                 .lanes
-                .mark_dead(&self.key, Instant::now() + DEAD, trouble);
+                .mark_dead(&self.key, Instant::now() + wait, trouble);
         }
-        settle(ctx, unit, fates).await;
+        self.settle(unit, fates).await;
+    }
+
+    /// Settles beside the attempts that follow: the connection does not wait for the disk, and those who wait for it share a
+    /// commit.
+    async fn settle(&mut self, unit: LeasedUnit, fates: Vec<Fate>) {
+        while self.settling.try_join_next().is_some() {}
+        if self.settling.len() >= UNSETTLED {
+            self.settling.join_next().await;
+        }
+        let ctx = self.remote.ctx.clone();
+        self.settling
+            .spawn(async move { settle(&ctx, unit, fates).await });
     }
 }
 
@@ -198,27 +224,79 @@ fn unreachable(fates: &[Fate]) -> Option<&Trouble> {
     })
 }
 
-/// Settles one unit. When the store refuses for long the lease is handed back; what the next server took is then sent twice,
-/// which RFC 5321 §6.1 prefers to not at all.
+/// Settles one unit. While the store fails the worker waits with the outcome in its hands: what the next server took must not be
+/// sent again because our own disk is full, and nothing more goes out that could not be recorded either.
 async fn settle(ctx: &Context, unit: LeasedUnit, fates: Vec<Fate>) {
     let plan = ctx.plan.current();
     let mut ended = Ended::new(unit, fates, Vec::new());
     reroute(ctx, &mut ended);
-    let settlement = conclude(ctx, &plan, &mut ended).await;
-    match write(ctx, vec![settlement])
-        .await
-        .and_then(|mut results| results.pop())
-    {
-        Some(Ok(())) => finished(ctx, &ended),
-        Some(Err(error)) => {
-            if matches!(error, StoreError::LeaseLost) {
+    let mut settlement = conclude(ctx, &plan, &mut ended).await;
+    loop {
+        let lease = settlement.lease;
+        let result = write(ctx, vec![settlement.clone()])
+            .await
+            .and_then(|mut results| results.pop());
+        match result {
+            Some(Ok(())) => return finished(ctx, &ended),
+            Some(Err(StoreError::LeaseLost)) if lease_of(ctx, &ended.unit) == lease => {
                 ctx.metrics.leases_lost.inc(());
+                tracing::error!(id = %ended.unit.message.id, "lease lost before the settlement");
+                return ctx.leases.release(ctx, ended.unit.lease);
             }
-            tracing::error!(id = %ended.unit.message.id, %error, "failed to settle a unit");
-            ctx.leases.release(ctx, ended.unit.lease);
+            Some(Err(error))
+                if is_least(&settlement) && !matches!(error, StoreError::LeaseLost) =>
+            {
+                tracing::error!(id = %ended.unit.message.id, %error, "failed to settle a unit; it is tried again when its lease ends");
+                return ctx.leases.release(ctx, ended.unit.lease);
+            }
+            Some(Err(StoreError::LeaseLost)) | None => {
+                settlement.lease = lease_of(ctx, &ended.unit)
+            }
+            Some(Err(error)) => {
+                tracing::error!(id = %ended.unit.message.id, %error, "failed to settle a unit; settling what was sent");
+                settlement = least(ctx, &mut ended, &error);
+            }
         }
-        None => ctx.leases.hand_back(ctx, vec![ended.unit.lease]).await,
     }
+}
+
+/// Whether a settlement asks for no more than must be.
+fn is_least(settlement: &Settlement) -> bool {
+    settlement.enqueue.is_empty()
+}
+
+/// What must be recorded at least: who has the message. All else waits for the next attempt.
+fn least(ctx: &Context, ended: &mut Ended, error: &StoreError) -> Settlement {
+    let trouble = Trouble::new(Reason::StoreUnavailable, "4.3.0", error.to_string());
+    for fate in &mut ended.fates {
+        if !is_sent(fate) {
+            *fate = Fate::Deferred(trouble.clone());
+        }
+    }
+    ended.notices.clear();
+    ended.enqueue.clear();
+    let recipients = ended.unit.recipients.iter().zip(&ended.fates);
+    let done: Vec<u32> = recipients
+        .filter(|(_, fate)| is_sent(fate))
+        .map(|(recipient, _)| recipient.index)
+        .collect();
+    let left = done.len() < ended.unit.recipients.len();
+    Settlement {
+        lease: lease_of(ctx, &ended.unit),
+        done,
+        retry: left.then(|| Retry {
+            next_attempt: ctx.now().saturating_add(STORE_RETRY),
+            error: trouble.text,
+            reason: trouble.reason,
+            warned: ended.unit.warned,
+        }),
+        deliveries: Vec::new(),
+        enqueue: Vec::new(),
+    }
+}
+
+fn is_sent(fate: &Fate) -> bool {
+    matches!(fate, Fate::Relayed { .. } | Fate::Delivered)
 }
 
 /// Recipients whose domain became ours since they were queued are queued anew.

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use mailpods_net::tls::{MinimumVersion, ServerIdentity, self_signed};
 use mailpods_net::{Connection, TlsServer};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -49,6 +49,8 @@ pub(crate) struct Script {
     pub(crate) after_body: &'static str,
     /// The connection is closed after this many messages.
     pub(crate) messages: usize,
+    /// The reply after a body waits for a permit.
+    pub(crate) gate: Option<Arc<Semaphore>>,
 }
 
 impl Default for Script {
@@ -60,6 +62,7 @@ impl Default for Script {
             tls: Tls::None,
             after_body: "250 2.0.0 taken",
             messages: usize::MAX,
+            gate: None,
         }
     }
 }
@@ -230,6 +233,9 @@ impl Peer {
         }
         let commands = std::mem::take(&mut self.commands);
         let tls = self.connection.is_tls();
+        if let Some(gate) = &self.script.gate {
+            gate.acquire().await.unwrap().forget();
+        }
         self.say(self.script.after_body).await;
         self.messages += 1;
         let _ = self.sender.send(Received {

@@ -83,6 +83,21 @@ fn recipients_share_mailboxes_and_forwards() {
 }
 
 #[test]
+fn an_alias_with_one_target_elsewhere_passes_on_what_was_asked_for() {
+    let mut unit = unit(&["away@example.test"]);
+    unit.recipients[0].orcpt = Some("rfc822;first@other.test".to_owned());
+    let expanded = expand(&plan(25), &unit, 5);
+    assert_eq!(expanded.fates, [Fate::Rerouted]);
+    let (alias, forwards) = &expanded.forwards[0];
+    assert_eq!((alias.as_str(), forwards.len()), ("away@example.test", 1));
+    assert_eq!(forwards[0].notify, unit.recipients[0].notify);
+    assert_eq!(
+        forwards[0].orcpt.as_deref(),
+        Some("rfc822;first@other.test")
+    );
+}
+
+#[test]
 fn what_leads_nowhere_fails_by_name() {
     let recipients = [
         "nobody@example.test",
