@@ -1,7 +1,7 @@
 //! MailCluster: one mail system.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
@@ -48,7 +48,8 @@ pub struct MailClusterSpec {
     /// The first mailbox when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postmaster: Option<MailboxAddress>,
-    /// The sockets to listen on.
+    /// The sockets to listen on. The standard ports when left out: 25, 587, 465, 143 and 993 on every address, 9090 on 127.0.0.1.
+    #[serde(default = "standard_listeners")]
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub listeners: Vec<ListenerSpec>,
     /// How TLS is offered.
@@ -134,7 +135,30 @@ pub struct ListenerSpec {
 }
 
 fn any_address() -> IpAddr {
-    std::net::Ipv6Addr::UNSPECIFIED.into()
+    Ipv6Addr::UNSPECIFIED.into()
+}
+
+/// The ports of the service name registry (RFC 6335), metrics for this machine alone; LMTP, which asks for no password, is
+/// opened only where somebody wants it.
+fn standard_listeners() -> Vec<ListenerSpec> {
+    use ListenerProtocol::{Http, Imap, Imaps, Smtp, Submission, Submissions};
+    let listener = |(name, protocol, address, port): (&str, _, _, _)| ListenerSpec {
+        name: name.to_owned(),
+        protocol,
+        address,
+        port,
+        proxy_protocol: None,
+    };
+    [
+        ("smtp", Smtp, any_address(), 25),
+        ("submission", Submission, any_address(), 587),
+        ("submissions", Submissions, any_address(), 465),
+        ("imap", Imap, any_address(), 143),
+        ("imaps", Imaps, any_address(), 993),
+        ("http", Http, Ipv4Addr::LOCALHOST.into(), 9090),
+    ]
+    .map(listener)
+    .into()
 }
 
 /// What a listener speaks.

@@ -126,6 +126,29 @@ fn quickstart_compiles() {
 }
 
 #[test]
+fn without_listeners_the_standard_ports_are_open() {
+    let cluster = resource("MailCluster", "main", "{hostname: mail.example.test}");
+    let domain = domain("example.test", "");
+    let (plan, problems) = check(&[source("c.yaml", &cluster), source("d.yaml", &domain)]);
+    assert_eq!(problems, []);
+    let open: Vec<String> = plan
+        .unwrap()
+        .listeners
+        .iter()
+        .map(|listener| format!("{} {}", listener.protocol.as_str(), listener.address))
+        .collect();
+    let wanted = [
+        "smtp [::]:25",
+        "submission [::]:587",
+        "submissions [::]:465",
+        "imap [::]:143",
+        "imaps [::]:993",
+        "http 127.0.0.1:9090",
+    ];
+    assert_eq!(open, wanted);
+}
+
+#[test]
 fn defaults_of_the_schema_are_those_of_the_types() {
     use mailpods_api::v1alpha1::{FilterSpec, OutboundSpec, SmtpSpec};
     let (resources, problems) = crate::load_valid(&[source("cluster.yaml", CLUSTER)]);
