@@ -48,6 +48,20 @@ async fn a_store_that_fails_for_long_does_not_send_twice() {
 }
 
 #[tokio::test]
+async fn a_connection_does_not_wait_for_the_store() {
+    let mut sink = Sink::start(Script::default()).await;
+    let (mut rig, flaky) = rig(&sink, Refuse::Calls(usize::MAX));
+    for address in ["one@remote.test", "two@remote.test"] {
+        rig.send("bob@example.test", &[address]).await;
+        next_is_for(&mut sink, address).await;
+    }
+    flaky.set(Refuse::Nothing);
+    rig.until_empty().await;
+    rig.send("bob@example.test", &["last@remote.test"]).await;
+    next_is_for(&mut sink, "last@remote.test").await;
+}
+
+#[tokio::test]
 async fn a_notification_that_cannot_be_queued_does_not_send_twice() {
     let mut sink = Sink::start(Script {
         extensions: vec![],

@@ -28,7 +28,7 @@ const DEAD: Duration = Duration::from_secs(60);
 const STORE_RETRY: i64 = 300_000;
 
 /// Settlements of one worker that may be under way while it sends the next message. A store that fails stops the worker here:
-/// no more than these went out without being recorded.
+/// no more than these and the one after them went out without being recorded.
 const UNSETTLED: usize = 4;
 
 /// What the loop and its workers share.
@@ -224,8 +224,8 @@ fn unreachable(fates: &[Fate]) -> Option<&Trouble> {
     })
 }
 
-/// Settles one unit. While the store fails the worker waits with the outcome in its hands: what the next server took must not be
-/// sent again because our own disk is full, and nothing more goes out that could not be recorded either.
+/// Settles one unit. While the store fails the outcome is kept: what the next server took must not be sent again because our
+/// own disk is full, and with [`UNSETTLED`] such outcomes the worker sends nothing more.
 async fn settle(ctx: &Context, unit: LeasedUnit, fates: Vec<Fate>) {
     let plan = ctx.plan.current();
     let mut ended = Ended::new(unit, fates, Vec::new());
