@@ -20,15 +20,25 @@ impl Tag {
     }
 }
 
-/// A mailbox name in UTF-8 with INBOX in capitals; 1 to [`crate::pattern::MAX_NAME`] octets, no control characters.
+/// A mailbox name in Net-Unicode (RFC 5198 §2: UTF-8 in NFC) with INBOX in capitals; 1 to [`crate::pattern::MAX_NAME`] octets, no
+/// control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct MailboxName(pub(crate) String);
+pub struct MailboxName {
+    pub(crate) name: String,
+    pub(crate) written: Option<String>,
+}
 
 impl MailboxName {
     /// The name in UTF-8.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// The name as the client wrote it, when it was not in NFC: OLDNAME (RFC 9051 §6.3.9.7).
+    #[must_use]
+    pub fn written(&self) -> Option<&str> {
+        self.written.as_deref()
     }
 }
 
@@ -189,7 +199,7 @@ pub enum CommandBody {
 pub struct ListCommand {
     /// The reference name.
     pub reference: String,
-    /// One pattern or several.
+    /// One pattern or several; none when no name can match what was sent.
     pub patterns: Vec<String>,
     /// Several patterns, a selection or a RETURN was given.
     pub extended: bool,

@@ -161,6 +161,15 @@ impl<'a> Writer<'a> {
         self.end();
     }
 
+    /// `* LIST ... ("OLDNAME" (name))`: the mailbox that a name which was not in NFC means (RFC 9051 §6.3.9.7).
+    pub fn list_normalized(&mut self, entry: &ListEntry<'_>, written: &str) {
+        self.listed("LIST", entry);
+        self.raw(" (\"OLDNAME\" (");
+        self.mailbox(written);
+        self.raw("))");
+        self.end();
+    }
+
     /// `* LSUB ...` (RFC 3501 §7.2.3)
     pub fn lsub(&mut self, entry: &ListEntry<'_>) {
         self.listed("LSUB", entry);

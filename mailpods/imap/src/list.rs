@@ -81,7 +81,7 @@ pub(crate) fn list<'a>(
             };
             wanted.then(|| Row {
                 name,
-                attributes: attributes(node, command),
+                attributes: attributes(node, command.returns.subscribed),
                 subscribed_below,
                 info: node.info,
             })
@@ -109,7 +109,18 @@ fn has_special_use(node: &Node<'_>) -> bool {
     node.info.is_some_and(|info| info.special_use.is_some())
 }
 
-fn attributes(node: &Node<'_>, command: &ListCommand) -> Vec<ListAttribute> {
+/// The attributes of one mailbox.
+pub(crate) fn attributes_of(
+    mailboxes: &[MailboxInfo],
+    subscriptions: &[String],
+    name: &str,
+) -> Vec<ListAttribute> {
+    tree(mailboxes, subscriptions)
+        .get(name)
+        .map_or_else(Vec::new, |node| attributes(node, true))
+}
+
+fn attributes(node: &Node<'_>, tell_subscribed: bool) -> Vec<ListAttribute> {
     let mut attributes = Vec::new();
     if node.info.is_none() {
         attributes.push(ListAttribute::NonExistent);
@@ -121,7 +132,7 @@ fn attributes(node: &Node<'_>, command: &ListCommand) -> Vec<ListAttribute> {
     } else {
         ListAttribute::HasNoChildren
     });
-    if command.returns.subscribed && node.subscribed {
+    if tell_subscribed && node.subscribed {
         attributes.push(ListAttribute::Subscribed);
     }
     // RFC 6154 §2: also told when it was not asked for

@@ -5,7 +5,7 @@ use mailpods_imap_proto::{
     Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, SpecialUse,
     Status, StatusItem,
 };
-use mailpods_store::mail::{Columns, MailboxInfo, SystemFlags};
+use mailpods_store::mail::{Columns, MAX_KNOWN_KEYWORDS, MailboxInfo, SystemFlags};
 use mailpods_store::{MailStore, Uid};
 
 use crate::failure::{Done, Failure, Reply};
@@ -82,13 +82,18 @@ impl Session {
         let store = self.mail();
         let info = self.find(mailbox).await?;
         let keywords = store.keywords(info.id).await?;
-        let view = View::open(&*store, &info, read_only).await?;
+        let mut view = View::open(&*store, &info, read_only).await?;
+        view.new_keywords &= keywords.len() < MAX_KNOWN_KEYWORDS;
         let unseen = if self.rev2 || info.unseen == 0 {
             None
         } else {
             first_unseen(&*store, &view).await?
         };
         self.tell_selected(&info, &view, &keywords, unseen);
+        if self.rev2 {
+            // RFC 9051 §6.3.2
+            self.tell_listed(&view.name, mailbox.written()).await?;
+        }
         self.view = Some(Box::new(view));
         Ok(match read_only {
             true => Reply::with(Code::ReadOnly, "selected"),
@@ -124,7 +129,7 @@ impl Session {
             },
             false => Code::PermanentFlags {
                 flags: &flags,
-                new_keywords: true,
+                new_keywords: view.new_keywords,
             },
         };
         writer.status(None, Status::Ok, Some(&permanent), "flags that are kept");
@@ -152,14 +157,23 @@ impl Session {
             Some(&Code::HighestModSeq(view.told())),
             "highest modification sequence",
         );
-        if rev2 {
-            // RFC 9051 §6.3.2
-            writer.list(&ListEntry {
-                attributes: &[],
-                name: &view.name,
-                subscribed_below: false,
-            });
+    }
+
+    /// LIST of one mailbox, with the name that the client wrote where that is another one.
+    async fn tell_listed(&mut self, name: &str, written: Option<&str>) -> Result<(), Failure> {
+        let (store, account) = (self.mail(), self.account()?);
+        let mailboxes = store.mailboxes(account).await?;
+        let subscriptions = store.subscriptions(account).await?;
+        let entry = ListEntry {
+            attributes: &list::attributes_of(&mailboxes, &subscriptions, name),
+            name,
+            subscribed_below: false,
+        };
+        match written {
+            Some(written) => self.writer().list_normalized(&entry, written),
+            None => self.writer().list(&entry),
         }
+        Ok(())
     }
 
     /// RFC 9051 §6.3.4, RFC 6154 §3
@@ -178,6 +192,10 @@ impl Session {
         self.mail()
             .create_mailbox(self.account()?, name, special_use)
             .await?;
+        if let Some(written) = mailbox.written().filter(|_| self.rev2) {
+            // RFC 9051 §6.3.4: the client learns under which name it was made
+            self.tell_listed(name, Some(written)).await?;
+        }
         Ok(Reply::ok("created"))
     }
 
@@ -230,7 +248,8 @@ impl Session {
     }
 
     async fn list(&mut self, command: &ListCommand) -> Done {
-        if !command.extended && command.patterns.iter().all(String::is_empty) {
+        let no_pattern = matches!(command.patterns.as_slice(), [pattern] if pattern.is_empty());
+        if !command.extended && no_pattern {
             self.writer().list_root();
             return Ok(Reply::ok("done"));
         }

@@ -1,9 +1,11 @@
 //! STORE, EXPUNGE, CLOSE, COPY and MOVE.
 
 use mailpods_imap_proto::sequence::compress;
-use mailpods_imap_proto::{Code, CopyCommand, SequenceSet, Status, StoreAction, StoreCommand};
+use mailpods_imap_proto::{
+    Code, CopyCommand, Flag, SequenceSet, Status, StoreAction, StoreCommand,
+};
 use mailpods_store::Uid;
-use mailpods_store::mail::{CopyOutcome, FlagOp, FlagOutcome};
+use mailpods_store::mail::{CopyOutcome, FlagOp, FlagOutcome, MAX_KNOWN_KEYWORDS};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
@@ -31,21 +33,42 @@ impl Session {
         let flags = flags::to_store(&command.flags);
         let mut modified = Vec::new();
         for batch in uids.chunks(STORE_BATCH) {
+            let unchanged_since = command.unchanged_since;
             let store = self.mail();
-            let outcome = store
-                .store_flags(
-                    id,
-                    batch.to_vec(),
-                    op,
-                    flags.clone(),
-                    command.unchanged_since,
-                )
-                .await?;
+            let stored = store.store_flags(id, batch.to_vec(), op, flags.clone(), unchanged_since);
+            let stored = stored.await;
+            if op != FlagOp::Remove && !flags.keywords.is_empty() {
+                self.tell_keyword_limit().await?;
+            }
+            let outcome = stored?;
             self.tell_stored(&outcome, &command)?;
             modified.extend(outcome.modified);
             self.flush_if_full().await?;
         }
         self.store_reply(modified, command.uid)
+    }
+
+    /// RFC 9051 §7.1: once there is no room for more keywords, PERMANENTFLAGS comes again without `\*`.
+    async fn tell_keyword_limit(&mut self) -> Result<(), Failure> {
+        let view = self.view()?;
+        if !view.new_keywords {
+            return Ok(());
+        }
+        let keywords = self.mail().keywords(view.id).await?;
+        if keywords.len() < MAX_KNOWN_KEYWORDS {
+            return Ok(());
+        }
+        self.view_mut()?.new_keywords = false;
+        let system = Flag::SYSTEM;
+        let known = system.iter().map(Flag::as_str);
+        let flags: Vec<&str> = known.chain(keywords.iter().map(String::as_str)).collect();
+        let code = Code::PermanentFlags {
+            flags: &flags,
+            new_keywords: false,
+        };
+        self.writer()
+            .status(None, Status::Ok, Some(&code), "no room for more keywords");
+        Ok(())
     }
 
     fn tell_stored(

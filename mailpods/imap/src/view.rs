@@ -19,6 +19,8 @@ pub(crate) struct View {
     pub(crate) id: MailboxId,
     pub(crate) name: String,
     pub(crate) read_only: bool,
+    /// The client has been told that it may make keywords (`\*` in PERMANENTFLAGS).
+    pub(crate) new_keywords: bool,
     /// UIDs, ascending; the index plus one is the message number.
     pub(crate) uids: Vec<Uid>,
     pub(crate) changes: watch::Receiver<u64>,
@@ -49,6 +51,7 @@ impl View {
             id: info.id,
             name: info.name,
             read_only,
+            new_keywords: !read_only,
             uids,
             changes,
             saved: Vec::new(),
@@ -251,24 +254,20 @@ impl Session {
         for entry in entries.iter().filter(|entry| {
             entry.uid <= largest && own.binary_search(&(entry.uid, entry.modseq)).is_err()
         }) {
-            self.tell_flags(entry, false)?;
+            self.tell_flags(entry)?;
         }
         Ok(())
     }
 
     /// `* n FETCH (FLAGS ...)`
-    pub(crate) fn tell_flags(
-        &mut self,
-        entry: &Entry,
-        with_uid: bool,
-    ) -> std::result::Result<(), Failure> {
-        let condstore = self.condstore;
+    fn tell_flags(&mut self, entry: &Entry) -> std::result::Result<(), Failure> {
+        let (condstore, rev2) = (self.condstore, self.rev2);
         let Some(number) = self.view()?.number(entry.uid) else {
             return Ok(());
         };
         let mut fetch = self.writer().fetch(number);
-        // RFC 7162 §3.2 lets UID stand in any FETCH; clients that ask by UID expect it.
-        if with_uid || condstore {
+        // RFC 9051 §7.5.2: FETCH that nobody asked for tells the UID; RFC 7162 §3.2 lets it stand in any
+        if rev2 || condstore {
             fetch.uid(entry.uid);
         }
         fetch.flags(flags::names(&entry.flags));

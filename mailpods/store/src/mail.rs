@@ -44,6 +44,9 @@ impl SystemFlags {
     }
 }
 
+/// Most keywords that a mailbox remembers. Beyond it those that no message has are forgotten, and then new ones are refused.
+pub const MAX_KNOWN_KEYWORDS: usize = 1_000;
+
 /// Flags of a message. At most 100 keywords of 100 octets; they keep their case and compare without it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Flags {
@@ -224,7 +227,8 @@ pub trait MailStore: Send + Sync {
         columns: Columns,
         limit: usize,
     ) -> Result<Vec<Entry>>;
-    /// UIDs expunged with a modseq above `since`, ascending.
+    /// UIDs expunged with a modseq above `since`, ascending. A back end may forget old ones: whoever asks for more than it remembers
+    /// gets every UID that was given out and is not there (RFC 7162 §3.2.5.2).
     async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>>;
     /// Keywords in use in a mailbox.
     async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>>;

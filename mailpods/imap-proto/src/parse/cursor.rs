@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::{Dialect, Literal, ParseError, Part};
 use crate::command::{MailboxName, Tag};
 use crate::date::{Date, DateTime};
@@ -34,6 +36,26 @@ fn is_list_char(octet: u8) -> bool {
 
 fn is_name_char(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-')
+}
+
+fn nfc(text: &str) -> String {
+    match text.is_ascii() {
+        true => text.to_owned(),
+        false => text.nfc().collect(),
+    }
+}
+
+/// RFC 9051 §5.1: names are Net-Unicode (RFC 5198 §2), so in NFC.
+fn mailbox_name(written: String) -> Parsed<MailboxName> {
+    let normal = nfc(&written);
+    let name = canonical_name(&normal);
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(ParseError::MailboxName);
+    }
+    Ok(MailboxName {
+        name,
+        written: (normal != written).then_some(written),
+    })
 }
 
 /// The tag with which a line starts, if it is one.
@@ -247,24 +269,32 @@ impl<'a> Cursor<'a> {
     /// `mailbox`
     pub(crate) fn mailbox(&mut self) -> Parsed<MailboxName> {
         let octets = self.astring()?;
-        let name = canonical_name(&self.decode_name(octets)?);
-        if name.is_empty() {
-            Err(ParseError::MailboxName)
-        } else {
-            Ok(MailboxName(name))
-        }
+        mailbox_name(self.decode_name(octets)?)
     }
 
-    /// `list-mailbox`
-    pub(crate) fn list_mailbox(&mut self) -> Parsed<String> {
-        let octets = self.atom_or_string(is_list_char)?;
-        self.decode_name(octets)
-    }
-
-    /// A name that may be empty: the reference of LIST.
-    pub(crate) fn reference(&mut self) -> Parsed<String> {
+    /// `mailbox` that is to be made.
+    pub(crate) fn new_mailbox(&mut self) -> Parsed<MailboxName> {
         let octets = self.astring()?;
-        Ok(canonical_name(&self.decode_name(octets)?))
+        let written = self.decode_name(octets.clone())?;
+        // RFC 9051 App. A.1: modified UTF-7 as there is but one for each name. What is no ASCII is plain UTF-8 of an old client.
+        let checked = !self.dialect.utf8 && octets.is_ascii();
+        if checked && utf7::encode(&written).as_bytes() != octets {
+            return Err(ParseError::Utf7(utf7::Utf7Error));
+        }
+        mailbox_name(written)
+    }
+
+    /// `list-mailbox`; `None` for what no name can match.
+    pub(crate) fn list_mailbox(&mut self) -> Parsed<Option<String>> {
+        let octets = self.atom_or_string(is_list_char)?;
+        Ok(self.decode_name(octets).ok().map(|name| nfc(&name)))
+    }
+
+    /// A name that may be empty: the reference of LIST; `None` for what stands before no name.
+    pub(crate) fn reference(&mut self) -> Parsed<Option<String>> {
+        let octets = self.astring()?;
+        let name = self.decode_name(octets).ok();
+        Ok(name.map(|name| canonical_name(&nfc(&name))))
     }
 
     fn decode_name(&self, octets: Vec<u8>) -> Parsed<String> {

@@ -15,13 +15,18 @@ pub(super) fn list(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
         selection(cursor, &mut list)?;
         cursor.space()?;
     }
-    list.reference = cursor.reference()?;
+    let reference = cursor.reference()?;
     cursor.space()?;
-    if cursor.peek() == Some(b'(') {
+    let patterns = if cursor.peek() == Some(b'(') {
         list.extended = true;
-        list.patterns = cursor.list(MAX_PATTERNS, Cursor::list_mailbox)?;
+        cursor.list(MAX_PATTERNS, Cursor::list_mailbox)?
     } else {
-        list.patterns = vec![cursor.list_mailbox()?];
+        vec![cursor.list_mailbox()?]
+    };
+    // RFC 9051 §6.3.9: a pattern that is not accepted gets OK and nothing
+    if let Some(reference) = reference {
+        list.reference = reference;
+        list.patterns = patterns.into_iter().flatten().collect();
     }
     if !cursor.at_end() {
         cursor.space()?;
@@ -82,10 +87,10 @@ fn return_option(cursor: &mut Cursor<'_>, returns: &mut ListReturn) -> Parsed<()
 
 pub(super) fn lsub(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
     cursor.space()?;
-    let reference = cursor.reference()?;
+    let reference = cursor.reference()?.ok_or(ParseError::MailboxName)?;
     cursor.space()?;
     Ok(CommandBody::Lsub {
         reference,
-        pattern: cursor.list_mailbox()?,
+        pattern: cursor.list_mailbox()?.ok_or(ParseError::MailboxName)?,
     })
 }

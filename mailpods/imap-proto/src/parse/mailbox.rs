@@ -48,7 +48,8 @@ fn select(cursor: &mut Cursor<'_>, read_only: bool) -> Parsed<CommandBody> {
 }
 
 fn create(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
-    let mailbox = mailbox(cursor)?;
+    cursor.space()?;
+    let mailbox = cursor.new_mailbox()?;
     let mut special_use = Vec::new();
     if !cursor.at_end() {
         cursor.space()?;
@@ -81,10 +82,9 @@ fn use_attribute(cursor: &mut Cursor<'_>) -> Parsed<SpecialUse> {
 
 fn rename(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
     let from = mailbox(cursor)?;
-    Ok(CommandBody::Rename {
-        from,
-        to: mailbox(cursor)?,
-    })
+    cursor.space()?;
+    let to = cursor.new_mailbox()?;
+    Ok(CommandBody::Rename { from, to })
 }
 
 fn status(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {

@@ -157,5 +157,34 @@ fn binary(map: &MessageMap, source: &Source, number: &[u32]) -> Option<Bytes> {
         return Some(octets);
     };
     let decoded = transfer_decode(&part.encoding, &octets, usize::MAX)?;
-    Some(Bytes::copy_from_slice(&decoded))
+    Some(match is_text_by_octets(part) {
+        true => with_crlf(&decoded).into(),
+        false => Bytes::copy_from_slice(&decoded),
+    })
+}
+
+/// Text in a charset whose line ends are single octets.
+fn is_text_by_octets(part: &Part) -> bool {
+    let wide = |charset: &str| {
+        let charset = charset.to_ascii_lowercase();
+        ["utf-16", "utf-32", "ucs-"]
+            .iter()
+            .any(|known| charset.contains(known))
+    };
+    let is_wide = |(name, value): &(String, String)| name == "charset" && wide(value);
+    part.main_type == "text" && !part.params.iter().any(is_wide)
+}
+
+/// RFC 9051 §7.5.2: lines of text end with CRLF, whatever stood in the encoded part.
+fn with_crlf(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + text.len() / 32);
+    let mut before = 0;
+    for &octet in text {
+        if octet == b'\n' && before != b'\r' {
+            out.push(b'\r');
+        }
+        out.push(octet);
+        before = octet;
+    }
+    out
 }

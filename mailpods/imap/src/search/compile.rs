@@ -1,8 +1,7 @@
 //! Keys as they were sent to keys that can be judged: sets resolved, dates as days, text in lower case.
 
 use mailpods_imap_proto::date::DAY;
-use mailpods_imap_proto::{Flag, Positions, SearchKey, SequenceSet};
-use mailpods_store::Uid;
+use mailpods_imap_proto::{Flag, Positions, SearchKey};
 use mailpods_store::mail::SystemFlags;
 
 use super::evaluate::Cost;
@@ -63,14 +62,9 @@ impl EnvelopeField {
     }
 }
 
-/// Compiles a key for a view. `saved` is what `$` means, `now` is in seconds.
-pub(super) fn compile(
-    key: &SearchKey,
-    view: &View,
-    saved: &[Uid],
-    now: i64,
-) -> Result<Key, Failure> {
-    let inner = |key: &SearchKey| compile(key, view, saved, now);
+/// Compiles a key for a view; `now` is in seconds. Only what is BAD fails.
+pub(super) fn compile(key: &SearchKey, view: &View, now: i64) -> Result<Key, Failure> {
+    let inner = |key: &SearchKey| compile(key, view, now);
     let day = |date: &mailpods_imap_proto::Date| date.days() * DAY;
     Ok(match key {
         SearchKey::All => Key::All,
@@ -100,21 +94,9 @@ pub(super) fn compile(
         SearchKey::Header { name, value } => header_key(name, value),
         SearchKey::Body(text) => Key::Body(text.to_lowercase()),
         SearchKey::Text(text) => Key::Text(text.to_lowercase()),
-        SearchKey::Sequence(set) => Key::Positions(positions(set, false, view, saved)?),
-        SearchKey::Uid(set) => Key::Positions(positions(set, true, view, saved)?),
+        SearchKey::Sequence(set) => Key::Positions(view.positions(set, false)?),
+        SearchKey::Uid(set) => Key::Positions(view.positions(set, true)?),
     })
-}
-
-fn positions(
-    set: &SequenceSet,
-    by_uid: bool,
-    view: &View,
-    saved: &[Uid],
-) -> Result<Positions, Failure> {
-    match set {
-        SequenceSet::Saved => Ok(view.positions_of(saved)),
-        set => view.positions(set, by_uid),
-    }
 }
 
 fn flag_key(flag: &Flag) -> Key {

@@ -41,16 +41,12 @@ struct Found {
 
 impl Session {
     pub(crate) async fn search(&mut self, tag: &Tag, command: SearchCommand) -> Done {
-        let save = command.returns.is_some_and(|returns| returns.save);
-        if save {
-            // RFC 5182 §2.1: a failed search leaves nothing saved
-            let saved = std::mem::take(&mut self.view_mut()?.saved);
-            let view = self.view()?;
-            let key = compile(&command.key, view, &saved, now());
-            return self.search_compiled(tag, &command, key?).await;
+        // RFC 9051 §6.4.4.1: what is BAD leaves the result that was saved
+        let key = compile(&command.key, self.view()?, now())?;
+        if command.returns.is_some_and(|returns| returns.save) {
+            // RFC 9051 §6.4.4.1: what ends with NO leaves nothing saved. What `$` means is in the key by now.
+            self.view_mut()?.saved = Vec::new();
         }
-        let view = self.view()?;
-        let key = compile(&command.key, view, &view.saved, now())?;
         self.search_compiled(tag, &command, key).await
     }
 

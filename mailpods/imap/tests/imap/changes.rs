@@ -68,6 +68,38 @@ async fn idle_tells_at_once() {
     .await;
 }
 
+/// RFC 9051 §6.3.13, §7.5.2; RFC 3501 asks for none of it.
+#[tokio::test]
+async fn rev2_tells_the_uid_with_flags_that_others_changed() {
+    let world = World::new().await;
+    let mut first = world.alice().await;
+    first.append("INBOX", "(\\Deleted)", MESSAGE).await;
+    first.append("INBOX", "", MESSAGE).await;
+    first.talk("C: a SELECT INBOX\nS: * 2 EXISTS").await;
+    while !first.line().await.starts_with("a OK") {}
+    let mut second = world.alice().await;
+    second
+        .talk("C: a ENABLE IMAP4rev2\nS: * ENABLED IMAP4rev2\nS: a OK ...")
+        .await;
+    first
+        .talk("C: b EXPUNGE\nS: * 1 EXPUNGE\nS: b OK ...")
+        .await;
+    second.command("SELECT INBOX").await;
+    second.talk("C: c IDLE\nS: + idling").await;
+    first
+        .talk("C: d STORE 1 +FLAGS.SILENT (\\Seen)\nS: d OK ...")
+        .await;
+    second
+        .talk("S: * 1 FETCH (UID 2 FLAGS (\\Seen))\nC: DONE\nS: c OK ...")
+        .await;
+    first
+        .talk("C: e STORE 1 -FLAGS.SILENT (\\Seen)\nS: e OK ...")
+        .await;
+    second
+        .talk("C: f NOOP\nS: * 1 FETCH (UID 2 FLAGS ())\nS: f OK ...")
+        .await;
+}
+
 #[tokio::test]
 async fn own_changes_are_not_told_twice() {
     let world = World::new().await;
@@ -109,6 +141,10 @@ async fn copy_and_move_tell_uids() {
              S: b OK ...
              C: c COPY 1 none
              S: c NO [TRYCREATE] ...
+             C: c2 MOVE 1 none
+             S: c2 NO [TRYCREATE] ...
+             C: c3 LIST \"\" none
+             S: c3 OK ...
              C: d UID COPY 99 Archive
              S: d OK nothing to copy
              C: e COPY 1 INBOX

@@ -101,6 +101,43 @@ async fn binary_decodes() {
         .await;
 }
 
+/// RFC 9051 §7.5.2: lines of text end with CRLF, also those that were encoded with LF; what is no text is left alone.
+#[tokio::test]
+async fn binary_of_text_has_crlf() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    let part = |kind: &str, encoded: &str| {
+        format!(
+            "--b\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n"
+        )
+    };
+    let parts = [
+        part("text/plain", "YQpiDQpjCg=="),
+        part("application/octet-stream", "YQpiDQpjCg=="),
+        part("text/plain; charset=UTF-16BE", "AGEKBQ=="),
+    ];
+    let message = format!(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{}--b--\r\n",
+        parts.concat()
+    );
+    client.append("INBOX", "", &message).await;
+    client.command("SELECT INBOX").await;
+    client
+        .talk(
+            "C: a FETCH 1 (BINARY.SIZE[1] BINARY.PEEK[1])
+             S: * 1 FETCH (BINARY.SIZE[1] 9 BINARY[1] {9}
+             S: a
+             S: b
+             S: c
+             S: )
+             S: a OK ...
+             C: b FETCH 1 (BINARY.SIZE[2] BINARY.SIZE[3])
+             S: * 1 FETCH (BINARY.SIZE[2] 7 BINARY.SIZE[3] 4)
+             S: b OK ...",
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn a_large_body_arrives_whole() {
     let world = World::new().await;

@@ -64,7 +64,7 @@ async fn rev2_has_its_own_select_and_utf8_names() {
              S: * OK [UIDVALIDITY ...
              S: * OK [UIDNEXT ...
              S: * OK [HIGHESTMODSEQ ...
-             S: * LIST () \"/\" \"Entwürfe\"
+             S: * LIST (\\HasNoChildren) \"/\" \"Entwürfe\"
              S: c OK [READ-WRITE] ...
              C: d SEARCH ALL
              S: * ESEARCH (TAG \"d\")
@@ -138,6 +138,19 @@ async fn mailboxes_are_made_renamed_and_deleted() {
              S: h NO [NONEXISTENT] ...
              C: i DELETE INBOX
              S: i NO [CANNOT] ...
+             C: i2 CREATE job/2026/May
+             S: i2 OK ...
+             C: i3 DELETE job/2026
+             S: i3 OK ...
+             C: i4 LIST \"\" job/*
+             S: * LIST (\\NonExistent \\Noselect \\HasChildren) \"/\" job/2026
+             S: * LIST (\\HasNoChildren) \"/\" job/2026/May
+             S: i4 OK ...
+             C: i5 STATUS job/2026/May (MESSAGES)
+             S: * STATUS job/2026/May (MESSAGES 0)
+             S: i5 OK ...
+             C: i6 CREATE job/2026
+             S: i6 OK ...
              C: j DELETE job/2026
              S: j OK ...
              C: k DELETE job/2026
@@ -240,4 +253,107 @@ async fn append_has_its_refusals() {
              S: e OK ...",
         )
         .await;
+}
+
+/// RFC 9051 §6.3.2
+#[tokio::test]
+async fn rev2_tells_the_attributes_of_what_was_selected() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client.command("ENABLE IMAP4rev2").await;
+    client.command("CREATE Sent/2026").await;
+    client.command("CREATE lonely").await;
+    for (command, told) in [
+        (
+            "SELECT Sent",
+            "* LIST (\\HasChildren \\Subscribed \\Sent) \"/\" Sent",
+        ),
+        ("EXAMINE lonely", "* LIST (\\HasNoChildren) \"/\" lonely"),
+    ] {
+        let lines = client.command(command).await;
+        assert!(lines.iter().any(|line| line == told), "{lines:?}");
+    }
+}
+
+/// RFC 9051 §5.1, §6.3.4, §6.3.9.7: names are made and found in NFC, and the client is told so.
+#[tokio::test]
+async fn names_are_brought_into_nfc() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .talk(
+            "C: a CREATE Ku&AwE-che
+             S: a OK ...
+             C: b LIST \"\" K*
+             S: * LIST (\\HasNoChildren) \"/\" K&APo-che
+             S: b OK ...
+             C: c LIST \"\" Ku&AwE-%
+             S: * LIST (\\HasNoChildren) \"/\" K&APo-che
+             S: c OK ...
+             C: d ENABLE IMAP4rev2
+             S: * ENABLED IMAP4rev2
+             S: d OK ...
+             C: e CREATE \"u\u{308}ben\"
+             S: * LIST (\\HasNoChildren) \"/\" \"\u{fc}ben\" (\"OLDNAME\" (\"u\u{308}ben\"))
+             S: e OK ...
+             C: f CREATE \"\u{fc}ben\"
+             S: f NO [ALREADYEXISTS] ...",
+        )
+        .await;
+    let lines = client.command("SELECT \"u\u{308}ben\"").await;
+    let told = "* LIST (\\HasNoChildren) \"/\" \"\u{fc}ben\" (\"OLDNAME\" (\"u\u{308}ben\"))";
+    assert!(lines.iter().any(|line| line == told), "{lines:?}");
+}
+
+/// RFC 9051 App. A.1 and §6.3.9
+#[tokio::test]
+async fn names_and_patterns_in_wrong_utf7() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    for wrong in ["a&AGE-", "&APw-&APw-", "&APw", "&APx-"] {
+        for command in [format!("CREATE {wrong}"), format!("RENAME Sent {wrong}")] {
+            let lines = client.command(&command).await;
+            assert!(lines[0].starts_with("t BAD "), "{command}: {lines:?}");
+        }
+    }
+    let long = "x".repeat(1001);
+    for list in [
+        "LIST \"\" &x".to_owned(),
+        "LIST &x *".to_owned(),
+        format!("LIST \"\" {long}"),
+    ] {
+        let lines = client.command(&list).await;
+        assert!(lines[0].starts_with("t OK "), "{list}: {lines:?}");
+    }
+    let lines = client.command("LIST \"\" (&x Sent)").await;
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    client.talk("C: a CREATE R&-D\nS: a OK ...").await;
+}
+
+/// RFC 9051 §7.1
+#[tokio::test]
+async fn at_the_limit_of_keywords_no_more_are_offered() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    for _ in 0..11 {
+        client.append("INBOX", "", "Subject: x\r\n\r\n").await;
+    }
+    let may_make = |lines: &[String]| {
+        let told = |line: &&String| line.starts_with("* OK [PERMANENTFLAGS (");
+        let last = lines.iter().filter(told).next_back();
+        last.map(|line| line.contains(" \\*)]"))
+    };
+    assert_eq!(may_make(&client.command("SELECT INBOX").await), Some(true));
+    for message in 1..=10 {
+        let words: Vec<String> = (0..100).map(|word| format!("k{message}x{word}")).collect();
+        let store = format!("STORE {message} FLAGS.SILENT ({})", words.join(" "));
+        let lines = client.command(&store).await;
+        assert!(lines.last().unwrap().starts_with("t OK"), "{lines:?}");
+        let told = (message == 10).then_some(false);
+        assert_eq!(may_make(&lines), told, "{message}");
+    }
+    let lines = client.command("STORE 11 +FLAGS (onemore)").await;
+    assert_eq!(may_make(&lines), None, "it was told already");
+    assert!(lines[0].starts_with("t NO "), "{lines:?}");
+    assert_eq!(may_make(&client.command("SELECT INBOX").await), Some(false));
 }

@@ -90,6 +90,39 @@ async fn returns_and_saved_results() {
         .await;
 }
 
+/// RFC 9051 §6.4.4.1
+#[tokio::test]
+async fn what_failed_searches_do_to_the_saved_result() {
+    let world = World::new().await;
+    let mut client = client(&world).await;
+    client
+        .talk(
+            "C: a SEARCH RETURN (SAVE) FLAGGED
+             S: a OK ...
+             C: b SEARCH RETURN (SAVE) 99
+             S: b BAD ...
+             C: c SEARCH RETURN (SAVE) NONSENSE
+             S: c BAD ...
+             C: d SEARCH CHARSET KOI8-R ALL
+             S: d NO [BADCHARSET (US-ASCII UTF-8)] ...
+             C: e FETCH $ (UID)
+             S: * 2 FETCH (UID 2)
+             S: e OK ...
+             C: f SEARCH RETURN (SAVE) CHARSET KOI8-R ALL
+             S: f NO [BADCHARSET (US-ASCII UTF-8)] ...
+             C: g FETCH $ (UID)
+             S: g OK ...
+             C: h SEARCH RETURN (SAVE) ALL
+             S: h OK ...
+             C: i SEARCH RETURN (SAVE) $ UNSEEN
+             S: i OK ...
+             C: j UID SEARCH $
+             S: * SEARCH 2 3
+             S: j OK ...",
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn keys_that_look_through_bodies_are_few() {
     let world = World::new().await;

@@ -4,15 +4,14 @@ use rusqlite::Connection;
 
 use super::super::tx::Tx;
 use crate::error::{Result, StoreError};
-use crate::mail::Flags;
+use crate::mail::{Flags, MAX_KNOWN_KEYWORDS};
 use crate::types::MailboxId;
 
 /// Most keywords of a message.
 const MAX_KEYWORDS: usize = 100;
 /// Longest keyword, in octets.
 const MAX_LENGTH: usize = 100;
-/// Most keywords that a mailbox remembers.
-const MAX_KNOWN: i64 = 1_000;
+const MAX_KNOWN: i64 = MAX_KNOWN_KEYWORDS as i64;
 
 /// The stored form; checks each keyword and makes it known to the mailbox.
 pub(in crate::sqlite) fn encode(
