@@ -121,7 +121,7 @@ pub enum Event {
     SendBody,
     /// The transaction is over; see `is_reusable` for what comes next.
     Done(TransactionResult),
-    /// The session cannot go on; the connection is to be closed.
+    /// The session cannot go on. Where QUIT was said, `Closed` follows; else the connection is to be closed.
     Failed(Failure),
     /// QUIT is answered, or the connection ended after it.
     Closed,

@@ -165,10 +165,35 @@ fn starttls_is_used_and_required() {
         None,
         &[
             ("220 mx\r\n", "EHLO client.example\r\n"),
-            ("250 mx\r\n", ""),
+            ("250 mx\r\n", "QUIT\r\n"),
+            ("221 bye\r\n", ""),
         ],
     );
     assert_eq!(events, [Event::Failed(Failure::TlsUnavailable)]);
+    assert_eq!(required.next_event(), Event::Closed);
+}
+
+#[test]
+fn a_server_that_refuses_is_left_with_quit() {
+    let refused = |events: &[Event], code: u16| matches!(events, [Event::Failed(Failure::Refused(reply))] if reply.code() == code);
+    let mut at_greeting = client(Protocol::Smtp, TlsMode::Off);
+    let script = [("554 not here\r\n", "QUIT\r\n"), ("221 bye\r\n", "")];
+    assert!(refused(&play(&mut at_greeting, None, &script), 554));
+    assert_eq!(at_greeting.next_event(), Event::Closed);
+
+    let mut at_hello = client(Protocol::Smtp, TlsMode::Off);
+    let script = [
+        ("220 mx\r\n", "EHLO client.example\r\n"),
+        ("450 not now\r\n", "QUIT\r\n"),
+    ];
+    assert!(refused(&play(&mut at_hello, None, &script), 450));
+    at_hello.lost();
+    assert_eq!(at_hello.next_event(), Event::Closed);
+
+    let mut closing = client(Protocol::Smtp, TlsMode::Off);
+    let script = [("421 going down\r\n", "")];
+    assert!(refused(&play(&mut closing, None, &script), 421));
+    assert_eq!(closing.next_event(), Event::Closed);
 }
 
 #[test]
