@@ -75,6 +75,8 @@ pub enum Reason {
     SenderMissing,
     /// Sender is not exactly one address.
     SenderInvalid,
+    /// To, Cc or Reply-To holds something that is no address, or an address whose domain is not fully qualified.
+    AddressInvalid,
     /// A field that may stand once stands twice.
     DuplicateField,
     /// A line of the header is not a field.
@@ -98,6 +100,7 @@ impl Reason {
             Self::FromInvalid => "FromInvalid",
             Self::SenderMissing => "SenderMissing",
             Self::SenderInvalid => "SenderInvalid",
+            Self::AddressInvalid => "AddressInvalid",
             Self::DuplicateField => "DuplicateField",
             Self::HeaderInvalid => "HeaderInvalid",
             Self::HeaderTooLarge => "HeaderTooLarge",
@@ -135,6 +138,7 @@ pub fn mend(message: &[u8], context: &Context) -> Result<Mended, Refused> {
     check_names(message, &header)?;
     let mut edits = Edits::new();
     let (from, sender) = originators(message, &header)?;
+    check_addressees(message, &header)?;
     remove_private(message, &header, &mut edits);
     let lacking_mime = mend_mime(message, &header, &mut edits);
     mend_fields(message, &header, context, &mut edits)?;
@@ -253,6 +257,44 @@ fn sender(message: &[u8], header: &[Field]) -> Result<Option<Vec<u8>>, Refused> 
             "the Sender field is not exactly one address",
         ),
     }
+}
+
+/// RFC 6409 §4.2, §5.1: what stands in To, Cc and Reply-To is an address with a fully qualified domain. An empty list, an empty
+/// group, and what clients write between addresses that are sound hurt nobody.
+fn check_addressees(message: &[u8], header: &[Field]) -> Result<(), Refused> {
+    for name in ["To", "Cc", "Reply-To"] {
+        let value = value_of(message, header, name).unwrap_or_default();
+        let list = parse_addresses(value);
+        let unread = list.malformed && list.addresses().next().is_none();
+        let wrong = list.addresses().find(|address| !is_qualified(address));
+        if let Some(address) = wrong {
+            let text = String::from_utf8_lossy(address.mailbox.as_deref().unwrap_or_default());
+            let word: String = text.chars().filter(|c| !c.is_control()).take(64).collect();
+            return refuse(
+                Reason::AddressInvalid,
+                format!("the {name} field holds \"{word}\", which has no fully qualified domain"),
+            );
+        }
+        if unread {
+            return refuse(
+                Reason::AddressInvalid,
+                format!("the {name} field cannot be read as addresses"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether an address has a local part, and a domain of more than one label or an address literal.
+fn is_qualified(address: &crate::Address) -> bool {
+    let host = address.host.as_deref().unwrap_or_default();
+    let labels = host.split(|octet| *octet == b'.');
+    let qualified = host.starts_with(b"[") || labels.filter(|label| !label.is_empty()).count() > 1;
+    qualified
+        && address
+            .mailbox
+            .as_ref()
+            .is_some_and(|local| !local.is_empty())
 }
 
 /// Bcc must not be seen by other recipients (RFC 5322 §3.6.3); Return-Path is the final server's (RFC 5321 §4.4).

@@ -122,6 +122,36 @@ fn what_must_not_be_guessed_is_refused() {
     );
 }
 
+/// RFC 6409 §4.2, §5.1
+#[test]
+fn addressees_are_addresses_with_whole_domains() {
+    let with = |field: &str| reason(&format!("From: a@x.test\n{field}\n\nbody\n"));
+    for wrong in [
+        "To: root",
+        "To: root@localhost",
+        "Cc: b@x.test, Doe, John <c@x.test>",
+        "Reply-To: <>",
+        "To: @",
+        "Cc: b@",
+        "To: <b@x.test>, <@x.test>",
+        "To: (b@x.test",
+    ] {
+        assert_eq!(with(wrong), Some(Reason::AddressInvalid), "{wrong}");
+    }
+    for harmless in [
+        "To:",
+        "To: undisclosed-recipients:;",
+        "Cc: Friends: b@x.test, c@y.test;",
+        "To: b@x.test,",
+        "To: b@x.test; c@x.test;",
+        "To: b@x.test <b@x.test>",
+        "To: John Q. Doe (him) <b@[192.0.2.1]>",
+        "Reply-To: \"Doe, John\" <c@x.test.>",
+    ] {
+        assert_eq!(with(harmless), None, "{harmless}");
+    }
+}
+
 #[test]
 fn utf8_subjects_become_encoded_words() {
     let subject = "Grüße aus dem ".repeat(10);
