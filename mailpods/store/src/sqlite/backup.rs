@@ -15,6 +15,8 @@ use super::secrets::KEY_FILE;
 use super::{DATABASE_FILE, schema, unix_millis};
 use crate::error::{Result, StoreError};
 
+/// Folder in the target in which a restore prepares the database.
+const UNFINISHED: &str = "restore.unfinished";
 /// Pages copied between two reports.
 const PAGES: i32 = 1_000;
 
@@ -183,11 +185,26 @@ pub fn restore(
         progress,
     )?;
     copy_file(&archive.join(KEY_FILE), &target.join(KEY_FILE))?;
-    // The database comes last: a restore that was cut short leaves no store.
-    copy_database(&connection, target, progress)?;
-    let restored = renumber(&mut connection::open_existing(target)?)?;
+    // The database comes last, and under its name only when it is whole: a restore that was cut short leaves no store.
+    let unfinished = target.join(UNFINISHED);
+    make_anew(&unfinished)?;
+    copy_database(&connection, &unfinished, progress)?;
+    let restored = renumber(&mut connection::open_existing(&unfinished)?)?;
+    fs::rename(unfinished.join(DATABASE_FILE), target.join(DATABASE_FILE))
+        .and_then(|()| fs::remove_dir_all(&unfinished))
+        .map_err(|error| io_error("failed to put the restored database in place", &error))?;
     sync_folder(target)?;
     Ok(restored)
+}
+
+/// An empty folder in the place of what a restore that was cut short has left.
+fn make_anew(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("failed to remove an unfinished restore", &error))
+        }
+        _ => make_folder(folder),
+    }
 }
 
 fn examine(connection: &Connection) -> Result<()> {

@@ -23,6 +23,8 @@ use crate::types::AccountId;
 
 /// Most accounts remembered by address.
 const MAX_ACCOUNTS: usize = 100_000;
+/// No connection counts as far.
+const UNKNOWN_VERSION: u64 = u64::MAX;
 
 pub(super) struct Shared {
     pub(super) files: BodyFiles,
@@ -73,14 +75,22 @@ impl Shared {
     /// Looks whether another process has written, and takes over what it changed. Called inside a transaction of the writer.
     pub(super) fn notice_others(&self, connection: &Connection) -> Result<()> {
         let found = data_version(connection)?;
-        if self.data_version.swap(found, Ordering::Relaxed) == found {
+        if self.data_version.load(Ordering::Relaxed) == found {
             return Ok(());
         }
         *lock(&self.due) = DueIndex::load(connection)?;
         self.tokens.reload(connection)?;
         self.watchers.mailboxes_changed_outside(connection)?;
         self.watchers.queue_changed();
+        // Last: what failed to be read is not taken for read.
+        self.data_version.store(found, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The writer goes on with another connection, whose count of changes has nothing to do with the last one's: what others and
+    /// a commit of doubtful end have written is read again.
+    pub(super) fn forget_version(&self) {
+        self.data_version.store(UNKNOWN_VERSION, Ordering::Relaxed);
     }
 
     /// Carries out what jobs asked for, now that their commit is on the disk.

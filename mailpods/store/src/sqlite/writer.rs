@@ -334,6 +334,7 @@ impl Loop {
             Ok(connection) => {
                 self.connection = connection;
                 self.synchronous = Kind::Durable;
+                self.shared.forget_version();
             }
             Err(error) => tracing::error!(%error, "failed to open the store again"),
         }

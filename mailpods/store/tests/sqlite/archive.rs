@@ -2,7 +2,7 @@
 
 use mailpods_store::StoreError;
 use mailpods_store::queue::QueueFilter;
-use mailpods_store::sqlite::{FsckOptions, Progress, backup, fsck, restore};
+use mailpods_store::sqlite::{DATABASE_FILE, FsckOptions, Progress, backup, fsck, restore};
 use zeroize::Zeroizing;
 
 use super::{alice, append, message, noise, open};
@@ -95,6 +95,39 @@ async fn a_backup_of_a_store_in_use_is_restored_whole() {
             .expect("a list")[0]
             .held
     );
+}
+
+#[tokio::test]
+async fn a_restore_that_was_cut_short_leaves_no_store_and_can_be_made_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dir, archive, target) = (
+        folder.path().join("store"),
+        folder.path().join("archive"),
+        folder.path().join("restored"),
+    );
+    let handle = open(&dir);
+    let (_, inbox) = alice(&handle.store()).await;
+    append(&handle.store(), inbox, noise(5_000))
+        .await
+        .expect("appended");
+    handle.close().await.expect("closed");
+    backup(&dir, &archive, &mut |_| ()).expect("a backup");
+    let cut = std::panic::catch_unwind(|| {
+        restore(&archive, &target, &mut |progress| {
+            assert_ne!(progress.step, "database pages", "cut short");
+        })
+    });
+    assert!(cut.is_err());
+    assert!(!target.join(DATABASE_FILE).exists());
+    restore(&archive, &target, &mut |_| ()).expect("restored");
+    let left: Vec<_> = std::fs::read_dir(&target)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter(|name| name.to_string_lossy().contains("restore"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    let copy = open(&target).store();
+    assert_eq!(copy.mail.uids(inbox).await.expect("UIDs"), [1]);
 }
 
 #[tokio::test]

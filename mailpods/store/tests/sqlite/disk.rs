@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use mailpods_store::StoreError;
 use mailpods_store::mail::{FlagOp, Flags, SystemFlags};
-use mailpods_store::queue::QueueFilter;
+use mailpods_store::queue::{Destination, QueueFilter, Settlement, Wanted};
 use mailpods_store::sqlite::{FsckOptions, Options, SqliteStore, fsck};
 
 use super::{alice, append, message, new_body, noise, open, options, raw};
@@ -98,6 +98,51 @@ async fn the_reserve_keeps_new_mail_out() {
             .is_empty()
     );
     assert_eq!(files(dir.path()), 0);
+}
+
+#[tokio::test]
+async fn the_reserve_lets_settlements_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let handle = open(dir.path());
+    handle
+        .store()
+        .queue
+        .enqueue(vec![message(1, "a@one.test")])
+        .await
+        .expect("queued");
+    handle.close().await.expect("closed");
+    let store = SqliteStore::open(
+        dir.path(),
+        Options {
+            free_reserve: u64::MAX,
+            ..options()
+        },
+    )
+    .expect("a store")
+    .store();
+    let now = 1_700_000_000_000;
+    let units = store
+        .queue
+        .lease(
+            "test",
+            Wanted::Only(Destination("one.test".into())),
+            now,
+            now + 60_000,
+            10,
+        )
+        .await
+        .expect("leased");
+    let mut notification = message(2, "b@two.test");
+    notification.body = new_body(noise(500_000));
+    let settlement = Settlement {
+        lease: units[0].lease,
+        done: vec![0],
+        retry: None,
+        deliveries: Vec::new(),
+        enqueue: vec![notification],
+    };
+    let results = store.queue.settle(vec![settlement]).await.expect("settled");
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
 }
 
 fn files(dir: &std::path::Path) -> usize {

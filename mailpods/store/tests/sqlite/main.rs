@@ -3,6 +3,7 @@
 
 mod archive;
 mod disk;
+mod expunged;
 mod metrics;
 mod other_processes;
 mod repair;

@@ -86,7 +86,6 @@ impl Core {
                 &slices, given, meta,
             )?)));
         }
-        self.shared.guard.check()?;
         let files = self.shared.files.clone();
         let prepared =
             tokio::task::spawn_blocking(move || compress_large(&files, slices, given, meta)).await;

@@ -8,6 +8,11 @@ use crate::error::Result;
 use crate::mail::{FlagOp, FlagOutcome, Flags, SystemFlags};
 use crate::types::{BodyId, MailboxId, ModSeq, Quota, Uid, UnixSeconds};
 
+/// Most expunged UIDs that a mailbox remembers for clients that come back (RFC 7162 §5.1).
+const MAX_EXPUNGED: i64 = 10_000;
+/// Changes of a mailbox between two looks at how many it remembers, about.
+const FORGET_EVERY: usize = 64;
+
 /// A message to put in, its body made ready.
 pub(super) struct PreparedMail {
     pub(super) body: Prepared,
@@ -241,5 +246,31 @@ pub(super) fn remove(tx: &mut Tx<'_>, mailbox: MailboxId, uids: &[Uid]) -> Resul
     let after = row.usage();
     tx.save_mailbox(&row)?;
     tx.add_usage(row.account, after.0 - before.0, after.1 - before.1)?;
+    if is_time_to_forget(row.modseq) || uids.len() >= FORGET_EVERY {
+        forget_expunged(tx, row.id)?;
+    }
     Ok(bodies)
+}
+
+/// At one modseq in [`FORGET_EVERY`]; the multiplication spreads them, so that no rhythm of changes misses them all.
+const fn is_time_to_forget(modseq: i64) -> bool {
+    modseq.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58 == 0
+}
+
+/// Keeps the newest of the expunged UIDs. A row with UID 0 tells up to which modseq they are forgotten.
+fn forget_expunged(tx: &Tx<'_>, mailbox: i64) -> Result<()> {
+    const NEWEST: &str =
+        "SELECT modseq FROM expunged WHERE mailbox = ?1 ORDER BY modseq DESC LIMIT 1 OFFSET ?2";
+    let Some(up_to) = tx.row(NEWEST, (mailbox, MAX_EXPUNGED), |row| row.get::<_, i64>(0))? else {
+        return Ok(());
+    };
+    tx.execute(
+        "DELETE FROM expunged WHERE mailbox = ?1 AND modseq <= ?2",
+        (mailbox, up_to),
+    )?;
+    tx.execute(
+        "INSERT INTO expunged (mailbox, modseq, uid) VALUES (?1, ?2, 0)",
+        (mailbox, up_to),
+    )
+    .map(drop)
 }

@@ -180,6 +180,7 @@ impl MailStore for Core {
         mails: Vec<NewMail>,
         quota: Quota,
     ) -> Result<(u32, Vec<Uid>)> {
+        self.shared.guard.check()?;
         let _room = self.admit(mails.iter().map(|mail| &mail.body)).await?;
         let mut prepared = Vec::with_capacity(mails.len());
         for mail in mails {

@@ -39,7 +39,9 @@ pub(super) fn uids(
 }
 
 fn changed(connection: &Connection, mailbox: MailboxId, known: &Known) -> Result<Vec<Uid>> {
-    let gone = vanished(connection, mailbox, known.modseq.cast_unsigned())?;
+    let Some(gone) = remembered(connection, mailbox, known.modseq.cast_unsigned())? else {
+        return scan(connection, mailbox);
+    };
     let mut uids: Vec<Uid> = known
         .uids
         .iter()
@@ -71,13 +73,33 @@ pub(super) fn vanished(
     mailbox: MailboxId,
     since: ModSeq,
 ) -> Result<Vec<Uid>> {
+    if let Some(gone) = remembered(connection, mailbox, since)? {
+        return Ok(gone);
+    }
+    // RFC 7162 §3.2.5.2: who asks for more than is remembered is told of all that is not there.
+    let row = MailboxRow::by_id(connection, mailbox)?;
+    let there = scan(connection, mailbox)?;
+    Ok((1..row.uid_next)
+        .filter(|uid| there.binary_search(uid).is_err())
+        .collect())
+}
+
+/// The UIDs expunged after `since`; `None` when some of them were forgotten, which a row with UID 0 tells.
+fn remembered(
+    connection: &Connection,
+    mailbox: MailboxId,
+    since: ModSeq,
+) -> Result<Option<Vec<Uid>>> {
     let mut statement =
         connection.prepare_cached("SELECT uid FROM expunged WHERE mailbox = ?1 AND modseq > ?2")?;
     let mut uids = statement
-        .query_map((mailbox.0, since.cast_signed()), |row| row.get(0))?
+        .query_map(
+            (mailbox.0, since.min(i64::MAX.cast_unsigned()).cast_signed()),
+            |row| row.get(0),
+        )?
         .collect::<rusqlite::Result<Vec<Uid>>>()?;
     uids.sort_unstable();
-    Ok(uids)
+    Ok((uids.first() != Some(&0)).then_some(uids))
 }
 
 /// What [`entries`] is asked for.

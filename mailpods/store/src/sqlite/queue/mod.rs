@@ -24,6 +24,8 @@ use crate::types::{UnitId, UnixMillis};
 #[async_trait]
 impl QueueStore for Core {
     async fn enqueue(&self, messages: Vec<NewMessage>) -> Result<()> {
+        // Settlements are not asked: the reserve is there so that they can end what was taken.
+        self.shared.guard.check()?;
         let _room = self
             .admit(messages.iter().map(|message| &message.body))
             .await?;
