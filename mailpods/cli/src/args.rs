@@ -47,8 +47,17 @@ pub struct Globals {
         value_name = "DIR"
     )]
     pub data: PathBuf,
-    /// How results are printed; json is one document, an array for lists.
-    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    /// How results are printed: table, or json (one document, an array for lists).
+    // Possible values with a text each would give every command the long form of help.
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value_t = Format::Table,
+        hide_possible_values = true,
+        value_name = "FORMAT"
+    )]
     pub output: Format,
 }
 

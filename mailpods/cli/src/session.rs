@@ -66,16 +66,21 @@ fn tool_options() -> Options {
 
 /// An error of opening it.
 pub fn unusable(dir: &Path, error: &StoreError) -> Failure {
-    let what = format!("failed to open the store in {}", dir.display());
-    let failure = Failure::because(Exit::Store, what, error);
+    let failure = || {
+        let what = format!("failed to open the store in {}", dir.display());
+        Failure::because(Exit::Store, what, error)
+    };
     match error {
-        StoreError::NotFound(_) => failure.hint(
-            "--data DIR or MAILPODS_DATA names the folder that `mailpods standalone` runs with",
-        ),
-        StoreError::Corrupt(_) => {
-            failure.hint("`mailpods fsck --data DIR`, or `mailpods restore` from a backup")
+        StoreError::NotFound(_) => {
+            let text = format!("there is no store in {}", dir.display());
+            Failure::new(Exit::Store, text).hint(
+                "--data DIR or MAILPODS_DATA names the folder that `mailpods standalone` runs with",
+            )
         }
-        _ => failure,
+        StoreError::Corrupt(_) => {
+            failure().hint("`mailpods fsck --data DIR`, or `mailpods restore` from a backup")
+        }
+        _ => failure(),
     }
 }
 

@@ -54,7 +54,7 @@ pub enum RunError {
     #[error("failed to read the configuration")]
     Folder(#[from] FolderError),
     /// The resources are wrong.
-    #[error("the configuration has {} problem(s)", .0.len())]
+    #[error("the configuration has {}", mistakes(.0.len()))]
     Problems(Vec<Problem>),
     /// The store cannot be opened.
     #[error("failed to open the store in {}", path.display())]
@@ -94,6 +94,13 @@ pub enum RunError {
     /// Signals cannot be received.
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
+}
+
+fn mistakes(number: usize) -> String {
+    match number {
+        1 => "1 mistake".to_owned(),
+        more => format!("{more} mistakes"),
+    }
 }
 
 /// Reads the folder and compiles it.

@@ -120,6 +120,9 @@ impl Reloader {
             .await
             .map_err(|_| RunError::Interrupted)??;
         if plan.digest == self.plan.current().digest {
+            if self.metrics.refused.get(()) != 0 {
+                tracing::info!("the refused edit is taken back");
+            }
             return Ok(Outcome::Unchanged);
         }
         keys::ensure(&plan, self.store.secrets.as_ref()).await?;

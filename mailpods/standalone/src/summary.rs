@@ -1,7 +1,7 @@
 //! What a person sees at start: listeners, domains, mailboxes, DNS to publish, and how to try it.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use mailpods_plan::{Plan, Protocol, Transport};
@@ -82,6 +82,13 @@ impl Summary<'_> {
             &mut out,
             "\nDNS to publish (`mailpods dns print` shows all of it, `mailpods dns check` compares)",
         );
+        line(
+            &mut out,
+            &format!(
+                "  ; {} needs an A or AAAA record with this machine's address, and that address a PTR record back",
+                self.plan.hostname
+            ),
+        );
         for record in self.zone.lines().take(MOST_ROWS) {
             line(&mut out, &format!("  {}", shortened(record)));
         }
@@ -123,10 +130,9 @@ impl Summary<'_> {
             .into_iter()
             .take(MOST_ROWS)
             .map(|mailbox| {
-                let quota = mailbox.quota_octets.map_or_else(
-                    || "-".to_owned(),
-                    |octets| format!("{} MiB", octets / 1_048_576),
-                );
+                let quota = mailbox
+                    .quota_octets
+                    .map_or_else(|| "-".to_owned(), quantity);
                 let login = match (mailbox.enabled, &mailbox.credential) {
                     (false, _) => "disabled",
                     (true, Some(_)) => "password",
@@ -150,7 +156,7 @@ impl Summary<'_> {
             self.bound
                 .iter()
                 .find(|bound| bound.protocol == protocol)
-                .map(|bound| bound.address)
+                .map(|bound| reachable(bound.address))
         };
         let mut people: Vec<_> = self
             .plan
@@ -164,7 +170,7 @@ impl Summary<'_> {
             return;
         };
         line(out, "\nTry it");
-        if let Some(SocketAddr::V4(smtp)) = address(Protocol::Submission) {
+        if let Some(smtp) = address(Protocol::Submission) {
             line(
                 out,
                 &format!(
@@ -203,6 +209,29 @@ impl Summary<'_> {
 fn line(out: &mut String, text: &str) {
     out.push_str(text);
     out.push('\n');
+}
+
+/// Where a client on this machine finds a listener on every address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port())
+    } else {
+        address
+    }
+}
+
+/// Octets in the largest unit that has no fraction, as YAML writes them.
+fn quantity(octets: u64) -> String {
+    let units = ["Ti", "Gi", "Mi", "Ki"]
+        .into_iter()
+        .zip([40_u32, 30, 20, 10]);
+    units
+        .map(|(unit, shift)| (unit, octets >> shift, shift))
+        .find(|(_, count, shift)| *count > 0 && count << shift == octets)
+        .map_or_else(
+            || octets.to_string(),
+            |(unit, count, _)| format!("{count}{unit}"),
+        )
 }
 
 fn or_dash(text: String) -> String {
@@ -245,3 +274,6 @@ fn section(out: &mut String, title: &str, head: &[&str], rows: Vec<Vec<String>>)
         line(out, text.trim_end());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use mailpods_plan::{Plan, Problem};
 use mailpods_standalone::{RunError, load};
+use mailpods_telemetry::error_chain;
 
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
@@ -41,7 +42,7 @@ impl Args {
                 }
                 output::remark(&format!(
                     "\n{} to put right in {}",
-                    count(problems.len()),
+                    mistakes(problems.len()),
                     self.config.display()
                 ));
             }
@@ -54,13 +55,13 @@ fn right(plan: &Plan, config: &Path, format: Format) -> Outcome {
     match format {
         Format::Json => output::json(&Vec::<Problem>::new())?,
         Format::Table => output::line(&format!(
-            "{}: no mistakes ({} as {}: {} domains, {} mailboxes, {} listeners)",
+            "{}: no mistakes ({} as {}: {}, {}, {})",
             config.display(),
             plan.cluster,
             plan.hostname,
-            plan.domains.len(),
-            plan.mailboxes.len(),
-            plan.listeners.len()
+            count(plan.domains.len(), "domain", "domains"),
+            count(plan.mailboxes.len(), "mailbox", "mailboxes"),
+            count(plan.listeners.len(), "listener", "listeners")
         ))?,
     }
     Ok(Exit::Done)
@@ -71,7 +72,7 @@ pub fn plan(config: &Path) -> Result<Plan, Failure> {
     load(config).map_err(|error| match &error {
         RunError::Problems(problems) => {
             print_problems(config, problems);
-            let text = format!("{} in {}", count(problems.len()), config.display());
+            let text = format!("{} in {}", mistakes(problems.len()), config.display());
             Failure::new(Exit::Failed, text).hint(format!("mailpods check {}", config.display()))
         }
         _ => unreadable(config, &error),
@@ -86,12 +87,11 @@ pub fn print_problems(config: &Path, problems: &[Problem]) {
 }
 
 fn unreadable(config: &Path, error: &RunError) -> Failure {
-    let failure = Failure::because(
-        Exit::Failed,
-        format!("configuration {}", config.display()),
-        error,
-    );
-    failure.hint("the folder that holds the YAML, for example examples/quickstart")
+    let hint = match config.parent() {
+        Some(folder) if config.is_file() => folder.display().to_string(),
+        _ => "the folder that holds the YAML, for example examples/quickstart".to_owned(),
+    };
+    Failure::new(Exit::Failed, error_chain(error)).hint(hint)
 }
 
 /// The problem with a path that an editor can open.
@@ -106,9 +106,10 @@ fn line(config: &Path, problem: &Problem) -> String {
     )
 }
 
-fn count(problems: usize) -> String {
-    match problems {
-        1 => "1 mistake".to_owned(),
-        more => format!("{more} mistakes"),
-    }
+fn mistakes(number: usize) -> String {
+    count(number, "mistake", "mistakes")
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use mailpods_standalone::{Options, RunError};
-use mailpods_telemetry::logs;
+use mailpods_telemetry::{error_chain, logs};
 
 use super::check;
 use crate::args::{Format, Globals};
@@ -96,7 +96,7 @@ fn read_roots(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn failure(error: &RunError, config: &std::path::Path) -> Failure {
-    let failure = Failure::because(exit(error), "failed to run", error);
+    let failure = Failure::new(exit(error), error_chain(error));
     match error {
         RunError::Problems(problems) => {
             check::print_problems(config, problems);
@@ -112,7 +112,7 @@ fn failure(error: &RunError, config: &std::path::Path) -> Failure {
 
 fn exit(error: &RunError) -> Exit {
     match error {
-        RunError::Store { .. } => Exit::Store,
+        RunError::Store { .. } | RunError::Lock(_) => Exit::Store,
         _ => Exit::Failed,
     }
 }

@@ -21,7 +21,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Queue id, session id, or address.
+    /// Queue id, session id, or address, as a whole.
     what: String,
     /// What the argument is.
     #[arg(long = "as", value_enum, default_value_t = Kind::Any, value_name = "KIND")]
@@ -57,17 +57,19 @@ impl Args {
         if events.is_empty() {
             let what = output::clean(&self.what);
             output::remark(&format!(
-                "Nothing is known of {what:?} in this time. Try a longer --since, or a part of the address."
+                "Nothing is known of {what:?} in this time. Ids and addresses are matched whole; --since 30d looks further back."
             ));
-            if format == Format::Table {
-                return Ok(Exit::Done);
-            }
         }
         match format {
             Format::Json => output::json(&events)?,
+            Format::Table if events.is_empty() => {}
             Format::Table => print(&events)?,
         }
-        Ok(Exit::Done)
+        Ok(if events.is_empty() {
+            Exit::NothingMatched
+        } else {
+            Exit::Done
+        })
     }
 
     fn query(&self) -> TraceQuery {

@@ -124,7 +124,6 @@ kind: MailCluster
 metadata: {name: verify}
 spec:
   hostname: verify.invalid
-  listeners: [{name: smtp, protocol: smtp, port: 25}]
 ---
 apiVersion: mailpods.dev/v1alpha1
 kind: MailDomain

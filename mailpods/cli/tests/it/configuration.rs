@@ -94,7 +94,7 @@ fn check_finds_every_mistake_with_its_place() {
     world
         .run(&["check", config])
         .exits(0)
-        .says(&["no mistakes", "1 domains", "1 mailboxes"]);
+        .says(&["no mistakes", "1 domain,", "1 mailbox,"]);
     assert_eq!(
         world
             .run(&["check", config, "--output", "json"])

@@ -219,7 +219,7 @@ fn the_trace_finds_what_was_refused() {
     assert!(
         world
             .run(&["trace", "--as", "sender", "nobody@example.test"])
-            .exits(0)
+            .exits(4)
             .errors()
             .contains("Nothing is known")
     );

@@ -117,9 +117,9 @@ impl Args {
     }
 
     async fn mailboxes(&self, store: &Store) -> Result<Vec<MailboxInfo>, Failure> {
-        let account = find_account(store, &self.account)
-            .await?
-            .ok_or_else(|| no_account(&self.account))?;
+        let account = find_account(store, &self.account).await?.ok_or_else(|| {
+            no_account(&self.account).hint("`mailpods mailbox list` lists all accounts")
+        })?;
         let failure = |error| failed("failed to read the mailboxes", &error);
         if self.mailbox.is_empty() {
             return store.mail.mailboxes(account).await.map_err(failure);

@@ -7,6 +7,7 @@ mod present;
 use clap::Subcommand;
 use mailpods_api::MailboxAddress;
 use mailpods_store::{AccountId, Store};
+use mailpods_telemetry::error_chain;
 
 use crate::args::Globals;
 use crate::failure::{Exit, Failure, Outcome};
@@ -75,7 +76,7 @@ fn no_account(address: &MailboxAddress) -> Failure {
 }
 
 fn file_failure(error: &FileError) -> Failure {
-    Failure::because(Exit::Failed, "files", error)
+    Failure::new(Exit::Failed, error_chain(error))
 }
 
 /// A progress bar over octets; nothing where standard error is no terminal.

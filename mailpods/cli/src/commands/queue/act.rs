@@ -6,7 +6,7 @@ use mailpods_store::trace::{Stage, TraceEvent};
 use serde::Serialize;
 
 use super::filter::Filter;
-use super::list::sender;
+use super::list::{NOTHING_MATCHES, sender};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
@@ -102,6 +102,9 @@ async fn act_on(store: &Store, unit: &QueueItem, action: QueueAction) -> Result<
 }
 
 fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result<()> {
+    if report.is_empty() {
+        return output::line(NOTHING_MATCHES);
+    }
     for unit in report {
         let verb = match (unit.done, dry_run) {
             (_, true) => format!("would be {}", past(action)),

@@ -9,6 +9,9 @@ use crate::output::{self, Table};
 use crate::session::with_store;
 use crate::time;
 
+/// What is said about no units.
+pub const NOTHING_MATCHES: &str = "The queue has nothing that matches.";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXAMPLES)]
 pub struct Args {
@@ -66,7 +69,7 @@ fn print(units: &[QueueItem], more: bool) -> std::io::Result<()> {
         ]);
     }
     match units {
-        [] => output::line("The queue has nothing that matches."),
+        [] => output::line(NOTHING_MATCHES),
         _ => {
             table.print()?;
             let tail = if more { " (and more: --limit)" } else { "" };
