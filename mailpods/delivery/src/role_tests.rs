@@ -1,6 +1,7 @@
 //! The whole role on a real store, with servers that follow a script.
 
 mod local;
+mod notifications;
 mod once;
 mod remote;
 mod stop;

@@ -82,17 +82,10 @@ impl Session {
         let mut session = Self::connect(ctx, dial)
             .await
             .inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
-        session
-            .greet()
-            .await
-            .inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
-        if let Some(auth) = session.dial.auth.clone() {
-            let nonce = ctx
-                .random::<18>()
-                .iter()
-                .map(|octet| format!("{octet:02x}"))
-                .collect();
-            auth::log_in(&mut session, &auth, nonce).await?;
+        if let Err(error) = session.begin(ctx).await {
+            // RFC 5321 §4.1.1.10: no connection is closed without QUIT, also where nothing was accepted
+            tokio::spawn(session.quit());
+            return Err(error);
         }
         let kind = if session.connection.is_tls() {
             Connected::Tls
@@ -101,6 +94,21 @@ impl Session {
         };
         ctx.metrics.connections.inc(kind);
         Ok(session)
+    }
+
+    async fn begin(&mut self, ctx: &Context) -> Result<(), OpenError> {
+        self.greet()
+            .await
+            .inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
+        let Some(auth) = self.dial.auth.clone() else {
+            return Ok(());
+        };
+        let nonce = ctx
+            .random::<18>()
+            .iter()
+            .map(|octet| format!("{octet:02x}"))
+            .collect();
+        auth::log_in(self, &auth, nonce).await
     }
 
     async fn connect(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
