@@ -27,6 +27,7 @@ impl Session {
             ));
         }
         let target = self.target(append.mailbox.as_str()).await?;
+        self.tell_normalized(&append.mailbox).await?;
         let quota = self.quota();
         let message = append.message.clone();
         let large = message.len() as u64 > heavy::INLINE;

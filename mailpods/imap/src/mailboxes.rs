@@ -176,6 +176,15 @@ impl Session {
         Ok(())
     }
 
+    /// LIST with OLDNAME, where the client wrote another name than the mailbox has (RFC 9051 §6.3.9.7).
+    pub(crate) async fn tell_normalized(&mut self, mailbox: &MailboxName) -> Result<(), Failure> {
+        let name = mailbox.as_str().trim_end_matches(DELIMITER);
+        match mailbox.written().filter(|_| self.rev2) {
+            Some(written) => self.tell_listed(name, Some(written)).await,
+            None => Ok(()),
+        }
+    }
+
     /// RFC 9051 §6.3.4, RFC 6154 §3
     async fn create(&mut self, mailbox: &MailboxName, special_use: &[SpecialUse]) -> Done {
         // RFC 9051 §6.3.4: a delimiter at the end says that names will be made below
@@ -192,10 +201,8 @@ impl Session {
         self.mail()
             .create_mailbox(self.account()?, name, special_use)
             .await?;
-        if let Some(written) = mailbox.written().filter(|_| self.rev2) {
-            // RFC 9051 §6.3.4: the client learns under which name it was made
-            self.tell_listed(name, Some(written)).await?;
-        }
+        // RFC 9051 §6.3.4: the client learns under which name it was made
+        self.tell_normalized(mailbox).await?;
         Ok(Reply::ok("created"))
     }
 
@@ -205,6 +212,7 @@ impl Session {
             return Err(cannot("INBOX can not be deleted"));
         }
         let info = self.find(mailbox).await?;
+        self.tell_normalized(mailbox).await?;
         self.mail()
             .delete_mailbox(self.account()?, mailbox.as_str())
             .await?;
@@ -221,8 +229,8 @@ impl Session {
     }
 
     /// RFC 9051 §6.3.6
-    async fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Done {
-        let to = to.as_str().trim_end_matches(DELIMITER);
+    async fn rename(&mut self, from: &MailboxName, new: &MailboxName) -> Done {
+        let to = new.as_str().trim_end_matches(DELIMITER);
         check_name(to)?;
         if to
             .strip_prefix(from.as_str())
@@ -233,6 +241,7 @@ impl Session {
         self.mail()
             .rename_mailbox(self.account()?, from.as_str(), to)
             .await?;
+        self.tell_normalized(new).await?;
         if let Some(view) = &mut self.view {
             view.look_closely();
         }

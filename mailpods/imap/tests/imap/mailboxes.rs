@@ -297,7 +297,17 @@ async fn names_are_brought_into_nfc() {
              S: * LIST (\\HasNoChildren) \"/\" \"\u{fc}ben\" (\"OLDNAME\" (\"u\u{308}ben\"))
              S: e OK ...
              C: f CREATE \"\u{fc}ben\"
-             S: f NO [ALREADYEXISTS] ...",
+             S: f NO [ALREADYEXISTS] ...
+             C: g APPEND \"u\u{308}ben\" {1+}
+             C: x
+             S: * LIST (\\HasNoChildren) \"/\" \"\u{fc}ben\" (\"OLDNAME\" (\"u\u{308}ben\"))
+             S: g OK [APPENDUID ...
+             C: h RENAME Sent \"o\u{308}\"
+             S: * LIST (\\HasNoChildren \\Sent) \"/\" \"\u{f6}\" (\"OLDNAME\" (\"o\u{308}\"))
+             S: h OK ...
+             C: i DELETE \"o\u{308}\"
+             S: * LIST (\\HasNoChildren \\Sent) \"/\" \"\u{f6}\" (\"OLDNAME\" (\"o\u{308}\"))
+             S: i OK ...",
         )
         .await;
     let lines = client.command("SELECT \"u\u{308}ben\"").await;

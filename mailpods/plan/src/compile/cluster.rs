@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
+use mailpods_api::TimeSpan;
 use mailpods_api::v1alpha1::{
     AuthSpec, BareNewlineMode, DmarcMode, FilterSpec, ImapSpec, IpFamilyMode, ListenerProtocol,
     ListenerSpec, MailCluster, OverQuotaMode, RateLimitsSpec, ReverseDnsMode, SmtpSpec,
@@ -18,11 +19,15 @@ use crate::model::{
 };
 use crate::problem::Origin;
 
+/// The shortest `spec.imap.idleTimeout`.
+const MIN_IMAP_IDLE: TimeSpan = TimeSpan::minutes(30);
+
 impl Compiler<'_> {
     /// A plan with the cluster's settings and nothing else.
     pub(super) fn settings(&mut self, cluster: &Located<MailCluster>) -> Option<Plan> {
         let (spec, origin) = (&cluster.object.spec, &cluster.origin);
         self.refuse_zeros(cluster);
+        self.refuse_short_idle(cluster);
         let tls = TlsSettings {
             certificate: spec
                 .tls
@@ -77,6 +82,19 @@ impl Compiler<'_> {
         for (field, _, allowed) in times.into_iter().chain(sizes).filter(|(_, zero, _)| *zero) {
             let problem = cluster.origin.problem(field, "must not be zero");
             self.problems.push(problem.found(0).allowed(allowed));
+        }
+    }
+
+    /// RFC 9051 §5.4: the inactivity timer after log-in is at least 30 minutes.
+    fn refuse_short_idle(&mut self, cluster: &Located<MailCluster>) {
+        let time = cluster.object.spec.imap.idle_timeout;
+        if !time.get().is_zero() && time < MIN_IMAP_IDLE {
+            let problem = cluster.origin.problem(
+                "spec.imap.idleTimeout",
+                "is shorter than IMAP allows (RFC 9051 §5.4)",
+            );
+            let allowed = format!("{MIN_IMAP_IDLE} or more");
+            self.problems.push(problem.found(time).allowed(allowed));
         }
     }
 
