@@ -1,7 +1,7 @@
 //! An SMTP server that takes mail for a test to look at, or refuses it as told.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -17,6 +17,10 @@ pub struct Taken {
     pub message: String,
     /// The connection that it came on, counted from 1.
     pub connection: usize,
+    /// Address of the client.
+    pub client: IpAddr,
+    /// Its EHLO or LHLO command.
+    pub hello: String,
 }
 
 /// What the sink says.
@@ -122,9 +126,10 @@ fn session(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
         state.connections += 1;
         state.connections
     };
+    let client = stream.peer_addr()?.ip();
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream;
-    let mut taken = empty(connection);
+    let mut taken = empty(connection, client, String::new());
     writer.write_all(b"220 sink.example.net ESMTP\r\n")?;
     loop {
         let mut line = String::new();
@@ -135,7 +140,10 @@ fn session(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
         let verb = command.get(..4).unwrap_or_default().to_ascii_uppercase();
         let manners = lock(state).manners.clone();
         let reply = match verb.as_str() {
-            "EHLO" | "LHLO" => greeting(&manners),
+            "EHLO" | "LHLO" => {
+                taken.hello = command;
+                greeting(&manners)
+            }
             "MAIL" => {
                 taken.mail = command;
                 "250 2.1.0 fine".to_owned()
@@ -150,14 +158,15 @@ fn session(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
             "DATA" => {
                 writer.write_all(b"354 go on\r\n")?;
                 taken.message = data(&mut reader)?;
-                let done = std::mem::replace(&mut taken, empty(connection));
+                let next = empty(connection, client, taken.hello.clone());
+                let done = std::mem::replace(&mut taken, next);
                 if manners.data.starts_with('2') {
                     lock(state).taken.push(done);
                 }
                 manners.data.to_owned()
             }
             "RSET" => {
-                taken = empty(connection);
+                taken = empty(connection, client, taken.hello.clone());
                 "250 2.0.0 fine".to_owned()
             }
             "QUIT" => "221 2.0.0 bye".to_owned(),
@@ -170,12 +179,14 @@ fn session(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
     }
 }
 
-const fn empty(connection: usize) -> Taken {
+fn empty(connection: usize, client: IpAddr, hello: String) -> Taken {
     Taken {
         mail: String::new(),
         recipients: Vec::new(),
         message: String::new(),
         connection,
+        client,
+        hello,
     }
 }
 

@@ -8,6 +8,7 @@ use mailpods_tests::dns::Dns;
 use mailpods_tests::eventually;
 use mailpods_tests::server::{Config, Server, tool, tool_ok};
 use mailpods_tests::sink::{Manners, Sink};
+use mailpods_tests::smtp;
 
 /// Submits by swaks, with TLS and a log-in; extra arguments as given. Returns its transcript and whether it succeeded.
 fn swaks(server: &Server, arguments: &[&str]) -> Result<(bool, String)> {
@@ -211,7 +212,7 @@ fn a_refused_recipient_comes_back_as_a_notification() -> Result<()> {
     for wanted in [
         "Return-Path: <>",
         "report-type=\"delivery-status\"",
-        "Final-Recipient: rfc822; nobody@remote.test",
+        "Final-Recipient: rfc822;nobody@remote.test",
         "Action: failed",
         "Status: 5.1.1",
     ] {
@@ -296,5 +297,55 @@ fn a_hundred_messages_to_one_host_share_connections() -> Result<()> {
     subjects.sort_unstable();
     subjects.dedup();
     assert_eq!(subjects.len(), 10, "each message once");
+    Ok(())
+}
+
+#[test]
+fn mail_leaves_from_the_outbound_ip_with_its_name() -> Result<()> {
+    let (dns, sink) = (Dns::start()?, Sink::start()?);
+    dns.mx("remote.test.", 10, "mx.remote.test.")?;
+    dns.address_of("mx.remote.test.", IpAddr::V4(Ipv4Addr::LOCALHOST))?;
+    let outbound = format!("  outbound: {{port: {}}}\n", sink.address().port());
+    let ip = "apiVersion: mailpods.dev/v1alpha1\nkind: OutboundIP\nmetadata: {name: one}\nspec:\n  address: 127.0.0.7\n  hostname: out.example.test\n";
+    let server = Server::start(&Config::standard(&(dns.yaml() + &outbound)).with("ip.yaml", ip))?;
+    submit(&server, "dave@remote.test")?;
+    let taken = sink.wait_for(1)?;
+    assert_eq!(taken[0].client, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 7)));
+    assert_eq!(taken[0].hello, "EHLO out.example.test");
+    Ok(())
+}
+
+#[test]
+fn a_relayed_domain_goes_to_its_host_and_keeps_dsn_parameters() -> Result<()> {
+    let (dns, sink) = (Dns::start()?, Sink::start()?);
+    let relay = format!(
+        "apiVersion: mailpods.dev/v1alpha1\nkind: MailDomain\nmetadata: {{name: relayed}}\nspec:\n  domain: relayed.test\n  transport:\n    \
+         relay: {{host: 127.0.0.1, port: {}, tls: None}}\n",
+        sink.address().port()
+    );
+    let server = Server::start(&Config::standard(&dns.yaml()).with("relay.yaml", &relay))?;
+    let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
+    client.say("MAIL FROM:<x@sender.test> RET=HDRS ENVID=q1", 250)?;
+    client.say(
+        "RCPT TO:<erin@relayed.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;erin@relayed.test",
+        250,
+    )?;
+    client.say("DATA", 354)?;
+    client.say("From: x@sender.test\r\nSubject: relayed\r\n\r\nx\r\n.", 250)?;
+    let taken = sink.wait_for(1)?;
+    assert!(
+        taken[0].mail.contains("RET=HDRS") && taken[0].mail.contains("ENVID=q1"),
+        "{}",
+        taken[0].mail
+    );
+    assert!(
+        taken[0].recipients[0].contains("NOTIFY=SUCCESS,FAILURE"),
+        "{:?}",
+        taken[0].recipients
+    );
+    assert!(
+        !taken[0].message.contains("DKIM-Signature"),
+        "mail from outside is not signed"
+    );
     Ok(())
 }
