@@ -129,12 +129,27 @@ impl Lanes {
         self.lock().retain(|_, lane| live(lane));
     }
 
-    /// Destinations of lanes that are full.
+    /// Units to ask for now, at most `batch`: few once half of the room is taken, so that no lane takes much of the rest.
+    pub(crate) fn room(&self, batch: usize) -> usize {
+        let waiting = self.waiting();
+        let batch = if waiting >= LANES_FULL / 2 {
+            batch / 8
+        } else {
+            batch
+        };
+        LANES_FULL.saturating_sub(waiting).min(batch)
+    }
+
+    /// Destinations of lanes that are full. Once half of the room is taken a lane is full sooner: a few slow servers with a long
+    /// backlog must not keep mail from all others.
     pub(crate) fn busy(&self) -> Vec<Destination> {
+        let most = if self.waiting() >= LANES_FULL / 2 {
+            LANE_FULL / 8
+        } else {
+            LANE_FULL
+        };
         let lanes = self.lock();
-        let full = lanes
-            .values()
-            .filter(|lane| lane.waiting.len() >= LANE_FULL);
+        let full = lanes.values().filter(|lane| lane.waiting.len() >= most);
         let mut busy: Vec<Destination> = full
             .flat_map(|lane| lane.waiting.iter().map(|unit| unit.destination.clone()))
             .collect();

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::lanes::{LANES_FULL, LaneKey, Lanes, Next};
+use super::lanes::{LaneKey, Lanes, Next};
 use super::{lease, open, sleep};
 use crate::conclude::{Ended, conclude, lease_of};
 use crate::context::Context;
@@ -62,7 +62,7 @@ pub(crate) async fn run(remote: Arc<Remote>) {
         let wanted = Wanted::Remote {
             except: remote.lanes.busy(),
         };
-        let room = LANES_FULL.saturating_sub(remote.lanes.waiting()).min(BATCH);
+        let room = remote.lanes.room(BATCH);
         let units = if room == 0 {
             Vec::new()
         } else {
@@ -99,15 +99,14 @@ fn distribute(remote: &Remote, units: Vec<LeasedUnit>) {
 /// Starts workers where units wait for one.
 fn staff(remote: &Arc<Remote>) {
     let plan = remote.ctx.plan.current();
-    let free = plan
-        .outbound
-        .concurrency
-        .max(1)
-        .saturating_sub(remote.lanes.workers());
-    for key in remote
-        .lanes
-        .staff(free, plan.outbound.concurrency_per_destination.max(1))
-    {
+    let most = plan.outbound.concurrency.max(1);
+    let free = |most: usize| most.saturating_sub(remote.lanes.workers());
+    // Every lane gets a worker before any gets a second one, and the last quarter is for lanes that have none: slow servers
+    // must not hold all workers.
+    let mut started = remote.lanes.staff(free(most), 1);
+    let per_lane = plan.outbound.concurrency_per_destination.max(1);
+    started.extend(remote.lanes.staff(free(most - most / 4), per_lane));
+    for key in started {
         let worker = Worker {
             remote: remote.clone(),
             key,

@@ -9,7 +9,7 @@ use mailpods_store::queue::{
 use mailpods_store::{BodyId, UnitId};
 use tokio::time::Instant;
 
-use super::lanes::{LANE_FULL, LaneKey, Lanes, Next};
+use super::lanes::{LANE_FULL, LANES_FULL, LaneKey, Lanes, Next};
 use crate::fate::Trouble;
 
 fn unit(number: i64, destination: &str) -> LeasedUnit {
@@ -99,4 +99,21 @@ async fn a_dead_destination_is_left_alone_for_a_while() {
     assert!(matches!(lanes.next(&key("a.test")), Next::Skip(_, why) if why == trouble));
     lanes.mark_dead(&key("a.test"), Instant::now(), &trouble);
     assert!(matches!(lanes.next(&key("a.test")), Next::Try(_)));
+}
+
+#[tokio::test]
+async fn slow_destinations_with_a_backlog_leave_room_for_others() {
+    let full = i64::try_from(LANE_FULL).unwrap();
+    let slow: Vec<String> = (0..LANES_FULL / 2 / LANE_FULL)
+        .map(|number| format!("slow{number}.test"))
+        .collect();
+    let mut filling: Vec<(&str, i64)> = slow.iter().map(|name| (name.as_str(), full)).collect();
+    filling.push(("some.test", full / 8));
+    filling.push(("few.test", 1));
+    let lanes = filled(&filling);
+    let busy = lanes.busy();
+    assert!(busy.contains(&Destination("some.test".into())), "{busy:?}");
+    assert!(!busy.contains(&Destination("few.test".into())), "{busy:?}");
+    assert!((1..=16).contains(&lanes.room(128)));
+    assert_eq!(Lanes::default().room(128), 128);
 }
