@@ -9,6 +9,7 @@ use mailpods_telemetry::{error_chain, logs};
 use super::check;
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
+use crate::output;
 use crate::session::block_on_all_cores;
 
 const EXAMPLES: &str = "\
@@ -103,8 +104,12 @@ fn failure(error: &RunError, config: &std::path::Path) -> Failure {
             failure.hint(format!("mailpods check {}", config.display()))
         }
         RunError::Store { .. } => failure.hint("another --data folder, or `mailpods fsck`"),
-        RunError::Bind(_) => {
-            failure.hint("other addresses in spec.listeners, or stop what listens there")
+        RunError::Bind(errors) => {
+            for error in errors {
+                output::remark(&error_chain(error));
+            }
+            let text = format!("listeners that could not be opened: {}", errors.len());
+            Failure::new(exit(error), text).hint("other ports or addresses in spec.listeners")
         }
         _ => failure,
     }
