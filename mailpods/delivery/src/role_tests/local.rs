@@ -268,3 +268,22 @@ async fn a_postmaster_elsewhere_who_refuses_is_not_told_of_it() {
     assert_eq!(rig.mailbox("bob@example.test", "INBOX").await.len(), 1);
     sink.connection().await;
 }
+
+#[tokio::test]
+async fn a_postmaster_with_one_end_elsewhere_who_refuses_is_not_told_of_it() {
+    let mut sink = Sink::start(Script {
+        rules: vec![("RCPT TO:<refuses@", "550 5.7.1 no")],
+        ..Script::default()
+    })
+    .await;
+    let zone = Zone::parse("remote.test A 127.0.0.1").unwrap();
+    let mut plan = plan(sink.addr.port());
+    plan.aliases.insert(
+        address("postmaster@example.test"),
+        vec![address("refuses@remote.test")],
+    );
+    let mut rig = Rig::start(plan, zone).await;
+    rig.send("", &["nobody@example.test"]).await;
+    rig.until_empty().await;
+    sink.connection().await;
+}
