@@ -350,7 +350,7 @@ async fn at_the_limit_of_keywords_no_more_are_offered() {
     }
     let may_make = |lines: &[String]| {
         let told = |line: &&String| line.starts_with("* OK [PERMANENTFLAGS (");
-        let last = lines.iter().filter(told).next_back();
+        let last = lines.iter().rfind(told);
         last.map(|line| line.contains(" \\*)]"))
     };
     assert_eq!(may_make(&client.command("SELECT INBOX").await), Some(true));
