@@ -43,7 +43,7 @@ impl Metrics {
     /// # Errors
     /// When a name is taken.
     pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
-        Ok(Self {
+        let metrics = Self {
             reloads: registry.counter(
                 "mailpods_plan_reloads_total",
                 "Reads of the configuration folder after a change, by outcome.",
@@ -54,7 +54,10 @@ impl Metrics {
                 "1 while the folder holds a configuration that was refused and the last good plan runs on.",
                 &[],
             )?,
-        })
+        };
+        // A gauge that was never set is not told.
+        metrics.refused.set((), 0);
+        Ok(metrics)
     }
 }
 
