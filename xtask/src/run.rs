@@ -35,7 +35,7 @@ pub fn test(arguments: &[String]) -> Result<()> {
     packages::ensure_present(packages::TESTS)?;
     // The whole-process tests start the binary, so it is built first.
     cargo(&["build", "--package", "mailpods-cli"])?;
-    let mut line = vec!["test", "--workspace"];
+    let mut line = vec!["test", "--workspace", "--no-fail-fast"];
     line.extend(arguments.iter().map(String::as_str));
     cargo(&line)?;
     if arguments.is_empty() {
