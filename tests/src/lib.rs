@@ -2,6 +2,7 @@
 //!
 //! Each test has its own process, store, ports and DNS. Everything waits on events with a limit, nothing sleeps for a guess.
 
+pub mod client;
 pub mod dns;
 pub mod imap;
 pub mod server;

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
 use zeroize::Zeroizing;
 
@@ -320,6 +321,41 @@ pub struct OutboundSettings {
     pub postmaster: Option<MailboxAddress>,
     /// Which address families are tried.
     pub ip_family: IpFamily,
+    /// How long other servers are waited for.
+    pub timeouts: OutboundTimeouts,
+}
+
+/// How long other servers are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboundTimeouts {
+    /// To be connected.
+    pub connect: Duration,
+    /// For the greeting and the reply to any command but DATA.
+    pub command: Duration,
+    /// For the 354 of DATA.
+    pub data_init: Duration,
+    /// For the server to take a part of the body.
+    pub data_block: Duration,
+    /// For the reply to the end of the body.
+    pub data_end: Duration,
+}
+
+impl From<&OutboundTimeoutsSpec> for OutboundTimeouts {
+    fn from(spec: &OutboundTimeoutsSpec) -> Self {
+        Self {
+            connect: spec.connect.get(),
+            command: spec.command.get(),
+            data_init: spec.data_init.get(),
+            data_block: spec.data_block.get(),
+            data_end: spec.data_end.get(),
+        }
+    }
+}
+
+impl Default for OutboundTimeouts {
+    fn default() -> Self {
+        Self::from(&OutboundTimeoutsSpec::default())
+    }
 }
 
 /// Which address families are tried for sending.

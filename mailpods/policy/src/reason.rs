@@ -111,6 +111,8 @@ reasons! {
     MalformedLogin = "malformed-login",
     /// Wrong name or password.
     WrongCredentials = "wrong-credentials",
+    /// The password is one that attackers try on every account; it has to be changed.
+    SprayedPassword = "sprayed-password",
     /// Log-ins of this account or client network are refused for now.
     Banned = "banned",
     /// Log-in asked for without TLS.

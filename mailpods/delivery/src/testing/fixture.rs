@@ -131,6 +131,7 @@ fn outbound(port: u16) -> OutboundSettings {
         port,
         postmaster: Some(address("postmaster@example.test")),
         ip_family: IpFamily::V4,
+        timeouts: OutboundTimeouts::default(),
     }
 }
 

@@ -344,5 +344,6 @@ fn outbound() -> OutboundSettings {
         port: 25,
         postmaster: None,
         ip_family: IpFamily::Both,
+        timeouts: OutboundTimeouts::default(),
     }
 }

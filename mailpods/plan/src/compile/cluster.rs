@@ -14,8 +14,8 @@ use super::Compiler;
 use crate::load::Located;
 use crate::model::{
     AuthSettings, BareNewline, DnsSettings, FilterSettings, ImapSettings, IpFamily, Listener,
-    OutboundSettings, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy, SmtpSettings,
-    SubmissionSettings, TlsSettings,
+    OutboundSettings, OutboundTimeouts, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy,
+    SmtpSettings, SubmissionSettings, TlsSettings,
 };
 use crate::problem::Origin;
 
@@ -62,6 +62,7 @@ impl Compiler<'_> {
     /// Times and sizes that nothing works with when they are zero.
     fn refuse_zeros(&mut self, cluster: &Located<MailCluster>) {
         let spec = &cluster.object.spec;
+        let timeouts = &spec.outbound.timeouts;
         let times = [
             ("spec.dns.timeout", spec.dns.timeout),
             ("spec.smtp.idleTimeout", spec.smtp.idle_timeout),
@@ -71,6 +72,11 @@ impl Compiler<'_> {
             ("spec.filter.timeout", spec.filter.timeout),
             ("spec.outbound.retryInitial", spec.outbound.retry_initial),
             ("spec.outbound.maxAgeBounce", spec.outbound.max_age_bounce),
+            ("spec.outbound.timeouts.connect", timeouts.connect),
+            ("spec.outbound.timeouts.command", timeouts.command),
+            ("spec.outbound.timeouts.dataInit", timeouts.data_init),
+            ("spec.outbound.timeouts.dataBlock", timeouts.data_block),
+            ("spec.outbound.timeouts.dataEnd", timeouts.data_end),
         ];
         let sizes = [
             ("spec.smtp.maxMessageSize", spec.smtp.max_message_size),
@@ -192,6 +198,7 @@ impl Compiler<'_> {
                 IpFamilyMode::IPv4 => IpFamily::V4,
                 IpFamilyMode::IPv6 => IpFamily::V6,
             },
+            timeouts: OutboundTimeouts::from(&spec.timeouts),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mailpods_api::MailboxAddress;
 use mailpods_api::v1alpha1::{MailCluster, Mailbox as MailboxResource};
+use mailpods_policy::password::is_sprayed;
 
 use super::Compiler;
 use crate::load::Located;
@@ -110,6 +111,12 @@ impl Compiler<'_> {
                 (None, None) => return None,
             };
         let value = self.secret_key(origin, field, reference, key)?;
+        if kind == CredentialKind::Password && is_sprayed(value.reveal().as_bytes()) {
+            // RFC 9051 §11.7.
+            let problem = origin.problem(field, "the password is one that attackers try first");
+            self.problems
+                .push(problem.hint("set another one; nobody can log in with it"));
+        }
         Some(Credential { kind, value })
     }
 

@@ -179,5 +179,6 @@ fn outbound() -> OutboundSettings {
         port: 25,
         postmaster: Some(address("alice@example.test")),
         ip_family: IpFamily::Both,
+        timeouts: OutboundTimeouts::default(),
     }
 }

@@ -239,6 +239,21 @@ async fn a_password_in_clear_logs_in_by_every_mechanism() {
 }
 
 #[tokio::test]
+async fn an_account_with_a_password_that_attackers_try_first_is_blocked() {
+    let world = World::new().await;
+    let mut plan = plan();
+    let mailbox = plan.mailboxes.get_mut(&fixture::address(ALICE)).unwrap();
+    let credential = Arc::make_mut(mailbox).credential.as_mut().unwrap();
+    credential.value = mailpods_plan::SecretText::new("Password123".to_owned());
+    world.plan.swap(plan);
+    assert_eq!(
+        world.plain("192.0.2.1", ALICE, "Password123").await,
+        Err(Reason::SprayedPassword)
+    );
+    assert!(Refusal::SprayedPassword.looks_like_wrong_password());
+}
+
+#[tokio::test]
 async fn what_is_no_account_is_refused_like_a_wrong_password() {
     let world = World::new().await;
     for name in [

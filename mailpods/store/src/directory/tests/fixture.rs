@@ -55,7 +55,7 @@ pub fn set_credential(plan: &mut Plan, account: &str, kind: CredentialKind, valu
         .insert(changed.address.clone(), Arc::new(changed));
 }
 
-fn address(text: &str) -> MailboxAddress {
+pub(super) fn address(text: &str) -> MailboxAddress {
     MailboxAddress::parse(text).unwrap()
 }
 
@@ -157,5 +157,6 @@ fn outbound() -> OutboundSettings {
         port: 25,
         postmaster: None,
         ip_family: IpFamily::Both,
+        timeouts: OutboundTimeouts::default(),
     }
 }
