@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
+use super::secrets::random;
 use super::shared::lock;
 use super::tx::Tx;
 use super::{Core, unix_millis};
@@ -144,7 +145,7 @@ impl TokenTable {
     pub(super) fn load(connection: &Connection) -> Result<Self> {
         let table = Self {
             entries: Mutex::default(),
-            owner: unix_millis() << 20 | i64::from(std::process::id() & 0xf_ffff),
+            owner: i64::from_le_bytes(random()?),
         };
         table.reload(connection)?;
         Ok(table)
