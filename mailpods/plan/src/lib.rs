@@ -15,6 +15,8 @@ mod problem;
 mod records;
 mod resolve;
 mod schema;
+mod shared;
+pub mod slice;
 mod yaml;
 
 pub use compile::{check, compile};
@@ -24,6 +26,8 @@ pub use model::*;
 pub use problem::{Origin, Position, Problem};
 pub use records::reverse_name;
 pub use resolve::Route;
+pub use shared::Shared;
+pub use slice::Role;
 
 #[cfg(test)]
 mod tests;

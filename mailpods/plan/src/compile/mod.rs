@@ -72,9 +72,9 @@ impl<'a> Compiler<'a> {
         let outbound_ips = self.outbound_ips(cluster);
         let (domains, names) = self.domains(cluster, &outbound_ips);
         let mut plan = self.settings(cluster)?;
-        plan.outbound_ips = outbound_ips;
-        plan.domains = domains;
-        plan.names = names;
+        plan.outbound_ips = outbound_ips.into();
+        plan.domains = domains.into();
+        plan.names = names.into();
         self.add_mailboxes(&mut plan);
         self.add_aliases(&mut plan);
         self.set_postmaster(cluster, &mut plan);
