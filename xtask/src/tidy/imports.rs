@@ -94,6 +94,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-cli", &["*"]),
     ("mailpods-tests", &["*"]),
     ("mailpods-benches", &["*"]),
+    ("mailpods-e2e", &[]),
     ("mailpods-fuzz", &["*"]),
     ("xtask", &["api"]),
 ];
