@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,7 @@ use crate::{DomainName, IpNet, MailboxAddress, TimeSpan};
     version = "v1alpha1",
     kind = "MailCluster",
     namespaced,
+    crates(kube_core = "::kube_core"),
     status = "MailClusterStatus",
     shortname = "mc",
     category = "mailpods",

@@ -1,7 +1,7 @@
 //! MailDomain: a domain that receives and sends.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use crate::{DomainName, MailboxAddress};
     version = "v1alpha1",
     kind = "MailDomain",
     namespaced,
+    crates(kube_core = "::kube_core"),
     status = "MailDomainStatus",
     shortname = "md",
     category = "mailpods",

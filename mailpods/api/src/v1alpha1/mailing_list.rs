@@ -1,7 +1,7 @@
 //! MailingList: an address that many read.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::MailboxAddress;
     version = "v1alpha1",
     kind = "MailingList",
     namespaced,
+    crates(kube_core = "::kube_core"),
     status = "MailingListStatus",
     shortname = "ml",
     category = "mailpods",
