@@ -29,6 +29,11 @@ use crate::{MailboxAddress, Octets};
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Used", type_ = "integer", json_path = ".status.usedOctets"),
     printcolumn(
         name = "Age",

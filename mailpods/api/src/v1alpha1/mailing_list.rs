@@ -27,6 +27,11 @@ use crate::MailboxAddress;
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Members", type_ = "integer", json_path = ".status.members"),
     printcolumn(
         name = "Age",
