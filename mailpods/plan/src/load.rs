@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube::core::cel::Validator;
+use kube_core::cel::Validator;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -89,6 +89,11 @@ const RULES: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    // The operator: the only user of the Kubernetes client; no role, no net, no store.
+    (
+        "mailpods-operator",
+        &["api", "dkim", "plan", "policy", "rpc", "telemetry"],
+    ),
     // T4: everything below.
     ("mailpods-standalone", &["*"]),
     ("mailpods-cli", &["*"]),
