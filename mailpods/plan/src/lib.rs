@@ -16,6 +16,7 @@ mod records;
 mod resolve;
 mod schema;
 mod shared;
+mod sieve;
 pub mod slice;
 mod yaml;
 
@@ -27,6 +28,7 @@ pub use problem::{Origin, Position, Problem};
 pub use records::reverse_name;
 pub use resolve::Route;
 pub use shared::Shared;
+pub use sieve::{SieveScript, SieveSettings, SieveStages};
 pub use slice::Role;
 
 #[cfg(test)]

@@ -105,6 +105,9 @@ pub struct MailClusterSpec {
     /// Queue, retries and sending.
     #[serde(default)]
     pub outbound: OutboundSpec,
+    /// Sieve scripts (RFC 5228) of the whole cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sieve: Option<ClusterSieveSpec>,
     /// How long a clean stop waits for sessions.
     #[serde(default = "shutdown_grace")]
     pub shutdown_grace: TimeSpan,

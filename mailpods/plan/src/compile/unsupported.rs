@@ -33,12 +33,6 @@ impl Compiler<'_> {
                 ],
             );
         }
-        for mailbox in &resources.mailboxes {
-            self.refuse(
-                &mailbox.origin,
-                &[("spec.sieve", mailbox.object.spec.sieve.is_some(), "")],
-            );
-        }
         for ip in &resources.outbound_ips {
             let spec = &ip.object.spec;
             self.refuse(
