@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, check, completions, dns, fsck, hash, mailbox, queue, restore, standalone, trace,
+    backup, bans, check, completions, dns, fsck, hash, mailbox, queue, restore, standalone, trace,
     verify, version,
 };
 use crate::failure::Outcome;
@@ -82,6 +82,8 @@ enum Command {
     #[command(subcommand)]
     Mailbox(mailbox::Command),
     Trace(trace::Args),
+    #[command(subcommand)]
+    Bans(bans::Command),
     Backup(backup::Args),
     Restore(restore::Args),
     Fsck(fsck::Args),
@@ -102,6 +104,7 @@ impl Args {
             Command::Queue(command) => command.run(globals),
             Command::Mailbox(command) => command.run(globals),
             Command::Trace(args) => args.run(globals),
+            Command::Bans(command) => command.run(globals),
             Command::Backup(args) => args.run(globals),
             Command::Restore(args) => args.run(globals),
             Command::Fsck(args) => args.run(globals),

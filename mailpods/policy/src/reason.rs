@@ -149,6 +149,8 @@ reasons! {
     Held = "held",
     /// Released by an operator.
     Released = "released",
+    /// Tried at once, because an operator wants it.
+    RetriedByOperator = "retried-by-operator",
     /// Deleted by an operator.
     DeletedByOperator = "deleted-by-operator",
     /// Returned to the sender by an operator.

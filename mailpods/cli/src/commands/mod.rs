@@ -1,5 +1,6 @@
 //! One file for each subcommand.
 pub mod backup;
+pub mod bans;
 pub mod check;
 pub mod completions;
 pub mod dns;
