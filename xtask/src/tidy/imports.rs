@@ -90,7 +90,9 @@ const RULES: &[(&str, &[&str])] = &[
         ],
     ),
     // T4: everything below.
+    ("mailpods-process", &["*"]),
     ("mailpods-standalone", &["*"]),
+    ("mailpods-pod", &["*"]),
     ("mailpods-cli", &["*"]),
     ("mailpods-tests", &["*"]),
     ("mailpods-benches", &["*"]),
