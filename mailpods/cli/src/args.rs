@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, bans, check, completions, dns, fsck, hash, mailbox, queue, restore, standalone, trace,
-    verify, version,
+    backup, bans, check, completions, dns, fsck, hash, mailbox, pod, queue, restore, standalone,
+    trace, verify, version,
 };
 use crate::failure::Outcome;
 
@@ -73,6 +73,11 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     Standalone(standalone::Args),
+    Smtp(Box<pod::SmtpArgs>),
+    Imap(Box<pod::ImapArgs>),
+    Filter(Box<pod::FilterArgs>),
+    Delivery(Box<pod::DeliveryArgs>),
+    All(Box<pod::AllArgs>),
     Check(check::Args),
     Verify(verify::Args),
     #[command(subcommand)]
@@ -98,6 +103,11 @@ impl Args {
         let globals = &self.globals;
         match self.command {
             Command::Standalone(args) => args.run(globals),
+            Command::Smtp(args) => args.run(globals),
+            Command::Imap(args) => args.run(globals),
+            Command::Filter(args) => args.run(globals),
+            Command::Delivery(args) => args.run(globals),
+            Command::All(args) => args.run(globals),
             Command::Check(args) => args.run(globals),
             Command::Verify(args) => args.run(globals),
             Command::Dns(command) => command.run(globals),

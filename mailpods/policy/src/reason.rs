@@ -173,6 +173,14 @@ impl serde::Serialize for Reason {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Reason {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::from_name(&name)
+            .ok_or_else(|| serde::de::Error::custom(format_args!("{name:?} is no known reason")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Reason;

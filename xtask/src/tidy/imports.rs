@@ -95,7 +95,9 @@ const RULES: &[(&str, &[&str])] = &[
         &["api", "dkim", "plan", "policy", "rpc", "telemetry"],
     ),
     // T4: everything below.
+    ("mailpods-process", &["*"]),
     ("mailpods-standalone", &["*"]),
+    ("mailpods-pod", &["*"]),
     ("mailpods-cli", &["*"]),
     ("mailpods-tests", &["*"]),
     ("mailpods-benches", &["*"]),

@@ -33,17 +33,18 @@ pub fn plan() -> Plan {
         auth: auth(),
         filter: filter(),
         outbound: outbound(),
-        outbound_ips: BTreeMap::new(),
-        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]),
+        outbound_ips: Shared::default(),
+        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]).into(),
         names: HashMap::from([
             (name("example.test"), domain.clone()),
             (name("alias.test"), domain),
-        ]),
+        ])
+        .into(),
         mailboxes: mailboxes
             .into_iter()
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
             .collect(),
-        aliases: HashMap::from([(address("info@example.test"), vec![address(ALICE)])]),
+        aliases: HashMap::from([(address("info@example.test"), vec![address(ALICE)])]).into(),
         records: Vec::new(),
         shutdown_grace: Duration::ZERO,
     }
