@@ -5,7 +5,9 @@ mod cluster;
 mod command;
 mod image;
 mod kubectl;
+mod scenarios;
 mod wait;
+mod world;
 
 use std::path::PathBuf;
 
@@ -28,6 +30,8 @@ enum Task {
     },
     /// Build the container image, without Docker.
     Image(image::Options),
+    /// Mail through a real cluster, from end to end.
+    E2e(scenarios::Options),
     /// Give addresses to Services of type LoadBalancer.
     #[command(hide = true)]
     Balancer(cluster::balancer::Options),
@@ -36,17 +40,18 @@ enum Task {
 #[derive(Subcommand)]
 enum Action {
     /// Start it and wait until pods can run.
-    Up(cluster::Options),
+    Up(cluster::Choice),
     /// Stop it and remove all that was made for it.
-    Down(cluster::Options),
+    Down(cluster::Choice),
     /// Show what runs.
-    Status(cluster::Options),
+    Status(cluster::Choice),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Cluster { action } => act(&action),
         Task::Image(options) => image::run(&options),
+        Task::E2e(options) => scenarios::run(&options),
         Task::Balancer(options) => cluster::balancer::serve(&options),
     }
 }
@@ -67,4 +72,14 @@ fn act(action: &Action) -> anyhow::Result<()> {
 /// The root of the workspace.
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Arguments::command().debug_assert();
+    }
 }
