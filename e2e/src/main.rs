@@ -64,7 +64,11 @@ fn act(action: &Action) -> anyhow::Result<()> {
             println!("export KUBECONFIG={}", cluster.kubeconfig().display());
             Ok(())
         }
-        Action::Down(options) => options.cluster()?.down(),
+        Action::Down(options) => {
+            let cluster = options.cluster()?;
+            world::end(&cluster)?;
+            cluster.down()
+        }
         Action::Status(options) => options.cluster()?.status(),
     }
 }

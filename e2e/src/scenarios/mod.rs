@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::cluster;
-use crate::world::World;
+use crate::world::{self, World};
 
 /// Options of `cargo xtask e2e`.
 #[derive(Args)]
@@ -72,7 +72,7 @@ pub fn run(options: &Options) -> Result<()> {
         println!("export KUBECONFIG={}", world.kubectl.kubeconfig().display());
         return outcome;
     }
-    let ended = world.end().and_then(|()| match made_here {
+    let ended = world::end(&world.cluster).and_then(|()| match made_here {
         true => world.cluster.down(),
         false => Ok(()),
     });

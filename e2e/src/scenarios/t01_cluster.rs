@@ -28,12 +28,17 @@ pub fn run(world: &World) -> Result<()> {
 fn pods_run_and_find_each_other(kubectl: &Kubectl) -> Result<()> {
     ready(kubectl, "server")?;
     ready(kubectl, "client")?;
-    let page = in_client(
-        kubectl,
-        &["wget", "-q", "-O-", "http://server.t01.svc.cluster.local/"],
-    )?;
-    ensure!(page.trim() == "hello", "the Service served {page:?}");
-    Ok(())
+    let fetch = [
+        "wget",
+        "-q",
+        "-T",
+        "2",
+        "-O-",
+        "http://server.t01.svc.cluster.local/",
+    ];
+    wait::until("the server is found by its name", LIMIT, || {
+        Ok(served(in_client(kubectl, &fetch)))
+    })
 }
 
 fn files_outlive_pods(kubectl: &Kubectl) -> Result<()> {
@@ -75,20 +80,16 @@ fn the_world_reaches_a_service(kubectl: &Kubectl) -> Result<()> {
     })?;
     let url = format!("http://{address}/");
     wait::until("the address answers", LIMIT, || {
-        let page = command::run(&mut words(&[
-            "curl",
-            "--silent",
-            "--show-error",
-            "--max-time",
-            "2",
-            &url,
-        ]));
-        Ok(match page {
-            Ok(page) if page.trim() == "hello" => Seen::Yes(()),
-            Ok(page) => Seen::NotYet(page),
-            Err(error) => Seen::NotYet(error.to_string()),
-        })
+        let mut curl = words(&["curl", "--silent", "--show-error", "--max-time", "2", &url]);
+        Ok(served(command::run(&mut curl)))
     })
+}
+
+fn served(page: Result<String>) -> Seen<()> {
+    match page {
+        Ok(page) => wait::holds(page.trim() == "hello", page),
+        Err(error) => Seen::NotYet(error.to_string()),
+    }
 }
 
 fn ready(kubectl: &Kubectl, set: &str) -> Result<()> {

@@ -42,7 +42,7 @@ impl World {
     /// The world of a cluster that runs.
     pub fn new(cluster: Cluster) -> Result<Self> {
         let kubectl = cluster.kubectl()?;
-        let folder = cluster.folder().join("world");
+        let folder = folder(&cluster);
         Ok(Self {
             processes: Processes::of(&folder),
             cluster,
@@ -115,19 +115,6 @@ impl World {
         crate::command::run(helm.args(arguments))
     }
 
-    /// Stops all that is beside the cluster.
-    pub fn end(&self) -> Result<()> {
-        for name in self.processes.names() {
-            self.processes.stop(&name)?;
-        }
-        Outside::remove()?;
-        if self.folder.exists() {
-            std::fs::remove_dir_all(&self.folder)
-                .with_context(|| format!("failed to remove {}", self.folder.display()))?;
-        }
-        Ok(())
-    }
-
     fn has_bridge(&self) -> Result<()> {
         ensure!(
             matches!(self.cluster, Cluster::Node(_)),
@@ -136,6 +123,25 @@ impl World {
         );
         Ok(())
     }
+}
+
+/// Stops all that is beside a cluster, also after a crash.
+pub fn end(cluster: &Cluster) -> Result<()> {
+    let folder = folder(cluster);
+    if !folder.exists() {
+        return Ok(());
+    }
+    let processes = Processes::of(&folder);
+    for name in processes.names() {
+        processes.stop(&name)?;
+    }
+    Outside::remove()?;
+    std::fs::remove_dir_all(&folder)
+        .with_context(|| format!("failed to remove {}", folder.display()))
+}
+
+fn folder(cluster: &Cluster) -> PathBuf {
+    cluster.folder().join("world")
 }
 
 /// `get_or_init` with a maker that may fail.
