@@ -75,7 +75,9 @@ fn act(action: &Action) -> anyhow::Result<()> {
 
 /// The root of the workspace.
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+    let mut folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    folder.pop();
+    folder
 }
 
 #[cfg(test)]

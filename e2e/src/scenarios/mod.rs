@@ -1,8 +1,10 @@
 //! The scenarios, in the order in which a new user would meet them. Each one leaves the cluster as the next one expects it.
 
+mod mail;
 mod t01_cluster;
 mod t02_resources;
 mod t03_dns;
+mod t04_one_pod;
 
 use std::time::Instant;
 
@@ -51,6 +53,11 @@ const SCENARIOS: &[Scenario] = &[
         name: "t03_dns",
         shows: "every kind of record reaches DNS exactly, follows changes, and goes away",
         run: t03_dns::run,
+    },
+    Scenario {
+        name: "t04_one_pod",
+        shows: "the image is a whole mail system in one pod: mail arrives by our MX, is read over IMAP, and leaves signed",
+        run: t04_one_pod::run,
     },
 ];
 

@@ -7,7 +7,7 @@ pub mod postgres;
 pub mod powerdns;
 mod verifiers;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -36,6 +36,7 @@ pub struct World {
     postgres: OnceCell<Postgres>,
     verifiers: OnceCell<Verifiers>,
     image: OnceCell<PathBuf>,
+    subjects: Cell<usize>,
 }
 
 impl World {
@@ -54,6 +55,7 @@ impl World {
             postgres: OnceCell::new(),
             verifiers: OnceCell::new(),
             image: OnceCell::new(),
+            subjects: Cell::new(0),
         })
     }
 
@@ -106,6 +108,13 @@ impl World {
             Ok(archive)
         })?;
         Ok(())
+    }
+
+    /// A subject that no message of an earlier run has.
+    pub fn subject(&self, text: &str) -> String {
+        let count = self.subjects.get();
+        self.subjects.set(count + 1);
+        format!("{text} {}-{count}", std::process::id())
     }
 
     /// `helm` for the cluster.

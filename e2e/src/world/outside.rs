@@ -88,15 +88,19 @@ impl Outside {
 
     /// Messages that arrived for a user.
     pub fn arrived(&self, user: &str) -> Result<Vec<String>> {
-        let folder = self.folder.join("mail").join(user).join("new");
-        let Ok(entries) = std::fs::read_dir(folder) else {
+        let Ok(entries) = std::fs::read_dir(self.folder.join("mail/all/new")) else {
             return Ok(Vec::new());
         };
-        let read = |entry: std::fs::DirEntry| {
+        let mark = format!("Delivered-To: {user}@{DOMAIN}\n");
+        let mut messages = Vec::new();
+        for entry in entries.flatten() {
             let bytes = std::fs::read(entry.path())?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        entries.flatten().map(read).collect()
+            let message = String::from_utf8_lossy(&bytes).into_owned();
+            if message.contains(&mark) {
+                messages.push(message);
+            }
+        }
+        Ok(messages)
     }
 
     /// Waits for a message with a text in it.
@@ -153,11 +157,6 @@ impl Outside {
         std::fs::write(
             configuration.join("master.cf"),
             include_str!("templates/postfix.master.cf"),
-        )?;
-        // Every address of the domain is a maildir.
-        std::fs::write(
-            configuration.join("mailboxes"),
-            format!("/^(.+)@{}$/ $1/\n", DOMAIN.replace('.', "\\.")),
         )?;
         // Makes the folders of the queue.
         run(words(&["postfix", "-c"]).arg(&configuration).arg("check"))?;

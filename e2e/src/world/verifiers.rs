@@ -14,6 +14,7 @@ const PACKAGES: &[&str] = &[
     "dkimpy==1.1.8",
     "dnspython==2.9.2",
     "py3dns==4.0.2",
+    "pynacl==1.5.0",
     "pyspf==2.0.14",
 ];
 
