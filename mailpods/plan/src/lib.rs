@@ -17,6 +17,8 @@ mod providers;
 mod records;
 mod resolve;
 mod schema;
+mod shared;
+pub mod slice;
 mod yaml;
 
 pub use assign::{Assigned, Inventory, Namespaces, assign};
@@ -29,6 +31,8 @@ pub use model::*;
 pub use problem::{Origin, Position, Problem, ProblemClass};
 pub use records::reverse_name;
 pub use resolve::Route;
+pub use shared::Shared;
+pub use slice::Role;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-imap-proto", &["message"]),
     // T1: pure, on T0.
     ("mailpods-plan", &["api", "policy"]),
-    ("mailpods-rpc", &["api", "policy"]),
+    ("mailpods-rpc", &["api", "plan", "policy"]),
     // T2: the outside world; they do not import each other, telemetry apart.
     ("mailpods-telemetry", &[]),
     ("mailpods-net", &["api", "policy", "telemetry"]),

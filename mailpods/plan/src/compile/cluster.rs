@@ -1,13 +1,12 @@
 //! The MailCluster's settings.
 
-use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use mailpods_api::TimeSpan;
 use mailpods_api::v1alpha1::{
     AuthSpec, BareNewlineMode, DmarcMode, FilterSpec, ImapSpec, IpFamilyMode, ListenerProtocol,
-    ListenerSpec, MailCluster, OverQuotaMode, RateLimitsSpec, ReverseDnsMode, SecretRef, SmtpSpec,
-    SubmissionSpec, TlsSpec, TlsVersion,
+    ListenerSpec, MailCluster, OutboundSpec, OverQuotaMode, RateLimitsSpec, ReverseDnsMode,
+    SecretRef, SmtpSpec, SubmissionSpec, TlsSpec, TlsVersion,
 };
 
 use super::Compiler;
@@ -18,6 +17,7 @@ use crate::model::{
     SubmissionSettings, TlsMaterial, TlsSettings,
 };
 use crate::problem::Origin;
+use crate::shared::Shared;
 
 /// The shortest `spec.imap.idleTimeout`.
 const MIN_IMAP_IDLE: TimeSpan = TimeSpan::minutes(30);
@@ -45,11 +45,11 @@ impl Compiler<'_> {
             auth: auth(&spec.auth),
             filter: filter(&spec.filter),
             outbound: self.outbound(cluster),
-            outbound_ips: BTreeMap::new(),
-            domains: BTreeMap::new(),
-            names: HashMap::new(),
-            mailboxes: HashMap::new(),
-            aliases: HashMap::new(),
+            outbound_ips: Shared::default(),
+            domains: Shared::default(),
+            names: Shared::default(),
+            mailboxes: Shared::default(),
+            aliases: Shared::default(),
             records: Vec::new(),
             shutdown_grace: spec.shutdown_grace.get(),
         })
@@ -186,22 +186,8 @@ impl Compiler<'_> {
             }
         }
         OutboundSettings {
-            retry_initial: spec.retry_initial.get(),
-            retry_max: spec.retry_max.get(),
-            max_age: spec.max_age.get(),
-            max_age_bounce: spec.max_age_bounce.get(),
-            delay_warning: Some(spec.delay_warning.get()).filter(|wait| !wait.is_zero()),
-            concurrency: count(spec.concurrency),
-            concurrency_per_destination: count(spec.concurrency_per_destination),
-            messages_per_connection: count(spec.messages_per_connection),
             smart_host,
-            port: spec.port,
-            postmaster: None,
-            ip_family: match spec.ip_family {
-                IpFamilyMode::Both => IpFamily::Both,
-                IpFamilyMode::IPv4 => IpFamily::V4,
-                IpFamilyMode::IPv6 => IpFamily::V6,
-            },
+            ..outbound(spec)
         }
     }
 }
@@ -322,4 +308,44 @@ fn filter(spec: &FilterSpec) -> FilterSettings {
         },
         timeout: spec.timeout.get(),
     }
+}
+
+fn outbound(spec: &OutboundSpec) -> OutboundSettings {
+    OutboundSettings {
+        retry_initial: spec.retry_initial.get(),
+        retry_max: spec.retry_max.get(),
+        max_age: spec.max_age.get(),
+        max_age_bounce: spec.max_age_bounce.get(),
+        delay_warning: Some(spec.delay_warning.get()).filter(|wait| !wait.is_zero()),
+        concurrency: count(spec.concurrency),
+        concurrency_per_destination: count(spec.concurrency_per_destination),
+        messages_per_connection: count(spec.messages_per_connection),
+        smart_host: None,
+        port: spec.port,
+        postmaster: None,
+        ip_family: match spec.ip_family {
+            IpFamilyMode::Both => IpFamily::Both,
+            IpFamilyMode::IPv4 => IpFamily::V4,
+            IpFamilyMode::IPv6 => IpFamily::V6,
+        },
+    }
+}
+
+/// Settings of a cluster that says nothing: what a role pod takes for a field that its operator does not know yet.
+macro_rules! defaults {
+    ($($settings:ty = $from:ident($spec:ty);)+) => {
+        $(impl Default for $settings {
+            fn default() -> Self {
+                $from(&<$spec>::default())
+            }
+        })+
+    };
+}
+
+defaults! {
+    SmtpSettings = smtp(SmtpSpec);
+    ImapSettings = imap(ImapSpec);
+    AuthSettings = auth(AuthSpec);
+    FilterSettings = filter(FilterSpec);
+    OutboundSettings = outbound(OutboundSpec);
 }

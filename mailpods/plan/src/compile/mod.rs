@@ -127,9 +127,9 @@ impl<'a> Compiler<'a> {
         let outbound_ips = self.outbound_ips(cluster);
         let (domains, names) = self.domains(cluster, &outbound_ips);
         let mut plan = self.settings(cluster)?;
-        plan.outbound_ips = outbound_ips;
-        plan.domains = domains;
-        plan.names = names;
+        plan.outbound_ips = outbound_ips.into();
+        plan.domains = domains.into();
+        plan.names = names.into();
         self.add_mailboxes(&mut plan);
         self.add_aliases(&mut plan);
         self.set_postmaster(cluster, &mut plan);
@@ -227,7 +227,7 @@ impl<'a> Compiler<'a> {
             self.problems
                 .push(problem.class(ProblemClass::Unsupported).kept());
         }
-        plan.outbound_ips = BTreeMap::new();
+        plan.outbound_ips = BTreeMap::new().into();
     }
 
     /// A problem that another resource might be the cause of: said only when nothing was left out.
