@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{conditions, object_name, rules};
 use super::{
-    AuthSpec, ClusterDkimSpec, ClusterDnsSpec, FilterSpec, ImapSpec, LabelSelector, MonitoringSpec,
-    OutboundSpec, PodsSpec, RolesSpec, SecretRef, ServiceSpec, SmtpSpec, SubmissionSpec,
+    AuthSpec, ClusterDkimSpec, ClusterDnsSpec, ClusterSieveSpec, FilterSpec, ImapSpec,
+    LabelSelector, MonitoringSpec, OutboundSpec, PodsSpec, RolesSpec, SecretRef, ServiceSpec,
+    SmtpSpec, SubmissionSpec,
 };
 use crate::{DomainName, IpNet, MailboxAddress, Octets, TimeSpan};
 

@@ -84,7 +84,9 @@ impl Role {
         }
     }
 
-    const fn terminates_tls(self) -> bool {
+    /// Whether it serves the certificate.
+    #[must_use]
+    pub const fn terminates_tls(self) -> bool {
         self.is(true, true, false)
     }
 

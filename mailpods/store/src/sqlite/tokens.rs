@@ -15,7 +15,7 @@ use super::shared::lock;
 use super::tx::Tx;
 use super::{Core, unix_millis};
 use crate::error::{Result, StoreError};
-use crate::tokens::{Take, Taken, TokenStore};
+use crate::tokens::{Ban, MAX_BANS, Take, Taken, TokenStore};
 use crate::types::UnixMillis;
 
 /// Most keys kept.
@@ -354,6 +354,20 @@ impl TokenStore for Core {
             .tokens
             .with(key, unix_millis(), |entry| entry.banned_until = until)?;
         self.write_token(key).await
+    }
+
+    async fn bans(&self, now: UnixMillis) -> Result<Vec<Ban>> {
+        let entries = lock(&self.shared.tokens.entries);
+        let banned = entries.iter().filter(|(_, entry)| entry.banned_until > now);
+        let mut bans: Vec<Ban> = banned
+            .map(|(key, entry)| Ban {
+                key: key.clone(),
+                until: entry.banned_until,
+            })
+            .collect();
+        bans.sort_by(|a, b| a.key.cmp(&b.key));
+        bans.truncate(MAX_BANS);
+        Ok(bans)
     }
 
     async fn banned(&self, key: &str, now: UnixMillis) -> Result<Option<UnixMillis>> {
