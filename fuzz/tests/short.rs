@@ -50,6 +50,7 @@ short_runs! {
     proxy => "proxy",
     sasl_client => "sasl-client",
     sasl_server => "sasl-server",
+    sieve => "sieve",
     smtp_client => "smtp-client",
     smtp_server => "smtp-server",
     spf_budget => "spf-budget",
