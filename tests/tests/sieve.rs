@@ -135,7 +135,6 @@ const SCRIPTS: &[&str] = &[
     "if header :regex \"a\" \"(\" { }",
     "break;",
     "keep; require \"copy\";",
-    "include :optional \"none\"; discard;",
     "redirect \"a@b.test\"; redirect \"b@b.test\"; redirect \"c@b.test\"; redirect \"d@b.test\"; redirect \"e@b.test\";",
 ];
 
