@@ -93,6 +93,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-standalone", &["*"]),
     ("mailpods-cli", &["*"]),
     ("mailpods-tests", &["*"]),
+    ("mailpods-test-postgres", &[]),
     ("mailpods-benches", &["*"]),
     ("mailpods-fuzz", &["*"]),
     ("xtask", &["api"]),
