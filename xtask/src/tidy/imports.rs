@@ -95,6 +95,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-pod", &["*"]),
     ("mailpods-cli", &["*"]),
     ("mailpods-tests", &["*"]),
+    ("mailpods-test-postgres", &[]),
     ("mailpods-benches", &["*"]),
     ("mailpods-fuzz", &["*"]),
     ("xtask", &["api"]),
