@@ -160,7 +160,11 @@ fn mail_goes_through_four_processes() -> Result<()> {
     assert_eq!(cluster.send("dave@example.test")?.code, 250);
     cluster.wait_for_mail("dave", 1)?;
     let taken = sink.wait_for(1)?;
-    assert_eq!(taken[0].recipients, ["RCPT TO:<carol@remote.test>"]);
+    let recipient = taken[0].recipients.concat();
+    assert!(
+        recipient.starts_with("RCPT TO:<carol@remote.test>"),
+        "{recipient}"
+    );
     let wanted = [
         (Role::Smtp, "lmtp smtp submission submissions"),
         (Role::Imap, "imap imaps"),
@@ -182,6 +186,14 @@ fn a_change_reaches_all_pods() -> Result<()> {
     let cluster = Cluster::start(&config)?;
     cluster.operator.change(&config.mailbox("carol", ""))?;
     let changed = Instant::now();
+    eventually("the new mailbox", || {
+        Ok((cluster.send("carol@example.test")?.code == 250).then_some(()))
+    })?;
+    cluster.wait_for_mail("carol", 1)?;
+    eprintln!(
+        "smtp, filter, delivery and imap act on the change after {:?}",
+        changed.elapsed()
+    );
     for role in ROLES {
         let etag = cluster.operator.etag(role)?;
         let name = format!("{role}-0");
