@@ -100,6 +100,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-pod", &["*"]),
     ("mailpods-cli", &["*"]),
     ("mailpods-tests", &["*"]),
+    ("mailpods-test-postgres", &[]),
     ("mailpods-benches", &["*"]),
     ("mailpods-e2e", &[]),
     ("mailpods-fuzz", &["*"]),

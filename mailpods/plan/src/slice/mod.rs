@@ -98,7 +98,9 @@ impl Role {
         self.is(true, false, true)
     }
 
-    const fn sends(self) -> bool {
+    /// Whether it takes mail from the queue and sends it on.
+    #[must_use]
+    pub const fn sends(self) -> bool {
         self.is(false, false, true)
     }
 

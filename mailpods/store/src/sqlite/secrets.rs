@@ -7,92 +7,29 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use mailpods_api::MailboxAddress;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, OptionalExtension};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Core, connection};
+use crate::common::seal::{KEY_LEN, Seal, random};
 use crate::error::{Result, StoreError};
 use crate::secrets::{DirectoryStore, SavedCredential, SecretStore};
 
 /// Name of the file with the key.
 pub(super) const KEY_FILE: &str = "seal.key";
-const KEY_LEN: usize = 32;
-const MAX_NAME: usize = 512;
-const MAX_SECRET: usize = 1 << 20;
 
-/// Seals and opens.
-pub(super) struct Seal {
-    key: LessSafeKey,
-}
-
-impl Seal {
-    /// Reads the key of the store in `dir`, making one if there is none.
-    pub(super) fn open(dir: &Path) -> Result<Self> {
-        let path = dir.join(KEY_FILE);
-        if !path.exists() {
-            make_key(dir, &path)?;
-        }
-        let key = Zeroizing::new(
-            fs::read(&path)
-                .map_err(|error| connection::io_error("failed to read the sealing key", &error))?,
-        );
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &key).map_err(|_| {
-            StoreError::Corrupt(format!("{KEY_FILE} is not a key of {KEY_LEN} octets"))
-        })?;
-        Ok(Self {
-            key: LessSafeKey::new(key),
-        })
+/// Reads the key of the store in `dir`, making one if there is none.
+pub(super) fn open_seal(dir: &Path) -> Result<Seal> {
+    let path = dir.join(KEY_FILE);
+    if !path.exists() {
+        make_key(dir, &path)?;
     }
-
-    /// Nonce and sealed octets. `context` must be the same for opening, so that rows cannot be exchanged.
-    fn seal(&self, context: &str, value: &[u8]) -> Result<Vec<u8>> {
-        let nonce = random::<NONCE_LEN>()?;
-        let mut sealed = Zeroizing::new(value.to_vec());
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(context),
-                &mut sealed,
-            )
-            .map_err(|_| unsealable())?;
-        Ok([&nonce, sealed.as_slice(), tag.as_ref()].concat())
-    }
-
-    fn unseal(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let (nonce, rest) = sealed
-            .split_first_chunk::<NONCE_LEN>()
-            .ok_or_else(unsealable)?;
-        let mut value = Zeroizing::new(rest.to_vec());
-        let length = self
-            .key
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(context),
-                &mut value,
-            )
-            .map_err(|_| unsealable())?
-            .len();
-        value.truncate(length);
-        Ok(value)
-    }
-}
-
-fn unsealable() -> StoreError {
-    StoreError::Corrupt(format!(
-        "a sealed secret does not open: {KEY_FILE} may belong to another store"
-    ))
-}
-
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut octets = [0; N];
-    SystemRandom::new()
-        .fill(&mut octets)
-        .map_err(|_| StoreError::Unavailable("the system gives no random octets".to_owned()))?;
-    Ok(octets)
+    let key = Zeroizing::new(
+        fs::read(&path)
+            .map_err(|error| connection::io_error("failed to read the sealing key", &error))?,
+    );
+    Seal::new(&key)
+        .map_err(|_| StoreError::Corrupt(format!("{KEY_FILE} is not a key of {KEY_LEN} octets")))
 }
 
 /// Several processes may do this at once: the first link wins.
@@ -129,19 +66,6 @@ fn sealed_value(connection: &Connection, sql: &str, name: &str) -> Result<Option
 const SELECT_SECRET: &str = "SELECT sealed FROM secret WHERE name = ?1";
 const SELECT_CREDENTIAL: &str = "SELECT sealed FROM credential WHERE address = ?1";
 
-fn check_secret(name: &str, value: &[u8]) -> Result<()> {
-    if name.is_empty() || name.len() > MAX_NAME || value.len() > MAX_SECRET {
-        return Err(StoreError::Invalid(format!(
-            "a secret needs a name of 1 to {MAX_NAME} octets and at most {MAX_SECRET} octets"
-        )));
-    }
-    Ok(())
-}
-
-fn secret_context(name: &str) -> String {
-    format!("secret/{name}")
-}
-
 #[async_trait]
 impl SecretStore for Core {
     async fn secret(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
@@ -150,7 +74,7 @@ impl SecretStore for Core {
             .read(move |connection| sealed_value(connection, SELECT_SECRET, &key))
             .await?;
         sealed
-            .map(|sealed| self.seal.unseal(&secret_context(name), &sealed))
+            .map(|sealed| self.seal.open_secret(name, &sealed))
             .transpose()
     }
 
@@ -159,11 +83,7 @@ impl SecretStore for Core {
         name: &str,
         value: Zeroizing<Vec<u8>>,
     ) -> Result<Zeroizing<Vec<u8>>> {
-        check_secret(name, &value)?;
-        let (key, sealed) = (
-            name.to_owned(),
-            self.seal.seal(&secret_context(name), &value)?,
-        );
+        let (key, sealed) = (name.to_owned(), self.seal.seal_secret(name, &value)?);
         let kept = self
             .write(move |tx| {
                 tx.execute(
@@ -174,15 +94,11 @@ impl SecretStore for Core {
                     .ok_or(StoreError::NotFound("secret"))
             })
             .await?;
-        self.seal.unseal(&secret_context(name), &kept)
+        self.seal.open_secret(name, &kept)
     }
 
     async fn put_secret(&self, name: &str, value: Zeroizing<Vec<u8>>) -> Result<()> {
-        check_secret(name, &value)?;
-        let (key, sealed) = (
-            name.to_owned(),
-            self.seal.seal(&secret_context(name), &value)?,
-        );
+        let (key, sealed) = (name.to_owned(), self.seal.seal_secret(name, &value)?);
         self.write(move |tx| {
             tx.execute(
                 "INSERT OR REPLACE INTO secret (name, sealed) VALUES (?1, ?2)",
@@ -216,17 +132,6 @@ impl SecretStore for Core {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct CredentialRow {
-    source: [u8; 32],
-    hash: Option<String>,
-    scram: Option<String>,
-}
-
-fn credential_context(address: &str) -> String {
-    format!("credential/{address}")
-}
-
 #[async_trait]
 impl DirectoryStore for Core {
     async fn saved_credential(&self, account: &MailboxAddress) -> Result<Option<SavedCredential>> {
@@ -238,14 +143,7 @@ impl DirectoryStore for Core {
         else {
             return Ok(None);
         };
-        let opened = self.seal.unseal(&credential_context(&address), &sealed)?;
-        let row: CredentialRow = serde_json::from_slice(&opened)
-            .map_err(|error| StoreError::Corrupt(format!("a saved credential: {error}")))?;
-        Ok(Some(SavedCredential {
-            source: row.source,
-            hash: row.hash.map(Zeroizing::new),
-            scram: row.scram.map(Zeroizing::new),
-        }))
+        self.seal.open_credential(&address, &sealed).map(Some)
     }
 
     async fn save_credential(
@@ -254,18 +152,7 @@ impl DirectoryStore for Core {
         credential: SavedCredential,
     ) -> Result<()> {
         let address = account.to_string();
-        let text =
-            |text: &Option<Zeroizing<String>>| text.as_ref().map(|text| text.as_str().to_owned());
-        let row = CredentialRow {
-            source: credential.source,
-            hash: text(&credential.hash),
-            scram: text(&credential.scram),
-        };
-        let encoded =
-            serde_json::to_vec(&row).map_err(|error| StoreError::Invalid(error.to_string()))?;
-        let sealed = self
-            .seal
-            .seal(&credential_context(&address), &Zeroizing::new(encoded))?;
+        let sealed = self.seal.seal_credential(&address, &credential)?;
         self.write(move |tx| {
             tx.execute(
                 "INSERT OR REPLACE INTO credential (address, sealed) VALUES (?1, ?2)",
