@@ -1,6 +1,7 @@
 //! A PostgreSQL server of a test's own: made by `initdb` in a temporary folder, listening on a socket in it and on a free port of the
 //! loopback address, stopped with its value. It runs as `postgres` where the test is root, since PostgreSQL refuses root.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ impl Server {
             String::from_utf8_lossy(&made.stderr)
         );
         server.run()?;
-        server.psql("postgres", &format!("CREATE DATABASE {NAME}"))?;
+        server.execute_in("postgres", &format!("CREATE DATABASE {NAME}"))?;
         Ok(server)
     }
 
@@ -170,6 +171,29 @@ impl Server {
         Ok(())
     }
 
+    /// Adds a setting of the configuration, `name=value`, for the next [`Server::run`].
+    pub fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
+    /// Begins a transaction with `sql` in a `psql` that ends with the value.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn hold(&self, sql: &str) -> Result<Held> {
+        let mut command = self.psql(NAME);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut held = Held(child.context("failed to run psql")?);
+        let input = held.0.stdin.as_mut().context("psql has no input")?;
+        writeln!(input, "BEGIN; {sql}; SELECT 'held';")?;
+        input.flush()?;
+        let output = held.0.stdout.as_mut().context("psql has no output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        ensure!(line.trim() == "held", "psql: {line:?}");
+        Ok(held)
+    }
+
     /// The URI over the socket, in the schema `public`.
     #[must_use]
     pub fn uri(&self) -> String {
@@ -204,11 +228,23 @@ impl Server {
     /// # Errors
     /// When the server does not answer, or refuses.
     pub fn execute(&self, sql: &str) -> Result<String> {
-        self.psql(NAME, sql)
+        self.execute_in(NAME, sql)
     }
 
-    fn psql(&self, database: &str, sql: &str) -> Result<String> {
-        let output = Command::new(self.bin.join("psql"))
+    fn execute_in(&self, database: &str, sql: &str) -> Result<String> {
+        let output = self.psql(database).args(["-c", sql]).output();
+        let output = output.context("failed to run psql")?;
+        ensure!(
+            output.status.success(),
+            "psql: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    fn psql(&self, database: &str) -> Command {
+        let mut command = Command::new(self.bin.join("psql"));
+        command
             .args([
                 "-X",
                 "-q",
@@ -221,16 +257,9 @@ impl Server {
                 "-d",
                 database,
             ])
-            .args(["-p", &self.port.to_string(), "-c", sql, "-h"])
-            .arg(self.dir.path())
-            .output()
-            .context("failed to run psql")?;
-        ensure!(
-            output.status.success(),
-            "psql: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+            .args(["-p", &self.port.to_string(), "-h"])
+            .arg(self.dir.path());
+        command
     }
 
     /// The server's folder, where certificates may be put before [`Server::run`].
@@ -269,6 +298,18 @@ impl Server {
         };
         command.current_dir(self.dir.path()).env("LC_ALL", "C");
         Ok(command)
+    }
+}
+
+/// A session that holds a transaction open; it ends with the value.
+#[derive(Debug)]
+pub struct Held(Child);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.kill().and_then(|()| self.0.wait()) {
+            eprintln!("{error}");
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::shard;
 use super::shared::Shared;
 use super::tx::get;
 use super::{mail, schema, tokens, trace};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::types::MailboxId;
 
 /// How soon traces are written.
@@ -92,12 +92,14 @@ async fn poll(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Done by one process at a time: whoever has the lock.
+/// Looks whether this program may go on with the schema, and removes old rows: one process at a time, whoever has the lock.
 async fn sweep(shared: &Shared) -> Result<()> {
     const LOCK: &str =
         "SELECT pg_try_advisory_xact_lock(hashtext('mailpods sweep'), hashtext(current_schema()))";
     let holder = shared.pool.get().await?;
-    schema::version(&holder).await?;
+    if let Err(error @ StoreError::Invalid(_)) = schema::version(&holder).await {
+        shared.pool.refuse(&error.to_string());
+    }
     let mut pipeline = Pipeline::default();
     pipeline.add("BEGIN", &[]);
     let locked = pipeline.add(LOCK, &[]);

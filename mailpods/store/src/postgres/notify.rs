@@ -16,7 +16,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
 use super::pool::next_message;
 use super::shared::Shared;
 use super::tls::Encrypted;
-use super::tx::{Kind, Tx};
+use super::tx::lazily;
 use crate::common::{lock, seal};
 use crate::error::{Result, StoreError};
 use crate::queue::Destination;
@@ -164,13 +164,13 @@ async fn flush(shared: &Shared) -> Result<()> {
 }
 
 async fn notify(shared: &Shared, payloads: &[String]) -> Result<()> {
-    let tx = Tx::begin(shared, Kind::Lazy).await?;
-    tx.execute(
+    lazily(
+        shared,
         "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload",
         &[&channel(&shared.schema), &payloads],
     )
-    .await?;
-    tx.commit().await
+    .await
+    .map(drop)
 }
 
 /// A connection that hears what others tell.

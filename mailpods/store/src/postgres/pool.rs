@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,6 +27,8 @@ pub(super) struct Pool {
     wait: Duration,
     statement_timeout: Duration,
     breaker: Mutex<Breaker>,
+    /// Why the database is not used any more.
+    refused: OnceLock<String>,
     pub(super) stats: PoolStats,
 }
 
@@ -55,12 +57,16 @@ impl Pool {
             wait: options.wait,
             statement_timeout: options.statement_timeout,
             breaker: Mutex::default(),
+            refused: OnceLock::new(),
             stats: PoolStats::default(),
         }
     }
 
     /// A connection, for this call alone.
     pub(super) async fn get(&self) -> Result<Pooled<'_>> {
+        if let Some(why) = self.refused.get() {
+            return Err(StoreError::Unavailable(why.clone()));
+        }
         let permit = self.permit().await?;
         let reused = {
             let mut idle = lock(&self.idle);
@@ -173,6 +179,13 @@ impl Pool {
     pub(super) fn sizes(&self, most: usize) -> (usize, usize) {
         let used = most.saturating_sub(self.permits.available_permits());
         (used, lock(&self.idle).len())
+    }
+
+    /// Gives no more connections: this program must not go on with the database.
+    pub(super) fn refuse(&self, why: &str) {
+        if self.refused.set(why.to_owned()).is_ok() {
+            tracing::error!(why, "the store is not used any more");
+        }
     }
 
     /// Closes the idle connections; later calls fail.

@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub(super) watchers: Watchers,
     pub(super) outbox: Outbox,
     pub(super) trace: TraceBuffer,
+    /// Held while events go from the buffer into the database.
+    pub(super) trace_turn: tokio::sync::Mutex<()>,
     pub(super) stats: Stats,
     pub(super) metrics: OnceLock<WriterMetrics>,
     /// What must be added to this process's clock to have the database's, in milliseconds, as it was found last.
@@ -63,6 +65,7 @@ impl Shared {
             watchers: Watchers::default(),
             outbox: Outbox::new()?,
             trace: TraceBuffer::default(),
+            trace_turn: tokio::sync::Mutex::default(),
             stats: Stats::default(),
             metrics: OnceLock::new(),
             shift: AtomicI64::new(0),

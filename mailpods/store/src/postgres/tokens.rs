@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 
 use super::Core;
+use super::connection::Param;
 use super::shared::Shared;
-use super::tx::{Kind, Tx, get, small, transact};
+use super::tx::{Kind, Tx, get, lazily, small, transact};
 use crate::common::unix_millis;
 use crate::common::window::{Counter, check_key, window_millis};
 use crate::error::Result;
@@ -44,12 +45,7 @@ fn counter(row: &Row) -> Result<Counter> {
     })
 }
 
-async fn advance(
-    tx: &Tx<'_>,
-    keys: &[(String, i64)],
-    now: UnixMillis,
-    add: i64,
-) -> Result<Counters> {
+async fn advance(tx: &Tx<'_>, keys: &[(String, i64)], now: UnixMillis) -> Result<Counters> {
     let names: Vec<&str> = keys.iter().map(|(key, _)| key.as_str()).collect();
     let lengths: Vec<i64> = keys.iter().map(|(_, length)| *length).collect();
     let numbers: Vec<i64> = lengths
@@ -57,7 +53,7 @@ async fn advance(
         .map(|length| now.div_euclid(*length))
         .collect();
     let rows = tx
-        .query(ADVANCE, &[&names, &lengths, &numbers, &i64::MAX, &add])
+        .query(ADVANCE, &[&names, &lengths, &numbers, &i64::MAX, &0_i64])
         .await?;
     let mut counters = Counters::new();
     for row in &rows {
@@ -80,7 +76,7 @@ async fn take(
     // Each once, in one order: two calls do not wait for each other.
     keys.sort();
     keys.dedup();
-    let mut counters = advance(tx, &keys, now, 0).await?;
+    let mut counters = advance(tx, &keys, now).await?;
     for (index, (take, window)) in takes.iter().zip(windows).enumerate() {
         let Some(counter) = counters.get_mut(&(take.key.clone(), *window)) else {
             continue;
@@ -113,12 +109,9 @@ async fn write(tx: &Tx<'_>, counters: &Counters) -> Result<()> {
 /// Removes what counts no longer.
 pub(super) async fn sweep(shared: &Shared) -> Result<()> {
     let now = unix_millis();
-    let tx = Tx::begin(shared, Kind::Lazy).await?;
-    tx.execute("DELETE FROM token WHERE expires <= $1", &[&now])
-        .await?;
-    tx.execute("DELETE FROM ban WHERE until <= $1", &[&now])
-        .await?;
-    tx.commit().await
+    lazily(shared, "DELETE FROM token WHERE expires <= $1", &[&now]).await?;
+    lazily(shared, "DELETE FROM ban WHERE until <= $1", &[&now]).await?;
+    Ok(())
 }
 
 #[async_trait]
@@ -143,14 +136,12 @@ impl TokenStore for Core {
 
     async fn count(&self, key: &str, window: Duration, now: UnixMillis) -> Result<u64> {
         check_key(key)?;
-        let keys = [(key.to_owned(), window_millis(window)?)];
-        let counters: Counters = transact!(&self.shared, Kind::Lazy, |tx| {
-            advance(&tx, &keys, now, 1).await
-        })?;
-        Ok(counters
-            .values()
-            .next()
-            .map_or(0, |counter| counter.weighted(now)))
+        let length = window_millis(window)?;
+        let (keys, lengths, numbers) = ([key], [length], [now.div_euclid(length)]);
+        let values: [Param<'_>; 5] = [&&keys[..], &&lengths[..], &&numbers[..], &i64::MAX, &1_i64];
+        let rows = lazily(&self.shared, ADVANCE, &values).await?;
+        rows.first()
+            .map_or(Ok(0), |row| Ok(counter(row)?.weighted(now)))
     }
 
     async fn forget(&self, key: &str) -> Result<()> {

@@ -6,14 +6,18 @@ use tokio_postgres::Row;
 use super::Core;
 use super::shard;
 use super::shared::Shared;
-use super::tx::{Kind, Tx, get};
+use super::tx::{get, lazily};
 use crate::common::trace::{cut, known_reason, stage, stage_number};
 use crate::common::unix_millis;
 use crate::error::Result;
 use crate::trace::{TraceEvent, TraceQuery, TraceStore};
 use crate::types::UnixMillis;
 
+/// Events removed in one transaction, and transactions in one sweep.
 const PRUNE_STEP: i64 = 2_000;
+const PRUNE_STEPS: usize = 50;
+const PRUNE: &str = "DELETE FROM trace AS t USING (SELECT shard, seq FROM trace WHERE at < $1 ORDER BY at, seq LIMIT $2) AS old
+    WHERE t.shard = old.shard AND t.seq = old.seq RETURNING 1";
 
 /// The part of a text that is kept, in characters that PostgreSQL takes.
 fn text(value: &str) -> String {
@@ -22,6 +26,8 @@ fn text(value: &str) -> String {
 
 /// Writes what is in the buffer. What cannot be written stays out: the buffer takes what comes next.
 pub(super) async fn flush(shared: &Shared) -> Result<()> {
+    // One at a time: whoever searches then finds what another one has just taken out.
+    let _turn = shared.trace_turn.lock().await;
     while let Some(events) = shared.trace.take() {
         insert(shared, &events).await?;
     }
@@ -47,8 +53,8 @@ async fn insert(shared: &Shared, events: &[TraceEvent]) -> Result<()> {
         column(|event| &event.recipient),
     );
     let (peers, texts) = (column(|event| &event.peer), column(|event| &event.text));
-    let tx = Tx::begin(shared, Kind::Lazy).await?;
-    tx.execute(
+    lazily(
+        shared,
         SQL,
         &[
             &shards,
@@ -62,8 +68,8 @@ async fn insert(shared: &Shared, events: &[TraceEvent]) -> Result<()> {
             &texts,
         ],
     )
-    .await?;
-    tx.commit().await
+    .await
+    .map(drop)
 }
 
 /// Removes what is too old or too much, some at a time.
@@ -71,20 +77,13 @@ pub(super) async fn prune(shared: &Shared) -> Result<()> {
     let age = i64::try_from(shared.options.trace_age.as_millis()).unwrap_or(i64::MAX);
     let oldest = unix_millis().saturating_sub(age);
     let cut = oldest.max(surplus(shared).await?);
-    loop {
-        let tx = Tx::begin(shared, Kind::Lazy).await?;
-        let removed = tx
-            .execute(
-                "DELETE FROM trace AS t USING (SELECT shard, seq FROM trace WHERE at < $1 ORDER BY at, seq LIMIT $2) AS old
-                 WHERE t.shard = old.shard AND t.seq = old.seq",
-                &[&cut, &PRUNE_STEP],
-            )
-            .await?;
-        tx.commit().await?;
-        if removed < PRUNE_STEP.unsigned_abs() {
-            return Ok(());
+    for _ in 0..PRUNE_STEPS {
+        let removed = lazily(shared, PRUNE, &[&cut, &PRUNE_STEP]).await?;
+        if removed.len() < PRUNE_STEP as usize {
+            break;
         }
     }
+    Ok(())
 }
 
 /// The time of the oldest event that may stay.

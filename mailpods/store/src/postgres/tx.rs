@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
-use super::connection::{Connection, Pipeline};
+use super::connection::{Connection, Param, Pipeline};
 use super::pool::Pooled;
 use super::shared::Shared;
 use crate::common::lock;
@@ -44,6 +44,19 @@ impl Kind {
             pipeline.add("SET LOCAL synchronous_commit = off", &[]);
         }
     }
+}
+
+/// One statement in a transaction of its own that a crash of the database may undo; sent at once.
+pub(super) async fn lazily(shared: &Shared, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>> {
+    let connection = shared.pool.get().await?;
+    let mut pipeline = Pipeline::default();
+    Kind::Lazy.begin(&mut pipeline);
+    let step = pipeline.add(sql, params);
+    pipeline.add("COMMIT", &[]);
+    connection.begins();
+    let mut answers = connection.run(&pipeline).await?;
+    connection.ended();
+    Ok(answers.swap_remove(step))
 }
 
 /// A transaction. Dropped without [`Tx::commit`] it is rolled back.

@@ -91,8 +91,8 @@ enum Failed {
     /// Nothing of it was committed.
     Whole {
         error: StoreError,
-        /// It lost against another transaction.
-        conflict: bool,
+        /// It lost against another transaction, or its connection was lost: then another attempt may work at once.
+        again: bool,
     },
     /// The connection was lost while the commit was under way.
     Doubtful {
@@ -153,7 +153,7 @@ async fn attempts(shared: &Shared, works: &[&Work]) -> Result<Vec<Result<Answer>
         tries += 1;
         match attempt(shared, works).await {
             Ok(results) => return Ok(results),
-            Err(Failed::Whole { error, conflict }) if !conflict || tries >= TRIES => {
+            Err(Failed::Whole { error, again }) if !again || tries >= TRIES => {
                 return Err(error);
             }
             Err(Failed::Whole { .. }) => {}
@@ -196,7 +196,7 @@ async fn ended_well(shared: &Shared, marker: i64, error: StoreError) -> Result<b
 async fn attempt(shared: &Shared, works: &[&Work]) -> Result<Vec<Result<Answer>>, Failed> {
     let whole = |error| Failed::Whole {
         error,
-        conflict: false,
+        again: false,
     };
     let marker = seal::random().map(i64::from_le_bytes).map_err(whole)?;
     let connection = shared.pool.get().await.map_err(whole)?;
@@ -205,8 +205,8 @@ async fn attempt(shared: &Shared, works: &[&Work]) -> Result<Vec<Result<Answer>>
     let (results, effects) = match decided(shared, &connection, works, marker).await {
         Ok(decided) => decided,
         Err(error) => {
-            let conflict = connection.take_conflict();
-            return Err(Failed::Whole { error, conflict });
+            let again = connection.take_conflict() || !connection.is_usable();
+            return Err(Failed::Whole { error, again });
         }
     };
     if let Err(error) = connection.batch("COMMIT").await {

@@ -20,6 +20,8 @@ use crate::types::{UnitId, UnixMillis};
 
 /// Times beyond this are cut, so that the clocks' difference can be added.
 const MAX_TIME: UnixMillis = i64::MAX / 4;
+/// A lease ends later than it begins.
+const MAX_NOW: UnixMillis = MAX_TIME - 1;
 
 #[async_trait]
 impl QueueStore for Core {
@@ -41,7 +43,7 @@ impl QueueStore for Core {
     ) -> Result<Vec<LeasedUnit>> {
         let term = lease::Term {
             worker,
-            now: now.min(MAX_TIME),
+            now: now.min(MAX_NOW),
             until: until.min(MAX_TIME),
         };
         lease::lease(&self.shared, &wanted, &term, limit).await
@@ -82,7 +84,7 @@ impl QueueStore for Core {
     }
 
     async fn next_due(&self, wanted: Wanted, now: UnixMillis) -> Result<Option<UnixMillis>> {
-        lease::next_due(&self.shared, &wanted, now.min(MAX_TIME)).await
+        lease::next_due(&self.shared, &wanted, now.min(MAX_NOW)).await
     }
 
     async fn list(
@@ -95,11 +97,11 @@ impl QueueStore for Core {
     }
 
     async fn act(&self, filter: &QueueFilter, action: QueueAction, now: UnixMillis) -> Result<u64> {
-        admin::act(&self.shared, filter, action, now.min(MAX_TIME)).await
+        admin::act(&self.shared, filter, action, now.min(MAX_NOW)).await
     }
 
     async fn totals(&self, now: UnixMillis) -> Result<QueueTotals> {
-        admin::totals(&self.shared, now.min(MAX_TIME)).await
+        admin::totals(&self.shared, now.min(MAX_NOW)).await
     }
 
     fn watch_queue(&self) -> watch::Receiver<u64> {
