@@ -2,8 +2,9 @@
 //!
 //! An archive is a folder of the same form as the store itself: database, bodies, sealing key.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -138,10 +139,7 @@ fn copy_bodies(
         };
         to.make_folder_of(name)
             .map_err(|error| io_error("failed to make a folder", &error))?;
-        // Bodies never change, so that a second name is as good as a copy.
-        if fs::hard_link(&source, &target).is_err() {
-            copy_file(&source, &target)?;
-        }
+        copy_file(&source, &target)?;
         progress(Progress {
             step: "large bodies",
             done,
@@ -153,8 +151,28 @@ fn copy_bodies(
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<()> {
-    let copied = fs::copy(from, to).and_then(|_| fs::File::open(to)?.sync_all());
-    copied.map_err(|error| io_error(&format!("failed to copy {}", from.display()), &error))
+    duplicate(from, to)
+        .map_err(|error| io_error(&format!("failed to copy {}", from.display()), &error))
+}
+
+/// A file of its own, synced: what happens to one of the two never happens to the other. Where the file system can, they share
+/// blocks until one is written to.
+fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    // What a restore that was cut short has left may be another name of the source: it is removed, never written to.
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut copy = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    if rustix::fs::ioctl_ficlone(&copy, &source).is_err() {
+        io::copy(&mut source, &mut copy)?;
+    }
+    copy.sync_all()
 }
 
 /// Makes a store in `target`, which has none, from an archive. Mailboxes get a new UIDVALIDITY; the queue is put on hold.
