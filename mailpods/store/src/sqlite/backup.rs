@@ -12,7 +12,7 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::body::file::BodyFiles;
 use super::connection::{self, io_error, make_folder, sync_folder};
-use super::secrets::KEY_FILE;
+use super::secrets::{self, KEY_FILE};
 use super::{DATABASE_FILE, schema, unix_millis};
 use crate::error::{Result, StoreError};
 
@@ -46,9 +46,7 @@ pub struct Restored {
 /// # Errors
 /// `AlreadyExists` when `target` is not empty or another backup runs; `Full` and `Unavailable` for the disks.
 pub fn backup(dir: &Path, target: &Path, progress: &mut dyn FnMut(Progress)) -> Result<()> {
-    if !dir.join(DATABASE_FILE).is_file() {
-        return Err(StoreError::NotFound("store"));
-    }
+    connection::require(dir)?;
     make_empty(target)?;
     let files = BodyFiles::open(dir)?;
     // Bodies removed from now on stay until the archive has them.
@@ -73,10 +71,11 @@ fn copy_store(
     schema::version(&source)?;
     // One snapshot for all that follows; the writer goes on.
     source.execute_batch("BEGIN")?;
+    secrets::check_key(dir, &source)?;
     let names = body_names(&source)?;
     copy_database(&source, target, progress)?;
     copy_bodies(files, &BodyFiles::open(target)?, &names, progress)?;
-    copy_file(&dir.join(KEY_FILE), &target.join(KEY_FILE))?;
+    copy_key(dir, target)?;
     sync_folder(target)
 }
 
@@ -150,6 +149,15 @@ fn copy_bodies(
         .map_err(|error| io_error("failed to sync the bodies", &error))
 }
 
+/// A store in which nothing is sealed may have none.
+fn copy_key(from: &Path, to: &Path) -> Result<()> {
+    let key = from.join(KEY_FILE);
+    match key.try_exists() {
+        Ok(false) => Ok(()),
+        _ => copy_file(&key, &to.join(KEY_FILE)),
+    }
+}
+
 fn copy_file(from: &Path, to: &Path) -> Result<()> {
     duplicate(from, to)
         .map_err(|error| io_error(&format!("failed to copy {}", from.display()), &error))
@@ -184,25 +192,29 @@ pub fn restore(
     target: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Restored> {
+    connection::require(archive).map_err(|error| match error {
+        StoreError::NotFound(_) => StoreError::NotFound("archive"),
+        other => other,
+    })?;
     let source = archive.join(DATABASE_FILE);
-    if !source.is_file() {
-        return Err(StoreError::NotFound("archive"));
-    }
-    if target.join(DATABASE_FILE).exists() {
-        return Err(StoreError::AlreadyExists("store"));
+    match connection::require(target) {
+        Err(StoreError::NotFound(_)) => {}
+        Ok(()) => return Err(StoreError::AlreadyExists("store")),
+        Err(error) => return Err(error),
     }
     make_folder(target)?;
     let connection =
         Connection::open_with_flags(&source, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     schema::version(&connection)?;
     examine(&connection)?;
+    secrets::check_key(archive, &connection)?;
     copy_bodies(
         &BodyFiles::open(archive)?,
         &BodyFiles::open(target)?,
         &body_names(&connection)?,
         progress,
     )?;
-    copy_file(&archive.join(KEY_FILE), &target.join(KEY_FILE))?;
+    copy_key(archive, target)?;
     // The database comes last, and under its name only when it is whole: a restore that was cut short leaves no store.
     let unfinished = target.join(UNFINISHED);
     make_anew(&unfinished)?;
