@@ -9,6 +9,7 @@ mod lock;
 mod measures;
 mod reload;
 mod roles;
+mod sockets;
 mod summary;
 mod tls;
 mod watch;
@@ -23,11 +24,12 @@ use mailpods_store::sqlite::{self, SqliteStore};
 use mailpods_telemetry::metrics::Registry;
 use reload::Reloader;
 use roles::Roles;
+use sockets::Sockets;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use folder::{FolderError, read as read_folder};
 pub use keys::{KeysError, PublicKeys, ensure as ensure_keys, secret_name as dkim_secret_name};
-pub use listeners::{Bound, Listeners};
+pub use listeners::{Bound, Closed, Listeners};
 pub use lock::LockError;
 pub use summary::Summary;
 pub use tls::TlsSetupError;
@@ -148,7 +150,9 @@ async fn serve(
     let roles = Arc::new(roles);
     let metrics = reload::Metrics::new(&registry)?;
     let mut listeners = Listeners::new(&plan.current());
-    let errors = listeners.apply(&plan.current(), &roles, &tracker);
+    let health = roles.health().component("listeners");
+    let sockets = Sockets::new(roles.clone(), tracker.clone(), &registry, health)?;
+    let errors = sockets.apply(&mut listeners, &plan.current());
     if !errors.is_empty() {
         return Err(RunError::Bind(errors));
     }
@@ -161,13 +165,12 @@ async fn serve(
     tracker.spawn(delivery.run(stop.clone()));
     tracker.spawn(measures::queue(store.queue.clone(), &registry, stop)?);
     show(options, &plan.current(), &listeners, &keys);
-    let (options, sessions) = (options.clone(), tracker.clone());
     let reloader = Reloader {
-        options,
+        options: options.clone(),
         plan: plan.clone(),
         store,
         roles,
-        tracker: sessions,
+        sockets,
         metrics,
     };
     reloader.until_stop(signals, &mut listeners).await;

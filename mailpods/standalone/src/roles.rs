@@ -124,6 +124,11 @@ impl Roles {
         .await;
     }
 
+    /// What is served under `/readyz`.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// Takes over what a new plan changes outside the roles' own view of it: certificate and DNS servers.
     ///
     /// # Errors
