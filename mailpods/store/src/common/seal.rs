@@ -48,7 +48,7 @@ impl Seal {
         Ok([&nonce, sealed.as_slice(), tag.as_ref()].concat())
     }
 
-    fn unseal(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    pub(crate) fn unseal(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let (nonce, rest) = sealed
             .split_first_chunk::<NONCE_LEN>()
             .ok_or_else(unsealable)?;
@@ -69,7 +69,7 @@ impl Seal {
 
 fn unsealable() -> StoreError {
     StoreError::Corrupt(
-        "a sealed secret does not open: the sealing key may belong to another store".to_owned(),
+        "a sealed secret does not open: the sealing key belongs to another store; put the right one back".to_owned(),
     )
 }
 
@@ -91,7 +91,7 @@ fn check_secret(name: &str, value: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn secret_context(name: &str) -> String {
+pub(crate) fn secret_context(name: &str) -> String {
     format!("secret/{name}")
 }
 
@@ -102,7 +102,7 @@ struct CredentialRow {
     scram: Option<String>,
 }
 
-fn credential_context(address: &str) -> String {
+pub(crate) fn credential_context(address: &str) -> String {
     format!("credential/{address}")
 }
 

@@ -22,6 +22,18 @@ pub(super) fn make_folder(dir: &Path) -> Result<()> {
         .map_err(|error| io_error("failed to make the store's folder", &error))
 }
 
+/// Fails unless there is a store in `dir`: `NotFound` only when there is none, not when one cannot be looked at.
+pub(super) fn require(dir: &Path) -> Result<()> {
+    match std::fs::metadata(dir.join(DATABASE_FILE)) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(StoreError::Corrupt(format!("{DATABASE_FILE} is no file"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(StoreError::NotFound("store"))
+        }
+        Err(error) => Err(io_error("failed to look for the database", &error)),
+    }
+}
+
 /// Opens the connection that writes.
 pub(super) fn open_writer(dir: &Path, options: &Options) -> Result<Connection> {
     let connection = open(dir)?;

@@ -113,9 +113,7 @@ impl SqliteStore {
     /// # Errors
     /// `NotFound` when there is none; else as [`SqliteStore::open`].
     pub fn open_existing(dir: &Path, options: Options) -> Result<Self> {
-        if !dir.join(DATABASE_FILE).is_file() {
-            return Err(StoreError::NotFound("store"));
-        }
+        connection::require(dir)?;
         Self::start(dir, options)
     }
 
@@ -123,7 +121,7 @@ impl SqliteStore {
         let mut connection = connection::open_writer(dir, &options)?;
         schema::migrate(&mut connection)?;
         let files = BodyFiles::open(dir)?;
-        let seal = secrets::open_seal(dir)?;
+        let seal = secrets::open_seal(dir, &connection)?;
         let shared = Arc::new(Shared::load(&connection, &options, files)?);
         let writer = Writer::start(
             connection,

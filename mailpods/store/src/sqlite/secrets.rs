@@ -1,7 +1,7 @@
 //! Sealed secrets and saved credentials: ChaCha20-Poly1305 with a key that lies beside the database.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -11,25 +11,46 @@ use rusqlite::{Connection, OptionalExtension};
 use zeroize::Zeroizing;
 
 use super::{Core, connection};
-use crate::common::seal::{KEY_LEN, Seal, random};
+use crate::common::seal::{KEY_LEN, Seal, credential_context, random, secret_context};
 use crate::error::{Result, StoreError};
 use crate::secrets::{DirectoryStore, SavedCredential, SecretStore};
 
 /// Name of the file with the key.
 pub(super) const KEY_FILE: &str = "seal.key";
 
-/// Reads the key of the store in `dir`, making one if there is none.
-pub(super) fn open_seal(dir: &Path) -> Result<Seal> {
-    let path = dir.join(KEY_FILE);
-    if !path.exists() {
-        make_key(dir, &path)?;
+/// Reads the key of the store in `dir`. One is made for a store in which nothing is sealed; else a key that is gone is an
+/// error, because a new one would open nothing.
+pub(super) fn open_seal(dir: &Path, connection: &Connection) -> Result<Seal> {
+    if let Some(seal) = find_seal(dir)? {
+        return Ok(seal);
     }
-    let key = Zeroizing::new(
-        fs::read(&path)
-            .map_err(|error| connection::io_error("failed to read the sealing key", &error))?,
-    );
-    Seal::new(&key)
-        .map_err(|_| StoreError::Corrupt(format!("{KEY_FILE} is not a key of {KEY_LEN} octets")))
+    // In this order: another process makes the key before it seals.
+    let sealed = sealed_count(connection)?;
+    if let Some(seal) = find_seal(dir)? {
+        return Ok(seal);
+    }
+    if sealed > 0 {
+        return Err(lost(sealed));
+    }
+    make_key(dir, &dir.join(KEY_FILE))?;
+    find_seal(dir)?.ok_or(StoreError::NotFound("sealing key"))
+}
+
+/// The key of the store in `dir`, if it has one.
+fn find_seal(dir: &Path) -> Result<Option<Seal>> {
+    let key = match fs::read(dir.join(KEY_FILE)) {
+        Ok(key) => Zeroizing::new(key),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(connection::io_error(
+                "failed to read the sealing key",
+                &error,
+            ));
+        }
+    };
+    let seal = Seal::new(&key)
+        .map_err(|_| StoreError::Corrupt(format!("{KEY_FILE} is not a key of {KEY_LEN} octets")));
+    seal.map(Some)
 }
 
 /// Several processes may do this at once: the first link wins.
@@ -54,6 +75,87 @@ fn make_key(dir: &Path, path: &Path) -> Result<()> {
     let removed = fs::remove_file(&draft);
     written.and(removed).map_err(failed)?;
     connection::sync_folder(dir)
+}
+
+fn sealed_count(connection: &Connection) -> Result<i64> {
+    let sql = "SELECT (SELECT count(*) FROM secret) + (SELECT count(*) FROM credential)";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+fn lost(sealed: i64) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{KEY_FILE} is missing, and {sealed} secrets are sealed with it; put it back from a backup, or see `mailpods fsck`"
+    ))
+}
+
+/// Fails for a store whose key is gone although something is sealed with it: a copy of it would be worth nothing.
+pub(super) fn check_key(dir: &Path, connection: &Connection) -> Result<()> {
+    match (find_seal(dir)?, sealed_count(connection)?) {
+        (None, sealed) if sealed > 0 => Err(lost(sealed)),
+        _ => Ok(()),
+    }
+}
+
+/// Something sealed that the key does not open.
+pub(super) enum Unopened {
+    /// By name.
+    Secret(String),
+    /// By address.
+    Credential(String),
+}
+
+impl Unopened {
+    /// Takes it out of the store.
+    pub(super) fn forget(&self, connection: &Connection) -> Result<()> {
+        let (sql, key) = match self {
+            Self::Secret(name) => ("DELETE FROM secret WHERE name = ?1", name),
+            Self::Credential(address) => ("DELETE FROM credential WHERE address = ?1", address),
+        };
+        connection.execute(sql, [key])?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Unopened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Secret(name) => f.write_str(name),
+            Self::Credential(address) => write!(f, "saved credential of {address}"),
+        }
+    }
+}
+
+/// Tries to open everything that is sealed; all of it fails while there is no key, or one that is none.
+pub(super) fn unopened(dir: &Path, connection: &Connection) -> Result<Vec<Unopened>> {
+    let seal = match find_seal(dir) {
+        Err(StoreError::Corrupt(_)) => None,
+        other => other?,
+    };
+    let opens = |context: &str, sealed: &[u8]| {
+        seal.as_ref()
+            .is_some_and(|seal| seal.unseal(context, sealed).is_ok())
+    };
+    let mut closed = Vec::new();
+    for (name, sealed) in sealed_rows(connection, "SELECT name, sealed FROM secret ORDER BY name")?
+    {
+        if !opens(&secret_context(&name), &sealed) {
+            closed.push(Unopened::Secret(name));
+        }
+    }
+    let sql = "SELECT address, sealed FROM credential ORDER BY address";
+    for (address, sealed) in sealed_rows(connection, sql)? {
+        if !opens(&credential_context(&address), &sealed) {
+            closed.push(Unopened::Credential(address));
+        }
+    }
+    Ok(closed)
+}
+
+fn sealed_rows(connection: &Connection, sql: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut statement = connection.prepare(sql)?;
+    Ok(statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?)
 }
 
 fn sealed_value(connection: &Connection, sql: &str, name: &str) -> Result<Option<Vec<u8>>> {
