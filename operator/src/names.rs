@@ -121,7 +121,10 @@ pub fn instance(cluster: &str) -> BTreeMap<String, String> {
 /// A selector as text, `a=b,c=d`.
 #[must_use]
 pub fn selector_text(labels: &BTreeMap<String, String>) -> String {
-    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     pairs.join(",")
 }
 

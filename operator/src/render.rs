@@ -193,8 +193,9 @@ pub fn surroundings(image: &str, namespace: &str) -> Surroundings {
     Surroundings {
         image: image.to_owned(),
         control_url: crate::control::url(namespace),
-        control_ca: "-----BEGIN CERTIFICATE-----\nmade by the operator\n-----END CERTIFICATE-----\n"
-            .to_owned(),
+        control_ca:
+            "-----BEGIN CERTIFICATE-----\nmade by the operator\n-----END CERTIFICATE-----\n"
+                .to_owned(),
         operator_namespace: namespace.to_owned(),
         foreign: ChildKind::ALL
             .into_iter()

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use mailpods_operator::render::{read_folder, render, surroundings};
 
 fn case(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 fn rendered(name: &str) -> String {

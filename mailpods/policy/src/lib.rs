@@ -2,6 +2,7 @@
 //!
 //! Never touches sockets, files, clocks, tokio or a Kubernetes client.
 
+pub mod dkim;
 pub mod reason;
 pub mod retry;
 pub mod spf;

@@ -166,8 +166,16 @@ mod tests {
     #[test]
     fn targets_have_the_form_that_converges() {
         let rows = [
-            (RecordType::Mx, "10 mail.example.test", "10 mail.example.test"),
-            (RecordType::Srv, "0 1 993 mail.example.test", "0 1 993 mail.example.test."),
+            (
+                RecordType::Mx,
+                "10 mail.example.test",
+                "10 mail.example.test",
+            ),
+            (
+                RecordType::Srv,
+                "0 1 993 mail.example.test",
+                "0 1 993 mail.example.test.",
+            ),
             (RecordType::Srv, "0 0 0 .", "0 0 0 ."),
             (RecordType::Cname, "mail.example.test", "mail.example.test"),
             (RecordType::Txt, "v=spf1 -all", "\"v=spf1 -all\""),
@@ -179,7 +187,10 @@ mod tests {
         let long = "k".repeat(300);
         let split = format!("\"{}\" \"{}\"", "k".repeat(255), "k".repeat(45));
         assert_eq!(shown(RecordType::Txt, &long), Ok(Some(split)));
-        let raw = target(&record(RecordType::Txt, "example.test", &long), TxtFormat::Raw);
+        let raw = target(
+            &record(RecordType::Txt, "example.test", &long),
+            TxtFormat::Raw,
+        );
         assert_eq!(raw, Ok(Some(long)));
     }
 
@@ -196,14 +207,23 @@ mod tests {
         ] {
             assert!(shown(kind, data).is_err(), "{data}");
         }
-        assert!(target(&record(RecordType::A, "*.example.test", "192.0.2.1"), TxtFormat::Quoted).is_err());
+        assert!(
+            target(
+                &record(RecordType::A, "*.example.test", "192.0.2.1"),
+                TxtFormat::Quoted
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn a_name_has_one_time_to_live() {
         let mut other = record(RecordType::Txt, "example.test", "x=1");
         other.ttl = 60;
-        let records = [record(RecordType::Txt, "example.test", "v=spf1 -all"), other];
+        let records = [
+            record(RecordType::Txt, "example.test", "v=spf1 -all"),
+            other,
+        ];
         let owner = Owner {
             kind: "MailDomain",
             namespace: "mail".to_owned(),

@@ -8,7 +8,13 @@ use crate::names;
 
 impl Context<'_> {
     pub(super) fn monitoring(&self) -> Vec<Child> {
-        let Some(spec) = self.cluster.spec.monitoring.as_ref().filter(|spec| spec.enabled) else {
+        let Some(spec) = self
+            .cluster
+            .spec
+            .monitoring
+            .as_ref()
+            .filter(|spec| spec.enabled)
+        else {
             return Vec::new();
         };
         let name = self.cluster.name();

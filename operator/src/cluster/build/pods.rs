@@ -6,9 +6,7 @@ use mailpods_api::v1alpha1::PodsSpec;
 use mailpods_plan::Role;
 use serde_json::{Map, Value, json};
 
-use super::{
-    Context, DRAIN_DELAY_SECONDS, FILTER_PORT, HEALTH_PORT, pod_port, roles, served_by,
-};
+use super::{Context, DRAIN_DELAY_SECONDS, FILTER_PORT, HEALTH_PORT, pod_port, roles, served_by};
 use crate::names;
 
 /// User and group that pods run as.
@@ -102,8 +100,7 @@ impl Context<'_> {
             },
             "volumeMounts": self.mounts(role),
         });
-        if let (Some(policy), Some(container)) =
-            (pods.image_pull_policy, container.as_object_mut())
+        if let (Some(policy), Some(container)) = (pods.image_pull_policy, container.as_object_mut())
         {
             container.insert("imagePullPolicy".to_owned(), json!(policy));
         }
@@ -143,7 +140,8 @@ impl Context<'_> {
     }
 
     fn container_ports(&self, role: Role) -> Vec<Value> {
-        let port = |name: &str, port: u16| json!({"name": name, "containerPort": port, "protocol": "TCP"});
+        let port =
+            |name: &str, port: u16| json!({"name": name, "containerPort": port, "protocol": "TCP"});
         let mut ports = vec![port("health", HEALTH_PORT)];
         if role == Role::Filter {
             ports.push(port("scan", FILTER_PORT));
@@ -152,9 +150,11 @@ impl Context<'_> {
             served_by(listener.protocol).is_some_and(|by| by == role || role == Role::All)
         });
         // Names of ports have 15 characters at most; a listener's may have more, and the number says enough.
-        ports.extend(listeners.map(
-            |listener| json!({"containerPort": pod_port(listener.port), "protocol": "TCP"}),
-        ));
+        ports.extend(
+            listeners.map(
+                |listener| json!({"containerPort": pod_port(listener.port), "protocol": "TCP"}),
+            ),
+        );
         ports
     }
 
@@ -182,7 +182,11 @@ impl Context<'_> {
         let mut volumes = vec![
             json!({"name": "control", "projected": {"defaultMode": 0o440, "sources": [token, authority]}}),
             json!({"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}),
-            secret("seal", &names::seal_secret(cluster), &[("seal.key", "seal.key")]),
+            secret(
+                "seal",
+                &names::seal_secret(cluster),
+                &[("seal.key", "seal.key")],
+            ),
         ];
         let filter = names::filter_secret(cluster);
         match role {
@@ -213,7 +217,8 @@ impl Context<'_> {
     }
 
     fn mounts(&self, role: Role) -> Vec<Value> {
-        let read = |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
+        let read =
+            |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
         let mut mounts = vec![
             read("control", CONTROL),
             read("seal", SEAL),

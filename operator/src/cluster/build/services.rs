@@ -116,8 +116,7 @@ fn exposure(service: &ServiceSpec) -> Map<String, Value> {
         };
         spec.insert("externalTrafficPolicy".to_owned(), json!(policy));
     }
-    if let (ServiceType::LoadBalancer, Some(class)) =
-        (service.r#type, &service.load_balancer_class)
+    if let (ServiceType::LoadBalancer, Some(class)) = (service.r#type, &service.load_balancer_class)
     {
         spec.insert("loadBalancerClass".to_owned(), json!(class));
     }
@@ -134,7 +133,10 @@ fn exposure(service: &ServiceSpec) -> Map<String, Value> {
 
 /// The user's labels and annotations; the operator's own labels win.
 fn with_own(mut child: Child, service: &ServiceSpec) -> Child {
-    let metadata = child.object.get_mut("metadata").and_then(Value::as_object_mut);
+    let metadata = child
+        .object
+        .get_mut("metadata")
+        .and_then(Value::as_object_mut);
     if let Some(metadata) = metadata {
         if !service.annotations.is_empty() {
             metadata.insert("annotations".to_owned(), json!(service.annotations));
