@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn plan(mailboxes: &[&str]) -> Arc<Plan> {
-        let mut text = "apiVersion: mailpods.dev/v1alpha1\nkind: MailCluster\nmetadata: {name: main}\nspec: {hostname: mail.example.test}\n---\napiVersion: mailpods.dev/v1alpha1\nkind: MailDomain\nmetadata: {name: d}\nspec: {domain: example.test}\n".to_owned();
+        let mut text = "apiVersion: mailpods.dev/v1alpha1\nkind: MailCluster\nmetadata: {name: main}\nspec: {hostname: mail.example.test, postmaster: out@elsewhere.test}\n---\napiVersion: mailpods.dev/v1alpha1\nkind: MailDomain\nmetadata: {name: d}\nspec: {domain: example.test}\n".to_owned();
         for name in mailboxes {
             text.push_str(&format!("---\napiVersion: mailpods.dev/v1alpha1\nkind: Mailbox\nmetadata: {{name: {name}}}\nspec: {{address: {name}@example.test}}\n"));
         }

@@ -268,7 +268,11 @@ mod tests {
             run(None, &[old, new(Phase::Signing)], 182),
             ["s to Retiring"]
         );
-        let retiring = key("s", Phase::Retiring, 182);
+        let since = |phase, day| {
+            let old = key("s", phase, 1);
+            Arc::new(ManagedKey { since: at(day), ..(*old).clone() })
+        };
+        let retiring = since(Phase::Retiring, 182);
         assert_eq!(
             run(None, &[retiring.clone(), new(Phase::Signing)], 188),
             Vec::<String>::new()
@@ -280,7 +284,7 @@ mod tests {
         assert_eq!(
             run(
                 None,
-                &[key("s", Phase::Removed, 189), new(Phase::Signing)],
+                &[since(Phase::Removed, 189), new(Phase::Signing)],
                 190
             ),
             ["delete s"]

@@ -15,6 +15,8 @@ use crate::names::{Owner, digest, shortened};
 
 /// Label of Secrets with keys, and its value.
 pub const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "dkim-key");
+/// Longest name of an object.
+const MAX_NAME: usize = 253;
 /// Key of the Secret's data.
 pub const FILE: &str = "private.pem";
 const DOMAIN: &str = "mailpods.dev/domain";
@@ -94,18 +96,15 @@ pub fn read(secret: &Secret) -> Option<ManagedKey> {
     })
 }
 
-/// Name of the Secret of a key.
+/// Name of the Secret of a key. A selector may have underscores, a name may not.
 #[must_use]
 pub fn secret_name(domain: &DomainName, selector: &Selector) -> String {
-    let plain = format!("dkim-{selector}.{domain}").to_ascii_lowercase();
-    if plain.contains('_') || plain != format!("dkim-{selector}.{domain}") {
-        let bare = plain.replace('_', "-");
-        return shortened(
-            &format!("{bare}-{}", digest(&format!("{selector}.{domain}"))),
-            253,
-        );
+    let plain = format!("dkim-{selector}.{domain}");
+    if !plain.contains('_') {
+        return shortened(&plain, MAX_NAME);
     }
-    shortened(&plain, 253)
+    let bare = plain.replace('_', "-");
+    shortened(&format!("{bare}-{}", digest(&plain)), MAX_NAME)
 }
 
 /// A Secret with a new key.
@@ -203,8 +202,8 @@ mod tests {
             secret_name(&domain.parse().unwrap(), &selector.parse().unwrap())
         };
         assert_eq!(name("example.test", "a-b"), "dkim-a-b.example.test");
-        let odd = name("example.test", "A_b");
+        let odd = name("example.test", "a_b");
         assert!(odd.starts_with("dkim-a-b.example.test-"), "{odd}");
-        assert_ne!(odd, name("example.test", "a_b"));
+        assert_ne!(odd, name("example.test", "a-b"));
     }
 }
