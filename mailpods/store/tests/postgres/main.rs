@@ -1,4 +1,5 @@
 //! The PostgreSQL back end against a server of the tests' own.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod conformance;
 mod doubt;
