@@ -17,6 +17,7 @@ mod providers;
 mod records;
 mod resolve;
 mod schema;
+mod secret;
 mod shared;
 pub mod slice;
 mod yaml;
@@ -31,6 +32,7 @@ pub use model::*;
 pub use problem::{Origin, Position, Problem, ProblemClass};
 pub use records::reverse_name;
 pub use resolve::Route;
+pub use secret::SecretText;
 pub use shared::Shared;
 pub use slice::Role;
 
