@@ -13,8 +13,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::kinds::{Kind, kinds};
-use crate::model::{DkimKey, SecretText};
+use crate::model::DkimKey;
 use crate::problem::{Origin, Problem, nearest};
+use crate::secret::SecretText;
 use crate::yaml::{self, Node};
 
 /// Resources in one folder.
