@@ -2,6 +2,7 @@
 
 mod bench;
 mod crds;
+mod e2e;
 mod packages;
 mod run;
 mod tidy;
@@ -38,6 +39,24 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Start, stop or show a cluster for tests: `up`, `down`, `status`.
+    Cluster {
+        /// See `cargo xtask cluster help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build the container image, without Docker.
+    Image {
+        /// See `cargo xtask image --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Mail through a real cluster, from end to end.
+    E2e {
+        /// See `cargo xtask e2e --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Everything that must pass before a change lands: format, tidy, clippy, tests, fuzz.
     Ci,
 }
@@ -48,6 +67,9 @@ fn main() -> anyhow::Result<()> {
         Task::Crds { check } => crds::run(check),
         Task::Test { arguments } => run::test(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
+        Task::Cluster { arguments } => e2e::cluster(&arguments),
+        Task::Image { arguments } => e2e::image(&arguments),
+        Task::E2e { arguments } => e2e::run(&arguments),
         Task::Ci => run::ci(),
     }
 }

@@ -18,6 +18,7 @@ pub const TESTS: &[Package] = &[
     ),
     ("mutt", "/usr/bin/mutt"),
     ("offlineimap3", "/usr/bin/offlineimap"),
+    ("postgresql", "/usr/bin/pg_ctlcluster"),
     ("python3", "/usr/bin/python3"),
     ("swaks", "/usr/bin/swaks"),
 ];
@@ -27,6 +28,34 @@ pub const PEERS: &[Package] = &[
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
     ("postfix", "/usr/sbin/postfix"),
+];
+
+/// What a one-node cluster of plain processes is made of, besides what `e2e/binaries` pins.
+pub const NODE: &[Package] = &[
+    ("conntrack", "/usr/sbin/conntrack"),
+    ("containerd", "/usr/bin/containerd"),
+    ("containernetworking-plugins", "/usr/lib/cni/ptp"),
+    ("iproute2", "/usr/sbin/ip"),
+    ("iptables", "/usr/sbin/iptables"),
+    ("nftables", "/usr/sbin/nft"),
+    ("runc", "/usr/sbin/runc"),
+];
+
+/// The world around the cluster: DNS, a database, other mail servers, clients.
+pub const WORLD: &[Package] = &[
+    ("bind9-dnsutils", "/usr/bin/dig"),
+    ("busybox-static", "/bin/busybox"),
+    ("curl", "/usr/bin/curl"),
+    (
+        "pdns-backend-sqlite3",
+        "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql",
+    ),
+    ("pdns-server", "/usr/sbin/pdns_server"),
+    ("postfix", "/usr/sbin/postfix"),
+    ("postgresql", "/usr/bin/psql"),
+    ("python3-venv", "/usr/lib/python3.11/ensurepip"),
+    ("sqlite3", "/usr/bin/sqlite3"),
+    ("swaks", "/usr/bin/swaks"),
 ];
 
 /// Installs what is missing with apt-get, as root; says what to install otherwise.

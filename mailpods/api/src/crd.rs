@@ -125,7 +125,12 @@ fn fix_nullable(schema: &mut Map<String, Value>) {
 }
 
 /// An object's default is empty where its own fields have defaults: each default stands in one place.
+///
+/// Not where rules look at the fields: the API server checks a default against them before it fills in the fields' own.
 fn fix_default(schema: &mut Map<String, Value>) {
+    if schema.contains_key("x-kubernetes-validations") {
+        return;
+    }
     let fields = schema
         .get("properties")
         .and_then(Value::as_object)

@@ -7,11 +7,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::shared::Shared;
+use crate::sieve::{SieveScript, SieveSettings, SieveStages};
 
 /// A compiled, consistent view of all resources.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Plan {
     pub filter: FilterSettings,
     /// Queue, retries and sending.
     pub outbound: OutboundSettings,
+    /// Sieve of the whole cluster.
+    pub sieve: SieveSettings,
     /// Sending addresses by resource name.
     pub outbound_ips: Shared<BTreeMap<String, OutboundIp>>,
     /// Domains by their primary name.
@@ -341,6 +345,42 @@ pub struct OutboundSettings {
     pub postmaster: Option<MailboxAddress>,
     /// Which address families are tried.
     pub ip_family: IpFamily,
+    /// How long other servers are waited for.
+    pub timeouts: OutboundTimeouts,
+}
+
+/// How long other servers are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct OutboundTimeouts {
+    /// To be connected.
+    pub connect: Duration,
+    /// For the greeting and the reply to any command but DATA.
+    pub command: Duration,
+    /// For the 354 of DATA.
+    pub data_init: Duration,
+    /// For the server to take a part of the body.
+    pub data_block: Duration,
+    /// For the reply to the end of the body.
+    pub data_end: Duration,
+}
+
+impl From<&OutboundTimeoutsSpec> for OutboundTimeouts {
+    fn from(spec: &OutboundTimeoutsSpec) -> Self {
+        Self {
+            connect: spec.connect.get(),
+            command: spec.command.get(),
+            data_init: spec.data_init.get(),
+            data_block: spec.data_block.get(),
+            data_end: spec.data_end.get(),
+        }
+    }
+}
+
+impl Default for OutboundTimeouts {
+    fn default() -> Self {
+        Self::from(&OutboundTimeoutsSpec::default())
+    }
 }
 
 /// Which address families are tried for sending.
@@ -417,6 +457,8 @@ pub struct Domain {
     pub outbound_ips: Vec<String>,
     /// Submission limits of the domain as a whole, instead of the cluster's.
     pub limits: Option<RateLimits>,
+    /// Sieve scripts around those of its mailboxes.
+    pub sieve: SieveStages,
 }
 
 /// Where a domain's mail goes.
@@ -464,6 +506,8 @@ pub struct Mailbox {
     pub quota_messages: Option<u64>,
     /// Every address that this log-in may send as, domain aliases included.
     pub send_as: Vec<MailboxAddress>,
+    /// The owner's Sieve script.
+    pub sieve: Option<SieveScript>,
 }
 
 /// What a Secret holds for a mailbox.

@@ -32,8 +32,11 @@ pub enum PublishError {
 /// Cuts plans and remembers steps.
 pub struct Publisher {
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    lines: Mutex<HashMap<(Key, Role), Arc<Mutex<Line>>>>,
+    lines: Mutex<Lines>,
 }
+
+/// What each role of each MailCluster was last given.
+type Lines = HashMap<(Key, Role), Arc<Mutex<Line>>>;
 
 /// One role of one MailCluster.
 #[derive(Default)]

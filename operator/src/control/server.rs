@@ -45,7 +45,6 @@ pub struct Control {
 }
 
 /// The routes.
-#[must_use]
 pub fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route(PLAN_ROUTE, get(plan))

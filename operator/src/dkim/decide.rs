@@ -270,7 +270,10 @@ mod tests {
         );
         let since = |phase, day| {
             let old = key("s", phase, 1);
-            Arc::new(ManagedKey { since: at(day), ..(*old).clone() })
+            Arc::new(ManagedKey {
+                since: at(day),
+                ..(*old).clone()
+            })
         };
         let retiring = since(Phase::Retiring, 182);
         assert_eq!(

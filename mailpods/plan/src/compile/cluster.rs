@@ -13,8 +13,8 @@ use super::Compiler;
 use crate::load::Located;
 use crate::model::{
     AuthSettings, BareNewline, DnsSettings, FilterSettings, ImapSettings, IpFamily, Listener,
-    OutboundSettings, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy, SmtpSettings,
-    SubmissionSettings, TlsMaterial, TlsSettings,
+    OutboundSettings, OutboundTimeouts, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy,
+    SmtpSettings, SubmissionSettings, TlsMaterial, TlsSettings,
 };
 use crate::problem::Origin;
 use crate::shared::Shared;
@@ -45,6 +45,7 @@ impl Compiler<'_> {
             auth: auth(&spec.auth),
             filter: filter(&spec.filter),
             outbound: self.outbound(cluster),
+            sieve: self.cluster_sieve(origin, spec.sieve.as_ref()),
             outbound_ips: Shared::default(),
             domains: Shared::default(),
             names: Shared::default(),
@@ -72,6 +73,7 @@ impl Compiler<'_> {
     /// Times and sizes that nothing works with when they are zero.
     fn refuse_zeros(&mut self, cluster: &Located<MailCluster>) {
         let spec = &cluster.object.spec;
+        let timeouts = &spec.outbound.timeouts;
         let times = [
             ("spec.dns.timeout", spec.dns.timeout),
             ("spec.smtp.idleTimeout", spec.smtp.idle_timeout),
@@ -81,6 +83,11 @@ impl Compiler<'_> {
             ("spec.filter.timeout", spec.filter.timeout),
             ("spec.outbound.retryInitial", spec.outbound.retry_initial),
             ("spec.outbound.maxAgeBounce", spec.outbound.max_age_bounce),
+            ("spec.outbound.timeouts.connect", timeouts.connect),
+            ("spec.outbound.timeouts.command", timeouts.command),
+            ("spec.outbound.timeouts.dataInit", timeouts.data_init),
+            ("spec.outbound.timeouts.dataBlock", timeouts.data_block),
+            ("spec.outbound.timeouts.dataEnd", timeouts.data_end),
         ];
         let sizes = [
             ("spec.smtp.maxMessageSize", spec.smtp.max_message_size),
@@ -328,6 +335,7 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
             IpFamilyMode::IPv4 => IpFamily::V4,
             IpFamilyMode::IPv6 => IpFamily::V6,
         },
+        timeouts: OutboundTimeouts::from(&spec.timeouts),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mailpods_api::MailboxAddress;
 use mailpods_api::v1alpha1::{MailCluster, Mailbox as MailboxResource};
+use mailpods_policy::password::is_sprayed;
 
 use super::Compiler;
 use crate::load::Located;
@@ -86,6 +87,7 @@ impl Compiler<'_> {
             quota_octets: spec.quota.size.map(|size| size.0),
             quota_messages: spec.quota.messages.map(u64::from),
             send_as: Vec::new(),
+            sieve: self.sieve(&resource.origin, "spec.sieve", spec.sieve.as_ref()),
         }
     }
 
@@ -109,6 +111,12 @@ impl Compiler<'_> {
             };
         let value =
             self.tolerating(|compiler| compiler.secret_key(origin, field, reference, key))?;
+        if kind == CredentialKind::Password && is_sprayed(value.reveal().as_bytes()) {
+            // RFC 9051 §11.7.
+            let problem = origin.problem(field, "the password is one that attackers try first");
+            let problem = problem.hint("set another one; nobody can log in with it");
+            self.tolerating(|compiler| compiler.problems.push(problem));
+        }
         Some(Credential { kind, value })
     }
 

@@ -1,0 +1,91 @@
+//! A real cluster, the image, and mail through both from end to end. `cargo xtask cluster`, `image` and `e2e` start it.
+
+mod binaries;
+mod cluster;
+mod command;
+mod image;
+mod kubectl;
+mod scenarios;
+mod wait;
+mod world;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// What xtask asks for.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start, stop or show the cluster for tests.
+    Cluster {
+        #[command(subcommand)]
+        action: Action,
+    },
+    /// Build the container image, without Docker.
+    Image(image::Options),
+    /// Mail through a real cluster, from end to end.
+    E2e(scenarios::Options),
+    /// Give addresses to Services of type LoadBalancer.
+    #[command(hide = true)]
+    Balancer(cluster::balancer::Options),
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Start it and wait until pods can run.
+    Up(cluster::Choice),
+    /// Stop it and remove all that was made for it.
+    Down(cluster::Choice),
+    /// Show what runs.
+    Status(cluster::Choice),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Cluster { action } => act(&action),
+        Task::Image(options) => image::run(&options),
+        Task::E2e(options) => scenarios::run(&options),
+        Task::Balancer(options) => cluster::balancer::serve(&options),
+    }
+}
+
+fn act(action: &Action) -> anyhow::Result<()> {
+    match action {
+        Action::Up(options) => {
+            let cluster = options.cluster()?;
+            cluster.up()?;
+            println!("export KUBECONFIG={}", cluster.kubeconfig().display());
+            Ok(())
+        }
+        Action::Down(options) => {
+            let cluster = options.cluster()?;
+            world::end(&cluster)?;
+            cluster.down()
+        }
+        Action::Status(options) => options.cluster()?.status(),
+    }
+}
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let mut folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    folder.pop();
+    folder
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Arguments::command().debug_assert();
+    }
+}
