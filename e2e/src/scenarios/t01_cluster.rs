@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::command::{self, words};
 use crate::image::hand_made;
@@ -28,29 +28,10 @@ pub fn run(world: &World) -> Result<()> {
 fn pods_run_and_find_each_other(kubectl: &Kubectl) -> Result<()> {
     ready(kubectl, "server")?;
     ready(kubectl, "client")?;
+    let fetch = ["wget", "-q", "-O-", "http://server.t01.svc.cluster.local/"];
     wait::until("the server is found by its name", LIMIT, || {
-        Ok(match found_by_name(kubectl) {
-            Ok(address) => served(fetched(kubectl, &address)),
-            Err(error) => Seen::NotYet(error.to_string()),
-        })
+        Ok(served(in_client(kubectl, &fetch)))
     })
-}
-
-/// `wget` is given the address: libc's resolver does not work in a program that is linked statically as this one is.
-fn found_by_name(kubectl: &Kubectl) -> Result<String> {
-    let name = "server.t01.svc.cluster.local";
-    let answer = in_client(kubectl, &["nslookup", "-type=a", name])?;
-    let address = answer
-        .split_once(&format!("Name:\t{name}\nAddress: "))
-        .and_then(|(_, rest)| rest.lines().next());
-    address
-        .map(str::to_owned)
-        .with_context(|| format!("no address in {answer}"))
-}
-
-fn fetched(kubectl: &Kubectl, address: &str) -> Result<String> {
-    let url = format!("http://{address}/");
-    in_client(kubectl, &["wget", "-q", "-T", "2", "-O-", &url])
 }
 
 fn files_outlive_pods(kubectl: &Kubectl) -> Result<()> {
