@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::client;
+
 /// The binary that was built last, or the one that `MAILPODS_BIN` names.
 ///
 /// # Errors
@@ -51,7 +53,7 @@ pub fn tool_through(wrapper: &[&str], arguments: &[&str]) -> Result<Output> {
     let mut line: Vec<&OsStr> = wrapper.iter().map(OsStr::new).collect();
     line.push(binary.as_os_str());
     let (program, first) = line.split_first().context("no program")?;
-    Ok(Command::new(program).args(first).args(arguments).output()?)
+    client::output(Command::new(program).args(first).args(arguments))
 }
 
 /// Standard output of a tool that must succeed.
@@ -138,6 +140,16 @@ impl Config {
              passwordSecretRef: {{name: people}}\n{more}\n"
         );
         self.with(&format!("mailbox-{name}.yaml"), &yaml)
+    }
+
+    /// Its files as sources of a plan.
+    #[must_use]
+    pub fn sources(&self) -> Vec<mailpods_plan::Source> {
+        let source = |(path, text): (&String, &String)| mailpods_plan::Source {
+            path: path.clone(),
+            text: text.clone(),
+        };
+        self.files.iter().map(source).collect()
     }
 
     /// Appends to a file.
@@ -287,9 +299,7 @@ impl Server {
     /// When the listener does not answer.
     pub fn http(&self, path: &str) -> Result<String> {
         let url = format!("http://{}{path}", self.address("http"));
-        let output = Command::new("curl")
-            .args(["--silent", "--max-time", "20", &url])
-            .output()?;
+        let output = client::output(Command::new("curl").args(["--silent", &url]))?;
         Ok(String::from_utf8(output.stdout)?)
     }
 }

@@ -1,9 +1,10 @@
 //! Stock clients against the quickstart example.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use mailpods_tests::client::{output, output_on_terminal, succeeded};
 use mailpods_tests::eventually;
 use mailpods_tests::server::Server;
 
@@ -31,19 +32,10 @@ fn quickstart() -> Result<(tempfile::TempDir, tempfile::TempDir, Server)> {
     Ok((config, data, server))
 }
 
-fn succeeded(output: Output, what: &str) -> Result<String> {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(
-        output.status.success(),
-        "{what}: {text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(text)
-}
-
 fn send(server: &Server, subject: &str) -> Result<()> {
     let address = server.address("submission");
-    let output = Command::new("swaks")
+    let mut swaks = Command::new("swaks");
+    swaks
         .args([
             "--server",
             &address.ip().to_string(),
@@ -66,32 +58,29 @@ fn send(server: &Server, subject: &str) -> Result<()> {
             "bob@example.test",
             "--header",
             &format!("Subject: {subject}"),
-        ])
-        .output()?;
-    succeeded(output, "swaks").map(drop)
+        ]);
+    succeeded(&mut swaks).map(drop)
 }
 
-fn curl(server: &Server, path: &str, arguments: &[&str]) -> Result<Output> {
+fn curl(server: &Server, path: &str, arguments: &[&str]) -> Command {
     let url = format!("imaps://{}/{path}", server.address("imaps"));
-    Ok(Command::new("curl")
-        .args([
-            "--silent",
-            "--show-error",
-            "--insecure",
-            "--max-time",
-            "30",
-            "--user",
-            "bob@example.test:quickstart",
-            &url,
-        ])
-        .args(arguments)
-        .output()?)
+    let mut curl = Command::new("curl");
+    curl.args([
+        "--silent",
+        "--show-error",
+        "--insecure",
+        "--user",
+        "bob@example.test:quickstart",
+        &url,
+    ])
+    .args(arguments);
+    curl
 }
 
 fn arrived(server: &Server, subject: &str) -> Result<String> {
     eventually("the message by curl", || {
-        let output = curl(server, "INBOX;MAILINDEX=1", &[])?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let found = output(&mut curl(server, "INBOX;MAILINDEX=1", &[]))?;
+        let text = String::from_utf8_lossy(&found.stdout).into_owned();
         Ok(text.contains(subject).then_some(text))
     })
 }
@@ -102,10 +91,7 @@ fn swaks_sends_and_curl_reads() -> Result<()> {
     send(&server, "by swaks")?;
     let text = arrived(&server, "by swaks")?;
     assert!(text.contains("Delivered-To: bob@example.test"), "{text}");
-    let list = succeeded(
-        curl(&server, "", &["--request", "LIST \"\" \"*\""])?,
-        "curl",
-    )?;
+    let list = succeeded(&mut curl(&server, "", &["--request", "LIST \"\" \"*\""]))?;
     for folder in ["INBOX", "Sent", "Drafts", "Junk", "Trash", "Archive"] {
         assert!(list.contains(folder), "{folder} is missing in\n{list}");
     }
@@ -123,8 +109,7 @@ fn imaplib_uses_what_people_use() -> Result<()> {
         server.address("imaps").port(),
     ]
     .map(|port| port.to_string());
-    let output = Command::new("python3").arg(script).args(ports).output()?;
-    succeeded(output, "imaplib").map(drop)
+    succeeded(Command::new("python3").arg(script).args(ports)).map(drop)
 }
 
 #[test]
@@ -144,15 +129,7 @@ fn mbsync_copies_both_ways() -> Result<()> {
     std::fs::write(folder.path().join("cert.pem"), certificate(port)?)?;
     let file = folder.path().join("mbsyncrc");
     std::fs::write(&file, settings)?;
-    let sync = || -> Result<String> {
-        let output = Command::new("mbsync")
-            .arg("-c")
-            .arg(&file)
-            .arg("-a")
-            .stdin(Stdio::null())
-            .output()?;
-        succeeded(output, "mbsync")
-    };
+    let sync = || succeeded(Command::new("mbsync").arg("-c").arg(&file).arg("-a"));
     sync()?;
     let inbox = folder.path().join("mail/INBOX");
     ensure!(messages(&inbox)? == 1, "one message came down");
@@ -162,14 +139,11 @@ fn mbsync_copies_both_ways() -> Result<()> {
         "From: bob@example.test\nSubject: written here\n\nx\n",
     )?;
     sync()?;
-    let list = succeeded(
-        curl(
-            &server,
-            "INBOX",
-            &["--request", "SEARCH SUBJECT \"written here\""],
-        )?,
-        "curl",
-    )?;
+    let list = succeeded(&mut curl(
+        &server,
+        "INBOX",
+        &["--request", "SEARCH SUBJECT \"written here\""],
+    ))?;
     assert!(list.contains("SEARCH 2"), "{list}");
     Ok(())
 }
@@ -190,13 +164,13 @@ fn offlineimap_copies() -> Result<()> {
     );
     let file = folder.path().join("offlineimaprc");
     std::fs::write(&file, settings)?;
-    let output = Command::new("offlineimap")
-        .arg("-c")
-        .arg(&file)
-        .arg("-o")
-        .env("HOME", folder.path())
-        .output()?;
-    succeeded(output, "offlineimap")?;
+    succeeded(
+        Command::new("offlineimap")
+            .arg("-c")
+            .arg(&file)
+            .arg("-o")
+            .env("HOME", folder.path()),
+    )?;
     let inbox = folder.path().join("mail/INBOX");
     ensure!(messages(&inbox)? == 1, "one message came down");
     Ok(())
@@ -221,14 +195,9 @@ fn mutt_opens_the_mailbox_and_saves_a_message() -> Result<()> {
     );
     let file = folder.path().join("muttrc");
     std::fs::write(&file, settings)?;
-    // mutt wants a terminal; `script` gives it one.
-    let line = format!("timeout 30 mutt -n -F {}", file.display());
-    let output = Command::new("script")
-        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
-        .env("TERM", "xterm")
-        .env("HOME", folder.path())
-        .stdin(Stdio::null())
-        .output()?;
+    let home = folder.path().display();
+    let line = format!("HOME={home} mutt -n -F {}", file.display());
+    let output = output_on_terminal(&line)?;
     let screen = String::from_utf8_lossy(&output.stdout).into_owned();
     let saved =
         std::fs::read_to_string(folder.path().join("saved")).with_context(|| screen.clone())?;
@@ -245,16 +214,10 @@ fn messages(maildir: &Path) -> Result<usize> {
 
 /// The server's certificate, by openssl's own client.
 fn certificate(port: u16) -> Result<String> {
-    let output = Command::new("openssl")
-        .args([
-            "s_client",
-            "-connect",
-            &format!("127.0.0.1:{port}"),
-            "-showcerts",
-        ])
-        .stdin(Stdio::null())
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let address = format!("127.0.0.1:{port}");
+    let found =
+        output(Command::new("openssl").args(["s_client", "-connect", &address, "-showcerts"]))?;
+    let text = String::from_utf8_lossy(&found.stdout).into_owned();
     let start = text
         .find("-----BEGIN CERTIFICATE-----")
         .context("no certificate")?;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use mailpods_tests::client::output;
 use mailpods_tests::dns::Dns;
 use mailpods_tests::eventually;
 use mailpods_tests::server::{Config, Server, tool, tool_ok};
@@ -13,7 +14,8 @@ use mailpods_tests::smtp;
 /// Submits by swaks, with TLS and a log-in; extra arguments as given. Returns its transcript and whether it succeeded.
 fn swaks(server: &Server, arguments: &[&str]) -> Result<(bool, String)> {
     let address = server.address("submission");
-    let output = Command::new("swaks")
+    let mut swaks = Command::new("swaks");
+    swaks
         .args([
             "--server",
             &address.ip().to_string(),
@@ -29,8 +31,8 @@ fn swaks(server: &Server, arguments: &[&str]) -> Result<(bool, String)> {
             "--auth-password",
             "quickstart",
         ])
-        .args(arguments)
-        .output()?;
+        .args(arguments);
+    let output = output(&mut swaks)?;
     Ok((
         output.status.success(),
         String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -160,7 +162,8 @@ fn a_sender_that_is_not_the_log_ins_is_refused() -> Result<()> {
     )?;
     assert!(!sent && transcript.contains("5.7.1"), "{transcript}");
     let address = server.address("submission");
-    let output = Command::new("swaks")
+    let mut swaks = Command::new("swaks");
+    swaks
         .args([
             "--server",
             "127.0.0.1",
@@ -176,8 +179,8 @@ fn a_sender_that_is_not_the_log_ins_is_refused() -> Result<()> {
             "quickstart",
             "--to",
             "dave@remote.test",
-        ])
-        .output()?;
+        ]);
+    let output = output(&mut swaks)?;
     assert!(!output.status.success(), "AUTH without TLS");
     assert!(sink.taken().is_empty());
     Ok(())

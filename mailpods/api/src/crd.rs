@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
+use kube_core::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
 use crate::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};

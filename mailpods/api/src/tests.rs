@@ -165,7 +165,7 @@ fn assert_structural(node: &Value, path: &str) {
 #[test]
 fn rules_compile() {
     for definition in definitions().unwrap() {
-        let compiled = kube::core::cel::compile_schema(schema(&definition).unwrap());
+        let compiled = kube_core::cel::compile_schema(schema(&definition).unwrap());
         assert!(
             !compiled.has_errors(),
             "{:?}",

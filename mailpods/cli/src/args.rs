@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, check, completions, dns, fsck, hash, mailbox, queue, restore, standalone, trace,
-    verify, version,
+    backup, bans, check, completions, dns, fsck, hash, mailbox, pod, queue, restore, standalone,
+    trace, verify, version,
 };
 use crate::failure::Outcome;
 
@@ -73,6 +73,11 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     Standalone(standalone::Args),
+    Smtp(Box<pod::SmtpArgs>),
+    Imap(Box<pod::ImapArgs>),
+    Filter(Box<pod::FilterArgs>),
+    Delivery(Box<pod::DeliveryArgs>),
+    All(Box<pod::AllArgs>),
     Check(check::Args),
     Verify(verify::Args),
     #[command(subcommand)]
@@ -82,6 +87,8 @@ enum Command {
     #[command(subcommand)]
     Mailbox(mailbox::Command),
     Trace(trace::Args),
+    #[command(subcommand)]
+    Bans(bans::Command),
     Backup(backup::Args),
     Restore(restore::Args),
     Fsck(fsck::Args),
@@ -96,12 +103,18 @@ impl Args {
         let globals = &self.globals;
         match self.command {
             Command::Standalone(args) => args.run(globals),
+            Command::Smtp(args) => args.run(globals),
+            Command::Imap(args) => args.run(globals),
+            Command::Filter(args) => args.run(globals),
+            Command::Delivery(args) => args.run(globals),
+            Command::All(args) => args.run(globals),
             Command::Check(args) => args.run(globals),
             Command::Verify(args) => args.run(globals),
             Command::Dns(command) => command.run(globals),
             Command::Queue(command) => command.run(globals),
             Command::Mailbox(command) => command.run(globals),
             Command::Trace(args) => args.run(globals),
+            Command::Bans(command) => command.run(globals),
             Command::Backup(args) => args.run(globals),
             Command::Restore(args) => args.run(globals),
             Command::Fsck(args) => args.run(globals),

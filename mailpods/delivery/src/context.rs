@@ -94,7 +94,7 @@ impl Context {
             self.metrics.recipients.inc((way, Why(reason)));
             tracing::info!(
                 id = %unit.message.id, to = %recipient.address, from = %unit.message.envelope.sender,
-                reason = reason.as_str(), peer = fate.mta(), attempt = unit.attempts + 1, "{}", fate.text()
+                reason = reason.as_str(), peer = fate.mta(), attempt = unit.attempts + 1, detail = fate.text(), "recipient done with"
             );
             self.store.trace.record(TraceEvent {
                 at: self.now(),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
+use kube_core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use serde_json::{Value, json};
 
 use crate::problem::{Origin, Problem};

@@ -7,8 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::shared::Shared;
 
 /// A compiled, consistent view of all resources.
 #[derive(Debug, Clone)]
@@ -38,23 +42,24 @@ pub struct Plan {
     /// Queue, retries and sending.
     pub outbound: OutboundSettings,
     /// Sending addresses by resource name.
-    pub outbound_ips: BTreeMap<String, OutboundIp>,
+    pub outbound_ips: Shared<BTreeMap<String, OutboundIp>>,
     /// Domains by their primary name.
-    pub domains: BTreeMap<DomainName, Arc<Domain>>,
+    pub domains: Shared<BTreeMap<DomainName, Arc<Domain>>>,
     /// Every name that is ours, domain aliases too, to its domain.
-    pub names: HashMap<DomainName, Arc<Domain>>,
+    pub names: Shared<HashMap<DomainName, Arc<Domain>>>,
     /// Mailboxes by primary address.
-    pub mailboxes: HashMap<MailboxAddress, Arc<Mailbox>>,
+    pub mailboxes: Shared<HashMap<MailboxAddress, Arc<Mailbox>>>,
     /// Alias and list addresses to what they lead to, one step, in primary domain names.
-    pub aliases: HashMap<MailboxAddress, Vec<MailboxAddress>>,
-    /// What a running system wants published, by domain.
+    pub aliases: Shared<HashMap<MailboxAddress, Vec<MailboxAddress>>>,
+    /// What a running system wants published, by domain. The operator publishes, so the plan of a role pod has none.
     pub records: Vec<WantedRecord>,
     /// How long a clean stop waits for sessions.
     pub shutdown_grace: Duration,
 }
 
 /// What a listener speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Protocol {
     /// SMTP from other servers (25), STARTTLS offered.
     Smtp,
@@ -89,7 +94,8 @@ impl Protocol {
 }
 
 /// A socket to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Listener {
     /// Unique name, as in the resource.
     pub name: String,
@@ -98,6 +104,7 @@ pub struct Listener {
     /// Address and port.
     pub address: SocketAddr,
     /// Networks that must send a PROXY protocol header; empty: none is read.
+    #[serde(default)]
     pub proxy_sources: Vec<IpNet>,
 }
 
@@ -144,7 +151,8 @@ impl std::fmt::Debug for SecretText {
 }
 
 /// Name look-ups and defaults for published records.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct DnsSettings {
     /// Servers to ask; empty: those of the system.
     pub servers: Vec<SocketAddr>,
@@ -155,7 +163,8 @@ pub struct DnsSettings {
 }
 
 /// Limits and habits of the SMTP and LMTP servers. Counts are for one session unless said otherwise.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct SmtpSettings {
     /// Octets of a message; also announced by SIZE.
     pub max_message_octets: u64,
@@ -196,7 +205,8 @@ pub struct SmtpSettings {
 }
 
 /// What is done with CR or LF that is not part of CRLF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum BareNewline {
     /// 550 5.6.11.
     Reject,
@@ -205,7 +215,8 @@ pub enum BareNewline {
 }
 
 /// The answer for a mailbox over its quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum OverQuota {
     /// 452 4.2.2.
     Defer,
@@ -214,7 +225,8 @@ pub enum OverQuota {
 }
 
 /// Limits of the submission service; `None` is without limit.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct SubmissionSettings {
     /// For each account.
     pub account: RateLimits,
@@ -225,7 +237,8 @@ pub struct SubmissionSettings {
 }
 
 /// Messages and recipients, counted apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct RateLimits {
     /// Messages an hour.
     pub messages_per_hour: Option<u64>,
@@ -238,7 +251,8 @@ pub struct RateLimits {
 }
 
 /// Limits of the IMAP server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct ImapSettings {
     /// Sessions at once, all clients.
     pub max_sessions: usize,
@@ -251,7 +265,8 @@ pub struct ImapSettings {
 }
 
 /// Log-in limits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct AuthSettings {
     /// Failures of one account in `window` before its log-ins are refused.
     pub failures_per_account: u32,
@@ -266,7 +281,8 @@ pub struct AuthSettings {
 }
 
 /// The checks before the 250.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct FilterSettings {
     /// RSA keys below this many bits do not verify (RFC 8301 §3.2: 1024).
     pub dkim_min_rsa_bits: usize,
@@ -283,7 +299,8 @@ pub struct FilterSettings {
 }
 
 /// What a client without forward-confirmed reverse DNS gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ReverseDnsPolicy {
     /// Recorded only.
     Record,
@@ -294,7 +311,8 @@ pub enum ReverseDnsPolicy {
 }
 
 /// Queue, retries and sending.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct OutboundSettings {
     /// Wait after the first temporary failure.
     pub retry_initial: Duration,
@@ -313,17 +331,58 @@ pub struct OutboundSettings {
     /// Messages on one connection.
     pub messages_per_connection: usize,
     /// Where mail goes that no domain's transport takes; `None`: its MX.
+    // It holds a password, and serialises with a role's slice alone.
+    #[serde(skip)]
     pub smart_host: Option<NextHop>,
     /// Destination port of SMTP by MX.
     pub port: u16,
     /// Double bounces and notices go here.
+    // Its serialised form would forget the letter case that another server may need; the slice writes it.
+    #[serde(skip)]
     pub postmaster: Option<MailboxAddress>,
     /// Which address families are tried.
     pub ip_family: IpFamily,
+    /// How long other servers are waited for.
+    pub timeouts: OutboundTimeouts,
+}
+
+/// How long other servers are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct OutboundTimeouts {
+    /// To be connected.
+    pub connect: Duration,
+    /// For the greeting and the reply to any command but DATA.
+    pub command: Duration,
+    /// For the 354 of DATA.
+    pub data_init: Duration,
+    /// For the server to take a part of the body.
+    pub data_block: Duration,
+    /// For the reply to the end of the body.
+    pub data_end: Duration,
+}
+
+impl From<&OutboundTimeoutsSpec> for OutboundTimeouts {
+    fn from(spec: &OutboundTimeoutsSpec) -> Self {
+        Self {
+            connect: spec.connect.get(),
+            command: spec.command.get(),
+            data_init: spec.data_init.get(),
+            data_block: spec.data_block.get(),
+            data_end: spec.data_end.get(),
+        }
+    }
+}
+
+impl Default for OutboundTimeouts {
+    fn default() -> Self {
+        Self::from(&OutboundTimeoutsSpec::default())
+    }
 }
 
 /// Which address families are tried for sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum IpFamily {
     /// IPv6 and IPv4.
     Both,
@@ -349,7 +408,8 @@ pub struct NextHop {
 }
 
 /// TLS to a next hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum HopTls {
     /// Never.
     None,
@@ -362,7 +422,8 @@ pub enum HopTls {
 }
 
 /// An address to send from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct OutboundIp {
     /// Resource name.
     pub name: String,
@@ -416,7 +477,8 @@ pub struct DkimKey {
 }
 
 /// Signing algorithms of RFC 6376 and RFC 8463.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum DkimAlgorithm {
     /// rsa-sha256 with a 2048-bit key.
     RsaSha256,
@@ -451,7 +513,8 @@ pub struct Credential {
 }
 
 /// Form of a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum CredentialKind {
     /// The password itself.
     Password,

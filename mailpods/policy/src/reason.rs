@@ -111,6 +111,8 @@ reasons! {
     MalformedLogin = "malformed-login",
     /// Wrong name or password.
     WrongCredentials = "wrong-credentials",
+    /// The password is one that attackers try on every account; it has to be changed.
+    SprayedPassword = "sprayed-password",
     /// Log-ins of this account or client network are refused for now.
     Banned = "banned",
     /// Log-in asked for without TLS.
@@ -147,6 +149,8 @@ reasons! {
     Held = "held",
     /// Released by an operator.
     Released = "released",
+    /// Tried at once, because an operator wants it.
+    RetriedByOperator = "retried-by-operator",
     /// Deleted by an operator.
     DeletedByOperator = "deleted-by-operator",
     /// Returned to the sender by an operator.
@@ -166,6 +170,14 @@ impl std::fmt::Display for Reason {
 impl serde::Serialize for Reason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Reason {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::from_name(&name)
+            .ok_or_else(|| serde::de::Error::custom(format_args!("{name:?} is no known reason")))
     }
 }
 

@@ -1,8 +1,9 @@
-//! Role-to-role messages and traits.
+//! What roles and operator say to each other: messages and traits.
 //!
 //! Values only: never touches sockets, files, clocks or tokio. `net` carries these over HTTP between pods; in one process the trait is called
 //! directly.
 
+pub mod control;
 pub mod scan;
 
 pub use scan::{Action, Mechanism, MechanismResult, Scan, ScanError, ScanRequest, Verdict};

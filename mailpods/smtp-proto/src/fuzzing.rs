@@ -1,7 +1,8 @@
 //! Entry points for a fuzzer: any octets into either side. They panic only when an invariant is broken.
 
 use crate::client::{
-    Client, ClientConfig, Event as ClientEvent, Mode, Protocol, Recipient, TlsMode, Transaction,
+    Client, ClientConfig, Event as ClientEvent, Mode, Protocol, Recipient, Timeouts, TlsMode,
+    Transaction,
 };
 use crate::reply::Reply;
 use crate::server::{Config, Event, OctetPolicy, Role, Session};
@@ -101,6 +102,7 @@ pub fn fuzz_client(octets: &[u8]) {
             .unwrap_or(TlsMode::Off),
         pipelining: settings & 8 == 0,
         eight_bit: Mode::JustSend,
+        timeouts: Timeouts::default(),
     };
     let mut client = Client::new(Arc::new(config));
     let mut messages = 2;

@@ -21,6 +21,8 @@ pub(crate) struct Received<'a> {
     pub(crate) extended: bool,
     pub(crate) authenticated: bool,
     pub(crate) smtputf8: bool,
+    /// The header section was changed on submission.
+    pub(crate) mended: bool,
     /// Seconds since 1970.
     pub(crate) now: i64,
 }
@@ -48,6 +50,10 @@ impl Received<'_> {
                 "\r\n\t(using {} with cipher {})",
                 tls.version, tls.cipher
             ));
+        }
+        if self.mended {
+            // RFC 5321 §6.4: a change is told. What was changed is not: it could be the removal of Bcc.
+            field.push_str("\r\n\t(header mended)");
         }
         field.push_str(&format!("\r\n\tid {}", self.id));
         if let Some(recipient) = self.recipient {
@@ -105,6 +111,7 @@ mod tests {
             extended: true,
             authenticated: false,
             smtputf8: false,
+            mended: false,
             now: 0,
         }
     }

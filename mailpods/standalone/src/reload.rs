@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use mailpods_net::Tracker;
 use mailpods_plan::PlanHandle;
+use mailpods_process::{Asked, Listeners, Roles, Signals};
 use mailpods_store::Store;
 use mailpods_telemetry::error_chain;
 use mailpods_telemetry::metrics::{Counter, Gauge, Label, MetricsError, Registry};
 
-use crate::listeners::Listeners;
-use crate::roles::Roles;
 use crate::watch::FolderWatch;
-use crate::{Asked, Options, RunError, Signals, keys, load};
+use crate::{Options, RunError, keys, load};
 
 /// What became of an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,9 +128,7 @@ impl Reloader {
             return Ok(Outcome::Unchanged);
         }
         keys::ensure(&plan, self.store.secrets.as_ref()).await?;
-        self.roles
-            .refresh(&plan, self.store.secrets.as_ref(), &self.options)
-            .await?;
+        self.roles.refresh(&plan).await?;
         self.plan.swap(plan);
         let plan = self.plan.current();
         for error in listeners.apply(&plan, &self.roles, &self.tracker) {

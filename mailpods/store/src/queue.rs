@@ -193,6 +193,8 @@ pub struct LeasedUnit {
     pub warned: bool,
     /// An operator wants the unit returned to the sender.
     pub bounce: bool,
+    /// An operator wants it tried now, whatever is known of its destination.
+    pub urgent: bool,
 }
 
 /// Which units to lease.
@@ -285,7 +287,7 @@ pub struct QueueItem {
     pub recipients: Vec<QueuedRecipient>,
     /// Attempts so far.
     pub attempts: u32,
-    /// When it is tried next.
+    /// When it is tried next; 0 when an operator asked for it at once.
     pub next_attempt: UnixMillis,
     /// Why the last attempt did not work.
     pub last_error: Option<String>,
@@ -302,7 +304,7 @@ pub enum QueueAction {
     Hold,
     /// Tried again by its schedule.
     Release,
-    /// Tried now.
+    /// Tried now, as an urgent unit. What is held stays held.
     Retry,
     /// Gone, nobody is told.
     Delete,

@@ -61,12 +61,15 @@ pub fn init(format: Format, filter: &str) -> Result<(), LogsError> {
     Ok(())
 }
 
+/// Any client can make rustls warn, for example by an IP address as SNI: its warnings are logged only when asked for.
+const QUIET: &str = "rustls=error";
+
 /// Checks a filter without installing anything.
 ///
 /// # Errors
 /// [`LogsError::Filter`] for a filter that does not parse.
 pub fn parse_filter(filter: &str) -> Result<EnvFilter, LogsError> {
-    EnvFilter::try_new(filter).map_err(|source| LogsError::Filter {
+    EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|source| LogsError::Filter {
         filter: filter.to_owned(),
         source,
     })

@@ -16,7 +16,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-imap-proto", &["message"]),
     // T1: pure, on T0.
     ("mailpods-plan", &["api", "policy"]),
-    ("mailpods-rpc", &["api", "policy"]),
+    ("mailpods-rpc", &["api", "plan", "policy"]),
     // T2: the outside world; they do not import each other, telemetry apart.
     ("mailpods-telemetry", &[]),
     ("mailpods-net", &["api", "policy", "telemetry"]),
@@ -89,8 +89,15 @@ const RULES: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    // The operator: the only user of the Kubernetes client; no role, no net, no store.
+    (
+        "mailpods-operator",
+        &["api", "dkim", "plan", "policy", "rpc", "telemetry"],
+    ),
     // T4: everything below.
+    ("mailpods-process", &["*"]),
     ("mailpods-standalone", &["*"]),
+    ("mailpods-pod", &["*"]),
     ("mailpods-cli", &["*"]),
     ("mailpods-tests", &["*"]),
     ("mailpods-benches", &["*"]),

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{conditions, object_name, rules};
 use super::{
-    AuthSpec, ClusterDkimSpec, ClusterDnsSpec, FilterSpec, ImapSpec, LabelSelector, OutboundSpec,
-    SecretRef, SmtpSpec, SubmissionSpec,
+    AuthSpec, ClusterDkimSpec, ClusterDnsSpec, FilterSpec, ImapSpec, LabelSelector, MonitoringSpec,
+    OutboundSpec, PodsSpec, RolesSpec, SecretRef, ServiceSpec, SmtpSpec, SubmissionSpec,
 };
-use crate::{DomainName, IpNet, MailboxAddress, TimeSpan};
+use crate::{DomainName, IpNet, MailboxAddress, Octets, TimeSpan};
 
 /// One mail system: names, listeners, store, limits and defaults of its domains.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +22,13 @@ use crate::{DomainName, IpNet, MailboxAddress, TimeSpan};
     version = "v1alpha1",
     kind = "MailCluster",
     namespaced,
+    crates(kube_core = "::kube_core"),
     status = "MailClusterStatus",
+    scale(
+        spec_replicas_path = ".spec.roles.smtp.replicas",
+        status_replicas_path = ".status.roles.smtp.replicas",
+        label_selector_path = ".status.roles.smtp.selector"
+    ),
     shortname = "mc",
     category = "mailpods",
     derive = "PartialEq",
@@ -33,7 +39,24 @@ use crate::{DomainName, IpNet, MailboxAddress, TimeSpan};
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Queue", type_ = "integer", json_path = ".status.queueDepth"),
+    printcolumn(
+        name = "Certificate",
+        type_ = "string",
+        json_path = ".status.certificateExpiry",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.version",
+        priority = 1
+    ),
     printcolumn(
         name = "Age",
         type_ = "date",
@@ -85,12 +108,18 @@ pub struct MailClusterSpec {
     /// How long a clean stop waits for sessions.
     #[serde(default = "shutdown_grace")]
     pub shutdown_grace: TimeSpan,
-    /// Replicas and resources of the roles. Not supported yet.
+    /// Replicas and resources of the roles. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<RolesSpec>,
-    /// Services in front of the listeners. Not supported yet.
+    /// What all pods have in common. In a Kubernetes cluster only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodsSpec>,
+    /// Services in front of the listeners. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceSpec>,
+    /// Objects of the Prometheus operator, made where its kinds exist. In a Kubernetes cluster only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<MonitoringSpec>,
     /// Where accounts come from besides Mailboxes. Not supported yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -98,7 +127,7 @@ pub struct MailClusterSpec {
     /// Namespaces whose resources may name this cluster.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
-    /// Stops all changes to what runs. Not supported yet.
+    /// Stops all changes to what runs. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
@@ -200,7 +229,7 @@ pub struct TlsSpec {
     /// Secret of type `kubernetes.io/tls` with `tls.crt` and `tls.key`. A self-signed certificate is made when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
-    /// cert-manager issuer of the certificate. Not supported yet.
+    /// cert-manager issuer of the certificate. In a Kubernetes cluster only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer_ref: Option<IssuerRef>,
     /// Oldest version of TLS that is spoken with clients.
@@ -251,7 +280,7 @@ pub struct StoreSpec {
     /// In the data directory of the one process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<EmbeddedStoreSpec>,
-    /// In PostgreSQL and an object store. Not supported yet.
+    /// In PostgreSQL. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgresql: Option<PostgresqlStoreSpec>,
 }
@@ -259,7 +288,7 @@ pub struct StoreSpec {
 impl Default for StoreSpec {
     fn default() -> Self {
         Self {
-            embedded: Some(EmbeddedStoreSpec {}),
+            embedded: Some(EmbeddedStoreSpec::default()),
             postgresql: None,
         }
     }
@@ -267,8 +296,16 @@ impl Default for StoreSpec {
 
 /// The embedded store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct EmbeddedStoreSpec {}
+#[serde(rename_all = "camelCase", default)]
+pub struct EmbeddedStoreSpec {
+    /// Size of the volume in a Kubernetes cluster: `10Gi` when left out. Fixed once the volume is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Octets>,
+    /// Class of the volume in a Kubernetes cluster; the default one when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object_name")]
+    pub storage_class_name: Option<String>,
+}
 
 /// PostgreSQL for rows, an object store for bodies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -276,71 +313,9 @@ pub struct EmbeddedStoreSpec {}
 pub struct PostgresqlStoreSpec {
     /// Secret with the connection URI, key `uri` unless named.
     pub uri_secret_ref: super::SecretKeyRef,
-    /// Bucket for bodies.
+    /// Bucket for bodies. Not supported yet: bodies are rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket: Option<String>,
-}
-
-/// Replicas and resources by role.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RolesSpec {
-    /// Receives mail.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub smtp: Option<RoleSpec>,
-    /// Judges mail.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub filter: Option<RoleSpec>,
-    /// Delivers mail.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<RoleSpec>,
-    /// Lets people read mail.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub imap: Option<RoleSpec>,
-    /// Opens connections from outbound addresses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub egress: Option<RoleSpec>,
-}
-
-/// Replicas and resources of one role.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RoleSpec {
-    /// Number of pods.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub replicas: Option<u16>,
-    /// Resources that a pod asks for, by name: `cpu: 500m`, `memory: 64Mi`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub requests: BTreeMap<String, String>,
-    /// Resources that a pod may use, by name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub limits: BTreeMap<String, String>,
-}
-
-/// Services in front of the listeners.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ServiceSpec {
-    /// Type of the Services.
-    pub r#type: ServiceType,
-    /// Class of the load balancer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub load_balancer_class: Option<String>,
-    /// Annotations of the Services.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// Types of Services.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ServiceType {
-    /// Reached from inside alone.
-    ClusterIP,
-    /// A port of each node.
-    NodePort,
-    /// An address of its own.
-    #[default]
-    LoadBalancer,
 }
 
 /// A source of accounts.
@@ -378,7 +353,7 @@ pub enum DirectoryType {
     ("(self.from == 'Selector') == has(self.selector)", "selector must be set when from is Selector, and only then"),
 ])))]
 pub struct AllowedNamespaces {
-    /// Which namespaces. Other than `Same` is not supported yet.
+    /// Which namespaces. Other than `Same` in a Kubernetes cluster only.
     pub from: FromNamespaces,
     /// Labels of the namespaces, when `from` is `Selector`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -417,4 +392,27 @@ pub struct MailClusterStatus {
     /// When the certificate ends, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_expiry: Option<String>,
+    /// Roles by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, RoleStatus>,
+    /// MailDomains that are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domains: Option<i64>,
+    /// Mailboxes that are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mailboxes: Option<i64>,
+}
+
+/// What was seen of a role.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RoleStatus {
+    /// Pods that are there.
+    pub replicas: i32,
+    /// Pods that serve.
+    pub ready: i32,
+    /// Pods that run the current specification.
+    pub updated: i32,
+    /// Selector of the pods.
+    pub selector: String,
 }

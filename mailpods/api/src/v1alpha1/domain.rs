@@ -1,13 +1,13 @@
 //! MailDomain: a domain that receives and sends.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{conditions, object_name, rules};
+use super::common::{conditions, rules};
 use super::{ClusterRef, DkimKeySpec, NextHopSpec, RateLimitsSpec};
-use crate::{DomainName, MailboxAddress};
+use crate::{DomainName, MailboxAddress, Selector};
 
 /// A domain that receives and sends mail.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +16,7 @@ use crate::{DomainName, MailboxAddress};
     version = "v1alpha1",
     kind = "MailDomain",
     namespaced,
+    crates(kube_core = "::kube_core"),
     status = "MailDomainStatus",
     shortname = "md",
     category = "mailpods",
@@ -26,6 +27,22 @@ use crate::{DomainName, MailboxAddress};
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "DKIM",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"DKIMReady\")].status"
+    ),
+    printcolumn(
+        name = "Cluster",
+        type_ = "string",
+        json_path = ".status.cluster",
+        priority = 1
     ),
     printcolumn(
         name = "DNS",
@@ -50,9 +67,12 @@ pub struct MailDomainSpec {
     /// The MailCluster that serves the domain; the only one there is when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_ref: Option<ClusterRef>,
-    /// Who runs the domain's mail. Other than `Builtin` is not supported yet.
+    /// Who runs the domain's mail. Other than `Builtin` in a Kubernetes cluster only: the service's own records are published.
     #[serde(default)]
     pub provider: Provider,
+    /// What the records of a provider need to know of the account there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_account: Option<ProviderAccountSpec>,
     /// Other names with the same mailboxes and aliases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "set"))]
@@ -87,7 +107,7 @@ pub struct MailDomainSpec {
     /// Submission limits of the domain as a whole, instead of the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RateLimitsSpec>,
-    /// Stops all changes to what runs. Not supported yet.
+    /// Stops all changes to records and keys. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
@@ -104,6 +124,45 @@ pub enum Provider {
     Microsoft365,
     /// Fastmail.
     Fastmail,
+    /// Zoho Mail.
+    Zoho,
+    /// Proton Mail.
+    Proton,
+    /// iCloud Mail with a custom domain.
+    #[serde(rename = "iCloud")]
+    ICloud,
+}
+
+/// What the records of a provider need to know of the account there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProviderAccountSpec {
+    /// Microsoft 365: the name before `.onmicrosoft.com`. Proton: the text between `domainkey.` and `.domains.proton.ch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$")
+    )]
+    pub name: Option<String>,
+    /// Zoho: the end of its host names, `com` when left out; `eu`, `in`, `com.au`, `jp` and others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = r"^[a-z]+(\.[a-z]+)?$"))]
+    pub region: Option<String>,
+    /// DKIM keys that the provider shows as TXT records (Google, Zoho).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["selector"]))]
+    pub dkim_keys: Vec<ProviderKeySpec>,
+}
+
+/// A DKIM key that a provider signs with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderKeySpec {
+    /// Selector.
+    pub selector: Selector,
+    /// The TXT record: `v=DKIM1; k=rsa; p=...`.
+    #[schemars(length(min = 10, max = 2_048), regex(pattern = "^v=DKIM1;[ -~]*$"))]
+    pub record: String,
 }
 
 /// An address that leads to others.
@@ -204,6 +263,10 @@ pub struct DomainDnsSpec {
     /// MTA-STS policy (RFC 8461). Not supported yet.
     #[serde(rename = "mtaSTS", skip_serializing_if = "Option::is_none")]
     pub mta_sts: Option<MtaStsMode>,
+    /// Names whose SPF records are included besides, such as those of services that send for the domain.
+    #[serde(rename = "spfIncludes", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "set"))]
+    pub spf_includes: Vec<DomainName>,
     /// Other TXT records at the domain's own name, such as site verifications, so that they are published together with SPF.
     #[serde(rename = "apexTXT", skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -245,6 +308,31 @@ pub struct MailDomainStatus {
     /// Octets of the SPF record, of 512.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spf_octets: Option<i32>,
+    /// The MailCluster that serves the domain, `namespace/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// DKIM keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["selector"]))]
+    pub dkim: Vec<DkimKeyStatus>,
+    /// The records as lines of a zone file, where people publish them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// What was seen of a DKIM key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DkimKeyStatus {
+    /// Selector.
+    pub selector: String,
+    /// `RsaSha256` or `Ed25519Sha256`.
+    pub algorithm: String,
+    /// Publishing, Published, Signing, Retiring or Removed.
+    pub phase: String,
+    /// Since when, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// A record wanted and seen.
@@ -260,8 +348,10 @@ pub struct RecordStatus {
     /// What was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
-    /// Resource that owns the record.
+    /// Since when it is as it is now, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "object_name")]
-    pub owner: Option<String>,
+    pub since: Option<String>,
+    /// What is wrong with what was seen; left out when it is as wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Mailbox: a person's mail.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,7 @@ use crate::{MailboxAddress, Octets};
     kind = "Mailbox",
     plural = "mailboxes",
     namespaced,
+    crates(kube_core = "::kube_core"),
     status = "MailboxStatus",
     shortname = "mbx",
     category = "mailpods",
@@ -27,6 +28,11 @@ use crate::{MailboxAddress, Octets};
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
     ),
     printcolumn(name = "Used", type_ = "integer", json_path = ".status.usedOctets"),
     printcolumn(

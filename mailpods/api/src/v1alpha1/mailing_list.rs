@@ -1,7 +1,7 @@
 //! MailingList: an address that many read.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::MailboxAddress;
     version = "v1alpha1",
     kind = "MailingList",
     namespaced,
+    crates(kube_core = "::kube_core"),
     status = "MailingListStatus",
     shortname = "ml",
     category = "mailpods",
@@ -25,6 +26,11 @@ use crate::MailboxAddress;
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
     ),
     printcolumn(name = "Members", type_ = "integer", json_path = ".status.members"),
     printcolumn(

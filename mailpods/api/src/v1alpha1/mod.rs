@@ -14,6 +14,7 @@ mod outbound_ip;
 mod settings;
 mod settings_dns;
 mod settings_outbound;
+mod workloads;
 
 pub use cluster::*;
 pub use common::*;
@@ -24,3 +25,4 @@ pub use outbound_ip::*;
 pub use settings::*;
 pub use settings_dns::*;
 pub use settings_outbound::*;
+pub use workloads::*;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,7 @@ use crate::{DomainName, TimeSpan};
     version = "v1alpha1",
     kind = "OutboundIP",
     namespaced,
+    crates(kube_core = "::kube_core"),
     status = "OutboundIPStatus",
     shortname = "oip",
     category = "mailpods",
@@ -26,6 +27,16 @@ use crate::{DomainName, TimeSpan};
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
     printcolumn(name = "Hostname", type_ = "string", json_path = ".spec.hostname"),
     printcolumn(name = "Role", type_ = "string", json_path = ".spec.role"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(
         name = "Age",

@@ -1,5 +1,8 @@
 //! DNS and DKIM defaults of a cluster.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +43,21 @@ pub struct ClusterDnsSpec {
     pub ttl: u32,
     /// How TXT data stands in DNSEndpoints.
     pub txt_format: TxtFormat,
-    /// Who publishes. Other than `Manual` is not supported yet.
+    /// Who publishes. Other than `Manual` in a Kubernetes cluster only.
     pub mode: DnsMode,
+    /// Labels of the DNSEndpoints, that ExternalDNS selects by.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the DNSEndpoints.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Addresses of `spec.hostname`, published as A and AAAA records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 2, max = 45), regex(pattern = "^[0-9A-Fa-f:.]+$")), with = "Vec<String>", extend("x-kubernetes-list-type" = "set"))]
+    pub addresses: Vec<IpAddr>,
+    /// Whether DNSEndpoints hold the names of OutboundIPs and the reverse names of addresses.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reverse: bool,
 }
 
 impl Default for ClusterDnsSpec {
@@ -56,6 +72,10 @@ impl Default for ClusterDnsSpec {
             ttl: 3_600,
             txt_format: TxtFormat::Quoted,
             mode: DnsMode::Manual,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            addresses: Vec::new(),
+            reverse: false,
         }
     }
 }
@@ -85,7 +105,7 @@ pub struct ClusterDkimSpec {
     /// Keys that each domain gets, its own under each selector.
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["selector"]))]
     pub keys: Vec<DkimKeySpec>,
-    /// New keys from time to time. Not supported yet.
+    /// New keys from time to time. In a Kubernetes cluster only, where `keys` are then the first ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<DkimRotationSpec>,
 }
@@ -113,8 +133,20 @@ impl Default for ClusterDkimSpec {
 
 /// New keys from time to time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct DkimRotationSpec {
     /// How long a key signs.
     pub interval: TimeSpan,
+    /// How long a key stays published after it signed for the last time.
+    pub retire_after: TimeSpan,
+}
+
+impl Default for DkimRotationSpec {
+    fn default() -> Self {
+        Self {
+            interval: TimeSpan::days(180),
+            // What is queued or read late is still verified: five days of retries and some.
+            retire_after: TimeSpan::days(7),
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub struct OutboundSpec {
     pub port: u16,
     /// Address families that are tried.
     pub ip_family: IpFamilyMode,
+    /// How long other servers are waited for.
+    pub timeouts: OutboundTimeoutsSpec,
     /// Addresses that are kept unused on standby. Not supported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_standby: Option<u16>,
@@ -60,8 +62,37 @@ impl Default for OutboundSpec {
             smart_host: None,
             port: 25,
             ip_family: IpFamilyMode::Both,
+            timeouts: OutboundTimeoutsSpec::default(),
             min_standby: None,
             cool_down: None,
+        }
+    }
+}
+
+/// How long other servers are waited for (RFC 5321 §4.5.3.2 asks for the times that are the default, or more).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OutboundTimeoutsSpec {
+    /// To be connected.
+    pub connect: TimeSpan,
+    /// For the greeting and the reply to any command but DATA.
+    pub command: TimeSpan,
+    /// For the 354 of DATA.
+    pub data_init: TimeSpan,
+    /// For the server to take a part of the body.
+    pub data_block: TimeSpan,
+    /// For the reply to the end of the body.
+    pub data_end: TimeSpan,
+}
+
+impl Default for OutboundTimeoutsSpec {
+    fn default() -> Self {
+        Self {
+            connect: TimeSpan::seconds(30),
+            command: TimeSpan::minutes(5),
+            data_init: TimeSpan::minutes(2),
+            data_block: TimeSpan::minutes(3),
+            data_end: TimeSpan::minutes(10),
         }
     }
 }

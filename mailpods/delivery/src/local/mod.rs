@@ -15,6 +15,7 @@ use mailpods_store::{NewBody, StoreError};
 
 use crate::conclude::{Ended, conclude};
 use crate::context::Context;
+use crate::ends;
 use crate::fate::{Fate, Trouble};
 use crate::metrics::Way;
 use crate::notify;
@@ -169,6 +170,7 @@ async fn give_back(ctx: &Context, jobs: &[Job]) {
 pub(crate) fn finished(ctx: &Context, ended: &Ended) {
     ctx.leases.release(ctx, ended.unit.lease);
     ctx.record(&ended.unit, &ended.fates);
+    ends::record(ctx, ended);
     notify::record(ctx, &ended.unit, &ended.notices);
     ctx.settled.send_modify(|count| *count += 1);
     let way = if ended.unit.destination.is_local() {

@@ -10,9 +10,9 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use mailpods_plan::{HopTls, NextHop, Plan};
+use mailpods_plan::{HopTls, NextHop, OutboundTimeouts, Plan};
 use mailpods_policy::Reason;
-use mailpods_smtp_proto::client::{Failure, Outcome, Phase};
+use mailpods_smtp_proto::client::{Failure, Outcome, Phase, Timeouts};
 use mailpods_store::queue::{LeasedUnit, QueuedRecipient};
 use tokio::sync::SemaphorePermit;
 
@@ -224,6 +224,8 @@ impl Attempt<'_> {
                 .as_ref()
                 .map_or(HopTls::Opportunistic, |hop| hop.tls),
             lmtp: self.hop.as_ref().is_some_and(|hop| hop.lmtp),
+            connect: self.plan.outbound.timeouts.connect,
+            timeouts: timeouts(&self.plan.outbound.timeouts),
             auth: self.hop.as_ref().and_then(|hop| hop.auth.clone()),
             name: target.name,
             pool_key: self.pool_key(address),
@@ -460,5 +462,14 @@ struct OwnNames<'a>(&'a Plan);
 impl Own for OwnNames<'_> {
     fn is_own(&self, host: &str) -> bool {
         self.0.hostname == *host || self.0.outbound_ips.values().any(|ip| ip.hostname == *host)
+    }
+}
+
+fn timeouts(settings: &OutboundTimeouts) -> Timeouts {
+    Timeouts {
+        command: settings.command,
+        data_init: settings.data_init,
+        data_block: settings.data_block,
+        data_end: settings.data_end,
     }
 }

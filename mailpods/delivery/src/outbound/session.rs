@@ -9,7 +9,8 @@ use mailpods_net::{ConnectError, Connection, TlsError};
 use mailpods_plan::{HopTls, SecretText};
 use mailpods_sasl::ChannelBindings;
 use mailpods_smtp_proto::client::{
-    Client, ClientConfig, Event, Failure, Mode, Protocol, TlsMode, Transaction, TransactionResult,
+    Client, ClientConfig, Event, Failure, Mode, Protocol, Timeouts, TlsMode, Transaction,
+    TransactionResult,
 };
 use tokio::time::Instant;
 
@@ -18,7 +19,6 @@ use crate::context::Context;
 use crate::metrics::Connected;
 
 /// Wait for a TCP connection; the kernel's own limit would block a worker for minutes.
-const CONNECT: Duration = Duration::from_secs(30);
 /// Wait for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// Octets of the body that are given to the machine at once.
@@ -51,6 +51,10 @@ pub(crate) struct Dial {
     pub(crate) helo: String,
     pub(crate) tls: HopTls,
     pub(crate) lmtp: bool,
+    /// To be connected.
+    pub(crate) connect: Duration,
+    /// For the server's replies.
+    pub(crate) timeouts: Timeouts,
     pub(crate) auth: Option<(String, SecretText)>,
     /// What must be equal for another message to go over the same connection.
     pub(crate) pool_key: String,
@@ -112,7 +116,10 @@ impl Session {
     }
 
     async fn connect(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
-        let mut connection = ctx.connector.connect(dial.to, dial.source, CONNECT).await?;
+        let mut connection = ctx
+            .connector
+            .connect(dial.to, dial.source, dial.connect)
+            .await?;
         let verify = matches!(dial.tls, HopTls::Verify | HopTls::Implicit);
         let tls = if verify {
             ctx.tls_verified.clone()
@@ -137,6 +144,7 @@ impl Session {
             // Converting to quoted-printable would break the author's signature, and bouncing would lose mail that nearly every
             // server takes: 8-bit content goes as it is, as Exim and qmail do.
             eight_bit: Mode::JustSend,
+            timeouts: dial.timeouts,
         };
         let client = Client::new(Arc::new(config));
         let handshake = Handshake { tls, failed: None };

@@ -31,13 +31,14 @@ pub(crate) fn plan(port: u16) -> Plan {
         auth: auth(),
         filter: filter(),
         outbound: outbound(port),
-        outbound_ips: BTreeMap::new(),
-        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]),
+        outbound_ips: Shared::default(),
+        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]).into(),
         names: HashMap::from([
             (name("example.test"), domain.clone()),
             (name("alias.test"), domain),
-        ]),
-        mailboxes: HashMap::new(),
+        ])
+        .into(),
+        mailboxes: Shared::default(),
         aliases: HashMap::from([
             (
                 address("info@example.test"),
@@ -63,7 +64,8 @@ pub(crate) fn plan(port: u16) -> Plan {
                 address("pool@example.test"),
                 vec![address("loop@example.test")],
             ),
-        ]),
+        ])
+        .into(),
         records: Vec::new(),
         shutdown_grace: Duration::ZERO,
     };
@@ -131,6 +133,7 @@ fn outbound(port: u16) -> OutboundSettings {
         port,
         postmaster: Some(address("postmaster@example.test")),
         ip_family: IpFamily::V4,
+        timeouts: OutboundTimeouts::default(),
     }
 }
 

@@ -283,14 +283,14 @@ pub fn plan() -> Plan {
         },
         filter: filter(),
         outbound: outbound(),
-        outbound_ips: BTreeMap::new(),
-        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]),
-        names: HashMap::from([(name("example.test"), domain)]),
+        outbound_ips: Shared::default(),
+        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]).into(),
+        names: HashMap::from([(name("example.test"), domain)]).into(),
         mailboxes: mailboxes
             .into_iter()
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
             .collect(),
-        aliases: HashMap::new(),
+        aliases: Shared::default(),
         records: Vec::new(),
         shutdown_grace: Duration::ZERO,
     }
@@ -344,5 +344,6 @@ fn outbound() -> OutboundSettings {
         port: 25,
         postmaster: None,
         ip_family: IpFamily::Both,
+        timeouts: OutboundTimeouts::default(),
     }
 }

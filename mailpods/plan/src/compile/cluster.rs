@@ -1,23 +1,23 @@
 //! The MailCluster's settings.
 
-use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use mailpods_api::TimeSpan;
 use mailpods_api::v1alpha1::{
     AuthSpec, BareNewlineMode, DmarcMode, FilterSpec, ImapSpec, IpFamilyMode, ListenerProtocol,
-    ListenerSpec, MailCluster, OverQuotaMode, RateLimitsSpec, ReverseDnsMode, SmtpSpec,
-    SubmissionSpec, TlsVersion,
+    ListenerSpec, MailCluster, OutboundSpec, OverQuotaMode, RateLimitsSpec, ReverseDnsMode,
+    SecretRef, SmtpSpec, SubmissionSpec, TlsSpec, TlsVersion,
 };
 
 use super::Compiler;
 use crate::load::Located;
 use crate::model::{
     AuthSettings, BareNewline, DnsSettings, FilterSettings, ImapSettings, IpFamily, Listener,
-    OutboundSettings, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy, SmtpSettings,
-    SubmissionSettings, TlsSettings,
+    OutboundSettings, OutboundTimeouts, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy,
+    SmtpSettings, SubmissionSettings, TlsMaterial, TlsSettings,
 };
 use crate::problem::Origin;
+use crate::shared::Shared;
 
 /// The shortest `spec.imap.idleTimeout`.
 const MIN_IMAP_IDLE: TimeSpan = TimeSpan::minutes(30);
@@ -29,11 +29,7 @@ impl Compiler<'_> {
         self.refuse_zeros(cluster);
         self.refuse_short_idle(cluster);
         let tls = TlsSettings {
-            certificate: spec
-                .tls
-                .secret_ref
-                .as_ref()
-                .and_then(|secret| self.tls_material(origin, "spec.tls.secretRef", secret)),
+            certificate: self.certificate(origin, &spec.tls),
             require_tls13: spec.tls.min_version == TlsVersion::Tls13,
         };
         Some(Plan {
@@ -49,19 +45,34 @@ impl Compiler<'_> {
             auth: auth(&spec.auth),
             filter: filter(&spec.filter),
             outbound: self.outbound(cluster),
-            outbound_ips: BTreeMap::new(),
-            domains: BTreeMap::new(),
-            names: HashMap::new(),
-            mailboxes: HashMap::new(),
-            aliases: HashMap::new(),
+            outbound_ips: Shared::default(),
+            domains: Shared::default(),
+            names: Shared::default(),
+            mailboxes: Shared::default(),
+            aliases: Shared::default(),
             records: Vec::new(),
             shutdown_grace: spec.shutdown_grace.get(),
         })
     }
 
+    /// The certificate of the Secret, or of the issuer as soon as there is one.
+    fn certificate(&mut self, origin: &Origin, spec: &TlsSpec) -> Option<TlsMaterial> {
+        if let Some(secret) = &spec.secret_ref {
+            return self.tls_material(origin, "spec.tls.secretRef", secret);
+        }
+        spec.issuer_ref.as_ref()?;
+        let name = issued_secret(&origin.name);
+        let key = (origin.namespace.clone(), name.clone());
+        let there = self.resources.secrets.contains_key(&key);
+        there
+            .then(|| self.tls_material(origin, "spec.tls.issuerRef", &SecretRef { name }))
+            .flatten()
+    }
+
     /// Times and sizes that nothing works with when they are zero.
     fn refuse_zeros(&mut self, cluster: &Located<MailCluster>) {
         let spec = &cluster.object.spec;
+        let timeouts = &spec.outbound.timeouts;
         let times = [
             ("spec.dns.timeout", spec.dns.timeout),
             ("spec.smtp.idleTimeout", spec.smtp.idle_timeout),
@@ -71,6 +82,11 @@ impl Compiler<'_> {
             ("spec.filter.timeout", spec.filter.timeout),
             ("spec.outbound.retryInitial", spec.outbound.retry_initial),
             ("spec.outbound.maxAgeBounce", spec.outbound.max_age_bounce),
+            ("spec.outbound.timeouts.connect", timeouts.connect),
+            ("spec.outbound.timeouts.command", timeouts.command),
+            ("spec.outbound.timeouts.dataInit", timeouts.data_init),
+            ("spec.outbound.timeouts.dataBlock", timeouts.data_block),
+            ("spec.outbound.timeouts.dataEnd", timeouts.data_end),
         ];
         let sizes = [
             ("spec.smtp.maxMessageSize", spec.smtp.max_message_size),
@@ -176,24 +192,16 @@ impl Compiler<'_> {
             }
         }
         OutboundSettings {
-            retry_initial: spec.retry_initial.get(),
-            retry_max: spec.retry_max.get(),
-            max_age: spec.max_age.get(),
-            max_age_bounce: spec.max_age_bounce.get(),
-            delay_warning: Some(spec.delay_warning.get()).filter(|wait| !wait.is_zero()),
-            concurrency: count(spec.concurrency),
-            concurrency_per_destination: count(spec.concurrency_per_destination),
-            messages_per_connection: count(spec.messages_per_connection),
             smart_host,
-            port: spec.port,
-            postmaster: None,
-            ip_family: match spec.ip_family {
-                IpFamilyMode::Both => IpFamily::Both,
-                IpFamilyMode::IPv4 => IpFamily::V4,
-                IpFamilyMode::IPv6 => IpFamily::V6,
-            },
+            ..outbound(spec)
         }
     }
+}
+
+/// Name of the Secret that an issuer puts the certificate of a MailCluster into.
+#[must_use]
+pub fn issued_secret(cluster: &str) -> String {
+    format!("{cluster}-tls")
 }
 
 /// Whether two sockets cannot be listened on at once.
@@ -306,4 +314,45 @@ fn filter(spec: &FilterSpec) -> FilterSettings {
         },
         timeout: spec.timeout.get(),
     }
+}
+
+fn outbound(spec: &OutboundSpec) -> OutboundSettings {
+    OutboundSettings {
+        retry_initial: spec.retry_initial.get(),
+        retry_max: spec.retry_max.get(),
+        max_age: spec.max_age.get(),
+        max_age_bounce: spec.max_age_bounce.get(),
+        delay_warning: Some(spec.delay_warning.get()).filter(|wait| !wait.is_zero()),
+        concurrency: count(spec.concurrency),
+        concurrency_per_destination: count(spec.concurrency_per_destination),
+        messages_per_connection: count(spec.messages_per_connection),
+        smart_host: None,
+        port: spec.port,
+        postmaster: None,
+        ip_family: match spec.ip_family {
+            IpFamilyMode::Both => IpFamily::Both,
+            IpFamilyMode::IPv4 => IpFamily::V4,
+            IpFamilyMode::IPv6 => IpFamily::V6,
+        },
+        timeouts: OutboundTimeouts::from(&spec.timeouts),
+    }
+}
+
+/// Settings of a cluster that says nothing: what a role pod takes for a field that its operator does not know yet.
+macro_rules! defaults {
+    ($($settings:ty = $from:ident($spec:ty);)+) => {
+        $(impl Default for $settings {
+            fn default() -> Self {
+                $from(&<$spec>::default())
+            }
+        })+
+    };
+}
+
+defaults! {
+    SmtpSettings = smtp(SmtpSpec);
+    ImapSettings = imap(ImapSpec);
+    AuthSettings = auth(AuthSpec);
+    FilterSettings = filter(FilterSpec);
+    OutboundSettings = outbound(OutboundSpec);
 }

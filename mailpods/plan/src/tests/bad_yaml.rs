@@ -5,7 +5,7 @@ use super::*;
 fn mistakes_in_a_cluster_are_named() {
     let network = "a network such as 192.0.2.0/24 or 2001:db8::/32";
     for (line, wanted) in [
-        ("smpt: {}", "8:3: MailCluster/main: spec.smpt: unknown field; allowed: allowedNamespaces, auth, directories, dkim, dns, filter, hostname, imap, listeners, outbound, paused, postmaster, roles, service, shutdownGrace, smtp, store, submission, tls; hint: did you mean smtp?".to_owned()),
+        ("smpt: {}", "8:3: MailCluster/main: spec.smpt: unknown field; allowed: allowedNamespaces, auth, directories, dkim, dns, filter, hostname, imap, listeners, monitoring, outbound, paused, pods, postmaster, roles, service, shutdownGrace, smtp, store, submission, tls; hint: did you mean smtp?".to_owned()),
         ("smtp: 5", "8:3: MailCluster/main: spec.smtp: must be a map; found 5".to_owned()),
         ("smtp: {maxRecipients: 7}", "8:10: MailCluster/main: spec.smtp.maxRecipients: is out of range; found 7; allowed: 100 to 100000".to_owned()),
         ("smtp: {maxRecipients: many}", "8:10: MailCluster/main: spec.smtp.maxRecipients: must be a whole number; found \"many\"".to_owned()),
@@ -22,6 +22,7 @@ fn mistakes_in_a_cluster_are_named() {
         ("dns: {servers: [\"300.1.1.1\"]}", "8:19: MailCluster/main: spec.dns.servers[0]: is no address; found 300.1.1.1; allowed: an address such as 192.0.2.53 or 127.0.0.1:5353".to_owned()),
         ("hostname: two.example.test", "8:3: key \"hostname\" is there twice; hint: keep one of the two".to_owned()),
         ("smtp: {idleTimeout: 0s}", "8:10: MailCluster/main: spec.smtp.idleTimeout: must not be zero; found 0; allowed: 1ms or more".to_owned()),
+        ("outbound: {timeouts: {dataEnd: 0s}}", "8:25: MailCluster/main: spec.outbound.timeouts.dataEnd: must not be zero; found 0; allowed: 1ms or more".to_owned()),
         ("imap: {idleTimeout: 29m59s}", "8:10: MailCluster/main: spec.imap.idleTimeout: is shorter than IMAP allows (RFC 9051 §5.4); found 29m59s; allowed: 30m or more".to_owned()),
         ("outbound: {retryInitial: 5h}", "8:3: MailCluster/main: spec.outbound.retryMax: is shorter than retryInitial; found 4h; allowed: 5h or more".to_owned()),
         ("outbound: {smartHost: {host: relay.test, authSecretRef: {name: up}}}", "8:14: MailCluster/main: spec.outbound.smartHost.tls: a password needs TLS that is verified; found Opportunistic; allowed: Verify, Implicit".to_owned()),
@@ -101,6 +102,23 @@ fn secrets_are_not_shown() {
     );
     assert!(
         found.iter().all(|text| !text.contains("123456")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_password_that_attackers_try_first_is_refused() {
+    let mailbox = "kind: Mailbox\napiVersion: mailpods.dev/v1alpha1\nmetadata: {name: a}\nspec: {address: a@example.test, passwordSecretRef: {name: a}}\n";
+    let found = problems(&[
+        source("c.yaml", CLUSTER),
+        source("d.yaml", &domain("example.test", "")),
+        source("m.yaml", mailbox),
+        source("secrets/a/password", "Qwerty123"),
+    ]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("spec.passwordSecretRef: the password is one that attackers try first")
+            && !found[0].contains("werty"),
         "{found:?}"
     );
 }

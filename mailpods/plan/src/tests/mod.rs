@@ -1,8 +1,10 @@
+mod assign;
 mod bad_yaml;
 mod bounds;
 mod dns;
 mod resolve;
 mod rules;
+mod valid;
 
 use mailpods_api::{DomainName, MailboxAddress};
 
@@ -189,7 +191,7 @@ fn secrets_come_from_files_beside_and_from_base64() {
     );
     let text = mailbox("b@example.test", "passwordSecretRef: {name: coded}");
     let coded =
-        "apiVersion: v1\nkind: Secret\nmetadata: {name: coded}\ndata: {password: c2VjcmV0}\n"
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: coded}\ndata: {password: c2VjcmV0IHRvbw==}\n"
             .to_owned();
     let mut sources = with_cluster(&[domain("example.test", ""), hash, text, coded]);
     sources.push(source("secrets/people/a", "{SSHA}abc\n"));
@@ -208,5 +210,5 @@ fn secrets_come_from_files_beside_and_from_base64() {
         credential("a@example.test").kind,
         crate::CredentialKind::Hash
     );
-    assert_eq!(credential("b@example.test").value.reveal(), "secret");
+    assert_eq!(credential("b@example.test").value.reveal(), "secret too");
 }

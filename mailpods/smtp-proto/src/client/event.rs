@@ -49,6 +49,37 @@ pub struct ClientConfig {
     pub pipelining: bool,
     /// 8-bit mail without 8BITMIME.
     pub eight_bit: Mode,
+    /// How long to wait for the server.
+    pub timeouts: Timeouts,
+}
+
+/// How long a client waits for the server; the default is what RFC 5321 asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the greeting and the reply to any command but DATA.
+    pub command: Duration,
+    /// For the 354.
+    pub data_init: Duration,
+    /// For the server to take a part of the body.
+    pub data_block: Duration,
+    /// For the reply to the end of the body.
+    pub data_end: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let minutes = |count: u64| Duration::from_secs(count * 60);
+        Self {
+            // RFC 5321 §4.5.3.2.1, .2, .3.
+            command: minutes(5),
+            // §4.5.3.2.4.
+            data_init: minutes(2),
+            // §4.5.3.2.5.
+            data_block: minutes(3),
+            // §4.5.3.2.6.
+            data_end: minutes(10),
+        }
+    }
 }
 
 /// Where a session is; the time-outs of RFC 5321 §4.5.3.2 hang on it.
@@ -80,27 +111,25 @@ pub enum Phase {
 
 impl Phase {
     /// How long to wait for the peer in this phase.
-    pub fn timeout(self) -> Duration {
-        let minutes = match self {
-            // RFC 5321 §4.5.3.2.1, .2, .3.
+    pub fn timeout(self, timeouts: &Timeouts) -> Duration {
+        match self {
             Phase::Greeting
             | Phase::Hello
             | Phase::Tls
             | Phase::Auth
             | Phase::Ready
             | Phase::Mail
-            | Phase::Rcpt => 5,
-            // §4.5.3.2.4.
-            Phase::DataInit => 2,
-            // §4.5.3.2.5.
-            Phase::DataBlock => 3,
-            // §4.5.3.2.6.
-            Phase::DataEnd => 10,
-            Phase::Quit => return Duration::from_secs(10),
-        };
-        Duration::from_secs(minutes * 60)
+            | Phase::Rcpt => timeouts.command,
+            Phase::DataInit => timeouts.data_init,
+            Phase::DataBlock => timeouts.data_block,
+            Phase::DataEnd => timeouts.data_end,
+            // The message is settled: nothing is lost when the server says no good-bye.
+            Phase::Quit => QUIT,
+        }
     }
 }
+
+const QUIT: Duration = Duration::from_secs(10);
 
 /// One step of a client.
 #[derive(Debug, PartialEq, Eq)]

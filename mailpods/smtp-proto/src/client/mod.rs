@@ -12,7 +12,9 @@ mod stuffer;
 mod transaction;
 
 pub use capabilities::Capabilities;
-pub use event::{ClientConfig, Event, Failure, Missing, Mode, Outcome, Phase, Protocol, TlsMode};
+pub use event::{
+    ClientConfig, Event, Failure, Missing, Mode, Outcome, Phase, Protocol, Timeouts, TlsMode,
+};
 pub use replies::{ReplyError, ReplyParser};
 pub use session::Client;
 pub use stuffer::DotStuffer;

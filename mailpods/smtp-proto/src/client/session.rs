@@ -147,7 +147,7 @@ impl Client {
 
     /// How long to wait for input now (RFC 5321 §4.5.3.2).
     pub fn timeout(&self) -> Duration {
-        self.phase().timeout()
+        self.phase().timeout(&self.config.timeouts)
     }
 
     /// What the server offers.

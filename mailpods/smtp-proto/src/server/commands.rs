@@ -10,6 +10,8 @@ use crate::error::ProtocolError;
 use crate::params::{BodyType, MailParams, RcptParams};
 use crate::reply::{Reply, Severity};
 
+const HELP: &str = concat!("Mailpods ", env!("CARGO_PKG_VERSION"), ", see RFC 5321");
+
 impl Session {
     pub(super) fn dispatch(&mut self, command: Command) -> Option<Step> {
         let verb = command.verb();
@@ -33,7 +35,8 @@ impl Session {
             Command::Auth { mechanism, initial } => self.on_auth(mechanism, initial),
             Command::Vrfy(text) => self.ask(Question::Verify, Event::Vrfy(text)),
             Command::Expn(text) => self.ask(Question::Verify, Event::Expn(text)),
-            Command::Help(_) => self.reply(&Reply::new(214, (0, 0), "see RFC 5321")),
+            // RFC 5321 §7.5: which software and version this is can be asked for; the greeting does not shout it.
+            Command::Help(_) => self.reply(&Reply::new(214, (0, 0), HELP)),
             Command::Noop | Command::Bdat { .. } => self.reply(&Reply::ok()),
         }
     }

@@ -3,11 +3,12 @@
 use crate::common::Driver;
 use mailpods_smtp_proto::client::{
     Client, ClientConfig, Event, Failure, Missing, Mode, Outcome, Phase, Protocol, Recipient,
-    TlsMode, Transaction,
+    Timeouts, TlsMode, Transaction,
 };
 use mailpods_smtp_proto::server::{Config, Role};
 use mailpods_smtp_proto::{BodyType, Notify, Orcpt, Ret};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn client(protocol: Protocol, tls: TlsMode) -> Client {
     let config = ClientConfig {
@@ -16,6 +17,7 @@ fn client(protocol: Protocol, tls: TlsMode) -> Client {
         tls,
         pipelining: true,
         eight_bit: Mode::Strict,
+        timeouts: Timeouts::default(),
     };
     Client::new(Arc::new(config))
 }
@@ -474,8 +476,27 @@ fn each_step_has_the_time_out_of_rfc_5321() {
         (Phase::DataEnd, 10),
     ];
     for (phase, minutes) in minutes {
-        assert_eq!(phase.timeout().as_secs(), minutes * 60, "{phase:?}");
+        let timeout = phase.timeout(&Timeouts::default());
+        assert_eq!(timeout.as_secs(), minutes * 60, "{phase:?}");
     }
+}
+
+#[test]
+fn time_outs_are_settable() {
+    let timeouts = Timeouts {
+        command: Duration::from_secs(1),
+        data_init: Duration::from_secs(2),
+        data_block: Duration::from_secs(3),
+        data_end: Duration::from_secs(4),
+    };
+    let phases = [
+        Phase::Rcpt,
+        Phase::DataInit,
+        Phase::DataBlock,
+        Phase::DataEnd,
+    ];
+    let seconds = phases.map(|phase| phase.timeout(&timeouts).as_secs());
+    assert_eq!(seconds, [1, 2, 3, 4]);
 }
 
 #[test]

@@ -119,6 +119,7 @@ pub(super) fn add_received(context: &Context<'_>, draft: &mut Draft) {
         extended: client.extended,
         authenticated: client.identity.is_some(),
         smtputf8: context.params.smtputf8,
+        mended: client.identity.is_some() && !draft.edits.is_empty(),
         now: context.now / 1000,
     };
     draft.edits.prepend(received.field().as_bytes());

@@ -57,16 +57,18 @@ pub fn plan() -> Plan {
         auth: auth(),
         filter: filter(),
         outbound: outbound(),
-        outbound_ips: BTreeMap::new(),
+        outbound_ips: Shared::default(),
         domains: BTreeMap::from([
             (domain.name.clone(), domain.clone()),
             (relayed.name.clone(), relayed.clone()),
-        ]),
+        ])
+        .into(),
         names: HashMap::from([
             (name("example.test"), domain.clone()),
             (name("alias.test"), domain),
             (name("relayed.test"), relayed),
-        ]),
+        ])
+        .into(),
         mailboxes: mailboxes
             .into_iter()
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
@@ -84,7 +86,8 @@ pub fn plan() -> Plan {
                 address("again@example.test"),
                 vec![address("round@example.test")],
             ),
-        ]),
+        ])
+        .into(),
         records: Vec::new(),
         shutdown_grace: Duration::ZERO,
     }
@@ -179,5 +182,6 @@ fn outbound() -> OutboundSettings {
         port: 25,
         postmaster: Some(address("alice@example.test")),
         ip_family: IpFamily::Both,
+        timeouts: OutboundTimeouts::default(),
     }
 }

@@ -81,6 +81,7 @@ async fn a_message_is_mended_and_does_not_tell_where_it_came_from() {
         body.contains("\r\nReceived: by mx.example.test (Mailpods) with ESMTPSA\r\n"),
         "{body}"
     );
+    assert!(body.contains("\r\n\t(header mended)\r\n"), "{body}");
     assert!(
         body.contains("\r\nDate: ") && body.contains("\r\nMessage-ID: <"),
         "{body}"

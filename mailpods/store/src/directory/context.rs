@@ -81,6 +81,9 @@ pub enum Refusal {
     /// The password may be right, but the mailbox is switched off.
     #[error("mailbox is disabled")]
     Disabled,
+    /// The password may be right, but attackers try it on every account.
+    #[error("the password is one that attackers try first; set another one for the account")]
+    SprayedPassword,
     /// Too many failures of the account or from the client's network.
     #[error("too many failed log-ins")]
     Banned {
@@ -108,6 +111,7 @@ impl Refusal {
         match self {
             Self::Credentials | Self::NoScramKeys => Reason::WrongCredentials,
             Self::Disabled => Reason::MailboxDisabled,
+            Self::SprayedPassword => Reason::SprayedPassword,
             Self::Banned { .. } => Reason::Banned,
             Self::TlsRequired => Reason::TlsRequired,
             Self::Malformed(_) => Reason::MalformedLogin,
@@ -121,7 +125,11 @@ impl Refusal {
     pub const fn looks_like_wrong_password(&self) -> bool {
         matches!(
             self,
-            Self::Credentials | Self::NoScramKeys | Self::Disabled | Self::Banned { .. }
+            Self::Credentials
+                | Self::NoScramKeys
+                | Self::Disabled
+                | Self::SprayedPassword
+                | Self::Banned { .. }
         )
     }
 

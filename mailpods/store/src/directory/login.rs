@@ -5,6 +5,7 @@ use std::time::Duration;
 use mailpods_api::MailboxAddress;
 use mailpods_plan::{Mailbox, Plan};
 use mailpods_policy::Reason;
+use mailpods_policy::password::is_sprayed;
 use mailpods_sasl::server::{Event, NameLogin, PasswordLogin, SaslError, Server, ServerContext};
 use mailpods_sasl::{Mechanism, Secret, prepare_name};
 
@@ -295,6 +296,11 @@ impl Inner {
             .filter(|_| lock(&self.accepted).contains(&mark, self.now()))
         {
             return Ok(mailbox);
+        }
+        if is_sprayed(login.password.expose()) {
+            // RFC 9051 §11.7: an account with such a password is blocked, and the guess counts.
+            self.count_wrong_password(&subject, mark, context).await?;
+            return Err(Refusal::SprayedPassword);
         }
         let credential = match &mailbox {
             Some(mailbox) => self.credential(mailbox).await?,

@@ -16,7 +16,7 @@ use super::memory::lock;
 use super::*;
 use crate::error::Result;
 use crate::secrets::SavedCredential;
-use crate::tokens::{Take, Taken};
+use crate::tokens::{Ban, Take, Taken};
 use crate::trace::{TraceEvent, TraceQuery};
 
 mod fixture;
@@ -49,6 +49,16 @@ impl TokenStore for Fake {
     async fn ban(&self, key: &str, until: UnixMillis) -> Result<()> {
         lock(&self.bans).insert(key.to_owned(), until);
         Ok(())
+    }
+    async fn bans(&self, now: UnixMillis) -> Result<Vec<Ban>> {
+        let bans = lock(&self.bans);
+        let bans = bans.iter().filter(|(_, until)| **until > now);
+        Ok(bans
+            .map(|(key, until)| Ban {
+                key: key.clone(),
+                until: *until,
+            })
+            .collect())
     }
     async fn banned(&self, key: &str, now: UnixMillis) -> Result<Option<UnixMillis>> {
         Ok(lock(&self.bans)
@@ -236,6 +246,21 @@ async fn a_password_in_clear_logs_in_by_every_mechanism() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn an_account_with_a_password_that_attackers_try_first_is_blocked() {
+    let world = World::new().await;
+    let mut plan = plan();
+    let mailbox = plan.mailboxes.get_mut(&fixture::address(ALICE)).unwrap();
+    let credential = Arc::make_mut(mailbox).credential.as_mut().unwrap();
+    credential.value = mailpods_plan::SecretText::new("Password123".to_owned());
+    world.plan.swap(plan);
+    assert_eq!(
+        world.plain("192.0.2.1", ALICE, "Password123").await,
+        Err(Reason::SprayedPassword)
+    );
+    assert!(Refusal::SprayedPassword.looks_like_wrong_password());
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ fn unsealable() -> StoreError {
     ))
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut octets = [0; N];
     SystemRandom::new()
         .fill(&mut octets)

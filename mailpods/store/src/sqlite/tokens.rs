@@ -10,11 +10,12 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
+use super::secrets::random;
 use super::shared::lock;
 use super::tx::Tx;
 use super::{Core, unix_millis};
 use crate::error::{Result, StoreError};
-use crate::tokens::{Take, Taken, TokenStore};
+use crate::tokens::{Ban, MAX_BANS, Take, Taken, TokenStore};
 use crate::types::UnixMillis;
 
 /// Most keys kept.
@@ -144,7 +145,7 @@ impl TokenTable {
     pub(super) fn load(connection: &Connection) -> Result<Self> {
         let table = Self {
             entries: Mutex::default(),
-            owner: unix_millis() << 20 | i64::from(std::process::id() & 0xf_ffff),
+            owner: i64::from_le_bytes(random()?),
         };
         table.reload(connection)?;
         Ok(table)
@@ -353,6 +354,20 @@ impl TokenStore for Core {
             .tokens
             .with(key, unix_millis(), |entry| entry.banned_until = until)?;
         self.write_token(key).await
+    }
+
+    async fn bans(&self, now: UnixMillis) -> Result<Vec<Ban>> {
+        let entries = lock(&self.shared.tokens.entries);
+        let banned = entries.iter().filter(|(_, entry)| entry.banned_until > now);
+        let mut bans: Vec<Ban> = banned
+            .map(|(key, entry)| Ban {
+                key: key.clone(),
+                until: entry.banned_until,
+            })
+            .collect();
+        bans.sort_by(|a, b| a.key.cmp(&b.key));
+        bans.truncate(MAX_BANS);
+        Ok(bans)
     }
 
     async fn banned(&self, key: &str, now: UnixMillis) -> Result<Option<UnixMillis>> {

@@ -34,6 +34,9 @@ struct Done {
     destination: String,
     action: &'static str,
     done: bool,
+    /// Why not, where nothing was done.
+    #[serde(skip)]
+    why: &'static str,
 }
 
 impl Args {
@@ -63,6 +66,7 @@ impl Args {
                 destination: unit.destination.0.to_string(),
                 action: word(action),
                 done,
+                why: why_not(unit, action),
             });
         }
         match format {
@@ -86,12 +90,12 @@ async fn act_on(store: &Store, unit: &QueueItem, action: QueueAction) -> Result<
     };
     let count = store.queue.act(&filter, action, time::now()).await;
     let done = count.map_err(|error| failed("failed to change the queue", &error))? > 0;
-    if let (true, Some(reason)) = (done, reason(action)) {
+    if done {
         store.trace.record(TraceEvent {
             at: time::now(),
             id: unit.message.id.to_string(),
             stage: Stage::Operator,
-            reason: reason.as_str(),
+            reason: reason(action).as_str(),
             sender: unit.message.envelope.sender.clone(),
             recipient: String::new(),
             peer: unit.destination.0.to_string(),
@@ -109,7 +113,7 @@ fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result
         let verb = match (unit.done, dry_run) {
             (_, true) => format!("would be {}", past(action)),
             (true, _) => past(action).to_owned(),
-            (false, _) => "left alone: a worker has it, or it is gone".to_owned(),
+            (false, _) => format!("left alone: {}", unit.why),
         };
         let line = format!(
             "{} from {} to {}: {verb}",
@@ -130,6 +134,16 @@ fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result
     ))
 }
 
+/// What keeps an action from a unit. A worker may also have taken or settled it since it was listed.
+const fn why_not(unit: &QueueItem, action: QueueAction) -> &'static str {
+    match action {
+        QueueAction::Release if !unit.held => "it is not on hold",
+        QueueAction::Hold if unit.held => "it is on hold already",
+        QueueAction::Retry if unit.held => "it is on hold; `mailpods queue release` first",
+        _ => "a worker has it, or it is gone",
+    }
+}
+
 const fn word(action: QueueAction) -> &'static str {
     match action {
         QueueAction::Hold => "hold",
@@ -144,18 +158,18 @@ const fn past(action: QueueAction) -> &'static str {
     match action {
         QueueAction::Hold => "held",
         QueueAction::Release => "released",
-        QueueAction::Retry => "tried at once",
+        QueueAction::Retry => "to be tried now",
         QueueAction::Delete => "deleted",
         QueueAction::Bounce => "returned to the sender",
     }
 }
 
-const fn reason(action: QueueAction) -> Option<Reason> {
+const fn reason(action: QueueAction) -> Reason {
     match action {
-        QueueAction::Hold => Some(Reason::Held),
-        QueueAction::Release => Some(Reason::Released),
-        QueueAction::Retry => None,
-        QueueAction::Delete => Some(Reason::DeletedByOperator),
-        QueueAction::Bounce => Some(Reason::BouncedByOperator),
+        QueueAction::Hold => Reason::Held,
+        QueueAction::Release => Reason::Released,
+        QueueAction::Retry => Reason::RetriedByOperator,
+        QueueAction::Delete => Reason::DeletedByOperator,
+        QueueAction::Bounce => Reason::BouncedByOperator,
     }
 }

@@ -51,6 +51,7 @@ fn unit(recipients: &[&str]) -> LeasedUnit {
         attempts: 0,
         warned: false,
         bounce: false,
+        urgent: false,
     }
 }
 

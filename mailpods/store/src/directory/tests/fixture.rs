@@ -33,17 +33,18 @@ pub fn plan() -> Plan {
         auth: auth(),
         filter: filter(),
         outbound: outbound(),
-        outbound_ips: BTreeMap::new(),
-        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]),
+        outbound_ips: Shared::default(),
+        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]).into(),
         names: HashMap::from([
             (name("example.test"), domain.clone()),
             (name("alias.test"), domain),
-        ]),
+        ])
+        .into(),
         mailboxes: mailboxes
             .into_iter()
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
             .collect(),
-        aliases: HashMap::from([(address("info@example.test"), vec![address(ALICE)])]),
+        aliases: HashMap::from([(address("info@example.test"), vec![address(ALICE)])]).into(),
         records: Vec::new(),
         shutdown_grace: Duration::ZERO,
     }
@@ -55,7 +56,7 @@ pub fn set_credential(plan: &mut Plan, account: &str, kind: CredentialKind, valu
         .insert(changed.address.clone(), Arc::new(changed));
 }
 
-fn address(text: &str) -> MailboxAddress {
+pub(super) fn address(text: &str) -> MailboxAddress {
     MailboxAddress::parse(text).unwrap()
 }
 
@@ -157,5 +158,6 @@ fn outbound() -> OutboundSettings {
         port: 25,
         postmaster: None,
         ip_family: IpFamily::Both,
+        timeouts: OutboundTimeouts::default(),
     }
 }

@@ -149,8 +149,8 @@ fn act_on(tx: &mut Tx<'_>, unit: &UnitRow, action: QueueAction, now: UnixMillis)
     let changed = match action {
         QueueAction::Hold if !unit.held => tx.execute("UPDATE unit SET held = 1 WHERE id = ?1", [unit.id])?,
         QueueAction::Release if unit.held => tx.execute("UPDATE unit SET held = 0 WHERE id = ?1", [unit.id])?,
-        QueueAction::Retry if !leased => {
-            tx.execute("UPDATE unit SET held = 0, lease = 0, due = ?2, next_attempt = ?2 WHERE id = ?1", (unit.id, now))?
+        QueueAction::Retry if !leased && !unit.held => {
+            tx.execute("UPDATE unit SET lease = 0, due = ?2, next_attempt = 0 WHERE id = ?1", (unit.id, now))?
         }
         QueueAction::Bounce if leased => tx.execute("UPDATE unit SET held = 0, bounce = 1, next_attempt = ?2 WHERE id = ?1", (unit.id, now))?,
         QueueAction::Bounce => {

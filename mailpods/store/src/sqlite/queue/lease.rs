@@ -144,6 +144,7 @@ fn take_one(
         attempts: row.attempts,
         warned: row.warned,
         bounce: row.bounce,
+        urgent: row.next_attempt == 0,
     })
 }
 

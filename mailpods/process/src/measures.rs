@@ -81,7 +81,9 @@ async fn count(queue: &dyn QueueStore, units: &Gauge<State>, age: &Gauge) {
     }
 }
 
-fn unix_millis() -> i64 {
+/// Milliseconds since 1970.
+#[must_use]
+pub fn unix_millis() -> i64 {
     let since = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();

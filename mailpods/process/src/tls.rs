@@ -56,9 +56,9 @@ async fn made(
     minimum: MinimumVersion,
 ) -> Result<ServerIdentity, TlsSetupError> {
     let name = format!("{SECRET}/{}", plan.hostname);
-    if let Some(pem) = secrets.secret(&name).await.map_err(TlsSetupError::Store)? {
-        let identity =
-            ServerIdentity::from_pem(&pem, &pem, minimum).map_err(TlsSetupError::Make)?;
+    let kept = secrets.secret(&name).await.map_err(TlsSetupError::Store)?;
+    if let Some(pem) = &kept {
+        let identity = read(pem, minimum)?;
         let left = identity
             .not_after()
             .and_then(|end| end.duration_since(SystemTime::now()).ok());
@@ -69,13 +69,23 @@ async fn made(
     let names = [plan.hostname.to_string(), "localhost".to_owned()];
     let Pem { chain, key } =
         self_signed(&names, SystemTime::now(), DAYS).map_err(TlsSetupError::Make)?;
-    let identity = ServerIdentity::from_pem(chain.as_bytes(), key.as_bytes(), minimum)
-        .map_err(TlsSetupError::Make)?;
-    let pem = Zeroizing::new([chain.as_bytes(), key.as_bytes()].concat());
-    secrets
-        .put_secret(&name, pem)
-        .await
-        .map_err(TlsSetupError::Store)?;
+    let made = Zeroizing::new([chain.as_bytes(), key.as_bytes()].concat());
     tracing::info!(host = %plan.hostname, days = DAYS, "made a self-signed certificate");
-    Ok(identity)
+    let store = TlsSetupError::Store;
+    let pem = match kept {
+        // Pods that start at once serve the same one: the first wins.
+        None => secrets.secret_or_put(&name, made).await.map_err(store)?,
+        Some(_) => {
+            secrets
+                .put_secret(&name, made.clone())
+                .await
+                .map_err(store)?;
+            made
+        }
+    };
+    read(&pem, minimum)
+}
+
+fn read(pem: &[u8], minimum: MinimumVersion) -> Result<ServerIdentity, TlsSetupError> {
+    ServerIdentity::from_pem(pem, pem, minimum).map_err(TlsSetupError::Make)
 }

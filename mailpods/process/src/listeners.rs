@@ -20,6 +20,8 @@ pub struct Listeners {
     open: BTreeMap<String, Open>,
     smtp_sessions: Arc<Semaphore>,
     imap_sessions: Arc<Semaphore>,
+    most_smtp: usize,
+    most_imap: usize,
 }
 
 struct Open {
@@ -41,6 +43,20 @@ pub struct Bound {
     pub address: SocketAddr,
 }
 
+/// How many sessions are open.
+#[derive(Debug, Clone)]
+pub struct Sessions([(Arc<Semaphore>, usize); 2]);
+
+impl Sessions {
+    /// The number now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        let taken =
+            |(free, most): &(Arc<Semaphore>, usize)| most.saturating_sub(free.available_permits());
+        self.0.iter().map(taken).sum()
+    }
+}
+
 impl Listeners {
     /// Nothing open yet. The limits of sessions are the plan's at start.
     #[must_use]
@@ -49,6 +65,8 @@ impl Listeners {
             open: BTreeMap::new(),
             smtp_sessions: Arc::new(Semaphore::new(plan.smtp.max_sessions)),
             imap_sessions: Arc::new(Semaphore::new(plan.imap.max_sessions)),
+            most_smtp: plan.smtp.max_sessions,
+            most_imap: plan.imap.max_sessions,
         }
     }
 
@@ -87,6 +105,15 @@ impl Listeners {
             address: open.local,
         };
         self.open.iter().map(bound).collect()
+    }
+
+    /// Counts the sessions of all listeners.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions {
+        Sessions([
+            (self.smtp_sessions.clone(), self.most_smtp),
+            (self.imap_sessions.clone(), self.most_imap),
+        ])
     }
 
     /// Accepts no more; sessions go on.

@@ -1,0 +1,4 @@
+//! MailCluster: workloads, Services, keys.
+
+pub mod build;
+pub mod validate;

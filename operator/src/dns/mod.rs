@@ -1,0 +1,3 @@
+//! Records: published, and looked for.
+
+pub mod endpoint;

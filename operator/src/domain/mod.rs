@@ -1,0 +1,3 @@
+//! MailDomain: records and keys.
+
+pub mod build;

@@ -1,0 +1,3 @@
+//! What is done through the Kubernetes client, whatever the kind.
+
+pub mod children;
