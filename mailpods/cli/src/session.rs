@@ -2,7 +2,7 @@
 use std::future::Future;
 use std::path::Path;
 
-use mailpods_store::sqlite::{Options, Progress, SqliteStore};
+use mailpods_store::sqlite::{DATABASE_FILE, Options, Progress, SqliteStore};
 use mailpods_store::{ErrorClass, Store, StoreError};
 
 use crate::args::Globals;
@@ -80,8 +80,22 @@ pub fn unusable(dir: &Path, error: &StoreError) -> Failure {
         StoreError::Corrupt(_) => {
             failure().hint("`mailpods fsck --data DIR`, or `mailpods restore` from a backup")
         }
+        _ if is_denied(dir) => {
+            let text = format!("no permission to use the store in {}", dir.display());
+            Failure::new(Exit::Store, text)
+                .hint("the user that the server runs as: `sudo -u USER mailpods ...`")
+        }
         _ => failure(),
     }
+}
+
+/// Whether it is another user's store.
+fn is_denied(dir: &Path) -> bool {
+    let opened = std::fs::File::options()
+        .read(true)
+        .append(true)
+        .open(dir.join(DATABASE_FILE));
+    opened.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// An error of the open store.

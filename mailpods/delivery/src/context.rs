@@ -67,9 +67,11 @@ impl Context {
         // What a person or we ourselves sent is still signed when it leaves by an alias; what came from outside is not.
         let origin = match &message.origin {
             origin @ (Origin::Submission(_) | Origin::Notification) => origin.clone(),
-            Origin::Inbound | Origin::Lmtp | Origin::Forward(_) | Origin::Expanded(_) => {
-                Origin::Forward(message.id.to_string())
-            }
+            Origin::Inbound
+            | Origin::Lmtp
+            | Origin::Forward(_)
+            | Origin::Expanded(_)
+            | Origin::Filed(_) => Origin::Forward(message.id.to_string()),
         };
         NewMessage {
             id: self.queue_id(),

@@ -18,6 +18,7 @@ mod records;
 mod resolve;
 mod schema;
 mod shared;
+mod sieve;
 pub mod slice;
 mod yaml;
 
@@ -32,6 +33,7 @@ pub use problem::{Origin, Position, Problem, ProblemClass};
 pub use records::reverse_name;
 pub use resolve::Route;
 pub use shared::Shared;
+pub use sieve::{SieveScript, SieveSettings, SieveStages};
 pub use slice::Role;
 
 #[cfg(test)]

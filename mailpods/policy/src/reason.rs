@@ -155,6 +155,10 @@ reasons! {
     DeletedByOperator = "deleted-by-operator",
     /// Returned to the sender by an operator.
     BouncedByOperator = "bounced-by-operator",
+    /// Refused by the recipient's Sieve script.
+    RejectedByOwner = "rejected-by-owner",
+    /// A Sieve script failed; the message was kept.
+    SieveFailed = "sieve-failed",
     /// A delivery status notification was made.
     NotificationSent = "notification-sent",
     /// A notification could not be returned and was given to the postmaster or dropped.

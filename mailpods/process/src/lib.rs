@@ -10,7 +10,7 @@ mod signals;
 mod stop;
 mod tls;
 
-pub use listeners::{Bound, Listeners, Sessions};
+pub use listeners::{Bound, Closed, Listeners, Sessions};
 pub use lock::{LockError, take as take_folder};
 pub use measures::{queue as queue_measures, unix_millis};
 pub use roles::{Built, Roles, RolesError, Setup, engine, resolver, resolver_options};

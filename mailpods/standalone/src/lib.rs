@@ -5,6 +5,7 @@
 mod folder;
 mod keys;
 mod reload;
+mod sockets;
 mod summary;
 mod watch;
 
@@ -24,6 +25,7 @@ use mailpods_store::sqlite::{self, SqliteStore};
 use mailpods_telemetry::health::Health;
 use mailpods_telemetry::metrics::Registry;
 use reload::Reloader;
+use sockets::Sockets;
 
 pub use folder::{FolderError, read as read_folder};
 pub use keys::{KeysError, PublicKeys, ensure as ensure_keys, secret_name as dkim_secret_name};
@@ -139,12 +141,14 @@ async fn serve(
     // Ready from the first plan on; dropping it would take the component out of /readyz.
     let ready = health.component("plan");
     ready.ready();
+    let open = health.component("listeners");
     let setup = setup(options, &plan, &store, &registry, health, stop.clone());
     let Built { roles, delivery } = Roles::build(setup).await?;
     let roles = Arc::new(roles);
     let metrics = reload::Metrics::new(&registry)?;
     let mut listeners = Listeners::new(&plan.current());
-    let errors = listeners.apply(&plan.current(), &roles, &tracker);
+    let sockets = Sockets::new(roles.clone(), tracker.clone(), &registry, open)?;
+    let errors = sockets.apply(&mut listeners, &plan.current());
     if !errors.is_empty() {
         return Err(RunError::Bind(errors));
     }
@@ -159,13 +163,12 @@ async fn serve(
     }
     tracker.spawn(queue_measures(store.queue.clone(), &registry, stop)?);
     show(options, &plan.current(), &listeners, &keys);
-    let (options, sessions) = (options.clone(), tracker.clone());
     let reloader = Reloader {
-        options,
+        options: options.clone(),
         plan: plan.clone(),
         store,
         roles,
-        tracker: sessions,
+        sockets,
         metrics,
     };
     reloader.until_stop(signals, &mut listeners).await;

@@ -86,6 +86,23 @@ pub enum Origin {
     /// What is left of a message whose recipient led to several places; the id of that message. Its recipients are mailboxes
     /// here, and their aliases are not looked at again. Not signed.
     Expanded(String),
+    /// A copy that a Sieve script changed, on its way into the mailbox that the script named. Not signed.
+    Filed(Filing),
+}
+
+/// Where a changed copy goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filing {
+    /// The id of the message that it was made of.
+    pub id: String,
+    /// Mailbox name.
+    pub mailbox: String,
+    /// System flags, as in [`crate::mail::SystemFlags`].
+    pub system: u8,
+    /// Keywords.
+    pub keywords: Vec<String>,
+    /// The address that was written to.
+    pub recipient: String,
 }
 
 /// The envelope of a message.

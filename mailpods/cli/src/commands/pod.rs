@@ -305,7 +305,6 @@ impl PodArgs {
 const fn exit(error: &PodError) -> Exit {
     match error {
         PodError::Storage(StorageError::Lock(_) | StorageError::Store(_)) => Exit::Store,
-        PodError::Storage(StorageError::NoPostgres) => Exit::Usage,
         _ => Exit::Failed,
     }
 }

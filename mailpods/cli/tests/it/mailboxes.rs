@@ -1,5 +1,6 @@
 //! mailbox list, import, export.
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::world::{World, text_of};
@@ -219,6 +220,38 @@ fn maildir_and_mbox_lead_back_to_the_same_mail() {
             .collect()
     };
     assert_eq!(letters(names("bob/cur")), letters(inbox));
+}
+
+#[test]
+fn an_export_is_its_owners_alone() {
+    let world = with_empty_store();
+    maildir(&world);
+    world
+        .run(&["mailbox", "import", ALICE, "maildir", "--create-account"])
+        .exits(0);
+    let export = |target: &str, format: &str| {
+        world
+            .run(&["mailbox", "export", ALICE, target, "--format", format])
+            .exits(0);
+    };
+    export("out", "maildir");
+    export("boxes/", "mbox");
+    let mut waiting = vec![world.path("out"), world.path("boxes")];
+    let mut seen = 0;
+    while let Some(path) = waiting.pop() {
+        let metadata = fs::metadata(&path).unwrap();
+        let mode = metadata.permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} {mode:o}", path.display());
+        seen += 1;
+        if metadata.is_dir() {
+            waiting.extend(
+                fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        }
+    }
+    assert!(seen > 10, "{seen}");
 }
 
 #[test]

@@ -67,6 +67,7 @@ pub(crate) fn plan(port: u16) -> Plan {
         ])
         .into(),
         records: Vec::new(),
+        sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     };
     for account in [
@@ -94,6 +95,7 @@ pub(crate) fn with_mailbox(
         quota_octets: None,
         quota_messages,
         send_as: Vec::new(),
+        sieve: None,
     };
     plan.mailboxes
         .insert(mailbox.address.clone(), Arc::new(mailbox));
@@ -116,6 +118,7 @@ fn domain(domain_name: &str, transport: Transport) -> Domain {
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
         limits: None,
+        sieve: Default::default(),
     }
 }
 

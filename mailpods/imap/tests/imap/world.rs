@@ -241,6 +241,7 @@ pub fn mailbox(account: &str, quota_octets: Option<u64>) -> Mailbox {
         quota_octets,
         quota_messages: None,
         send_as: Vec::new(),
+        sieve: None,
     }
 }
 
@@ -254,6 +255,7 @@ pub fn plan() -> Plan {
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
         limits: None,
+        sieve: Default::default(),
     });
     let mailboxes = [
         mailbox("alice@example.test", None),
@@ -292,6 +294,7 @@ pub fn plan() -> Plan {
             .collect(),
         aliases: Shared::default(),
         records: Vec::new(),
+        sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     }
 }

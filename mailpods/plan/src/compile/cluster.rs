@@ -45,6 +45,7 @@ impl Compiler<'_> {
             auth: auth(&spec.auth),
             filter: filter(&spec.filter),
             outbound: self.outbound(cluster),
+            sieve: self.cluster_sieve(origin, spec.sieve.as_ref()),
             outbound_ips: Shared::default(),
             domains: Shared::default(),
             names: Shared::default(),

@@ -105,6 +105,7 @@ impl Compiler<'_> {
             dkim,
             outbound_ips: self.domain_ips(resource, ips),
             limits: spec.limits.as_ref().map(rate_limits),
+            sieve: self.domain_sieve(origin, spec.sieve.as_ref()),
         }
     }
 

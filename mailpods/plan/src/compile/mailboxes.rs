@@ -87,6 +87,7 @@ impl Compiler<'_> {
             quota_octets: spec.quota.size.map(|size| size.0),
             quota_messages: spec.quota.messages.map(u64::from),
             send_as: Vec::new(),
+            sieve: self.sieve(&resource.origin, "spec.sieve", spec.sieve.as_ref()),
         }
     }
 

@@ -5,6 +5,7 @@ mod domains;
 mod mailboxes;
 mod references;
 mod secrets;
+mod sieve;
 mod unsupported;
 
 pub use cluster::issued_secret;

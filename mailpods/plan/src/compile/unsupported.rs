@@ -31,12 +31,6 @@ impl Compiler<'_> {
                 self.refuse(&domain.origin, &domain_in_pods_only(spec));
             }
         }
-        for mailbox in &resources.mailboxes {
-            self.refuse(
-                &mailbox.origin,
-                &[("spec.sieve", mailbox.object.spec.sieve.is_some(), "")],
-            );
-        }
         self.refuse_ips();
         for list in &resources.mailing_lists {
             self.refuse(

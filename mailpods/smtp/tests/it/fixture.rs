@@ -89,6 +89,7 @@ pub fn plan() -> Plan {
         ])
         .into(),
         records: Vec::new(),
+        sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     }
 }
@@ -103,6 +104,7 @@ fn domain(primary: &str, aliases: &[&str], transport: Transport) -> Domain {
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
         limits: None,
+        sieve: Default::default(),
     }
 }
 
@@ -121,6 +123,7 @@ fn mailbox(text: &str) -> Mailbox {
         quota_octets: None,
         quota_messages: None,
         send_as: Vec::new(),
+        sieve: None,
     }
 }
 

@@ -53,7 +53,7 @@ impl Wanted {
         plan: &Plan,
         globals: &Globals,
     ) -> Result<Vec<dns::Record>, Failure> {
-        if !globals.data.join(DATABASE_FILE).is_file() {
+        if matches!(globals.data.join(DATABASE_FILE).try_exists(), Ok(false)) {
             let data = globals.data.display();
             output::remark(&format!(
                 "Making a store with DKIM keys in {data}: run the server with this --data."

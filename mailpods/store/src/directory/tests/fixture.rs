@@ -46,6 +46,7 @@ pub fn plan() -> Plan {
             .collect(),
         aliases: HashMap::from([(address("info@example.test"), vec![address(ALICE)])]).into(),
         records: Vec::new(),
+        sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     }
 }
@@ -75,6 +76,7 @@ fn mailbox(account: &str, enabled: bool, kind: CredentialKind, value: &str) -> M
         quota_octets: None,
         quota_messages: None,
         send_as: Vec::new(),
+        sieve: None,
     }
 }
 
@@ -88,6 +90,7 @@ fn domain() -> Domain {
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
         limits: None,
+        sieve: Default::default(),
     }
 }
 
