@@ -86,6 +86,8 @@ enum Command {
     Queue(queue::Command),
     #[command(subcommand)]
     Mailbox(mailbox::Command),
+    #[command(subcommand)]
+    Sieve(sieve::Command),
     Trace(trace::Args),
     #[command(subcommand)]
     Bans(bans::Command),
@@ -113,6 +115,7 @@ impl Args {
             Command::Dns(command) => command.run(globals),
             Command::Queue(command) => command.run(globals),
             Command::Mailbox(command) => command.run(globals),
+            Command::Sieve(command) => command.run(globals),
             Command::Trace(args) => args.run(globals),
             Command::Bans(command) => command.run(globals),
             Command::Backup(args) => args.run(globals),

@@ -11,6 +11,7 @@ pub mod mailbox;
 pub mod pod;
 pub mod queue;
 pub mod restore;
+pub mod sieve;
 pub mod standalone;
 pub mod trace;
 pub mod verify;
