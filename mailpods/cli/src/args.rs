@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, bans, check, completions, dns, fsck, hash, mailbox, pod, queue, restore, standalone,
-    trace, verify, version,
+    backup, bans, check, completions, dns, fsck, hash, mailbox, pod, queue, restore, sieve,
+    standalone, trace, verify, version,
 };
 use crate::failure::Outcome;
 
