@@ -19,13 +19,14 @@ mod shared;
 pub mod slice;
 mod yaml;
 
-pub use compile::{check, compile};
+pub use compile::{check, check_with, compile, dns_server};
 pub use handle::PlanHandle;
 pub use load::{Located, Resources, Secret, Source, load, load_valid};
 pub use model::*;
 pub use problem::{Origin, Position, Problem};
 pub use records::reverse_name;
 pub use resolve::Route;
+pub use schema::form_of;
 pub use shared::Shared;
 pub use slice::Role;
 

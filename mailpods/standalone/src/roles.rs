@@ -11,10 +11,10 @@ use mailpods_plan::{Plan, PlanHandle, Protocol};
 use mailpods_smtp::{Deps as SmtpDeps, Server as Smtp};
 use mailpods_store::directory::Directory;
 use mailpods_store::{SecretStore, Store};
-use mailpods_telemetry::health::{self, Component, Health};
+use mailpods_telemetry::health::{self, Component, Health, ServeLimits};
 use mailpods_telemetry::metrics::Registry;
 
-use crate::{Options, RunError, tls};
+use crate::{Options, RunError, autoconfig, tls};
 
 /// Name in leases: an embedded store has one server.
 const WORKER: &str = "standalone";
@@ -29,6 +29,7 @@ pub struct Roles {
     resolver: HickoryResolver,
     health: Health,
     registry: Registry,
+    plan: PlanHandle,
     // Says `ready` from the first plan on; dropping it would take the component out of /readyz.
     _ready: Component,
 }
@@ -90,6 +91,7 @@ impl Roles {
             resolver,
             health,
             registry: registry.clone(),
+            plan: plan.clone(),
             _ready: ready,
         };
         Ok((roles, delivery))
@@ -112,13 +114,15 @@ impl Roles {
         }
     }
 
-    /// Serves health and metrics until the listener is closed.
+    /// Serves health, metrics and what mail programs set themselves up by, until the listener is closed.
     pub async fn serve_http(&self, listener: Listener, stop: Shutdown) {
         let socket = listener.into_socket();
-        health::serve(
+        let router = health::router(self.health.clone(), self.registry.clone())
+            .merge(autoconfig::router(self.plan.clone()));
+        health::serve_router(
             socket,
-            self.health.clone(),
-            self.registry.clone(),
+            router,
+            ServeLimits::default(),
             stop.stop_accepting(),
         )
         .await;

@@ -15,7 +15,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-smtp-proto", &[]),
     ("mailpods-imap-proto", &["message"]),
     // T1: pure, on T0.
-    ("mailpods-plan", &["api", "policy"]),
+    ("mailpods-plan", &["api", "policy", "sasl"]),
     ("mailpods-rpc", &["api", "plan", "policy"]),
     // T2: the outside world; they do not import each other, telemetry apart.
     ("mailpods-telemetry", &[]),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mailpods_api::MailboxAddress;
 use mailpods_api::v1alpha1::{MailCluster, Mailbox as MailboxResource};
 use mailpods_policy::password::is_sprayed;
+use mailpods_sasl::PasswordHash;
 
 use super::Compiler;
 use crate::load::Located;
@@ -116,6 +117,13 @@ impl Compiler<'_> {
             let problem = origin.problem(field, "the password is one that attackers try first");
             self.problems
                 .push(problem.hint("set another one; nobody can log in with it"));
+        }
+        if kind == CredentialKind::Hash
+            && let Err(error) = PasswordHash::parse(value.reveal())
+        {
+            let problem = origin.problem(field, error.to_string());
+            self.problems
+                .push(problem.hint("nobody can log in with it; `mailpods hash` makes one"));
         }
         Some(Credential { kind, value })
     }
