@@ -3,6 +3,7 @@ pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod dns;
+pub mod explain;
 pub mod fsck;
 pub mod hash;
 pub mod mailbox;
