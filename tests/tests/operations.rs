@@ -84,7 +84,7 @@ fn check_tells_all_errors_at_once_with_their_places() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let config = Config::standard("  hostnam: x\n")
         .mailbox("dave", "  quota: {size: many}")
-        .mailbox("erin", "  sieve: 'keep;'");
+        .mailbox("erin", "  sieve: 'kep;'");
     config.write(folder.path())?;
     let output = tool(&["check", &folder.path().to_string_lossy()])?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
@@ -97,7 +97,7 @@ fn check_tells_all_errors_at_once_with_their_places() -> Result<()> {
         "quota.size",
         "many",
         "mailbox-erin.yaml:",
-        "not supported yet",
+        "line 1, column 1 of the script: unknown command",
     ] {
         assert!(text.contains(wanted), "{wanted} is missing in\n{text}");
     }

@@ -37,6 +37,12 @@ impl Processes {
 
     /// Starts a process unless it runs already.
     pub fn start(&self, name: &str, command: &mut Command) -> Result<()> {
+        // A Ctrl-C at the terminal is for the command in front, not for the cluster.
+        self.start_session(name, command.process_group(0))
+    }
+
+    /// The same for a process that makes a session of its own, which the leader of a group cannot.
+    pub fn start_session(&self, name: &str, command: &mut Command) -> Result<()> {
         if self.runs(name) {
             return Ok(());
         }
@@ -52,8 +58,6 @@ impl Processes {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // A Ctrl-C at the terminal is for the command in front, not for the cluster.
-            .process_group(0)
             .spawn()
             .with_context(|| format!("failed to start {name}"))?;
         let pid = i32::try_from(child.id())?;

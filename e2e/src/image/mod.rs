@@ -27,11 +27,16 @@ pub struct Options {
     #[arg(long)]
     load: bool,
     #[command(flatten)]
-    cluster: cluster::Options,
+    cluster: cluster::Choice,
 }
 
 /// What the chart pulls unless told otherwise.
 pub const NAME: &str = "ghcr.io/mailpods/mailpods";
+
+/// Name and tag of this version.
+pub fn reference() -> String {
+    format!("{NAME}:{}", env!("CARGO_PKG_VERSION"))
+}
 
 /// Builds the image, writes it, and loads it where asked.
 pub fn run(options: &Options) -> Result<()> {

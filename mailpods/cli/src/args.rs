@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, check, completions, dns, explain, fsck, hash, mailbox, queue, restore, standalone,
-    trace, verify, version,
+    backup, bans, check, completions, dns, explain, fsck, hash, mailbox, pod, queue, restore,
+    standalone, trace, verify, version,
 };
 use crate::failure::Outcome;
 
@@ -75,6 +75,11 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     Standalone(standalone::Args),
+    Smtp(Box<pod::SmtpArgs>),
+    Imap(Box<pod::ImapArgs>),
+    Filter(Box<pod::FilterArgs>),
+    Delivery(Box<pod::DeliveryArgs>),
+    All(Box<pod::AllArgs>),
     Check(check::Args),
     Explain(explain::Args),
     Verify(verify::Args),
@@ -85,6 +90,8 @@ enum Command {
     #[command(subcommand)]
     Mailbox(mailbox::Command),
     Trace(trace::Args),
+    #[command(subcommand)]
+    Bans(bans::Command),
     Backup(backup::Args),
     Restore(restore::Args),
     Fsck(fsck::Args),
@@ -99,6 +106,11 @@ impl Args {
         let globals = &self.globals;
         match self.command {
             Command::Standalone(args) => args.run(globals),
+            Command::Smtp(args) => args.run(globals),
+            Command::Imap(args) => args.run(globals),
+            Command::Filter(args) => args.run(globals),
+            Command::Delivery(args) => args.run(globals),
+            Command::All(args) => args.run(globals),
             Command::Check(args) => args.run(globals),
             Command::Explain(args) => args.run(globals),
             Command::Verify(args) => args.run(globals),
@@ -106,6 +118,7 @@ impl Args {
             Command::Queue(command) => command.run(globals),
             Command::Mailbox(command) => command.run(globals),
             Command::Trace(args) => args.run(globals),
+            Command::Bans(command) => command.run(globals),
             Command::Backup(args) => args.run(globals),
             Command::Restore(args) => args.run(globals),
             Command::Fsck(args) => args.run(globals),

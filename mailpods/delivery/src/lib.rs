@@ -15,6 +15,7 @@
 mod clock;
 mod conclude;
 mod context;
+mod ends;
 mod fate;
 mod local;
 mod metrics;

@@ -1,18 +1,19 @@
 //! Files to resources: strict, with every problem of every file at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube_core::cel::Validator;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
+use mailpods_api::{DomainName, Selector};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::kinds::{self, Kind, kinds};
-use crate::model::SecretText;
+use crate::model::{DkimKey, SecretText};
 use crate::problem::{Origin, Problem, nearest};
 use crate::yaml::{self, Node};
 
@@ -37,16 +38,38 @@ pub struct Source {
 #[derive(Debug, Clone)]
 pub struct Located<T> {
     /// The resource, defaults filled in.
-    pub object: T,
+    pub object: Arc<T>,
     /// Its file and fields.
     pub origin: Arc<Origin>,
 }
 
 /// A Secret's data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Secret {
     /// Values by key; what is not UTF-8 is left out.
     pub data: BTreeMap<String, SecretText>,
+}
+
+/// Secrets by namespace and name.
+pub type Secrets = BTreeMap<(String, String), Arc<Secret>>;
+
+/// Where a plan runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Environment {
+    /// In one process, from a folder.
+    #[default]
+    Standalone,
+    /// In the pods of a Kubernetes cluster.
+    Cluster,
+}
+
+/// The DKIM keys of a domain that the operator keeps.
+#[derive(Debug, Clone, Default)]
+pub struct ManagedDkim {
+    /// Records to publish: selector and text.
+    pub published: Vec<(Selector, String)>,
+    /// Keys to sign with, each of them published.
+    pub signing: Vec<DkimKey>,
 }
 
 /// Everything that a folder holds, each thing valid by itself.
@@ -63,11 +86,39 @@ pub struct Resources {
     /// MailingLists.
     pub mailing_lists: Vec<Located<MailingList>>,
     /// Secrets by namespace and name. Files beside have the namespace "".
-    pub secrets: BTreeMap<(String, String), Located<Secret>>,
+    pub secrets: Arc<Secrets>,
+    /// DKIM keys of domains, when somebody else than the store keeps them.
+    pub dkim: Option<Arc<BTreeMap<DomainName, ManagedDkim>>>,
+    /// Where the plan is to run.
+    pub environment: Environment,
     /// Digest of the sources, hex.
     pub digest: String,
     /// Whether nothing was left out because of a problem.
     pub complete: bool,
+}
+
+impl Resources {
+    /// Drops resources by namespace and `Kind/name`, MailClusters apart; whether there were any.
+    pub(crate) fn leave_out(&mut self, bad: &HashSet<(String, String)>) -> bool {
+        let good =
+            |origin: &Origin| !bad.contains(&(origin.namespace.clone(), origin.resource.clone()));
+        if self.clusters.iter().any(|cluster| !good(&cluster.origin)) {
+            return false;
+        }
+        let before = self.count();
+        self.domains.retain(|resource| good(&resource.origin));
+        self.mailboxes.retain(|resource| good(&resource.origin));
+        self.outbound_ips.retain(|resource| good(&resource.origin));
+        self.mailing_lists.retain(|resource| good(&resource.origin));
+        self.count() < before
+    }
+
+    fn count(&self) -> usize {
+        self.domains.len()
+            + self.mailboxes.len()
+            + self.outbound_ips.len()
+            + self.mailing_lists.len()
+    }
 }
 
 /// Reads all files.
@@ -281,13 +332,7 @@ impl Loader {
             );
         }
         let key = (origin.namespace.clone(), origin.name.clone());
-        self.resources.secrets.insert(
-            key,
-            Located {
-                object: Secret { data },
-                origin,
-            },
-        );
+        Arc::make_mut(&mut self.resources.secrets).insert(key, Arc::new(Secret { data }));
     }
 
     fn secret_value(&mut self, source: &Source, name: &str, key: &str) {
@@ -299,24 +344,9 @@ impl Loader {
         }
         let text = source.text.strip_suffix('\n').unwrap_or(&source.text);
         let text = text.strip_suffix('\r').unwrap_or(text);
-        let origin = || Origin {
-            file: source.path.clone(),
-            resource: format!("Secret/{name}"),
-            name: name.to_owned(),
-            ..Origin::default()
-        };
-        let secret = self
-            .resources
-            .secrets
-            .entry((String::new(), name.to_owned()));
-        let secret = secret.or_insert_with(|| Located {
-            object: Secret {
-                data: BTreeMap::new(),
-            },
-            origin: Arc::new(origin()),
-        });
-        secret
-            .object
+        let secrets = Arc::make_mut(&mut self.resources.secrets);
+        let secret = secrets.entry((String::new(), name.to_owned())).or_default();
+        Arc::make_mut(secret)
             .data
             .insert(key.to_owned(), SecretText::new(text.to_owned()));
     }
@@ -326,7 +356,7 @@ impl Loader {
     /// A value that stands in YAML and in a file: whoever changes the one would wonder why nothing happens.
     fn refuse_secrets_in_two_places(&mut self) {
         let secrets = &self.resources.secrets;
-        for ((namespace, name), secret) in secrets {
+        for ((namespace, name), secret) in secrets.iter() {
             let Some(files) = secrets.get(&(String::new(), name.clone())) else {
                 continue;
             };
@@ -335,8 +365,8 @@ impl Loader {
             let Some(place) = self.seen.get(&place) else {
                 continue;
             };
-            for key in secret.object.data.keys() {
-                if files.object.data.contains_key(key) {
+            for key in secret.data.keys() {
+                if files.data.contains_key(key) {
                     let message = format!("is in Secret/{name} at {place} too");
                     let problem = Problem::of_file(&format!("secrets/{name}/{key}"), message);
                     self.problems.push(problem.hint("keep one of the two"));
@@ -391,7 +421,7 @@ fn typed<T: DeserializeOwned>(
 ) -> Option<Located<T>> {
     match serde_path_to_error::deserialize(value) {
         Ok(object) => Some(Located {
-            object,
+            object: Arc::new(object),
             origin: origin.clone(),
         }),
         Err(error) => {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::shared::Shared;
+use crate::sieve::{SieveScript, SieveSettings, SieveStages};
 
 /// A compiled, consistent view of all resources.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct Plan {
     pub filter: FilterSettings,
     /// Queue, retries and sending.
     pub outbound: OutboundSettings,
+    /// Sieve of the whole cluster.
+    pub sieve: SieveSettings,
     /// Sending addresses by resource name.
     pub outbound_ips: Shared<BTreeMap<String, OutboundIp>>,
     /// Domains by their primary name.
@@ -454,6 +457,8 @@ pub struct Domain {
     pub outbound_ips: Vec<String>,
     /// Submission limits of the domain as a whole, instead of the cluster's.
     pub limits: Option<RateLimits>,
+    /// Sieve scripts around those of its mailboxes.
+    pub sieve: SieveStages,
 }
 
 /// Where a domain's mail goes.
@@ -501,6 +506,8 @@ pub struct Mailbox {
     pub quota_messages: Option<u64>,
     /// Every address that this log-in may send as, domain aliases included.
     pub send_as: Vec<MailboxAddress>,
+    /// The owner's Sieve script.
+    pub sieve: Option<SieveScript>,
 }
 
 /// What a Secret holds for a mailbox.

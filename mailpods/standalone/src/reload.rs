@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailpods_plan::PlanHandle;
+use mailpods_process::{Asked, Listeners, Roles, Signals};
 use mailpods_store::Store;
 use mailpods_telemetry::error_chain;
 use mailpods_telemetry::metrics::{Counter, Gauge, Label, MetricsError, Registry};
 
-use crate::listeners::Listeners;
-use crate::roles::Roles;
 use crate::sockets::Sockets;
 use crate::watch::FolderWatch;
-use crate::{Asked, Options, RunError, Signals, keys, load_and_warn};
+use crate::{Options, RunError, keys, load_and_warn};
 
 /// How often a listener that could not be opened is tried again.
 const REOPEN: Duration = Duration::from_secs(3);
@@ -159,9 +158,7 @@ impl Reloader {
             return Ok(Outcome::Unchanged);
         }
         keys::ensure(&plan, self.store.secrets.as_ref()).await?;
-        self.roles
-            .refresh(&plan, self.store.secrets.as_ref(), &self.options)
-            .await?;
+        self.roles.refresh(&plan).await?;
         self.plan.swap(plan);
         let plan = self.plan.current();
         for error in self.sockets.apply(listeners, &plan) {

@@ -6,11 +6,9 @@ use std::sync::Arc;
 use mailpods_net::Tracker;
 use mailpods_net::listener::BindError;
 use mailpods_plan::{Plan, Protocol};
+use mailpods_process::{Closed, Listeners, Roles};
 use mailpods_telemetry::health::Component;
 use mailpods_telemetry::metrics::{Gauge, Label, MetricsError, Registry};
-
-use crate::listeners::{Closed, Listeners};
-use crate::roles::Roles;
 
 const PROTOCOLS: [Protocol; 7] = [
     Protocol::Smtp,

@@ -7,7 +7,7 @@ use std::path::Path;
 use mailpods_plan::{Plan, Protocol, Transport};
 use serde_json::{Value, json};
 
-use crate::listeners::Bound;
+use mailpods_process::Bound;
 
 /// Records shown of one domain, and mailboxes shown in all, before `…`.
 const MOST_ROWS: usize = 20;

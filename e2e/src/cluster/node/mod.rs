@@ -36,6 +36,11 @@ impl Node {
         }
     }
 
+    /// The scratch folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("certificates/admin.kubeconfig")

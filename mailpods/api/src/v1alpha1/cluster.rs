@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{conditions, object_name, rules};
 use super::{
-    AuthSpec, ClusterDkimSpec, ClusterDnsSpec, FilterSpec, ImapSpec, LabelSelector, MonitoringSpec,
-    OutboundSpec, PodsSpec, RolesSpec, SecretRef, ServiceSpec, SmtpSpec, SubmissionSpec,
+    AuthSpec, ClusterDkimSpec, ClusterDnsSpec, ClusterSieveSpec, FilterSpec, ImapSpec,
+    LabelSelector, MonitoringSpec, OutboundSpec, PodsSpec, RolesSpec, SecretRef, ServiceSpec,
+    SmtpSpec, SubmissionSpec,
 };
 use crate::{DomainName, IpNet, MailboxAddress, Octets, TimeSpan};
 
@@ -105,6 +106,9 @@ pub struct MailClusterSpec {
     /// Queue, retries and sending.
     #[serde(default)]
     pub outbound: OutboundSpec,
+    /// Sieve scripts (RFC 5228) of the whole cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sieve: Option<ClusterSieveSpec>,
     /// How long a clean stop waits for sessions.
     #[serde(default = "shutdown_grace")]
     pub shutdown_grace: TimeSpan,

@@ -179,15 +179,15 @@ fn messages_are_held_released_and_traced() {
     world
         .run(&["queue", "release", "--dry-run", "--all"])
         .exits(0)
-        .says(&["left alone: it is not held", "1 of 3 would be released"]);
+        .says(&["left alone: it is not on hold", "1 of 3 would be released"]);
     world
         .run(&["queue", "release", &all[1]])
         .exits(0)
-        .says(&["left alone: it is not held", "0 of 1 released"]);
+        .says(&["left alone: it is not on hold", "0 of 1 released"]);
     world
         .run(&["queue", "hold", &all[2]])
         .exits(0)
-        .says(&["left alone: it is held already"]);
+        .says(&["left alone: it is on hold already"]);
     world.run(&["queue", "retry", &all[0]]).exits(0);
     world
         .run(&["queue", "bounce", &all[0]])

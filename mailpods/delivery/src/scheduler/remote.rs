@@ -151,7 +151,8 @@ impl Worker {
     async fn run(mut self) {
         let mut session = None;
         loop {
-            match self.remote.lanes.next(&self.key) {
+            let digest = self.remote.ctx.plan.current().digest.clone();
+            match self.remote.lanes.next(&self.key, &digest) {
                 Next::Try(unit) => {
                     if self.remote.lanes.is_low(&self.key) {
                         self.remote.room.notify_one();
@@ -159,7 +160,7 @@ impl Worker {
                     self.attempt(*unit, &mut session).await;
                 }
                 Next::Skip(unit, trouble) => {
-                    let fates = vec![Fate::Deferred(trouble); unit.recipients.len()];
+                    let fates = vec![Fate::Deferred(trouble.again()); unit.recipients.len()];
                     self.settle(*unit, fates).await;
                 }
                 Next::Done => break,
@@ -184,12 +185,15 @@ impl Worker {
         ctx.metrics
             .attempt
             .observe_duration(Way::Remote, started.elapsed());
-        if let Some(trouble) = unreachable(&fates) {
-            // No longer than the schedule waits, or a first retry would find the destination still left alone.
-            let wait = DEAD.min(ctx.plan.current().outbound.retry_initial);
-            self.remote
-                .lanes
-                .mark_dead(&self.key, Instant::now() + wait, trouble);
+        let lanes = &self.remote.lanes;
+        match unreachable(&fates) {
+            Some(trouble) => {
+                // No longer than the schedule waits, or a first retry would find the destination still left alone.
+                let until = Instant::now() + DEAD.min(plan.outbound.retry_initial);
+                lanes.mark_dead(&self.key, until, trouble, &plan.digest);
+            }
+            None if unit.urgent => lanes.mark_alive(&self.key),
+            None => {}
         }
         self.settle(unit, fates).await;
     }

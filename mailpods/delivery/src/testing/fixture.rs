@@ -31,13 +31,14 @@ pub(crate) fn plan(port: u16) -> Plan {
         auth: auth(),
         filter: filter(),
         outbound: outbound(port),
-        outbound_ips: BTreeMap::new(),
-        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]),
+        outbound_ips: Shared::default(),
+        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]).into(),
         names: HashMap::from([
             (name("example.test"), domain.clone()),
             (name("alias.test"), domain),
-        ]),
-        mailboxes: HashMap::new(),
+        ])
+        .into(),
+        mailboxes: Shared::default(),
         aliases: HashMap::from([
             (
                 address("info@example.test"),
@@ -63,8 +64,10 @@ pub(crate) fn plan(port: u16) -> Plan {
                 address("pool@example.test"),
                 vec![address("loop@example.test")],
             ),
-        ]),
+        ])
+        .into(),
         records: Vec::new(),
+        sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     };
     for account in [
@@ -92,6 +95,7 @@ pub(crate) fn with_mailbox(
         quota_octets: None,
         quota_messages,
         send_as: Vec::new(),
+        sieve: None,
     };
     plan.mailboxes
         .insert(mailbox.address.clone(), Arc::new(mailbox));
@@ -114,6 +118,7 @@ fn domain(domain_name: &str, transport: Transport) -> Domain {
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
         limits: None,
+        sieve: Default::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use mailpods_api::TimeSpan;
 use mailpods_api::v1alpha1::{
     AuthSpec, BareNewlineMode, DmarcMode, FilterSpec, ImapSpec, IpFamilyMode, ListenerProtocol,
     ListenerSpec, MailCluster, OutboundSpec, OverQuotaMode, RateLimitsSpec, ReverseDnsMode,
-    SmtpSpec, SubmissionSpec, TlsVersion,
+    SecretRef, SmtpSpec, SubmissionSpec, TlsSpec, TlsVersion,
 };
 
 use super::Compiler;
@@ -14,7 +14,7 @@ use crate::load::Located;
 use crate::model::{
     AuthSettings, BareNewline, DnsSettings, FilterSettings, ImapSettings, IpFamily, Listener,
     OutboundSettings, OutboundTimeouts, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy,
-    SmtpSettings, SubmissionSettings, TlsSettings,
+    SmtpSettings, SubmissionSettings, TlsMaterial, TlsSettings,
 };
 use crate::problem::Origin;
 use crate::shared::Shared;
@@ -29,11 +29,7 @@ impl Compiler<'_> {
         self.refuse_zeros(cluster);
         self.refuse_short_idle(cluster);
         let tls = TlsSettings {
-            certificate: spec
-                .tls
-                .secret_ref
-                .as_ref()
-                .and_then(|secret| self.tls_material(origin, "spec.tls.secretRef", secret)),
+            certificate: self.certificate(origin, &spec.tls),
             require_tls13: spec.tls.min_version == TlsVersion::Tls13,
         };
         Some(Plan {
@@ -49,6 +45,7 @@ impl Compiler<'_> {
             auth: auth(&spec.auth),
             filter: filter(&spec.filter),
             outbound: self.outbound(cluster),
+            sieve: self.cluster_sieve(origin, spec.sieve.as_ref()),
             outbound_ips: Shared::default(),
             domains: Shared::default(),
             names: Shared::default(),
@@ -57,6 +54,20 @@ impl Compiler<'_> {
             records: Vec::new(),
             shutdown_grace: spec.shutdown_grace.get(),
         })
+    }
+
+    /// The certificate of the Secret, or of the issuer as soon as there is one.
+    fn certificate(&mut self, origin: &Origin, spec: &TlsSpec) -> Option<TlsMaterial> {
+        if let Some(secret) = &spec.secret_ref {
+            return self.tls_material(origin, "spec.tls.secretRef", secret);
+        }
+        spec.issuer_ref.as_ref()?;
+        let name = issued_secret(&origin.name);
+        let key = (origin.namespace.clone(), name.clone());
+        let there = self.resources.secrets.contains_key(&key);
+        there
+            .then(|| self.tls_material(origin, "spec.tls.issuerRef", &SecretRef { name }))
+            .flatten()
     }
 
     /// Times and sizes that nothing works with when they are zero.
@@ -186,6 +197,12 @@ impl Compiler<'_> {
             ..outbound(spec)
         }
     }
+}
+
+/// Name of the Secret that an issuer puts the certificate of a MailCluster into.
+#[must_use]
+pub fn issued_secret(cluster: &str) -> String {
+    format!("{cluster}-tls")
 }
 
 /// Whether two sockets cannot be listened on at once.

@@ -5,9 +5,9 @@
 //!
 //! | key | value | smtp | imap | filter | delivery |
 //! |---|---|---|---|---|---|
-//! | `settings` | the cluster's settings and the role's listeners | with TLS key | with TLS key | its own | with smart host's password |
-//! | `domain/NAME` | a domain | no keys, no passwords | no keys, no passwords | | DKIM keys, hop passwords |
-//! | `mailbox/ADDRESS` | a mailbox | with credential | with credential | | no credential |
+//! | `settings` | the cluster's settings and the role's listeners | with TLS key | with TLS key | its own | with smart host's password, Sieve |
+//! | `domain/NAME` | a domain | no keys, no passwords | no keys, no passwords | | DKIM keys, hop passwords, Sieve |
+//! | `mailbox/ADDRESS` | a mailbox | with credential | with credential | | Sieve, no credential |
 //! | `alias/ADDRESS` | what it leads to, one step | yes | | | yes |
 //! | `outbound-ip/NAME` | a sending address | | | | yes |
 //!
@@ -84,7 +84,9 @@ impl Role {
         }
     }
 
-    const fn terminates_tls(self) -> bool {
+    /// Whether it serves the certificate.
+    #[must_use]
+    pub const fn terminates_tls(self) -> bool {
         self.is(true, true, false)
     }
 
@@ -96,7 +98,13 @@ impl Role {
         self.is(true, false, true)
     }
 
-    const fn sends(self) -> bool {
+    /// Whether it takes mail from the queue and sends it on.
+    #[must_use]
+    pub const fn sends(self) -> bool {
+        self.is(false, false, true)
+    }
+
+    const fn filters_mail(self) -> bool {
         self.is(false, false, true)
     }
 

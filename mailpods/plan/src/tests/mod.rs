@@ -1,8 +1,10 @@
+mod assign;
 mod bad_yaml;
 mod bounds;
 mod dns;
 mod resolve;
 mod rules;
+mod valid;
 
 use mailpods_api::{DomainName, MailboxAddress};
 

@@ -123,9 +123,9 @@ fn references_between_resources_are_checked() {
         (
             vec![
                 domain("example.test", ""),
-                mailbox("a@example.test", "sieve: keep;"),
+                mailbox("a@example.test", "sieve: 'if true { frob; }'"),
             ],
-            "Mailbox/a.example.test: spec.sieve: not supported yet; hint: leave it out",
+            "Mailbox/a.example.test: spec.sieve: line 1, column 11 of the script: unknown command \"frob\"; allowed: if, require, stop, keep, discard, redirect, and those of required extensions",
         ),
         (
             vec![

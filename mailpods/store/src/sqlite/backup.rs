@@ -13,7 +13,8 @@ use rusqlite::backup::{Backup, StepResult};
 use super::body::file::BodyFiles;
 use super::connection::{self, io_error, make_folder, sync_folder};
 use super::secrets::{self, KEY_FILE};
-use super::{DATABASE_FILE, schema, unix_millis};
+use super::{DATABASE_FILE, schema};
+use crate::common::unix_millis;
 use crate::error::{Result, StoreError};
 
 /// Folder in the target in which a restore prepares the database.

@@ -124,16 +124,6 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// The same error once more, for each of those that shared a commit.
-pub(super) fn repeat(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Full => StoreError::Full,
-        StoreError::Corrupt(text) => StoreError::Corrupt(text.clone()),
-        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
-        other => StoreError::Unavailable(other.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;

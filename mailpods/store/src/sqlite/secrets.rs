@@ -7,113 +7,50 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use mailpods_api::MailboxAddress;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, OptionalExtension};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Core, connection};
+use crate::common::seal::{KEY_LEN, Seal, credential_context, random, secret_context};
 use crate::error::{Result, StoreError};
 use crate::secrets::{DirectoryStore, SavedCredential, SecretStore};
 
 /// Name of the file with the key.
 pub(super) const KEY_FILE: &str = "seal.key";
-const KEY_LEN: usize = 32;
-const MAX_NAME: usize = 512;
-const MAX_SECRET: usize = 1 << 20;
 
-/// Seals and opens.
-pub(super) struct Seal {
-    key: LessSafeKey,
+/// Reads the key of the store in `dir`. One is made for a store in which nothing is sealed; else a key that is gone is an
+/// error, because a new one would open nothing.
+pub(super) fn open_seal(dir: &Path, connection: &Connection) -> Result<Seal> {
+    if let Some(seal) = find_seal(dir)? {
+        return Ok(seal);
+    }
+    // In this order: another process makes the key before it seals.
+    let sealed = sealed_count(connection)?;
+    if let Some(seal) = find_seal(dir)? {
+        return Ok(seal);
+    }
+    if sealed > 0 {
+        return Err(lost(sealed));
+    }
+    make_key(dir, &dir.join(KEY_FILE))?;
+    find_seal(dir)?.ok_or(StoreError::NotFound("sealing key"))
 }
 
-impl Seal {
-    /// Reads the key of the store in `dir`. One is made for a store in which nothing is sealed; else a key that is gone is
-    /// an error, because a new one would open nothing.
-    pub(super) fn open(dir: &Path, connection: &Connection) -> Result<Self> {
-        let found = Self::find(dir)?;
-        if let Some(seal) = found {
-            return Ok(seal);
+/// The key of the store in `dir`, if it has one.
+fn find_seal(dir: &Path) -> Result<Option<Seal>> {
+    let key = match fs::read(dir.join(KEY_FILE)) {
+        Ok(key) => Zeroizing::new(key),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(connection::io_error(
+                "failed to read the sealing key",
+                &error,
+            ));
         }
-        // In this order: another process makes the key before it seals.
-        let sealed = sealed_count(connection)?;
-        if let Some(seal) = Self::find(dir)? {
-            return Ok(seal);
-        }
-        if sealed > 0 {
-            return Err(lost(sealed));
-        }
-        make_key(dir, &dir.join(KEY_FILE))?;
-        Self::find(dir)?.ok_or(StoreError::NotFound("sealing key"))
-    }
-
-    /// The key of the store in `dir`, if it has one.
-    fn find(dir: &Path) -> Result<Option<Self>> {
-        let key = match fs::read(dir.join(KEY_FILE)) {
-            Ok(key) => Zeroizing::new(key),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(connection::io_error(
-                    "failed to read the sealing key",
-                    &error,
-                ));
-            }
-        };
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &key).map_err(|_| {
-            StoreError::Corrupt(format!("{KEY_FILE} is not a key of {KEY_LEN} octets"))
-        })?;
-        Ok(Some(Self {
-            key: LessSafeKey::new(key),
-        }))
-    }
-
-    /// Nonce and sealed octets. `context` must be the same for opening, so that rows cannot be exchanged.
-    fn seal(&self, context: &str, value: &[u8]) -> Result<Vec<u8>> {
-        let nonce = random::<NONCE_LEN>()?;
-        let mut sealed = Zeroizing::new(value.to_vec());
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(context),
-                &mut sealed,
-            )
-            .map_err(|_| unsealable())?;
-        Ok([&nonce, sealed.as_slice(), tag.as_ref()].concat())
-    }
-
-    fn unseal(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let (nonce, rest) = sealed
-            .split_first_chunk::<NONCE_LEN>()
-            .ok_or_else(unsealable)?;
-        let mut value = Zeroizing::new(rest.to_vec());
-        let length = self
-            .key
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(context),
-                &mut value,
-            )
-            .map_err(|_| unsealable())?
-            .len();
-        value.truncate(length);
-        Ok(value)
-    }
-}
-
-fn unsealable() -> StoreError {
-    StoreError::Corrupt(format!(
-        "a sealed secret does not open: {KEY_FILE} belongs to another store; put the right one back from a backup, or see `mailpods fsck`"
-    ))
-}
-
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut octets = [0; N];
-    SystemRandom::new()
-        .fill(&mut octets)
-        .map_err(|_| StoreError::Unavailable("the system gives no random octets".to_owned()))?;
-    Ok(octets)
+    };
+    let seal = Seal::new(&key)
+        .map_err(|_| StoreError::Corrupt(format!("{KEY_FILE} is not a key of {KEY_LEN} octets")));
+    seal.map(Some)
 }
 
 /// Several processes may do this at once: the first link wins.
@@ -153,7 +90,7 @@ fn lost(sealed: i64) -> StoreError {
 
 /// Fails for a store whose key is gone although something is sealed with it: a copy of it would be worth nothing.
 pub(super) fn check_key(dir: &Path, connection: &Connection) -> Result<()> {
-    match (Seal::find(dir)?, sealed_count(connection)?) {
+    match (find_seal(dir)?, sealed_count(connection)?) {
         (None, sealed) if sealed > 0 => Err(lost(sealed)),
         _ => Ok(()),
     }
@@ -190,7 +127,7 @@ impl std::fmt::Display for Unopened {
 
 /// Tries to open everything that is sealed; all of it fails while there is no key, or one that is none.
 pub(super) fn unopened(dir: &Path, connection: &Connection) -> Result<Vec<Unopened>> {
-    let seal = match Seal::find(dir) {
+    let seal = match find_seal(dir) {
         Err(StoreError::Corrupt(_)) => None,
         other => other?,
     };
@@ -231,19 +168,6 @@ fn sealed_value(connection: &Connection, sql: &str, name: &str) -> Result<Option
 const SELECT_SECRET: &str = "SELECT sealed FROM secret WHERE name = ?1";
 const SELECT_CREDENTIAL: &str = "SELECT sealed FROM credential WHERE address = ?1";
 
-fn check_secret(name: &str, value: &[u8]) -> Result<()> {
-    if name.is_empty() || name.len() > MAX_NAME || value.len() > MAX_SECRET {
-        return Err(StoreError::Invalid(format!(
-            "a secret needs a name of 1 to {MAX_NAME} octets and at most {MAX_SECRET} octets"
-        )));
-    }
-    Ok(())
-}
-
-fn secret_context(name: &str) -> String {
-    format!("secret/{name}")
-}
-
 #[async_trait]
 impl SecretStore for Core {
     async fn secret(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
@@ -252,7 +176,7 @@ impl SecretStore for Core {
             .read(move |connection| sealed_value(connection, SELECT_SECRET, &key))
             .await?;
         sealed
-            .map(|sealed| self.seal.unseal(&secret_context(name), &sealed))
+            .map(|sealed| self.seal.open_secret(name, &sealed))
             .transpose()
     }
 
@@ -261,11 +185,7 @@ impl SecretStore for Core {
         name: &str,
         value: Zeroizing<Vec<u8>>,
     ) -> Result<Zeroizing<Vec<u8>>> {
-        check_secret(name, &value)?;
-        let (key, sealed) = (
-            name.to_owned(),
-            self.seal.seal(&secret_context(name), &value)?,
-        );
+        let (key, sealed) = (name.to_owned(), self.seal.seal_secret(name, &value)?);
         let kept = self
             .write(move |tx| {
                 tx.execute(
@@ -276,15 +196,11 @@ impl SecretStore for Core {
                     .ok_or(StoreError::NotFound("secret"))
             })
             .await?;
-        self.seal.unseal(&secret_context(name), &kept)
+        self.seal.open_secret(name, &kept)
     }
 
     async fn put_secret(&self, name: &str, value: Zeroizing<Vec<u8>>) -> Result<()> {
-        check_secret(name, &value)?;
-        let (key, sealed) = (
-            name.to_owned(),
-            self.seal.seal(&secret_context(name), &value)?,
-        );
+        let (key, sealed) = (name.to_owned(), self.seal.seal_secret(name, &value)?);
         self.write(move |tx| {
             tx.execute(
                 "INSERT OR REPLACE INTO secret (name, sealed) VALUES (?1, ?2)",
@@ -318,17 +234,6 @@ impl SecretStore for Core {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct CredentialRow {
-    source: [u8; 32],
-    hash: Option<String>,
-    scram: Option<String>,
-}
-
-fn credential_context(address: &str) -> String {
-    format!("credential/{address}")
-}
-
 #[async_trait]
 impl DirectoryStore for Core {
     async fn saved_credential(&self, account: &MailboxAddress) -> Result<Option<SavedCredential>> {
@@ -340,14 +245,7 @@ impl DirectoryStore for Core {
         else {
             return Ok(None);
         };
-        let opened = self.seal.unseal(&credential_context(&address), &sealed)?;
-        let row: CredentialRow = serde_json::from_slice(&opened)
-            .map_err(|error| StoreError::Corrupt(format!("a saved credential: {error}")))?;
-        Ok(Some(SavedCredential {
-            source: row.source,
-            hash: row.hash.map(Zeroizing::new),
-            scram: row.scram.map(Zeroizing::new),
-        }))
+        self.seal.open_credential(&address, &sealed).map(Some)
     }
 
     async fn save_credential(
@@ -356,18 +254,7 @@ impl DirectoryStore for Core {
         credential: SavedCredential,
     ) -> Result<()> {
         let address = account.to_string();
-        let text =
-            |text: &Option<Zeroizing<String>>| text.as_ref().map(|text| text.as_str().to_owned());
-        let row = CredentialRow {
-            source: credential.source,
-            hash: text(&credential.hash),
-            scram: text(&credential.scram),
-        };
-        let encoded =
-            serde_json::to_vec(&row).map_err(|error| StoreError::Invalid(error.to_string()))?;
-        let sealed = self
-            .seal
-            .seal(&credential_context(&address), &Zeroizing::new(encoded))?;
+        let sealed = self.seal.seal_credential(&address, &credential)?;
         self.write(move |tx| {
             tx.execute(
                 "INSERT OR REPLACE INTO credential (address, sealed) VALUES (?1, ?2)",

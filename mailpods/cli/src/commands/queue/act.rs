@@ -86,8 +86,9 @@ impl Args {
 const fn obstacle(unit: &QueueItem, action: QueueAction) -> Option<&'static str> {
     match (action, unit.held) {
         _ if unit.leased => Some("a worker has it now; try again in a moment"),
-        (QueueAction::Release, false) => Some("it is not held"),
-        (QueueAction::Hold, true) => Some("it is held already"),
+        (QueueAction::Release, false) => Some("it is not on hold"),
+        (QueueAction::Hold, true) => Some("it is on hold already"),
+        (QueueAction::Retry, true) => Some("it is on hold; `mailpods queue release` first"),
         _ => None,
     }
 }
@@ -101,12 +102,12 @@ async fn act_on(store: &Store, unit: &QueueItem, action: QueueAction) -> Result<
     };
     let count = store.queue.act(&filter, action, time::now()).await;
     let done = count.map_err(|error| failed("failed to change the queue", &error))? > 0;
-    if let (true, Some(reason)) = (done, reason(action)) {
+    if done {
         store.trace.record(TraceEvent {
             at: time::now(),
             id: unit.message.id.to_string(),
             stage: Stage::Operator,
-            reason: reason.as_str(),
+            reason: reason(action).as_str(),
             sender: unit.message.envelope.sender.clone(),
             recipient: String::new(),
             peer: unit.destination.0.to_string(),
@@ -159,18 +160,18 @@ const fn past(action: QueueAction) -> &'static str {
     match action {
         QueueAction::Hold => "held",
         QueueAction::Release => "released",
-        QueueAction::Retry => "tried at once",
+        QueueAction::Retry => "to be tried now",
         QueueAction::Delete => "deleted",
         QueueAction::Bounce => "returned to the sender",
     }
 }
 
-const fn reason(action: QueueAction) -> Option<Reason> {
+const fn reason(action: QueueAction) -> Reason {
     match action {
-        QueueAction::Hold => Some(Reason::Held),
-        QueueAction::Release => Some(Reason::Released),
-        QueueAction::Retry => None,
-        QueueAction::Delete => Some(Reason::DeletedByOperator),
-        QueueAction::Bounce => Some(Reason::BouncedByOperator),
+        QueueAction::Hold => Reason::Held,
+        QueueAction::Release => Reason::Released,
+        QueueAction::Retry => Reason::RetriedByOperator,
+        QueueAction::Delete => Reason::DeletedByOperator,
+        QueueAction::Bounce => Reason::BouncedByOperator,
     }
 }

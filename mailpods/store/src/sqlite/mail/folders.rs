@@ -5,15 +5,14 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, Row};
 
 use super::super::tx::{Effect, Tx};
-use super::names::{self, INBOX};
-use super::row::{COLUMNS, MailboxRow};
+use super::row::{self, COLUMNS};
 use super::transfer;
+use crate::common::mailbox::{MAX_SUBSCRIPTIONS, MailboxRow};
+use crate::common::names::{self, INBOX};
 use crate::error::{Result, StoreError};
 use crate::mail::{AccountInfo, MailboxInfo, SpecialUse};
 use crate::types::{AccountId, MailboxId, Usage};
 
-/// Most subscriptions of an account.
-const MAX_SUBSCRIPTIONS: i64 = 20_000;
 /// Messages of deleted mailboxes removed in one transaction.
 const REAP_STEP: i64 = 500;
 
@@ -37,8 +36,8 @@ pub(super) fn accounts(connection: &Connection) -> Result<Vec<AccountInfo>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn info(row: &Row<'_>) -> rusqlite::Result<MailboxInfo> {
-    Ok(MailboxRow::read(row)?.info(row.get(11)?))
+fn info(found: &Row<'_>) -> rusqlite::Result<MailboxInfo> {
+    Ok(row::read(found)?.info(found.get(11)?))
 }
 
 /// The mailboxes that meet `condition`, with whether they are subscribed.
