@@ -52,6 +52,7 @@ short_runs! {
     sasl_client => "sasl-client",
     sasl_server => "sasl-server",
     scan => "scan",
+    sieve => "sieve",
     smtp_client => "smtp-client",
     smtp_server => "smtp-server",
     spf_budget => "spf-budget",

@@ -24,7 +24,7 @@ pub mod slice;
 mod yaml;
 
 pub use assign::{Assigned, Inventory, Namespaces, assign};
-pub use compile::{Compiled, check, compile, compile_valid, issued_secret};
+pub use compile::{Compiled, check, check_with, compile, compile_valid, dns_server, issued_secret};
 pub use handle::PlanHandle;
 pub use load::{
     Environment, Located, ManagedDkim, Resources, Secret, Secrets, Source, load, load_valid,
@@ -33,6 +33,7 @@ pub use model::*;
 pub use problem::{Origin, Position, Problem, ProblemClass};
 pub use records::reverse_name;
 pub use resolve::Route;
+pub use schema::form_of;
 pub use secret::SecretText;
 pub use shared::Shared;
 pub use sieve::{SieveScript, SieveSettings, SieveStages};

@@ -71,6 +71,7 @@ async fn poll(shared: &Shared) -> Result<()> {
     lease::measure_shift(shared).await?;
     // What others have deleted, when they ended before they removed it.
     shared.reap.store(true, Ordering::Release);
+    shared.forget_accounts();
     if !shared.watchers.anybody() {
         return Ok(());
     }

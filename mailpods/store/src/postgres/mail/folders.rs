@@ -275,6 +275,27 @@ pub(super) async fn delete(tx: &Tx<'_>, account: AccountId, name: &str) -> Resul
     Ok(())
 }
 
+/// The address is free at once; the housekeeper removes the messages.
+pub(super) async fn delete_account(tx: &Tx<'_>, account: AccountId) -> Result<()> {
+    rows::lock_accounts(tx, &[account.0]).await?;
+    let gone = tx
+        .query(
+            "UPDATE mailbox SET name = NULL WHERE account = $1 AND name IS NOT NULL RETURNING id",
+            &[&account.0],
+        )
+        .await?;
+    tx.execute("DELETE FROM subscription WHERE account = $1", &[&account.0])
+        .await?;
+    let sql = "DELETE FROM credential USING account WHERE account.id = $1 AND credential.address = account.address";
+    tx.execute(sql, &[&account.0]).await?;
+    tx.execute("DELETE FROM account WHERE id = $1", &[&account.0])
+        .await?;
+    for row in &gone {
+        tx.effect(Effect::Mailbox(MailboxId(get(row, 0)?)));
+    }
+    Ok(())
+}
+
 /// Removes some messages of deleted mailboxes; whether there may be more.
 pub(in crate::postgres) async fn reap(shared: &Shared) -> Result<bool> {
     transact!(shared, Kind::Lazy, |tx| reap_step(&tx).await)
