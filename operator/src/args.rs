@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use mailpods_operator::render;
 use mailpods_operator::run::{self, Options};
+use mailpods_operator::{check, render};
 use mailpods_telemetry::logs::{self, Format};
 
 /// Makes pods, Services, keys and DNS records of mail resources.
@@ -22,6 +22,8 @@ pub struct Args {
 enum Command {
     /// Run the operator in a Kubernetes cluster.
     Run(Run),
+    /// Check that the kinds are served and the control channel answers.
+    Check(Check),
     /// Print the CustomResourceDefinitions.
     Crds,
     /// Print every object and DNS record that the resources of a folder bring about.
@@ -75,6 +77,19 @@ struct Run {
 }
 
 #[derive(Debug, clap::Args)]
+struct Check {
+    /// Namespace of the operator.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "mailpods-system")]
+    namespace: String,
+    /// The one namespace that the operator looks at; all when left out.
+    #[arg(long, env = "MAILPODS_WATCH_NAMESPACE", value_name = "NAMESPACE")]
+    watch_namespace: Option<String>,
+    /// URL of the control channel; that of the Service when left out.
+    #[arg(long, env = "MAILPODS_CONTROL_URL", value_name = "URL")]
+    control_url: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
 struct Render {
     /// Folder with YAML files.
     #[arg(value_name = "FOLDER")]
@@ -96,6 +111,7 @@ impl Args {
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Run(args) => running(args),
+            Command::Check(args) => checking(&args),
             Command::Crds => crds(),
             Command::Render(args) => rendered(&args),
         }
@@ -130,6 +146,23 @@ fn running(args: Run) -> Result<ExitCode> {
     runtime.block_on(async {
         let client = kube::Client::try_default().await?;
         run::run(client, options).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn checking(args: &Check) -> Result<ExitCode> {
+    let url = args.control_url.clone();
+    let url = url.unwrap_or_else(|| run::control_url(&args.namespace));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let client = kube::Client::try_default().await?;
+        let only = args
+            .watch_namespace
+            .as_deref()
+            .filter(|only| !only.is_empty());
+        check::check(client, &args.namespace, only, &url).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
