@@ -42,6 +42,12 @@ pub const TARGETS: &[Target] = &[
         short_run: 500,
     },
     Target {
+        name: "plan-update",
+        run: mailpods_plan::fuzz::fuzz_update,
+        words: PLAN,
+        short_run: 500,
+    },
+    Target {
         name: "proxy",
         run: mailpods_net::proxy::fuzz,
         words: PROXY,
@@ -58,6 +64,12 @@ pub const TARGETS: &[Target] = &[
         run: mailpods_sasl::fuzzing::server,
         words: SASL,
         short_run: 200,
+    },
+    Target {
+        name: "scan",
+        run: mailpods_rpc::fuzzing::fuzz_scan,
+        words: SCAN,
+        short_run: 1000,
     },
     Target {
         name: "sieve",
@@ -259,6 +271,37 @@ const MESSAGE: &[&[u8]] = &[
     b"\n",
     b"\r",
 ];
+const PLAN: &[&[u8]] = &[
+    b"\"settings\":",
+    b"\"domain/a.test\":",
+    b"\"mailbox/a@a.test\":",
+    b"\"alias/b@a.test\":",
+    b"\"outbound-ip/o\":",
+    b"\"base\":",
+    b"\"aliasNames\":",
+    b"\"listeners\":",
+    b"{}",
+    b"[]",
+    b"null",
+    b"-1",
+    b",",
+];
+
+const SCAN: &[&[u8]] = &[
+    b"\0\0\0\x10",
+    b"\xff\xff\xff\xff",
+    b"\"message\":true",
+    b"\"request\":",
+    b"\"clientIp\":",
+    b"\"reject\"",
+    b"\"remove\":[{\"start\":0,\"end\":1}]",
+    b"\"prepend\":",
+    b"\\r\\n",
+    b"{}",
+    b"[]",
+    b"null",
+];
+
 const FILTER: &[&[u8]] = &[
     b"v=spf1 ",
     b"include:",

@@ -6,10 +6,21 @@
 //!
 //! It is the only user of the Kubernetes client, and it never touches mail: no role, no network code of theirs, no store.
 
+pub mod certificates;
+pub mod check;
 pub mod cluster;
+pub mod context;
 pub mod control;
+pub mod dkim;
 pub mod dns;
 pub mod domain;
 pub mod kube;
+pub mod mailbox;
+pub mod mailing_list;
+pub mod metrics;
 pub mod names;
+pub mod outbound_ip;
 pub mod render;
+pub mod run;
+pub mod simple;
+pub mod world;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -165,7 +165,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Source>> {
     Ok(sources.into_values().collect())
 }
 
-fn wanted(path: &PathBuf) -> bool {
+fn wanted(path: &Path) -> bool {
     let yaml = path
         .extension()
         .is_some_and(|end| end == "yaml" || end == "yml");

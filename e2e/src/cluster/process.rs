@@ -93,10 +93,11 @@ impl Processes {
         Ok(())
     }
 
-    /// Kills a process with no chance to tidy up.
+    /// Kills a process with no chance to tidy up, and waits until it is gone.
     pub fn kill(&self, name: &str) -> Result<()> {
         if let Some(identity) = self.identity(name).filter(|i| i.runs()) {
             identity.signal(Signal::KILL)?;
+            identity.gone_within(PATIENCE)?;
         }
         Ok(())
     }
@@ -130,14 +131,18 @@ impl Processes {
         })
     }
 
-    fn ended(&self, name: &str) -> String {
+    /// The end of a process's log.
+    pub fn last_words(&self, name: &str) -> String {
         let log = std::fs::read_to_string(self.log(name)).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        let last = &lines[lines.len().saturating_sub(12)..];
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    fn ended(&self, name: &str) -> String {
         format!(
             "{name} ended; the end of {}:\n{}",
             self.log(name).display(),
-            last.join("\n")
+            self.last_words(name)
         )
     }
 }

@@ -1,11 +1,12 @@
 //! The command line as a whole.
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, bans, check, completions, dns, fsck, hash, mailbox, pod, queue, restore, sieve,
-    standalone, trace, verify, version,
+    backup, bans, check, completions, dns, explain, fsck, hash, mailbox, pod, queue, restore,
+    sieve, standalone, trace, verify, version,
 };
 use crate::failure::Outcome;
 
@@ -13,6 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   mailpods standalone --config examples/quickstart --data ./data   run a mail server
   mailpods check /etc/mailpods                                     find every mistake in a configuration
+  mailpods explain mailcluster.spec.smtp                           what a field means, and what may stand there
   mailpods dns print --config /etc/mailpods                        records to publish, as zone text
   mailpods queue list --domain example.org                         what waits for example.org, and why
   mailpods trace bob@example.test                                  what became of mail from or to bob
@@ -79,6 +81,7 @@ enum Command {
     Delivery(Box<pod::DeliveryArgs>),
     All(Box<pod::AllArgs>),
     Check(check::Args),
+    Explain(explain::Args),
     Verify(verify::Args),
     #[command(subcommand)]
     Dns(dns::Command),
@@ -111,6 +114,7 @@ impl Args {
             Command::Delivery(args) => args.run(globals),
             Command::All(args) => args.run(globals),
             Command::Check(args) => args.run(globals),
+            Command::Explain(args) => args.run(globals),
             Command::Verify(args) => args.run(globals),
             Command::Dns(command) => command.run(globals),
             Command::Queue(command) => command.run(globals),
@@ -126,4 +130,10 @@ impl Args {
             Command::Version(args) => args.run(globals),
         }
     }
+}
+
+/// A DNS server, as `spec.dns.servers` of a MailCluster has it.
+pub fn parse_server(text: &str) -> Result<SocketAddr, String> {
+    mailpods_plan::dns_server(text)
+        .ok_or_else(|| "not an address such as 192.0.2.53 or 127.0.0.1:5353".to_owned())
 }

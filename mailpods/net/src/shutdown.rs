@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How far the stop has come; stages only advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,8 @@ pub enum Stage {
 #[derive(Clone, Copy, Debug)]
 struct State {
     stage: Stage,
+    /// When it was reached.
+    since: Instant,
     /// Over what time sessions that nothing hurries end after `Drain`.
     spread: Duration,
 }
@@ -32,6 +35,7 @@ struct State {
 pub fn channel() -> (Trigger, Shutdown) {
     let (sender, receiver) = watch::channel(State {
         stage: Stage::Running,
+        since: Instant::now(),
         spread: Duration::ZERO,
     });
     (Trigger(Arc::new(sender)), Shutdown(receiver))
@@ -57,7 +61,11 @@ impl Trigger {
         self.0.send_if_modified(|now| {
             let later = stage > now.stage;
             if later {
-                *now = State { stage, spread };
+                *now = State {
+                    stage,
+                    since: Instant::now(),
+                    spread,
+                };
             }
             later
         });
@@ -99,12 +107,12 @@ impl Shutdown {
     }
 
     /// Waits until sessions are to end, and after that for `share` (0 to 1) of the time that those which only wait are spread
-    /// over. Cancel-safe, but a later call counts from its own start.
+    /// over. Cancel-safe.
     pub async fn drain_spread(&self, share: f64) {
         self.drain().await;
-        let spread = self.0.borrow().spread.mul_f64(share.clamp(0.0, 1.0));
+        let State { since, spread, .. } = *self.0.borrow();
         tokio::select! {
-            () = tokio::time::sleep(spread) => {}
+            () = tokio::time::sleep_until(since + spread.mul_f64(share.clamp(0.0, 1.0))) => {}
             () = self.force() => {}
         }
     }

@@ -1,12 +1,13 @@
 //! HTTPS between our processes, both sides.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use mailpods_net::https::{
-    Asked, BodyError, Client, HeaderMap, HttpsError, Limits, Method, Request, StatusCode, answer,
-    bearer, header, is_authorized, read_body, serve,
+    Asked, BodyError, Client, HeaderMap, HttpsError, Limits, Method, Request, ServerUrl,
+    StatusCode, answer, bearer, header, is_authorized, read_body, serve,
 };
 use mailpods_net::tls::{MinimumVersion, Pem, ServerIdentity, self_signed};
 use mailpods_net::{
@@ -65,9 +66,14 @@ fn start() -> Server {
 }
 
 impl Server {
+    fn url(&self) -> ServerUrl {
+        let url = format!("https://localhost:{}", self.address.port());
+        url.parse().unwrap()
+    }
+
     fn client(&self) -> Client {
         let tls = TlsClient::of_authority(self.pem.chain.as_bytes()).unwrap();
-        Client::new(&format!("https://localhost:{}", self.address.port()), tls).unwrap()
+        Client::new(self.url(), tls)
     }
 }
 
@@ -131,9 +137,7 @@ async fn wrong_tokens_and_large_bodies_are_refused() {
 async fn another_authority_is_not_trusted() {
     let server = start();
     let other = TlsClient::of_authority(identity().0.chain.as_bytes()).unwrap();
-    let url = format!("https://localhost:{}", server.address.port());
-    let error = Client::new(&url, other)
-        .unwrap()
+    let error = Client::new(server.url(), other)
         .send(&request("token", &[]), LIMITS)
         .await;
     assert!(matches!(error, Err(HttpsError::Tls(_))), "{error:?}");

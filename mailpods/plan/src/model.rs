@@ -10,8 +10,8 @@ use std::time::Duration;
 use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
+use crate::secret::SecretText;
 use crate::shared::Shared;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
 
@@ -127,30 +127,6 @@ pub struct TlsMaterial {
     pub chain: String,
     /// PKCS#8, PKCS#1 or SEC1.
     pub key: SecretText,
-}
-
-/// A secret as text: wiped when dropped, never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(Zeroizing<String>);
-
-impl SecretText {
-    /// Wraps a secret.
-    #[must_use]
-    pub fn new(value: String) -> Self {
-        Self(Zeroizing::new(value))
-    }
-
-    /// The secret itself, for the one place that uses it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretText(…)")
-    }
 }
 
 /// Name look-ups and defaults for published records.

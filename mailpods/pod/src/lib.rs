@@ -10,6 +10,7 @@ mod run;
 mod serving;
 mod state;
 mod storage;
+mod wait;
 
 use std::net::SocketAddr;
 use std::time::Duration;

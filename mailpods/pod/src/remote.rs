@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use mailpods_net::TlsClient;
 use mailpods_net::https::{
-    Client, HeaderMap, HeaderValue, HttpsError, Limits, Method, Request, Response, UrlError,
-    bearer, header,
+    Client, HeaderMap, HeaderValue, HttpsError, Limits, Method, Request, Response, ServerUrl,
+    UrlError, bearer, header,
 };
 use mailpods_net::tls::TlsConfigError;
 use mailpods_rpc::control::MAX_TOKEN_OCTETS;
@@ -73,6 +73,7 @@ pub enum RemoteError {
 /// A client that follows its files.
 #[derive(Debug)]
 pub struct Remote {
+    url: ServerUrl,
     options: RemoteOptions,
     current: Mutex<Option<Current>>,
 }
@@ -101,12 +102,8 @@ impl Remote {
     /// # Errors
     /// When the URL is none.
     pub fn new(options: RemoteOptions) -> Result<Self, RemoteError> {
-        let unused = TlsClient::verified(b"").map_err(|source| RemoteError::Roots {
-            path: options.ca.clone(),
-            source,
-        })?;
-        Client::new(&options.url, unused)?;
         Ok(Self {
+            url: options.url.parse()?,
             options,
             current: Mutex::default(),
         })
@@ -152,7 +149,7 @@ impl Remote {
             path: path.clone(),
             source,
         })?;
-        let client = Arc::new(Client::new(&self.options.url, tls)?);
+        let client = Arc::new(Client::new(self.url.clone(), tls));
         *self.lock() = Some(Current {
             roots: Arc::new(roots.to_vec()),
             client: client.clone(),

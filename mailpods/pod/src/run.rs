@@ -20,7 +20,7 @@ use crate::control::{Control, Poller, Reporter, Sight, Step};
 use crate::kept::Kept;
 use crate::serving::{Parts, Serving};
 use crate::state::State;
-use crate::storage::Opened;
+use crate::storage::{Opened, StoreOptions};
 use crate::{Options, PodError};
 
 /// After the store did not take the plan.
@@ -37,8 +37,19 @@ pub async fn run(options: Options) -> Result<(), PodError> {
     let health = Health::new();
     let (probes, stop_probes) = shutdown::channel();
     serve_probes(&options, &health, &registry, stop_probes).await?;
-    let opened = Opened::open(&options.store, &registry)?;
-    let result = Pod::new(&options, &registry, &health, &opened)?
+    let has_store = !matches!(options.store, StoreOptions::None);
+    let state = State::new(
+        &options.pod,
+        options.role,
+        has_store,
+        health.clone(),
+        &registry,
+    )?;
+    let opened = tokio::select! {
+        opened = Opened::open(&options.store, &options.pod, &state, &registry) => opened?,
+        () = signals.stop() => return Ok(()),
+    };
+    let result = Pod::new(&options, &registry, &health, &opened, state)?
         .run(&mut signals)
         .await;
     opened.close().await?;
@@ -94,21 +105,14 @@ impl<'a> Pod<'a> {
         registry: &'a Registry,
         health: &'a Health,
         opened: &'a Opened,
+        state: Arc<State>,
     ) -> Result<Self, PodError> {
-        let store = opened.store();
-        let state = State::new(
-            &options.pod,
-            options.role,
-            store.is_some(),
-            health.clone(),
-            registry,
-        )?;
         Ok(Self {
             options,
             registry,
             health,
             opened,
-            store,
+            store: opened.store(),
             state,
             sight: Arc::default(),
             control: Arc::new(Control::new(options.control.clone(), registry)?),
@@ -215,7 +219,9 @@ impl<'a> Pod<'a> {
         signals: &mut Signals,
     ) -> Result<(), PodError> {
         let plan = PlanHandle::new(first.plan);
-        self.opened.reclaim().await?;
+        if self.options.role.sends() {
+            self.opened.reclaim(&self.options.pod).await?;
+        }
         let mut serving = Serving::start(&Parts {
             options: self.options,
             plan: plan.clone(),

@@ -2,6 +2,7 @@
 //!
 //! Contains no mail logic, and does not know where the plan comes from.
 
+mod autoconfig;
 mod listeners;
 mod lock;
 mod measures;
@@ -10,7 +11,7 @@ mod signals;
 mod stop;
 mod tls;
 
-pub use listeners::{Bound, Listeners, Sessions};
+pub use listeners::{Bound, Closed, Listeners, Sessions};
 pub use lock::{LockError, take as take_folder};
 pub use measures::{queue as queue_measures, unix_millis};
 pub use roles::{Built, Roles, RolesError, Setup, engine, resolver, resolver_options};

@@ -8,6 +8,7 @@ use mailpods_net::listener::{BindError, ListenerOptions};
 use mailpods_net::proxy::Sources;
 use mailpods_net::{Listener, Tracker, Trigger, shutdown};
 use mailpods_plan::{Listener as Wanted, Plan, Protocol};
+use mailpods_telemetry::error_chain;
 use tokio::sync::Semaphore;
 
 use crate::roles::Roles;
@@ -18,6 +19,8 @@ const IMAP_BUSY: &[u8] = b"* BYE [UNAVAILABLE] Too many sessions, try again late
 /// What is open, by listener name.
 pub struct Listeners {
     open: BTreeMap<String, Open>,
+    /// What the plan wants and could not be opened.
+    closed: BTreeMap<String, Closed>,
     smtp_sessions: Arc<Semaphore>,
     imap_sessions: Arc<Semaphore>,
     most_smtp: usize,
@@ -30,6 +33,15 @@ struct Open {
     sources: Sources,
     // Dropping it ends the accept loop; sessions go on.
     _accepting: Trigger,
+}
+
+/// A listener that could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// What it would speak.
+    pub protocol: Protocol,
+    /// Why, in words for an administrator.
+    pub reason: String,
 }
 
 /// A listener that is open.
@@ -63,6 +75,7 @@ impl Listeners {
     pub fn new(plan: &Plan) -> Self {
         Self {
             open: BTreeMap::new(),
+            closed: BTreeMap::new(),
             smtp_sessions: Arc::new(Semaphore::new(plan.smtp.max_sessions)),
             imap_sessions: Arc::new(Semaphore::new(plan.imap.max_sessions)),
             most_smtp: plan.smtp.max_sessions,
@@ -70,13 +83,15 @@ impl Listeners {
         }
     }
 
-    /// Opens what is new, closes what is gone, keeps the rest. A socket that cannot be opened does not stop the others.
+    /// Opens what is new, closes what is gone, keeps the rest. A socket that cannot be opened does not stop the others, and is
+    /// tried again by the next call.
     pub fn apply(&mut self, plan: &Plan, roles: &Arc<Roles>, tracker: &Tracker) -> Vec<BindError> {
         self.open.retain(|name, open| {
             plan.listeners
                 .iter()
                 .any(|wanted| wanted.name == *name && same(wanted, &open.wanted))
         });
+        self.closed.clear();
         let mut errors = Vec::new();
         for wanted in &plan.listeners {
             let networks = wanted
@@ -90,10 +105,23 @@ impl Listeners {
             }
             match self.bind(wanted, Sources::new(&networks), roles, tracker) {
                 Ok(open) => drop(self.open.insert(wanted.name.clone(), open)),
-                Err(error) => errors.push(error),
+                Err(error) => {
+                    let closed = Closed {
+                        protocol: wanted.protocol,
+                        reason: error_chain(&error),
+                    };
+                    self.closed.insert(wanted.name.clone(), closed);
+                    errors.push(error);
+                }
             }
         }
         errors
+    }
+
+    /// What the plan wants and could not be opened, by name.
+    #[must_use]
+    pub fn closed(&self) -> &BTreeMap<String, Closed> {
+        &self.closed
     }
 
     /// What is open, by name.

@@ -2,16 +2,18 @@
 //!
 //! Contains no mail logic: it reads the folder, keeps the plan current, and has the roles built, served and stopped.
 
+mod certificate;
 mod folder;
 mod keys;
 mod reload;
+mod sockets;
 mod summary;
 mod watch;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mailpods_net::{Shutdown, Tracker, shutdown};
 use mailpods_plan::{Plan, PlanHandle, Problem, Role, dns};
@@ -24,6 +26,7 @@ use mailpods_store::sqlite::{self, SqliteStore};
 use mailpods_telemetry::health::Health;
 use mailpods_telemetry::metrics::Registry;
 use reload::Reloader;
+use sockets::Sockets;
 
 pub use folder::{FolderError, read as read_folder};
 pub use keys::{KeysError, PublicKeys, ensure as ensure_keys, secret_name as dkim_secret_name};
@@ -98,10 +101,36 @@ fn mistakes(number: usize) -> String {
 ///
 /// # Errors
 /// When it cannot be read, or with every problem in it.
-pub fn load(config: &std::path::Path) -> Result<Plan, RunError> {
+pub fn load(config: &Path) -> Result<Plan, RunError> {
+    examine(config).map(|(plan, _)| plan)
+}
+
+/// Reads the folder and compiles it: the plan, and what is allowed but hardly meant.
+///
+/// # Errors
+/// When it cannot be read, or with every problem in it.
+pub fn examine(config: &Path) -> Result<(Plan, Vec<Problem>), RunError> {
     let sources = folder::read(config)?;
-    let (plan, problems) = mailpods_plan::check(&sources);
-    plan.ok_or(RunError::Problems(problems))
+    let mut warnings = folder::exposed(config, &sources);
+    let now = SystemTime::now();
+    let (plan, problems) = mailpods_plan::check_with(&sources, |plan, resources| {
+        let found = certificate::examine(plan, resources, now);
+        warnings.extend(found.warnings);
+        found.problems
+    });
+    match plan {
+        Some(plan) => Ok((plan, warnings)),
+        None => Err(RunError::Problems(problems)),
+    }
+}
+
+/// As [`examine`], with the warnings logged.
+fn load_and_warn(config: &Path) -> Result<Plan, RunError> {
+    let (plan, warnings) = examine(config)?;
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    Ok(plan)
 }
 
 /// Runs until SIGTERM or SIGINT, then stops cleanly: no new work, sessions finish within the grace time, the queue is handed back.
@@ -110,7 +139,7 @@ pub fn load(config: &std::path::Path) -> Result<Plan, RunError> {
 /// When something that the start needs is missing. What goes wrong later is logged, not returned.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(RunError::Signals)?;
-    let plan = load(&options.config)?;
+    let plan = load_and_warn(&options.config)?;
     let _lock = take_folder(&options.data)?;
     let failed = |source| RunError::Store {
         path: options.data.clone(),
@@ -139,12 +168,14 @@ async fn serve(
     // Ready from the first plan on; dropping it would take the component out of /readyz.
     let ready = health.component("plan");
     ready.ready();
+    let open = health.component("listeners");
     let setup = setup(options, &plan, &store, &registry, health, stop.clone());
     let Built { roles, delivery } = Roles::build(setup).await?;
     let roles = Arc::new(roles);
     let metrics = reload::Metrics::new(&registry)?;
     let mut listeners = Listeners::new(&plan.current());
-    let errors = listeners.apply(&plan.current(), &roles, &tracker);
+    let sockets = Sockets::new(roles.clone(), tracker.clone(), &registry, open)?;
+    let errors = sockets.apply(&mut listeners, &plan.current());
     if !errors.is_empty() {
         return Err(RunError::Bind(errors));
     }
@@ -159,13 +190,12 @@ async fn serve(
     }
     tracker.spawn(queue_measures(store.queue.clone(), &registry, stop)?);
     show(options, &plan.current(), &listeners, &keys);
-    let (options, sessions) = (options.clone(), tracker.clone());
     let reloader = Reloader {
-        options,
+        options: options.clone(),
         plan: plan.clone(),
         store,
         roles,
-        tracker: sessions,
+        sockets,
         metrics,
     };
     reloader.until_stop(signals, &mut listeners).await;

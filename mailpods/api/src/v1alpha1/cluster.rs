@@ -354,7 +354,7 @@ pub enum DirectoryType {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = rules(&[
-    ("(self.from == 'Selector') == has(self.selector)", "selector must be set when from is Selector, and only then"),
+    ("(has(self.from) && self.from == 'Selector') == has(self.selector)", "selector must be set when from is Selector, and only then"),
 ])))]
 pub struct AllowedNamespaces {
     /// Which namespaces. Other than `Same` in a Kubernetes cluster only.

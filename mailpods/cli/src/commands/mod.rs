@@ -4,6 +4,7 @@ pub mod bans;
 pub mod check;
 pub mod completions;
 pub mod dns;
+pub mod explain;
 pub mod fsck;
 pub mod hash;
 pub mod logging;

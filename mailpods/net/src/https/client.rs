@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -95,33 +96,22 @@ pub struct Response {
     pub body: Zeroizing<Vec<u8>>,
 }
 
-/// A client of one server.
-pub struct Client {
+/// Where a server is: `https://HOST:PORT`, 443 when no port is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrl {
     host: String,
     port: u16,
     authority: HeaderValue,
-    tls: TlsClient,
-    idle: Mutex<Vec<SendRequest<Pieces>>>,
 }
 
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("authority", &self.authority)
-            .finish_non_exhaustive()
-    }
-}
+impl FromStr for ServerUrl {
+    type Err = UrlError;
 
-impl Client {
-    /// A client of `https://HOST:PORT`. Nothing is connected yet.
-    ///
-    /// # Errors
-    /// When the text is no such URL.
-    pub fn new(url: &str, tls: TlsClient) -> Result<Self, UrlError> {
+    fn from_str(text: &str) -> Result<Self, UrlError> {
         let failed = || UrlError {
-            found: url.to_owned(),
+            found: text.to_owned(),
         };
-        let uri: Uri = url.parse().map_err(|_| failed())?;
+        let uri: Uri = text.parse().map_err(|_| failed())?;
         let plain = uri.path_and_query().is_none_or(|path| path == "/");
         let authority = uri.authority().ok_or_else(failed)?;
         if uri.scheme_str() != Some("https") || !plain || authority.as_str().contains('@') {
@@ -131,9 +121,34 @@ impl Client {
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(443),
             authority: HeaderValue::from_str(authority.as_str()).map_err(|_| failed())?,
+        })
+    }
+}
+
+/// A client of one server.
+pub struct Client {
+    url: ServerUrl,
+    tls: TlsClient,
+    idle: Mutex<Vec<SendRequest<Pieces>>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of a server. Nothing is connected yet.
+    #[must_use]
+    pub fn new(url: ServerUrl, tls: TlsClient) -> Self {
+        Self {
+            url,
             tls,
             idle: Mutex::default(),
-        })
+        }
     }
 
     /// Asks, and takes the whole answer. A kept connection that turns out to be gone is replaced and the request sent again,
@@ -186,14 +201,14 @@ impl Client {
         *built.headers_mut() = request.headers.clone();
         built
             .headers_mut()
-            .insert(http::header::HOST, self.authority.clone());
+            .insert(http::header::HOST, self.url.authority.clone());
         Ok(built)
     }
 
     async fn connect(&self) -> Result<SendRequest<Pieces>, HttpsError> {
         let mut connection = self.open().await?;
         connection
-            .start_tls_client(&self.host, &self.tls, HANDSHAKE_LIMIT)
+            .start_tls_client(&self.url.host, &self.tls, HANDSHAKE_LIMIT)
             .await?;
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_HEADERS)
@@ -211,10 +226,10 @@ impl Client {
     /// The first address that answers.
     async fn open(&self) -> Result<Connection, HttpsError> {
         let failed = |source| HttpsError::Resolve {
-            host: self.host.clone(),
+            host: self.url.host.clone(),
             source,
         };
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        let found = tokio::net::lookup_host((self.url.host.as_str(), self.url.port)).await;
         let addresses: Vec<SocketAddr> = found.map_err(failed)?.collect();
         let mut last = None;
         for address in addresses {
@@ -255,9 +270,14 @@ mod tests {
 
     #[test]
     fn urls() {
-        let tls = TlsClient::opportunistic().unwrap();
-        for good in ["https://a.test:8443", "https://a.test/", "https://[::1]:1"] {
-            Client::new(good, tls.clone()).unwrap();
+        let parse = str::parse::<ServerUrl>;
+        for (good, host, port) in [
+            ("https://a.test:8443", "a.test", 8443),
+            ("https://a.test/", "a.test", 443),
+            ("https://[::1]:1", "::1", 1),
+        ] {
+            let url = parse(good).unwrap();
+            assert_eq!((url.host.as_str(), url.port), (host, port));
         }
         for bad in [
             "http://a.test:1",
@@ -266,7 +286,7 @@ mod tests {
             "https://u@a.test",
             "",
         ] {
-            let error = Client::new(bad, tls.clone()).unwrap_err();
+            let error = parse(bad).unwrap_err();
             assert!(error.to_string().contains("https://HOST:PORT"), "{error}");
         }
     }

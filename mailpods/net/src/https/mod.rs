@@ -15,7 +15,7 @@ use hyper::body::{Frame, SizeHint};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-pub use client::{Client, HttpsError, Limits, Request, Response, UrlError};
+pub use client::{Client, HttpsError, Limits, Request, Response, ServerUrl, UrlError};
 pub use hyper::body::{Body, Incoming};
 pub use hyper::header;
 pub use hyper::http::{HeaderMap, HeaderValue, Method, StatusCode};

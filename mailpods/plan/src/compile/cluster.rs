@@ -145,7 +145,7 @@ impl Compiler<'_> {
         let spec = &cluster.object.spec.dns;
         let mut servers = Vec::new();
         for (index, text) in spec.servers.iter().enumerate() {
-            match server(text) {
+            match dns_server(text) {
                 Some(address) => servers.push(address),
                 None => {
                     let problem = cluster
@@ -213,7 +213,9 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
         && (one.ip() == other.ip() || any(one.ip()) || any(other.ip()))
 }
 
-fn server(text: &str) -> Option<SocketAddr> {
+/// The DNS server that an address means: with or without a port, 53 when nothing is said.
+#[must_use]
+pub fn dns_server(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| {
         text.parse()
             .ok()

@@ -8,7 +8,7 @@ mod secrets;
 mod sieve;
 mod unsupported;
 
-pub use cluster::issued_secret;
+pub use cluster::{dns_server, issued_secret};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -93,14 +93,25 @@ fn owner(problem: &Problem) -> (String, String) {
 /// Loads and compiles: the plan when nothing is wrong, or every problem of the folder.
 #[must_use]
 pub fn check(sources: &[Source]) -> (Option<Plan>, Vec<Problem>) {
+    check_with(sources, |_, _| Vec::new())
+}
+
+/// As [`check`], with what only the caller can look at: `also` gets the plan even when it has other problems.
+#[must_use]
+pub fn check_with(
+    sources: &[Source],
+    also: impl FnOnce(&Plan, &Resources) -> Vec<Problem>,
+) -> (Option<Plan>, Vec<Problem>) {
     let (resources, mut problems) = load_valid(sources);
-    match compile(&resources) {
-        Ok(plan) if problems.is_empty() => return (Some(plan), problems),
-        Ok(_) => {}
-        Err(more) => problems.extend(more),
+    let mut compiler = Compiler::new(&resources);
+    let plan = compiler.plan();
+    problems.append(&mut compiler.problems);
+    if let Some(plan) = &plan {
+        problems.extend(also(plan, &resources));
     }
     problems.sort();
-    (None, problems)
+    problems.dedup();
+    (plan.filter(|_| problems.is_empty()), problems)
 }
 
 struct Compiler<'a> {

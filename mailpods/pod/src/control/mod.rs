@@ -2,7 +2,6 @@
 
 mod observe;
 mod poll;
-mod wait;
 
 use std::time::Duration;
 

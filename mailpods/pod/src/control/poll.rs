@@ -8,9 +8,9 @@ use mailpods_plan::slice::{ApplyError, Entries, Slice, Update, full};
 use mailpods_telemetry::error_chain;
 use tokio::sync::mpsc;
 
-use super::wait::Backoff;
 use super::{Control, ControlError};
 use crate::state::State;
+use crate::wait::Backoff;
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);

@@ -5,3 +5,6 @@ mod server;
 
 pub use client::RemoteScan;
 pub use server::{FilterListener, FilterListenerOptions, FilterServeError};
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,31 @@ pub enum FilterServeError {
     Bind(#[from] BindError),
 }
 
+/// An answer that is no verdict.
+struct Refused {
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl From<StatusCode> for Refused {
+    fn from(status: StatusCode) -> Self {
+        Self {
+            status,
+            body: Vec::new(),
+        }
+    }
+}
+
+impl From<ScanError> for Refused {
+    fn from(error: ScanError) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            // Without its text it is still a 503.
+            body: serde_json::to_vec(&error).unwrap_or_default(),
+        }
+    }
+}
+
 /// An open socket that is not served yet.
 pub struct FilterListener {
     listener: Listener,
@@ -136,80 +161,71 @@ impl FilterListener {
 impl Server {
     async fn handle(&self, request: Asked) -> Answer {
         let limit = self.plan.current().filter.timeout;
-        match tokio::time::timeout(limit, self.scan(request)).await {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(refusal)) => refusal,
-            Err(_) => unavailable(&ScanError {
+        let late = || {
+            Refused::from(ScanError {
                 reason: Reason::TimedOut,
                 text: format!("no verdict within {} s", limit.as_secs_f32()),
-            }),
+            })
+        };
+        let scanned = tokio::time::timeout(limit, self.scan(request)).await;
+        match scanned.unwrap_or_else(|_| Err(late())) {
+            Ok(verdict) => answer(StatusCode::OK, verdict),
+            Err(refused) => answer(refused.status, refused.body),
         }
     }
 
-    async fn scan(&self, request: Asked) -> Result<Answer, Answer> {
+    async fn scan(&self, request: Asked) -> Result<Vec<u8>, Refused> {
         let token = read_token(&self.token).await.map_err(|error| {
             tracing::error!(error = error_chain(&error), "failed to check a token");
-            answer(StatusCode::INTERNAL_SERVER_ERROR, "")
+            StatusCode::INTERNAL_SERVER_ERROR
         })?;
         if !is_authorized(request.headers(), &token) {
-            return Err(answer(StatusCode::UNAUTHORIZED, ""));
+            return Err(StatusCode::UNAUTHORIZED.into());
         }
         if request.uri().path() != PATH || request.method() != Method::POST {
-            return Err(answer(StatusCode::NOT_FOUND, ""));
+            return Err(StatusCode::NOT_FOUND.into());
         }
         let _permits = self.admit(&request)?;
         let body = self.body(request).await?;
         let request = ScanRequest::decode(body).map_err(|error| {
             tracing::warn!(error = error_chain(&error), "a scan cannot be read");
-            answer(StatusCode::BAD_REQUEST, "")
+            StatusCode::BAD_REQUEST
         })?;
-        let verdict = self.scan.scan(request).await;
-        let verdict = verdict.map_err(|error| unavailable(&error))?;
-        verdict
-            .encode()
-            .map(|json| answer(StatusCode::OK, json))
-            .map_err(|error| {
-                tracing::error!(%error, "failed to write a verdict");
-                answer(StatusCode::INTERNAL_SERVER_ERROR, "")
-            })
+        let verdict = self.scan.scan(request).await?;
+        Ok(verdict.encode().map_err(|error| {
+            tracing::error!(%error, "failed to write a verdict");
+            StatusCode::INTERNAL_SERVER_ERROR
+        })?)
     }
 
     /// Room for one more scan of so many octets.
-    fn admit(&self, request: &Asked) -> Result<[OwnedSemaphorePermit; 2], Answer> {
+    fn admit(&self, request: &Asked) -> Result<[OwnedSemaphorePermit; 2], Refused> {
         let octets = request.body().size_hint().exact();
-        let octets = octets.ok_or_else(|| answer(StatusCode::LENGTH_REQUIRED, ""))?;
+        let octets = octets.ok_or(StatusCode::LENGTH_REQUIRED)?;
         let steps = u32::try_from(octets / STEP_OCTETS + 1).unwrap_or(u32::MAX);
         let scan = self.scans.clone().try_acquire_owned();
         let room = self.room.clone().try_acquire_many_owned(steps);
         match (scan, room) {
             (Ok(scan), Ok(room)) => Ok([scan, room]),
-            _ => Err(unavailable(&ScanError {
+            _ => Err(Refused::from(ScanError {
                 reason: Reason::FilterUnavailable,
                 text: "the filter has too much to do".to_owned(),
             })),
         }
     }
 
-    async fn body(&self, request: Asked) -> Result<Bytes, Answer> {
+    async fn body(&self, request: Asked) -> Result<Bytes, Refused> {
         let message = self.plan.current().smtp.max_message_octets;
         let message = usize::try_from(message).unwrap_or(usize::MAX);
-        // Trace fields are not in the message yet, and a relay may have counted line ends its own way.
+        // The head comes before it.
         let most = message.saturating_add(2 * MAX_HEAD_OCTETS);
         let body = read_body(request.into_body(), most).await;
         let mut body = body.map_err(|error| match error {
-            BodyError::TooLarge { .. } => answer(StatusCode::PAYLOAD_TOO_LARGE, ""),
-            BodyError::Http(_) => answer(StatusCode::BAD_REQUEST, ""),
+            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Http(_) => StatusCode::BAD_REQUEST,
         })?;
         Ok(Bytes::from(std::mem::take(&mut *body)))
     }
-}
-
-fn unavailable(error: &ScanError) -> Answer {
-    // Without its text it is still a 503.
-    answer(
-        StatusCode::SERVICE_UNAVAILABLE,
-        serde_json::to_vec(error).unwrap_or_default(),
-    )
 }
 
 /// Certificate and key of now, and their text.

@@ -17,7 +17,7 @@ const VERSION: u8 = 1;
 const CHUNK_BITS: u8 = 16;
 const CHUNK: usize = 1 << CHUNK_BITS;
 /// Octets in front of the lengths.
-pub(super) const FIXED: usize = 14;
+pub(crate) const FIXED: usize = 14;
 const LEVEL: i32 = 1;
 
 thread_local! {
@@ -26,7 +26,7 @@ thread_local! {
 }
 
 /// The stored form of `octets`.
-pub(super) fn encode(octets: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn encode(octets: &[u8]) -> Result<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|slot| {
         let compressor = match slot {
             Some(compressor) => compressor,
@@ -70,14 +70,14 @@ fn encode_with(compressor: &mut Compressor<'static>, octets: &[u8]) -> std::io::
 }
 
 /// The head of a stored body: where its chunks lie.
-pub(super) struct Index {
+pub(crate) struct Index {
     size: u64,
     chunk_bits: u8,
     lengths: Vec<u32>,
 }
 
 /// Octets of the head, told by its first [`FIXED`] octets.
-pub(super) fn head_len(fixed: &[u8], size: u64) -> Result<usize> {
+pub(crate) fn head_len(fixed: &[u8], size: u64) -> Result<usize> {
     let count = fixed
         .get(10..14)
         .and_then(|field| field.try_into().ok())
@@ -92,7 +92,7 @@ pub(super) fn head_len(fixed: &[u8], size: u64) -> Result<usize> {
 
 impl Index {
     /// Reads the head of a body whose row tells its size.
-    pub(super) fn parse(head: &[u8], size: u64) -> Result<Self> {
+    pub(crate) fn parse(head: &[u8], size: u64) -> Result<Self> {
         let length = head_len(head, size)?;
         let [VERSION, chunk_bits @ CHUNK_BITS] = *head.first_chunk::<2>().ok_or_else(damaged)?
         else {
@@ -117,7 +117,7 @@ impl Index {
     }
 
     /// The chunks with octets of `range`, and where they lie in the stored form.
-    pub(super) fn chunks(&self, range: &Range<u64>) -> (Range<usize>, Range<u64>) {
+    pub(crate) fn chunks(&self, range: &Range<u64>) -> (Range<usize>, Range<u64>) {
         let end = range.end.min(self.size);
         let first = usize::try_from(range.start.min(end) >> self.chunk_bits).unwrap_or(usize::MAX);
         let last = usize::try_from(end.div_ceil(1 << self.chunk_bits))
@@ -132,7 +132,7 @@ impl Index {
     }
 
     /// Decompresses `stored`, the octets of `chunks`, and cuts `range` out.
-    pub(super) fn decode(
+    pub(crate) fn decode(
         &self,
         chunks: Range<usize>,
         stored: &[u8],
@@ -185,7 +185,7 @@ impl Index {
 }
 
 /// A part of the body of its stored form.
-pub(super) fn decode_range(stored: &[u8], size: u64, range: &Range<u64>) -> Result<Vec<u8>> {
+pub(crate) fn decode_range(stored: &[u8], size: u64, range: &Range<u64>) -> Result<Vec<u8>> {
     let index = Index::parse(stored, size)?;
     let (chunks, place) = index.chunks(range);
     let place = usize::try_from(place.start).map_err(|_| damaged())?

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::super::shared::lock;
+use super::lock;
 use crate::types::{MailboxId, Uid};
 
 /// Mailboxes smaller than this are read faster than they are remembered.
@@ -12,13 +12,13 @@ const WORTH: usize = 1_000;
 const MAX_UIDS: usize = 2 << 20;
 
 #[derive(Debug, Clone)]
-pub(in crate::sqlite) struct Known {
-    pub(in crate::sqlite) modseq: i64,
-    pub(in crate::sqlite) uids: Arc<[Uid]>,
+pub(crate) struct Known {
+    pub(crate) modseq: i64,
+    pub(crate) uids: Arc<[Uid]>,
 }
 
 #[derive(Default)]
-pub(in crate::sqlite) struct UidCache {
+pub(crate) struct UidCache {
     state: Mutex<State>,
 }
 
@@ -30,7 +30,7 @@ struct State {
 }
 
 impl UidCache {
-    pub(in crate::sqlite) fn get(&self, mailbox: MailboxId) -> Option<Known> {
+    pub(crate) fn get(&self, mailbox: MailboxId) -> Option<Known> {
         let mut state = lock(&self.state);
         state.clock += 1;
         let clock = state.clock;
@@ -39,7 +39,7 @@ impl UidCache {
         Some(known.clone())
     }
 
-    pub(in crate::sqlite) fn put(&self, mailbox: MailboxId, known: Known) {
+    pub(crate) fn put(&self, mailbox: MailboxId, known: Known) {
         let mut state = lock(&self.state);
         state.remove(mailbox);
         if !(WORTH..=MAX_UIDS).contains(&known.uids.len()) {

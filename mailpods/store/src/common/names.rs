@@ -9,10 +9,10 @@ const MAX_LEVEL: usize = 255;
 /// Levels.
 const MAX_DEPTH: usize = 32;
 
-pub(super) const INBOX: &str = "INBOX";
+pub(crate) const INBOX: &str = "INBOX";
 
 /// The form that is stored: `INBOX` in capitals (RFC 9051 §5.1), no `/` at the end.
-pub(in crate::sqlite) fn canonical(name: &str) -> Result<String> {
+pub(crate) fn canonical(name: &str) -> Result<String> {
     let name = name.strip_suffix('/').unwrap_or(name);
     if name.len() > MAX_NAME {
         return Err(invalid(name, "is too long"));
@@ -48,6 +48,6 @@ fn invalid(name: &str, why: &str) -> StoreError {
 }
 
 /// The names above `name`, from the top.
-pub(super) fn above(name: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn above(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('/').filter_map(|(at, _)| name.get(..at))
 }

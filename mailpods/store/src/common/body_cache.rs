@@ -5,14 +5,14 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use super::super::shared::lock;
+use super::lock;
 use crate::types::BodyId;
 
 /// A body in memory. Ids are never used again, so it stays true.
 #[derive(Debug, Clone)]
-pub(in crate::sqlite) struct Cached {
-    pub(in crate::sqlite) octets: Bytes,
-    pub(in crate::sqlite) meta: Option<Bytes>,
+pub(crate) struct Cached {
+    pub(crate) octets: Bytes,
+    pub(crate) meta: Option<Bytes>,
 }
 
 impl Cached {
@@ -21,7 +21,7 @@ impl Cached {
     }
 }
 
-pub(in crate::sqlite) struct BodyCache {
+pub(crate) struct BodyCache {
     limit: usize,
     state: Mutex<State>,
 }
@@ -35,18 +35,18 @@ struct State {
 }
 
 impl BodyCache {
-    pub(in crate::sqlite) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
             state: Mutex::default(),
         }
     }
 
-    pub(in crate::sqlite) fn get(&self, id: BodyId) -> Option<Cached> {
+    pub(crate) fn get(&self, id: BodyId) -> Option<Cached> {
         lock(&self.state).bodies.get(&id).cloned()
     }
 
-    pub(in crate::sqlite) fn put(&self, id: BodyId, octets: Bytes, meta: Option<Bytes>) {
+    pub(crate) fn put(&self, id: BodyId, octets: Bytes, meta: Option<Bytes>) {
         let cached = Cached { octets, meta };
         let mut state = lock(&self.state);
         state.octets += cached.weight();
@@ -62,12 +62,12 @@ impl BodyCache {
         state.shorten();
     }
 
-    pub(in crate::sqlite) fn remove(&self, id: BodyId) {
+    pub(crate) fn remove(&self, id: BodyId) {
         lock(&self.state).drop_body(id);
     }
 
     /// Adds what was computed later.
-    pub(in crate::sqlite) fn set_meta(&self, id: BodyId, meta: &Bytes) {
+    pub(crate) fn set_meta(&self, id: BodyId, meta: &Bytes) {
         let mut state = lock(&self.state);
         let Some(cached) = state.bodies.get_mut(&id) else {
             return;
