@@ -16,6 +16,7 @@ mod clock;
 mod conclude;
 mod context;
 mod fate;
+pub mod ips;
 mod local;
 mod metrics;
 mod notify;
@@ -53,6 +54,9 @@ pub(crate) const ROOM: u32 = 64 * 1024;
 /// Why the role cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
+    /// What is known of providers cannot be read.
+    #[error(transparent)]
+    Profiles(#[from] mailpods_policy::outbound::provider::ProfileError),
     /// A metric is registered twice.
     #[error("failed to register the metrics of delivery")]
     Metrics(#[from] MetricsError),
@@ -103,6 +107,7 @@ impl Delivery {
             leases: scheduler::leases::Leases::default(),
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
+            ips: ips::Ips::new()?,
             room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),
             worker: dependencies.worker,
@@ -123,12 +128,14 @@ impl Delivery {
         let remote = Remote::new(ctx.clone(), shutdown.clone());
         let heartbeat = tokio::spawn(scheduler::heartbeat(ctx.clone(), shutdown.clone()));
         let tidy = tokio::spawn(tidy_pool(ctx.clone()));
+        let watch = tokio::spawn(ips::watch(ctx.clone()));
         tokio::join!(
             scheduler::remote::run(remote),
             scheduler::local::run(ctx.clone(), shutdown.clone()),
         );
         heartbeat.abort();
         tidy.abort();
+        watch.abort();
         ctx.leases.hand_back_all(&ctx).await;
         tokio::select! {
             () = ctx.pool.tidy(true) => {}

@@ -139,7 +139,10 @@ pub enum Provider {
 pub struct ProviderAccountSpec {
     /// Microsoft 365: the name before `.onmicrosoft.com`. Proton: the text between `domainkey.` and `.domains.proton.ch`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$")
+    )]
     pub name: Option<String>,
     /// Zoho: the end of its host names, `com` when left out; `eu`, `in`, `com.au`, `jp` and others.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -230,4 +230,3 @@ pub enum ServiceType {
     #[default]
     LoadBalancer,
 }
-

@@ -7,28 +7,38 @@
 //!   +---------+----------------------------> Done
 //! ```
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 
-use mailpods_plan::{HopTls, NextHop, OutboundTimeouts, Plan};
+use mailpods_plan::{HopTls, NextHop, OutboundIp, OutboundTimeouts, Plan};
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::choose::{Class, PoolRule};
+use mailpods_policy::outbound::classify::{Blame, Heard, Stage};
+use mailpods_policy::outbound::shape::Feedback;
+use mailpods_smtp_proto::Reply;
 use mailpods_smtp_proto::client::{Failure, Outcome, Phase, Timeouts};
 use mailpods_store::queue::{LeasedUnit, QueuedRecipient};
 use tokio::sync::SemaphorePermit;
 
 use super::mx::{self, Own, Target};
 use super::outcome::{Answered, lost};
-use super::route::{Sources, Way, hop_key, way};
+use super::route::{Sources, Way, class, hop_key, way};
 use super::session::{Dial, OpenError, Session};
 use super::transaction::Outgoing;
 use crate::ROOM;
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
+use crate::ips::{Ask, Attempted};
 use crate::metrics::Connected;
 use crate::sign;
 
 /// Recipients of one transaction (RFC 5321 §4.5.3.1.8: a server takes 100 at least).
 const MAX_RECIPIENTS: usize = 100;
+
+/// Attempts that follow soon after an address was refused, and after how long, in milliseconds.
+const SOON_TRIES: u32 = 3;
+const SOON: i64 = 5_000;
 
 /// Where the attempt is.
 enum State {
@@ -56,6 +66,8 @@ pub(crate) async fn attempt(
         plan,
         unit,
         sources: Sources::any(),
+        provider: None,
+        learned: Learned::default(),
         hop: None,
         dials: VecDeque::new(),
         fresh: false,
@@ -68,7 +80,7 @@ pub(crate) async fn attempt(
     let mut state = State::Route;
     loop {
         state = match state {
-            State::Route => attempt.route(),
+            State::Route => attempt.route().await,
             State::Targets(way) => attempt.targets(way).await,
             State::Connect => attempt.connect().await,
             State::Transact => attempt.transact().await,
@@ -76,6 +88,7 @@ pub(crate) async fn attempt(
         };
     }
     *session = attempt.session.take();
+    attempt.learn().await;
     attempt.finish()
 }
 
@@ -84,6 +97,10 @@ struct Attempt<'a> {
     plan: &'a Plan,
     unit: &'a LeasedUnit,
     sources: Sources,
+    /// Whose servers are talked to.
+    provider: Option<String>,
+    /// What the servers said of us.
+    learned: Learned,
     hop: Option<NextHop>,
     /// What is still to be tried.
     dials: VecDeque<Dial>,
@@ -100,8 +117,14 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn route(&mut self) -> State {
+    async fn route(&mut self) -> State {
         let way = way(self.plan, &self.unit.destination);
+        let class = match self.class().await {
+            Ok(class) => class,
+            Err(trouble) => return self.all(&trouble.into_fate()),
+        };
+        let sources = Sources::of(self.plan, &self.unit.message.envelope.sender, class);
+        self.provider = self.ctx.ips.provider(&self.unit.destination.0);
         match &way {
             Way::Local => return self.all(&Fate::Rerouted),
             Way::Nowhere => {
@@ -109,72 +132,157 @@ impl Attempt<'_> {
                 return self.all(&Trouble::new(Reason::NoSuchDomain, "5.1.2", text).into_fate());
             }
             Way::Hop { hop, from_pool } => {
+                self.provider = self.ctx.ips.profiles.of_mx([hop.host.as_str()]);
                 self.hop = Some(hop.clone());
                 if *from_pool {
-                    self.sources = Sources::of(self.plan, &self.unit.message.envelope.sender);
+                    self.sources = sources;
                 }
             }
-            Way::Mx(_) | Way::Literal(_) => {
-                self.sources = Sources::of(self.plan, &self.unit.message.envelope.sender)
+            Way::Literal(address) => {
+                self.provider = Some(address.to_string());
+                self.sources = sources;
             }
+            Way::Mx(_) => self.sources = sources,
         }
         State::Targets(way)
     }
 
+    /// What kind of mail it is; the header is read only where a rule asks.
+    async fn class(&mut self) -> Result<Class, Trouble> {
+        let asks = |rule: &PoolRule| matches!(rule.class, Some(Class::Bulk | Class::Transactional));
+        if self.outgoing.is_none() && self.plan.outbound.pool_rules.iter().any(asks) {
+            self.outgoing = Some(self.load().await?);
+        }
+        let header = self.outgoing.as_ref().map_or(&[][..], Outgoing::header);
+        Ok(class(self.unit, header))
+    }
+
+    /// What an address is asked for with.
+    fn ask<'b>(&'b self, provider: &'b str) -> Ask<'b> {
+        Ask {
+            plan: self.plan,
+            sources: &self.sources,
+            provider,
+            message: self.unit.message.body.0.unsigned_abs(),
+            created: self.unit.message.created,
+        }
+    }
+
     /// Takes a connection that is there, or finds the servers to connect to.
     async fn targets(&mut self, way: Way) -> State {
-        if self.reuse() {
+        if self.reuse().await {
             return State::Transact;
         }
-        match self.look_up(way).await {
-            Ok(targets) => {
-                self.dials = targets
-                    .into_iter()
-                    .map(|(target, port)| self.dial(target, port))
-                    .collect();
+        let targets = match self.look_up(way).await {
+            Ok(targets) => targets,
+            Err(trouble) => return self.all(&trouble.into_fate()),
+        };
+        match self.dials(targets).await {
+            Ok(dials) => {
+                self.dials = dials;
                 State::Connect
             }
             Err(trouble) => self.all(&trouble.into_fate()),
         }
     }
 
-    /// The kept connection, when it leads to the same place from a source that the sender may use.
-    fn reuse(&mut self) -> bool {
+    /// Every target with the address to reach it from; targets of a family that no address may send by are left out.
+    async fn dials(&self, targets: Vec<(Target, u16)>) -> Result<VecDeque<Dial>, Trouble> {
+        let provider = self.provider.clone().unwrap_or_default();
+        let ask = self.ask(&provider);
+        let mut sources = HashMap::new();
+        let (mut dials, mut trouble) = (VecDeque::new(), None);
+        for (target, port) in targets {
+            let v4 = target.address.is_ipv4();
+            if let Entry::Vacant(entry) = sources.entry(v4) {
+                entry.insert(self.ctx.ips.pick(self.ctx, &ask, v4).await);
+            }
+            match sources.get(&v4) {
+                Some(Ok(source)) => dials.push_back(self.dial(target, port, source.as_ref())),
+                Some(Err(error)) => trouble = Some(error.clone()),
+                None => {}
+            }
+        }
+        match trouble {
+            Some(trouble) if dials.is_empty() => Err(trouble),
+            _ => Ok(dials),
+        }
+    }
+
+    /// The kept connection, when it leads to the same place from a source that the message may use now.
+    async fn reuse(&mut self) -> bool {
         let kept = self.session.take();
         if self.fresh {
             // A kept connection has failed in this attempt; others are likely as old.
             return false;
         }
-        self.session = match kept {
-            Some(session) if self.fits(&session) => Some(session),
-            other => {
-                if let Some(session) = other {
-                    self.ctx.pool.put(session);
-                }
-                let take = |source| self.ctx.pool.take(&self.pool_key(source));
-                self.sources
-                    .each()
-                    .find_map(take)
-                    .filter(|session| self.fits(session))
+        let provider = self.provider.clone().unwrap_or_default();
+        let sources = self.usable(&provider).await;
+        let places: Vec<String> = sources
+            .iter()
+            .map(|ip| self.pool_key(ip.as_ref().map(|ip| ip.address)))
+            .collect();
+        let mut kept = kept;
+        if kept
+            .as_ref()
+            .is_some_and(|kept| !places.contains(&kept.dial.pool_key))
+            && let Some(other) = kept.take()
+        {
+            self.ctx.pool.put(other);
+        }
+        for (ip, place) in sources.iter().zip(&places) {
+            let session = match kept.take_if(|kept| kept.dial.pool_key == *place) {
+                Some(session) => Some(session),
+                None => self.ctx.pool.take(place),
+            };
+            let Some(session) = session.filter(|session| session.is_reusable(self.most())) else {
+                continue;
+            };
+            if let Some(ip) = ip
+                && !self.ctx.ips.has_room(self.ctx, ip, &provider).await
+            {
+                self.ctx.pool.put(session);
+                continue;
             }
-        };
-        if self.session.is_some() {
             self.ctx.metrics.connections.inc(Connected::Reused);
+            self.session = Some(session);
+            break;
+        }
+        if let Some(kept) = kept {
+            self.ctx.pool.put(kept);
         }
         self.session.is_some()
     }
 
-    fn fits(&self, session: &Session) -> bool {
-        let source = session.dial.source;
-        let allowed = source.map_or(self.sources.is_empty(), |source| {
-            self.sources.allows(source)
-        });
-        allowed
-            && session.is_reusable(self.plan.outbound.messages_per_connection)
-            && session.dial.pool_key == self.pool_key(source)
+    /// The sources that may send to the provider now, or `None` once where the system chooses.
+    async fn usable(&self, provider: &str) -> Vec<Option<OutboundIp>> {
+        if self.sources.ips.is_empty() {
+            return vec![None];
+        }
+        if provider.is_empty() {
+            // Nobody has looked it up yet, so there is no connection either.
+            return Vec::new();
+        }
+        let ask = self.ask(provider);
+        let mut order = self.ctx.ips.order(self.ctx, &ask, true).await;
+        order.extend(self.ctx.ips.order(self.ctx, &ask, false).await);
+        order.into_iter().map(Some).collect()
     }
 
-    fn pool_key(&self, source: Option<std::net::IpAddr>) -> String {
+    /// Messages on one connection, as the plan and the provider have it.
+    fn most(&self) -> usize {
+        let provider = self.provider.as_deref().unwrap_or_default();
+        let most = match self.hop {
+            Some(_) => usize::MAX,
+            None => {
+                let profile = self.ctx.ips.profiles.profile(provider);
+                profile.messages_per_connection
+            }
+        };
+        most.min(self.plan.outbound.messages_per_connection).max(1)
+    }
+
+    fn pool_key(&self, source: Option<IpAddr>) -> String {
         let place = self
             .hop
             .as_ref()
@@ -182,9 +290,10 @@ impl Attempt<'_> {
         source.map_or_else(|| place.clone(), |source| format!("{place} from {source}"))
     }
 
-    async fn look_up(&self, way: Way) -> Result<Vec<(Target, u16)>, Trouble> {
+    async fn look_up(&mut self, way: Way) -> Result<Vec<(Target, u16)>, Trouble> {
         let port = self.plan.outbound.port;
-        let usable = |address| self.sources.reaches(address);
+        let (sources, resolver) = (self.sources.clone(), self.ctx.resolver.clone());
+        let usable = |address| sources.reaches(address);
         match way {
             Way::Literal(address) => Ok(vec![(
                 Target {
@@ -195,22 +304,26 @@ impl Attempt<'_> {
             )]),
             Way::Hop { hop, .. } => {
                 let hosts = [hop.host.clone()];
-                let found = mx::addresses(self.ctx.resolver.as_ref(), &hosts, usable).await;
+                let found = mx::addresses(resolver.as_ref(), &hosts, usable).await;
                 let found = found.map_err(of_hop)?.into_iter();
                 Ok(found.map(|target| (target, hop.port)).collect())
             }
             Way::Mx(domain) => {
-                let answer = self.ctx.resolver.mx(domain.as_str()).await;
+                let answer = resolver.mx(domain.as_str()).await;
                 let hosts = mx::rank(&domain, answer, &OwnNames(self.plan), self.ctx.random_u64())?;
-                let found = mx::addresses(self.ctx.resolver.as_ref(), &hosts, usable).await?;
+                let names = hosts.iter().map(String::as_str);
+                self.provider = self.ctx.ips.profiles.of_mx(names);
+                if let Some(provider) = &self.provider {
+                    self.ctx.ips.remember(domain.as_str(), provider);
+                }
+                let found = mx::addresses(resolver.as_ref(), &hosts, usable).await?;
                 Ok(found.into_iter().map(|target| (target, port)).collect())
             }
             Way::Local | Way::Nowhere => Ok(Vec::new()),
         }
     }
 
-    fn dial(&self, target: Target, port: u16) -> Dial {
-        let source = self.sources.pick(target.address, self.ctx.random_u64());
+    fn dial(&self, target: Target, port: u16, source: Option<&OutboundIp>) -> Dial {
         let address = source.map(|ip| ip.address);
         Dial {
             to: SocketAddr::new(target.address, port),
@@ -235,7 +348,13 @@ impl Attempt<'_> {
     async fn connect(&mut self) -> State {
         let Some(dial) = self.dials.pop_front() else {
             let none = || Trouble::new(Reason::ConnectFailed, "4.4.1", "no server to connect to");
-            let trouble = self.last.take().unwrap_or_else(none).unreachable();
+            let mut trouble = self.last.take().unwrap_or_else(none);
+            if self.learned.is_of_address() {
+                // Another address may do: the servers are there for it.
+                trouble = self.again(trouble);
+            } else {
+                trouble = trouble.unreachable();
+            }
             return self.all(&trouble.into_fate());
         };
         match Session::open(self.ctx, dial.clone()).await {
@@ -256,6 +375,15 @@ impl Attempt<'_> {
             Err(error) => {
                 tracing::info!(id = %self.unit.message.id, peer = %dial.to, host = dial.name, %error, "no session");
                 self.last = Some(open_trouble(&error, &dial));
+                if let OpenError::Session(Failure::Refused(reply)) = &error {
+                    self.hear(reply, Stage::Session, dial.source);
+                } else {
+                    self.learned.unreachable = true;
+                }
+                if self.learned.is_of_address() {
+                    // Every server of the provider knows what one knows; it wants rest, not requests.
+                    self.dials.clear();
+                }
                 State::Connect
             }
         }
@@ -274,7 +402,7 @@ impl Attempt<'_> {
             if undecided.is_empty() {
                 return State::Done;
             }
-            let most = self.plan.outbound.messages_per_connection.max(1);
+            let most = self.most();
             if !self
                 .session
                 .as_ref()
@@ -302,11 +430,22 @@ impl Attempt<'_> {
             outgoing.transaction(self.unit, &recipients, session.client().capabilities());
         let reports = session.client().capabilities().dsn;
         let result = session.send(transaction, &outgoing.slices).await;
+        let (mta, source) = (session.dial.name.clone(), session.dial.source);
         let answered = Answered {
-            mta: &session.dial.name,
+            mta: &mta,
             reports,
             lmtp: session.dial.lmtp,
         };
+        let replies = result.recipients.iter().zip(&result.phases);
+        for (outcome, phase) in replies {
+            match outcome {
+                Outcome::Accepted(_) => self.learned.deliver(source),
+                Outcome::Temporary(reply) | Outcome::Permanent(reply) => {
+                    self.hear(reply, stage(*phase), source);
+                }
+                _ => {}
+            }
+        }
         if result.recipients.iter().all(never_begun) {
             // A kept connection that the server closed says nothing about the message, and a server that ends the session before
             // the message began leaves the next one to try.
@@ -325,7 +464,86 @@ impl Attempt<'_> {
                 *slot = answered.fate(outcome);
             }
         }
+        for &at in undecided {
+            self.spare(at);
+        }
         true
+    }
+
+    /// Takes in what a refusal means.
+    fn hear(&mut self, reply: &Reply, stage: Stage, source: Option<IpAddr>) {
+        let text = reply.text();
+        let heard = Heard {
+            code: reply.code(),
+            enhanced: reply
+                .enhanced()
+                .map(|code| (u16::from(code.class), code.subject, code.detail)),
+            text: &text,
+            stage,
+        };
+        let provider = self.provider.as_deref().unwrap_or_default();
+        let class = self.ctx.ips.classify(self.ctx, provider, &heard);
+        tracing::info!(
+            id = %self.unit.message.id, provider, source = ?source, blame = class.blame.as_str(),
+            kind = class.bounce.as_str(), "refused: {text}"
+        );
+        self.learned.refuse(class.blame, source, &text);
+    }
+
+    /// A refusal that blames the address is not for good while another address may do, and that one is tried soon.
+    fn spare(&mut self, at: usize) {
+        if !self.learned.is_of_address() {
+            return;
+        }
+        let fate = self.fates.get_mut(at).and_then(Option::take);
+        let spared = match fate {
+            Some(Fate::Failed(trouble)) if self.sources.ips.len() > 1 => {
+                let status = trouble.status.replacen('5', "4", 1);
+                let reason = Reason::RemoteDeferred;
+                Some(Fate::Deferred(self.again(Trouble {
+                    reason,
+                    status,
+                    ..trouble
+                })))
+            }
+            Some(Fate::Deferred(trouble)) => Some(Fate::Deferred(self.again(trouble))),
+            fate => fate,
+        };
+        if let Some(slot) = self.fates.get_mut(at) {
+            *slot = spared;
+        }
+    }
+
+    /// The first attempts follow soon, when there is another address for them; then the schedule counts.
+    fn again(&self, trouble: Trouble) -> Trouble {
+        if self.sources.ips.len() > 1 && self.unit.attempts < SOON_TRIES {
+            return trouble.worth_at(self.ctx.now() + SOON);
+        }
+        trouble
+    }
+
+    /// Counts what the servers said, once for the attempt, whatever number of servers and recipients it had.
+    async fn learn(&self) {
+        let (Some(provider), learned) = (&self.provider, &self.learned) else {
+            return;
+        };
+        if let Some(feedback) = learned.feedback() {
+            self.ctx.ips.feed(self.plan, provider, feedback);
+        }
+        let ip = self
+            .sources
+            .ips
+            .iter()
+            .find(|ip| Some(ip.address) == learned.source);
+        if let Some(ip) = ip {
+            let attempted = Attempted {
+                ip,
+                provider,
+                blame: learned.blame,
+                reply: &learned.reply,
+            };
+            self.ctx.ips.learn(self.ctx, self.plan, attempted).await;
+        }
     }
 
     /// What is left goes over a new connection: to the next server, or to the same when a kept connection was stale.
@@ -388,6 +606,61 @@ impl Attempt<'_> {
             .into_iter()
             .map(|fate| fate.unwrap_or_else(none))
             .collect()
+    }
+}
+
+/// What the servers of an attempt said of the address and of the load.
+#[derive(Default)]
+struct Learned {
+    /// Where it came from, once a server has answered.
+    source: Option<IpAddr>,
+    delivered: bool,
+    unreachable: bool,
+    /// What the gravest refusal was about.
+    blame: Option<Blame>,
+    reply: String,
+}
+
+impl Learned {
+    fn deliver(&mut self, source: Option<IpAddr>) {
+        (self.source, self.delivered) = (source, true);
+    }
+
+    /// Blame for the address outweighs all, and blame for the load all but that.
+    fn refuse(&mut self, blame: Blame, source: Option<IpAddr>, reply: &str) {
+        let weight = |blame: Option<Blame>| match blame {
+            Some(Blame::Ip) => 3,
+            Some(Blame::Rate) => 2,
+            Some(_) => 1,
+            None => 0,
+        };
+        self.source = source;
+        if weight(Some(blame)) > weight(self.blame) {
+            (self.blame, self.reply) = (Some(blame), reply.to_owned());
+        }
+    }
+
+    fn is_of_address(&self) -> bool {
+        self.blame == Some(Blame::Ip)
+    }
+
+    fn feedback(&self) -> Option<Feedback> {
+        match self.blame {
+            Some(Blame::Ip | Blame::Rate) => Some(Feedback::Refused),
+            _ if self.delivered => Some(Feedback::Delivered),
+            _ if self.unreachable => Some(Feedback::Unreachable),
+            _ => None,
+        }
+    }
+}
+
+/// When a reply was said.
+const fn stage(phase: Phase) -> Stage {
+    match phase {
+        Phase::Mail => Stage::Mail,
+        Phase::Rcpt => Stage::Rcpt,
+        Phase::DataInit | Phase::DataBlock | Phase::DataEnd => Stage::Data,
+        _ => Stage::Session,
     }
 }
 
@@ -457,7 +730,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// The names that this server goes by.
-struct OwnNames<'a>(&'a Plan);
+pub(crate) struct OwnNames<'a>(pub(crate) &'a Plan);
 
 impl Own for OwnNames<'_> {
     fn is_own(&self, host: &str) -> bool {

@@ -14,5 +14,5 @@ mod session;
 mod tests;
 mod transaction;
 
-pub(crate) use attempt::attempt;
+pub(crate) use attempt::{OwnNames, attempt};
 pub(crate) use session::Session;

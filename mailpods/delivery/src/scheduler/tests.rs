@@ -58,17 +58,17 @@ fn filled(lanes: &[(&str, i64)]) -> Lanes {
 #[tokio::test]
 async fn workers_are_spread_over_lanes_within_both_limits() {
     let lanes = filled(&[("a.test", 10), ("b.test", 1), ("c.test", 10)]);
-    assert_eq!(lanes.staff(5, 3).len(), 5);
-    let more = lanes.staff(100, 3);
+    assert_eq!(lanes.staff(5, 3, &|_| None).len(), 5);
+    let more = lanes.staff(100, 3, &|_| None);
     assert_eq!(lanes.workers(), 7, "three for a, one for b, three for c");
     assert_eq!(more.len(), 2);
-    assert!(lanes.staff(100, 3).is_empty());
+    assert!(lanes.staff(100, 3, &|_| None).is_empty());
 }
 
 #[tokio::test]
 async fn a_worker_takes_all_units_and_is_counted_out() {
     let lanes = filled(&[("a.test", 2)]);
-    assert_eq!(lanes.staff(10, 1).len(), 1);
+    assert_eq!(lanes.staff(10, 1, &|_| None).len(), 1);
     for number in 0..2 {
         assert!(
             matches!(lanes.next(&key("a.test")), Next::Try(unit) if unit.lease.unit == UnitId(number))
@@ -89,7 +89,7 @@ async fn a_full_lane_names_its_destinations() {
 #[tokio::test]
 async fn a_dead_destination_is_left_alone_for_a_while() {
     let lanes = filled(&[("a.test", 3)]);
-    lanes.staff(1, 1);
+    lanes.staff(1, 1, &|_| None);
     let trouble = Trouble::new(Reason::ConnectFailed, "4.4.1", "refused").unreachable();
     lanes.mark_dead(
         &key("a.test"),

@@ -43,14 +43,11 @@ impl Compiler<'_> {
             let spec = &ip.object.spec;
             self.refuse(
                 &ip.origin,
-                &[
-                    (
-                        "spec.attachment.type",
-                        spec.attachment.r#type != AttachmentType::HostNetwork,
-                        "HostNetwork",
-                    ),
-                    ("spec.warmUp", spec.warm_up.is_some(), ""),
-                ],
+                &[(
+                    "spec.attachment.type",
+                    spec.attachment.r#type != AttachmentType::HostNetwork,
+                    "HostNetwork",
+                )],
             );
         }
         for list in &resources.mailing_lists {
@@ -79,7 +76,7 @@ impl Compiler<'_> {
     }
 }
 
-fn cluster_fields(spec: &MailClusterSpec) -> [(&'static str, bool, &'static str); 13] {
+fn cluster_fields(spec: &MailClusterSpec) -> [(&'static str, bool, &'static str); 11] {
     [
         (
             "spec.store.postgresql",
@@ -105,16 +102,6 @@ fn cluster_fields(spec: &MailClusterSpec) -> [(&'static str, bool, &'static str)
             "spec.filter.engine",
             spec.filter.engine != FilterEngine::Builtin,
             "Builtin",
-        ),
-        (
-            "spec.outbound.minStandby",
-            spec.outbound.min_standby.is_some(),
-            "",
-        ),
-        (
-            "spec.outbound.coolDown",
-            spec.outbound.cool_down.is_some(),
-            "",
         ),
         (
             "spec.allowedNamespaces.from",
