@@ -159,7 +159,7 @@ impl Program {
 }
 
 /// `go` from the path, or from where its own archive unpacks to.
-fn go() -> PathBuf {
+pub fn go() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|folder| folder.join("go"))

@@ -5,7 +5,9 @@ mod cluster;
 mod command;
 mod image;
 mod kubectl;
+mod scenarios;
 mod wait;
+mod world;
 
 use std::path::PathBuf;
 
@@ -28,6 +30,8 @@ enum Task {
     },
     /// Build the container image, without Docker.
     Image(image::Options),
+    /// Mail through a real cluster, from end to end.
+    E2e(scenarios::Options),
     /// Give addresses to Services of type LoadBalancer.
     #[command(hide = true)]
     Balancer(cluster::balancer::Options),
@@ -36,17 +40,18 @@ enum Task {
 #[derive(Subcommand)]
 enum Action {
     /// Start it and wait until pods can run.
-    Up(cluster::Options),
+    Up(cluster::Choice),
     /// Stop it and remove all that was made for it.
-    Down(cluster::Options),
+    Down(cluster::Choice),
     /// Show what runs.
-    Status(cluster::Options),
+    Status(cluster::Choice),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Cluster { action } => act(&action),
         Task::Image(options) => image::run(&options),
+        Task::E2e(options) => scenarios::run(&options),
         Task::Balancer(options) => cluster::balancer::serve(&options),
     }
 }
@@ -59,12 +64,28 @@ fn act(action: &Action) -> anyhow::Result<()> {
             println!("export KUBECONFIG={}", cluster.kubeconfig().display());
             Ok(())
         }
-        Action::Down(options) => options.cluster()?.down(),
+        Action::Down(options) => {
+            let cluster = options.cluster()?;
+            world::end(&cluster)?;
+            cluster.down()
+        }
         Action::Status(options) => options.cluster()?.status(),
     }
 }
 
 /// The root of the workspace.
 fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+    let mut folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    folder.pop();
+    folder
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Arguments::command().debug_assert();
+    }
 }

@@ -1,13 +1,17 @@
-//! What whole-process tests share: the server as a process, plain SMTP and IMAP clients, a DNS server and an SMTP sink.
+//! What whole-process tests share: the server as a process, plain and encrypted SMTP and IMAP
+//! clients, a DNS server, an SMTP sink, an operator's control channel.
 //!
 //! Each test has its own process, store, ports and DNS. Everything waits on events with a limit, nothing sleeps for a guess.
 
 pub mod client;
 pub mod dns;
 pub mod imap;
+pub mod operator;
+pub mod pod;
 pub mod server;
 pub mod sink;
 pub mod smtp;
+pub mod tls;
 
 use std::time::{Duration, Instant};
 

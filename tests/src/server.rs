@@ -142,6 +142,16 @@ impl Config {
         self.with(&format!("mailbox-{name}.yaml"), &yaml)
     }
 
+    /// Its files as sources of a plan.
+    #[must_use]
+    pub fn sources(&self) -> Vec<mailpods_plan::Source> {
+        let source = |(path, text): (&String, &String)| mailpods_plan::Source {
+            path: path.clone(),
+            text: text.clone(),
+        };
+        self.files.iter().map(source).collect()
+    }
+
     /// Appends to a file.
     #[must_use]
     pub fn append(mut self, file: &str, yaml: &str) -> Self {

@@ -46,11 +46,45 @@ fn an_edit_takes_effect_in_a_running_session_and_a_broken_one_changes_nothing() 
 }
 
 #[test]
+fn a_listener_that_cannot_be_opened_is_told_and_opened_as_soon_as_it_can() -> Result<()> {
+    let dns = Dns::start()?;
+    let config = Config::standard(&dns.yaml());
+    let server = Server::start(&config)?;
+    let other = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let taken = other.local_addr()?;
+    let closed = || server.metric("mailpods_listeners_closed{protocol=\"lmtp\"}");
+    assert_eq!((closed()?, server.http("/readyz")?.trim()), (0.0, "ok"));
+    let file = server.config().join("cluster.yaml");
+    let yaml = std::fs::read_to_string(&file)?;
+    let moved = yaml.replace(
+        "{name: lmtp, protocol: lmtp, address: 127.0.0.1, port: 0}",
+        &format!(
+            "{{name: lmtp, protocol: lmtp, address: 127.0.0.1, port: {}}}",
+            taken.port()
+        ),
+    );
+    assert_ne!(moved, yaml);
+    std::fs::write(&file, moved)?;
+    eventually("the closed listener in the metrics", || {
+        Ok((closed()? == 1.0).then_some(()))
+    })?;
+    let ready = server.http("/readyz")?;
+    assert!(ready.contains(&taken.to_string()), "{ready}");
+    drop(other);
+    eventually("the listener to be opened", || {
+        Ok((closed()? == 0.0).then_some(()))
+    })?;
+    assert_eq!(server.http("/readyz")?.trim(), "ok");
+    smtp::Client::hello(taken, "LHLO")?;
+    Ok(())
+}
+
+#[test]
 fn check_tells_all_errors_at_once_with_their_places() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let config = Config::standard("  hostnam: x\n")
         .mailbox("dave", "  quota: {size: many}")
-        .mailbox("erin", "  sieve: 'keep;'");
+        .mailbox("erin", "  sieve: 'kep;'");
     config.write(folder.path())?;
     let output = tool(&["check", &folder.path().to_string_lossy()])?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
@@ -63,7 +97,7 @@ fn check_tells_all_errors_at_once_with_their_places() -> Result<()> {
         "quota.size",
         "many",
         "mailbox-erin.yaml:",
-        "not supported yet",
+        "line 1, column 1 of the script: unknown command",
     ] {
         assert!(text.contains(wanted), "{wanted} is missing in\n{text}");
     }
@@ -91,6 +125,13 @@ fn health_and_metrics_are_served() -> Result<()> {
     eventually("readiness", || {
         Ok((server.http("/readyz")?.trim() == "ok").then_some(()))
     })?;
+    let setup = server.http("/mail/config-v1.1.xml?emailaddress=nobody%40example.test")?;
+    assert!(
+        setup.contains("<hostname>mail.example.test</hostname>"),
+        "{setup}"
+    );
+    let setup = server.http("/mail/config-v1.1.xml?emailaddress=nobody%40other.test")?;
+    assert!(setup.contains("no mailboxes"), "{setup}");
     smtp::Client::hello(server.address("smtp"), "EHLO")?.say("QUIT", 221)?;
     mailpods_tests::imap::Client::connect(server.address("imap"))?.command("CAPABILITY")?;
     let metrics = server.http("/metrics")?;

@@ -1,4 +1,4 @@
-//! `cargo xtask crds`: writes the CustomResourceDefinitions to `crds/`.
+//! `cargo xtask crds`: writes the CustomResourceDefinitions to `crds/`, and for Helm to `charts/mailpods-crds/files/`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,20 @@ use anyhow::{Context, bail};
 /// # Errors
 /// When a file cannot be written, or with `check` when one differs.
 pub fn run(check: bool) -> anyhow::Result<()> {
-    let folder = folder();
+    let files = mailpods_api::crds().context("failed to generate the definitions")?;
+    for folder in FOLDERS {
+        fill(folder, &files, check)?;
+    }
+    Ok(())
+}
+
+/// Helm reads files of the chart's own folder alone, so that there are two copies.
+const FOLDERS: [&str; 2] = ["crds", "charts/mailpods-crds/files"];
+
+fn fill(name: &str, files: &[mailpods_api::CrdFile], check: bool) -> anyhow::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     let mut stale = stale_files(&folder)?;
-    for file in mailpods_api::crds().context("failed to generate the definitions")? {
+    for file in files {
         let path = folder.join(&file.name);
         stale.retain(|other| *other != path);
         if std::fs::read_to_string(&path).is_ok_and(|kept| kept == file.yaml) {
@@ -19,17 +30,13 @@ pub fn run(check: bool) -> anyhow::Result<()> {
         }
         if check {
             bail!(
-                "crds/{} differs from mailpods/api: run `cargo xtask crds`",
+                "{name}/{} differs from mailpods/api: run `cargo xtask crds`",
                 file.name
             );
         }
         write(&path, &file.yaml)?;
     }
     remove(&stale, check)
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds")
 }
 
 fn write(path: &Path, yaml: &str) -> anyhow::Result<()> {

@@ -18,6 +18,7 @@ pub const TESTS: &[Package] = &[
     ),
     ("mutt", "/usr/bin/mutt"),
     ("offlineimap3", "/usr/bin/offlineimap"),
+    ("postgresql", "/usr/bin/pg_ctlcluster"),
     ("python3", "/usr/bin/python3"),
     ("swaks", "/usr/bin/swaks"),
 ];

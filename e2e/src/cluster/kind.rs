@@ -22,6 +22,11 @@ impl Kind {
         }
     }
 
+    /// The scratch folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where kind writes the kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kind.kubeconfig")

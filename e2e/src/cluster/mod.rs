@@ -16,7 +16,7 @@ use node::Node;
 
 /// Which cluster, as options of a command.
 #[derive(Args)]
-pub struct Options {
+pub struct Choice {
     /// An existing cluster: its kubeconfig.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub enum Cluster {
     Node(Node),
 }
 
-impl Options {
+impl Choice {
     /// The cluster that is meant.
     pub fn cluster(&self) -> Result<Cluster> {
         if let Some(file) = &self.kubeconfig {
@@ -114,6 +114,20 @@ impl Cluster {
             Cluster::Kind(kind) => kind.kubeconfig(),
             Cluster::Node(node) => node.kubeconfig(),
         }
+    }
+
+    /// The scratch folder.
+    pub fn folder(&self) -> PathBuf {
+        match self {
+            Cluster::Existing(file) => file.with_extension("e2e"),
+            Cluster::Kind(kind) => kind.folder().to_owned(),
+            Cluster::Node(node) => node.folder().to_owned(),
+        }
+    }
+
+    /// Whether it answers.
+    pub fn answers(&self) -> bool {
+        self.check().is_ok()
     }
 
     /// Makes an image known to the cluster's nodes.

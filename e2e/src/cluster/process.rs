@@ -37,6 +37,12 @@ impl Processes {
 
     /// Starts a process unless it runs already.
     pub fn start(&self, name: &str, command: &mut Command) -> Result<()> {
+        // A Ctrl-C at the terminal is for the command in front, not for the cluster.
+        self.start_session(name, command.process_group(0))
+    }
+
+    /// The same for a process that makes a session of its own, which the leader of a group cannot.
+    pub fn start_session(&self, name: &str, command: &mut Command) -> Result<()> {
         if self.runs(name) {
             return Ok(());
         }
@@ -52,8 +58,6 @@ impl Processes {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // A Ctrl-C at the terminal is for the command in front, not for the cluster.
-            .process_group(0)
             .spawn()
             .with_context(|| format!("failed to start {name}"))?;
         let pid = i32::try_from(child.id())?;
@@ -89,10 +93,11 @@ impl Processes {
         Ok(())
     }
 
-    /// Kills a process with no chance to tidy up.
+    /// Kills a process with no chance to tidy up, and waits until it is gone.
     pub fn kill(&self, name: &str) -> Result<()> {
         if let Some(identity) = self.identity(name).filter(|i| i.runs()) {
             identity.signal(Signal::KILL)?;
+            identity.gone_within(PATIENCE)?;
         }
         Ok(())
     }
@@ -126,14 +131,18 @@ impl Processes {
         })
     }
 
-    fn ended(&self, name: &str) -> String {
+    /// The end of a process's log.
+    pub fn last_words(&self, name: &str) -> String {
         let log = std::fs::read_to_string(self.log(name)).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        let last = &lines[lines.len().saturating_sub(12)..];
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    fn ended(&self, name: &str) -> String {
         format!(
             "{name} ended; the end of {}:\n{}",
             self.log(name).display(),
-            last.join("\n")
+            self.last_words(name)
         )
     }
 }

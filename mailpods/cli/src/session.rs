@@ -2,7 +2,7 @@
 use std::future::Future;
 use std::path::Path;
 
-use mailpods_store::sqlite::{Options, Progress, SqliteStore};
+use mailpods_store::sqlite::{DATABASE_FILE, Options, Progress, SqliteStore};
 use mailpods_store::{ErrorClass, Store, StoreError};
 
 use crate::args::Globals;
@@ -30,8 +30,26 @@ pub fn with_store<F>(globals: &Globals, command: impl FnOnce(Store) -> F) -> Out
 where
     F: Future<Output = Outcome>,
 {
+    on_store(|| open_existing(&globals.data), command)
+}
+
+/// The same, on a store that is made when it is not there.
+pub fn with_store_or_new<F>(globals: &Globals, command: impl FnOnce(Store) -> F) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
+    on_store(|| open_or_make(&globals.data), command)
+}
+
+fn on_store<F>(
+    open: impl FnOnce() -> Result<SqliteStore, Failure>,
+    command: impl FnOnce(Store) -> F,
+) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
     block_on(async {
-        let open = open_existing(&globals.data)?;
+        let open = open()?;
         let outcome = command(open.store()).await;
         close(&open).await?;
         outcome
@@ -80,8 +98,27 @@ pub fn unusable(dir: &Path, error: &StoreError) -> Failure {
         StoreError::Corrupt(_) => {
             failure().hint("`mailpods fsck --data DIR`, or `mailpods restore` from a backup")
         }
+        _ if is_denied(dir) => {
+            let text = format!("no permission to use the store in {}", dir.display());
+            Failure::new(Exit::Store, text)
+                .hint("the user that the server runs as: `sudo -u USER mailpods ...`")
+        }
         _ => failure(),
     }
+}
+
+/// Whether there is no store in a folder.
+pub fn is_missing(dir: &Path) -> bool {
+    matches!(dir.join(DATABASE_FILE).try_exists(), Ok(false))
+}
+
+/// Whether it is another user's store.
+fn is_denied(dir: &Path) -> bool {
+    let opened = std::fs::File::options()
+        .read(true)
+        .append(true)
+        .open(dir.join(DATABASE_FILE));
+    opened.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// An error of the open store.

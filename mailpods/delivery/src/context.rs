@@ -19,6 +19,7 @@ use crate::metrics::{Metrics, Way, Why};
 use crate::outbound::pool::Pool;
 use crate::scheduler::leases::Leases;
 use crate::sign::Signers;
+use crate::srs::Rewriter;
 
 pub(crate) struct Context {
     pub(crate) store: Store,
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) signers: Signers,
     pub(crate) pool: Pool,
     pub(crate) ips: Ips,
+    pub(crate) srs: Rewriter,
     /// Room for messages that are being sent, in KiB: what is in memory at once is bounded whatever their size.
     pub(crate) room: Semaphore,
     /// Grows with every settled unit.
@@ -69,9 +71,11 @@ impl Context {
         // What a person or we ourselves sent is still signed when it leaves by an alias; what came from outside is not.
         let origin = match &message.origin {
             origin @ (Origin::Submission(_) | Origin::Notification) => origin.clone(),
-            Origin::Inbound | Origin::Lmtp | Origin::Forward(_) | Origin::Expanded(_) => {
-                Origin::Forward(message.id.to_string())
-            }
+            Origin::Inbound
+            | Origin::Lmtp
+            | Origin::Forward(_)
+            | Origin::Expanded(_)
+            | Origin::Filed(_) => Origin::Forward(message.id.to_string()),
         };
         NewMessage {
             id: self.queue_id(),
@@ -96,7 +100,7 @@ impl Context {
             self.metrics.recipients.inc((way, Why(reason)));
             tracing::info!(
                 id = %unit.message.id, to = %recipient.address, from = %unit.message.envelope.sender,
-                reason = reason.as_str(), peer = fate.mta(), attempt = unit.attempts + 1, "{}", fate.text()
+                reason = reason.as_str(), peer = fate.mta(), attempt = unit.attempts + 1, detail = fate.text(), "recipient done with"
             );
             self.store.trace.record(TraceEvent {
                 at: self.now(),

@@ -50,6 +50,12 @@ impl Trouble {
         self
     }
 
+    /// The same for mail that was not tried, because an attempt just before it ended like that.
+    pub(crate) fn again(mut self) -> Self {
+        self.text = format!("not tried now, the attempt before: {}", self.text);
+        self
+    }
+
     /// Gives up or waits, by the reason's class.
     pub(crate) fn into_fate(self) -> Fate {
         match classify(self.reason) {

@@ -15,6 +15,7 @@
 mod clock;
 mod conclude;
 mod context;
+mod ends;
 mod fate;
 pub mod ips;
 mod local;
@@ -25,6 +26,7 @@ mod outbound;
 mod role_tests;
 mod scheduler;
 mod sign;
+mod srs;
 #[cfg(test)]
 mod testing;
 
@@ -108,6 +110,7 @@ impl Delivery {
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
             ips: ips::Ips::new()?,
+            srs: srs::Rewriter::default(),
             room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),
             worker: dependencies.worker,

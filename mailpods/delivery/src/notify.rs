@@ -186,9 +186,11 @@ fn message(
         .map(|member| recipient(member, group, now / 1000))
         .collect();
     // RFC 3461 §4.3: RET speaks of failures; other notifications never carry the whole message. Large ones go back without body.
-    // A binary one cannot be part of a message that goes by DATA (RFC 3030 §3).
+    // A binary one cannot be part of a message that goes by DATA (RFC 3030 §3). A bounce that bounced comes to the postmaster
+    // whole: what first failed, and for whom, stands in its body.
     let full = group.action == Action::Failed
-        && unit.message.envelope.ret == Some(Ret::Full)
+        && (unit.message.envelope.ret == Some(Ret::Full)
+            || unit.message.origin == Origin::Notification)
         && unit.message.envelope.body_type != BodyType::Binary
         && original.len() <= MAX_RETURNED;
     let from = format!("mailer-daemon@{}", plan.hostname);

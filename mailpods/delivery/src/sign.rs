@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mailpods_api::{DomainName, MailboxAddress, QueueId};
 use mailpods_dkim::{BodyHash, PrivateKey, Signer};
 use mailpods_message::header::{find, header_len, parse_addresses};
-use mailpods_plan::{DkimKey, Domain, Plan, RecordData};
+use mailpods_plan::{DkimKey, Domain, Plan};
 use mailpods_store::queue::{Origin, QueuedMessage};
 
 use crate::context::Context;
@@ -121,7 +121,7 @@ fn signing_domain(
             .domain(&name)
             .filter(|domain| !domain.dkim.is_empty())?
             .clone();
-        let name = signing_name(plan, &domain, name);
+        let name = signing_name(&domain, name);
         Some((domain, name))
     };
     let of_address = |address: &str| {
@@ -149,15 +149,9 @@ fn from_domain(body: &[u8]) -> Option<DomainName> {
     DomainName::parse(std::str::from_utf8(&host).ok()?).ok()
 }
 
-/// A domain alias signs with its own name when its keys are published, so that DMARC aligns (RFC 7489 §3.1.1).
-fn signing_name(plan: &Plan, domain: &Domain, name: DomainName) -> DomainName {
-    let published = |key: &DkimKey| {
-        let owner = format!("{}._domainkey.{name}", key.selector);
-        plan.records
-            .iter()
-            .any(|record| matches!(record.data, RecordData::DkimTxt { .. }) && record.name == owner)
-    };
-    if name == domain.name || domain.dkim.iter().any(published) {
+/// A domain alias signs with its own name, under which the same keys are published, so that DMARC aligns (RFC 7489 §3.1.1).
+fn signing_name(domain: &Domain, name: DomainName) -> DomainName {
+    if domain.alias_names.contains(&name) {
         name
     } else {
         domain.name.clone()

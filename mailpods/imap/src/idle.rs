@@ -31,12 +31,20 @@ impl Session {
 
     /// Until the client says something or the mailbox changes.
     async fn wait(&mut self, deadline: tokio::time::Instant) -> Result<(), End> {
+        let drain = self.shared.deps.shutdown.drain_spread(share(self.number));
         let changes = self.view.as_mut().map(|view| &mut view.changes);
         tokio::select! {
-            read = read(&mut self.io, &mut self.decoder, deadline, &self.shared.deps.shutdown) => read,
+            read = read(&mut self.io, &mut self.decoder, deadline, drain) => read,
             () = changed(changes) => Ok(()),
         }
     }
+}
+
+/// Clients that idle are told of a stop one after the other. Steps of the golden ratio spread any run of sessions evenly.
+fn share(number: u64) -> f64 {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    let [high, low, ..] = number.wrapping_mul(GOLDEN).to_be_bytes();
+    f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX)
 }
 
 async fn changed(changes: Option<&mut watch::Receiver<u64>>) {

@@ -10,8 +10,8 @@ use mailpods_imap_proto::{
     BadLine, CapabilityContext, Code, Command, CommandBody, Decoder, Event, Limits, State, Status,
     Tag, Writer, capabilities, permitted,
 };
+use mailpods_net::Connection;
 use mailpods_net::listener::ConnectionGuard;
-use mailpods_net::{Connection, Shutdown};
 use mailpods_plan::Mailbox;
 use mailpods_store::{AccountId, MailStore};
 use tokio::time::Instant;
@@ -172,7 +172,7 @@ impl Session {
             &mut self.io,
             &mut self.decoder,
             deadline,
-            &self.shared.deps.shutdown,
+            self.shared.deps.shutdown.drain(),
         )
         .await
     }
@@ -487,12 +487,12 @@ fn forbids_expunge(body: &CommandBody) -> bool {
     }
 }
 
-/// Reads once. Cancel-safe.
+/// Reads once, unless the session is to end: `drain`. Cancel-safe.
 pub(crate) async fn read(
     io: &mut Connection,
     decoder: &mut Decoder,
     deadline: Instant,
-    shutdown: &Shutdown,
+    drain: impl Future<Output = ()>,
 ) -> Result<(), End> {
     let hint = decoder.read_hint();
     if hint > 4096 {
@@ -500,7 +500,7 @@ pub(crate) async fn read(
     }
     let count = tokio::select! {
         read = io.read_with_deadline(decoder.buffer(), deadline) => read,
-        () = shutdown.drain() => return Err(End::Bye("the server is shutting down, come back soon")),
+        () = drain => return Err(End::Bye("the server is shutting down, come back soon")),
     };
     match count {
         Ok(0) => Err(End::Closed),

@@ -1,4 +1,4 @@
-//! Listeners, TLS, PROXY protocol, the resolver and the connection that drives a protocol core.
+//! Listeners, TLS, PROXY protocol, the resolver, the connection that drives a protocol core, HTTPS between our processes.
 //!
 //! A role binds [`listener::Listener`]s, hands each a session function, and gets a [`Connection`] whose [`Connection::peer`]
 //! is the real client. Nothing here knows a mail protocol.
@@ -6,6 +6,7 @@
 pub mod connect;
 mod connection;
 pub mod dns;
+pub mod https;
 pub mod listener;
 pub mod proxy;
 pub mod rate;

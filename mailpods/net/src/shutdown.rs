@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How far the stop has come; stages only advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,22 +21,52 @@ pub enum Stage {
     Force,
 }
 
+/// What tokens see.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    stage: Stage,
+    /// When it was reached.
+    since: Instant,
+    /// Over what time sessions that nothing hurries end after `Drain`.
+    spread: Duration,
+}
+
 /// A trigger and a token that sees its stages.
 pub fn channel() -> (Trigger, Shutdown) {
-    let (sender, receiver) = watch::channel(Stage::Running);
+    let (sender, receiver) = watch::channel(State {
+        stage: Stage::Running,
+        since: Instant::now(),
+        spread: Duration::ZERO,
+    });
     (Trigger(Arc::new(sender)), Shutdown(receiver))
 }
 
 /// The side that stops the process. When the last clone is dropped, tokens see [`Stage::Force`].
 #[derive(Clone, Debug)]
-pub struct Trigger(Arc<watch::Sender<Stage>>);
+pub struct Trigger(Arc<watch::Sender<State>>);
 
 impl Trigger {
     /// Moves to `stage`; a stage already passed changes nothing.
     pub fn advance(&self, stage: Stage) {
+        self.advance_over(stage, Duration::ZERO);
+    }
+
+    /// Moves to [`Stage::Drain`]. Sessions that only wait (IMAP IDLE) end one after the other within `spread`, so that their
+    /// clients do not all come back at once.
+    pub fn drain_over(&self, spread: Duration) {
+        self.advance_over(Stage::Drain, spread);
+    }
+
+    fn advance_over(&self, stage: Stage, spread: Duration) {
         self.0.send_if_modified(|now| {
-            let later = stage > *now;
-            *now = stage.max(*now);
+            let later = stage > now.stage;
+            if later {
+                *now = State {
+                    stage,
+                    since: Instant::now(),
+                    spread,
+                };
+            }
             later
         });
     }
@@ -48,7 +79,7 @@ impl Trigger {
 
 /// The side that stops: cheap to clone, one per task.
 #[derive(Clone, Debug)]
-pub struct Shutdown(watch::Receiver<Stage>);
+pub struct Shutdown(watch::Receiver<State>);
 
 impl Shutdown {
     /// The stage now.
@@ -56,13 +87,13 @@ impl Shutdown {
         if self.0.has_changed().is_err() {
             return Stage::Force;
         }
-        *self.0.borrow()
+        self.0.borrow().stage
     }
 
     /// Waits until `stage` or a later one is reached. Cancel-safe.
     pub async fn reached(&self, stage: Stage) {
         // An error says that the trigger is gone, which counts as `Force`.
-        let _ = self.0.clone().wait_for(|now| *now >= stage).await;
+        let _ = self.0.clone().wait_for(|now| now.stage >= stage).await;
     }
 
     /// Waits until no more connections are to be accepted.
@@ -73,6 +104,17 @@ impl Shutdown {
     /// Waits until sessions are to end.
     pub async fn drain(&self) {
         self.reached(Stage::Drain).await;
+    }
+
+    /// Waits until sessions are to end, and after that for `share` (0 to 1) of the time that those which only wait are spread
+    /// over. Cancel-safe.
+    pub async fn drain_spread(&self, share: f64) {
+        self.drain().await;
+        let State { since, spread, .. } = *self.0.borrow();
+        tokio::select! {
+            () = tokio::time::sleep_until(since + spread.mul_f64(share.clamp(0.0, 1.0))) => {}
+            () = self.force() => {}
+        }
     }
 
     /// Waits until everything is to be cut.

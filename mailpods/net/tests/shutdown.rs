@@ -80,3 +80,22 @@ async fn a_task_that_panics_is_no_longer_counted() {
     tracker.idle().await;
     assert_eq!(tracker.running(), 0);
 }
+
+#[tokio::test]
+async fn sessions_that_only_wait_end_spread() {
+    let (trigger, shutdown) = channel();
+    trigger.drain_over(Duration::from_secs(3600));
+    // Everybody else is told at once.
+    shutdown.drain().await;
+    shutdown.drain_spread(0.0).await;
+    let last = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { shutdown.drain_spread(1.0).await }
+    });
+    let early = tokio::time::timeout(Duration::from_millis(50), shutdown.drain_spread(0.5)).await;
+    assert!(early.is_err(), "its turn comes in half an hour");
+    assert!(!last.is_finished());
+    // A forced stop does not wait for turns.
+    trigger.advance(Stage::Force);
+    last.await.unwrap();
+}

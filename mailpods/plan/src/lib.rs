@@ -4,6 +4,7 @@
 //! [`check`] is the whole way: YAML to trees with places ([`Source`]), the schema and CEL rules of the
 //! CustomResourceDefinitions, types, references between resources, plan.
 
+mod assign;
 mod compile;
 pub mod dns;
 pub mod fuzz;
@@ -12,21 +13,30 @@ mod kinds;
 mod load;
 pub mod model;
 mod problem;
+mod providers;
 mod records;
 mod resolve;
 mod schema;
+mod secret;
 mod shared;
+mod sieve;
 pub mod slice;
 mod yaml;
 
-pub use compile::{check, compile};
+pub use assign::{Assigned, Inventory, Namespaces, assign};
+pub use compile::{Compiled, check, check_with, compile, compile_valid, dns_server, issued_secret};
 pub use handle::PlanHandle;
-pub use load::{Located, Resources, Secret, Source, load, load_valid};
+pub use load::{
+    Environment, Located, ManagedDkim, Resources, Secret, Secrets, Source, load, load_valid,
+};
 pub use model::*;
-pub use problem::{Origin, Position, Problem};
+pub use problem::{Origin, Position, Problem, ProblemClass};
 pub use records::reverse_name;
 pub use resolve::Route;
+pub use schema::form_of;
+pub use secret::SecretText;
 pub use shared::Shared;
+pub use sieve::{SieveScript, SieveSettings, SieveStages};
 pub use slice::Role;
 
 #[cfg(test)]

@@ -1,19 +1,21 @@
 //! Files to resources: strict, with every problem of every file at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube_core::cel::Validator;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
+use mailpods_api::{DomainName, Selector};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::kinds::{Kind, kinds};
-use crate::model::SecretText;
+use crate::kinds::{self, Kind, kinds};
+use crate::model::DkimKey;
 use crate::problem::{Origin, Problem, nearest};
+use crate::secret::SecretText;
 use crate::yaml::{self, Node};
 
 /// Resources in one folder.
@@ -37,16 +39,38 @@ pub struct Source {
 #[derive(Debug, Clone)]
 pub struct Located<T> {
     /// The resource, defaults filled in.
-    pub object: T,
+    pub object: Arc<T>,
     /// Its file and fields.
     pub origin: Arc<Origin>,
 }
 
 /// A Secret's data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Secret {
     /// Values by key; what is not UTF-8 is left out.
     pub data: BTreeMap<String, SecretText>,
+}
+
+/// Secrets by namespace and name.
+pub type Secrets = BTreeMap<(String, String), Arc<Secret>>;
+
+/// Where a plan runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Environment {
+    /// In one process, from a folder.
+    #[default]
+    Standalone,
+    /// In the pods of a Kubernetes cluster.
+    Cluster,
+}
+
+/// The DKIM keys of a domain that the operator keeps.
+#[derive(Debug, Clone, Default)]
+pub struct ManagedDkim {
+    /// Records to publish: selector and text.
+    pub published: Vec<(Selector, String)>,
+    /// Keys to sign with, each of them published.
+    pub signing: Vec<DkimKey>,
 }
 
 /// Everything that a folder holds, each thing valid by itself.
@@ -63,11 +87,39 @@ pub struct Resources {
     /// MailingLists.
     pub mailing_lists: Vec<Located<MailingList>>,
     /// Secrets by namespace and name. Files beside have the namespace "".
-    pub secrets: BTreeMap<(String, String), Located<Secret>>,
+    pub secrets: Arc<Secrets>,
+    /// DKIM keys of domains, when somebody else than the store keeps them.
+    pub dkim: Option<Arc<BTreeMap<DomainName, ManagedDkim>>>,
+    /// Where the plan is to run.
+    pub environment: Environment,
     /// Digest of the sources, hex.
     pub digest: String,
     /// Whether nothing was left out because of a problem.
     pub complete: bool,
+}
+
+impl Resources {
+    /// Drops resources by namespace and `Kind/name`, MailClusters apart; whether there were any.
+    pub(crate) fn leave_out(&mut self, bad: &HashSet<(String, String)>) -> bool {
+        let good =
+            |origin: &Origin| !bad.contains(&(origin.namespace.clone(), origin.resource.clone()));
+        if self.clusters.iter().any(|cluster| !good(&cluster.origin)) {
+            return false;
+        }
+        let before = self.count();
+        self.domains.retain(|resource| good(&resource.origin));
+        self.mailboxes.retain(|resource| good(&resource.origin));
+        self.outbound_ips.retain(|resource| good(&resource.origin));
+        self.mailing_lists.retain(|resource| good(&resource.origin));
+        self.count() < before
+    }
+
+    fn count(&self) -> usize {
+        self.domains.len()
+            + self.mailboxes.len()
+            + self.outbound_ips.len()
+            + self.mailing_lists.len()
+    }
 }
 
 /// Reads all files.
@@ -95,6 +147,8 @@ pub fn load_valid(sources: &[Source]) -> (Resources, Vec<Problem>) {
     }
     loader.resources.digest = digest(sources);
     loader.resources.complete = loader.problems.is_empty();
+    loader.refuse_secrets_in_two_places();
+    loader.problems.append(&mut loader.unsupported);
     loader.problems.sort();
     loader.problems.truncate(MAX_PROBLEMS);
     (loader.resources, loader.problems)
@@ -131,6 +185,8 @@ struct Loader {
     /// Where each `(kind, namespace, name)` stands.
     seen: BTreeMap<(String, String, String), String>,
     problems: Vec<Problem>,
+    /// Resources that are left out, which explains no other problem.
+    unsupported: Vec<Problem>,
 }
 
 impl Loader {
@@ -141,6 +197,7 @@ impl Loader {
             resources: Resources::default(),
             seen: BTreeMap::new(),
             problems: Vec::new(),
+            unsupported: Vec::new(),
         }
     }
 
@@ -185,6 +242,13 @@ impl Loader {
             Ok(kind) => kind,
             Err(problem) => return self.problems.push(*problem),
         };
+        if kinds::NOT_YET.contains(&kind.name.as_str()) {
+            // What is wrong inside does not matter before that is put right.
+            let problem = origin
+                .problem("kind", "not supported yet")
+                .found(&kind.name);
+            return self.unsupported.push(problem.allowed(supported(&kinds)));
+        }
         let before = self.problems.len();
         let value = kind.schema.check(document, &mut origin, &mut self.problems);
         if self.problems.len() > before {
@@ -269,13 +333,7 @@ impl Loader {
             );
         }
         let key = (origin.namespace.clone(), origin.name.clone());
-        self.resources.secrets.insert(
-            key,
-            Located {
-                object: Secret { data },
-                origin,
-            },
-        );
+        Arc::make_mut(&mut self.resources.secrets).insert(key, Arc::new(Secret { data }));
     }
 
     fn secret_value(&mut self, source: &Source, name: &str, key: &str) {
@@ -287,26 +345,35 @@ impl Loader {
         }
         let text = source.text.strip_suffix('\n').unwrap_or(&source.text);
         let text = text.strip_suffix('\r').unwrap_or(text);
-        let origin = || Origin {
-            file: source.path.clone(),
-            resource: format!("Secret/{name}"),
-            name: name.to_owned(),
-            ..Origin::default()
-        };
-        let secret = self
-            .resources
-            .secrets
-            .entry((String::new(), name.to_owned()));
-        let secret = secret.or_insert_with(|| Located {
-            object: Secret {
-                data: BTreeMap::new(),
-            },
-            origin: Arc::new(origin()),
-        });
-        secret
-            .object
+        let secrets = Arc::make_mut(&mut self.resources.secrets);
+        let secret = secrets.entry((String::new(), name.to_owned())).or_default();
+        Arc::make_mut(secret)
             .data
             .insert(key.to_owned(), SecretText::new(text.to_owned()));
+    }
+}
+
+impl Loader {
+    /// A value that stands in YAML and in a file: whoever changes the one would wonder why nothing happens.
+    fn refuse_secrets_in_two_places(&mut self) {
+        let secrets = &self.resources.secrets;
+        for ((namespace, name), secret) in secrets.iter() {
+            let Some(files) = secrets.get(&(String::new(), name.clone())) else {
+                continue;
+            };
+            let place = ("Secret".to_owned(), namespace.clone(), name.clone());
+            // Files beside have no place in YAML.
+            let Some(place) = self.seen.get(&place) else {
+                continue;
+            };
+            for key in secret.data.keys() {
+                if files.data.contains_key(key) {
+                    let message = format!("is in Secret/{name} at {place} too");
+                    let problem = Problem::of_file(&format!("secrets/{name}/{key}"), message);
+                    self.problems.push(problem.hint("keep one of the two"));
+                }
+            }
+        }
     }
 }
 
@@ -324,11 +391,12 @@ fn find_kind<'a>(
     let missing = |field| Box::new(problem(field, "is required but missing"));
     let name = text("kind").ok_or_else(|| missing("kind"))?;
     let version = text("apiVersion").ok_or_else(|| missing("apiVersion"))?;
-    let names = || kinds.iter().map(|kind| kind.name.as_str());
+    let names = kinds.iter().map(|kind| kind.name.as_str());
     let Some(kind) = kinds.iter().find(|kind| kind.name == name) else {
-        let allowed = names().collect::<Vec<_>>().join(", ");
-        let mut problem = problem("kind", "unknown kind").found(name).allowed(allowed);
-        problem.hint = nearest(name, names()).map(|near| format!("did you mean {near}?"));
+        let mut problem = problem("kind", "unknown kind")
+            .found(name)
+            .allowed(supported(kinds));
+        problem.hint = nearest(name, names).map(|near| format!("did you mean {near}?"));
         return Err(Box::new(problem));
     };
     if kind.api_version != version {
@@ -336,6 +404,14 @@ fn find_kind<'a>(
         return Err(Box::new(problem.found(version).allowed(&kind.api_version)));
     }
     Ok(kind)
+}
+
+fn supported(kinds: &[Kind]) -> String {
+    let names = kinds.iter().map(|kind| kind.name.as_str());
+    let supported: Vec<&str> = names
+        .filter(|name| !kinds::NOT_YET.contains(name))
+        .collect();
+    supported.join(", ")
 }
 
 /// A checked document as its type. What only the type knows, such as IDNA, is found here.
@@ -346,7 +422,7 @@ fn typed<T: DeserializeOwned>(
 ) -> Option<Located<T>> {
     match serde_path_to_error::deserialize(value) {
         Ok(object) => Some(Located {
-            object,
+            object: Arc::new(object),
             origin: origin.clone(),
         }),
         Err(error) => {

@@ -11,9 +11,10 @@ use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
 use mailpods_policy::outbound::choose::{Balance, PoolRule};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
+use crate::secret::SecretText;
 use crate::shared::Shared;
+use crate::sieve::{SieveScript, SieveSettings, SieveStages};
 
 /// A compiled, consistent view of all resources.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct Plan {
     pub filter: FilterSettings,
     /// Queue, retries and sending.
     pub outbound: OutboundSettings,
+    /// Sieve of the whole cluster.
+    pub sieve: SieveSettings,
     /// Sending addresses by resource name.
     pub outbound_ips: Shared<BTreeMap<String, OutboundIp>>,
     /// Domains by their primary name.
@@ -125,30 +128,6 @@ pub struct TlsMaterial {
     pub chain: String,
     /// PKCS#8, PKCS#1 or SEC1.
     pub key: SecretText,
-}
-
-/// A secret as text: wiped when dropped, never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(Zeroizing<String>);
-
-impl SecretText {
-    /// Wraps a secret.
-    #[must_use]
-    pub fn new(value: String) -> Self {
-        Self(Zeroizing::new(value))
-    }
-
-    /// The secret itself, for the one place that uses it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretText(…)")
-    }
 }
 
 /// Name look-ups and defaults for published records.
@@ -496,6 +475,8 @@ pub struct Domain {
     pub outbound_ips: Vec<String>,
     /// Submission limits of the domain as a whole, instead of the cluster's.
     pub limits: Option<RateLimits>,
+    /// Sieve scripts around those of its mailboxes.
+    pub sieve: SieveStages,
 }
 
 /// Where a domain's mail goes.
@@ -543,6 +524,8 @@ pub struct Mailbox {
     pub quota_messages: Option<u64>,
     /// Every address that this log-in may send as, domain aliases included.
     pub send_as: Vec<MailboxAddress>,
+    /// The owner's Sieve script.
+    pub sieve: Option<SieveScript>,
 }
 
 /// What a Secret holds for a mailbox.

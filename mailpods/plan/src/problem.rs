@@ -39,6 +39,29 @@ pub struct Problem {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Namespace of the resource.
+    #[serde(skip)]
+    pub namespace: String,
+    /// What puts it right.
+    #[serde(skip)]
+    pub class: ProblemClass,
+    /// Whether the resource still serves, without what is wrong: [`crate::compile_valid`] leaves out the others.
+    #[serde(skip)]
+    pub kept: bool,
+}
+
+/// What puts a problem right.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProblemClass {
+    /// A change of the resource.
+    #[default]
+    Invalid,
+    /// The field is known, yet nothing acts on it: a change of the resource, or a later release.
+    Unsupported,
+    /// Something that the resource refers to, once it is there.
+    Missing,
+    /// An older resource owns what this one claims.
+    Conflict,
 }
 
 /// Longest value that is shown, characters.
@@ -57,7 +80,36 @@ impl Problem {
             found: None,
             allowed: None,
             hint: None,
+            namespace: String::new(),
+            class: ProblemClass::Invalid,
+            kept: false,
         }
+    }
+
+    /// The same in another class.
+    #[must_use]
+    pub fn class(mut self, class: ProblemClass) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// The same of a resource that still serves.
+    #[must_use]
+    pub fn kept(mut self) -> Self {
+        self.kept = true;
+        self
+    }
+
+    /// What is wrong, for a status: without the name of the file and of the resource.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let bare = Self {
+            file: String::new(),
+            position: None,
+            resource: None,
+            ..self.clone()
+        };
+        bare.to_string().trim_start_matches(": ").to_owned()
     }
 
     /// The same at a place of the file.
@@ -145,7 +197,29 @@ impl Origin {
             position: self.place(field),
             resource: Some(self.resource.clone()).filter(|resource| !resource.is_empty()),
             field: field.to_owned(),
+            namespace: self.namespace.clone(),
             ..Problem::of_file(&self.file, message)
+        }
+    }
+
+    /// An object of the API server.
+    #[must_use]
+    pub fn of_object(kind: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            resource: format!("{kind}/{name}"),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// The resource and where it is: `MailDomain/shop at domains.yaml:3`, `MailDomain/shop in namespace shop`.
+    #[must_use]
+    pub fn named(&self) -> String {
+        if self.file.is_empty() {
+            format!("{} in namespace {}", self.resource, self.namespace)
+        } else {
+            format!("{} at {}", self.resource, self.location())
         }
     }
 

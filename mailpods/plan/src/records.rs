@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 
-use mailpods_api::DomainName;
-use mailpods_api::v1alpha1::{MailClusterSpec, MailDomain, MailDomainSpec};
+use mailpods_api::v1alpha1::{
+    ClusterDnsSpec, DnsMode, DomainDnsSpec, MailCluster, MailClusterSpec, MailDomainSpec,
+};
+use mailpods_api::{DomainName, Selector};
+use mailpods_policy::spf as budget;
 
-use crate::load::Located;
+use crate::load::{Environment, Located, ManagedDkim, Resources};
 use crate::model::{Domain, Plan, Protocol, RecordData, WantedRecord};
+use crate::providers::{self, Service};
 
 /// Preference of the one mail exchanger.
 const PREFERENCE: u16 = 10;
@@ -23,69 +27,86 @@ const SERVICES: [(&str, Option<Protocol>); 6] = [
 
 /// All records, by domain and in a stable order.
 pub(crate) fn wanted(
-    cluster: &MailClusterSpec,
-    domains: &[Located<MailDomain>],
+    cluster: &Located<MailCluster>,
+    resources: &Resources,
     plan: &Plan,
 ) -> Vec<WantedRecord> {
     let mut records = Vec::new();
-    for resource in domains {
+    let cluster = &*cluster.object;
+    for resource in &resources.domains {
         let spec = &resource.object.spec;
-        // A domain that lost its name to another resource is not in the plan.
-        let Some(domain) = plan.domains.get(&spec.domain) else {
-            continue;
+        let mut writer = Writer {
+            cluster: &cluster.spec,
+            plan,
+            owner: &spec.domain,
+            name: &spec.domain,
+            records: &mut records,
         };
-        for name in std::iter::once(&domain.name).chain(&domain.alias_names) {
-            Writer {
-                cluster,
-                plan,
-                domain,
-                name,
-                records: &mut records,
+        let account = spec.provider_account.clone().unwrap_or_default();
+        if let Some(service) = providers::service(spec.provider, &spec.domain, &account) {
+            writer.hosted(spec, service);
+        } else if let Some(domain) = plan.domains.get(&spec.domain) {
+            // A domain that lost its name to another resource is not in the plan.
+            let kept = resources
+                .dkim
+                .as_ref()
+                .map(|dkim| dkim.get(&spec.domain).cloned().unwrap_or_default());
+            for name in std::iter::once(&domain.name).chain(&domain.alias_names) {
+                writer.name = name;
+                writer.served(spec, domain, kept.as_ref());
             }
-            .write(spec);
         }
     }
-    for ip in plan.outbound_ips.values() {
-        host_records(cluster, plan, ip.address, &ip.hostname, &mut records);
+    let reverse = resources.environment == Environment::Standalone
+        || cluster.spec.dns.mode == DnsMode::Manual
+        || cluster.spec.dns.reverse;
+    own_addresses(&cluster.spec, plan, &mut records);
+    for ip in plan.outbound_ips.values().filter(|_| reverse) {
+        host_records(&cluster.spec, plan, ip.address, &ip.hostname, &mut records);
     }
     records
+}
+
+/// The SPF record of a domain that is served here: its own or the cluster's, with what else sends for the domain.
+pub(crate) fn spf(defaults: &ClusterDnsSpec, own: &DomainDnsSpec) -> String {
+    merged_spf(own.spf.as_ref().unwrap_or(&defaults.spf), own)
+}
+
+/// Two SPF records are an error to every receiver (RFC 7208 §4.5), so that there is one of all parts.
+fn merged_spf(record: &str, own: &DomainDnsSpec) -> String {
+    let includes = own.spf_includes.iter();
+    let includes = includes.map(|name| format!("include:{name}"));
+    let foreign = own.apex_txt.iter().filter(|text| budget::is_record(text));
+    let foreign = foreign.flat_map(|text| budget::mechanisms(text));
+    let parts: Vec<String> = includes.chain(foreign.map(str::to_owned)).collect();
+    budget::merge(record, parts.iter().map(String::as_str))
 }
 
 /// Writes the records of one name of a domain.
 struct Writer<'a> {
     cluster: &'a MailClusterSpec,
     plan: &'a Plan,
-    domain: &'a Domain,
+    /// The domain that the name belongs to.
+    owner: &'a DomainName,
     name: &'a DomainName,
     records: &'a mut Vec<WantedRecord>,
 }
 
 impl Writer<'_> {
-    fn write(&mut self, spec: &MailDomainSpec) {
+    /// A name whose mail comes here.
+    fn served(&mut self, spec: &MailDomainSpec, domain: &Domain, kept: Option<&ManagedDkim>) {
         let (dns, own) = (&self.cluster.dns, &spec.dns);
+        let exchange = self.plan.hostname.to_string();
         self.push(
             "",
             RecordData::Mx {
                 preference: PREFERENCE,
-                exchange: self.plan.hostname.to_string(),
+                exchange,
             },
         );
-        self.push(
-            "",
-            RecordData::Txt(own.spf.as_ref().unwrap_or(&dns.spf).clone()),
-        );
-        if *self.name == self.domain.name {
-            own.apex_txt
-                .iter()
-                .for_each(|text| self.push("", RecordData::Txt(text.clone())));
-        }
-        for key in &self.domain.dkim {
-            let data = RecordData::DkimTxt {
-                domain: self.domain.name.clone(),
-                selector: key.selector.clone(),
-            };
-            self.push(&format!("{}._domainkey", key.selector), data);
-        }
+        self.spf(spf(dns, own));
+        self.apex(own);
+        self.dkim(domain, kept);
         self.push(
             "_dmarc",
             RecordData::Txt(own.dmarc.as_ref().unwrap_or(&dns.dmarc).clone()),
@@ -96,6 +117,61 @@ impl Writer<'_> {
             "autoconfig",
             RecordData::Cname(self.plan.hostname.to_string()),
         );
+    }
+
+    /// A name whose mail goes to a service: the cluster's defaults are about mail that comes here.
+    fn hosted(&mut self, spec: &MailDomainSpec, service: Service) {
+        let own = &spec.dns;
+        let template = format!("v=spf1 include:{} ~all", service.spf_include);
+        self.spf(merged_spf(own.spf.as_ref().unwrap_or(&template), own));
+        self.apex(own);
+        for (label, data) in service.records() {
+            self.push(&label, data);
+        }
+        let account = spec.provider_account.iter();
+        for key in account.flat_map(|account| &account.dkim_keys) {
+            let label = format!("{}._domainkey", key.selector);
+            self.push(&label, RecordData::Txt(key.record.clone()));
+        }
+        for (label, text) in [("_dmarc", &own.dmarc), ("_smtp._tls", &own.tls_rpt)] {
+            if let Some(text) = text {
+                self.push(label, RecordData::Txt(text.clone()));
+            }
+        }
+    }
+
+    /// RFC 7208 §4.6.4: a record over the budget is an error to receivers, worse than none.
+    fn spf(&mut self, record: String) {
+        if budget::cost(&record).fits() {
+            self.push("", RecordData::Txt(record));
+        }
+    }
+
+    /// The other TXT records of the domain's own name.
+    fn apex(&mut self, own: &DomainDnsSpec) {
+        if self.name != self.owner {
+            return;
+        }
+        for text in own.apex_txt.iter().filter(|text| !budget::is_record(text)) {
+            self.push("", RecordData::Txt(text.clone()));
+        }
+    }
+
+    fn dkim(&mut self, domain: &Domain, kept: Option<&ManagedDkim>) {
+        let label = |selector: &Selector| format!("{selector}._domainkey");
+        if let Some(kept) = kept {
+            for (selector, text) in &kept.published {
+                self.push(&label(selector), RecordData::Txt(text.clone()));
+            }
+            return;
+        }
+        for key in &domain.dkim {
+            let data = RecordData::DkimTxt {
+                domain: domain.name.clone(),
+                selector: key.selector.clone(),
+            };
+            self.push(&label(&key.selector), data);
+        }
     }
 
     /// RFC 8460 §3.
@@ -147,7 +223,7 @@ impl Writer<'_> {
             format!("{label}.{}", self.name)
         };
         let record = WantedRecord {
-            domain: self.domain.name.clone(),
+            domain: self.owner.clone(),
             name,
             data,
             ttl: self.cluster.dns.ttl,
@@ -155,6 +231,16 @@ impl Writer<'_> {
         if !self.records.contains(&record) {
             self.records.push(record);
         }
+    }
+}
+
+/// Addresses of the name that the servers greet with.
+fn own_addresses(cluster: &MailClusterSpec, plan: &Plan, records: &mut Vec<WantedRecord>) {
+    for address in &cluster.dns.addresses {
+        let before = records.len();
+        host_records(cluster, plan, *address, &plan.hostname, records);
+        // The reverse name is wanted only where somebody asks for it.
+        records.truncate(before + if cluster.dns.reverse { 2 } else { 1 });
     }
 }
 

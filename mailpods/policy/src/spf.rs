@@ -66,6 +66,52 @@ pub fn included(record: &str) -> impl Iterator<Item = &str> {
         })
 }
 
+/// Whether a text is an SPF record (RFC 7208 §4.5).
+#[must_use]
+pub fn is_record(text: &str) -> bool {
+    let version = text.split_ascii_whitespace().next();
+    version.is_some_and(|version| version.eq_ignore_ascii_case("v=spf1"))
+}
+
+/// The terms of a record that say who may send: all but `all` and modifiers.
+pub fn mechanisms(record: &str) -> impl Iterator<Item = &str> {
+    let terms = record.split_ascii_whitespace().skip(1);
+    terms.filter(|text| {
+        !ends(text)
+            && !text
+                .split([':', '/'])
+                .next()
+                .is_some_and(|n| n.contains('='))
+    })
+}
+
+/// The record with more mechanisms, each once, where they still count: before `all` and `redirect`.
+pub fn merge<'a>(record: &str, mechanisms: impl IntoIterator<Item = &'a str>) -> String {
+    let mut terms: Vec<&str> = record.split_ascii_whitespace().collect();
+    let mut at = terms
+        .iter()
+        .position(|term| ends(term))
+        .unwrap_or(terms.len());
+    for mechanism in mechanisms {
+        if !terms
+            .iter()
+            .any(|term| term.eq_ignore_ascii_case(mechanism))
+        {
+            terms.insert(at, mechanism);
+            at += 1;
+        }
+    }
+    terms.join(" ")
+}
+
+/// RFC 7208 §5.1, §6.1: nothing after `all` is looked at, and `redirect` is looked at last.
+fn ends(term: &str) -> bool {
+    let bare = term
+        .trim_start_matches(['+', '-', '~', '?'])
+        .to_ascii_lowercase();
+    bare == "all" || bare.starts_with("redirect=")
+}
+
 fn octets(record: &str) -> usize {
     record.len() + record.len().div_ceil(255).max(1)
 }
@@ -153,6 +199,16 @@ mod tests {
             Some("v=spf1 include:a.example include:a.example".to_owned())
         });
         assert!(!total.fits());
+    }
+
+    #[test]
+    fn mechanisms_are_merged_where_they_count_and_once() {
+        let other = "v=spf1 include:a.example ip4:192.0.2.1 redirect=b.example exp=w.example -all";
+        let merged = merge("v=spf1 a mx ~all", mechanisms(other));
+        assert_eq!(merged, "v=spf1 a mx include:a.example ip4:192.0.2.1 ~all");
+        assert_eq!(merge(&merged, mechanisms(other)), merged);
+        assert_eq!(merge("v=spf1 a", ["MX"]), "v=spf1 a MX");
+        assert!(is_record("V=SPF1 -all") && !is_record("v=spf10 -all") && !is_record(""));
     }
 
     #[test]

@@ -23,6 +23,8 @@ const DAY: i64 = 86_400_000;
 const MAX_LOCAL: usize = 64;
 /// RFC 4648 §6, in lower case: local parts may lose their letter case on the way.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// Name under which the keys are kept.
+pub const SECRET: &str = "srs/keys";
 /// Octets of a key.
 pub const KEY: usize = 32;
 

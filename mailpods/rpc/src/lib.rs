@@ -4,6 +4,7 @@
 //! directly.
 
 pub mod control;
+pub mod fuzzing;
 pub mod scan;
 
 pub use scan::{Action, Mechanism, MechanismResult, Scan, ScanError, ScanRequest, Verdict};

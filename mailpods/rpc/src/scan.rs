@@ -1,15 +1,20 @@
 //! The scan before the 250: what the smtp role asks, and what a filter engine answers.
 
+mod wire;
+
 use std::net::IpAddr;
 use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailpods_policy::Reason;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub use wire::{MAX_HEAD_OCTETS, MAX_VERDICT_OCTETS, PATH, ScanDecodeError};
 
 /// One message to judge, with what is known of its client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ScanRequest {
     /// The id that follows the message through logs.
     pub id: String,
@@ -24,13 +29,16 @@ pub struct ScanRequest {
     /// The server's own name: the authserv-id of RFC 8601 and the receiver of SPF.
     pub hostname: String,
     /// The log-in, on submission. Authenticated mail is not held to SPF or DMARC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authenticated: Option<String>,
-    /// The message without our own trace fields; `None` checks the envelope alone (SPF, reverse DNS).
+    /// The message without our own trace fields; `None` checks the envelope alone (SPF, reverse DNS). On its way to another
+    /// process it follows the rest as it is.
+    #[serde(skip)]
     pub message: Option<Bytes>,
 }
 
 /// What is to be done with the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     /// Into the mailbox.
@@ -44,7 +52,7 @@ pub enum Action {
 }
 
 /// A check that was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mechanism {
     /// RFC 8601 §3: reverse DNS, forward-confirmed.
@@ -91,7 +99,7 @@ pub struct MechanismResult {
 }
 
 /// The answer to a [`ScanRequest`].
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
     /// What is to be done.
@@ -99,9 +107,10 @@ pub struct Verdict {
     /// The stable name of the decision.
     pub reason: Reason,
     /// SMTP code, enhanced code and text, for Reject and Defer.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<(u16, String, String)>,
     /// Each check with its result.
+    #[serde(deserialize_with = "wire::known_results")]
     pub results: Vec<MechanismResult>,
     /// Header fields to put in front of the message, in order, each with its final CRLF: Authentication-Results, Received-SPF, ours.
     pub prepend: Vec<String>,
@@ -110,7 +119,7 @@ pub struct Verdict {
 }
 
 /// No verdict; the message is to be deferred.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanError {
     /// The stable name: `filter-unavailable` or `timed-out`.
     pub reason: Reason,

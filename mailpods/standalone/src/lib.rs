@@ -1,36 +1,39 @@
 //! All roles in one process, from a folder of YAML.
 //!
-//! Contains no mail logic: it reads the folder, keeps the plan current, opens the sockets, builds the roles and stops them.
+//! Contains no mail logic: it reads the folder, keeps the plan current, and has the roles built, served and stopped.
 
+mod certificate;
 mod folder;
 mod keys;
-mod listeners;
-mod lock;
-mod measures;
 mod reload;
-mod roles;
+mod sockets;
 mod summary;
-mod tls;
 mod watch;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use mailpods_net::{Tracker, Trigger, shutdown};
-use mailpods_plan::{Plan, PlanHandle, Problem, dns};
+use mailpods_net::{Shutdown, Tracker, shutdown};
+use mailpods_plan::{Plan, PlanHandle, Problem, Role, dns};
+use mailpods_process::{
+    Built, Listeners, LockError, Roles, RolesError, Setup, Signals, finish, queue_measures,
+    take_folder,
+};
+use mailpods_store::Store;
 use mailpods_store::sqlite::{self, SqliteStore};
+use mailpods_telemetry::health::Health;
 use mailpods_telemetry::metrics::Registry;
 use reload::Reloader;
-use roles::Roles;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use sockets::Sockets;
 
 pub use folder::{FolderError, read as read_folder};
 pub use keys::{KeysError, PublicKeys, ensure as ensure_keys, secret_name as dkim_secret_name};
-pub use listeners::{Bound, Listeners};
-pub use lock::LockError;
 pub use summary::Summary;
-pub use tls::TlsSetupError;
+
+/// Name in leases: an embedded store has one server.
+const WORKER: &str = "standalone";
 
 /// What `mailpods standalone` is told.
 #[derive(Debug, Clone)]
@@ -64,24 +67,15 @@ pub enum RunError {
         /// Why.
         source: mailpods_store::StoreError,
     },
-    /// No certificate.
-    #[error("failed to set up TLS")]
-    Tls(#[from] TlsSetupError),
     /// No DKIM keys.
     #[error("failed to set up DKIM")]
     Keys(#[from] KeysError),
     /// Another server has the data folder.
     #[error("failed to take the data folder")]
     Lock(#[from] LockError),
-    /// Name look-ups cannot be set up.
-    #[error("failed to set up DNS")]
-    Dns(#[from] mailpods_net::dns::ResolverConfigError),
-    /// The log-in service cannot be opened.
-    #[error("failed to open the log-in service")]
-    Directory(#[from] mailpods_store::directory::DirectoryError),
-    /// Delivery cannot be built.
-    #[error("failed to build the delivery role")]
-    Delivery(#[from] mailpods_delivery::DeliveryError),
+    /// A role cannot be built.
+    #[error(transparent)]
+    Roles(#[from] RolesError),
     /// A socket cannot be opened.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Bind(Vec<mailpods_net::listener::BindError>),
@@ -107,10 +101,36 @@ fn mistakes(number: usize) -> String {
 ///
 /// # Errors
 /// When it cannot be read, or with every problem in it.
-pub fn load(config: &std::path::Path) -> Result<Plan, RunError> {
+pub fn load(config: &Path) -> Result<Plan, RunError> {
+    examine(config).map(|(plan, _)| plan)
+}
+
+/// Reads the folder and compiles it: the plan, and what is allowed but hardly meant.
+///
+/// # Errors
+/// When it cannot be read, or with every problem in it.
+pub fn examine(config: &Path) -> Result<(Plan, Vec<Problem>), RunError> {
     let sources = folder::read(config)?;
-    let (plan, problems) = mailpods_plan::check(&sources);
-    plan.ok_or(RunError::Problems(problems))
+    let mut warnings = folder::exposed(config, &sources);
+    let now = SystemTime::now();
+    let (plan, problems) = mailpods_plan::check_with(&sources, |plan, resources| {
+        let found = certificate::examine(plan, resources, now);
+        warnings.extend(found.warnings);
+        found.problems
+    });
+    match plan {
+        Some(plan) => Ok((plan, warnings)),
+        None => Err(RunError::Problems(problems)),
+    }
+}
+
+/// As [`examine`], with the warnings logged.
+fn load_and_warn(config: &Path) -> Result<Plan, RunError> {
+    let (plan, warnings) = examine(config)?;
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    Ok(plan)
 }
 
 /// Runs until SIGTERM or SIGINT, then stops cleanly: no new work, sessions finish within the grace time, the queue is handed back.
@@ -119,8 +139,8 @@ pub fn load(config: &std::path::Path) -> Result<Plan, RunError> {
 /// When something that the start needs is missing. What goes wrong later is logged, not returned.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(RunError::Signals)?;
-    let plan = load(&options.config)?;
-    let _lock = lock::take(&options.data)?;
+    let plan = load_and_warn(&options.config)?;
+    let _lock = take_folder(&options.data)?;
     let failed = |source| RunError::Store {
         path: options.data.clone(),
         source,
@@ -144,11 +164,18 @@ async fn serve(
     sqlite.register_metrics(&registry)?;
     let keys = keys::ensure(&plan, store.secrets.as_ref()).await?;
     let plan = PlanHandle::new(plan);
-    let (roles, delivery) = Roles::build(options, &plan, &store, &registry, stop.clone()).await?;
+    let health = Health::new();
+    // Ready from the first plan on; dropping it would take the component out of /readyz.
+    let ready = health.component("plan");
+    ready.ready();
+    let open = health.component("listeners");
+    let setup = setup(options, &plan, &store, &registry, health, stop.clone());
+    let Built { roles, delivery } = Roles::build(setup).await?;
     let roles = Arc::new(roles);
     let metrics = reload::Metrics::new(&registry)?;
     let mut listeners = Listeners::new(&plan.current());
-    let errors = listeners.apply(&plan.current(), &roles, &tracker);
+    let sockets = Sockets::new(roles.clone(), tracker.clone(), &registry, open)?;
+    let errors = sockets.apply(&mut listeners, &plan.current());
     if !errors.is_empty() {
         return Err(RunError::Bind(errors));
     }
@@ -158,22 +185,52 @@ async fn serve(
         source,
     };
     sqlite.reclaim().await.map_err(failed)?;
-    tracker.spawn(delivery.run(stop.clone()));
-    tracker.spawn(measures::queue(store.queue.clone(), &registry, stop)?);
+    if let Some(delivery) = delivery {
+        tracker.spawn(delivery.run(stop.clone()));
+    }
+    tracker.spawn(queue_measures(store.queue.clone(), &registry, stop)?);
     show(options, &plan.current(), &listeners, &keys);
-    let (options, sessions) = (options.clone(), tracker.clone());
     let reloader = Reloader {
-        options,
+        options: options.clone(),
         plan: plan.clone(),
         store,
         roles,
-        tracker: sessions,
+        sockets,
         metrics,
     };
     reloader.until_stop(signals, &mut listeners).await;
     listeners.close();
-    finish(&trigger, &tracker, &plan.current()).await;
+    // Nobody else takes over, so nobody is kept waiting.
+    finish(
+        &trigger,
+        &tracker,
+        plan.current().shutdown_grace,
+        Duration::ZERO,
+    )
+    .await;
     Ok(())
+}
+
+fn setup(
+    options: &Options,
+    plan: &PlanHandle,
+    store: &Store,
+    registry: &Registry,
+    health: Health,
+    shutdown: Shutdown,
+) -> Setup {
+    Setup {
+        role: Role::All,
+        plan: plan.clone(),
+        store: store.clone(),
+        registry: registry.clone(),
+        health,
+        shutdown,
+        resolvers: options.resolvers.clone(),
+        extra_roots: options.extra_roots.clone(),
+        worker: WORKER.to_owned(),
+        scan: None,
+    }
 }
 
 fn show(options: &Options, plan: &Plan, listeners: &Listeners, keys: &PublicKeys) {
@@ -193,47 +250,5 @@ fn show(options: &Options, plan: &Plan, listeners: &Listeners, keys: &PublicKeys
         println!("{}", summary.json());
     } else {
         println!("{}", summary.text());
-    }
-}
-
-async fn finish(trigger: &Trigger, tracker: &Tracker, plan: &Plan) {
-    tracing::info!(sessions = tracker.running(), grace = ?plan.shutdown_grace, "stopping");
-    trigger.advance(mailpods_net::Stage::StopAccepting);
-    let drained = tracker.finish(trigger, plan.shutdown_grace).await;
-    tracing::info!(finished = drained.finished, cut = drained.cut, "stopped");
-}
-
-/// Signals that end or reload.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    /// SIGTERM, SIGINT.
-    Stop,
-    /// SIGHUP.
-    Reload,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for the next one.
-    pub async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hang_up.recv() => Asked::Reload,
-        }
     }
 }

@@ -1,17 +1,20 @@
 //! Keeps the plan current while the folder changes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use mailpods_net::Tracker;
 use mailpods_plan::PlanHandle;
+use mailpods_process::{Asked, Listeners, Roles, Signals};
 use mailpods_store::Store;
 use mailpods_telemetry::error_chain;
 use mailpods_telemetry::metrics::{Counter, Gauge, Label, MetricsError, Registry};
 
-use crate::listeners::Listeners;
-use crate::roles::Roles;
+use crate::sockets::Sockets;
 use crate::watch::FolderWatch;
-use crate::{Asked, Options, RunError, Signals, keys, load};
+use crate::{Options, RunError, keys, load_and_warn};
+
+/// How often a listener that could not be opened is tried again.
+const REOPEN: Duration = Duration::from_secs(3);
 
 /// What became of an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +74,8 @@ pub struct Reloader {
     pub store: Store,
     /// The roles to be told.
     pub roles: Arc<Roles>,
-    /// Counts the sessions of new listeners.
-    pub tracker: Tracker,
+    /// Keeps the listeners.
+    pub sockets: Sockets,
     /// Numbers about edits.
     pub metrics: Metrics,
 }
@@ -88,21 +91,41 @@ impl Reloader {
             }
         };
         loop {
-            let asked = tokio::select! {
-                asked = signals.next() => asked,
-                () = changed(&mut watch) => Asked::Reload,
-            };
-            match asked {
-                Asked::Stop => break,
-                Asked::Reload => self.reload(listeners).await,
+            let asked = self.next(signals, &mut watch, listeners).await;
+            if asked == Some(Asked::Stop) {
+                break;
             }
+            self.reload(listeners, asked.is_some()).await;
         }
         if let Some(watch) = watch {
             watch.stop();
         }
     }
 
-    async fn reload(&self, listeners: &mut Listeners) {
+    /// Waits for a signal, or `None` for an edit. Meanwhile listeners that could not be opened are tried again.
+    async fn next(
+        &self,
+        signals: &mut Signals,
+        watch: &mut Option<FolderWatch>,
+        listeners: &mut Listeners,
+    ) -> Option<Asked> {
+        // One future for the whole wait: an edit that is still settling must not be forgotten.
+        let mut change = std::pin::pin!(changed(watch));
+        loop {
+            tokio::select! {
+                asked = signals.next() => return Some(asked),
+                () = &mut change => return None,
+                () = tokio::time::sleep(REOPEN), if !listeners.closed().is_empty() => self.reopen(listeners),
+            }
+        }
+    }
+
+    fn reopen(&self, listeners: &mut Listeners) {
+        // What is still closed was told when the plan came, and is in /readyz.
+        self.sockets.apply(listeners, &self.plan.current());
+    }
+
+    async fn reload(&self, listeners: &mut Listeners, by_signal: bool) {
         let outcome = match self.apply(listeners).await {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -110,6 +133,12 @@ impl Reloader {
                 Outcome::Refused
             }
         };
+        if by_signal && outcome == Outcome::Unchanged {
+            tracing::info!("SIGHUP: the configuration has not changed");
+        }
+        if outcome != Outcome::Applied {
+            self.reopen(listeners);
+        }
         self.metrics.reloads.inc(outcome);
         self.metrics
             .refused
@@ -119,7 +148,7 @@ impl Reloader {
     async fn apply(&self, listeners: &mut Listeners) -> Result<Outcome, RunError> {
         let config = self.options.config.clone();
         // A folder on a slow disk must not hold up sessions.
-        let plan = tokio::task::spawn_blocking(move || load(&config))
+        let plan = tokio::task::spawn_blocking(move || load_and_warn(&config))
             .await
             .map_err(|_| RunError::Interrupted)??;
         if plan.digest == self.plan.current().digest {
@@ -129,15 +158,13 @@ impl Reloader {
             return Ok(Outcome::Unchanged);
         }
         keys::ensure(&plan, self.store.secrets.as_ref()).await?;
-        self.roles
-            .refresh(&plan, self.store.secrets.as_ref(), &self.options)
-            .await?;
+        self.roles.refresh(&plan).await?;
         self.plan.swap(plan);
         let plan = self.plan.current();
-        for error in listeners.apply(&plan, &self.roles, &self.tracker) {
+        for error in self.sockets.apply(listeners, &plan) {
             tracing::error!(
                 error = error_chain(&error),
-                "a listener of the new plan is not open; the others are"
+                "a listener of the new plan is not open; the others are, and this one is tried again every few seconds"
             );
         }
         tracing::info!(

@@ -1,4 +1,5 @@
-//! Measures accepting, leasing and delivering messages: `throughput [DIR] [MESSAGES] [OCTETS]`. Prints one JSON object.
+//! Measures accepting, leasing and delivering messages: `throughput [DIR] [MESSAGES] [OCTETS]`, or with `--postgres URI` in place of the
+//! folder. Prints one JSON object.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,12 +10,14 @@ use bytes::Bytes;
 use mailpods_api::{MailboxAddress, QueueId};
 use mailpods_store::Store;
 use mailpods_store::mail::Flags;
+use mailpods_store::postgres::{self, PostgresStore};
 use mailpods_store::queue::{
     BodyType, Delivery, Destination, Envelope, NewMessage, NewRecipient, Notify, Origin,
     Settlement, Wanted,
 };
 use mailpods_store::sqlite::{Options, SqliteStore};
 use mailpods_store::types::{NewBody, Quota};
+use zeroize::Zeroizing;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -26,16 +29,52 @@ const BATCH: usize = 50;
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let scratch = tempfile::tempdir()?;
-    let dir = arguments
+    let place = arguments
         .next()
-        .map_or_else(|| scratch.path().to_owned(), Into::into);
+        .unwrap_or_else(|| scratch.path().to_string_lossy().into_owned());
+    let back_end = if place == "--postgres" {
+        let uri = arguments.next().ok_or("--postgres needs a URI")?;
+        let options = postgres::Options::new(&uri, Zeroizing::new([0; 32]));
+        BackEnd::Postgres(PostgresStore::connect(options).await?)
+    } else {
+        BackEnd::Sqlite(SqliteStore::open(Path::new(&place), Options::default())?)
+    };
     let messages: u64 = arguments.next().map_or(Ok(20_000), |text| text.parse())?;
     let octets: usize = arguments.next().map_or(Ok(10_240), |text| text.parse())?;
-    measure(&dir, messages, octets).await
+    measure(back_end, messages, octets).await
 }
 
-async fn measure(dir: &Path, messages: u64, octets: usize) -> Result<()> {
-    let handle = SqliteStore::open(dir, Options::default())?;
+enum BackEnd {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl BackEnd {
+    fn store(&self) -> Store {
+        match self {
+            Self::Sqlite(handle) => handle.store(),
+            Self::Postgres(handle) => handle.store(),
+        }
+    }
+
+    /// Commits and jobs.
+    fn groups(&self) -> (u64, u64) {
+        match self {
+            Self::Sqlite(handle) => (handle.statistics().commits, handle.statistics().jobs),
+            Self::Postgres(handle) => (handle.statistics().commits, handle.statistics().jobs),
+        }
+    }
+
+    async fn close(self) -> Result<()> {
+        match self {
+            Self::Sqlite(handle) => handle.close().await?,
+            Self::Postgres(handle) => handle.close().await,
+        }
+        Ok(())
+    }
+}
+
+async fn measure(handle: BackEnd, messages: u64, octets: usize) -> Result<()> {
     let store = handle.store();
     for number in 0..ACCOUNTS {
         store.mail.account(&account(number)?).await?;
@@ -59,15 +98,15 @@ async fn measure(dir: &Path, messages: u64, octets: usize) -> Result<()> {
     let accepted = started.elapsed().as_secs_f64();
     worker.await??;
     let (elapsed, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-    let statistics = handle.statistics();
+    let (commits, jobs) = handle.groups();
     drop(store);
     handle.close().await?;
     println!(
         "{}",
         serde_json::json!({
             "messages": messages, "accepted_per_s": messages as f64 / accepted, "delivered_per_s": messages as f64 / elapsed,
-            "cpu_micros_per_message": cpu * 1e6 / messages as f64, "writer_micros_per_message": statistics.busy_micros as f64 / messages as f64,
-            "commits": statistics.commits, "jobs_per_commit": statistics.jobs as f64 / statistics.commits as f64,
+            "cpu_micros_per_message": cpu * 1e6 / messages as f64,
+            "commits": commits, "jobs_per_commit": jobs as f64 / commits as f64,
             "written_octets_per_message": written_octets() / messages,
         })
     );

@@ -3,10 +3,12 @@
 //! The traits are shaped so that every call is one transaction of a back end; nothing above this crate knows which back end it is.
 //! Never imports `net` or a role.
 
+mod common;
 pub mod conformance;
 pub mod directory;
 pub mod error;
 pub mod mail;
+pub mod postgres;
 pub mod queue;
 pub mod secrets;
 pub mod sqlite;

@@ -86,6 +86,23 @@ pub enum Origin {
     /// What is left of a message whose recipient led to several places; the id of that message. Its recipients are mailboxes
     /// here, and their aliases are not looked at again. Not signed.
     Expanded(String),
+    /// A copy that a Sieve script changed, on its way into the mailbox that the script named. Not signed.
+    Filed(Filing),
+}
+
+/// Where a changed copy goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filing {
+    /// The id of the message that it was made of.
+    pub id: String,
+    /// Mailbox name.
+    pub mailbox: String,
+    /// System flags, as in [`crate::mail::SystemFlags`].
+    pub system: u8,
+    /// Keywords.
+    pub keywords: Vec<String>,
+    /// The address that was written to.
+    pub recipient: String,
 }
 
 /// The envelope of a message.
@@ -193,6 +210,8 @@ pub struct LeasedUnit {
     pub warned: bool,
     /// An operator wants the unit returned to the sender.
     pub bounce: bool,
+    /// An operator wants it tried now, whatever is known of its destination.
+    pub urgent: bool,
 }
 
 /// Which units to lease.
@@ -285,7 +304,7 @@ pub struct QueueItem {
     pub recipients: Vec<QueuedRecipient>,
     /// Attempts so far.
     pub attempts: u32,
-    /// When it is tried next.
+    /// When it is tried next; 0 when an operator asked for it at once.
     pub next_attempt: UnixMillis,
     /// Why the last attempt did not work.
     pub last_error: Option<String>,
@@ -302,7 +321,7 @@ pub enum QueueAction {
     Hold,
     /// Tried again by its schedule.
     Release,
-    /// Tried now.
+    /// Tried now, as an urgent unit. What is held stays held.
     Retry,
     /// Gone, nobody is told.
     Delete,

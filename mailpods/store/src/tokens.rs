@@ -34,6 +34,19 @@ pub enum Taken {
     },
 }
 
+/// Bans told at once.
+pub const MAX_BANS: usize = 10_000;
+
+/// A key that is banned.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ban {
+    /// The key.
+    pub key: String,
+    /// When the ban ends.
+    pub until: UnixMillis,
+}
+
 /// The tokens and reputation concern.
 #[async_trait]
 pub trait TokenStore: Send + Sync {
@@ -45,6 +58,8 @@ pub trait TokenStore: Send + Sync {
     async fn forget(&self, key: &str) -> Result<()>;
     /// Bans a key until a time.
     async fn ban(&self, key: &str, until: UnixMillis) -> Result<()>;
+    /// All that is banned at `now`, by key; the first [`MAX_BANS`].
+    async fn bans(&self, now: UnixMillis) -> Result<Vec<Ban>>;
     /// Until when a key is banned, if it is.
     async fn banned(&self, key: &str, now: UnixMillis) -> Result<Option<UnixMillis>>;
 }

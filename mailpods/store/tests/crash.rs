@@ -235,6 +235,7 @@ async fn acknowledged_messages_survive_a_kill_exactly_once() {
             FsckOptions {
                 repair: false,
                 bodies: true,
+                ..FsckOptions::default()
             },
             &mut |_| (),
         )

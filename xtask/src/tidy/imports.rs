@@ -14,8 +14,9 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-dkim", &[]),
     ("mailpods-smtp-proto", &[]),
     ("mailpods-imap-proto", &["message"]),
+    ("mailpods-sieve", &["message"]),
     // T1: pure, on T0.
-    ("mailpods-plan", &["api", "policy"]),
+    ("mailpods-plan", &["api", "policy", "sasl", "sieve"]),
     ("mailpods-rpc", &["api", "plan", "policy"]),
     // T2: the outside world; they do not import each other, telemetry apart.
     ("mailpods-telemetry", &[]),
@@ -84,6 +85,7 @@ const RULES: &[(&str, &[&str])] = &[
             "plan",
             "policy",
             "sasl",
+            "sieve",
             "smtp-proto",
             "store",
             "telemetry",
@@ -95,9 +97,12 @@ const RULES: &[(&str, &[&str])] = &[
         &["api", "dkim", "plan", "policy", "rpc", "telemetry"],
     ),
     // T4: everything below.
+    ("mailpods-process", &["*"]),
     ("mailpods-standalone", &["*"]),
+    ("mailpods-pod", &["*"]),
     ("mailpods-cli", &["*"]),
     ("mailpods-tests", &["*"]),
+    ("mailpods-test-postgres", &[]),
     ("mailpods-benches", &["*"]),
     ("mailpods-e2e", &[]),
     ("mailpods-fuzz", &["*"]),
@@ -113,6 +118,7 @@ const PURE: &[&str] = &[
     "mailpods-dkim",
     "mailpods-smtp-proto",
     "mailpods-imap-proto",
+    "mailpods-sieve",
     "mailpods-plan",
     "mailpods-rpc",
 ];

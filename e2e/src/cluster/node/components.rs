@@ -213,7 +213,10 @@ fn kubelet(node: &Node, certificates: &Certificates) -> Result<Command> {
     Ok(command)
 }
 
-/// Writes a configuration file.
+/// Writes a configuration file, unless it is there already: kube-proxy ends itself when its file is touched.
 pub fn write(path: &Path, text: &str) -> Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
     std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))
 }

@@ -36,6 +36,11 @@ impl Node {
         }
     }
 
+    /// The scratch folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("certificates/admin.kubeconfig")
@@ -83,6 +88,13 @@ impl Node {
     /// Imports a docker-archive into the container runtime.
     pub fn load(&self, archive: &Path) -> Result<()> {
         runtime::import(self, archive)
+    }
+
+    /// Kills the process of a container.
+    pub fn kill_container(&self, id: &str) -> Result<()> {
+        let mut kill = runtime::ctr(self);
+        crate::command::run(kill.args(["tasks", "kill", "--signal", "SIGKILL", id]))?;
+        Ok(())
     }
 
     fn file(&self, name: &str) -> PathBuf {

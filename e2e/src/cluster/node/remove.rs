@@ -14,8 +14,13 @@ use crate::wait::{self, Seen};
 const LIMIT: Duration = Duration::from_secs(30);
 /// The kubelet links the logs of containers here, whatever its root folder is.
 const CONTAINER_LOGS: &str = "/var/log/containers";
-/// Stopped before pods are killed, or they would be started again.
-const FIRST: &[&str] = &["kubelet", "kube-proxy", "kube-controller-manager"];
+/// Stopped before pods are killed, or they would be started again; the API server before the etcd that it would wait for.
+const FIRST: &[&str] = &[
+    "kubelet",
+    "kube-proxy",
+    "kube-controller-manager",
+    "kube-apiserver",
+];
 
 /// Removes everything.
 pub fn all(node: &Node) -> Result<()> {
@@ -40,6 +45,7 @@ pub fn all(node: &Node) -> Result<()> {
         remove_namespace(&namespace)?;
     }
     remove_log_links(node)?;
+    remove_cgroups()?;
     network::remove(&node.folder)?;
     std::fs::remove_dir_all(&node.folder)
         .with_context(|| format!("failed to remove {}", node.folder.display()))
@@ -158,6 +164,35 @@ fn remove_log_links(node: &Node) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The kubelet makes `kubepods` in each hierarchy (cgroup v1) or in the one that there is (v2).
+fn remove_cgroups() -> Result<()> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(root)?.flatten().map(|entry| entry.path());
+    for folder in hierarchies.chain([root.to_owned()]) {
+        let pods = folder.join("kubepods");
+        // Several names may lead to one hierarchy.
+        if pods.exists() && !folder.is_symlink() {
+            remove_cgroup(&pods)?;
+        }
+    }
+    Ok(())
+}
+
+/// The inner ones first; a cgroup goes once its last process has been collected.
+fn remove_cgroup(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            remove_cgroup(&entry.path())?;
+        }
+    }
+    wait::quietly(LIMIT, || {
+        Ok(match std::fs::remove_dir(folder) {
+            Ok(()) => Seen::Yes(()),
+            Err(error) => Seen::NotYet(format!("{}: {error}", folder.display())),
+        })
+    })
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{conditions, object_name, rules};
 use super::{
-    AuthSpec, ClusterDkimSpec, ClusterDnsSpec, FilterSpec, ImapSpec, LabelSelector, MonitoringSpec,
-    OutboundSpec, PodsSpec, RolesSpec, SecretRef, ServiceSpec, SmtpSpec, SubmissionSpec,
+    AuthSpec, ClusterDkimSpec, ClusterDnsSpec, ClusterSieveSpec, FilterSpec, ImapSpec,
+    LabelSelector, MonitoringSpec, OutboundSpec, PodsSpec, RolesSpec, SecretRef, ServiceSpec,
+    SmtpSpec, SubmissionSpec,
 };
 use crate::{DomainName, IpNet, MailboxAddress, Octets, TimeSpan};
 
@@ -105,6 +106,9 @@ pub struct MailClusterSpec {
     /// Queue, retries and sending.
     #[serde(default)]
     pub outbound: OutboundSpec,
+    /// Sieve scripts (RFC 5228) of the whole cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sieve: Option<ClusterSieveSpec>,
     /// How long a clean stop waits for sessions.
     #[serde(default = "shutdown_grace")]
     pub shutdown_grace: TimeSpan,
@@ -350,7 +354,7 @@ pub enum DirectoryType {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = rules(&[
-    ("(self.from == 'Selector') == has(self.selector)", "selector must be set when from is Selector, and only then"),
+    ("(has(self.from) && self.from == 'Selector') == has(self.selector)", "selector must be set when from is Selector, and only then"),
 ])))]
 pub struct AllowedNamespaces {
     /// Which namespaces. Other than `Same` in a Kubernetes cluster only.

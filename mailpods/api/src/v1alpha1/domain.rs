@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{conditions, rules};
-use super::{ClusterRef, DkimKeySpec, NextHopSpec, RateLimitsSpec};
+use super::{ClusterRef, DkimKeySpec, DomainSieveSpec, NextHopSpec, RateLimitsSpec};
 use crate::{DomainName, MailboxAddress, Selector};
 
 /// A domain that receives and sends mail.
@@ -107,6 +107,9 @@ pub struct MailDomainSpec {
     /// Submission limits of the domain as a whole, instead of the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RateLimitsSpec>,
+    /// Sieve scripts (RFC 5228) around those of the mailboxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sieve: Option<DomainSieveSpec>,
     /// Stops all changes to records and keys. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,

@@ -71,7 +71,7 @@ pub struct MailboxSpec {
     /// Other addresses that get its mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<ForwardSpec>,
-    /// Sieve script (RFC 5228). Not supported yet.
+    /// Sieve script (RFC 5228) that mail for the mailbox goes through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub sieve: Option<String>,

@@ -14,6 +14,7 @@ mod outbound_ip;
 mod settings;
 mod settings_dns;
 mod settings_outbound;
+mod sieve;
 mod workloads;
 
 pub use cluster::*;
@@ -25,4 +26,5 @@ pub use outbound_ip::*;
 pub use settings::*;
 pub use settings_dns::*;
 pub use settings_outbound::*;
+pub use sieve::*;
 pub use workloads::*;

@@ -52,7 +52,7 @@ impl Args {
     fn failure(&self, error: &StoreError, globals: &Globals) -> Failure {
         let what = format!("failed to back up to {}", self.archive.display());
         match error {
-            StoreError::NotFound(_) => unusable(&globals.data, error),
+            StoreError::NotFound(_) | StoreError::Corrupt(_) => unusable(&globals.data, error),
             StoreError::AlreadyExists(_) => {
                 failed(&what, error).hint("a folder that is not there yet")
             }

@@ -1,11 +1,13 @@
 //! `mailpods fsck`
+use std::path::Path;
+
 use mailpods_store::StoreError;
 use mailpods_store::sqlite::{self, FsckOptions, Problem, Report};
 
 use crate::args::{Format, Globals};
-use crate::failure::{Exit, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
-use crate::session::{Steps, failed, unusable};
+use crate::session::{Steps, unusable};
 
 const EXAMPLES: &str = "\
 The server may run on, but waits while a repair is made.
@@ -14,6 +16,7 @@ Examples:
   mailpods fsck --data /var/lib/mailpods                look, change nothing
   mailpods fsck --data /var/lib/mailpods --bodies       read every message, too
   mailpods fsck --data /var/lib/mailpods --repair
+  mailpods fsck --data /var/lib/mailpods --forget-secrets   when seal.key is lost, in every backup too
 
 Exit codes: 0 no damage, or all of it mended; 1 damage.";
 
@@ -27,6 +30,9 @@ pub struct Args {
     /// Read every body, too; takes as long as reading the whole disk.
     #[arg(long)]
     bodies: bool,
+    /// Take away secrets that seal.key does not open: DKIM keys and the self-signed certificate are made anew then.
+    #[arg(long)]
+    forget_secrets: bool,
 }
 
 impl Args {
@@ -35,13 +41,11 @@ impl Args {
         let options = FsckOptions {
             repair: self.repair,
             bodies: self.bodies,
+            forget_secrets: self.forget_secrets,
         };
         let report = sqlite::fsck(&globals.data, options, &mut |progress| steps.show(progress));
         steps.clear();
-        let report = report.map_err(|error| match error {
-            StoreError::NotFound(_) | StoreError::Corrupt(_) => unusable(&globals.data, &error),
-            _ => failed("failed to look at the store", &error),
-        })?;
+        let report = report.map_err(|error| failure(&globals.data, &error))?;
         match globals.output {
             Format::Json => output::json(&report)?,
             Format::Table => print(&report)?,
@@ -54,27 +58,48 @@ impl Args {
     }
 }
 
+fn failure(data: &Path, error: &StoreError) -> Failure {
+    let failure = unusable(data, error);
+    match error {
+        // Not what `unusable` says: that would lead back here.
+        StoreError::Corrupt(_) => failure.hint(
+            "`mailpods restore ARCHIVE --data OTHER` makes a store of the last good backup; keep this one until that runs",
+        ),
+        _ => failure,
+    }
+}
+
 fn print(report: &Report) -> std::io::Result<()> {
     if report.problems.is_empty() {
         return output::line("The store has no damage.");
     }
     report.problems.iter().try_for_each(print_problem)?;
-    if !report.is_clean() {
-        output::remark(
-            "  try: `mailpods backup` first, then `mailpods fsck --repair`; or `mailpods restore` from an archive",
-        );
+    let mendable = |problem: &Problem| !problem.repaired && problem.advice.is_none();
+    if report.problems.iter().any(mendable) {
+        output::remark("  try: `mailpods backup` first, then `mailpods fsck --repair`");
     }
     Ok(())
 }
 
 fn print_problem(problem: &Problem) -> std::io::Result<()> {
-    let mended = if problem.repaired { " (mended)" } else { "" };
+    let state = match (problem.repaired, problem.advice) {
+        (true, _) => "mended",
+        (false, None) => "--repair mends it",
+        (false, Some(_)) => "not mended by --repair",
+    };
     output::line(&format!(
-        "{} times: {}{mended}",
+        "{} times: {} ({state})",
         problem.count, problem.what
     ))?;
-    problem
-        .examples
-        .iter()
-        .try_for_each(|example| output::line(&format!("  {}", output::clean(example))))
+    for example in &problem.examples {
+        output::line(&format!("  {}", output::clean(example)))?;
+    }
+    let more = problem.count - problem.examples.len() as u64;
+    if more > 0 {
+        output::line(&format!("  and {more} more"))?;
+    }
+    match problem.advice {
+        Some(advice) => output::line(&format!("  what to do: {advice}")),
+        None => Ok(()),
+    }
 }

@@ -2,12 +2,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use mailpods_standalone::{Options, RunError};
-use mailpods_telemetry::{error_chain, logs};
+use mailpods_telemetry::error_chain;
 
 use super::check;
-use crate::args::{Format, Globals};
+use super::logging::LogArgs;
+use crate::args::{Format, Globals, parse_server};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
 use crate::session::block_on_all_cores;
@@ -29,40 +29,18 @@ pub struct Args {
     #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
     config: PathBuf,
     /// DNS servers to ask, in place of those of the MailCluster.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_parser = parse_server, value_name = "ADDR[:PORT]")]
     resolver: Vec<SocketAddr>,
     /// PEM file with certificates that next hops may be signed by, besides the usual roots.
     #[arg(long, value_name = "FILE")]
     extra_roots: Option<PathBuf>,
-    /// What to log: a level, or targets with levels (`info,mailpods_smtp=debug`).
-    #[arg(
-        long,
-        env = "MAILPODS_LOG",
-        default_value = "info",
-        value_name = "FILTER"
-    )]
-    log: String,
-    /// How the log is written, to standard error.
-    #[arg(long, value_enum, default_value_t = LogFormat::Readable)]
-    log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    /// For people.
-    Readable,
-    /// One JSON object a line.
-    Json,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
-        let format = match self.log_format {
-            LogFormat::Readable => logs::Format::Readable,
-            LogFormat::Json => logs::Format::Json,
-        };
-        logs::init(format, &self.log)
-            .map_err(|error| Failure::because(Exit::Usage, "failed to start logging", &error))?;
+        self.log.start()?;
         let extra_roots = self
             .extra_roots
             .as_deref()

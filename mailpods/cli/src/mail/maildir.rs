@@ -1,7 +1,7 @@
 //! Maildir: one file for each message, flags in its name.
 use std::collections::HashMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use mailpods_store::UnixSeconds;
 use mailpods_store::mail::Flags;
 
 use super::flags::{Keywords, from_maildir, to_maildir};
-use super::{FileError, FileMessage, MAX_MESSAGE, to_crlf, to_lf};
+use super::{FileError, FileMessage, MAX_MESSAGE, make_file, make_folder, to_crlf, to_lf};
 
 const KEYWORDS_FILE: &str = "dovecot-keywords";
 
@@ -109,7 +109,7 @@ impl Writer {
     pub fn open(dir: &Path) -> Result<Self, FileError> {
         for part in ["tmp", "new", "cur"] {
             let part = dir.join(part);
-            fs::create_dir_all(&part).map_err(FileError::io("make", &part))?;
+            make_folder(&part).map_err(FileError::io("make", &part))?;
         }
         let keywords =
             fs::read_to_string(dir.join(KEYWORDS_FILE)).map(|text| Keywords::parse(&text));
@@ -156,12 +156,10 @@ impl Writer {
             self.dir.join("tmp").join(unique),
             self.file_name(unique, flags)?,
         );
-        fs::write(&tmp, to_lf(octets)).map_err(FileError::io("write", &tmp))?;
+        let mut file = make_file(&tmp).map_err(FileError::io("make", &tmp))?;
+        file.write_all(&to_lf(octets))
+            .map_err(FileError::io("write", &tmp))?;
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(received.try_into().unwrap_or(0));
-        let file = fs::File::options()
-            .write(true)
-            .open(&tmp)
-            .map_err(FileError::io("open", &tmp))?;
         file.set_modified(time)
             .map_err(FileError::io("set the time of", &tmp))?;
         let cur = self.dir.join("cur").join(&name);
@@ -175,7 +173,9 @@ impl Writer {
         let letters = to_maildir(flags, &mut self.keywords);
         if self.keywords.0.len() > before {
             let path = self.dir.join(KEYWORDS_FILE);
-            fs::write(&path, self.keywords.text()).map_err(FileError::io("write", &path))?;
+            make_file(&path)
+                .and_then(|mut file| file.write_all(self.keywords.text().as_bytes()))
+                .map_err(FileError::io("write", &path))?;
         }
         Ok(format!("{unique}:2,{letters}"))
     }

@@ -8,7 +8,7 @@ use mailpods_store::UnixSeconds;
 use mailpods_store::mail::Flags;
 
 use super::flags::{from_mbox, to_mbox};
-use super::{FileError, FileMessage, MAX_MESSAGE, to_crlf, to_lf};
+use super::{FileError, FileMessage, MAX_MESSAGE, make_file, make_folder, to_crlf, to_lf};
 use crate::time;
 
 /// Header fields that only say what the flags are.
@@ -201,13 +201,16 @@ pub struct Writer {
 impl Writer {
     /// Begins `path`, as `path.partial`.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(FileError::io("make", folder))?;
+        if let Some(folder) = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
+            make_folder(folder).map_err(FileError::io("make", folder))?;
         }
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        let file = File::create(&partial).map_err(FileError::io("make", &partial))?;
+        let file = make_file(&partial).map_err(FileError::io("make", &partial))?;
         Ok(Self {
             out: BufWriter::with_capacity(1 << 16, file),
             partial,

@@ -4,6 +4,10 @@ pub mod folders;
 pub mod maildir;
 pub mod mbox;
 
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
 use mailpods_store::UnixSeconds;
 use mailpods_store::mail::Flags;
 use ring::digest;
@@ -61,7 +65,7 @@ pub enum FileError {
 
 impl FileError {
     /// An error of the operating system.
-    pub fn io(doing: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::Io {
             doing,
@@ -69,6 +73,22 @@ impl FileError {
             source,
         }
     }
+}
+
+/// Makes folders for their owner alone: mail is nobody else's business. Those that are there keep their rights.
+pub fn make_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(path)
+}
+
+/// Makes a new file for its owner alone, in the place of one that is there.
+pub fn make_file(path: &Path) -> std::io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// SHA-256 of the parts in a row.

@@ -32,6 +32,7 @@ async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant
     let ips = &ctx.ips;
     for ip in plan.outbound_ips.values() {
         ips.admit(ctx, ip).await;
+        ips.take_over(ctx, ip).await;
     }
     ips.take_orders(ctx, plan).await;
     ips.end_rests(ctx, plan).await;
@@ -56,6 +57,17 @@ impl Ips {
         lives
             .get(&ip.name)
             .is_some_and(|life| life.activated.is_none())
+    }
+
+    /// What another process made of an address counts here too.
+    async fn take_over(&self, ctx: &Context, ip: &OutboundIp) {
+        match kept::life(ctx.store.secrets.as_ref(), &ip.name).await {
+            Ok(Some(life)) => drop(self.lives().insert(ip.name.clone(), life)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(ip = ip.name, %error, "failed to read the state of an outbound address");
+            }
+        }
     }
 
     /// Does what operators want.

@@ -4,12 +4,13 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use mailpods_api::MailboxAddress;
 use mailpods_plan::{Mailbox, Plan, Resolved, Target};
 use mailpods_policy::Reason;
-use mailpods_store::mail::Flags;
+use mailpods_store::mail::{Flags, SystemFlags};
 use mailpods_store::queue::{Delivery, LeasedUnit, NewRecipient, Notify, Origin, QueuedRecipient};
 use mailpods_store::{Quota, UnixSeconds};
 
@@ -22,15 +23,28 @@ pub(super) struct Expanded {
     /// One for each recipient.
     pub(super) fates: Vec<Fate>,
     /// One for each mailbox, whatever number of recipients lead to it.
-    pub(super) deliveries: Vec<Delivery>,
-    /// For each delivery the positions of its recipients.
-    pub(super) owners: Vec<Vec<usize>>,
+    pub(super) incoming: Vec<Incoming>,
     /// For each recipient whether it has more than one end.
     pub(super) shared: Vec<bool>,
     /// Recipients elsewhere, by the address here that leads to them.
     pub(super) forwards: Vec<(String, Vec<NewRecipient>)>,
     /// Recipients whose domain is not ours any more.
     pub(super) rerouted: Vec<NewRecipient>,
+}
+
+/// A message for one mailbox.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// The mailbox.
+    pub(super) mailbox: Arc<Mailbox>,
+    /// Where it goes when no script says otherwise.
+    pub(super) delivery: Delivery,
+    /// Positions of the recipients that lead to it.
+    pub(super) owners: Vec<usize>,
+    /// Position of the first of them.
+    pub(super) position: usize,
+    /// The address of the first of them.
+    pub(super) recipient: String,
 }
 
 impl Expanded {
@@ -68,7 +82,7 @@ struct Walk<'a> {
     unit: &'a LeasedUnit,
     now: UnixSeconds,
     out: Expanded,
-    /// Position in `out.deliveries` by mailbox.
+    /// Position in `out.incoming` by mailbox.
     mailboxes: HashMap<MailboxAddress, usize>,
     elsewhere: Vec<MailboxAddress>,
 }
@@ -104,9 +118,11 @@ impl Walk<'_> {
 
     /// Where the address leads; what was expanded before leads to its mailbox alone.
     fn resolve(&self, address: &MailboxAddress) -> Resolved {
-        if !matches!(self.unit.message.origin, Origin::Expanded(_))
-            || !self.plan.is_local(address.domain())
-        {
+        let expanded = matches!(
+            self.unit.message.origin,
+            Origin::Expanded(_) | Origin::Filed(_)
+        );
+        if !expanded || !self.plan.is_local(address.domain()) {
             return self.plan.resolve(address);
         }
         match self.plan.mailbox(address).cloned() {
@@ -178,37 +194,51 @@ impl Walk<'_> {
         Fate::Rerouted
     }
 
-    fn mailbox(&mut self, position: usize, recipient: &QueuedRecipient, mailbox: &Mailbox) {
-        if let Some(owners) = self
+    fn mailbox(&mut self, position: usize, recipient: &QueuedRecipient, mailbox: &Arc<Mailbox>) {
+        if let Some(incoming) = self
             .mailboxes
             .get(&mailbox.address)
-            .and_then(|&at| self.out.owners.get_mut(at))
+            .and_then(|&at| self.out.incoming.get_mut(at))
         {
-            return owners.push(position);
+            return incoming.owners.push(position);
         }
         self.mailboxes
-            .insert(mailbox.address.clone(), self.out.deliveries.len());
-        self.out.owners.push(vec![position]);
-        self.out.deliveries.push(Delivery {
-            account: mailbox.address.clone(),
-            mailbox: if self.unit.message.junk {
-                "Junk"
-            } else {
-                "INBOX"
-            }
-            .to_owned(),
-            prefix: prefix(
-                &self.unit.message.envelope.sender,
-                &mailbox.address,
-                &recipient.address,
+            .insert(mailbox.address.clone(), self.out.incoming.len());
+        self.out.incoming.push(Incoming {
+            mailbox: mailbox.clone(),
+            delivery: self.delivery(recipient, mailbox),
+            owners: vec![position],
+            position,
+            recipient: recipient.address.clone(),
+        });
+    }
+
+    /// Where the message goes when no script says otherwise, or where one said that it goes.
+    fn delivery(&self, recipient: &QueuedRecipient, mailbox: &Mailbox) -> Delivery {
+        let message = &self.unit.message;
+        let usual = if message.junk { "Junk" } else { "INBOX" };
+        let (name, flags, written_to) = match &message.origin {
+            Origin::Filed(filing) => (
+                filing.mailbox.as_str(),
+                Flags {
+                    system: SystemFlags(filing.system),
+                    keywords: filing.keywords.clone(),
+                },
+                &filing.recipient,
             ),
-            flags: Flags::default(),
+            _ => (usual, Flags::default(), &recipient.address),
+        };
+        Delivery {
+            account: mailbox.address.clone(),
+            mailbox: name.to_owned(),
+            prefix: prefix(&message.envelope.sender, &mailbox.address, written_to),
+            flags,
             received: self.now,
             quota: Quota {
                 octets: mailbox.quota_octets,
                 messages: mailbox.quota_messages,
             },
-        });
+        }
     }
 
     /// RFC 3461 §5.2.7.3: that the alias was expanded is told from here, so success is not asked for further on.

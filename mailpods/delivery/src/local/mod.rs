@@ -1,25 +1,29 @@
 //! Delivery into mailboxes here: many leased units become few settlements.
 //!
 //! No body is read on this way: the facts that IMAP asks for were stored when the message was accepted. Only what leaves again
-//! (forwards, notifications) needs the message itself.
+//! (forwards, notifications), and what goes through Sieve scripts, needs the message itself.
 
 mod expand;
+mod job;
+mod sieve;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use mailpods_plan::{OverQuota, Plan};
-use mailpods_policy::Reason;
-use mailpods_store::queue::{LeasedUnit, NewMessage, NewRecipient, Origin, Settlement};
+use mailpods_plan::Plan;
+use mailpods_store::queue::{LeasedUnit, NewRecipient, Settlement};
 use mailpods_store::{NewBody, StoreError};
 
 use crate::conclude::{Ended, conclude};
 use crate::context::Context;
-use crate::fate::{Fate, Trouble};
+use crate::ends;
+use crate::fate::Fate;
 use crate::metrics::Way;
 use crate::notify;
+use crate::srs;
 
 use expand::{Expanded, expand};
+use job::{End, Job};
 
 /// Times that a settlement is tried again when the store is busy, and the wait between.
 const STORE_TRIES: u32 = 5;
@@ -27,15 +31,6 @@ const STORE_WAIT: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50
 
 /// Octets of messages that leave again, held in memory before they are settled.
 const MAX_LOADED: u64 = 32 << 20;
-
-/// A unit on its way through the settlement.
-struct Job {
-    ended: Ended,
-    /// For each delivery of `ended`: the positions of the recipients that lead to it, and whether each leads elsewhere too.
-    owners: Vec<Vec<usize>>,
-    /// Positions of recipients with more than one end.
-    shared: Vec<bool>,
-}
 
 /// Delivers and settles a batch.
 pub(crate) async fn deliver(ctx: &Context, units: Vec<LeasedUnit>) {
@@ -47,8 +42,9 @@ pub(crate) async fn deliver(ctx: &Context, units: Vec<LeasedUnit>) {
         if !job.ended.enqueue.is_empty() {
             loaded = loaded.saturating_add(job.ended.unit.message.size);
         }
+        let remembered = job.is_remembered();
         jobs.push(job);
-        if loaded > MAX_LOADED {
+        if loaded > MAX_LOADED || remembered {
             loaded = 0;
             settle_all(ctx, &plan, std::mem::take(&mut jobs)).await;
         }
@@ -74,35 +70,74 @@ async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
     };
     let Expanded {
         fates,
-        deliveries,
-        owners,
+        incoming,
         shared,
         forwards,
         rerouted,
     } = expanded;
-    let mut ended = Ended::new(unit, fates, deliveries);
-    if !rerouted.is_empty() {
-        let body = NewBody::Stored(ended.unit.message.body);
-        ended.enqueue.push(ctx.derived(&ended.unit, body, rerouted));
-    }
-    if !forwards.is_empty() {
-        // Read once: all copies share the octets, however many aliases lead elsewhere.
-        match ctx.store.mail.body(ended.unit.message.body).await {
-            Ok(body) => {
-                let copy = |(address, recipients): (String, _)| {
-                    ctx.derived(&ended.unit, forwarded(&body, &address), recipients)
-                };
-                let copies: Vec<NewMessage> = forwards.into_iter().map(copy).collect();
-                ended.enqueue.extend(copies);
-            }
-            Err(error) => defer_all(&mut ended, &error),
-        }
-    }
-    Job {
-        ended,
-        owners,
+    let mut job = Job {
+        ended: Ended::new(unit, fates, Vec::new()),
+        others: Vec::new(),
+        ends: incoming.into_iter().map(End::plain).collect(),
         shared,
+    };
+    if !rerouted.is_empty() {
+        let unit = &job.ended.unit;
+        let body = NewBody::Stored(unit.message.body);
+        job.others.push(ctx.derived(unit, body, rerouted));
     }
+    if let Err(error) = with_body(ctx, plan, &mut job, forwards).await {
+        job.defer(ctx, &error).await;
+    }
+    job.assemble();
+    job
+}
+
+/// What needs the message itself. It is read once: all copies share the octets, however many aliases lead elsewhere.
+async fn with_body(
+    ctx: &Context,
+    plan: &Plan,
+    job: &mut Job,
+    forwards: Vec<(String, Vec<NewRecipient>)>,
+) -> Result<(), StoreError> {
+    let filtered = |end: &End| sieve::is_filtered(plan, &job.ended.unit, &end.incoming);
+    let to_filter: Vec<bool> = job.ends.iter().map(filtered).collect();
+    if forwards.is_empty() && !to_filter.contains(&true) {
+        return Ok(());
+    }
+    let body = ctx.store.mail.body(job.ended.unit.message.body).await?;
+    for (address, recipients) in forwards {
+        let copy = ctx.derived(&job.ended.unit, forwarded(&body, &address), recipients);
+        job.others.push(copy);
+    }
+    // From the last on, as a mailbox that refuses is taken out.
+    for (at, _) in to_filter
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, wanted)| **wanted)
+    {
+        filter(ctx, plan, job, at, &body).await?;
+    }
+    Ok(())
+}
+
+/// Runs the scripts of one mailbox.
+async fn filter(
+    ctx: &Context,
+    plan: &Plan,
+    job: &mut Job,
+    at: usize,
+    body: &Bytes,
+) -> Result<(), StoreError> {
+    let Some(end) = job.ends.get(at) else {
+        return Ok(());
+    };
+    let filtered = sieve::filter(ctx, plan, &job.ended.unit, &end.incoming, body).await?;
+    if let Some(trouble) = job.filtered(at, filtered) {
+        job.take_out(ctx, at, &Fate::Failed(trouble)).await;
+    }
+    Ok(())
 }
 
 /// A forwarded copy carries Delivered-To, so that it is recognized should it come back. It goes in front, where no signature
@@ -115,29 +150,27 @@ fn forwarded(body: &Bytes, address: &str) -> NewBody {
     }
 }
 
-/// Nothing of the unit happens now.
-fn defer_all(ended: &mut Ended, error: &StoreError) {
-    ended.deliveries.clear();
-    ended.enqueue.clear();
-    let trouble = Trouble::new(Reason::StoreUnavailable, "4.3.0", error.to_string());
-    ended.fates.fill(Fate::Deferred(trouble));
-}
-
 /// Settles what can be settled; returns what must be settled again in another form.
 async fn settle(ctx: &Context, plan: &Plan, mut jobs: Vec<Job>) -> Vec<Job> {
     let mut settlements = Vec::with_capacity(jobs.len());
     for job in &mut jobs {
-        settlements.push(conclude(ctx, plan, &mut job.ended).await);
+        job.assemble();
+        let mut settlement = conclude(ctx, plan, &mut job.ended).await;
+        srs::rewrite(ctx, plan, &job.ended.unit, &mut settlement.enqueue).await;
+        settlements.push(settlement);
     }
     let Some(results) = write(ctx, settlements).await else {
-        give_back(ctx, &jobs).await;
+        give_back(ctx, jobs).await;
         return Vec::new();
     };
     let mut again = Vec::new();
     for (job, result) in jobs.into_iter().zip(results) {
         match result {
-            Ok(()) => finished(ctx, &job.ended),
-            Err(error) => again.extend(refused(ctx, plan, job, error)),
+            Ok(()) => {
+                job.settled(ctx).await;
+                finished(ctx, &job.ended);
+            }
+            Err(error) => again.extend(refused(ctx, plan, job, error).await),
         }
     }
     again
@@ -160,8 +193,11 @@ pub(crate) async fn write(
     None
 }
 
-async fn give_back(ctx: &Context, jobs: &[Job]) {
+async fn give_back(ctx: &Context, jobs: Vec<Job>) {
     let leases = jobs.iter().map(|job| job.ended.unit.lease).collect();
+    for mut job in jobs {
+        job.give_up(ctx).await;
+    }
     ctx.leases.hand_back(ctx, leases).await;
 }
 
@@ -169,6 +205,7 @@ async fn give_back(ctx: &Context, jobs: &[Job]) {
 pub(crate) fn finished(ctx: &Context, ended: &Ended) {
     ctx.leases.release(ctx, ended.unit.lease);
     ctx.record(&ended.unit, &ended.fates);
+    ends::record(ctx, ended);
     notify::record(ctx, &ended.unit, &ended.notices);
     ctx.settled.send_modify(|count| *count += 1);
     let way = if ended.unit.destination.is_local() {
@@ -193,18 +230,20 @@ pub(crate) fn finished(ctx: &Context, ended: &Ended) {
 }
 
 /// What becomes of a unit whose settlement was refused: another form of it, or nothing.
-fn refused(ctx: &Context, plan: &Plan, mut job: Job, error: StoreError) -> Option<Job> {
+async fn refused(ctx: &Context, plan: &Plan, mut job: Job, error: StoreError) -> Option<Job> {
     match error {
         StoreError::LeaseLost => {
             ctx.metrics.leases_lost.inc(());
             tracing::warn!(id = %job.ended.unit.message.id, "lease lost before the settlement; another worker goes on");
             ctx.leases.release(ctx, job.ended.unit.lease);
+            job.give_up(ctx).await;
             None
         }
         StoreError::OverQuota { index } if index < job.ended.deliveries.len() => {
-            over_quota(ctx, plan, &mut job, index);
+            job.over_quota(ctx, plan, index).await;
             Some(job)
         }
+        StoreError::Invalid(_) if job.without_keywords() => Some(job),
         // Settling with nothing but a retry is the least that can be asked; when that is refused too, the lease runs out.
         error if job.ended.deliveries.is_empty() && job.ended.enqueue.is_empty() => {
             tracing::error!(id = %job.ended.unit.message.id, %error, "failed to settle a unit; it is tried again when its lease ends");
@@ -213,56 +252,8 @@ fn refused(ctx: &Context, plan: &Plan, mut job: Job, error: StoreError) -> Optio
         }
         error => {
             tracing::warn!(id = %job.ended.unit.message.id, %error, "failed to deliver");
-            defer_all(&mut job.ended, &error);
-            job.owners.clear();
+            job.defer(ctx, &error).await;
             Some(job)
         }
     }
-}
-
-/// Takes the delivery that did not fit out of the unit. A recipient that leads to this mailbox alone waits or fails; one that
-/// leads to others too is done, and the mailbox that is full becomes a recipient of its own, so that the others get no second
-/// copy later.
-fn over_quota(ctx: &Context, plan: &Plan, job: &mut Job, index: usize) {
-    let delivery = job.ended.deliveries.remove(index);
-    let owners = job.owners.remove(index);
-    let trouble = Trouble::new(
-        Reason::OverQuota,
-        "4.2.2",
-        format!("mailbox {} is full", delivery.account),
-    );
-    let fate = match plan.smtp.over_quota {
-        OverQuota::Defer => Fate::Deferred(trouble),
-        OverQuota::Reject => Fate::Failed(Trouble {
-            status: "5.2.2".to_owned(),
-            ..trouble
-        }),
-    };
-    for owner in owners {
-        if job.shared.get(owner).copied().unwrap_or(false) {
-            split(ctx, job, owner, delivery.account.to_string());
-        } else if let Some(slot) = job.ended.fates.get_mut(owner) {
-            *slot = fate.clone();
-        }
-    }
-}
-
-fn split(ctx: &Context, job: &mut Job, owner: usize, address: String) {
-    let Some(recipient) = job.ended.unit.recipients.get(owner) else {
-        return;
-    };
-    let own = NewRecipient {
-        destination: job.ended.unit.destination.clone(),
-        address,
-        orcpt: recipient
-            .orcpt
-            .clone()
-            .or_else(|| Some(format!("rfc822;{}", recipient.address))),
-        notify: recipient.notify,
-    };
-    let body = NewBody::Stored(job.ended.unit.message.body);
-    let mut message = ctx.derived(&job.ended.unit, body, vec![own]);
-    // A mailbox that also forwards would else forward once more with every look at it.
-    message.origin = Origin::Expanded(job.ended.unit.message.id.to_string());
-    job.ended.enqueue.push(message);
 }

@@ -517,7 +517,9 @@ impl Attempt<'_> {
     /// The first attempts follow soon, when there is another address for them; then the schedule counts.
     fn again(&self, trouble: Trouble) -> Trouble {
         if self.sources.ips.len() > 1 && self.unit.attempts < SOON_TRIES {
-            return trouble.worth_at(self.ctx.now() + SOON);
+            let first = self.plan.outbound.retry_initial.as_millis();
+            let soon = i64::try_from(first).unwrap_or(SOON).min(SOON);
+            return trouble.worth_at(self.ctx.now() + soon);
         }
         trouble
     }

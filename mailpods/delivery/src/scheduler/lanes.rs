@@ -26,8 +26,16 @@ const QUANTUM: u64 = 64;
 struct Lane {
     waiting: Fair<String, LeasedUnit>,
     workers: usize,
-    /// Until when nothing is tried, and why: the next server cannot be talked to.
-    dead: Option<(Instant, Trouble)>,
+    /// The next server could not be talked to.
+    dead: Option<Dead>,
+}
+
+/// Until when nothing but what is urgent is tried, why, and the digest of the plan that it was tried by: under another plan
+/// the way there may be another one.
+struct Dead {
+    until: Instant,
+    trouble: Trouble,
+    plan: String,
 }
 
 impl Default for Lane {
@@ -142,8 +150,8 @@ impl Lanes {
         workers.map(|(_, lane)| lane.workers).sum::<usize>() > most
     }
 
-    /// The next unit for a worker of a lane; [`Next::Done`] counts the worker out.
-    pub(crate) fn next(&self, key: &LaneKey) -> Next {
+    /// The next unit for a worker of a lane under the plan of that digest; [`Next::Done`] counts the worker out.
+    pub(crate) fn next(&self, key: &LaneKey, plan: &str) -> Next {
         let mut lanes = self.lock();
         let Some(lane) = lanes.get_mut(key) else {
             return Next::Done;
@@ -151,13 +159,15 @@ impl Lanes {
         if lane
             .dead
             .as_ref()
-            .is_some_and(|(until, _)| *until <= Instant::now())
+            .is_some_and(|dead| dead.until <= Instant::now() || dead.plan != plan)
         {
             lane.dead = None;
         }
         match (lane.waiting.pop(), &lane.dead) {
-            (Some(unit), Some((_, trouble))) => Next::Skip(Box::new(unit), trouble.clone()),
-            (Some(unit), None) => Next::Try(Box::new(unit)),
+            (Some(unit), Some(dead)) if !unit.urgent => {
+                Next::Skip(Box::new(unit), dead.trouble.clone())
+            }
+            (Some(unit), _) => Next::Try(Box::new(unit)),
             (None, _) => {
                 lane.workers = lane.workers.saturating_sub(1);
                 if lane.workers == 0 && lane.dead.is_none() {
@@ -169,9 +179,20 @@ impl Lanes {
     }
 
     /// Remembers that a lane's next server cannot be talked to.
-    pub(crate) fn mark_dead(&self, key: &LaneKey, until: Instant, trouble: &Trouble) {
+    pub(crate) fn mark_dead(&self, key: &LaneKey, until: Instant, trouble: &Trouble, plan: &str) {
         if let Some(lane) = self.lock().get_mut(key) {
-            lane.dead = Some((until, trouble.clone()));
+            lane.dead = Some(Dead {
+                until,
+                trouble: trouble.clone(),
+                plan: plan.to_owned(),
+            });
+        }
+    }
+
+    /// Forgets that: a try of something urgent got through.
+    pub(crate) fn mark_alive(&self, key: &LaneKey) {
+        if let Some(lane) = self.lock().get_mut(key) {
+            lane.dead = None;
         }
     }
 
@@ -181,7 +202,7 @@ impl Lanes {
         let live = |lane: &Lane| {
             lane.workers > 0
                 || !lane.waiting.is_empty()
-                || lane.dead.as_ref().is_some_and(|(until, _)| *until > now)
+                || lane.dead.as_ref().is_some_and(|dead| dead.until > now)
         };
         self.lock().retain(|_, lane| live(lane));
     }

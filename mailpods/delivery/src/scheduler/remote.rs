@@ -159,7 +159,8 @@ impl Worker {
             if std::mem::take(&mut self.refused) && self.is_one_too_many() {
                 break;
             }
-            match self.remote.lanes.next(&self.key) {
+            let digest = self.remote.ctx.plan.current().digest.clone();
+            match self.remote.lanes.next(&self.key, &digest) {
                 Next::Try(unit) => {
                     if self.remote.lanes.is_low(&self.key) {
                         self.remote.room.notify_one();
@@ -167,7 +168,7 @@ impl Worker {
                     self.attempt(*unit, &mut session).await;
                 }
                 Next::Skip(unit, trouble) => {
-                    let fates = vec![Fate::Deferred(trouble); unit.recipients.len()];
+                    let fates = vec![Fate::Deferred(trouble.again()); unit.recipients.len()];
                     self.settle(*unit, fates).await;
                 }
                 Next::Done => {
@@ -203,12 +204,15 @@ impl Worker {
             .attempt
             .observe_duration(Way::Remote, started.elapsed());
         self.refused = fates.iter().any(|fate| matches!(fate, Fate::Deferred(_)));
-        if let Some(trouble) = unreachable(&fates) {
-            // No longer than the schedule waits, or a first retry would find the destination still left alone.
-            let wait = DEAD.min(ctx.plan.current().outbound.retry_initial);
-            self.remote
-                .lanes
-                .mark_dead(&self.key, Instant::now() + wait, trouble);
+        let lanes = &self.remote.lanes;
+        match unreachable(&fates) {
+            Some(trouble) => {
+                // No longer than the schedule waits, or a first retry would find the destination still left alone.
+                let until = Instant::now() + DEAD.min(plan.outbound.retry_initial);
+                lanes.mark_dead(&self.key, until, trouble, &plan.digest);
+            }
+            None if unit.urgent => lanes.mark_alive(&self.key),
+            None => {}
         }
         self.settle(unit, fates).await;
     }

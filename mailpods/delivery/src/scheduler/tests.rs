@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use super::lanes::{LANE_FULL, LANES_FULL, LaneKey, Lanes, Next};
 use crate::fate::Trouble;
 
+const PLAN: &str = "digest";
+
 fn unit(number: i64, destination: &str) -> LeasedUnit {
     let envelope = Envelope {
         sender: String::new(),
@@ -40,6 +42,7 @@ fn unit(number: i64, destination: &str) -> LeasedUnit {
         attempts: 0,
         warned: false,
         bounce: false,
+        urgent: false,
     }
 }
 
@@ -71,10 +74,10 @@ async fn a_worker_takes_all_units_and_is_counted_out() {
     assert_eq!(lanes.staff(10, 1, &|_| None).len(), 1);
     for number in 0..2 {
         assert!(
-            matches!(lanes.next(&key("a.test")), Next::Try(unit) if unit.lease.unit == UnitId(number))
+            matches!(lanes.next(&key("a.test"), PLAN), Next::Try(unit) if unit.lease.unit == UnitId(number))
         );
     }
-    assert!(matches!(lanes.next(&key("a.test")), Next::Done));
+    assert!(matches!(lanes.next(&key("a.test"), PLAN), Next::Done));
     assert_eq!(lanes.workers(), 0);
 }
 
@@ -95,10 +98,32 @@ async fn a_dead_destination_is_left_alone_for_a_while() {
         &key("a.test"),
         Instant::now() + Duration::from_secs(60),
         &trouble,
+        PLAN,
     );
-    assert!(matches!(lanes.next(&key("a.test")), Next::Skip(_, why) if why == trouble));
-    lanes.mark_dead(&key("a.test"), Instant::now(), &trouble);
-    assert!(matches!(lanes.next(&key("a.test")), Next::Try(_)));
+    assert!(matches!(lanes.next(&key("a.test"), PLAN), Next::Skip(_, why) if why == trouble));
+    lanes.mark_dead(&key("a.test"), Instant::now(), &trouble, PLAN);
+    assert!(matches!(lanes.next(&key("a.test"), PLAN), Next::Try(_)));
+}
+
+#[tokio::test]
+async fn what_is_urgent_and_what_a_new_plan_brings_is_tried_all_the_same() {
+    let lanes = filled(&[("a.test", 2)]);
+    let urgent = LeasedUnit {
+        urgent: true,
+        ..unit(3, "a.test")
+    };
+    lanes.push(key("a.test"), urgent);
+    lanes.staff(1, 1, &|_| None);
+    let trouble = Trouble::new(Reason::ConnectFailed, "4.4.1", "refused").unreachable();
+    let later = Instant::now() + Duration::from_secs(60);
+    lanes.mark_dead(&key("a.test"), later, &trouble, PLAN);
+    assert!(matches!(lanes.next(&key("a.test"), PLAN), Next::Skip(..)));
+    assert!(matches!(
+        lanes.next(&key("a.test"), "another plan"),
+        Next::Try(_)
+    ));
+    lanes.mark_dead(&key("a.test"), later, &trouble, PLAN);
+    assert!(matches!(lanes.next(&key("a.test"), PLAN), Next::Try(unit) if unit.urgent));
 }
 
 #[tokio::test]
@@ -116,4 +141,34 @@ async fn slow_destinations_with_a_backlog_leave_room_for_others() {
     assert!(!busy.contains(&Destination("few.test".into())), "{busy:?}");
     assert!((1..=16).contains(&lanes.room(128)));
     assert_eq!(Lanes::default().room(128), 128);
+}
+
+#[tokio::test]
+async fn lanes_to_one_provider_share_its_limit() {
+    let lanes = filled(&[("a.test", 10), ("b.test", 10), ("c.test", 10)]);
+    let limits = |key: &LaneKey| (key.0 != "c.test").then(|| ("google".to_owned(), 3));
+    let started = lanes.staff(100, 5, &limits);
+    let to_google = started.iter().filter(|key| key.0 != "c.test").count();
+    assert_eq!((to_google, started.len()), (3, 8));
+    assert!(!lanes.is_crowded(&key("a.test"), &limits));
+    let fewer = |key: &LaneKey| (key.0 != "c.test").then(|| ("google".to_owned(), 1));
+    assert!(lanes.is_crowded(&key("a.test"), &fewer) && !lanes.is_crowded(&key("c.test"), &fewer));
+}
+
+#[tokio::test]
+async fn accounts_take_turns_in_a_lane() {
+    let lanes = Lanes::default();
+    let of = |number: i64, account: &str| {
+        let mut unit = unit(number, "a.test");
+        let message = Arc::make_mut(&mut unit.message);
+        message.origin = Origin::Submission(account.to_owned());
+        message.size = 60 * 1024;
+        unit
+    };
+    (0..50).for_each(|number| lanes.push(key("a.test"), of(number, "many@example.test")));
+    lanes.push(key("a.test"), of(99, "one@example.test"));
+    let place = (0..51).position(|_| {
+        matches!(lanes.next(&key("a.test"), PLAN), Next::Try(unit) if unit.lease.unit == UnitId(99))
+    });
+    assert!(place.unwrap() <= 2, "{place:?}");
 }

@@ -39,6 +39,7 @@ pub(crate) fn unit(sender: &str) -> mailpods_store::queue::LeasedUnit {
         attempts: 0,
         warned: false,
         bounce: false,
+        urgent: false,
     }
 }
 
@@ -66,13 +67,14 @@ pub(crate) fn plan(port: u16) -> Plan {
         auth: auth(),
         filter: filter(),
         outbound: outbound(port),
-        outbound_ips: BTreeMap::new(),
-        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]),
+        outbound_ips: Shared::default(),
+        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]).into(),
         names: HashMap::from([
             (name("example.test"), domain.clone()),
             (name("alias.test"), domain),
-        ]),
-        mailboxes: HashMap::new(),
+        ])
+        .into(),
+        mailboxes: Shared::default(),
         aliases: HashMap::from([
             (
                 address("info@example.test"),
@@ -98,8 +100,10 @@ pub(crate) fn plan(port: u16) -> Plan {
                 address("pool@example.test"),
                 vec![address("loop@example.test")],
             ),
-        ]),
+        ])
+        .into(),
         records: Vec::new(),
+        sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     };
     for account in [
@@ -127,6 +131,7 @@ pub(crate) fn with_mailbox(
         quota_octets: None,
         quota_messages,
         send_as: Vec::new(),
+        sieve: None,
     };
     plan.mailboxes
         .insert(mailbox.address.clone(), Arc::new(mailbox));
@@ -149,6 +154,7 @@ fn domain(domain_name: &str, transport: Transport) -> Domain {
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
         limits: None,
+        sieve: Default::default(),
     }
 }
 

@@ -241,6 +241,7 @@ pub fn mailbox(account: &str, quota_octets: Option<u64>) -> Mailbox {
         quota_octets,
         quota_messages: None,
         send_as: Vec::new(),
+        sieve: None,
     }
 }
 
@@ -254,6 +255,7 @@ pub fn plan() -> Plan {
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
         limits: None,
+        sieve: Default::default(),
     });
     let mailboxes = [
         mailbox("alice@example.test", None),
@@ -283,15 +285,16 @@ pub fn plan() -> Plan {
         },
         filter: filter(),
         outbound: outbound(),
-        outbound_ips: BTreeMap::new(),
-        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]),
-        names: HashMap::from([(name("example.test"), domain)]),
+        outbound_ips: Shared::default(),
+        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]).into(),
+        names: HashMap::from([(name("example.test"), domain)]).into(),
         mailboxes: mailboxes
             .into_iter()
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
             .collect(),
-        aliases: HashMap::new(),
+        aliases: Shared::default(),
         records: Vec::new(),
+        sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     }
 }

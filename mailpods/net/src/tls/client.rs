@@ -47,8 +47,28 @@ impl TlsClient {
         for root in certificates(extra_roots)? {
             roots.add(root).map_err(TlsConfigError::Unusable)?;
         }
+        Self::trusting(roots, MinimumVersion::Tls12)
+    }
+
+    /// Verifies the certificate and its name against the roots in `roots` (PEM) and no others, by TLS 1.3: for our own
+    /// processes.
+    ///
+    /// # Errors
+    /// Malformed PEM, no certificate in it, or one that cannot be a root.
+    pub fn of_authority(roots: &[u8]) -> Result<Self, TlsConfigError> {
+        let mut store = RootCertStore::empty();
+        for root in certificates(roots)? {
+            store.add(root).map_err(TlsConfigError::Unusable)?;
+        }
+        if store.is_empty() {
+            return Err(TlsConfigError::NoCertificate);
+        }
+        Self::trusting(store, MinimumVersion::Tls13)
+    }
+
+    fn trusting(roots: RootCertStore, minimum: MinimumVersion) -> Result<Self, TlsConfigError> {
         let config = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(MinimumVersion::Tls12.versions())
+            .with_protocol_versions(minimum.versions())
             .map_err(TlsConfigError::Unusable)?
             .with_root_certificates(roots)
             .with_no_client_auth();

@@ -7,7 +7,8 @@ use mailpods_api::TimeSpan;
 use mailpods_api::v1alpha1::{
     AuthSpec, BalanceMode, BareNewlineMode, DmarcMode, FilterSpec, ImapSpec, IpFamilyMode,
     ListenerProtocol, ListenerSpec, MailClass, MailCluster, OutboundSpec, OverQuotaMode,
-    PoolRuleSpec, RateLimitsSpec, ReverseDnsMode, SmtpSpec, SubmissionSpec, TlsVersion,
+    PoolRuleSpec, RateLimitsSpec, ReverseDnsMode, SecretRef, SmtpSpec, SubmissionSpec, TlsSpec,
+    TlsVersion,
 };
 use mailpods_policy::outbound::choose::{Balance, Class, PoolRule};
 
@@ -16,7 +17,7 @@ use crate::load::Located;
 use crate::model::{
     AuthSettings, BareNewline, DnsSettings, FilterSettings, ImapSettings, IpFamily, Listener,
     OutboundSettings, OutboundTimeouts, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy,
-    SmtpSettings, SrsSettings, SubmissionSettings, TlsSettings,
+    SmtpSettings, SrsSettings, SubmissionSettings, TlsMaterial, TlsSettings,
 };
 use crate::problem::Origin;
 use crate::shared::Shared;
@@ -31,11 +32,7 @@ impl Compiler<'_> {
         self.refuse_zeros(cluster);
         self.refuse_short_idle(cluster);
         let tls = TlsSettings {
-            certificate: spec
-                .tls
-                .secret_ref
-                .as_ref()
-                .and_then(|secret| self.tls_material(origin, "spec.tls.secretRef", secret)),
+            certificate: self.certificate(origin, &spec.tls),
             require_tls13: spec.tls.min_version == TlsVersion::Tls13,
         };
         Some(Plan {
@@ -51,6 +48,7 @@ impl Compiler<'_> {
             auth: auth(&spec.auth),
             filter: filter(&spec.filter),
             outbound: self.outbound(cluster),
+            sieve: self.cluster_sieve(origin, spec.sieve.as_ref()),
             outbound_ips: Shared::default(),
             domains: Shared::default(),
             names: Shared::default(),
@@ -59,6 +57,20 @@ impl Compiler<'_> {
             records: Vec::new(),
             shutdown_grace: spec.shutdown_grace.get(),
         })
+    }
+
+    /// The certificate of the Secret, or of the issuer as soon as there is one.
+    fn certificate(&mut self, origin: &Origin, spec: &TlsSpec) -> Option<TlsMaterial> {
+        if let Some(secret) = &spec.secret_ref {
+            return self.tls_material(origin, "spec.tls.secretRef", secret);
+        }
+        spec.issuer_ref.as_ref()?;
+        let name = issued_secret(&origin.name);
+        let key = (origin.namespace.clone(), name.clone());
+        let there = self.resources.secrets.contains_key(&key);
+        there
+            .then(|| self.tls_material(origin, "spec.tls.issuerRef", &SecretRef { name }))
+            .flatten()
     }
 
     /// Times and sizes that nothing works with when they are zero.
@@ -137,7 +149,7 @@ impl Compiler<'_> {
         let spec = &cluster.object.spec.dns;
         let mut servers = Vec::new();
         for (index, text) in spec.servers.iter().enumerate() {
-            match server(text) {
+            match dns_server(text) {
                 Some(address) => servers.push(address),
                 None => {
                     let problem = cluster
@@ -218,6 +230,12 @@ impl Compiler<'_> {
     }
 }
 
+/// Name of the Secret that an issuer puts the certificate of a MailCluster into.
+#[must_use]
+pub fn issued_secret(cluster: &str) -> String {
+    format!("{cluster}-tls")
+}
+
 /// Whether two sockets cannot be listened on at once.
 fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     let any = |address: IpAddr| address.is_unspecified();
@@ -226,7 +244,9 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
         && (one.ip() == other.ip() || any(one.ip()) || any(other.ip()))
 }
 
-fn server(text: &str) -> Option<SocketAddr> {
+/// The DNS server that an address means: with or without a port, 53 when nothing is said.
+#[must_use]
+pub fn dns_server(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| {
         text.parse()
             .ok()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use mailpods_api::v1alpha1::{DkimKeyAlgorithm, DkimKeySpec, MailCluster, MailDomain};
+use mailpods_api::v1alpha1::{DkimKeyAlgorithm, DkimKeySpec, MailCluster, MailDomain, Provider};
 use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_policy::spf;
 
@@ -11,6 +11,8 @@ use super::cluster::rate_limits;
 use super::{Compiler, Names};
 use crate::load::Located;
 use crate::model::{DkimAlgorithm, DkimKey, Domain, OutboundIp, Transport};
+use crate::problem::ProblemClass;
+use crate::records;
 
 impl Compiler<'_> {
     pub(super) fn domains(
@@ -26,7 +28,8 @@ impl Compiler<'_> {
             Some(&cluster.object.spec.dns.spf),
         );
         for resource in &resources.domains {
-            if !self.claim(resource) {
+            // A domain that is hosted elsewhere has records here, nothing else.
+            if !self.claim(resource) || resource.object.spec.provider != Provider::Builtin {
                 continue;
             }
             self.check_cluster_ref(
@@ -40,7 +43,7 @@ impl Compiler<'_> {
             }
             domains.insert(domain.name.clone(), domain);
         }
-        if resources.domains.is_empty() && resources.complete {
+        if resources.domains.is_empty() && resources.complete && !self.in_pods() {
             let hint = "a folder needs at least one resource of kind MailDomain";
             self.problems.push(
                 cluster
@@ -64,13 +67,9 @@ impl Compiler<'_> {
         for (name, field) in std::iter::once((&spec.domain, "spec.domain".to_owned())).chain(fields)
         {
             if let Some(owner) = self.owners.get(name) {
-                let message = format!(
-                    "is already a domain of {} at {}",
-                    owner.resource,
-                    owner.location()
-                );
-                self.problems
-                    .push(resource.origin.problem(&field, message).found(name));
+                let message = format!("is already a domain of {}", owner.named());
+                let problem = resource.origin.problem(&field, message).found(name);
+                self.problems.push(problem.class(ProblemClass::Conflict));
             } else {
                 self.owners.insert(name.clone(), resource.origin.clone());
             }
@@ -85,19 +84,13 @@ impl Compiler<'_> {
         ips: &BTreeMap<String, OutboundIp>,
     ) -> Domain {
         let (spec, origin) = (&resource.object.spec, &resource.origin);
-        self.check_spf(origin, "spec.dns.spf", spec.dns.spf.as_deref());
+        let record = records::spf(&cluster.object.spec.dns, &spec.dns);
+        self.check_spf(origin, "spec.dns.spf", Some(&record));
         let transport = match &spec.transport.relay {
             Some(hop) => Transport::Relay(self.next_hop(origin, "spec.transport.relay", hop)),
             None => Transport::Mailboxes,
         };
-        let dkim = match &spec.dkim {
-            Some(own) => self.dkim_keys(origin, "spec.dkim.keys", &own.keys),
-            None => self.dkim_keys(
-                &cluster.origin,
-                "spec.dkim.keys",
-                &cluster.object.spec.dkim.keys,
-            ),
-        };
+        let dkim = self.dkim(resource, cluster);
         Domain {
             name: spec.domain.clone(),
             alias_names: spec.domain_aliases.clone(),
@@ -112,6 +105,28 @@ impl Compiler<'_> {
             dkim,
             outbound_ips: self.domain_ips(resource, ips),
             limits: spec.limits.as_ref().map(rate_limits),
+            sieve: self.domain_sieve(origin, spec.sieve.as_ref()),
+        }
+    }
+
+    /// Keys of the domain: what is kept for it, else what is written down.
+    fn dkim(
+        &mut self,
+        resource: &Located<MailDomain>,
+        cluster: &Located<MailCluster>,
+    ) -> Vec<DkimKey> {
+        let (origin, specs) = match &resource.object.spec.dkim {
+            Some(own) => (&resource.origin, &own.keys),
+            None => (&cluster.origin, &cluster.object.spec.dkim.keys),
+        };
+        let written =
+            self.tolerating(|compiler| compiler.dkim_keys(origin, "spec.dkim.keys", specs));
+        match &self.resources.dkim {
+            Some(kept) => kept
+                .get(&resource.object.spec.domain)
+                .map(|keys| keys.signing.clone())
+                .unwrap_or_default(),
+            None => written,
         }
     }
 
@@ -156,6 +171,9 @@ impl Compiler<'_> {
         ips: &BTreeMap<String, OutboundIp>,
     ) -> Vec<String> {
         let spec = &resource.object.spec;
+        if self.in_pods() {
+            return Vec::new();
+        }
         let known = || {
             ips.keys()
                 .map(String::as_str)
@@ -203,6 +221,10 @@ impl Compiler<'_> {
     /// RFC 7208 §4.6.4 and §3.4: what a record costs by itself, before what its includes cost.
     fn check_spf(&mut self, origin: &crate::problem::Origin, field: &str, record: Option<&str>) {
         let Some(record) = record else { return };
+        self.tolerating(|compiler| compiler.check_spf_cost(origin, field, record));
+    }
+
+    fn check_spf_cost(&mut self, origin: &crate::problem::Origin, field: &str, record: &str) {
         let budget = spf::cost(record);
         if budget.lookups > spf::MAX_LOOKUPS {
             let problem = origin

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use mailpods_api::MailboxAddress;
 use mailpods_api::v1alpha1::{MailCluster, Mailbox as MailboxResource};
 use mailpods_policy::password::is_sprayed;
+use mailpods_sasl::PasswordHash;
 
 use super::Compiler;
 use crate::load::Located;
 use crate::model::{Credential, CredentialKind, Mailbox, Plan, Transport};
-use crate::problem::Origin;
+use crate::problem::{Origin, ProblemClass};
 
 impl Compiler<'_> {
     pub(super) fn add_mailboxes(&mut self, plan: &mut Plan) {
@@ -21,17 +22,10 @@ impl Compiler<'_> {
                 continue;
             };
             if let Some(owner) = owners.get(&address) {
-                let message = format!(
-                    "is already the address of {} at {}",
-                    owner.resource,
-                    owner.location()
-                );
-                self.problems.push(
-                    resource
-                        .origin
-                        .problem("spec.address", message)
-                        .found(&address),
-                );
+                let message = format!("is already the address of {}", owner.named());
+                let problem = resource.origin.problem("spec.address", message);
+                self.problems
+                    .push(problem.found(&address).class(ProblemClass::Conflict));
                 continue;
             }
             owners.insert(address.clone(), &resource.origin);
@@ -62,7 +56,12 @@ impl Compiler<'_> {
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join(", ");
-            self.missing(problem("is in no MailDomain").allowed(known));
+            let mut problem = problem("is in no MailDomain");
+            // Other tenants' names are nobody's business.
+            if !self.in_pods() {
+                problem = problem.allowed(known);
+            }
+            self.missing(problem);
             return None;
         };
         if matches!(domain.transport, Transport::Relay(_)) {
@@ -89,6 +88,7 @@ impl Compiler<'_> {
             quota_octets: spec.quota.size.map(|size| size.0),
             quota_messages: spec.quota.messages.map(u64::from),
             send_as: Vec::new(),
+            sieve: self.sieve(&resource.origin, "spec.sieve", spec.sieve.as_ref()),
         }
     }
 
@@ -110,12 +110,20 @@ impl Compiler<'_> {
                 ),
                 (None, None) => return None,
             };
-        let value = self.secret_key(origin, field, reference, key)?;
+        let value =
+            self.tolerating(|compiler| compiler.secret_key(origin, field, reference, key))?;
         if kind == CredentialKind::Password && is_sprayed(value.reveal().as_bytes()) {
             // RFC 9051 §11.7.
             let problem = origin.problem(field, "the password is one that attackers try first");
-            self.problems
-                .push(problem.hint("set another one; nobody can log in with it"));
+            let problem = problem.hint("set another one; nobody can log in with it");
+            self.tolerating(|compiler| compiler.problems.push(problem));
+        }
+        if kind == CredentialKind::Hash
+            && let Err(error) = PasswordHash::parse(value.reveal())
+        {
+            let problem = origin.problem(field, error.to_string());
+            let problem = problem.hint("nobody can log in with it; `mailpods hash` makes one");
+            self.tolerating(|compiler| compiler.problems.push(problem));
         }
         Some(Credential { kind, value })
     }
@@ -132,11 +140,11 @@ impl Compiler<'_> {
                         (&format!("{field}.name"), &address),
                         &alias.targets,
                     ),
-                    Err(error) => self.problems.push(
-                        resource
-                            .origin
-                            .problem(&format!("{field}.name"), error.to_string()),
-                    ),
+                    Err(error) => {
+                        let field = format!("{field}.name");
+                        let problem = resource.origin.problem(&field, error.to_string());
+                        self.problems.push(problem.kept());
+                    }
                 }
             }
         }
@@ -162,20 +170,26 @@ impl Compiler<'_> {
         targets: &[MailboxAddress],
     ) {
         let Some(primary) = plan.primary(address) else {
-            self.missing(origin.problem(field, "is in no MailDomain").found(address));
+            let problem = origin.problem(field, "is in no MailDomain").found(address);
+            self.missing(problem.kept());
             return;
         };
+        if !self.may_name(plan, origin, address) {
+            let problem = origin.problem(field, "is in a domain of another namespace");
+            return self.problems.push(problem.found(address).kept());
+        }
         let taken = match () {
             () if plan.mailboxes.contains_key(&primary) => "is the address of a mailbox",
             () if plan.aliases.contains_key(&primary) => "is already an alias",
             () => "",
         };
         if !taken.is_empty() {
+            let problem = origin.problem(field, taken).found(&primary);
             return self.problems.push(
-                origin
-                    .problem(field, taken)
-                    .found(&primary)
-                    .hint("an address leads to one thing"),
+                problem
+                    .hint("an address leads to one thing")
+                    .class(ProblemClass::Conflict)
+                    .kept(),
             );
         }
         let targets = targets
@@ -185,6 +199,18 @@ impl Compiler<'_> {
         self.alias_places
             .push((primary.clone(), origin.clone(), field.to_owned()));
         plan.aliases.insert(primary, targets);
+    }
+
+    /// In a cluster of several tenants, addresses are given by those who own the domain, and by those who own the cluster.
+    fn may_name(&self, plan: &Plan, origin: &Origin, address: &MailboxAddress) -> bool {
+        let owner = plan
+            .names
+            .get(address.domain())
+            .and_then(|domain| self.owners.get(&domain.name));
+        let mut clusters = self.resources.clusters.iter();
+        !self.in_pods()
+            || owner.is_none_or(|owner| owner.namespace == origin.namespace)
+            || clusters.any(|cluster| cluster.origin.namespace == origin.namespace)
     }
 
     /// A mailbox that forwards is an alias with its own name, that leads to itself when a copy is kept.

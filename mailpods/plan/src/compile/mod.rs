@@ -5,17 +5,20 @@ mod domains;
 mod mailboxes;
 mod references;
 mod secrets;
+mod sieve;
 mod unsupported;
 
-use std::collections::{BTreeMap, HashMap};
+pub use cluster::{dns_server, issued_secret};
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use mailpods_api::v1alpha1::{ClusterRef, MailCluster, OutboundRole};
 use mailpods_api::{DomainName, MailboxAddress};
 
-use crate::load::{Located, Resources, Source, load_valid};
+use crate::load::{Environment, Located, Resources, Source, load_valid};
 use crate::model::{Domain, OutboundIp, Plan, WarmUp};
-use crate::problem::{Origin, Problem};
+use crate::problem::{Origin, Problem, ProblemClass};
 use crate::records;
 
 /// Compiles resources into a plan.
@@ -34,17 +37,81 @@ pub fn compile(resources: &Resources) -> Result<Plan, Vec<Problem>> {
     }
 }
 
+/// What came of resources of which some may be bad.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The plan of what is good; `None` when the MailCluster itself is not.
+    pub plan: Option<Plan>,
+    /// What is wrong, in a stable order.
+    pub problems: Vec<Problem>,
+}
+
+/// Compiles what is good: a resource with a problem is left out, and nothing else is, but for what cannot be without it.
+#[must_use]
+pub fn compile_valid(mut resources: Resources) -> Compiled {
+    resources.complete = true;
+    let mut found = Vec::new();
+    let plan = loop {
+        let mut compiler = Compiler::new(&resources);
+        let plan = compiler.plan();
+        let problems = compiler.problems;
+        let bad: HashSet<(String, String)> = problems
+            .iter()
+            .filter(|problem| !problem.kept)
+            .map(owner)
+            .collect();
+        if bad.is_empty() {
+            found.extend(problems);
+            break plan;
+        }
+        // What is said of the others is said again when these are gone, as far as it still holds.
+        let (gone, rest) = problems
+            .into_iter()
+            .partition::<Vec<_>, _>(|problem| bad.contains(&owner(problem)));
+        found.extend(gone);
+        if !resources.leave_out(&bad) {
+            found.extend(rest);
+            break None;
+        }
+    };
+    found.sort();
+    found.dedup();
+    Compiled {
+        plan,
+        problems: found,
+    }
+}
+
+/// Namespace and `Kind/name` of the resource that a problem is about.
+fn owner(problem: &Problem) -> (String, String) {
+    (
+        problem.namespace.clone(),
+        problem.resource.clone().unwrap_or_default(),
+    )
+}
+
 /// Loads and compiles: the plan when nothing is wrong, or every problem of the folder.
 #[must_use]
 pub fn check(sources: &[Source]) -> (Option<Plan>, Vec<Problem>) {
+    check_with(sources, |_, _| Vec::new())
+}
+
+/// As [`check`], with what only the caller can look at: `also` gets the plan even when it has other problems.
+#[must_use]
+pub fn check_with(
+    sources: &[Source],
+    also: impl FnOnce(&Plan, &Resources) -> Vec<Problem>,
+) -> (Option<Plan>, Vec<Problem>) {
     let (resources, mut problems) = load_valid(sources);
-    match compile(&resources) {
-        Ok(plan) if problems.is_empty() => return (Some(plan), problems),
-        Ok(_) => {}
-        Err(more) => problems.extend(more),
+    let mut compiler = Compiler::new(&resources);
+    let plan = compiler.plan();
+    problems.append(&mut compiler.problems);
+    if let Some(plan) = &plan {
+        problems.extend(also(plan, &resources));
     }
     problems.sort();
-    (None, problems)
+    problems.dedup();
+    (plan.filter(|_| problems.is_empty()), problems)
 }
 
 struct Compiler<'a> {
@@ -78,10 +145,13 @@ impl<'a> Compiler<'a> {
         self.add_mailboxes(&mut plan);
         self.add_aliases(&mut plan);
         self.set_postmaster(cluster, &mut plan);
-        self.check_pools(cluster, &plan);
-        self.check_targets(&plan);
+        self.tolerating(|compiler| compiler.check_pools(cluster, &plan));
+        self.tolerating(|compiler| compiler.check_targets(&plan));
         self.grant_senders(&mut plan);
-        plan.records = records::wanted(&cluster.object.spec, &self.resources.domains, &plan);
+        plan.records = records::wanted(cluster, self.resources, &plan);
+        if self.in_pods() {
+            self.keep_addresses(&mut plan);
+        }
         Some(plan)
     }
 
@@ -112,13 +182,16 @@ impl<'a> Compiler<'a> {
         first
     }
 
-    /// Whether a reference means the one MailCluster.
+    /// Whether a reference means the one MailCluster. Where there may be several, [`crate::assign`] has chosen.
     fn check_cluster_ref(
         &mut self,
         reference: Option<&ClusterRef>,
         origin: &Origin,
         cluster: &Located<MailCluster>,
     ) {
+        if self.resources.environment == Environment::Cluster {
+            return;
+        }
         let Some(reference) = reference else { return };
         let namespace = reference.namespace.as_ref().unwrap_or(&origin.namespace);
         if reference.name != cluster.origin.name || *namespace != cluster.origin.namespace {
@@ -140,7 +213,8 @@ impl<'a> Compiler<'a> {
                 let problem = ip
                     .origin
                     .problem("spec.address", format!("already belongs to {other}"));
-                self.problems.push(problem.found(spec.address));
+                self.problems
+                    .push(problem.found(spec.address).class(ProblemClass::Conflict));
             }
             let name = ip.origin.name.clone();
             let (address, hostname) = (spec.address, spec.hostname.clone());
@@ -164,11 +238,36 @@ impl<'a> Compiler<'a> {
         ips
     }
 
+    /// Pods have addresses of the Kubernetes cluster, so that the records of an OutboundIP are all that there is of it.
+    fn keep_addresses(&mut self, plan: &mut Plan) {
+        for ip in &self.resources.outbound_ips {
+            let message = "pods do not send from it yet; its records are published";
+            let problem = ip.origin.problem("", message);
+            self.problems
+                .push(problem.class(ProblemClass::Unsupported).kept());
+        }
+        plan.outbound_ips = BTreeMap::new().into();
+    }
+
     /// A problem that another resource might be the cause of: said only when nothing was left out.
     fn missing(&mut self, problem: Problem) {
         if self.resources.complete {
-            self.problems.push(problem);
+            self.problems.push(problem.class(ProblemClass::Missing));
         }
+    }
+
+    /// Runs a step whose problems leave the resource in use.
+    fn tolerating<T>(&mut self, step: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.problems.len();
+        let result = step(self);
+        for problem in self.problems.iter_mut().skip(before) {
+            problem.kept = true;
+        }
+        result
+    }
+
+    fn in_pods(&self) -> bool {
+        self.resources.environment == Environment::Cluster
     }
 }
 

@@ -1,11 +1,14 @@
 //! Values that come from Secrets.
 
+use std::sync::Arc;
+
 use mailpods_api::v1alpha1::{HopProtocol, HopTlsMode, NextHopSpec, SecretKeyRef, SecretRef};
 
 use super::Compiler;
-use crate::load::Secret;
-use crate::model::{HopTls, NextHop, SecretText, TlsMaterial};
-use crate::problem::Origin;
+use crate::load::{Environment, Secret};
+use crate::model::{HopTls, NextHop, TlsMaterial};
+use crate::problem::{Origin, ProblemClass};
+use crate::secret::SecretText;
 
 impl Compiler<'_> {
     /// The value of a key; `key` names the one that is meant when the reference does not.
@@ -28,7 +31,12 @@ impl Compiler<'_> {
         key: &str,
     ) -> Option<SecretText> {
         let Some(secret) = self.secret(origin, name) else {
-            let hint = format!("add a Secret of that name, or a file secrets/{name}/{key}");
+            let hint = match self.resources.environment {
+                Environment::Standalone => {
+                    format!("add a Secret of that name, or a file secrets/{name}/{key}")
+                }
+                Environment::Cluster => "add a Secret of that name to the namespace".to_owned(),
+            };
             let problem = origin
                 .problem(&format!("{field}.name"), "names no Secret")
                 .found(name)
@@ -48,13 +56,14 @@ impl Compiler<'_> {
                     &format!("{field}.key"),
                     format!("Secret {name} has no such key"),
                 )
-                .found(key);
+                .found(key)
+                .class(ProblemClass::Missing);
             self.problems.push(problem.allowed(keys));
             return None;
         };
         if value.reveal().is_empty() {
-            self.problems
-                .push(origin.problem(field, format!("key {key} of Secret {name} is empty")));
+            let message = format!("key {key} of Secret {name} is empty");
+            self.problems.push(origin.problem(field, message));
             return None;
         }
         Some(value.clone())
@@ -69,7 +78,7 @@ impl Compiler<'_> {
         };
         find(&origin.namespace)
             .or_else(|| find(""))
-            .map(|secret| &secret.object)
+            .map(Arc::as_ref)
     }
 
     /// Certificate and key of a Secret of type `kubernetes.io/tls`.

@@ -1,55 +1,37 @@
 //! Fields that nothing acts on yet are refused by name, never ignored.
 
 use mailpods_api::v1alpha1::{
-    AttachmentType, DnsMode, FilterEngine, FromNamespaces, MailClusterSpec, Provider, TxtFormat,
+    AttachmentType, DnsMode, FilterEngine, FromNamespaces, MailClusterSpec, MailDomain,
+    MailDomainSpec, Provider, TxtFormat,
 };
 
 use super::Compiler;
-use crate::problem::Origin;
+use crate::load::{Environment, Located};
+use crate::problem::{Origin, ProblemClass};
+
+/// A field, whether it is used, and what is supported instead.
+type Row = (&'static str, bool, &'static str);
 
 impl Compiler<'_> {
     pub(super) fn refuse_unsupported(&mut self) {
         let resources = self.resources;
+        let standalone = resources.environment == Environment::Standalone;
         for cluster in &resources.clusters {
-            self.refuse(&cluster.origin, &cluster_fields(&cluster.object.spec));
+            let spec = &cluster.object.spec;
+            self.refuse(&cluster.origin, &nowhere(spec));
+            if standalone {
+                self.refuse(&cluster.origin, &in_pods_only(spec));
+            }
         }
         for domain in &resources.domains {
             let spec = &domain.object.spec;
-            self.refuse(
-                &domain.origin,
-                &[
-                    (
-                        "spec.provider",
-                        spec.provider != Provider::Builtin,
-                        "Builtin",
-                    ),
-                    (
-                        "spec.transport.backupMX",
-                        spec.transport.backup_mx.is_some(),
-                        "mailboxes, relay",
-                    ),
-                    ("spec.dns.mtaSTS", spec.dns.mta_sts.is_some(), ""),
-                    ("spec.paused", spec.paused, "false"),
-                ],
-            );
+            self.refuse(&domain.origin, &domain_nowhere(spec));
+            self.refuse_backup(domain);
+            if standalone {
+                self.refuse(&domain.origin, &domain_in_pods_only(spec));
+            }
         }
-        for mailbox in &resources.mailboxes {
-            self.refuse(
-                &mailbox.origin,
-                &[("spec.sieve", mailbox.object.spec.sieve.is_some(), "")],
-            );
-        }
-        for ip in &resources.outbound_ips {
-            let spec = &ip.object.spec;
-            self.refuse(
-                &ip.origin,
-                &[(
-                    "spec.attachment.type",
-                    spec.attachment.r#type != AttachmentType::HostNetwork,
-                    "HostNetwork",
-                )],
-            );
-        }
+        self.refuse_ips();
         for list in &resources.mailing_lists {
             self.refuse(
                 &list.origin,
@@ -62,10 +44,36 @@ impl Compiler<'_> {
         }
     }
 
-    /// Each row: a field, whether it is used, and what is supported instead.
-    fn refuse(&mut self, origin: &Origin, fields: &[(&str, bool, &str)]) {
+    /// A domain whose mail nothing here can take must not answer for it.
+    fn refuse_backup(&mut self, domain: &Located<MailDomain>) {
+        if domain.object.spec.transport.backup_mx.is_some() {
+            let problem = domain
+                .origin
+                .problem("spec.transport.backupMX", "not supported yet")
+                .class(ProblemClass::Unsupported);
+            self.problems.push(problem.allowed("mailboxes, relay"));
+        }
+    }
+
+    fn refuse_ips(&mut self) {
+        let resources = self.resources;
+        for ip in &resources.outbound_ips {
+            let spec = &ip.object.spec;
+            let attached = spec.attachment.r#type != AttachmentType::HostNetwork;
+            self.refuse(
+                &ip.origin,
+                &[("spec.attachment.type", attached, "HostNetwork")],
+            );
+        }
+    }
+
+    /// What such a resource does besides goes on, where a problem does not stop everything.
+    fn refuse(&mut self, origin: &Origin, fields: &[Row]) {
         for (field, _, supported) in fields.iter().filter(|(_, used, _)| *used) {
-            let mut problem = origin.problem(field, "not supported yet");
+            let mut problem = origin
+                .problem(field, "not supported yet")
+                .class(ProblemClass::Unsupported)
+                .kept();
             if supported.is_empty() {
                 problem = problem.hint("leave it out");
             } else {
@@ -76,38 +84,59 @@ impl Compiler<'_> {
     }
 }
 
-fn cluster_fields(spec: &MailClusterSpec) -> [(&'static str, bool, &'static str); 11] {
+fn nowhere(spec: &MailClusterSpec) -> [Row; 4] {
+    let roles = spec.roles.as_ref();
+    let bucket = spec
+        .store
+        .postgresql
+        .as_ref()
+        .is_some_and(|store| store.bucket.is_some());
+    let engine = spec.filter.engine != FilterEngine::Builtin;
+    let egress = roles.is_some_and(|roles| roles.egress.is_some());
     [
-        (
-            "spec.store.postgresql",
-            spec.store.postgresql.is_some(),
-            "embedded",
-        ),
-        ("spec.roles", spec.roles.is_some(), ""),
-        ("spec.service", spec.service.is_some(), ""),
+        ("spec.store.postgresql.bucket", bucket, ""),
         ("spec.directories", !spec.directories.is_empty(), ""),
-        (
-            "spec.tls.issuerRef",
-            spec.tls.issuer_ref.is_some(),
-            "secretRef",
-        ),
-        ("spec.dns.mode", spec.dns.mode != DnsMode::Manual, "Manual"),
-        (
-            "spec.dns.txtFormat",
-            spec.dns.txt_format != TxtFormat::Quoted,
-            "Quoted",
-        ),
+        ("spec.filter.engine", engine, "Builtin"),
+        ("spec.roles.egress", egress, ""),
+    ]
+}
+
+fn in_pods_only(spec: &MailClusterSpec) -> [Row; 12] {
+    let (dns, store) = (&spec.dns, &spec.store);
+    let postgresql = store.postgresql.is_some();
+    let volume = store
+        .embedded
+        .as_ref()
+        .is_some_and(|store| store.size.is_some() || store.storage_class_name.is_some());
+    let issuer = spec.tls.issuer_ref.is_some();
+    let mode = dns.mode != DnsMode::Manual;
+    let format = dns.txt_format != TxtFormat::Quoted;
+    let from = spec.allowed_namespaces.from != FromNamespaces::Same;
+    [
+        ("spec.store.postgresql", postgresql, "embedded"),
+        ("spec.store.embedded", volume, "{}"),
+        ("spec.roles", spec.roles.is_some(), ""),
+        ("spec.pods", spec.pods.is_some(), ""),
+        ("spec.service", spec.service.is_some(), ""),
+        ("spec.monitoring", spec.monitoring.is_some(), ""),
+        ("spec.tls.issuerRef", issuer, "secretRef"),
+        ("spec.dns.mode", mode, "Manual"),
+        ("spec.dns.txtFormat", format, "Quoted"),
         ("spec.dkim.rotation", spec.dkim.rotation.is_some(), ""),
-        (
-            "spec.filter.engine",
-            spec.filter.engine != FilterEngine::Builtin,
-            "Builtin",
-        ),
-        (
-            "spec.allowedNamespaces.from",
-            spec.allowed_namespaces.from != FromNamespaces::Same,
-            "Same",
-        ),
+        ("spec.allowedNamespaces.from", from, "Same"),
+        ("spec.paused", spec.paused, "false"),
+    ]
+}
+
+fn domain_nowhere(spec: &MailDomainSpec) -> [Row; 1] {
+    [("spec.dns.mtaSTS", spec.dns.mta_sts.is_some(), "")]
+}
+
+fn domain_in_pods_only(spec: &MailDomainSpec) -> [Row; 3] {
+    let provider = spec.provider != Provider::Builtin;
+    [
+        ("spec.provider", provider, "Builtin"),
+        ("spec.providerAccount", spec.provider_account.is_some(), ""),
         ("spec.paused", spec.paused, "false"),
     ]
 }

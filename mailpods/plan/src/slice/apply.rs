@@ -81,7 +81,7 @@ enum Key<'a> {
 /// A value that has been read.
 enum Value {
     Settings(Box<wire::Settings>),
-    Domain(Domain),
+    Domain(Box<Domain>),
     Mailbox(Mailbox),
     Alias(MailboxAddress, Vec<MailboxAddress>),
     OutboundIp(OutboundIp),
@@ -106,9 +106,13 @@ impl Slice {
         }
         let mut map = self.entries.map.clone();
         for key in &gone {
-            map.remove(key);
+            map.remove(key.as_str());
         }
-        map.extend(changed);
+        map.extend(
+            changed
+                .into_iter()
+                .map(|(key, entry)| (Arc::from(key), entry)),
+        );
         let entries = Entries::from(map);
         if entries.digest() != update.etag {
             return Err(ApplyError::Etag {
@@ -196,7 +200,7 @@ impl Slice {
         let parts = &mut self.parts;
         match value {
             Value::Settings(settings) => self.settings = Some(Arc::from(settings)),
-            Value::Domain(domain) => parts.put_domain(Arc::new(domain)),
+            Value::Domain(domain) => parts.put_domain(Arc::new(*domain)),
             Value::Mailbox(mailbox) => {
                 let address = mailbox.address.clone();
                 parts.mailboxes.insert(address, Arc::new(mailbox));
@@ -273,7 +277,7 @@ fn read(key: &str, entry: &Entry) -> Result<Option<Value>, ApplyError> {
     };
     let value = match parsed {
         Key::Settings => Value::Settings(Box::new(json(key, entry)?)),
-        Key::Domain(name) => Value::Domain(json::<wire::Domain>(key, entry)?.model(name)),
+        Key::Domain(name) => Value::Domain(Box::new(json::<wire::Domain>(key, entry)?.model(name))),
         Key::Mailbox(address) => Value::Mailbox(json::<wire::Mailbox>(key, entry)?.model(address)),
         Key::Alias(address) => Value::Alias(address, json::<wire::Alias>(key, entry)?.model()),
         Key::OutboundIp(name) => Value::OutboundIp(OutboundIp {

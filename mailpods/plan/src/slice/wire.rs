@@ -6,12 +6,14 @@ use mailpods_api::{DomainName, MailboxAddress, Selector};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Role;
-use crate::model::{self, SecretText};
+use crate::model;
 use crate::model::{
     AuthSettings, CredentialKind, DkimAlgorithm, DnsSettings, FilterSettings, HopTls, ImapSettings,
     Listener, OutboundSettings, Plan, Protocol, RateLimits, SmtpSettings, SubmissionSettings,
     TlsMaterial, TlsSettings,
 };
+use crate::secret::SecretText;
+use crate::sieve::{SieveScript, SieveSettings, SieveStages};
 
 /// A secret on its way to the role that may have it.
 #[derive(Clone)]
@@ -77,6 +79,8 @@ pub(super) struct Settings {
     smart_host: Option<Hop>,
     #[serde(skip_serializing_if = "Option::is_none")]
     postmaster: Option<Written>,
+    #[serde(default, skip_serializing_if = "SieveSettings::is_empty")]
+    sieve: SieveSettings,
     #[serde(default)]
     shutdown_grace: std::time::Duration,
 }
@@ -100,6 +104,9 @@ impl Settings {
             outbound: mail.then(|| outbound.clone()),
             smart_host: smart_host.map(|hop| Hop::of(hop, role)),
             postmaster: outbound.postmaster.clone().filter(|_| mail).map(Written),
+            sieve: Some(plan.sieve.clone())
+                .filter(|_| role.filters_mail())
+                .unwrap_or_default(),
             shutdown_grace: plan.shutdown_grace,
         }
     }
@@ -124,6 +131,7 @@ impl Settings {
             auth: self.auth.clone().unwrap_or_default(),
             filter: self.filter.clone(),
             outbound,
+            sieve: self.sieve.clone(),
             outbound_ips: Default::default(),
             domains: Default::default(),
             names: Default::default(),
@@ -262,6 +270,8 @@ pub(super) struct Domain {
     outbound_ips: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<RateLimits>,
+    #[serde(skip_serializing_if = "SieveStages::is_empty")]
+    sieve: SieveStages,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -291,6 +301,9 @@ impl Domain {
                 .filter(|_| role.sends())
                 .unwrap_or_default(),
             limits: domain.limits,
+            sieve: Some(domain.sieve.clone())
+                .filter(|_| role.filters_mail())
+                .unwrap_or_default(),
         }
     }
 
@@ -307,6 +320,7 @@ impl Domain {
             dkim: self.dkim.into_iter().map(DkimKey::model).collect(),
             outbound_ips: self.outbound_ips,
             limits: self.limits,
+            sieve: self.sieve,
         }
     }
 }
@@ -343,6 +357,8 @@ pub(super) struct Mailbox {
     quota_messages: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     send_as: Vec<MailboxAddress>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sieve: Option<SieveScript>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -374,6 +390,7 @@ impl Mailbox {
             quota_octets: mailbox.quota_octets,
             quota_messages: mailbox.quota_messages,
             send_as: send_as.cloned().collect(),
+            sieve: mailbox.sieve.clone().filter(|_| role.filters_mail()),
         }
     }
 
@@ -388,6 +405,7 @@ impl Mailbox {
             quota_octets: self.quota_octets,
             quota_messages: self.quota_messages,
             send_as: self.send_as,
+            sieve: self.sieve,
         }
     }
 }

@@ -57,16 +57,18 @@ pub fn plan() -> Plan {
         auth: auth(),
         filter: filter(),
         outbound: outbound(),
-        outbound_ips: BTreeMap::new(),
+        outbound_ips: Shared::default(),
         domains: BTreeMap::from([
             (domain.name.clone(), domain.clone()),
             (relayed.name.clone(), relayed.clone()),
-        ]),
+        ])
+        .into(),
         names: HashMap::from([
             (name("example.test"), domain.clone()),
             (name("alias.test"), domain),
             (name("relayed.test"), relayed),
-        ]),
+        ])
+        .into(),
         mailboxes: mailboxes
             .into_iter()
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
@@ -84,8 +86,10 @@ pub fn plan() -> Plan {
                 address("again@example.test"),
                 vec![address("round@example.test")],
             ),
-        ]),
+        ])
+        .into(),
         records: Vec::new(),
+        sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     }
 }
@@ -100,6 +104,7 @@ fn domain(primary: &str, aliases: &[&str], transport: Transport) -> Domain {
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
         limits: None,
+        sieve: Default::default(),
     }
 }
 
@@ -118,6 +123,7 @@ fn mailbox(text: &str) -> Mailbox {
         quota_octets: None,
         quota_messages: None,
         send_as: Vec::new(),
+        sieve: None,
     }
 }
 

@@ -133,6 +133,11 @@ pub(super) async fn hold_release_retry_and_bounce(store: Store) -> Outcome {
         .await?,
         &2,
     )?;
+    same(
+        "held units that are tried",
+        &store.queue.act(&all, QueueAction::Retry, NOW).await?,
+        &0,
+    )?;
     store.queue.act(&all, QueueAction::Release, NOW).await?;
     let unit = lease_one(&store, remote(), NOW).await?;
     same("due after release", &&*unit.destination.0, &"two.test")?;
@@ -146,6 +151,7 @@ pub(super) async fn hold_release_retry_and_bounce(store: Store) -> Outcome {
     )?;
     let unit = lease_one(&store, remote(), NOW).await?;
     holds("no bounce yet", !unit.bounce)?;
+    holds("asked for now", unit.urgent)?;
     store.queue.hand_back(vec![unit.lease]).await?;
     store
         .queue

@@ -140,6 +140,14 @@ pub(super) async fn bans_end_and_are_forgotten(store: Store) -> Outcome {
         &store.tokens.banned("a", NOW + 999).await?,
         &Some(NOW + 1_000),
     )?;
+    let banned = |bans: Vec<crate::tokens::Ban>| {
+        let keys: Vec<String> = bans.into_iter().map(|ban| ban.key).collect();
+        keys.join(" ")
+    };
+    let listed = banned(store.tokens.bans(NOW).await?);
+    same("all bans", &listed.as_str(), &"a b")?;
+    let listed = banned(store.tokens.bans(NOW + 1_000).await?);
+    same("no bans later", &listed.as_str(), &"")?;
     same("over", &store.tokens.banned("a", NOW + 1_000).await?, &None)?;
     store.tokens.forget("b").await?;
     same("forgotten", &store.tokens.banned("b", NOW).await?, &None)?;

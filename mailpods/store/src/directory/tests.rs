@@ -16,7 +16,7 @@ use super::memory::lock;
 use super::*;
 use crate::error::Result;
 use crate::secrets::SavedCredential;
-use crate::tokens::{Take, Taken};
+use crate::tokens::{Ban, Take, Taken};
 use crate::trace::{TraceEvent, TraceQuery};
 
 mod fixture;
@@ -49,6 +49,16 @@ impl TokenStore for Fake {
     async fn ban(&self, key: &str, until: UnixMillis) -> Result<()> {
         lock(&self.bans).insert(key.to_owned(), until);
         Ok(())
+    }
+    async fn bans(&self, now: UnixMillis) -> Result<Vec<Ban>> {
+        let bans = lock(&self.bans);
+        let bans = bans.iter().filter(|(_, until)| **until > now);
+        Ok(bans
+            .map(|(key, until)| Ban {
+                key: key.clone(),
+                until: *until,
+            })
+            .collect())
     }
     async fn banned(&self, key: &str, now: UnixMillis) -> Result<Option<UnixMillis>> {
         Ok(lock(&self.bans)

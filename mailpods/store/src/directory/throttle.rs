@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use mailpods_api::IpNet;
 use mailpods_plan::AuthSettings;
+use mailpods_policy::Reason;
 
 use super::login::Subject;
 use super::memory::{later, lock};
 use super::{Inner, Refusal};
 use crate::error::StoreError;
+use crate::trace::{Stage, TraceEvent};
 use crate::types::UnixMillis;
 
 /// How long a client network counts as known to an account after a log-in.
@@ -50,20 +52,14 @@ impl Inner {
     ) -> Result<(), StoreError> {
         let plan = self.plan();
         if !is_exempt(&plan.auth, client) {
-            self.count(
-                &client_key(client),
-                plan.auth.failures_per_client,
-                &plan.auth,
-            )
-            .await?;
+            let limit = plan.auth.failures_per_client;
+            self.count(&client_key(client), limit, &plan.auth, (subject, client))
+                .await?;
         }
         if let Some(account) = &subject.account {
-            self.count(
-                &account_key(account),
-                plan.auth.failures_per_account,
-                &plan.auth,
-            )
-            .await?;
+            let limit = plan.auth.failures_per_account;
+            self.count(&account_key(account), limit, &plan.auth, (subject, client))
+                .await?;
         }
         Ok(())
     }
@@ -73,6 +69,7 @@ impl Inner {
         key: &str,
         limit: u32,
         settings: &AuthSettings,
+        (subject, client): (&Subject, IpAddr),
     ) -> Result<(), StoreError> {
         let now = self.now();
         let failures = self.parts.tokens.count(key, settings.window, now).await?;
@@ -84,9 +81,19 @@ impl Inner {
             key,
             failures,
             seconds,
-            reason = "banned",
+            reason = Reason::Banned.as_str(),
             "too many failed log-ins: banned for a while"
         );
+        self.parts.trace.record(TraceEvent {
+            at: now,
+            id: String::new(),
+            stage: Stage::Login,
+            reason: Reason::Banned.as_str(),
+            sender: subject.account.clone().unwrap_or_default(),
+            recipient: String::new(),
+            peer: client.to_string(),
+            text: format!("{key}: {failures} failures, banned for {seconds} s; `mailpods bans` lists and lifts"),
+        });
         self.parts.tokens.ban(key, later(now, settings.ban)).await
     }
 

@@ -2,8 +2,9 @@
 //!
 //! An archive is a folder of the same form as the store itself: database, bodies, sealing key.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -11,8 +12,9 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::body::file::BodyFiles;
 use super::connection::{self, io_error, make_folder, sync_folder};
-use super::secrets::KEY_FILE;
-use super::{DATABASE_FILE, schema, unix_millis};
+use super::secrets::{self, KEY_FILE};
+use super::{DATABASE_FILE, schema};
+use crate::common::unix_millis;
 use crate::error::{Result, StoreError};
 
 /// Folder in the target in which a restore prepares the database.
@@ -45,9 +47,7 @@ pub struct Restored {
 /// # Errors
 /// `AlreadyExists` when `target` is not empty or another backup runs; `Full` and `Unavailable` for the disks.
 pub fn backup(dir: &Path, target: &Path, progress: &mut dyn FnMut(Progress)) -> Result<()> {
-    if !dir.join(DATABASE_FILE).is_file() {
-        return Err(StoreError::NotFound("store"));
-    }
+    connection::require(dir)?;
     make_empty(target)?;
     let files = BodyFiles::open(dir)?;
     // Bodies removed from now on stay until the archive has them.
@@ -72,10 +72,11 @@ fn copy_store(
     schema::version(&source)?;
     // One snapshot for all that follows; the writer goes on.
     source.execute_batch("BEGIN")?;
+    secrets::check_key(dir, &source)?;
     let names = body_names(&source)?;
     copy_database(&source, target, progress)?;
     copy_bodies(files, &BodyFiles::open(target)?, &names, progress)?;
-    copy_file(&dir.join(KEY_FILE), &target.join(KEY_FILE))?;
+    copy_key(dir, target)?;
     sync_folder(target)
 }
 
@@ -138,10 +139,7 @@ fn copy_bodies(
         };
         to.make_folder_of(name)
             .map_err(|error| io_error("failed to make a folder", &error))?;
-        // Bodies never change, so that a second name is as good as a copy.
-        if fs::hard_link(&source, &target).is_err() {
-            copy_file(&source, &target)?;
-        }
+        copy_file(&source, &target)?;
         progress(Progress {
             step: "large bodies",
             done,
@@ -152,9 +150,38 @@ fn copy_bodies(
         .map_err(|error| io_error("failed to sync the bodies", &error))
 }
 
+/// A store in which nothing is sealed may have none.
+fn copy_key(from: &Path, to: &Path) -> Result<()> {
+    let key = from.join(KEY_FILE);
+    match key.try_exists() {
+        Ok(false) => Ok(()),
+        _ => copy_file(&key, &to.join(KEY_FILE)),
+    }
+}
+
 fn copy_file(from: &Path, to: &Path) -> Result<()> {
-    let copied = fs::copy(from, to).and_then(|_| fs::File::open(to)?.sync_all());
-    copied.map_err(|error| io_error(&format!("failed to copy {}", from.display()), &error))
+    duplicate(from, to)
+        .map_err(|error| io_error(&format!("failed to copy {}", from.display()), &error))
+}
+
+/// A file of its own, synced: what happens to one of the two never happens to the other. Where the file system can, they share
+/// blocks until one is written to.
+fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    // What a restore that was cut short has left may be another name of the source: it is removed, never written to.
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut copy = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    if rustix::fs::ioctl_ficlone(&copy, &source).is_err() {
+        io::copy(&mut source, &mut copy)?;
+    }
+    copy.sync_all()
 }
 
 /// Makes a store in `target`, which has none, from an archive. Mailboxes get a new UIDVALIDITY; the queue is put on hold.
@@ -166,25 +193,29 @@ pub fn restore(
     target: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Restored> {
+    connection::require(archive).map_err(|error| match error {
+        StoreError::NotFound(_) => StoreError::NotFound("archive"),
+        other => other,
+    })?;
     let source = archive.join(DATABASE_FILE);
-    if !source.is_file() {
-        return Err(StoreError::NotFound("archive"));
-    }
-    if target.join(DATABASE_FILE).exists() {
-        return Err(StoreError::AlreadyExists("store"));
+    match connection::require(target) {
+        Err(StoreError::NotFound(_)) => {}
+        Ok(()) => return Err(StoreError::AlreadyExists("store")),
+        Err(error) => return Err(error),
     }
     make_folder(target)?;
     let connection =
         Connection::open_with_flags(&source, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     schema::version(&connection)?;
     examine(&connection)?;
+    secrets::check_key(archive, &connection)?;
     copy_bodies(
         &BodyFiles::open(archive)?,
         &BodyFiles::open(target)?,
         &body_names(&connection)?,
         progress,
     )?;
-    copy_file(&archive.join(KEY_FILE), &target.join(KEY_FILE))?;
+    copy_key(archive, target)?;
     // The database comes last, and under its name only when it is whole: a restore that was cut short leaves no store.
     let unfinished = target.join(UNFINISHED);
     make_anew(&unfinished)?;

@@ -22,6 +22,18 @@ pub(super) fn make_folder(dir: &Path) -> Result<()> {
         .map_err(|error| io_error("failed to make the store's folder", &error))
 }
 
+/// Fails unless there is a store in `dir`: `NotFound` only when there is none, not when one cannot be looked at.
+pub(super) fn require(dir: &Path) -> Result<()> {
+    match std::fs::metadata(dir.join(DATABASE_FILE)) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(StoreError::Corrupt(format!("{DATABASE_FILE} is no file"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(StoreError::NotFound("store"))
+        }
+        Err(error) => Err(io_error("failed to look for the database", &error)),
+    }
+}
+
 /// Opens the connection that writes.
 pub(super) fn open_writer(dir: &Path, options: &Options) -> Result<Connection> {
     let connection = open(dir)?;
@@ -109,16 +121,6 @@ impl From<rusqlite::Error> for StoreError {
             Some(_) => Self::Unavailable(error.to_string()),
             None => Self::Corrupt(error.to_string()),
         }
-    }
-}
-
-/// The same error once more, for each of those that shared a commit.
-pub(super) fn repeat(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Full => StoreError::Full,
-        StoreError::Corrupt(text) => StoreError::Corrupt(text.clone()),
-        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
-        other => StoreError::Unavailable(other.to_string()),
     }
 }
 

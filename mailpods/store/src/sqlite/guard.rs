@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::shared::lock;
+use crate::common::lock;
 use crate::error::{Result, StoreError};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -11,9 +11,10 @@ use rusqlite::Connection;
 
 use super::backup::body_names;
 use super::body::file::ORPHAN_AGE;
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use super::writer::{self, JobSender};
-use super::{Options, connection, mail, tokens, trace, unix_millis};
+use super::{Options, connection, mail, tokens, trace};
+use crate::common::{lock, unix_millis};
 use crate::error::Result;
 
 /// How soon a change by another process is noticed while somebody waits for it.

@@ -34,6 +34,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Store;
+use crate::common::seal::Seal;
 use crate::error::{Result, StoreError};
 use crate::types::NewBody;
 
@@ -43,7 +44,6 @@ pub use fsck::{FsckOptions, Problem, Report, fsck};
 use body::file::BodyFiles;
 use housekeeper::Housekeeper;
 use readers::Readers;
-use secrets::Seal;
 use shared::Shared;
 use tx::Tx;
 use writer::Writer;
@@ -113,9 +113,7 @@ impl SqliteStore {
     /// # Errors
     /// `NotFound` when there is none; else as [`SqliteStore::open`].
     pub fn open_existing(dir: &Path, options: Options) -> Result<Self> {
-        if !dir.join(DATABASE_FILE).is_file() {
-            return Err(StoreError::NotFound("store"));
-        }
+        connection::require(dir)?;
         Self::start(dir, options)
     }
 
@@ -123,7 +121,7 @@ impl SqliteStore {
         let mut connection = connection::open_writer(dir, &options)?;
         schema::migrate(&mut connection)?;
         let files = BodyFiles::open(dir)?;
-        let seal = Seal::open(dir)?;
+        let seal = secrets::open_seal(dir, &connection)?;
         let shared = Arc::new(Shared::load(&connection, &options, files)?);
         let writer = Writer::start(
             connection,
@@ -233,7 +231,7 @@ impl Core {
         &self,
         bodies: impl Iterator<Item = &'a NewBody> + Send,
     ) -> Result<Option<OwnedSemaphorePermit>> {
-        let octets = bodies.map(body::new_octets).sum::<u64>();
+        let octets = bodies.map(crate::common::body::new_octets).sum::<u64>();
         let kib = u32::try_from(octets.div_ceil(1024))
             .unwrap_or(ADMISSION)
             .min(ADMISSION);
@@ -278,11 +276,4 @@ impl Drop for Core {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn unix_millis() -> i64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::connection;
-use super::shared::lock;
+use crate::common::lock;
 use crate::error::{Result, StoreError};
 
 pub(super) struct Readers {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::unix_millis;
+use crate::common::unix_millis;
 use crate::error::{Result, StoreError};
 
 /// Each step takes the schema from the version of its position to the next.

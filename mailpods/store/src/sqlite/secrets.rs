@@ -1,98 +1,56 @@
 //! Sealed secrets and saved credentials: ChaCha20-Poly1305 with a key that lies beside the database.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use async_trait::async_trait;
 use mailpods_api::MailboxAddress;
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, OptionalExtension};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Core, connection};
+use crate::common::seal::{KEY_LEN, Seal, credential_context, random, secret_context};
 use crate::error::{Result, StoreError};
 use crate::secrets::{DirectoryStore, SavedCredential, SecretStore};
 
 /// Name of the file with the key.
 pub(super) const KEY_FILE: &str = "seal.key";
-const KEY_LEN: usize = 32;
-const MAX_NAME: usize = 512;
-const MAX_SECRET: usize = 1 << 20;
 
-/// Seals and opens.
-pub(super) struct Seal {
-    key: LessSafeKey,
+/// Reads the key of the store in `dir`. One is made for a store in which nothing is sealed; else a key that is gone is an
+/// error, because a new one would open nothing.
+pub(super) fn open_seal(dir: &Path, connection: &Connection) -> Result<Seal> {
+    if let Some(seal) = find_seal(dir)? {
+        return Ok(seal);
+    }
+    // In this order: another process makes the key before it seals.
+    let sealed = sealed_count(connection)?;
+    if let Some(seal) = find_seal(dir)? {
+        return Ok(seal);
+    }
+    if sealed > 0 {
+        return Err(lost(sealed));
+    }
+    make_key(dir, &dir.join(KEY_FILE))?;
+    find_seal(dir)?.ok_or(StoreError::NotFound("sealing key"))
 }
 
-impl Seal {
-    /// Reads the key of the store in `dir`, making one if there is none.
-    pub(super) fn open(dir: &Path) -> Result<Self> {
-        let path = dir.join(KEY_FILE);
-        if !path.exists() {
-            make_key(dir, &path)?;
+/// The key of the store in `dir`, if it has one.
+fn find_seal(dir: &Path) -> Result<Option<Seal>> {
+    let key = match fs::read(dir.join(KEY_FILE)) {
+        Ok(key) => Zeroizing::new(key),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(connection::io_error(
+                "failed to read the sealing key",
+                &error,
+            ));
         }
-        let key = Zeroizing::new(
-            fs::read(&path)
-                .map_err(|error| connection::io_error("failed to read the sealing key", &error))?,
-        );
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &key).map_err(|_| {
-            StoreError::Corrupt(format!("{KEY_FILE} is not a key of {KEY_LEN} octets"))
-        })?;
-        Ok(Self {
-            key: LessSafeKey::new(key),
-        })
-    }
-
-    /// Nonce and sealed octets. `context` must be the same for opening, so that rows cannot be exchanged.
-    fn seal(&self, context: &str, value: &[u8]) -> Result<Vec<u8>> {
-        let nonce = random::<NONCE_LEN>()?;
-        let mut sealed = Zeroizing::new(value.to_vec());
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(context),
-                &mut sealed,
-            )
-            .map_err(|_| unsealable())?;
-        Ok([&nonce, sealed.as_slice(), tag.as_ref()].concat())
-    }
-
-    fn unseal(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let (nonce, rest) = sealed
-            .split_first_chunk::<NONCE_LEN>()
-            .ok_or_else(unsealable)?;
-        let mut value = Zeroizing::new(rest.to_vec());
-        let length = self
-            .key
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(context),
-                &mut value,
-            )
-            .map_err(|_| unsealable())?
-            .len();
-        value.truncate(length);
-        Ok(value)
-    }
-}
-
-fn unsealable() -> StoreError {
-    StoreError::Corrupt(format!(
-        "a sealed secret does not open: {KEY_FILE} may belong to another store"
-    ))
-}
-
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut octets = [0; N];
-    SystemRandom::new()
-        .fill(&mut octets)
-        .map_err(|_| StoreError::Unavailable("the system gives no random octets".to_owned()))?;
-    Ok(octets)
+    };
+    let seal = Seal::new(&key)
+        .map_err(|_| StoreError::Corrupt(format!("{KEY_FILE} is not a key of {KEY_LEN} octets")));
+    seal.map(Some)
 }
 
 /// Several processes may do this at once: the first link wins.
@@ -119,6 +77,87 @@ fn make_key(dir: &Path, path: &Path) -> Result<()> {
     connection::sync_folder(dir)
 }
 
+fn sealed_count(connection: &Connection) -> Result<i64> {
+    let sql = "SELECT (SELECT count(*) FROM secret) + (SELECT count(*) FROM credential)";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+fn lost(sealed: i64) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{KEY_FILE} is missing, and {sealed} secrets are sealed with it; put it back from a backup, or see `mailpods fsck`"
+    ))
+}
+
+/// Fails for a store whose key is gone although something is sealed with it: a copy of it would be worth nothing.
+pub(super) fn check_key(dir: &Path, connection: &Connection) -> Result<()> {
+    match (find_seal(dir)?, sealed_count(connection)?) {
+        (None, sealed) if sealed > 0 => Err(lost(sealed)),
+        _ => Ok(()),
+    }
+}
+
+/// Something sealed that the key does not open.
+pub(super) enum Unopened {
+    /// By name.
+    Secret(String),
+    /// By address.
+    Credential(String),
+}
+
+impl Unopened {
+    /// Takes it out of the store.
+    pub(super) fn forget(&self, connection: &Connection) -> Result<()> {
+        let (sql, key) = match self {
+            Self::Secret(name) => ("DELETE FROM secret WHERE name = ?1", name),
+            Self::Credential(address) => ("DELETE FROM credential WHERE address = ?1", address),
+        };
+        connection.execute(sql, [key])?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Unopened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Secret(name) => f.write_str(name),
+            Self::Credential(address) => write!(f, "saved credential of {address}"),
+        }
+    }
+}
+
+/// Tries to open everything that is sealed; all of it fails while there is no key, or one that is none.
+pub(super) fn unopened(dir: &Path, connection: &Connection) -> Result<Vec<Unopened>> {
+    let seal = match find_seal(dir) {
+        Err(StoreError::Corrupt(_)) => None,
+        other => other?,
+    };
+    let opens = |context: &str, sealed: &[u8]| {
+        seal.as_ref()
+            .is_some_and(|seal| seal.unseal(context, sealed).is_ok())
+    };
+    let mut closed = Vec::new();
+    for (name, sealed) in sealed_rows(connection, "SELECT name, sealed FROM secret ORDER BY name")?
+    {
+        if !opens(&secret_context(&name), &sealed) {
+            closed.push(Unopened::Secret(name));
+        }
+    }
+    let sql = "SELECT address, sealed FROM credential ORDER BY address";
+    for (address, sealed) in sealed_rows(connection, sql)? {
+        if !opens(&credential_context(&address), &sealed) {
+            closed.push(Unopened::Credential(address));
+        }
+    }
+    Ok(closed)
+}
+
+fn sealed_rows(connection: &Connection, sql: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut statement = connection.prepare(sql)?;
+    Ok(statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?)
+}
+
 fn sealed_value(connection: &Connection, sql: &str, name: &str) -> Result<Option<Vec<u8>>> {
     Ok(connection
         .prepare_cached(sql)?
@@ -129,19 +168,6 @@ fn sealed_value(connection: &Connection, sql: &str, name: &str) -> Result<Option
 const SELECT_SECRET: &str = "SELECT sealed FROM secret WHERE name = ?1";
 const SELECT_CREDENTIAL: &str = "SELECT sealed FROM credential WHERE address = ?1";
 
-fn check_secret(name: &str, value: &[u8]) -> Result<()> {
-    if name.is_empty() || name.len() > MAX_NAME || value.len() > MAX_SECRET {
-        return Err(StoreError::Invalid(format!(
-            "a secret needs a name of 1 to {MAX_NAME} octets and at most {MAX_SECRET} octets"
-        )));
-    }
-    Ok(())
-}
-
-fn secret_context(name: &str) -> String {
-    format!("secret/{name}")
-}
-
 #[async_trait]
 impl SecretStore for Core {
     async fn secret(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
@@ -150,7 +176,7 @@ impl SecretStore for Core {
             .read(move |connection| sealed_value(connection, SELECT_SECRET, &key))
             .await?;
         sealed
-            .map(|sealed| self.seal.unseal(&secret_context(name), &sealed))
+            .map(|sealed| self.seal.open_secret(name, &sealed))
             .transpose()
     }
 
@@ -159,11 +185,7 @@ impl SecretStore for Core {
         name: &str,
         value: Zeroizing<Vec<u8>>,
     ) -> Result<Zeroizing<Vec<u8>>> {
-        check_secret(name, &value)?;
-        let (key, sealed) = (
-            name.to_owned(),
-            self.seal.seal(&secret_context(name), &value)?,
-        );
+        let (key, sealed) = (name.to_owned(), self.seal.seal_secret(name, &value)?);
         let kept = self
             .write(move |tx| {
                 tx.execute(
@@ -174,15 +196,11 @@ impl SecretStore for Core {
                     .ok_or(StoreError::NotFound("secret"))
             })
             .await?;
-        self.seal.unseal(&secret_context(name), &kept)
+        self.seal.open_secret(name, &kept)
     }
 
     async fn put_secret(&self, name: &str, value: Zeroizing<Vec<u8>>) -> Result<()> {
-        check_secret(name, &value)?;
-        let (key, sealed) = (
-            name.to_owned(),
-            self.seal.seal(&secret_context(name), &value)?,
-        );
+        let (key, sealed) = (name.to_owned(), self.seal.seal_secret(name, &value)?);
         self.write(move |tx| {
             tx.execute(
                 "INSERT OR REPLACE INTO secret (name, sealed) VALUES (?1, ?2)",
@@ -216,17 +234,6 @@ impl SecretStore for Core {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct CredentialRow {
-    source: [u8; 32],
-    hash: Option<String>,
-    scram: Option<String>,
-}
-
-fn credential_context(address: &str) -> String {
-    format!("credential/{address}")
-}
-
 #[async_trait]
 impl DirectoryStore for Core {
     async fn saved_credential(&self, account: &MailboxAddress) -> Result<Option<SavedCredential>> {
@@ -238,14 +245,7 @@ impl DirectoryStore for Core {
         else {
             return Ok(None);
         };
-        let opened = self.seal.unseal(&credential_context(&address), &sealed)?;
-        let row: CredentialRow = serde_json::from_slice(&opened)
-            .map_err(|error| StoreError::Corrupt(format!("a saved credential: {error}")))?;
-        Ok(Some(SavedCredential {
-            source: row.source,
-            hash: row.hash.map(Zeroizing::new),
-            scram: row.scram.map(Zeroizing::new),
-        }))
+        self.seal.open_credential(&address, &sealed).map(Some)
     }
 
     async fn save_credential(
@@ -254,18 +254,7 @@ impl DirectoryStore for Core {
         credential: SavedCredential,
     ) -> Result<()> {
         let address = account.to_string();
-        let text =
-            |text: &Option<Zeroizing<String>>| text.as_ref().map(|text| text.as_str().to_owned());
-        let row = CredentialRow {
-            source: credential.source,
-            hash: text(&credential.hash),
-            scram: text(&credential.scram),
-        };
-        let encoded =
-            serde_json::to_vec(&row).map_err(|error| StoreError::Invalid(error.to_string()))?;
-        let sealed = self
-            .seal
-            .seal(&credential_context(&address), &Zeroizing::new(encoded))?;
+        let sealed = self.seal.seal_credential(&address, &credential)?;
         self.write(move |tx| {
             tx.execute(
                 "INSERT OR REPLACE INTO credential (address, sealed) VALUES (?1, ?2)",

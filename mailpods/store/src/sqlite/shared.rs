@@ -2,22 +2,25 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::body::cache::BodyCache;
 use super::body::file::BodyFiles;
 use super::guard::DiskGuard;
-use super::mail::uid_cache::UidCache;
 use super::metrics::WriterMetrics;
-use super::queue::due::DueIndex;
+use super::queue::due;
 use super::tokens::TokenTable;
-use super::trace::TraceBuffer;
 use super::tx::Effect;
-use super::watch::Watchers;
+use super::watch;
 use super::{Options, Statistics, writer};
+use crate::common::body_cache::BodyCache;
+use crate::common::due::DueIndex;
+use crate::common::lock;
+use crate::common::trace::TraceBuffer;
+use crate::common::uid_cache::UidCache;
+use crate::common::watch::Watchers;
 use crate::error::Result;
 use crate::types::AccountId;
 
@@ -44,10 +47,6 @@ pub(super) struct Shared {
     data_version: AtomicU64,
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shared {
     pub(super) fn load(
         connection: &Connection,
@@ -60,7 +59,7 @@ impl Shared {
             bodies: BodyCache::new(options.cache_octets),
             uids: UidCache::default(),
             accounts: Mutex::default(),
-            due: Mutex::new(DueIndex::load(connection)?),
+            due: Mutex::new(due::load(connection)?),
             watchers: Watchers::default(),
             tokens: TokenTable::load(connection)?,
             trace: TraceBuffer::default(),
@@ -78,10 +77,13 @@ impl Shared {
         if self.data_version.load(Ordering::Relaxed) == found {
             return Ok(());
         }
-        *lock(&self.due) = DueIndex::load(connection)?;
+        *lock(&self.due) = due::load(connection)?;
         self.tokens.reload(connection)?;
-        self.watchers.mailboxes_changed_outside(connection)?;
+        watch::mailboxes_changed_outside(&self.watchers, connection)?;
         self.watchers.queue_changed();
+        // It may have deleted accounts, and ended before their messages were removed.
+        lock(&self.accounts).clear();
+        self.reap.store(true, Ordering::Release);
         // Last: what failed to be read is not taken for read.
         self.data_version.store(found, Ordering::Relaxed);
         Ok(())
@@ -111,6 +113,9 @@ impl Shared {
                     if let Some(name) = file {
                         self.files.remove(&name);
                     }
+                }
+                Effect::AccountGone(address) => {
+                    lock(&self.accounts).remove(address.as_str());
                 }
                 Effect::Account(address, id) => self.remember_account(address, AccountId(id)),
             }

@@ -8,93 +8,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row};
-use serde::{Deserialize, Serialize};
 
-use super::secrets::random;
-use super::shared::lock;
+use super::Core;
 use super::tx::Tx;
-use super::{Core, unix_millis};
-use crate::error::{Result, StoreError};
-use crate::tokens::{Take, Taken, TokenStore};
+use crate::common::seal::random;
+use crate::common::window::{Counter, check_key, window_millis};
+use crate::common::{lock, unix_millis};
+use crate::error::Result;
+use crate::tokens::{Ban, MAX_BANS, Take, Taken, TokenStore};
 use crate::types::UnixMillis;
 
 /// Most keys kept.
 const MAX_KEYS: usize = 100_000;
-/// Longest key, in octets.
-const MAX_KEY: usize = 512;
 /// Keys looked at when one must make room.
 const SAMPLE: usize = 32;
-
-/// Counts of one key for one length of window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Counter {
-    /// Length of the window in milliseconds.
-    window: i64,
-    /// Number of the window since 1970.
-    index: i64,
-    current: u64,
-    previous: u64,
-}
-
-impl Counter {
-    const fn new(window: i64, now: UnixMillis) -> Self {
-        Self {
-            window,
-            index: now.div_euclid(window),
-            current: 0,
-            previous: 0,
-        }
-    }
-
-    /// Moves on to the window of `now`. A clock that went back a little stays in the window it was in.
-    fn advance(&mut self, now: UnixMillis) {
-        match now.div_euclid(self.window) - self.index {
-            -1 | 0 => {}
-            1 => (self.previous, self.current, self.index) = (self.current, 0, self.index + 1),
-            _ => *self = Self::new(self.window, now),
-        }
-    }
-
-    /// The count now: this window's, and the part of the one before that still lies within a window's length.
-    fn weighted(&self, now: UnixMillis) -> u64 {
-        let elapsed = (now - self.index * self.window).clamp(0, self.window);
-        self.current
-            .saturating_add(share(self.previous, self.window - elapsed, self.window))
-    }
-
-    /// How long until `amount` fits under `limit`.
-    fn wait(&self, amount: u64, limit: u64, now: UnixMillis) -> i64 {
-        let elapsed = (now - self.index * self.window).clamp(0, self.window);
-        let left = self.window - elapsed;
-        let room = limit.saturating_sub(amount);
-        if self.current <= room {
-            // Waits until enough of the window before has passed.
-            return left - fraction(self.window, room - self.current, self.previous).min(left) + 1;
-        }
-        // Not in this window: then it will be the one before.
-        left + self.window - fraction(self.window, room, self.current) + 1
-    }
-
-    const fn expires(&self) -> UnixMillis {
-        (self.index + 2).saturating_mul(self.window)
-    }
-}
-
-/// `count * part / whole`, rounded up.
-fn share(count: u64, part: i64, whole: i64) -> u64 {
-    let product = u128::from(count) * u128::from(part.unsigned_abs());
-    u64::try_from(product.div_ceil(u128::from(whole.unsigned_abs().max(1)))).unwrap_or(u64::MAX)
-}
-
-/// `length * part / whole`, rounded down; the whole length when there is no whole.
-fn fraction(length: i64, part: u64, whole: u64) -> i64 {
-    let product = u128::from(length.unsigned_abs()) * u128::from(part);
-    product
-        .checked_div(u128::from(whole))
-        .map_or(length, |value| {
-            i64::try_from(value).unwrap_or(i64::MAX).min(length)
-        })
-}
 
 #[derive(Debug, Default, Clone)]
 struct Entry {
@@ -279,22 +206,6 @@ fn make_room(entries: &mut HashMap<String, Entry>, now: UnixMillis) {
     }
 }
 
-fn check_key(key: &str) -> Result<()> {
-    if key.len() > MAX_KEY {
-        return Err(StoreError::Invalid(format!(
-            "a token key has at most {MAX_KEY} octets"
-        )));
-    }
-    Ok(())
-}
-
-fn window_millis(window: Duration) -> Result<i64> {
-    i64::try_from(window.as_millis())
-        .ok()
-        .filter(|window| *window > 0)
-        .ok_or_else(|| StoreError::Invalid("a window needs a length".to_owned()))
-}
-
 pub(super) fn write(tx: &Tx<'_>, rows: &[TokenRow]) -> Result<()> {
     let mut statement =
         tx.prepare("INSERT OR REPLACE INTO token (key, counters, banned_until, expires, owner) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -354,6 +265,20 @@ impl TokenStore for Core {
             .tokens
             .with(key, unix_millis(), |entry| entry.banned_until = until)?;
         self.write_token(key).await
+    }
+
+    async fn bans(&self, now: UnixMillis) -> Result<Vec<Ban>> {
+        let entries = lock(&self.shared.tokens.entries);
+        let banned = entries.iter().filter(|(_, entry)| entry.banned_until > now);
+        let mut bans: Vec<Ban> = banned
+            .map(|(key, entry)| Ban {
+                key: key.clone(),
+                until: entry.banned_until,
+            })
+            .collect();
+        bans.sort_by(|a, b| a.key.cmp(&b.key));
+        bans.truncate(MAX_BANS);
+        Ok(bans)
     }
 
     async fn banned(&self, key: &str, now: UnixMillis) -> Result<Option<UnixMillis>> {

@@ -1,52 +1,16 @@
 //! Trace events: buffered, written in batches, pruned by age and number.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use async_trait::async_trait;
-use mailpods_policy::Reason;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::Core;
-use super::shared::lock;
 use super::tx::Tx;
+use crate::common::trace::{cut, known_reason, stage, stage_number};
 use crate::error::Result;
-use crate::trace::{Stage, TraceEvent, TraceQuery, TraceStore};
+use crate::trace::{TraceEvent, TraceQuery, TraceStore};
 use crate::types::UnixMillis;
 
-const BUFFER: usize = 10_000;
-const BATCH: usize = 1_000;
 const PRUNE_STEP: u64 = 500;
-const MAX_TEXT: usize = 500;
-
-#[derive(Default)]
-pub(super) struct TraceBuffer {
-    events: Mutex<VecDeque<TraceEvent>>,
-    dropped: AtomicU64,
-}
-
-impl TraceBuffer {
-    fn put(&self, event: TraceEvent) {
-        let mut events = lock(&self.events);
-        if events.len() < BUFFER {
-            events.push_back(event);
-        } else {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn take(&self) -> Option<Vec<TraceEvent>> {
-        let mut events = lock(&self.events);
-        let count = events.len().min(BATCH);
-        (count > 0).then(|| events.drain(..count).collect())
-    }
-
-    pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-}
-
 pub(super) fn insert(tx: &Tx<'_>, events: &[TraceEvent]) -> Result<()> {
     let mut statement =
         tx.prepare("INSERT INTO trace (at, id, stage, reason, sender, recipient, peer, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
@@ -63,11 +27,6 @@ pub(super) fn insert(tx: &Tx<'_>, events: &[TraceEvent]) -> Result<()> {
         ))?;
     }
     Ok(())
-}
-
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_TEXT))
-        .unwrap_or(text)
 }
 
 /// Removes a step of what is too old or too much; whether there may be more.
@@ -88,35 +47,12 @@ pub(super) fn prune(tx: &Tx<'_>, oldest: UnixMillis, rows: u64) -> Result<bool> 
     Ok(removed as u64 == PRUNE_STEP)
 }
 
-const fn stage_number(stage: Stage) -> u8 {
-    match stage {
-        Stage::Session => 0,
-        Stage::Accept => 1,
-        Stage::Deliver => 2,
-        Stage::Notify => 3,
-        Stage::Login => 4,
-        Stage::Operator => 5,
-    }
-}
-
-const fn stage(number: u8) -> Stage {
-    match number {
-        0 => Stage::Session,
-        1 => Stage::Accept,
-        2 => Stage::Deliver,
-        3 => Stage::Notify,
-        4 => Stage::Login,
-        _ => Stage::Operator,
-    }
-}
-
 fn event(row: &Row<'_>) -> rusqlite::Result<TraceEvent> {
     Ok(TraceEvent {
         at: row.get(0)?,
         id: row.get(1)?,
         stage: stage(row.get(2)?),
-        // A name that this version does not know was written by another one.
-        reason: Reason::from_name(&row.get::<_, String>(3)?).map_or("unknown", Reason::as_str),
+        reason: known_reason(&row.get::<_, String>(3)?),
         sender: row.get(4)?,
         recipient: row.get(5)?,
         peer: row.get(6)?,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
 use super::body::file::NewFile;
-use super::connection::repeat;
 use super::shared::Shared;
+use crate::common::repeat;
 use crate::error::{Result, StoreError};
 use crate::queue::Destination;
 use crate::types::{BodyId, MailboxId, UnixMillis};
@@ -66,6 +66,8 @@ pub(super) enum Effect {
     Keep(NewFile),
     /// A body has gone, and its file.
     Removed(BodyId, Option<String>),
+    /// An account was deleted.
+    AccountGone(String),
     /// An account was made or found.
     Account(Arc<str>, i64),
 }

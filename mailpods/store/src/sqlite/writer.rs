@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::shared::Shared;
 use super::tx::{Counters, Effect, Tx};
 use super::{Options, connection};
+use crate::common::repeat;
 use crate::error::{Result, StoreError};
 
 /// Jobs that may wait; callers beyond wait for a place.
@@ -60,7 +61,7 @@ where
         let run = self.run.take()?;
         let result = catch_unwind(AssertUnwindSafe(|| run(tx)))
             .unwrap_or_else(|_| Err(StoreError::Unavailable("a store job panicked".to_owned())));
-        let error = result.as_ref().err().map(connection::repeat);
+        let error = result.as_ref().err().map(repeat);
         self.result = Some(result);
         error
     }
@@ -68,7 +69,7 @@ where
     fn answer(self: Box<Self>, failed: Option<&StoreError>) {
         let result = match (self.result, failed) {
             (Some(Err(error)), _) => Err(error),
-            (_, Some(error)) => Err(connection::repeat(error)),
+            (_, Some(error)) => Err(repeat(error)),
             (Some(result), None) => result,
             (None, None) => Err(closed()),
         };

@@ -1,5 +1,8 @@
 //! Backup and restore.
 
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
 use mailpods_store::StoreError;
 use mailpods_store::queue::QueueFilter;
 use mailpods_store::sqlite::{DATABASE_FILE, FsckOptions, Progress, backup, fsck, restore};
@@ -62,8 +65,8 @@ async fn a_backup_of_a_store_in_use_is_restored_whole() {
     let report = fsck(
         &target,
         FsckOptions {
-            repair: false,
             bodies: true,
+            ..FsckOptions::default()
         },
         &mut |_| (),
     )
@@ -95,6 +98,51 @@ async fn a_backup_of_a_store_in_use_is_restored_whole() {
             .expect("a list")[0]
             .held
     );
+}
+
+/// The one file of a large body.
+fn body_file(dir: &Path) -> PathBuf {
+    let only = |folder: PathBuf| {
+        let mut entries = std::fs::read_dir(folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.file_name().is_none_or(|name| name != ".hold"));
+        entries.next().expect("an entry")
+    };
+    only(only(dir.join("bodies")))
+}
+
+#[tokio::test]
+async fn damage_of_one_copy_does_not_reach_the_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dir, archive, target) = (
+        folder.path().join("store"),
+        folder.path().join("archive"),
+        folder.path().join("restored"),
+    );
+    let handle = open(&dir);
+    let (_, inbox) = alice(&handle.store()).await;
+    append(&handle.store(), inbox, noise(500_000))
+        .await
+        .expect("appended");
+    handle.close().await.expect("closed");
+    backup(&dir, &archive, &mut |_| ()).expect("a backup");
+    restore(&archive, &target, &mut |_| ()).expect("restored");
+    let damaged = body_file(&target);
+    let mode = std::fs::metadata(&damaged).expect("metadata").mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let file = std::fs::File::options()
+        .write(true)
+        .open(damaged)
+        .expect("the body");
+    file.write_all_at(b"????", 1_000).expect("damage");
+    let look = FsckOptions {
+        bodies: true,
+        ..FsckOptions::default()
+    };
+    let damage = |dir: &Path| fsck(dir, look, &mut |_| ()).expect("a report").problems;
+    assert_eq!(damage(&target).len(), 1);
+    assert_eq!((damage(&archive), damage(&dir)), (vec![], vec![]));
 }
 
 #[tokio::test]

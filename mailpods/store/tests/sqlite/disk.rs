@@ -57,6 +57,7 @@ async fn a_full_database_refuses_and_goes_on_when_space_returns() {
         FsckOptions {
             repair: false,
             bodies: true,
+            ..FsckOptions::default()
         },
         &mut |_| (),
     )
@@ -245,6 +246,7 @@ async fn damaged_bodies_are_told_not_given_out() {
         FsckOptions {
             repair: false,
             bodies: true,
+            ..FsckOptions::default()
         },
         &mut |_| (),
     )

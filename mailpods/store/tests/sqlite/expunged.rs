@@ -56,6 +56,7 @@ async fn old_expunged_uids_are_forgotten_and_nobody_is_told_too_little() {
         FsckOptions {
             repair: false,
             bodies: true,
+            ..FsckOptions::default()
         },
         &mut |_| (),
     )

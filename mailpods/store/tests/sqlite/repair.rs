@@ -1,16 +1,21 @@
 //! What `fsck` finds and mends.
 
-use mailpods_store::sqlite::{FsckOptions, fsck};
+use std::path::Path;
 
-use super::{alice, append, message, noise, open, raw};
+use mailpods_store::StoreError;
+use mailpods_store::sqlite::{FsckOptions, SqliteStore, backup, fsck};
+
+use super::{alice, append, message, noise, open, options, raw};
 
 const LOOK: FsckOptions = FsckOptions {
     repair: false,
     bodies: false,
+    forget_secrets: false,
 };
 const REPAIR: FsckOptions = FsckOptions {
     repair: true,
     bodies: false,
+    forget_secrets: false,
 };
 
 /// Each damages a store in one way; the number is that of the rules it breaks at least.
@@ -71,6 +76,121 @@ async fn each_damage_is_found_and_mended() {
     }
 }
 
+/// A store with a sealed secret, closed.
+async fn with_secret(dir: &Path) {
+    let handle = open(dir);
+    let put = handle
+        .store()
+        .secrets
+        .put_secret("dkim/example.test/s1", b"key".to_vec().into())
+        .await;
+    put.expect("a secret");
+    handle.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_lost_sealing_key_is_never_replaced_while_it_is_needed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    with_secret(dir.path()).await;
+    let key = dir.path().join("seal.key");
+    let kept = std::fs::read(&key).expect("the key");
+    std::fs::remove_file(&key).expect("removed");
+    let missing = |result: Result<(), StoreError>| {
+        let error = result.expect_err("no key");
+        assert!(error.to_string().contains("seal.key is missing"), "{error}");
+    };
+    missing(SqliteStore::open(dir.path(), options()).map(drop));
+    missing(SqliteStore::open_existing(dir.path(), options()).map(drop));
+    let archive = dir.path().join("archive");
+    missing(backup(dir.path(), &archive, &mut |_| ()));
+    assert!(!key.exists());
+
+    let found = fsck(dir.path(), REPAIR, &mut |_| ()).expect("a report");
+    let problem = found.problems.first().expect("a problem");
+    assert_eq!(problem.examples, ["dkim/example.test/s1"]);
+    assert!(!found.is_clean() && problem.advice.is_some_and(|text| text.contains("seal.key")));
+    std::fs::write(&key, [0; 32]).expect("another key");
+    let found = fsck(dir.path(), LOOK, &mut |_| ()).expect("a report");
+    assert_eq!(
+        found.problems.len(),
+        1,
+        "a key that opens nothing is told too"
+    );
+    std::fs::write(&key, kept).expect("the key");
+    let found = fsck(dir.path(), LOOK, &mut |_| ()).expect("a report");
+    assert!(found.problems.is_empty(), "{found:?}");
+}
+
+#[tokio::test]
+async fn secrets_that_do_not_open_are_forgotten_when_asked_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    with_secret(dir.path()).await;
+    std::fs::remove_file(dir.path().join("seal.key")).expect("removed");
+    let forget = FsckOptions {
+        forget_secrets: true,
+        ..LOOK
+    };
+    assert!(
+        fsck(dir.path(), forget, &mut |_| ())
+            .expect("a report")
+            .is_clean()
+    );
+    let store = open(dir.path()).store();
+    assert!(
+        store
+            .secrets
+            .secret_names("")
+            .await
+            .expect("names")
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_named_as_people_know_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let handle = open(dir.path());
+    let (_, inbox) = alice(&handle.store()).await;
+    for _ in 0..2 {
+        append(&handle.store(), inbox, noise(2_000))
+            .await
+            .expect("appended");
+    }
+    handle.close().await.expect("closed");
+    raw(dir.path())
+        .execute_batch("UPDATE body_data SET data = x'00' WHERE id = 2")
+        .expect("damage");
+    let look = FsckOptions {
+        bodies: true,
+        ..REPAIR
+    };
+    let report = fsck(dir.path(), look, &mut |_| ()).expect("a report");
+    let [problem] = report.problems.as_slice() else {
+        panic!("{report:?}");
+    };
+    assert!(
+        problem.examples[0].starts_with("alice@example.test INBOX uid 2: body 2: "),
+        "{problem:?}"
+    );
+    assert!(!problem.repaired && problem.advice.is_some());
+}
+
+/// What cannot be looked at may well be there.
+#[tokio::test]
+async fn only_a_store_that_is_not_there_is_not_found() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let not_found = |result: Result<(), StoreError>| matches!(result, Err(StoreError::NotFound(_)));
+    for (path, wanted) in [(dir.path().join("none"), true), (file, false)] {
+        let opened = SqliteStore::open_existing(&path, options()).map(drop);
+        let looked = fsck(&path, LOOK, &mut |_| ()).map(drop);
+        let saved = backup(&path, &dir.path().join("archive"), &mut |_| ());
+        let found = [not_found(opened), not_found(looked), not_found(saved)];
+        assert_eq!(found, [wanted; 3], "{}", path.display());
+    }
+}
+
 #[tokio::test]
 async fn a_missing_file_is_told() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -89,5 +209,10 @@ async fn a_missing_file_is_told() {
             .map(|problem| (problem.count, problem.repaired))
             .collect::<Vec<_>>(),
         [(1, false)]
+    );
+    let told = &report.problems[0].examples[0];
+    assert!(
+        told.starts_with("alice@example.test INBOX uid 1: body 1: no file "),
+        "{told}"
     );
 }

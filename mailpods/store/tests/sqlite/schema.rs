@@ -39,6 +39,7 @@ async fn a_store_of_version_1_opens_with_its_mail() {
         FsckOptions {
             repair: false,
             bodies: true,
+            ..FsckOptions::default()
         },
         &mut |_| (),
     )

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use mailpods_api::MailboxAddress;
-use mailpods_store::Store;
 use mailpods_store::mail::{Columns, Entry, MailboxInfo};
+use mailpods_store::{Store, StoreError};
 use serde::Serialize;
 
 use super::{file_failure, find_account, no_account, parse_address, progress};
@@ -56,6 +56,8 @@ struct Counts {
     path: String,
     exported: usize,
     present: usize,
+    /// UIDs of messages that cannot be read.
+    damaged: Vec<u32>,
     dry_run: bool,
 }
 
@@ -74,7 +76,11 @@ impl Args {
         }
         bar.finish_and_clear();
         report(&counts, format)?;
-        Ok(Exit::Done)
+        let whole = counts.iter().all(|counts| counts.damaged.is_empty());
+        if !whole {
+            output::remark(&left_out(&self.account, &counts));
+        }
+        Ok(if whole { Exit::Done } else { Exit::Failed })
     }
 
     /// What goes where.
@@ -101,16 +107,20 @@ impl Args {
         let written = match (self.dry_run, self.format) {
             (true, _) => mailboxes
                 .iter()
-                .map(|mailbox| (mailbox.messages as usize, 0))
+                .map(|mailbox| Written {
+                    exported: mailbox.messages as usize,
+                    ..Written::default()
+                })
                 .collect(),
             (false, Form::Maildir) => to_maildir(store, mailboxes, path, bar).await?,
             (false, Form::Mbox) => self.to_mbox(store, mailboxes, path, bar).await?,
         };
-        let counts = |(mailbox, (exported, present)): (&&MailboxInfo, (usize, usize))| Counts {
+        let counts = |(mailbox, written): (&&MailboxInfo, Written)| Counts {
             mailbox: mailbox.name.clone(),
             path: path.display().to_string(),
-            exported,
-            present,
+            exported: written.exported,
+            present: written.present,
+            damaged: written.damaged,
             dry_run: self.dry_run,
         };
         Ok(mailboxes.iter().zip(written).map(counts).collect())
@@ -150,26 +160,36 @@ impl Args {
         let mut writer = mbox::Writer::create(path).map_err(|error| file_failure(&error))?;
         let mut written = Vec::new();
         for mailbox in mailboxes {
-            let mut count = 0;
+            let mut done = Written::default();
             let mut pages = Pages::new(store, mailbox);
             while let Some(page) = pages.next().await? {
                 for entry in page {
-                    let octets = whole(store, &entry).await?;
+                    bar.inc(entry.size);
+                    let Some(octets) = whole(store, &entry).await? else {
+                        done.damaged.push(entry.uid);
+                        continue;
+                    };
                     let added = writer.write(&octets, &entry.flags, entry.received);
                     added.map_err(|error| file_failure(&error))?;
-                    bar.inc(entry.size);
-                    count += 1;
+                    done.exported += 1;
                 }
             }
-            written.push((count, 0));
+            written.push(done);
         }
         writer.finish().map_err(|error| file_failure(&error))?;
         Ok(written)
     }
 }
 
-/// Messages written, and those that were there.
-type Written = (usize, usize);
+/// What became of the messages of a mailbox.
+#[derive(Debug, Default)]
+struct Written {
+    exported: usize,
+    /// Those that were there.
+    present: usize,
+    /// UIDs of those that cannot be read.
+    damaged: Vec<u32>,
+}
 
 async fn to_maildir(
     store: &Store,
@@ -180,29 +200,35 @@ async fn to_maildir(
     let mut writer = maildir::Writer::open(path).map_err(|error| file_failure(&error))?;
     let mut written = Vec::new();
     for mailbox in mailboxes {
-        let (mut exported, mut present) = (0, 0);
+        let mut done = Written::default();
         let mut pages = Pages::new(store, mailbox);
         while let Some(page) = pages.next().await? {
             for entry in page {
                 match add_to_maildir(store, mailbox, &mut writer, &entry).await? {
-                    true => exported += 1,
-                    false => present += 1,
+                    Added::New => done.exported += 1,
+                    Added::Present => done.present += 1,
+                    Added::Damaged => done.damaged.push(entry.uid),
                 }
                 bar.inc(entry.size);
             }
         }
-        written.push((exported, present));
+        written.push(done);
     }
     Ok(written)
 }
 
-/// Whether the message was not there yet.
+enum Added {
+    New,
+    Present,
+    Damaged,
+}
+
 async fn add_to_maildir(
     store: &Store,
     mailbox: &MailboxInfo,
     writer: &mut maildir::Writer,
     entry: &Entry,
-) -> Result<bool, Failure> {
+) -> Result<Added, Failure> {
     let files = |error: FileError| file_failure(&error);
     // UIDVALIDITY and UID never name another message: an export can be done again.
     let unique = format!(
@@ -210,13 +236,15 @@ async fn add_to_maildir(
         entry.received, mailbox.uid_validity, entry.uid
     );
     if writer.update(&unique, &entry.flags).map_err(files)? {
-        return Ok(false);
+        return Ok(Added::Present);
     }
-    let octets = whole(store, entry).await?;
+    let Some(octets) = whole(store, entry).await? else {
+        return Ok(Added::Damaged);
+    };
     writer
         .write(&unique, &octets, &entry.flags, entry.received)
         .map_err(files)?;
-    Ok(true)
+    Ok(Added::New)
 }
 
 /// The rows of a mailbox, page by page.
@@ -257,13 +285,25 @@ impl<'a> Pages<'a> {
     }
 }
 
-async fn whole(store: &Store, entry: &Entry) -> Result<Vec<u8>, Failure> {
-    let body = store
-        .mail
-        .body(entry.body)
-        .await
-        .map_err(|error| failed("failed to read a message", &error))?;
-    Ok([entry.prefix.as_deref().unwrap_or_default(), body.as_ref()].concat())
+/// `None` for a message that is damaged: the others are worth all the more.
+async fn whole(store: &Store, entry: &Entry) -> Result<Option<Vec<u8>>, Failure> {
+    let body = match store.mail.body(entry.body).await {
+        Ok(body) => body,
+        Err(StoreError::Corrupt(_) | StoreError::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(failed("failed to read a message", &error)),
+    };
+    let prefix = entry.prefix.as_deref().unwrap_or_default();
+    Ok(Some([prefix, body.as_ref()].concat()))
+}
+
+fn left_out(account: &MailboxAddress, counts: &[Counts]) -> String {
+    let mut text = String::from("error: these messages are damaged and were left out:");
+    for counts in counts.iter().filter(|counts| !counts.damaged.is_empty()) {
+        let uids: Vec<String> = counts.damaged.iter().map(ToString::to_string).collect();
+        let mailbox = output::clean(&counts.mailbox);
+        text += &format!("\n  {account} {mailbox} uid {}", uids.join(", "));
+    }
+    text + "\n  try: `mailpods restore ARCHIVE --data OTHER` and the same export with `--data OTHER`; `mailpods fsck --bodies` tells more"
 }
 
 /// INBOX is the root of a Maildir, `Archive/2024` its folder `.Archive.2024`; as mbox, `Archive/2024.mbox`.
@@ -280,12 +320,13 @@ fn report(counts: &[Counts], format: Format) -> std::io::Result<()> {
     if format == Format::Json {
         return output::json(counts);
     }
-    let mut table = Table::new(&["MAILBOX", "EXPORTED", "THERE ALREADY", "TO"]);
+    let mut table = Table::new(&["MAILBOX", "EXPORTED", "THERE ALREADY", "DAMAGED", "TO"]);
     for counts in counts {
         table.row(vec![
             counts.mailbox.clone(),
             counts.exported.to_string(),
             counts.present.to_string(),
+            counts.damaged.len().to_string(),
             counts.path.clone(),
         ]);
     }

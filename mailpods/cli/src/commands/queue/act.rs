@@ -34,6 +34,9 @@ struct Done {
     destination: String,
     action: &'static str,
     done: bool,
+    /// Why nothing is done to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    obstacle: Option<&'static str>,
 }
 
 impl Args {
@@ -56,13 +59,15 @@ impl Args {
         let units = self.filter.units(&store, usize::MAX).await?;
         let mut report = Vec::new();
         for unit in &units {
-            let done = !self.dry_run && act_on(&store, unit, action).await?;
+            let obstacle = obstacle(unit, action);
+            let done = !self.dry_run && obstacle.is_none() && act_on(&store, unit, action).await?;
             report.push(Done {
                 id: unit.message.id.to_string(),
                 sender: sender(unit),
                 destination: unit.destination.0.to_string(),
                 action: word(action),
                 done,
+                obstacle,
             });
         }
         match format {
@@ -77,6 +82,17 @@ impl Args {
     }
 }
 
+/// What speaks against it, as the unit was when it was listed.
+const fn obstacle(unit: &QueueItem, action: QueueAction) -> Option<&'static str> {
+    match (action, unit.held) {
+        _ if unit.leased => Some("a worker has it now; try again in a moment"),
+        (QueueAction::Release, false) => Some("it is not on hold"),
+        (QueueAction::Hold, true) => Some("it is on hold already"),
+        (QueueAction::Retry, true) => Some("it is on hold; `mailpods queue release` first"),
+        _ => None,
+    }
+}
+
 /// A unit is its message's only one for its destination, so these two name it.
 async fn act_on(store: &Store, unit: &QueueItem, action: QueueAction) -> Result<bool, Failure> {
     let filter = QueueFilter {
@@ -86,12 +102,12 @@ async fn act_on(store: &Store, unit: &QueueItem, action: QueueAction) -> Result<
     };
     let count = store.queue.act(&filter, action, time::now()).await;
     let done = count.map_err(|error| failed("failed to change the queue", &error))? > 0;
-    if let (true, Some(reason)) = (done, reason(action)) {
+    if done {
         store.trace.record(TraceEvent {
             at: time::now(),
             id: unit.message.id.to_string(),
             stage: Stage::Operator,
-            reason: reason.as_str(),
+            reason: reason(action).as_str(),
             sender: unit.message.envelope.sender.clone(),
             recipient: String::new(),
             peer: unit.destination.0.to_string(),
@@ -106,10 +122,11 @@ fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result
         return output::line(NOTHING_MATCHES);
     }
     for unit in report {
-        let verb = match (unit.done, dry_run) {
-            (_, true) => format!("would be {}", past(action)),
+        let verb = match (unit.done, unit.obstacle) {
             (true, _) => past(action).to_owned(),
-            (false, _) => "left alone: a worker has it, or it is gone".to_owned(),
+            (false, Some(obstacle)) => format!("left alone: {obstacle}"),
+            (false, None) if dry_run => format!("would be {}", past(action)),
+            (false, None) => "left alone: a worker has taken it, or it is gone".to_owned(),
         };
         let line = format!(
             "{} from {} to {}: {verb}",
@@ -117,17 +134,16 @@ fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result
         );
         output::line(&output::clean(&line))?;
     }
+    let all = report.len();
+    if dry_run {
+        let free = report.iter().filter(|unit| unit.obstacle.is_none()).count();
+        return output::line(&format!(
+            "{free} of {all} would be {}; nothing was changed (--dry-run)",
+            past(action)
+        ));
+    }
     let done = report.iter().filter(|unit| unit.done).count();
-    let tail = if dry_run {
-        "; nothing was changed (--dry-run)"
-    } else {
-        ""
-    };
-    output::line(&format!(
-        "{done} of {} {}{tail}",
-        report.len(),
-        past(action)
-    ))
+    output::line(&format!("{done} of {all} {}", past(action)))
 }
 
 const fn word(action: QueueAction) -> &'static str {
@@ -144,18 +160,18 @@ const fn past(action: QueueAction) -> &'static str {
     match action {
         QueueAction::Hold => "held",
         QueueAction::Release => "released",
-        QueueAction::Retry => "tried at once",
+        QueueAction::Retry => "to be tried now",
         QueueAction::Delete => "deleted",
         QueueAction::Bounce => "returned to the sender",
     }
 }
 
-const fn reason(action: QueueAction) -> Option<Reason> {
+const fn reason(action: QueueAction) -> Reason {
     match action {
-        QueueAction::Hold => Some(Reason::Held),
-        QueueAction::Release => Some(Reason::Released),
-        QueueAction::Retry => None,
-        QueueAction::Delete => Some(Reason::DeletedByOperator),
-        QueueAction::Bounce => Some(Reason::BouncedByOperator),
+        QueueAction::Hold => Reason::Held,
+        QueueAction::Release => Reason::Released,
+        QueueAction::Retry => Reason::RetriedByOperator,
+        QueueAction::Delete => Reason::DeletedByOperator,
+        QueueAction::Bounce => Reason::BouncedByOperator,
     }
 }

@@ -51,6 +51,7 @@ fn unit(recipients: &[&str]) -> LeasedUnit {
         attempts: 0,
         warned: false,
         bounce: false,
+        urgent: false,
     }
 }
 
@@ -65,8 +66,13 @@ fn recipients_share_mailboxes_and_forwards() {
         ]),
         5,
     );
-    assert_eq!(expanded.deliveries.len(), 2);
-    assert_eq!(expanded.owners, [vec![0, 1], vec![0]]);
+    assert_eq!(expanded.incoming.len(), 2);
+    let owners: Vec<_> = expanded
+        .incoming
+        .iter()
+        .map(|end| end.owners.clone())
+        .collect();
+    assert_eq!(owners, [vec![0, 1], vec![0]]);
     assert_eq!(expanded.shared, [true, false, false]);
     assert_eq!(
         expanded.fates,
@@ -116,7 +122,7 @@ fn what_leads_nowhere_fails_by_name() {
         Reason::Expanded,
     ];
     assert_eq!(reasons, wanted);
-    assert!(expanded.deliveries.is_empty());
+    assert!(expanded.incoming.is_empty());
     assert_eq!(&*expanded.rerouted[0].destination.0, "moved.test");
 }
 

@@ -33,18 +33,20 @@ pub fn plan() -> Plan {
         auth: auth(),
         filter: filter(),
         outbound: outbound(),
-        outbound_ips: BTreeMap::new(),
-        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]),
+        outbound_ips: Shared::default(),
+        domains: BTreeMap::from([(domain.name.clone(), domain.clone())]).into(),
         names: HashMap::from([
             (name("example.test"), domain.clone()),
             (name("alias.test"), domain),
-        ]),
+        ])
+        .into(),
         mailboxes: mailboxes
             .into_iter()
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
             .collect(),
-        aliases: HashMap::from([(address("info@example.test"), vec![address(ALICE)])]),
+        aliases: HashMap::from([(address("info@example.test"), vec![address(ALICE)])]).into(),
         records: Vec::new(),
+        sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     }
 }
@@ -74,6 +76,7 @@ fn mailbox(account: &str, enabled: bool, kind: CredentialKind, value: &str) -> M
         quota_octets: None,
         quota_messages: None,
         send_as: Vec::new(),
+        sieve: None,
     }
 }
 
@@ -87,6 +90,7 @@ fn domain() -> Domain {
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
         limits: None,
+        sieve: Default::default(),
     }
 }
 

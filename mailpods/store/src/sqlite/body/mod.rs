@@ -1,24 +1,19 @@
 //! Bodies: written once, compressed, shared by queue and mailboxes, removed with the last reference.
 
-pub(super) mod cache;
 pub(super) mod file;
-pub(super) mod frame;
-#[cfg(test)]
-mod frame_tests;
 pub(super) mod read;
 
-use bytes::{Bytes, BytesMut};
-use mailpods_message::Meta;
+use bytes::Bytes;
 
 use self::file::NewFile;
 use super::Core;
 use super::connection::io_error;
 use super::tx::{Effect, Tx};
+use crate::common::body::{INLINE, join, meta_of};
+use crate::common::frame;
 use crate::error::{Result, StoreError};
 use crate::types::{BodyId, NewBody};
 
-/// Bodies up to this many octets are compressed by the calling task itself; larger ones on a blocking thread.
-const INLINE: u64 = 64 << 10;
 /// Compressed bodies above this many octets become files.
 const IN_DATABASE: usize = 128 << 10;
 /// Bodies up to this many octets are kept in memory for a while.
@@ -52,14 +47,6 @@ enum Place {
 pub(super) struct Written {
     pub(super) id: BodyId,
     pub(super) size: u64,
-}
-
-/// Octets that a body brings with it.
-pub(super) fn new_octets(body: &NewBody) -> u64 {
-    match body {
-        NewBody::Octets { slices, .. } => slices.iter().map(|slice| slice.len() as u64).sum(),
-        NewBody::Stored(_) => 0,
-    }
 }
 
 impl Core {
@@ -134,20 +121,6 @@ fn compress_large(
         place,
         octets: cached,
     })
-}
-
-/// Copies even a single slice: it may be a small part of a large buffer.
-fn join(slices: &[Bytes]) -> Bytes {
-    let mut joined = BytesMut::with_capacity(slices.iter().map(Bytes::len).sum());
-    slices
-        .iter()
-        .for_each(|slice| joined.extend_from_slice(slice));
-    joined.freeze()
-}
-
-fn meta_of(octets: &[u8], given: Option<Vec<u8>>, compute: bool) -> Option<Bytes> {
-    let meta = given.or_else(|| compute.then(|| Meta::compute(octets).encode()));
-    meta.map(Bytes::from)
 }
 
 impl Tx<'_> {

@@ -8,7 +8,8 @@ use rusqlite::{Connection, MAIN_DB, OptionalExtension};
 
 use super::super::Core;
 use super::file::BodyFiles;
-use super::frame::{self, Index};
+use crate::common::body::INLINE;
+use crate::common::frame::{self, Index};
 use crate::error::{Result, StoreError};
 use crate::types::BodyId;
 
@@ -63,7 +64,7 @@ impl<'a> Source<'a> {
         if let Some(name) = &row.file {
             return Ok(Self::File(files, name));
         }
-        if row.size <= super::INLINE {
+        if row.size <= INLINE {
             let mut statement =
                 connection.prepare_cached("SELECT data FROM body_data WHERE id = ?1")?;
             return Ok(Self::Whole(

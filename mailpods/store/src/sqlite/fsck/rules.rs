@@ -10,6 +10,11 @@ pub(super) struct Rule {
     pub(super) repair: &'static str,
 }
 
+/// Body and name of every message: account, mailbox and UID, or queue id.
+pub(super) const MESSAGES: &str = "SELECT l.body, ifnull(a.address || ' ' || m.name, 'mailbox ' || l.mailbox || ' (deleted)') || ' uid ' || l.uid
+     FROM mail l LEFT JOIN mailbox m ON m.id = l.mailbox LEFT JOIN account a ON a.id = m.account
+     UNION ALL SELECT body, 'queued message ' || id FROM queued";
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         what: "a message belongs to no mailbox",
@@ -23,7 +28,9 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         what: "a message refers to a body that is not there",
-        find: "SELECT 'mailbox ' || mailbox || ' uid ' || uid || ' body ' || body FROM mail WHERE body NOT IN (SELECT id FROM body)",
+        find: "SELECT ifnull(a.address || ' ' || m.name, 'mailbox ' || l.mailbox) || ' uid ' || l.uid || ' body ' || l.body
+               FROM mail l LEFT JOIN mailbox m ON m.id = l.mailbox LEFT JOIN account a ON a.id = m.account
+               WHERE l.body NOT IN (SELECT id FROM body)",
         repair: "",
     },
     Rule {

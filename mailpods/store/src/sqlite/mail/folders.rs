@@ -5,15 +5,14 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, Row};
 
 use super::super::tx::{Effect, Tx};
-use super::names::{self, INBOX};
-use super::row::{COLUMNS, MailboxRow};
+use super::row::{self, COLUMNS};
 use super::transfer;
+use crate::common::mailbox::{MAX_SUBSCRIPTIONS, MailboxRow};
+use crate::common::names::{self, INBOX};
 use crate::error::{Result, StoreError};
 use crate::mail::{AccountInfo, MailboxInfo, SpecialUse};
 use crate::types::{AccountId, MailboxId, Usage};
 
-/// Most subscriptions of an account.
-const MAX_SUBSCRIPTIONS: i64 = 20_000;
 /// Messages of deleted mailboxes removed in one transaction.
 const REAP_STEP: i64 = 500;
 
@@ -37,8 +36,8 @@ pub(super) fn accounts(connection: &Connection) -> Result<Vec<AccountInfo>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn info(row: &Row<'_>) -> rusqlite::Result<MailboxInfo> {
-    Ok(MailboxRow::read(row)?.info(row.get(11)?))
+fn info(found: &Row<'_>) -> rusqlite::Result<MailboxInfo> {
+    Ok(row::read(found)?.info(found.get(11)?))
 }
 
 /// The mailboxes that meet `condition`, with whether they are subscribed.
@@ -118,6 +117,28 @@ pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<
     )?;
     tx.shared.reap.store(true, Ordering::Release);
     tx.effect(Effect::Mailbox(MailboxId(row.id)));
+    Ok(())
+}
+
+/// The address is free at once; the housekeeper removes the messages.
+pub(super) fn delete_account(tx: &mut Tx<'_>, account: AccountId) -> Result<()> {
+    let sql = "DELETE FROM account WHERE id = ?1 RETURNING address";
+    let address: String = tx
+        .row(sql, [account.0], |row| row.get(0))?
+        .ok_or(StoreError::NotFound("account"))?;
+    let mut statement = tx.prepare(
+        "UPDATE mailbox SET account = 0, name = CAST(id AS TEXT) WHERE account = ?1 RETURNING id",
+    )?;
+    let mailboxes: Vec<i64> = statement
+        .query_map([account.0], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    tx.execute("DELETE FROM subscription WHERE account = ?1", [account.0])?;
+    tx.execute("DELETE FROM credential WHERE address = ?1", [&address])?;
+    tx.shared.reap.store(true, Ordering::Release);
+    for mailbox in mailboxes {
+        tx.effect(Effect::Mailbox(MailboxId(mailbox)));
+    }
+    tx.effect(Effect::AccountGone(address));
     Ok(())
 }
 

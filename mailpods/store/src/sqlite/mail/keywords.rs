@@ -3,14 +3,11 @@
 use rusqlite::Connection;
 
 use super::super::tx::Tx;
+use crate::common::keywords;
 use crate::error::{Result, StoreError};
 use crate::mail::{Flags, MAX_KNOWN_KEYWORDS};
 use crate::types::MailboxId;
 
-/// Most keywords of a message.
-const MAX_KEYWORDS: usize = 100;
-/// Longest keyword, in octets.
-const MAX_LENGTH: usize = 100;
 const MAX_KNOWN: i64 = MAX_KNOWN_KEYWORDS as i64;
 
 /// The stored form; checks each keyword and makes it known to the mailbox.
@@ -22,22 +19,11 @@ pub(in crate::sqlite) fn encode(
     if flags.keywords.is_empty() {
         return Ok(None);
     }
-    let words = union(&[], &flags.keywords);
-    if words.len() > MAX_KEYWORDS || !words.iter().all(|word| is_keyword(word)) {
-        return Err(StoreError::Invalid(format!(
-            "a message has at most {MAX_KEYWORDS} keywords of at most {MAX_LENGTH} octets"
-        )));
-    }
+    let words = keywords::checked(&flags.keywords)?;
     for word in &words {
         make_known(tx, mailbox, word)?;
     }
     Ok(Some(words.join(" ")))
-}
-
-/// RFC 9051 §9: `flag-keyword` is an atom; here also what others stored in UTF-8.
-fn is_keyword(word: &str) -> bool {
-    (1..=MAX_LENGTH).contains(&word.len())
-        && !word.contains(|c: char| c.is_whitespace() || c.is_control() || "(){%*\"\\]".contains(c))
 }
 
 fn make_known(tx: &Tx<'_>, mailbox: i64, word: &str) -> Result<()> {
@@ -82,41 +68,6 @@ fn forget_unused(tx: &Tx<'_>, mailbox: i64, but: &str) -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-pub(super) fn decode(stored: Option<&str>) -> Vec<String> {
-    stored
-        .map(|text| text.split(' ').map(str::to_owned).collect())
-        .unwrap_or_default()
-}
-
-fn has(words: &[String], word: &str) -> bool {
-    words.iter().any(|other| other.eq_ignore_ascii_case(word))
-}
-
-/// Both lists without doubles; the first spelling stays.
-pub(super) fn union(one: &[String], other: &[String]) -> Vec<String> {
-    let mut words: Vec<String> = Vec::with_capacity(one.len() + other.len());
-    for word in one.iter().chain(other) {
-        if !has(&words, word) {
-            words.push(word.clone());
-        }
-    }
-    words
-}
-
-pub(super) fn without(one: &[String], other: &[String]) -> Vec<String> {
-    one.iter()
-        .filter(|word| !has(other, word))
-        .cloned()
-        .collect()
-}
-
-/// Whether both have the same flags.
-pub(super) fn same(one: &Flags, other: &Flags) -> bool {
-    let covers =
-        |one: &Flags, other: &Flags| other.keywords.iter().all(|word| has(&one.keywords, word));
-    one.system == other.system && covers(one, other) && covers(other, one)
 }
 
 pub(super) fn in_mailbox(connection: &Connection, mailbox: MailboxId) -> Result<Vec<String>> {

@@ -2,16 +2,13 @@
 
 use super::super::body::Prepared;
 use super::super::tx::Tx;
-use super::keywords;
-use super::row::MailboxRow;
+use super::keywords as known;
+use crate::common::flags::FlagChange;
+use crate::common::keywords;
+use crate::common::mailbox::{FORGET_EVERY, MAX_EXPUNGED, MailboxRow, is_time_to_forget};
 use crate::error::Result;
-use crate::mail::{FlagOp, FlagOutcome, Flags, SystemFlags};
-use crate::types::{BodyId, MailboxId, ModSeq, Quota, Uid, UnixSeconds};
-
-/// Most expunged UIDs that a mailbox remembers for clients that come back (RFC 7162 §5.1).
-const MAX_EXPUNGED: i64 = 10_000;
-/// Changes of a mailbox between two looks at how many it remembers, about.
-const FORGET_EVERY: usize = 64;
+use crate::mail::{FlagOutcome, Flags, SystemFlags};
+use crate::types::{BodyId, MailboxId, Quota, Uid, UnixSeconds};
 
 /// A message to put in, its body made ready.
 pub(super) struct PreparedMail {
@@ -78,7 +75,7 @@ pub(super) fn append(
         let size = written.size + mail.prefix.len() as u64;
         room.take(size, index)?;
         octets += size.cast_signed();
-        let words = keywords::encode(tx, row.id, &mail.flags)?;
+        let words = known::encode(tx, row.id, &mail.flags)?;
         let mail = MailRow {
             system: mail.flags.system,
             keywords: words.as_deref(),
@@ -94,29 +91,6 @@ pub(super) fn append(
         tx.add_usage(row.account, octets, uids.len() as i64)?;
     }
     Ok((row.uid_validity, uids))
-}
-
-/// A flag change, the same for each message.
-pub(super) struct FlagChange {
-    pub(super) op: FlagOp,
-    pub(super) flags: Flags,
-    pub(super) unchanged_since: Option<ModSeq>,
-}
-
-impl FlagChange {
-    fn apply(&self, before: &Flags) -> Flags {
-        match self.op {
-            FlagOp::Replace => self.flags.clone(),
-            FlagOp::Add => Flags {
-                system: before.system.union(self.flags.system),
-                keywords: keywords::union(&before.keywords, &self.flags.keywords),
-            },
-            FlagOp::Remove => Flags {
-                system: before.system.without(self.flags.system),
-                keywords: keywords::without(&before.keywords, &self.flags.keywords),
-            },
-        }
-    }
 }
 
 pub(super) fn store_flags(
@@ -144,7 +118,7 @@ pub(super) fn store_flags(
             outcome.entries.push((*uid, modseq.cast_unsigned(), before));
             continue;
         }
-        let words = keywords::encode(tx, row.id, &after)?;
+        let words = known::encode(tx, row.id, &after)?;
         tx.execute("UPDATE mail SET modseq = ?3, system = ?4, keywords = ?5 WHERE mailbox = ?1 AND uid = ?2", (row.id, uid, next, after.system.0, words))?;
         row.count_flags(before.system, -1);
         row.count_flags(after.system, 1);
@@ -250,11 +224,6 @@ pub(super) fn remove(tx: &mut Tx<'_>, mailbox: MailboxId, uids: &[Uid]) -> Resul
         forget_expunged(tx, row.id)?;
     }
     Ok(bodies)
-}
-
-/// At one modseq in [`FORGET_EVERY`]; the multiplication spreads them, so that no rhythm of changes misses them all.
-const fn is_time_to_forget(modseq: i64) -> bool {
-    modseq.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58 == 0
 }
 
 /// Keeps the newest of the expunged UIDs. A row with UID 0 tells up to which modseq they are forgotten.

@@ -3,11 +3,9 @@
 mod folders;
 pub(super) mod keywords;
 pub(super) mod messages;
-pub(super) mod names;
 mod read;
 pub(super) mod row;
 mod transfer;
-pub(super) mod uid_cache;
 
 use std::ops::{Range, RangeInclusive};
 
@@ -16,9 +14,12 @@ use bytes::Bytes;
 use mailpods_api::MailboxAddress;
 use tokio::sync::watch;
 
-use self::messages::{FlagChange, PreparedMail};
+use self::messages::PreparedMail;
 use self::read::Query;
 use super::Core;
+use crate::common::flags::FlagChange;
+use crate::common::mailbox::{STEP, ordered};
+use crate::common::names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
     AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
@@ -27,16 +28,6 @@ use crate::mail::{
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
 pub(super) use folders::reap;
-
-/// Messages changed in one transaction, so that a large change does not keep others waiting.
-const STEP: usize = 1_000;
-
-/// Ascending, each once.
-fn ordered(mut uids: Vec<Uid>) -> Vec<Uid> {
-    uids.sort_unstable();
-    uids.dedup();
-    uids
-}
 
 impl Core {
     async fn prepare_mail(&self, mail: NewMail) -> Result<PreparedMail> {
@@ -71,6 +62,11 @@ impl MailStore for Core {
 
     async fn accounts(&self) -> Result<Vec<AccountInfo>> {
         self.read(folders::accounts).await
+    }
+
+    async fn delete_account(&self, account: AccountId) -> Result<()> {
+        self.write(move |tx| folders::delete_account(tx, account))
+            .await
     }
 
     async fn usage(&self, account: AccountId) -> Result<Usage> {

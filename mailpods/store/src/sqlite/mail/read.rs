@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
 
-use super::keywords;
-use super::row::MailboxRow;
-use super::uid_cache::{Known, UidCache};
+use super::row;
+use crate::common::keywords;
+use crate::common::uid_cache::{Known, UidCache};
 use crate::error::Result;
 use crate::mail::{Columns, Entry, Flags, SystemFlags};
 use crate::types::{BodyId, MailboxId, ModSeq, Uid};
@@ -19,19 +19,19 @@ pub(super) fn uids(
     cache: &UidCache,
     mailbox: MailboxId,
 ) -> Result<Vec<Uid>> {
-    let row = MailboxRow::by_id(connection, mailbox)?;
+    let mailbox_row = row::by_id(connection, mailbox)?;
     let known = cache
         .get(mailbox)
-        .filter(|known| known.modseq <= row.modseq);
+        .filter(|known| known.modseq <= mailbox_row.modseq);
     let uids = match known {
-        Some(known) if known.modseq == row.modseq => return Ok(known.uids.to_vec()),
+        Some(known) if known.modseq == mailbox_row.modseq => return Ok(known.uids.to_vec()),
         Some(known) => changed(connection, mailbox, &known)?,
         None => scan(connection, mailbox)?,
     };
     cache.put(
         mailbox,
         Known {
-            modseq: row.modseq,
+            modseq: mailbox_row.modseq,
             uids: Arc::from(uids.as_slice()),
         },
     );
@@ -77,9 +77,9 @@ pub(super) fn vanished(
         return Ok(gone);
     }
     // RFC 7162 §3.2.5.2: who asks for more than is remembered is told of all that is not there.
-    let row = MailboxRow::by_id(connection, mailbox)?;
+    let mailbox_row = row::by_id(connection, mailbox)?;
     let there = scan(connection, mailbox)?;
-    Ok((1..row.uid_next)
+    Ok((1..mailbox_row.uid_next)
         .filter(|uid| there.binary_search(uid).is_err())
         .collect())
 }
@@ -136,12 +136,12 @@ impl Query {
 }
 
 pub(super) fn entries(connection: &Connection, query: &Query) -> Result<Vec<Entry>> {
-    let row = MailboxRow::by_id(connection, query.mailbox)?;
+    let mailbox_row = row::by_id(connection, query.mailbox)?;
     let since = query
         .changed_since
         .min(i64::MAX.cast_unsigned())
         .cast_signed();
-    if since > 0 && since >= row.modseq {
+    if since > 0 && since >= mailbox_row.modseq {
         return Ok(Vec::new());
     }
     let mut statement = connection.prepare_cached(&query.sql())?;

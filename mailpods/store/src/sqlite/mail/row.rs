@@ -4,142 +4,39 @@ use mailpods_api::MailboxAddress;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::tx::{Effect, Tx};
-use super::super::unix_millis;
-use super::names;
+use crate::common::mailbox::{DEFAULTS, MAX_MAILBOXES, MailboxRow, Room, special_use_number};
+use crate::common::{names, unix_millis};
 use crate::error::{Result, StoreError};
-use crate::mail::{MailboxInfo, SpecialUse, SystemFlags};
-use crate::types::{AccountId, MailboxId, Quota, Uid, Usage};
-
-/// Most mailboxes of an account.
-const MAX_MAILBOXES: i64 = 10_000;
-/// Mailboxes of a new account.
-const DEFAULTS: [(&str, Option<SpecialUse>); 6] = [
-    (names::INBOX, None),
-    ("Drafts", Some(SpecialUse::Drafts)),
-    ("Sent", Some(SpecialUse::Sent)),
-    ("Junk", Some(SpecialUse::Junk)),
-    ("Trash", Some(SpecialUse::Trash)),
-    ("Archive", Some(SpecialUse::Archive)),
-];
-
-/// A mailbox as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::sqlite) struct MailboxRow {
-    pub(in crate::sqlite) id: i64,
-    pub(in crate::sqlite) account: i64,
-    pub(in crate::sqlite) name: String,
-    special_use: u8,
-    pub(in crate::sqlite) uid_validity: u32,
-    pub(in crate::sqlite) uid_next: u32,
-    pub(in crate::sqlite) modseq: i64,
-    messages: i64,
-    unseen: i64,
-    pub(in crate::sqlite) deleted: i64,
-    octets: i64,
-}
+use crate::mail::SpecialUse;
+use crate::types::{AccountId, MailboxId, Quota, Usage};
 
 pub(super) const COLUMNS: &str = "m.id, m.account, m.name, m.special_use, m.uid_validity, m.uid_next, m.modseq, m.messages, m.unseen, m.deleted, m.octets";
 
-impl MailboxRow {
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: row.get(0)?,
-            account: row.get(1)?,
-            name: row.get(2)?,
-            special_use: row.get(3)?,
-            uid_validity: row.get(4)?,
-            uid_next: row.get(5)?,
-            modseq: row.get(6)?,
-            messages: row.get(7)?,
-            unseen: row.get(8)?,
-            deleted: row.get(9)?,
-            octets: row.get(10)?,
-        })
-    }
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<MailboxRow> {
+    Ok(MailboxRow {
+        id: row.get(0)?,
+        account: row.get(1)?,
+        name: row.get(2)?,
+        special_use: row.get(3)?,
+        uid_validity: row.get(4)?,
+        uid_next: row.get(5)?,
+        modseq: row.get(6)?,
+        messages: row.get(7)?,
+        unseen: row.get(8)?,
+        deleted: row.get(9)?,
+        octets: row.get(10)?,
+    })
+}
 
-    /// One row by its id; `NotFound` when the mailbox was deleted.
-    pub(super) fn by_id(connection: &Connection, mailbox: MailboxId) -> Result<Self> {
-        const SQL: &str = "SELECT id, account, name, special_use, uid_validity, uid_next, modseq, messages, unseen, deleted, octets
+/// One row by its id; `NotFound` when the mailbox was deleted.
+pub(super) fn by_id(connection: &Connection, mailbox: MailboxId) -> Result<MailboxRow> {
+    const SQL: &str = "SELECT id, account, name, special_use, uid_validity, uid_next, modseq, messages, unseen, deleted, octets
              FROM mailbox WHERE id = ?1 AND account > 0";
-        connection
-            .prepare_cached(SQL)?
-            .query_row([mailbox.0], Self::read)
-            .optional()?
-            .ok_or(StoreError::NotFound("mailbox"))
-    }
-
-    pub(super) fn info(self, subscribed: bool) -> MailboxInfo {
-        let count = |value: i64| u32::try_from(value).unwrap_or(0);
-        MailboxInfo {
-            id: MailboxId(self.id),
-            name: self.name,
-            special_use: special_use(self.special_use),
-            subscribed,
-            uid_validity: self.uid_validity,
-            uid_next: self.uid_next,
-            highest_modseq: self.modseq.cast_unsigned(),
-            messages: count(self.messages),
-            unseen: count(self.unseen),
-            deleted: count(self.deleted),
-            octets: u64::try_from(self.octets).unwrap_or(0),
-        }
-    }
-
-    /// Gives out the next UID.
-    pub(super) fn next_uid(&mut self) -> Result<Uid> {
-        let uid = self.uid_next;
-        self.uid_next = uid
-            .checked_add(1)
-            .ok_or_else(|| StoreError::Invalid("the mailbox has no UIDs left".to_owned()))?;
-        Ok(uid)
-    }
-
-    /// Counts a message in (`sign` 1) or out (-1).
-    pub(super) fn count(&mut self, flags: SystemFlags, size: i64, sign: i64) {
-        self.messages += sign;
-        self.octets += sign * size;
-        self.count_flags(flags, sign);
-    }
-
-    pub(super) fn count_flags(&mut self, flags: SystemFlags, sign: i64) {
-        self.unseen += if flags.contains(SystemFlags::SEEN) {
-            0
-        } else {
-            sign
-        };
-        self.deleted += if flags.contains(SystemFlags::DELETED) {
-            sign
-        } else {
-            0
-        };
-    }
-
-    pub(super) const fn usage(&self) -> (i64, i64) {
-        (self.octets, self.messages)
-    }
-}
-
-fn special_use(number: u8) -> Option<SpecialUse> {
-    [
-        SpecialUse::Archive,
-        SpecialUse::Drafts,
-        SpecialUse::Junk,
-        SpecialUse::Sent,
-        SpecialUse::Trash,
-    ]
-    .into_iter()
-    .find(|use_| special_use_number(Some(*use_)) == number)
-}
-
-const fn special_use_number(special_use: Option<SpecialUse>) -> u8 {
-    match special_use {
-        None => 0,
-        Some(SpecialUse::Archive) => 1,
-        Some(SpecialUse::Drafts) => 2,
-        Some(SpecialUse::Junk) => 3,
-        Some(SpecialUse::Sent) => 4,
-        Some(SpecialUse::Trash) => 5,
-    }
+    connection
+        .prepare_cached(SQL)?
+        .query_row([mailbox.0], read)
+        .optional()?
+        .ok_or(StoreError::NotFound("mailbox"))
 }
 
 impl Tx<'_> {
@@ -201,11 +98,11 @@ impl Tx<'_> {
     pub(super) fn mailbox_named(&self, account: i64, name: &str) -> Result<Option<MailboxRow>> {
         const SQL: &str = "SELECT id, account, name, special_use, uid_validity, uid_next, modseq, messages, unseen, deleted, octets
              FROM mailbox WHERE account = ?1 AND name = ?2";
-        self.row(SQL, (account, name), MailboxRow::read)
+        self.row(SQL, (account, name), read)
     }
 
     pub(super) fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<MailboxRow> {
-        MailboxRow::by_id(self.connection, mailbox)
+        by_id(self.connection, mailbox)
     }
 
     /// The mailbox of a canonical name, made with those above it if it is not there.
@@ -284,37 +181,12 @@ impl Tx<'_> {
     /// What the quota leaves to an account.
     pub(in crate::sqlite) fn room(&self, account: i64, quota: Quota) -> Result<Room> {
         if quota == Quota::default() {
-            return Ok(Room {
-                octets: u64::MAX,
-                messages: u64::MAX,
-            });
+            return Ok(Room::ENDLESS);
         }
-        let usage = usage(self.connection, AccountId(account))?;
-        let left =
-            |most: Option<u64>, used: u64| most.map_or(u64::MAX, |most| most.saturating_sub(used));
-        Ok(Room {
-            octets: left(quota.octets, usage.octets),
-            messages: left(quota.messages, usage.messages),
-        })
-    }
-}
-
-/// Room that a quota leaves.
-pub(in crate::sqlite) struct Room {
-    octets: u64,
-    messages: u64,
-}
-
-impl Room {
-    /// Takes the place of one message; `index` tells which it was when there is none.
-    pub(in crate::sqlite) fn take(&mut self, size: u64, index: usize) -> Result<()> {
-        match (self.octets.checked_sub(size), self.messages.checked_sub(1)) {
-            (Some(octets), Some(messages)) => {
-                *self = Self { octets, messages };
-                Ok(())
-            }
-            _ => Err(StoreError::OverQuota { index }),
-        }
+        Ok(Room::left(
+            quota,
+            usage(self.connection, AccountId(account))?,
+        ))
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::super::tx::{Effect, Tx};
-use super::super::unix_millis;
-use super::rows::{self, MESSAGE, MessageRow, UNIT_COLUMNS, UnitRow};
+use super::rows::{MESSAGE, MessageRow, UNIT_COLUMNS, UnitRow};
+use crate::common::queue;
+use crate::common::unix_millis;
 use crate::error::Result;
 use crate::queue::{
     Destination, QueueAction, QueueFilter, QueueItem, QueueTotals, QueuedMessage, QueuedRecipient,
@@ -78,16 +79,8 @@ fn examine(connection: &Connection, filter: &QueueFilter, unit: UnitRow) -> Resu
     {
         return Ok(None);
     }
-    let (message, recipients) = (row.decode()?, rows::decode_recipients(&unit.recipients)?);
-    let contains = |text: &str, part: &Option<String>| {
-        part.as_ref()
-            .is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
-    };
-    let matches = contains(&message.envelope.sender, &filter.sender)
-        && (filter.recipient.is_none()
-            || recipients
-                .iter()
-                .any(|recipient| contains(&recipient.address, &filter.recipient)));
+    let (message, recipients) = (row.decode()?, queue::decode_recipients(&unit.recipients)?);
+    let matches = queue::matches(filter, &message, &recipients);
     Ok(matches.then_some(Found {
         unit,
         message,
@@ -149,8 +142,8 @@ fn act_on(tx: &mut Tx<'_>, unit: &UnitRow, action: QueueAction, now: UnixMillis)
     let changed = match action {
         QueueAction::Hold if !unit.held => tx.execute("UPDATE unit SET held = 1 WHERE id = ?1", [unit.id])?,
         QueueAction::Release if unit.held => tx.execute("UPDATE unit SET held = 0 WHERE id = ?1", [unit.id])?,
-        QueueAction::Retry if !leased => {
-            tx.execute("UPDATE unit SET held = 0, lease = 0, due = ?2, next_attempt = ?2 WHERE id = ?1", (unit.id, now))?
+        QueueAction::Retry if !leased && !unit.held => {
+            tx.execute("UPDATE unit SET lease = 0, due = ?2, next_attempt = 0 WHERE id = ?1", (unit.id, now))?
         }
         QueueAction::Bounce if leased => tx.execute("UPDATE unit SET held = 0, bounce = 1, next_attempt = ?2 WHERE id = ?1", (unit.id, now))?,
         QueueAction::Bounce => {

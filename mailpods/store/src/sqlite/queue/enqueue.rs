@@ -1,19 +1,12 @@
 //! Queueing messages.
 
-use std::collections::BTreeMap;
-
 use super::super::Core;
 use super::super::body::Prepared;
 use super::super::tx::{Effect, Tx};
-use super::rows;
+use crate::common::queue;
 use crate::error::{Result, StoreError};
-use crate::queue::{Destination, NewMessage, NewRecipient, QueuedRecipient};
+use crate::queue::{Destination, NewMessage};
 use crate::types::{NewBody, UnixMillis};
-
-/// Most recipients of a message.
-const MAX_RECIPIENTS: usize = 10_000;
-/// Recipients in one unit: a settlement rewrites those that are left.
-const MAX_IN_UNIT: usize = 100;
 
 /// A message whose body is made ready and whose rows are encoded.
 pub(super) struct PreparedMessage {
@@ -38,18 +31,13 @@ impl Core {
 
     async fn prepare_message(&self, mut message: NewMessage) -> Result<PreparedMessage> {
         let recipients = std::mem::take(&mut message.recipients);
-        if recipients.is_empty() || recipients.len() > MAX_RECIPIENTS {
-            return Err(StoreError::Invalid(format!(
-                "a message has 1 to {MAX_RECIPIENTS} recipients"
-            )));
-        }
-        let info = rows::encode_info(&message)?;
+        let info = queue::encode_info(&message)?;
         let (id, created) = (message.id.as_str().to_owned(), message.created);
         // What goes to a mailbox here is soon asked for over IMAP.
         let local = recipients
             .iter()
             .any(|recipient| recipient.destination.is_local());
-        let units = units(recipients)?;
+        let units = queue::units(recipients)?;
         let body = self
             .prepare(
                 std::mem::replace(
@@ -70,25 +58,6 @@ impl Core {
             units,
         })
     }
-}
-
-/// One unit for each destination, or several where there are many recipients.
-fn units(recipients: Vec<NewRecipient>) -> Result<Vec<(Destination, Vec<u8>)>> {
-    let mut destinations: BTreeMap<Destination, Vec<QueuedRecipient>> = BTreeMap::new();
-    for (index, recipient) in recipients.into_iter().enumerate() {
-        let destination = recipient.destination.clone();
-        destinations
-            .entry(destination)
-            .or_default()
-            .push(rows::recipient(index, recipient));
-    }
-    let mut units = Vec::with_capacity(destinations.len());
-    for (destination, recipients) in destinations {
-        for part in recipients.chunks(MAX_IN_UNIT) {
-            units.push((destination.clone(), rows::encode_recipients(part)?));
-        }
-    }
-    Ok(units)
 }
 
 pub(super) fn enqueue(tx: &mut Tx<'_>, message: PreparedMessage) -> Result<()> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::super::shared::{Shared, lock};
+use super::super::shared::Shared;
 use super::super::tx::{Effect, Tx};
-use super::rows::{self, UNIT_COLUMNS, UnitRow};
+use super::rows::{UNIT_COLUMNS, UnitRow};
+use crate::common::{lock, queue};
 use crate::error::{Result, StoreError};
 use crate::queue::{Destination, Lease, LeasedUnit, QueuedMessage, Wanted};
 use crate::types::{UnitId, UnixMillis};
@@ -118,7 +119,7 @@ fn take_one(
     term: Term,
     messages: &mut Messages,
 ) -> Result<LeasedUnit> {
-    let recipients = rows::decode_recipients(&row.recipients)?;
+    let recipients = queue::decode_recipients(&row.recipients)?;
     let message = match messages.get(&row.message) {
         Some(message) => Arc::clone(message),
         None => {
@@ -144,6 +145,7 @@ fn take_one(
         attempts: row.attempts,
         warned: row.warned,
         bounce: row.bounce,
+        urgent: row.next_attempt == 0,
     })
 }
 

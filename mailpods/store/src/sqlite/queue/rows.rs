@@ -1,54 +1,14 @@
 //! The rows of the queue.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
-use mailpods_api::QueueId;
 use rusqlite::Row;
-use serde::{Deserialize, Serialize};
 
 use super::super::tx::Tx;
+use crate::common::queue;
 use crate::error::{Result, StoreError};
-use crate::queue::{Envelope, NewMessage, NewRecipient, Origin, QueuedMessage, QueuedRecipient};
+use crate::queue::QueuedMessage;
 use crate::types::BodyId;
-
-/// The part of a message's row that is never searched.
-#[derive(Serialize, Deserialize)]
-struct Info {
-    envelope: Envelope,
-    origin: Origin,
-    junk: bool,
-}
-
-pub(super) fn encode_info(message: &NewMessage) -> Result<Vec<u8>> {
-    let info = Info {
-        envelope: message.envelope.clone(),
-        origin: message.origin.clone(),
-        junk: message.junk,
-    };
-    serde_json::to_vec(&info).map_err(|error| StoreError::Invalid(error.to_string()))
-}
-
-pub(super) fn encode_recipients(recipients: &[QueuedRecipient]) -> Result<Vec<u8>> {
-    serde_json::to_vec(recipients).map_err(|error| StoreError::Invalid(error.to_string()))
-}
-
-pub(super) fn decode_recipients(stored: &[u8]) -> Result<Vec<QueuedRecipient>> {
-    serde_json::from_slice(stored).map_err(|error| damaged(&error))
-}
-
-fn damaged(error: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Corrupt(format!("a queue row does not decode: {error}"))
-}
-
-pub(super) fn recipient(index: usize, new: NewRecipient) -> QueuedRecipient {
-    QueuedRecipient {
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-        address: new.address,
-        orcpt: new.orcpt,
-        notify: new.notify,
-    }
-}
 
 /// A message's row.
 pub(super) struct MessageRow {
@@ -80,16 +40,7 @@ impl MessageRow {
     }
 
     pub(super) fn decode(&self) -> Result<QueuedMessage> {
-        let info: Info = serde_json::from_slice(&self.info).map_err(|error| damaged(&error))?;
-        Ok(QueuedMessage {
-            id: QueueId::from_str(&self.id).map_err(|error| damaged(&error))?,
-            body: self.body,
-            size: self.size,
-            envelope: info.envelope,
-            origin: info.origin,
-            junk: info.junk,
-            created: self.created,
-        })
+        queue::decode_message(&self.id, self.body, self.size, self.created, &self.info)
     }
 }
 

@@ -1,16 +1,14 @@
 //! Ending attempts: mailbox rows, new messages and what is left of the unit, in one.
 
 use super::super::Core;
+use super::super::mail::keywords;
 use super::super::mail::messages::MailRow;
-use super::super::mail::{keywords, names};
 use super::super::tx::{Effect, Tx};
 use super::enqueue::{self, PreparedMessage};
-use super::rows::{self, MessageRow, UnitRow};
+use super::rows::{MessageRow, UnitRow};
+use crate::common::{names, queue};
 use crate::error::{Result, StoreError};
 use crate::queue::{Delivery, Destination, Lease, Retry, Settlement};
-
-/// Longest text of an error kept, in octets.
-const MAX_ERROR: usize = 500;
 
 /// A settlement whose new messages are made ready.
 pub(super) struct PreparedSettlement {
@@ -98,17 +96,14 @@ fn finish(
     let Some(retry) = retry else {
         return tx.remove_unit(unit.id, message);
     };
-    let mut left = rows::decode_recipients(&unit.recipients)?;
+    let mut left = queue::decode_recipients(&unit.recipients)?;
     left.retain(|recipient| !done.contains(&recipient.index));
     if left.is_empty() {
         return tx.remove_unit(unit.id, message);
     }
     // Whoever asked for a bounce meanwhile does not wait for the next attempt.
     let next = if unit.bounce { 0 } else { retry.next_attempt };
-    let error = retry
-        .error
-        .get(..retry.error.floor_char_boundary(MAX_ERROR))
-        .unwrap_or_default();
+    let error = queue::cut_error(&retry.error);
     const SQL: &str = "UPDATE unit SET lease = 0, due = ?2, next_attempt = ?2, attempts = attempts + 1, warned = warned OR ?3, reason = ?4,
              error = ?5, recipients = ?6 WHERE id = ?1";
     tx.execute(
@@ -119,7 +114,7 @@ fn finish(
             retry.warned,
             retry.reason.as_str(),
             error,
-            rows::encode_recipients(&left)?,
+            queue::encode_recipients(&left)?,
         ),
     )?;
     tx.effect(Effect::Due(Destination(unit.destination.clone()), next));

@@ -1,0 +1,157 @@
+//! Several MailClusters, several namespaces.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{Assigned, Inventory, ProblemClass, assign, load_valid};
+
+use super::source;
+
+fn object(kind: &str, (namespace, name, age): (&str, &str, u32), spec: &str) -> String {
+    format!(
+        "apiVersion: mailpods.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}, creationTimestamp: \"2026-01-01T00:00:{age:02}Z\"}}\nspec: {spec}\n"
+    )
+}
+
+fn cluster(place: (&str, &str, u32), more: &str) -> String {
+    object(
+        "MailCluster",
+        place,
+        &format!("{{hostname: mail.example.test{more}}}"),
+    )
+}
+
+fn assigned(documents: &[String]) -> Assigned {
+    let (resources, problems) = load_valid(&[source("a.yaml", &documents.join("---\n"))]);
+    assert_eq!(problems, []);
+    fn objects<T>(located: Vec<crate::Located<T>>) -> Vec<Arc<T>> {
+        located.into_iter().map(|located| located.object).collect()
+    }
+    let labels = BTreeMap::from([("mail".to_owned(), "yes".to_owned())]);
+    assign(Inventory {
+        clusters: objects(resources.clusters),
+        domains: objects(resources.domains),
+        mailboxes: objects(resources.mailboxes),
+        outbound_ips: objects(resources.outbound_ips),
+        namespaces: Arc::new(BTreeMap::from([("team".to_owned(), labels)])),
+        ..Inventory::default()
+    })
+}
+
+fn said(assigned: &Assigned) -> Vec<String> {
+    let problems = assigned.problems.iter();
+    problems
+        .map(|problem| {
+            format!(
+                "{}/{} {:?} {}",
+                problem.namespace,
+                problem.resource.clone().unwrap(),
+                problem.class,
+                problem.said()
+            )
+        })
+        .collect()
+}
+
+fn counts(assigned: &Assigned) -> Vec<(&str, usize, usize)> {
+    let clusters = assigned.clusters.iter();
+    clusters
+        .map(|((_, name), resources)| {
+            (
+                name.as_str(),
+                resources.domains.len(),
+                resources.mailboxes.len(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_older_of_two_domains_wins_and_the_later_names_it() {
+    let assigned = assigned(&[
+        cluster(("mail", "main", 0), ""),
+        object(
+            "MailDomain",
+            ("mail", "a-later", 9),
+            "{domain: example.test}",
+        ),
+        object(
+            "MailDomain",
+            ("mail", "z-first", 1),
+            "{domain: other.test, domainAliases: [example.test]}",
+        ),
+    ]);
+    assert_eq!(
+        said(&assigned),
+        [
+            "mail/MailDomain/a-later Conflict spec.domain: is already a domain of MailDomain/z-first in namespace mail; found example.test"
+        ]
+    );
+    assert_eq!(counts(&assigned), [("main", 1, 0)]);
+}
+
+#[test]
+fn namespaces_are_let_in_by_label() {
+    let reference = "{domain: example.test, clusterRef: {name: main, namespace: mail}}";
+    let team = object("MailDomain", ("team", "d", 1), reference);
+    let closed = assigned(&[cluster(("mail", "main", 0), ""), team.clone()]);
+    assert_eq!(
+        said(&closed),
+        [
+            "team/MailDomain/d Missing spec.clusterRef: names a MailCluster that does not allow this namespace; found mail/main; hint: its spec.allowedNamespaces says which it allows"
+        ]
+    );
+    let more = ", allowedNamespaces: {from: Selector, selector: {matchLabels: {mail: 'yes'}}}";
+    let open = assigned(&[cluster(("mail", "main", 0), more), team]);
+    assert_eq!((said(&open), counts(&open)), (vec![], vec![("main", 1, 0)]));
+}
+
+#[test]
+fn addresses_are_given_by_the_namespace_of_the_domain_and_of_the_cluster() {
+    let assigned = assigned(&[
+        cluster(("mail", "main", 0), ", allowedNamespaces: {from: All}"),
+        object("MailDomain", ("team", "d", 1), "{domain: example.test}"),
+        object("Mailbox", ("team", "own", 1), "{address: a@example.test}"),
+        object("Mailbox", ("mail", "admin", 1), "{address: b@example.test}"),
+        object(
+            "Mailbox",
+            ("thief", "other", 1),
+            "{address: c@example.test}",
+        ),
+        object("Mailbox", ("team", "lost", 1), "{address: c@nowhere.test}"),
+    ]);
+    assert_eq!(counts(&assigned), [("main", 1, 2)]);
+    let classes: Vec<_> = assigned
+        .problems
+        .iter()
+        .map(|problem| (problem.resource.clone().unwrap(), problem.class))
+        .collect();
+    assert_eq!(
+        classes,
+        [
+            ("Mailbox/lost".to_owned(), ProblemClass::Missing),
+            ("Mailbox/other".to_owned(), ProblemClass::Invalid)
+        ]
+    );
+}
+
+#[test]
+fn several_clusters_need_a_name() {
+    let assigned = assigned(&[
+        cluster(("mail", "one", 0), ""),
+        cluster(("mail", "two", 0), ""),
+        object("MailDomain", ("mail", "d", 1), "{domain: example.test}"),
+        object(
+            "MailDomain",
+            ("mail", "e", 1),
+            "{domain: other.test, clusterRef: {name: two}}",
+        ),
+    ]);
+    assert_eq!(counts(&assigned), [("one", 0, 0), ("two", 1, 0)]);
+    assert_eq!(
+        said(&assigned),
+        [
+            "mail/MailDomain/d Missing spec.clusterRef: is needed: there are several MailClusters for this namespace"
+        ]
+    );
+}

@@ -1,0 +1,184 @@
+//! A bad resource is left out alone.
+
+use super::{CLUSTER, address, domain, mailbox, name, resource, source, with_cluster};
+use crate::{Compiled, Environment, ProblemClass, Resources, compile_valid, load_valid};
+
+fn resources(documents: &[String]) -> Resources {
+    let (resources, problems) = load_valid(&with_cluster(documents));
+    assert_eq!(problems, []);
+    Resources {
+        environment: Environment::Cluster,
+        ..resources
+    }
+}
+
+fn compiled(documents: &[String]) -> Compiled {
+    compile_valid(resources(documents))
+}
+
+fn said(compiled: &Compiled) -> Vec<String> {
+    let problems = compiled.problems.iter();
+    problems
+        .map(|problem| {
+            format!(
+                "{} {:?} kept={}: {}",
+                problem.resource.as_deref().unwrap_or_default(),
+                problem.class,
+                problem.kept,
+                problem.said()
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_bad_mailbox_is_left_out_and_its_neighbours_stay() {
+    let compiled = compiled(&[
+        domain("example.test", ""),
+        mailbox("a@example.test", ""),
+        resource("Mailbox", "plus", "{address: b+c@example.test}"),
+    ]);
+    assert_eq!(
+        said(&compiled),
+        [
+            "Mailbox/plus Invalid kept=false: spec.address: has a separator of plus addressing in it; found b+c@example.test; hint: mail for it would be mail for b@example.test"
+        ]
+    );
+    let plan = compiled.plan.unwrap();
+    assert!(plan.mailbox(&address("a@example.test")).is_some());
+    assert!(plan.mailbox(&address("b+c@example.test")).is_none());
+}
+
+#[test]
+fn a_domain_whose_alias_leads_nowhere_serves_on() {
+    let compiled = compiled(&[
+        domain(
+            "example.test",
+            "aliases: [{name: sales, targets: [nobody@example.test]}]",
+        ),
+        mailbox("a@example.test", ""),
+    ]);
+    let [problem] = compiled.problems.as_slice() else {
+        panic!("{:?}", said(&compiled))
+    };
+    assert_eq!((problem.class, problem.kept), (ProblemClass::Missing, true));
+    assert!(
+        compiled
+            .plan
+            .unwrap()
+            .domains
+            .contains_key(&name("example.test"))
+    );
+}
+
+#[test]
+fn a_mailbox_without_its_secret_still_receives() {
+    let compiled = compiled(&[
+        domain("example.test", ""),
+        mailbox("a@example.test", "passwordSecretRef: {name: gone}"),
+    ]);
+    assert_eq!(
+        said(&compiled),
+        [
+            "Mailbox/a.example.test Missing kept=true: spec.passwordSecretRef.name: names no Secret; found gone; hint: add a Secret of that name to the namespace"
+        ]
+    );
+    let plan = compiled.plan.unwrap();
+    assert!(
+        plan.mailbox(&address("a@example.test"))
+            .unwrap()
+            .credential
+            .is_none()
+    );
+}
+
+#[test]
+fn what_is_in_a_domain_that_is_left_out_waits_for_it() {
+    let compiled = compiled(&[
+        domain("example.test", "transport: {backupMX: {}}"),
+        mailbox("a@example.test", ""),
+        domain("other.test", ""),
+    ]);
+    assert_eq!(
+        said(&compiled),
+        [
+            "MailDomain/example.test Unsupported kept=false: spec.transport.backupMX: not supported yet; allowed: mailboxes, relay",
+            "Mailbox/a.example.test Missing kept=false: spec.address: is in no MailDomain; found a@example.test",
+        ]
+    );
+    let plan = compiled.plan.unwrap();
+    assert_eq!(plan.domains.len(), 1);
+}
+
+#[test]
+fn a_bad_cluster_has_no_plan() {
+    let bad = CLUSTER.replace("spec:", "spec:\n  tls: {secretRef: {name: gone}}");
+    let (resources, problems) = load_valid(&[
+        source("cluster.yaml", &bad),
+        source("d.yaml", &domain("example.test", "")),
+    ]);
+    assert_eq!(problems, []);
+    let compiled = compile_valid(resources);
+    assert!(compiled.plan.is_none());
+    assert_eq!(compiled.problems[0].class, ProblemClass::Missing);
+}
+
+#[test]
+fn fields_of_a_kubernetes_cluster_are_refused_standalone_alone() {
+    let cluster = CLUSTER.replace("spec:", "spec:\n  dns: {mode: ExternalDNS}\n  paused: true");
+    let sources = [
+        source("cluster.yaml", &cluster),
+        source("d.yaml", &domain("example.test", "provider: iCloud")),
+    ];
+    let (_, problems) = crate::check(&sources);
+    let fields: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.field.as_str())
+        .collect();
+    assert_eq!(fields, ["spec.dns.mode", "spec.paused", "spec.provider"]);
+    let (resources, _) = load_valid(&sources);
+    let compiled = compile_valid(Resources {
+        environment: Environment::Cluster,
+        ..resources
+    });
+    assert_eq!(said(&compiled), Vec::<String>::new());
+}
+
+#[test]
+fn a_domain_hosted_elsewhere_has_records_and_takes_no_mail() {
+    let compiled = compiled(&[
+        domain(
+            "example.test",
+            "provider: Microsoft365, providerAccount: {name: contoso}, dns: {spfIncludes: [crm.example], apexTXT: ['v=spf1 ip4:192.0.2.1 -all', 'x=1']}",
+        ),
+        resource("MailDomain", "here.test", "{domain: here.test}"),
+    ]);
+    assert_eq!(said(&compiled), Vec::<String>::new());
+    let plan = compiled.plan.unwrap();
+    assert!(!plan.names.contains_key(&name("example.test")));
+    let records = crate::dns::fill(&plan, Some(&name("example.test")), |_, _| None);
+    let lines: Vec<_> = records
+        .iter()
+        .map(|record| {
+            format!(
+                "{} {} {}",
+                record.name,
+                record.kind.as_str(),
+                record.data.clone().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "example.test TXT v=spf1 include:spf.protection.outlook.com include:crm.example ip4:192.0.2.1 ~all",
+            "example.test TXT x=1",
+            "example.test MX 0 example-test.mail.protection.outlook.com",
+            "selector1._domainkey.example.test CNAME selector1-example-test._domainkey.contoso.onmicrosoft.com",
+            "selector2._domainkey.example.test CNAME selector2-example-test._domainkey.contoso.onmicrosoft.com",
+            "_imaps._tcp.example.test SRV 0 1 993 outlook.office365.com",
+            "_submission._tcp.example.test SRV 0 1 587 smtp.office365.com",
+            "autodiscover.example.test CNAME autodiscover.outlook.com",
+        ]
+    );
+}

@@ -1,0 +1,120 @@
+//! Tells the operator what the pod sees, and asks the store whether it is there.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use mailpods_net::Shutdown;
+use mailpods_plan::Role;
+use mailpods_process::{Roles, Sessions, unix_millis};
+use mailpods_rpc::control::{OBSERVATION_INTERVAL, QueueObservation};
+use mailpods_store::{Store, StoreError};
+use mailpods_telemetry::error_chain;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Control;
+use crate::state::State;
+
+/// Between two reports, whatever changes.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// A store that takes longer is not there.
+const STORE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What serves, once it does.
+#[derive(Default)]
+pub struct Sight(OnceLock<(Arc<Roles>, Sessions)>);
+
+impl Sight {
+    /// From now on these are looked at.
+    pub fn set(&self, roles: Arc<Roles>, sessions: Sessions) {
+        // A pod serves one set of roles in its life.
+        self.0.get_or_init(|| (roles, sessions));
+    }
+
+    fn sessions(&self) -> usize {
+        self.0.get().map_or(0, |(_, sessions)| sessions.open())
+    }
+
+    fn certificate_not_after(&self) -> Option<SystemTime> {
+        self.0.get()?.0.certificate_not_after()
+    }
+}
+
+/// Reports regularly and on change.
+pub struct Reporter {
+    /// Where to.
+    pub control: Arc<Control>,
+    /// What is told.
+    pub state: Arc<State>,
+    /// What is looked at.
+    pub sight: Arc<Sight>,
+    /// Asked whether it is there.
+    pub store: Option<Store>,
+    /// Whether the queue is counted.
+    pub role: Role,
+}
+
+impl Reporter {
+    /// Reports until the process is cut.
+    pub async fn run(self, shutdown: Shutdown) {
+        let reports = async {
+            loop {
+                let start = Instant::now();
+                self.turn().await;
+                sleep_until(start + SHORTEST).await;
+                tokio::select! {
+                    () = sleep_until(start + OBSERVATION_INTERVAL) => {}
+                    () = self.state.changed() => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = reports => {}
+            () = shutdown.force() => {}
+        }
+    }
+
+    async fn turn(&self) {
+        if let Some(store) = &self.store {
+            self.state.store(probe(store, self.role).await);
+        }
+        let (sessions, end) = (self.sight.sessions(), self.sight.certificate_not_after());
+        let seen = self.state.observations(sessions, end);
+        if let Err(error) = self.control.report(&seen).await {
+            // That the operator is away is said where plans are asked for.
+            tracing::debug!(
+                error = error_chain(&error),
+                "failed to report to the operator"
+            );
+        }
+    }
+}
+
+/// Asks the store something cheap; the queue's numbers where the role has one.
+async fn probe(store: &Store, role: Role) -> Result<Option<QueueObservation>, String> {
+    let asked = async {
+        match role {
+            Role::Delivery | Role::All => queue(store).await.map(Some),
+            Role::Smtp | Role::Imap | Role::Filter => {
+                let head = format!("plan/{role}/head");
+                store.secrets.secret(&head).await.map(|_| None)
+            }
+        }
+    };
+    match timeout(STORE_LIMIT, asked).await {
+        Ok(answer) => answer.map_err(|error| error_chain(&error)),
+        Err(_) => Err(format!("no answer within {} s", STORE_LIMIT.as_secs())),
+    }
+}
+
+async fn queue(store: &Store) -> Result<QueueObservation, StoreError> {
+    let now = unix_millis();
+    let totals = store.queue.totals(now).await?;
+    let age = match totals.oldest {
+        0 => 0,
+        oldest => now.saturating_sub(oldest).max(0) / 1000,
+    };
+    Ok(QueueObservation {
+        depth: totals.ready + totals.deferred + totals.held,
+        oldest_seconds: age.unsigned_abs(),
+    })
+}

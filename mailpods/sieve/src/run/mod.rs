@@ -1,0 +1,325 @@
+//! Scripts over a message.
+
+mod body;
+mod dates;
+mod deliver;
+mod edit;
+mod evaluate;
+mod execute;
+mod headers;
+mod message;
+mod mime;
+mod notify;
+mod vacation;
+mod values;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::action::{Action, FileInto, Outcome, TraceLine};
+use crate::answers::{Answers, Question};
+use crate::error::{Position, RunError};
+use crate::input::{Input, Location};
+use crate::limits::OCTETS_PER_STEP;
+use crate::program::Script;
+
+use message::Message;
+
+/// One script of a sequence, with the name that traces and errors give it.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// The script.
+    pub script: Arc<Script>,
+}
+
+/// How far a run came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// To the end.
+    Done(Outcome),
+    /// To something that only the caller knows: put the answer into [`Answers`] and run again.
+    Ask(Question),
+}
+
+/// Why the commands of a script are not gone on with.
+enum Halt {
+    Stop,
+    Return,
+    Break(Option<String>),
+    Fail(String),
+    Ask(Question),
+}
+
+type Result<T> = std::result::Result<T, Halt>;
+
+fn fail<T>(message: impl Into<String>) -> Result<T> {
+    Err(Halt::Fail(message.into()))
+}
+
+/// Runs scripts one after the other: the next one runs while the message is still to be kept. An error ends the run; what the
+/// script at fault wanted is dropped, and the message is kept (RFC 5228 §2.10.6).
+#[must_use]
+pub fn run(stages: &[Stage], input: &Input, answers: &Answers) -> Progress {
+    let mut run = Run::new(input, answers);
+    for (number, stage) in stages.iter().enumerate() {
+        run.stage_begins(stage);
+        let done = run.actions.len();
+        match run.block(&stage.script.body) {
+            Ok(()) | Err(Halt::Stop | Halt::Return | Halt::Break(_)) => {}
+            Err(Halt::Ask(question)) => return Progress::Ask(question),
+            Err(Halt::Fail(message)) => {
+                run.failed(done, message);
+                break;
+            }
+        }
+        if number + 1 < stages.len() && !run.goes_on(done) {
+            break;
+        }
+    }
+    match run.finish() {
+        Ok(outcome) => Progress::Done(outcome),
+        Err(question) => Progress::Ask(question),
+    }
+}
+
+/// The variables of one script (RFC 5229 §3, RFC 6609 §3.4).
+#[derive(Default)]
+struct Variables {
+    uses: bool,
+    locals: HashMap<String, String>,
+    globals: BTreeSet<String>,
+    matches: Vec<String>,
+}
+
+struct Run<'a> {
+    input: &'a Input<'a>,
+    answers: &'a Answers,
+    steps: u64,
+    script: String,
+    at: Position,
+    message: Message<'a>,
+    variables: Variables,
+    globals: HashMap<String, String>,
+    /// The internal variable of RFC 5232 §2.
+    flags: Vec<String>,
+    included: BTreeSet<(bool, String)>,
+    includes: usize,
+    depth: usize,
+    actions: Vec<Action>,
+    /// The implicit keep is still to be done.
+    keep: bool,
+    /// Flags of a keep of a script before.
+    kept: Vec<String>,
+    redirects: usize,
+    /// Identifiers that were made.
+    made: u32,
+    /// The parts that loops are at.
+    parts: Vec<u32>,
+    error: Option<RunError>,
+    trace: Vec<TraceLine>,
+}
+
+impl<'a> Run<'a> {
+    fn new(input: &'a Input<'a>, answers: &'a Answers) -> Self {
+        Self {
+            input,
+            answers,
+            steps: 0,
+            script: String::new(),
+            at: Position::default(),
+            message: Message::new(input.message),
+            variables: Variables::default(),
+            globals: HashMap::new(),
+            flags: Vec::new(),
+            included: BTreeSet::new(),
+            includes: 0,
+            depth: 0,
+            actions: Vec::new(),
+            keep: true,
+            kept: Vec::new(),
+            redirects: 0,
+            made: 0,
+            parts: Vec::new(),
+            error: None,
+            trace: Vec::new(),
+        }
+    }
+
+    fn stage_begins(&mut self, stage: &Stage) {
+        self.script.clone_from(&stage.name);
+        self.at = Position { line: 1, column: 1 };
+        self.variables = Variables {
+            uses: stage.script.uses_variables,
+            ..Variables::default()
+        };
+        self.globals.clear();
+        self.included.clear();
+        self.parts.clear();
+    }
+
+    /// Between two scripts: an explicit keep is left to the ones that follow. Says whether the message is still to be kept.
+    fn goes_on(&mut self, done: usize) -> bool {
+        let is_keep = |action: &Action| matches!(action, Action::Keep(_));
+        let later = self.actions.get(done..).unwrap_or_default();
+        if let Some(at) = later.iter().position(is_keep)
+            && let Action::Keep(keep) = self.actions.remove(done + at)
+        {
+            self.kept = keep.flags;
+            self.keep = true;
+        }
+        self.keep
+    }
+
+    /// What the script at fault wanted is dropped; a keep of what came stands for it.
+    fn failed(&mut self, done: usize, message: String) {
+        self.note(|| format!("error: {message}"));
+        self.error = Some(RunError {
+            script: self.script.clone(),
+            at: self.at,
+            message,
+        });
+        self.actions.truncate(done);
+        self.flags.clear();
+        self.message.back_to_original();
+        self.keep = true;
+    }
+
+    fn finish(mut self) -> std::result::Result<Outcome, Question> {
+        if self.keep {
+            let mut flags = std::mem::take(&mut self.kept);
+            let internal = std::mem::take(&mut self.flags);
+            flags.extend(internal);
+            deliver::deduplicate(&mut flags);
+            match self.message.version(&self.input.limits) {
+                Ok(version) => self.push_keep(flags, version),
+                Err(Halt::Ask(question)) => return Err(question),
+                Err(_) => {
+                    let done = self.actions.len();
+                    self.failed(done, "the edited message is too large".to_owned());
+                    self.push_keep(flags, 0);
+                }
+            }
+            self.note(|| "implicit keep".to_owned());
+        }
+        Ok(Outcome {
+            actions: self.actions,
+            versions: self.message.into_versions(),
+            error: self.error,
+            trace: self.trace,
+        })
+    }
+
+    fn push_keep(&mut self, flags: Vec<String>, version: usize) {
+        self.actions.push(Action::Keep(FileInto {
+            mailbox: deliver::INBOX.to_owned(),
+            flags,
+            create: false,
+            special_use: None,
+            version,
+        }));
+    }
+
+    /// Pays for work.
+    fn charge(&mut self, octets: usize) -> Result<()> {
+        self.steps = self
+            .steps
+            .saturating_add(1 + (octets / OCTETS_PER_STEP) as u64);
+        if self.steps > self.input.limits.steps {
+            return fail(format!(
+                "the script takes more than {} steps",
+                self.input.limits.steps
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes down a decision.
+    fn note(&mut self, text: impl FnOnce() -> String) {
+        if self.input.trace && self.trace.len() < self.input.limits.trace_lines {
+            self.trace.push(TraceLine {
+                script: self.script.clone(),
+                at: self.at,
+                text: text(),
+            });
+        }
+    }
+
+    /// The answer to a question.
+    fn ask(&mut self, question: Question) -> Result<Option<&'a str>> {
+        self.charge(0)?;
+        match self.answers.get(&question) {
+            Some(answer) => Ok(answer),
+            None if self.answers.len() >= self.input.limits.questions => fail(format!(
+                "the script looks up more than {} things",
+                self.input.limits.questions
+            )),
+            None => Err(Halt::Ask(question)),
+        }
+    }
+
+    /// A new identifier for a message that is made.
+    fn unique(&mut self) -> String {
+        self.made += 1;
+        crate::compose::unique(&self.input.random, self.made)
+    }
+
+    /// Runs an included script (RFC 6609 §3.2).
+    fn include(
+        &mut self,
+        location: Location,
+        name: &str,
+        once: bool,
+        optional: bool,
+    ) -> Result<()> {
+        let limits = &self.input.limits;
+        let key = (location == Location::Global, name.to_owned());
+        if once && self.included.contains(&key) {
+            return Ok(());
+        }
+        self.includes += 1;
+        if self.includes > limits.includes {
+            return fail(format!(
+                "more than {} scripts are included",
+                limits.includes
+            ));
+        }
+        if self.depth >= limits.include_depth {
+            return fail(format!(
+                "scripts include each other deeper than {}",
+                limits.include_depth
+            ));
+        }
+        let Some(script) = self.input.library.script(location, name) else {
+            if optional {
+                return Ok(());
+            }
+            return fail(format!("there is no script \"{name}\" to include"));
+        };
+        self.included.insert(key);
+        self.included_script(name, &script)
+    }
+
+    fn included_script(&mut self, name: &str, script: &Script) -> Result<()> {
+        let own = Variables {
+            uses: script.uses_variables,
+            ..Variables::default()
+        };
+        let outer = std::mem::replace(&mut self.variables, own);
+        let outer_name = std::mem::replace(&mut self.script, name.to_owned());
+        let (at, parts) = (self.at, std::mem::take(&mut self.parts));
+        self.depth += 1;
+        let ended = self.block(&script.body);
+        // An error is told with the place where it happened.
+        if matches!(ended, Err(Halt::Fail(_))) {
+            return ended;
+        }
+        self.depth -= 1;
+        (self.variables, self.script, self.at, self.parts) = (outer, outer_name, at, parts);
+        match ended {
+            Err(Halt::Return | Halt::Break(_)) => Ok(()),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Scripts with a message and what becomes of it, by RFC and section.
+
+mod core;
+mod errors;
+mod extensions;
+mod limits;
+mod made;
+mod mime;
+mod world;

@@ -1,0 +1,165 @@
+//! Mailboxes: the arithmetic of their rows.
+
+use super::names;
+use crate::error::{Result, StoreError};
+use crate::mail::{MailboxInfo, SpecialUse, SystemFlags};
+use crate::types::{MailboxId, Quota, Uid, Usage};
+
+/// Most subscriptions of an account.
+pub(crate) const MAX_SUBSCRIPTIONS: i64 = 20_000;
+/// Most expunged UIDs that a mailbox remembers for clients that come back (RFC 7162 §5.1).
+pub(crate) const MAX_EXPUNGED: i64 = 10_000;
+/// Changes of a mailbox between two looks at how many it remembers, about.
+pub(crate) const FORGET_EVERY: usize = 64;
+/// Messages changed in one transaction, so that a large change does not keep others waiting.
+pub(crate) const STEP: usize = 1_000;
+
+/// Most mailboxes of an account.
+pub(crate) const MAX_MAILBOXES: i64 = 10_000;
+/// Mailboxes of a new account.
+pub(crate) const DEFAULTS: [(&str, Option<SpecialUse>); 6] = [
+    (names::INBOX, None),
+    ("Drafts", Some(SpecialUse::Drafts)),
+    ("Sent", Some(SpecialUse::Sent)),
+    ("Junk", Some(SpecialUse::Junk)),
+    ("Trash", Some(SpecialUse::Trash)),
+    ("Archive", Some(SpecialUse::Archive)),
+];
+
+/// Ascending, each once.
+pub(crate) fn ordered(mut uids: Vec<Uid>) -> Vec<Uid> {
+    uids.sort_unstable();
+    uids.dedup();
+    uids
+}
+
+/// At one modseq in [`FORGET_EVERY`]; the multiplication spreads them, so that no rhythm of changes misses them all.
+pub(crate) const fn is_time_to_forget(modseq: i64) -> bool {
+    modseq.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58 == 0
+}
+
+/// A mailbox as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MailboxRow {
+    pub(crate) id: i64,
+    pub(crate) account: i64,
+    pub(crate) name: String,
+    pub(crate) special_use: u8,
+    pub(crate) uid_validity: u32,
+    pub(crate) uid_next: u32,
+    pub(crate) modseq: i64,
+    pub(crate) messages: i64,
+    pub(crate) unseen: i64,
+    pub(crate) deleted: i64,
+    pub(crate) octets: i64,
+}
+
+impl MailboxRow {
+    pub(crate) fn info(self, subscribed: bool) -> MailboxInfo {
+        let count = |value: i64| u32::try_from(value).unwrap_or(0);
+        MailboxInfo {
+            id: MailboxId(self.id),
+            name: self.name,
+            special_use: special_use(self.special_use),
+            subscribed,
+            uid_validity: self.uid_validity,
+            uid_next: self.uid_next,
+            highest_modseq: self.modseq.cast_unsigned(),
+            messages: count(self.messages),
+            unseen: count(self.unseen),
+            deleted: count(self.deleted),
+            octets: u64::try_from(self.octets).unwrap_or(0),
+        }
+    }
+
+    /// Gives out the next UID.
+    pub(crate) fn next_uid(&mut self) -> Result<Uid> {
+        let uid = self.uid_next;
+        self.uid_next = uid
+            .checked_add(1)
+            .ok_or_else(|| StoreError::Invalid("the mailbox has no UIDs left".to_owned()))?;
+        Ok(uid)
+    }
+
+    /// Counts a message in (`sign` 1) or out (-1).
+    pub(crate) fn count(&mut self, flags: SystemFlags, size: i64, sign: i64) {
+        self.messages += sign;
+        self.octets += sign * size;
+        self.count_flags(flags, sign);
+    }
+
+    pub(crate) fn count_flags(&mut self, flags: SystemFlags, sign: i64) {
+        self.unseen += if flags.contains(SystemFlags::SEEN) {
+            0
+        } else {
+            sign
+        };
+        self.deleted += if flags.contains(SystemFlags::DELETED) {
+            sign
+        } else {
+            0
+        };
+    }
+
+    pub(crate) const fn usage(&self) -> (i64, i64) {
+        (self.octets, self.messages)
+    }
+}
+
+fn special_use(number: u8) -> Option<SpecialUse> {
+    [
+        SpecialUse::Archive,
+        SpecialUse::Drafts,
+        SpecialUse::Junk,
+        SpecialUse::Sent,
+        SpecialUse::Trash,
+    ]
+    .into_iter()
+    .find(|use_| special_use_number(Some(*use_)) == number)
+}
+
+pub(crate) const fn special_use_number(special_use: Option<SpecialUse>) -> u8 {
+    match special_use {
+        None => 0,
+        Some(SpecialUse::Archive) => 1,
+        Some(SpecialUse::Drafts) => 2,
+        Some(SpecialUse::Junk) => 3,
+        Some(SpecialUse::Sent) => 4,
+        Some(SpecialUse::Trash) => 5,
+    }
+}
+
+/// Room that a quota leaves.
+pub(crate) struct Room {
+    octets: u64,
+    messages: u64,
+}
+
+impl Room {
+    /// Without a quota.
+    pub(crate) const ENDLESS: Self = Self {
+        octets: u64::MAX,
+        messages: u64::MAX,
+    };
+
+    /// What `quota` leaves to an account that holds `usage`.
+    pub(crate) fn left(quota: Quota, usage: Usage) -> Self {
+        let left =
+            |most: Option<u64>, used: u64| most.map_or(u64::MAX, |most| most.saturating_sub(used));
+        Self {
+            octets: left(quota.octets, usage.octets),
+            messages: left(quota.messages, usage.messages),
+        }
+    }
+
+    /// Takes the place of one message; `index` tells which it was when there is none.
+    pub(crate) fn take(&mut self, size: u64, index: usize) -> Result<()> {
+        match (self.octets.checked_sub(size), self.messages.checked_sub(1)) {
+            (Some(octets), Some(messages)) => {
+                *self = Self { octets, messages };
+                Ok(())
+            }
+            _ => Err(StoreError::OverQuota { index }),
+        }
+    }
+}

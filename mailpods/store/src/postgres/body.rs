@@ -1,0 +1,217 @@
+//! Bodies: written once, compressed, shared by queue and mailboxes, removed with the last reference.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use mailpods_message::Meta;
+
+use super::shard;
+use super::shared::Shared;
+use super::tx::{Tx, get, small};
+use crate::common::body::{INLINE, join, meta_of};
+use crate::common::frame::{self, Index};
+use crate::error::{Result, StoreError};
+use crate::types::{BodyId, NewBody};
+
+/// Bodies up to this many octets are kept in memory for a while.
+const CACHED: usize = 256 << 10;
+/// Largest body: a row holds less than 1 GiB.
+const MAX_SIZE: u64 = 512 << 20;
+
+/// A body made ready before a transaction.
+pub(super) enum Prepared {
+    /// One that is there.
+    Stored(BodyId),
+    /// One to write.
+    New(Box<NewData>),
+}
+
+pub(super) struct NewData {
+    pub(super) size: u64,
+    pub(super) meta: Option<Bytes>,
+    /// The stored form.
+    pub(super) data: Vec<u8>,
+    /// For the cache.
+    pub(super) octets: Option<Bytes>,
+}
+
+impl Prepared {
+    /// Octets that are sent to the database.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Stored(_) => 0,
+            Self::New(data) => data.data.len(),
+        }
+    }
+}
+
+/// Compresses a body. `meta`: compute it where it is missing.
+pub(super) async fn prepare(body: NewBody, meta: bool) -> Result<Prepared> {
+    let (slices, given) = match body {
+        NewBody::Octets { slices, meta } => (slices, meta),
+        NewBody::Stored(id) => return Ok(Prepared::Stored(id)),
+    };
+    let size: u64 = slices.iter().map(|slice| slice.len() as u64).sum();
+    if size > MAX_SIZE {
+        return Err(StoreError::Invalid(format!(
+            "a body has at most {MAX_SIZE} octets"
+        )));
+    }
+    if size <= INLINE {
+        return compress(&slices, given, meta);
+    }
+    tokio::task::spawn_blocking(move || compress(&slices, given, meta))
+        .await
+        .map_err(|_| StoreError::Unavailable("compressing a body was interrupted".to_owned()))?
+}
+
+fn compress(slices: &[Bytes], given: Option<Vec<u8>>, compute: bool) -> Result<Prepared> {
+    let octets = join(slices);
+    let data = NewData {
+        size: octets.len() as u64,
+        meta: meta_of(&octets, given, compute),
+        data: frame::encode(&octets)?,
+        octets: (octets.len() <= CACHED).then_some(octets),
+    };
+    Ok(Prepared::New(Box::new(data)))
+}
+
+/// Changes numbers of references, in the order of the bodies' keys so that two transactions do not wait for each other; returns the
+/// bodies that went with their last one. `NotFound` when a body is not there.
+pub(super) async fn change_refs(tx: &Tx<'_>, changes: BTreeMap<i64, i32>) -> Result<Vec<BodyId>> {
+    let changes: Vec<(i64, i32)> = changes.into_iter().filter(|(_, by)| *by != 0).collect();
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let columns = RefColumns::new(changes);
+    let changed = tx
+        .query(CHANGE_REFS, &[&columns.shards, &columns.ids, &columns.by])
+        .await?;
+    if changed.len() != columns.ids.len() {
+        return Err(StoreError::NotFound("body"));
+    }
+    if columns.by.iter().all(|by| *by > 0) {
+        return Ok(Vec::new());
+    }
+    let rows = tx
+        .query(REMOVE_UNREFERENCED, &[&columns.shards, &columns.ids])
+        .await?;
+    rows.iter().map(|row| Ok(BodyId(get(row, 0)?))).collect()
+}
+
+/// Columns for [`CHANGE_REFS`].
+pub(super) struct RefColumns {
+    pub(super) shards: Vec<i16>,
+    pub(super) ids: Vec<i64>,
+    pub(super) by: Vec<i32>,
+}
+
+impl RefColumns {
+    pub(super) fn new(changes: impl IntoIterator<Item = (i64, i32)>) -> Self {
+        let (ids, by): (Vec<i64>, Vec<i32>) = changes.into_iter().unzip();
+        Self {
+            shards: ids.iter().map(|id| shard::of_id(*id)).collect(),
+            ids,
+            by,
+        }
+    }
+}
+
+pub(super) const CHANGE_REFS: &str = "WITH locked AS MATERIALIZED (
+        SELECT b.shard, b.id, v.by FROM unnest($1::smallint[], $2::bigint[], $3::integer[]) AS v (shard, id, by)
+        JOIN body AS b ON b.shard = v.shard AND b.id = v.id ORDER BY b.shard, b.id FOR UPDATE OF b
+    ) UPDATE body AS b SET refs = b.refs + l.by FROM locked AS l WHERE b.shard = l.shard AND b.id = l.id RETURNING b.id";
+pub(super) const REMOVE_UNREFERENCED: &str = "WITH gone AS (
+        DELETE FROM body AS b USING unnest($1::smallint[], $2::bigint[]) AS v (shard, id)
+        WHERE b.shard = v.shard AND b.id = v.id AND b.refs <= 0 RETURNING b.shard, b.id
+    ) DELETE FROM body_data AS d USING gone AS g WHERE d.shard = g.shard AND d.id = g.id RETURNING d.id";
+
+/// The size, and the stored form: all of it where it is short or wanted, else its head.
+const READ: &str = "SELECT b.size, CASE WHEN $3 OR b.size <= 65536 THEN d.data ELSE substr(d.data, 1, (14 + 4 * ((b.size + 65535) / 65536))::integer) END
+    FROM body AS b JOIN body_data AS d ON d.shard = b.shard AND d.id = b.id WHERE b.shard = $1 AND b.id = $2";
+const READ_PART: &str = "SELECT substr(data, $3, $4) FROM body_data WHERE shard = $1 AND id = $2";
+
+/// Octets of `range`, which is cut at the body's end.
+pub(super) async fn read(shared: &Shared, id: BodyId, range: Range<u64>) -> Result<Bytes> {
+    if let Some(cached) = shared.bodies.get(id) {
+        let cut = |at: u64| {
+            usize::try_from(at)
+                .unwrap_or(usize::MAX)
+                .min(cached.octets.len())
+        };
+        let (start, end) = (cut(range.start), cut(range.end));
+        return Ok(cached.octets.slice(start.min(end)..end));
+    }
+    let connection = shared.pool.get().await?;
+    let whole = range.start == 0 && range.end >= MAX_SIZE;
+    let (key, id) = (shard::of_id(id.0), id.0);
+    let row = connection.row(READ, &[&key, &id, &whole]).await?;
+    let row = row.ok_or(StoreError::NotFound("body"))?;
+    let (size, stored): (u64, &[u8]) = (small(&row, 0)?, get(&row, 1)?);
+    let range = range.start.min(size)..range.end.min(size);
+    if range.is_empty() {
+        return Ok(Bytes::new());
+    }
+    if size <= INLINE {
+        return frame::decode_range(stored, size, &range).map(Bytes::from);
+    }
+    if whole {
+        let decoded = tokio::task::spawn_blocking(move || {
+            frame::decode_range(get(&row, 1)?, size, &range).map(Bytes::from)
+        });
+        return decoded.await.map_err(|_| interrupted())?;
+    }
+    let index = Index::parse(stored, size)?;
+    let (chunks, place) = index.chunks(&range);
+    let (offset, length) = (part(place.start)?, part(place.end - place.start)?);
+    // `substr` counts from 1.
+    let row = connection
+        .row(READ_PART, &[&key, &id, &(offset + 1), &length])
+        .await?;
+    drop(connection);
+    let row = row.ok_or(StoreError::NotFound("body"))?;
+    index.decode(chunks, get(&row, 0)?, &range).map(Bytes::from)
+}
+
+fn interrupted() -> StoreError {
+    StoreError::Unavailable("reading a body was interrupted".to_owned())
+}
+
+fn part(number: u64) -> Result<i32> {
+    i32::try_from(number)
+        .map_err(|_| StoreError::Corrupt("a stored body is larger than it can be".to_owned()))
+}
+
+/// The stored facts, or else computed now and kept.
+pub(super) async fn read_meta(shared: &Shared, id: BodyId) -> Result<Bytes> {
+    if let Some(meta) = shared.bodies.get(id).and_then(|cached| cached.meta) {
+        return Ok(meta);
+    }
+    let key = shard::of_id(id.0);
+    let connection = shared.pool.get().await?;
+    let row = connection
+        .row(
+            "SELECT meta FROM body WHERE shard = $1 AND id = $2",
+            &[&key, &id.0],
+        )
+        .await?;
+    let row = row.ok_or(StoreError::NotFound("body"))?;
+    drop(connection);
+    if let Some(meta) = get::<Option<&[u8]>>(&row, 0)? {
+        return Ok(Bytes::copy_from_slice(meta));
+    }
+    let octets = read(shared, id, 0..u64::MAX).await?;
+    let computed =
+        tokio::task::spawn_blocking(move || Bytes::from(Meta::compute(&octets).encode())).await;
+    let meta = computed.map_err(|_| interrupted())?;
+    let connection = shared.pool.get().await?;
+    connection
+        .execute(
+            "UPDATE body SET meta = $3 WHERE shard = $1 AND id = $2 AND meta IS NULL",
+            &[&key, &id.0, &&meta[..]],
+        )
+        .await?;
+    shared.bodies.set_meta(id, &meta);
+    Ok(meta)
+}

@@ -1,0 +1,273 @@
+//! Mailboxes and the messages in them.
+
+pub(super) mod folders;
+pub(super) mod keywords;
+mod messages;
+mod read;
+pub(super) mod rows;
+mod transfer;
+
+use std::ops::{Range, RangeInclusive};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mailpods_api::MailboxAddress;
+use tokio::sync::watch;
+
+use self::read::Query;
+use super::Core;
+use super::body;
+use super::group::{Answer, PreparedMail, Work};
+use super::tx::{Kind, transact};
+use crate::common::flags::FlagChange;
+use crate::common::mailbox::{STEP, ordered};
+use crate::common::names;
+use crate::error::{Result, StoreError};
+use crate::mail::{
+    AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
+    NewMail, SpecialUse,
+};
+use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
+
+impl Core {
+    /// Facts that nobody has needed yet are computed now.
+    async fn complete_meta(&self, entries: &mut [Entry]) -> Result<()> {
+        for entry in entries.iter_mut().filter(|entry| entry.meta.is_none()) {
+            entry.meta = Some(body::read_meta(&self.shared, entry.body).await?);
+        }
+        Ok(())
+    }
+
+    async fn expunge_step(&self, mailbox: MailboxId, only: Option<&[Uid]>) -> Result<Vec<Uid>> {
+        transact!(&self.shared, Kind::Durable, |tx| {
+            messages::expunge(&tx, mailbox, only, STEP).await
+        })
+    }
+}
+
+#[async_trait]
+impl MailStore for Core {
+    async fn account(&self, address: &MailboxAddress) -> Result<AccountId> {
+        folders::account(&self.shared, address).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountInfo>> {
+        folders::accounts(&*self.shared.pool.get().await?).await
+    }
+
+    async fn delete_account(&self, account: AccountId) -> Result<()> {
+        let deleted: Result<()> = transact!(&self.shared, Kind::Durable, |tx| {
+            folders::delete_account(&tx, account).await
+        });
+        self.shared.forget_accounts();
+        folders::reap_soon(&self.shared);
+        deleted
+    }
+
+    async fn usage(&self, account: AccountId) -> Result<Usage> {
+        rows::account_usage(&*self.shared.pool.get().await?, account.0).await
+    }
+
+    async fn mailboxes(&self, account: AccountId) -> Result<Vec<MailboxInfo>> {
+        folders::all(&*self.shared.pool.get().await?, account).await
+    }
+
+    async fn mailbox(&self, account: AccountId, name: &str) -> Result<Option<MailboxInfo>> {
+        // A name that cannot be is a name that is not there.
+        let Ok(name) = names::canonical(name) else {
+            return Ok(None);
+        };
+        folders::named(&*self.shared.pool.get().await?, account, &name).await
+    }
+
+    async fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<MailboxInfo> {
+        folders::by_id(&*self.shared.pool.get().await?, mailbox).await
+    }
+
+    async fn create_mailbox(
+        &self,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<MailboxId> {
+        let name = names::canonical(name)?;
+        transact!(&self.shared, Kind::Durable, |tx| {
+            folders::create(&tx, account, &name, special_use).await
+        })
+    }
+
+    async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()> {
+        let name = names::canonical(name).map_err(|_| StoreError::NotFound("mailbox"))?;
+        let deleted: Result<()> = transact!(&self.shared, Kind::Durable, |tx| {
+            folders::delete(&tx, account, &name).await
+        });
+        folders::reap_soon(&self.shared);
+        deleted
+    }
+
+    async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (
+            names::canonical(from).map_err(|_| StoreError::NotFound("mailbox"))?,
+            names::canonical(to)?,
+        );
+        transact!(&self.shared, Kind::Durable, |tx| {
+            folders::rename(&tx, account, &from, &to).await
+        })
+    }
+
+    async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>> {
+        folders::subscriptions(&*self.shared.pool.get().await?, account).await
+    }
+
+    async fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<()> {
+        let name = names::canonical(name)?;
+        transact!(&self.shared, Kind::Durable, |tx| {
+            folders::subscribe(&tx, account, &name, on).await
+        })
+    }
+
+    async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
+        read::uids(&self.shared, mailbox).await
+    }
+
+    async fn entries(
+        &self,
+        mailbox: MailboxId,
+        uids: RangeInclusive<Uid>,
+        changed_since: ModSeq,
+        columns: Columns,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        let query = Query {
+            mailbox,
+            uids,
+            changed_since,
+            columns,
+            limit,
+        };
+        let mut entries = read::entries(&*self.shared.pool.get().await?, &query).await?;
+        if columns.meta {
+            self.complete_meta(&mut entries).await?;
+        }
+        Ok(entries)
+    }
+
+    async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>> {
+        read::vanished(&*self.shared.pool.get().await?, mailbox, since).await
+    }
+
+    async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>> {
+        keywords::in_mailbox(&*self.shared.pool.get().await?, mailbox).await
+    }
+
+    async fn append(
+        &self,
+        mailbox: MailboxId,
+        mails: Vec<NewMail>,
+        quota: Quota,
+    ) -> Result<(u32, Vec<Uid>)> {
+        let _room = self.admit(mails.iter().map(|mail| &mail.body)).await?;
+        let mut prepared = Vec::with_capacity(mails.len());
+        for mail in mails {
+            prepared.push(PreparedMail {
+                body: body::prepare(mail.body, true).await?,
+                prefix: mail.prefix,
+                flags: mail.flags,
+                received: mail.received,
+            });
+        }
+        let work = Work::Append {
+            mailbox,
+            mails: prepared,
+            quota,
+        };
+        match self.submit(work).await? {
+            Answer::Appended(uid_validity, uids) => Ok((uid_validity, uids)),
+            Answer::Done => Err(StoreError::Unavailable(
+                "a writer gave the wrong answer".to_owned(),
+            )),
+        }
+    }
+
+    async fn store_flags(
+        &self,
+        mailbox: MailboxId,
+        uids: Vec<Uid>,
+        op: FlagOp,
+        flags: Flags,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<FlagOutcome> {
+        let change = FlagChange {
+            op,
+            flags,
+            unchanged_since,
+        };
+        let mut outcome = FlagOutcome::default();
+        for step in ordered(uids).chunks(STEP) {
+            let part: FlagOutcome = transact!(&self.shared, Kind::Durable, |tx| {
+                messages::store_flags(&tx, mailbox, step, &change).await
+            })?;
+            outcome.entries.extend(part.entries);
+            outcome.modified.extend(part.modified);
+        }
+        Ok(outcome)
+    }
+
+    async fn expunge(&self, mailbox: MailboxId, uids: Option<Vec<Uid>>) -> Result<Vec<Uid>> {
+        let mut gone = Vec::new();
+        if let Some(uids) = uids {
+            for step in ordered(uids).chunks(STEP) {
+                gone.extend(self.expunge_step(mailbox, Some(step)).await?);
+            }
+            return Ok(gone);
+        }
+        loop {
+            let step = self.expunge_step(mailbox, None).await?;
+            gone.extend(&step);
+            if step.len() < STEP {
+                return Ok(gone);
+            }
+        }
+    }
+
+    async fn copy(
+        &self,
+        from: MailboxId,
+        uids: Vec<Uid>,
+        to: MailboxId,
+        quota: Quota,
+    ) -> Result<CopyOutcome> {
+        let uids = ordered(uids);
+        transact!(&self.shared, Kind::Durable, |tx| {
+            transfer::copy(&tx, from, &uids, to, quota).await
+        })
+    }
+
+    async fn move_messages(
+        &self,
+        from: MailboxId,
+        uids: Vec<Uid>,
+        to: MailboxId,
+    ) -> Result<CopyOutcome> {
+        let uids = ordered(uids);
+        transact!(&self.shared, Kind::Durable, |tx| {
+            transfer::move_messages(&tx, from, &uids, to).await
+        })
+    }
+
+    async fn body(&self, body: BodyId) -> Result<Bytes> {
+        body::read(&self.shared, body, 0..u64::MAX).await
+    }
+
+    async fn body_range(&self, body: BodyId, range: Range<u64>) -> Result<Bytes> {
+        body::read(&self.shared, body, range).await
+    }
+
+    async fn body_meta(&self, body: BodyId) -> Result<Bytes> {
+        body::read_meta(&self.shared, body).await
+    }
+
+    fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64> {
+        self.shared.watchers.mailbox(mailbox)
+    }
+}

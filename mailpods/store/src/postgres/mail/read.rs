@@ -1,0 +1,212 @@
+//! Reading what is in a mailbox.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio_postgres::Row;
+
+use super::messages::flags;
+use super::rows;
+use crate::common::uid_cache::Known;
+use crate::error::{Result, StoreError};
+use crate::mail::{Columns, Entry};
+use crate::postgres::connection::{Connection, Pipeline};
+use crate::postgres::shard;
+use crate::postgres::shared::Shared;
+use crate::postgres::tx::{get, small};
+use crate::types::{BodyId, MailboxId, ModSeq, Uid};
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+const MODSEQ: &str =
+    "SELECT modseq FROM mailbox WHERE account = $1 AND id = $2 AND name IS NOT NULL";
+const SCAN: &str = "SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 ORDER BY uid";
+const NEWER: &str =
+    "SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 AND uid > $3 ORDER BY uid";
+const GONE: &str =
+    "SELECT uid FROM expunged WHERE account = $1 AND mailbox = $2 AND modseq > $3 ORDER BY uid";
+
+/// UIDs of a mailbox, from what was known of it and what changed since.
+pub(super) async fn uids(shared: &Shared, mailbox: MailboxId) -> Result<Vec<Uid>> {
+    let connection = shared.pool.get().await?;
+    let row = rows::by_id(&connection, mailbox).await?;
+    let known = shared
+        .uids
+        .get(mailbox)
+        .filter(|known| known.modseq <= row.modseq);
+    let (modseq, uids) = match known {
+        Some(known) if known.modseq == row.modseq => return Ok(known.uids.to_vec()),
+        Some(known) => match changed(&connection, mailbox, &known).await? {
+            Some(changed) => changed,
+            None => whole(&connection, mailbox).await?,
+        },
+        None => whole(&connection, mailbox).await?,
+    };
+    shared.uids.put(
+        mailbox,
+        Known {
+            modseq,
+            uids: Arc::from(uids.as_slice()),
+        },
+    );
+    Ok(uids)
+}
+
+fn modseq(rows: &[Row]) -> Result<i64> {
+    get(rows.first().ok_or(StoreError::NotFound("mailbox"))?, 0)
+}
+
+fn numbers(rows: &[Row]) -> Result<Vec<Uid>> {
+    rows.iter().map(|row| small(row, 0)).collect()
+}
+
+/// The modseq and all UIDs, of one moment.
+async fn whole(connection: &Connection, mailbox: MailboxId) -> Result<(i64, Vec<Uid>)> {
+    let account = shard::account_of(mailbox);
+    let mut pipeline = Pipeline::default();
+    pipeline.add(BEGIN, &[]);
+    pipeline.add(MODSEQ, &[&account, &mailbox.0]);
+    pipeline.add(SCAN, &[&account, &mailbox.0]);
+    pipeline.add("COMMIT", &[]);
+    connection.begins();
+    let answers = connection.run(&pipeline).await?;
+    connection.ended();
+    Ok((modseq(&answers[1])?, numbers(&answers[2])?))
+}
+
+/// The same from what was known; `None` when too much was forgotten.
+async fn changed(
+    connection: &Connection,
+    mailbox: MailboxId,
+    known: &Known,
+) -> Result<Option<(i64, Vec<Uid>)>> {
+    let account = shard::account_of(mailbox);
+    let last = i64::from(known.uids.last().copied().unwrap_or(0));
+    let mut pipeline = Pipeline::default();
+    pipeline.add(BEGIN, &[]);
+    pipeline.add(MODSEQ, &[&account, &mailbox.0]);
+    pipeline.add(GONE, &[&account, &mailbox.0, &known.modseq]);
+    pipeline.add(NEWER, &[&account, &mailbox.0, &last]);
+    pipeline.add("COMMIT", &[]);
+    connection.begins();
+    let answers = connection.run(&pipeline).await?;
+    connection.ended();
+    let gone = numbers(&answers[2])?;
+    if gone.first() == Some(&0) {
+        return Ok(None);
+    }
+    let there = known.uids.iter().copied();
+    let mut uids: Vec<Uid> = there
+        .filter(|uid| gone.binary_search(uid).is_err())
+        .collect();
+    uids.extend(numbers(&answers[3])?);
+    Ok(Some((modseq(&answers[1])?, uids)))
+}
+
+pub(super) async fn scan(connection: &Connection, mailbox: MailboxId) -> Result<Vec<Uid>> {
+    let rows = connection
+        .query(SCAN, &[&shard::account_of(mailbox), &mailbox.0])
+        .await?;
+    numbers(&rows)
+}
+
+pub(super) async fn vanished(
+    connection: &Connection,
+    mailbox: MailboxId,
+    since: ModSeq,
+) -> Result<Vec<Uid>> {
+    let since = since.min(i64::MAX.cast_unsigned()).cast_signed();
+    let rows = connection
+        .query(GONE, &[&shard::account_of(mailbox), &mailbox.0, &since])
+        .await?;
+    let gone = numbers(&rows)?;
+    // A row with UID 0 tells that some were forgotten.
+    if gone.first() != Some(&0) {
+        return Ok(gone);
+    }
+    // RFC 7162 §3.2.5.2: who asks for more than is remembered is told of all that is not there. UIDs given out after the row is read
+    // are not among them.
+    let row = rows::by_id(connection, mailbox).await?;
+    let there = scan(connection, mailbox).await?;
+    Ok((1..row.uid_next)
+        .filter(|uid| there.binary_search(uid).is_err())
+        .collect())
+}
+
+/// What [`entries`] is asked for.
+pub(super) struct Query {
+    pub(super) mailbox: MailboxId,
+    pub(super) uids: RangeInclusive<Uid>,
+    pub(super) changed_since: ModSeq,
+    pub(super) columns: Columns,
+    pub(super) limit: usize,
+}
+
+impl Query {
+    fn sql(&self) -> String {
+        let prefix = if self.columns.prefix {
+            "m.prefix"
+        } else {
+            "NULL::bytea"
+        };
+        let (meta, join) = if self.columns.meta {
+            let mask = shard::SHARDS - 1;
+            (
+                "b.meta",
+                format!(
+                    " LEFT JOIN body AS b ON b.shard = (m.body & {mask})::smallint AND b.id = m.body"
+                ),
+            )
+        } else {
+            ("NULL::bytea", String::new())
+        };
+        // By the index of modseqs, which has the UIDs too: in a large mailbox few messages have changed.
+        let (with, changed) = if self.changed_since > 0 {
+            (
+                "WITH changed AS MATERIALIZED (SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 AND modseq > $4) ",
+                " AND m.uid IN (SELECT uid FROM changed)",
+            )
+        } else {
+            ("", " AND $4::bigint = 0")
+        };
+        format!(
+            "{with}SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}
+             FROM mail AS m{join} WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $6{changed} ORDER BY m.uid LIMIT $5"
+        )
+    }
+}
+
+pub(super) async fn entries(connection: &Connection, query: &Query) -> Result<Vec<Entry>> {
+    let account = shard::account_of(query.mailbox);
+    let since = query
+        .changed_since
+        .min(i64::MAX.cast_unsigned())
+        .cast_signed();
+    let (first, last) = (i64::from(*query.uids.start()), i64::from(*query.uids.end()));
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let sql = query.sql();
+    let mut pipeline = Pipeline::default();
+    pipeline.add(MODSEQ, &[&account, &query.mailbox.0]);
+    pipeline.add(
+        &sql,
+        &[&account, &query.mailbox.0, &first, &since, &limit, &last],
+    );
+    let answers = connection.run(&pipeline).await?;
+    modseq(&answers[0])?;
+    answers[1].iter().map(entry).collect()
+}
+
+fn entry(row: &Row) -> Result<Entry> {
+    let octets = |at| get::<Option<&[u8]>>(row, at).map(|value| value.map(Bytes::copy_from_slice));
+    Ok(Entry {
+        uid: small(row, 0)?,
+        modseq: small(row, 1)?,
+        flags: flags(row, 2)?,
+        received: get(row, 4)?,
+        size: small(row, 5)?,
+        body: BodyId(get(row, 6)?),
+        prefix_len: small(row, 7)?,
+        prefix: octets(8)?,
+        meta: octets(9)?,
+    })
+}

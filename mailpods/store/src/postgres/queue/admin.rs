@@ -1,0 +1,235 @@
+//! What operators see and do.
+
+use tokio_postgres::Row;
+
+use super::lease::due_again;
+use crate::common::{queue, unix_millis};
+use crate::error::Result;
+use crate::postgres::body;
+use crate::postgres::connection::Param;
+use crate::postgres::shard;
+use crate::postgres::shared::Shared;
+use crate::postgres::tx::{Effect, Kind, Tx, get, small, transact};
+use crate::queue::{Destination, QueueAction, QueueFilter, QueueItem, QueueTotals};
+use crate::types::{BodyId, UnitId, UnixMillis};
+
+/// Units acted on in one transaction, and read in one statement.
+const STEP: usize = 500;
+
+/// Units of all shards in the order of their ids: of each shard no more than are wanted.
+const LIST: &str = "SELECT u.id, u.destination, u.recipients, u.attempts::bigint, u.next_attempt, u.error, u.held,
+        u.lease <> 0 AND u.due > clock.now, q.id, q.body, q.size, q.created, q.info
+    FROM (SELECT $1::bigint + clock_shift($1) AS now) AS clock, unnest($2::smallint[]) AS s (shard) CROSS JOIN LATERAL (
+        SELECT * FROM unit WHERE unit.shard = s.shard AND unit.id > $3 AND ($4::text IS NULL OR message = $4)
+            AND unit.id >= coalesce((SELECT first_unit FROM queued WHERE queued.shard = s.shard AND queued.id = $4), 0)
+            AND unit.id <= coalesce((SELECT last_unit FROM queued WHERE queued.shard = s.shard AND queued.id = $4), 9223372036854775807)
+            AND ($5::text IS NULL OR destination = $5) AND ($6::boolean IS NULL OR held = $6) ORDER BY id LIMIT $7
+    ) AS u JOIN queued AS q ON q.shard = u.shard AND q.id = u.message ORDER BY u.id LIMIT $7";
+
+/// Units looked at, and those of them that match.
+struct Page {
+    items: Vec<QueueItem>,
+    /// The last one looked at, if there may be more.
+    last: Option<i64>,
+}
+
+async fn page(shared: &Shared, filter: &QueueFilter, after: i64, step: usize) -> Result<Page> {
+    let connection = shared.pool.get().await?;
+    let shards: Vec<i16> = match &filter.id {
+        Some(id) => vec![shard::of_text(id)],
+        None => (0..shard::SHARDS).collect(),
+    };
+    let values: [Param<'_>; 7] = [
+        &unix_millis(),
+        &shards,
+        &after,
+        &filter.id,
+        &filter.destination,
+        &filter.held,
+        &i64::try_from(step).unwrap_or(i64::MAX),
+    ];
+    let rows = connection.query(LIST, &values).await?;
+    let last = match rows.last() {
+        Some(row) if rows.len() >= step => Some(get(row, 0)?),
+        _ => None,
+    };
+    let mut items = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let item = item(row)?;
+        let before = filter.created_before;
+        if before.is_none_or(|before| item.message.created < before)
+            && queue::matches(filter, &item.message, &item.recipients)
+        {
+            items.push(item);
+        }
+    }
+    Ok(Page { items, last })
+}
+
+fn item(row: &Row) -> Result<QueueItem> {
+    let body = BodyId(get(row, 9)?);
+    Ok(QueueItem {
+        unit: UnitId(get(row, 0)?),
+        message: queue::decode_message(
+            get(row, 8)?,
+            body,
+            small(row, 10)?,
+            get(row, 11)?,
+            get(row, 12)?,
+        )?,
+        destination: Destination(get::<&str>(row, 1)?.into()),
+        recipients: queue::decode_recipients(get(row, 2)?)?,
+        attempts: small(row, 3)?,
+        next_attempt: get(row, 4)?,
+        last_error: get(row, 5)?,
+        held: get(row, 6)?,
+        leased: get(row, 7)?,
+    })
+}
+
+pub(super) async fn list(
+    shared: &Shared,
+    filter: &QueueFilter,
+    after: Option<UnitId>,
+    limit: usize,
+) -> Result<Vec<QueueItem>> {
+    let mut after = after.map_or(0, |unit| unit.0);
+    let mut items = Vec::new();
+    while items.len() < limit {
+        let found = page(shared, filter, after, STEP.min(limit.max(1))).await?;
+        items.extend(found.items);
+        match found.last {
+            Some(last) => after = last,
+            None => break,
+        }
+    }
+    items.truncate(limit);
+    Ok(items)
+}
+
+pub(super) async fn act(
+    shared: &Shared,
+    filter: &QueueFilter,
+    action: QueueAction,
+    now: UnixMillis,
+) -> Result<u64> {
+    let (mut after, mut changed) = (0, 0);
+    loop {
+        let found = page(shared, filter, after, STEP).await?;
+        let ids: Vec<i64> = found.items.iter().map(|item| item.unit.0).collect();
+        changed += match action {
+            QueueAction::Delete => delete(shared, &ids, now).await?,
+            _ => change(shared, &ids, action, now).await?,
+        };
+        match found.last {
+            Some(last) => after = last,
+            None => return Ok(changed),
+        }
+    }
+}
+
+fn shards(ids: &[i64]) -> Vec<i16> {
+    ids.iter().map(|id| shard::of_id(*id)).collect()
+}
+
+/// The statement of an action; a unit counts as leased by the database's clock.
+fn statement(action: QueueAction) -> String {
+    let (set, condition) = match action {
+        QueueAction::Hold | QueueAction::Delete => ("held = true", "NOT u.held"),
+        QueueAction::Release => ("held = false", "u.held"),
+        QueueAction::Retry => (
+            "lease = 0, due = v.now, next_attempt = 0",
+            "NOT u.held AND NOT (u.lease <> 0 AND u.due > v.now)",
+        ),
+        QueueAction::Bounce => (
+            "held = false, bounce = true, next_attempt = v.now,
+             lease = CASE WHEN u.lease <> 0 AND u.due > v.now THEN u.lease ELSE 0 END,
+             due = CASE WHEN u.lease <> 0 AND u.due > v.now THEN u.due ELSE v.now END",
+            "true",
+        ),
+    };
+    format!(
+        "UPDATE unit AS u SET {set} FROM (
+            SELECT shard, id, $3 + clock.shift AS now FROM unnest($1::smallint[], $2::bigint[]) AS i (shard, id), (SELECT clock_shift($4) AS shift) AS clock
+         ) AS v WHERE u.shard = v.shard AND u.id = v.id AND {condition} RETURNING u.destination, least(u.due, v.now)"
+    )
+}
+
+async fn change(shared: &Shared, ids: &[i64], action: QueueAction, now: UnixMillis) -> Result<u64> {
+    let (sql, shards) = (statement(action), shards(ids));
+    transact!(shared, Kind::Durable, |tx| {
+        let rows = tx
+            .query(&sql, &[&shards, &ids, &now, &unix_millis()])
+            .await?;
+        due_again(&tx, &rows)?;
+        Ok(rows.len() as u64)
+    })
+}
+
+async fn delete(shared: &Shared, ids: &[i64], now: UnixMillis) -> Result<u64> {
+    const UNITS: &str = "WITH gone AS (
+            DELETE FROM unit AS u USING unnest($1::smallint[], $2::bigint[]) AS v (shard, id), (SELECT $3 + clock_shift($4) AS now) AS clock
+            WHERE u.shard = v.shard AND u.id = v.id AND NOT (u.lease <> 0 AND u.due > clock.now) RETURNING u.shard, u.message
+        ) SELECT shard, message, count(*) FROM gone GROUP BY shard, message ORDER BY shard, message";
+    let shards = shards(ids);
+    transact!(shared, Kind::Durable, |tx| {
+        let rows = tx
+            .query(UNITS, &[&shards, &ids, &now, &unix_millis()])
+            .await?;
+        let mut deleted = 0;
+        let mut bodies = Vec::new();
+        for row in &rows {
+            let count: i64 = get(row, 2)?;
+            deleted += count.unsigned_abs();
+            bodies.extend(units_gone(&tx, row, count).await?);
+        }
+        let changes = bodies.into_iter().map(|body| (body, -1)).collect();
+        for gone in body::change_refs(&tx, changes).await? {
+            tx.effect(Effect::Removed(gone));
+        }
+        Ok(deleted)
+    })
+}
+
+/// Counts units out of their message; its body when the message has gone with them.
+async fn units_gone(tx: &Tx<'_>, row: &Row, count: i64) -> Result<Option<i64>> {
+    let (shard, message): (i16, &str) = (get(row, 0)?, get(row, 1)?);
+    let left = tx
+        .row(
+            "UPDATE queued SET units_left = units_left - $3::integer WHERE shard = $1 AND id = $2 RETURNING units_left, body",
+            &[&shard, &message, &i32::try_from(count).unwrap_or(i32::MAX)],
+        )
+        .await?;
+    let Some(left) = left else {
+        return Ok(None);
+    };
+    if get::<i32>(&left, 0)? > 0 {
+        return Ok(None);
+    }
+    tx.execute(
+        "DELETE FROM queued WHERE shard = $1 AND id = $2",
+        &[&shard, &message],
+    )
+    .await?;
+    get(&left, 1).map(Some)
+}
+
+pub(super) async fn totals(shared: &Shared, now: UnixMillis) -> Result<QueueTotals> {
+    // Ids begin with the time: the first of each shard is its oldest.
+    const SQL: &str = "SELECT count(*) FILTER (WHERE NOT held AND (due <= clock.now OR lease <> 0)),
+            count(*) FILTER (WHERE NOT held AND due > clock.now AND lease = 0), count(*) FILTER (WHERE held),
+            (SELECT coalesce(min(q.created), 0) FROM generate_series(0, $3::integer) AS s (shard)
+                CROSS JOIN LATERAL (SELECT created FROM queued WHERE queued.shard = s.shard ORDER BY id LIMIT 1) AS q)
+        FROM unit, (SELECT $1 + clock_shift($2) AS now) AS clock";
+    let connection = shared.pool.get().await?;
+    let values: [Param<'_>; 3] = [&now, &unix_millis(), &i32::from(shard::SHARDS - 1)];
+    let Some(row) = connection.row(SQL, &values).await? else {
+        return Ok(QueueTotals::default());
+    };
+    Ok(QueueTotals {
+        ready: small(&row, 0)?,
+        deferred: small(&row, 1)?,
+        held: small(&row, 2)?,
+        oldest: get(&row, 3)?,
+    })
+}

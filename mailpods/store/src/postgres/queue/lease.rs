@@ -1,0 +1,356 @@
+//! Leasing units to workers. When a lease ends is decided by the database's clock; `clock_shift` translates the times of callers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio_postgres::Row;
+
+use super::due;
+use crate::common::{queue, seal, unix_millis};
+use crate::error::{Result, StoreError};
+use crate::postgres::connection::Pipeline;
+use crate::postgres::shard;
+use crate::postgres::shared::Shared;
+use crate::postgres::tx::{Effect, Kind, Tx, get, small};
+use crate::queue::{Destination, Lease, LeasedUnit, QueuedMessage, Wanted};
+use crate::types::{BodyId, UnitId, UnixMillis};
+
+/// Destinations looked at in one call beyond those that have something to do.
+const MAX_IDLE: usize = 1_000;
+/// Destinations asked for their next time in one statement.
+const CHUNK: usize = 100;
+/// Turns that a call gives to destinations that have more.
+const MAX_TURNS: usize = 8;
+
+/// The time of a lease and who gets it.
+pub(super) struct Term<'t> {
+    pub(super) worker: &'t str,
+    pub(super) now: UnixMillis,
+    pub(super) until: UnixMillis,
+}
+
+/// Locks row by row, and not one more than is leased: rows that another worker is just leasing are passed over.
+const LEASE: &str = "WITH clock AS MATERIALIZED (SELECT clock_shift($1) AS shift),
+    picked AS MATERIALIZED (
+        SELECT d.turn, u.shard, u.id, u.due FROM clock, unnest($2::text[]) WITH ORDINALITY AS d (name, turn) CROSS JOIN LATERAL (
+            SELECT shard, id, due FROM unit
+            WHERE destination = d.name AND due <= $3 + clock.shift AND NOT held
+            ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED
+        ) AS u LIMIT $5
+    ), leased AS (
+        UPDATE unit AS u SET lease = $6, worker = $7, due = $8 + clock.shift FROM picked AS p, clock
+        WHERE u.shard = p.shard AND u.id = p.id
+        RETURNING u.shard, u.id, u.message, u.destination, u.attempts, u.warned, u.bounce, u.next_attempt = 0 AS urgent, u.recipients, p.turn, p.due
+    )
+    SELECT l.id, l.message, l.destination, l.attempts::bigint, l.warned, l.bounce, l.recipients, q.body, q.size, q.created, q.info, l.urgent
+    FROM leased AS l LEFT JOIN queued AS q ON q.shard = l.shard AND q.id = l.message ORDER BY l.due, l.turn, l.id";
+
+/// The next time of each destination, now that some of its units are leased; and the difference of the clocks.
+const EARLIEST: &str = "SELECT d.name, (SELECT min(due) FROM unit WHERE destination = d.name AND NOT held), clock_shift($2)
+    FROM unnest($1::text[]) AS d (name)";
+
+pub(super) async fn lease(
+    shared: &Shared,
+    wanted: &Wanted,
+    term: &Term<'_>,
+    limit: usize,
+) -> Result<Vec<LeasedUnit>> {
+    let mut turn = match wanted {
+        Wanted::Local => vec![Destination::local()],
+        Wanted::Only(destination) => vec![destination.clone()],
+        Wanted::Remote { except } => {
+            due::refresh(shared).await?;
+            let now = term.now + shared.shift.load(Ordering::Relaxed);
+            let most = limit.saturating_add(MAX_IDLE);
+            let due = shared.due.destinations(except, most, |at| at <= now);
+            due.into_iter()
+                .map(|(_, destination)| destination)
+                .collect()
+        }
+    };
+    let mut leased = Vec::new();
+    // Each destination that has something to do gets its share, so that none keeps the others waiting.
+    for _ in 0..MAX_TURNS {
+        if leased.len() >= limit || turn.is_empty() {
+            break;
+        }
+        turn = take_turn(shared, turn, term, limit, &mut leased).await?;
+    }
+    Ok(leased)
+}
+
+/// Takes an equal share from each destination; returns those that have more.
+async fn take_turn(
+    shared: &Shared,
+    turn: Vec<Destination>,
+    term: &Term<'_>,
+    limit: usize,
+    leased: &mut Vec<LeasedUnit>,
+) -> Result<Vec<Destination>> {
+    let left = limit.saturating_sub(leased.len());
+    let share = (left / turn.len()).max(1);
+    let clock = shared.due.clock();
+    let (units, next) = take(shared, &turn, term, share, left).await?;
+    let full = units.len() >= left;
+    let mut counts: HashMap<Destination, usize> = HashMap::new();
+    for unit in &units {
+        *counts.entry(unit.destination.clone()).or_default() += 1;
+    }
+    leased.extend(units);
+    let mut more = Vec::new();
+    for (destination, at) in next {
+        // One that gave less than its share has no more, or others are at it.
+        if !full
+            && counts
+                .get(&destination)
+                .is_some_and(|count| *count >= share)
+        {
+            more.push(destination.clone());
+        }
+        shared.due.correct(destination, at, clock);
+    }
+    Ok(more)
+}
+
+type Next = Vec<(Destination, Option<UnixMillis>)>;
+
+/// One transaction, sent at once. What is delivered here is settled in the database alone: if a crash undoes such a lease, nothing is done
+/// twice. What goes out to others must not be leased again, so that lease is on the disk first.
+async fn take(
+    shared: &Shared,
+    destinations: &[Destination],
+    term: &Term<'_>,
+    share: usize,
+    limit: usize,
+) -> Result<(Vec<LeasedUnit>, Next)> {
+    let local = destinations.iter().all(Destination::is_local);
+    let kind = if local { Kind::Lazy } else { Kind::Durable };
+    let names: Vec<&str> = destinations.iter().map(|name| &*name.0).collect();
+    let clock = unix_millis();
+    let (share, limit) = (rows(share), rows(limit));
+    let token = token()?;
+    let connection = shared.pool.get().await?;
+    let mut pipeline = Pipeline::default();
+    kind.begin(&mut pipeline);
+    let leased = pipeline.add(
+        LEASE,
+        &[
+            &clock,
+            &names,
+            &term.now,
+            &share,
+            &limit,
+            &token,
+            &term.worker,
+            &term.until,
+        ],
+    );
+    let earliest = pipeline.add(EARLIEST, &[&names, &clock]);
+    pipeline.add("COMMIT", &[]);
+    connection.begins();
+    let answers = connection.run(&pipeline).await?;
+    connection.ended();
+    let mut next = Vec::with_capacity(destinations.len());
+    for row in &answers[earliest] {
+        next.push((Destination(get::<&str>(row, 0)?.into()), get(row, 1)?));
+        shared.shift.store(get(row, 2)?, Ordering::Relaxed);
+    }
+    drop(connection);
+    Ok((decode(shared, &answers[leased], token).await?, next))
+}
+
+fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// A token that no lease has had.
+fn token() -> Result<i64> {
+    Ok((i64::from_le_bytes(seal::random()?) & i64::MAX).max(1))
+}
+
+async fn decode(shared: &Shared, rows: &[Row], token: i64) -> Result<Vec<LeasedUnit>> {
+    let mut messages = HashMap::new();
+    let mut leased = Vec::with_capacity(rows.len());
+    for row in rows {
+        match unit(row, token, &mut messages) {
+            Ok(unit) => leased.push(unit),
+            Err(error) => hold(shared, get(row, 0)?, &error).await?,
+        }
+    }
+    Ok(leased)
+}
+
+/// Others must not wait behind a unit that cannot be read.
+async fn hold(shared: &Shared, unit: i64, error: &StoreError) -> Result<()> {
+    tracing::error!(unit, %error, "a unit of the queue is damaged and put on hold");
+    let connection = shared.pool.get().await?;
+    connection
+        .execute(
+            "UPDATE unit SET held = true, lease = 0 WHERE shard = $1 AND id = $2",
+            &[&shard::of_id(unit), &unit],
+        )
+        .await
+        .map(drop)
+}
+
+fn unit(
+    row: &Row,
+    token: i64,
+    messages: &mut HashMap<String, Arc<QueuedMessage>>,
+) -> Result<LeasedUnit> {
+    let id: &str = get(row, 1)?;
+    let message = match messages.get(id) {
+        Some(message) => Arc::clone(message),
+        None => {
+            let message = Arc::new(message(row, id)?);
+            messages.insert(id.to_owned(), Arc::clone(&message));
+            message
+        }
+    };
+    Ok(LeasedUnit {
+        lease: Lease {
+            unit: UnitId(get(row, 0)?),
+            token,
+        },
+        message,
+        destination: Destination(get::<&str>(row, 2)?.into()),
+        attempts: small(row, 3)?,
+        warned: get(row, 4)?,
+        bounce: get(row, 5)?,
+        urgent: get(row, 11)?,
+        recipients: queue::decode_recipients(get(row, 6)?)?,
+    })
+}
+
+fn message(row: &Row, id: &str) -> Result<QueuedMessage> {
+    let body: Option<i64> = get(row, 7)?;
+    let body = body.ok_or_else(|| StoreError::Corrupt("a unit without its message".to_owned()))?;
+    queue::decode_message(
+        id,
+        BodyId(body),
+        small(row, 8)?,
+        get(row, 9)?,
+        get(row, 10)?,
+    )
+}
+
+/// The first time after `$2` at which a unit of the destinations is due, by the caller's clock.
+const NEXT: &str = "SELECT min(u.due) - max(clock.shift) FROM (SELECT clock_shift($3) AS shift) AS clock, unnest($1::text[]) AS d (name)
+    CROSS JOIN LATERAL (SELECT min(due) AS due FROM unit WHERE destination = d.name AND NOT held AND due > $2 + clock.shift) AS u";
+
+async fn earliest_after(
+    shared: &Shared,
+    names: &[&str],
+    now: UnixMillis,
+) -> Result<Option<UnixMillis>> {
+    let connection = shared.pool.get().await?;
+    let row = connection
+        .row(NEXT, &[&names, &now, &unix_millis()])
+        .await?;
+    row.map_or(Ok(None), |row| get(&row, 0))
+}
+
+/// The earliest time after `now` at which a unit is due.
+pub(super) async fn next_due(
+    shared: &Shared,
+    wanted: &Wanted,
+    now: UnixMillis,
+) -> Result<Option<UnixMillis>> {
+    let except = match wanted {
+        Wanted::Local => return earliest_after(shared, &[Destination::LOCAL], now).await,
+        Wanted::Only(destination) => return earliest_after(shared, &[&*destination.0], now).await,
+        Wanted::Remote { except } => except,
+    };
+    due::refresh(shared).await?;
+    let candidates = shared.due.destinations(except, MAX_IDLE, |_| true);
+    let shift = shared.shift.load(Ordering::Relaxed);
+    let mut best: Option<UnixMillis> = None;
+    for chunk in candidates.chunks(CHUNK) {
+        // Bounds ascend: what follows cannot be earlier than the best.
+        let bound = chunk.first().map_or(i64::MAX, |(at, _)| *at);
+        if best.is_some_and(|best| bound - shift >= best) {
+            break;
+        }
+        let names: Vec<&str> = chunk.iter().map(|(_, name)| &*name.0).collect();
+        let found = earliest_after(shared, &names, now).await?;
+        best = best.into_iter().chain(found).min();
+    }
+    Ok(best)
+}
+
+/// The columns of `leases`, for unnest.
+pub(in crate::postgres) fn columns(leases: &[Lease]) -> (Vec<i16>, Vec<i64>, Vec<i64>) {
+    let ids: Vec<i64> = leases.iter().map(|lease| lease.unit.0).collect();
+    let shards = ids.iter().map(|id| shard::of_id(*id)).collect();
+    let tokens = leases.iter().map(|lease| lease.token).collect();
+    (shards, ids, tokens)
+}
+
+pub(super) async fn extend(
+    shared: &Shared,
+    leases: Vec<Lease>,
+    until: UnixMillis,
+) -> Result<Vec<Lease>> {
+    const SQL: &str = "UPDATE unit AS u SET due = $4 + clock.shift
+        FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS v (shard, id, lease), (SELECT clock_shift($5) AS shift) AS clock
+        WHERE u.shard = v.shard AND u.id = v.id AND u.lease = v.lease RETURNING u.id, u.lease";
+    let (shards, ids, tokens) = columns(&leases);
+    let connection = shared.pool.get().await?;
+    let rows = connection
+        .query(SQL, &[&shards, &ids, &tokens, &until, &unix_millis()])
+        .await?;
+    let mut kept = std::collections::HashSet::with_capacity(rows.len());
+    for row in &rows {
+        kept.insert(Lease {
+            unit: UnitId(get(row, 0)?),
+            token: get(row, 1)?,
+        });
+    }
+    Ok(leases
+        .into_iter()
+        .filter(|lease| !kept.contains(lease))
+        .collect())
+}
+
+pub(super) async fn hand_back(shared: &Shared, leases: &[Lease]) -> Result<()> {
+    const SQL: &str = "UPDATE unit AS u SET due = u.next_attempt, lease = 0
+        FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS v (shard, id, lease)
+        WHERE u.shard = v.shard AND u.id = v.id AND u.lease = v.lease RETURNING u.destination, u.due";
+    let (shards, ids, tokens) = columns(leases);
+    let tx = Tx::begin(shared, Kind::Lazy).await?;
+    let rows = tx.query(SQL, &[&shards, &ids, &tokens]).await?;
+    due_again(&tx, &rows)?;
+    tx.commit().await
+}
+
+/// Hands back every lease of a worker, and says how many.
+pub(in crate::postgres) async fn hand_back_all(shared: &Shared, worker: &str) -> Result<usize> {
+    const SQL: &str = "UPDATE unit SET due = next_attempt, lease = 0 WHERE lease <> 0 AND worker = $1 RETURNING destination, due";
+    let tx = Tx::begin(shared, Kind::Durable).await?;
+    let rows = tx.query(SQL, &[&worker]).await?;
+    due_again(&tx, &rows)?;
+    tx.commit().await?;
+    Ok(rows.len())
+}
+
+/// Tells of the destinations and times of `rows`.
+pub(super) fn due_again(tx: &Tx<'_>, rows: &[Row]) -> Result<()> {
+    for row in rows {
+        let destination = Destination(get::<&str>(row, 0)?.into());
+        tx.effect(Effect::Due(destination, get(row, 1)?));
+    }
+    Ok(())
+}
+
+/// Measures the difference of the clocks.
+pub(in crate::postgres) async fn measure_shift(shared: &Shared) -> Result<()> {
+    let connection = shared.pool.get().await?;
+    let row = connection
+        .row("SELECT clock_shift($1)", &[&unix_millis()])
+        .await?;
+    if let Some(row) = row {
+        shared.shift.store(get(&row, 0)?, Ordering::Relaxed);
+    }
+    Ok(())
+}

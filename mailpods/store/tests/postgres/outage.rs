@@ -1,0 +1,215 @@
+//! A database that goes away and comes back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use mailpods_store::StoreError;
+use mailpods_store::mail::Columns;
+use mailpods_store::queue::{Settlement, Wanted};
+
+use super::support::{PATIENCE, address, connect, delivery, message, now, server};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_fail_soon_and_work_again() {
+    let mut server = server();
+    let handle = connect(&server.uri()).await;
+    let store = handle.store();
+    let account = store
+        .mail
+        .account(&address("alice@example.test"))
+        .await
+        .expect("an account");
+    let mut changes = store.queue.watch_queue();
+    server.crash().expect("stopped");
+    let away = tokio::time::timeout(PATIENCE, async {
+        let read = store.mail.mailboxes(account).await.map(drop);
+        let written = store
+            .queue
+            .enqueue(vec![message(1, "alice@example.test")])
+            .await;
+        let leased = store
+            .queue
+            .lease("w", Wanted::Local, now(), now() + 1, 5)
+            .await
+            .map(drop);
+        let counted = store
+            .tokens
+            .count("k", Duration::from_secs(60), now())
+            .await
+            .map(drop);
+        [read, written, leased, counted]
+    })
+    .await
+    .expect("answers in time");
+    for result in away {
+        assert!(
+            matches!(result, Err(StoreError::Unavailable(_))),
+            "{result:?}"
+        );
+    }
+    server.run().expect("started again");
+    changes.mark_unchanged();
+    let works = async {
+        while store
+            .queue
+            .enqueue(vec![message(1, "alice@example.test")])
+            .await
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, works)
+        .await
+        .expect("works again");
+    // The one that listens comes back, too: it wakes everybody, and then hears another process.
+    let other = connect(&server.uri()).await;
+    other
+        .store()
+        .queue
+        .enqueue(vec![message(2, "x@remote.test")])
+        .await
+        .expect("queued");
+    let heard = async {
+        loop {
+            let wanted = Wanted::Remote { except: Vec::new() };
+            if !store
+                .queue
+                .lease("w", wanted, now(), now() + 60_000, 5)
+                .await
+                .expect("leased")
+                .is_empty()
+            {
+                return;
+            }
+            changes.changed().await.expect("a store");
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.expect("heard");
+    handle.close().await;
+    other.close().await;
+}
+
+/// Nothing acknowledged is lost, and nothing is there twice, whenever the database ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_once() {
+    const PRODUCERS: u64 = 20;
+    let mut server = server();
+    let handle = connect(&server.uri()).await;
+    let store = handle.store();
+    let (next, stop) = (
+        Arc::new(AtomicU64::new(1)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..PRODUCERS {
+        let (store, next, stop) = (store.clone(), Arc::clone(&next), Arc::clone(&stop));
+        tasks.spawn(async move {
+            let mut acknowledged = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                match store
+                    .queue
+                    .enqueue(vec![message(number, "alice@example.test")])
+                    .await
+                {
+                    Ok(()) => acknowledged.push(number),
+                    Err(StoreError::Unavailable(_)) => {
+                        tokio::time::sleep(Duration::from_millis(5)).await
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            acknowledged
+        });
+    }
+    let worker = tokio::spawn(deliver(store.clone(), Arc::clone(&stop)));
+    for _ in 0..3 {
+        let before = handle.statistics().commits;
+        while handle.statistics().commits < before + 20 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.crash().expect("stopped");
+        server.run().expect("started again");
+    }
+    stop.store(true, Ordering::Relaxed);
+    let acknowledged: Vec<u64> = tasks.join_all().await.into_iter().flatten().collect();
+    worker.await.expect("the worker");
+    let found = bodies(&store).await;
+    assert!(acknowledged.len() > 60, "{}", acknowledged.len());
+    for number in &acknowledged {
+        assert_eq!(found.get(number), Some(&1), "message {number}");
+    }
+    let twice: Vec<_> = found.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    handle.close().await;
+}
+
+/// Delivers until `stop` and nothing is left.
+async fn deliver(store: mailpods_store::Store, stop: Arc<AtomicBool>) {
+    loop {
+        let ending = stop.load(Ordering::Relaxed);
+        // Leases far in the future: those that a crash left behind are taken over.
+        let far = now() + 10_000_000;
+        let units = match store
+            .queue
+            .lease("w", Wanted::Local, far, far + 1, 50)
+            .await
+        {
+            Ok(units) => units,
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
+            }
+        };
+        if units.is_empty() {
+            if ending {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let settlements = units.iter().map(|unit| Settlement {
+            lease: unit.lease,
+            done: Vec::new(),
+            retry: None,
+            deliveries: vec![delivery("alice@example.test")],
+            enqueue: Vec::new(),
+        });
+        // Whatever fails is leased again.
+        let _ = store.queue.settle(settlements.collect()).await;
+    }
+}
+
+/// The numbers of the messages in INBOX, with how often each is there.
+async fn bodies(store: &mailpods_store::Store) -> HashMap<u64, u32> {
+    let account = store
+        .mail
+        .account(&address("alice@example.test"))
+        .await
+        .expect("an account");
+    let inbox = store
+        .mail
+        .mailbox(account, "INBOX")
+        .await
+        .expect("mailboxes")
+        .expect("INBOX");
+    let entries = store
+        .mail
+        .entries(inbox.id, 1..=u32::MAX, 0, Columns::default(), usize::MAX)
+        .await
+        .expect("entries");
+    let mut found = HashMap::new();
+    for entry in entries {
+        let body = store.mail.body(entry.body).await.expect("a body");
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let number = text
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("Subject: "))
+            .expect("a number");
+        *found.entry(number.parse().expect("a number")).or_default() += 1;
+    }
+    found
+}

@@ -1,0 +1,82 @@
+//! Stores and messages for the tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mailpods_api::{MailboxAddress, QueueId};
+use mailpods_store::postgres::{Options, PostgresStore};
+use mailpods_store::queue::{
+    BodyType, Delivery, Destination, Envelope, NewMessage, NewRecipient, Notify, Origin,
+};
+use mailpods_store::types::{NewBody, Quota};
+use mailpods_test_postgres::Server;
+
+/// Something must happen long before this.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn server() -> Server {
+    Server::start().expect("a PostgreSQL server")
+}
+
+pub fn options(uri: &str) -> Options {
+    let mut options = Options::new(uri, zeroize::Zeroizing::new([7; 32]));
+    options.max_connections = 8;
+    options
+}
+
+pub async fn connect(uri: &str) -> PostgresStore {
+    PostgresStore::connect(options(uri)).await.expect("a store")
+}
+
+pub fn address(text: &str) -> MailboxAddress {
+    MailboxAddress::parse(text).expect("an address")
+}
+
+pub fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("a clock").as_millis()).expect("a time")
+}
+
+pub fn message(number: u64, recipient: &str) -> NewMessage {
+    let destination = match recipient.rsplit_once('@') {
+        Some((_, "example.test")) | None => Destination::local(),
+        Some((_, domain)) => Destination(Arc::from(domain)),
+    };
+    NewMessage {
+        id: QueueId::from_parts(1_700_000_000_000 + number, number),
+        body: NewBody::Octets {
+            slices: vec![Bytes::from(format!(
+                "Subject: {number}\r\n\r\n{number}\r\n"
+            ))],
+            meta: None,
+        },
+        envelope: Envelope {
+            sender: "s@remote.test".to_owned(),
+            ret: None,
+            envid: None,
+            smtputf8: false,
+            body_type: BodyType::SevenBit,
+        },
+        origin: Origin::Inbound,
+        junk: false,
+        created: now() - 1_000,
+        recipients: vec![NewRecipient {
+            destination,
+            address: recipient.to_owned(),
+            orcpt: None,
+            notify: Notify::default(),
+        }],
+    }
+}
+
+pub fn delivery(account: &str) -> Delivery {
+    Delivery {
+        account: address(account),
+        mailbox: "INBOX".to_owned(),
+        prefix: Bytes::from_static(b"Return-Path: <s@remote.test>\r\n"),
+        flags: Default::default(),
+        received: now() / 1000,
+        quota: Quota::default(),
+    }
+}

@@ -1,0 +1,99 @@
+//! Deployments, the StatefulSet, and how many of their pods may be away.
+
+use mailpods_api::v1alpha1::{RoleSpec, RolesSpec};
+use mailpods_plan::Role;
+use serde_json::{Value, json};
+
+use super::{Context, roles};
+use crate::kube::children::{Child, ChildKind, Mode};
+use crate::names;
+
+/// Pods of a role that says nothing: one may be away.
+const REPLICAS: u16 = 2;
+/// Size of the volume of a cluster that says nothing.
+const VOLUME: &str = "10Gi";
+
+impl Context<'_> {
+    pub(super) fn workloads(&self) -> Vec<Child> {
+        let roles = roles(self.cluster).iter();
+        roles
+            .flat_map(|role| [self.workload(*role), self.budget(*role)])
+            .collect()
+    }
+
+    fn workload(&self, role: Role) -> Child {
+        let name = names::of_role(self.cluster.name(), role);
+        let (kind, spec) = match role {
+            Role::All => (ChildKind::StatefulSet, self.stateful_set()),
+            _ => (ChildKind::Deployment, self.deployment(role)),
+        };
+        self.child(kind, Mode::Apply, &name, json!({ "spec": spec }))
+    }
+
+    fn deployment(&self, role: Role) -> Value {
+        json!({
+            "replicas": replicas(self.cluster.spec.roles.as_ref(), role),
+            "revisionHistoryLimit": 3,
+            "selector": {"matchLabels": names::selector(self.cluster.name(), role)},
+            // Nobody is turned away while pods are exchanged.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": self.template(role),
+        })
+    }
+
+    /// One pod with the volume of the embedded store: a second one would need the same volume.
+    fn stateful_set(&self) -> Value {
+        let store = self.cluster.spec.store.embedded.clone().unwrap_or_default();
+        let size = store
+            .size
+            .map_or_else(|| VOLUME.to_owned(), |size| size.to_string());
+        let mut claim = json!({
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": size}},
+        });
+        if let (Some(class), Some(claim)) = (store.storage_class_name, claim.as_object_mut()) {
+            claim.insert("storageClassName".to_owned(), json!(class));
+        }
+        json!({
+            "replicas": 1,
+            "serviceName": format!("{}-pods", self.cluster.name()),
+            "revisionHistoryLimit": 3,
+            "selector": {"matchLabels": names::selector(self.cluster.name(), Role::All)},
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+            "template": self.template(Role::All),
+            "volumeClaimTemplates": [{
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": "data"},
+                "spec": claim,
+            }],
+        })
+    }
+
+    fn budget(&self, role: Role) -> Child {
+        let spec = json!({
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": names::selector(self.cluster.name(), role)},
+            // A pod that serves nobody must not keep its node from being drained.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        });
+        self.child(
+            ChildKind::PodDisruptionBudget,
+            Mode::Apply,
+            &names::of_role(self.cluster.name(), role),
+            json!({ "spec": spec }),
+        )
+    }
+}
+
+/// Pods of a role.
+fn replicas(roles: Option<&RolesSpec>, role: Role) -> u16 {
+    let spec: Option<&RoleSpec> = roles.and_then(|roles| match role {
+        Role::Smtp => roles.smtp.as_ref(),
+        Role::Imap => roles.imap.as_ref(),
+        Role::Filter => roles.filter.as_ref(),
+        Role::Delivery => roles.delivery.as_ref(),
+        Role::All => None,
+    });
+    spec.and_then(|spec| spec.replicas).unwrap_or(REPLICAS)
+}

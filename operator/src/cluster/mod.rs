@@ -1,0 +1,82 @@
+//! MailCluster: workloads, Services, keys.
+
+mod apply;
+pub mod build;
+mod observe;
+pub mod status;
+pub mod validate;
+
+use std::time::Duration;
+
+use mailpods_api::v1alpha1::MailClusterStatus;
+
+use crate::context::{Context, after};
+use crate::kube::Key;
+use crate::kube::error::Error;
+use crate::kube::queue::Outcome;
+use crate::simple;
+use crate::world::snapshot::Kind;
+use observe::Observed;
+
+/// What pods tell changes without a watch.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Brings one MailCluster to what it should be.
+///
+/// # Errors
+/// What the API server refused, after the status says so.
+pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
+    let Some(observed) = observe::observe(context, key) else {
+        return Ok(Outcome::Done);
+    };
+    if observed.current.metadata.deletion_timestamp.is_some() {
+        return Ok(Outcome::Done);
+    }
+    let valid = match validate::validate(&observed.cluster) {
+        Ok(valid) => valid,
+        Err(problems) => {
+            write(context, &observed, status::invalid(&observed, &problems)).await?;
+            return Ok(Outcome::Done);
+        }
+    };
+    let failed = if valid.spec.paused {
+        None
+    } else {
+        let surroundings = build::Surroundings {
+            foreign: observed.foreign.clone(),
+            ..context.surroundings.clone()
+        };
+        let children = build::build(&valid, &surroundings);
+        apply::apply(context, &valid, children, &observed.live)
+            .await
+            .err()
+    };
+    let status = status::status(&observed, &valid, failed.as_ref());
+    write(context, &observed, status).await?;
+    match failed {
+        Some(error) => {
+            tracing::warn!(mailcluster = %key, error = %mailpods_telemetry::error_chain(&error), "failed");
+            context
+                .metrics
+                .reconciliations
+                .inc((Kind::MailCluster, error.class().into()));
+            Ok(after(error.class()))
+        }
+        None => Ok(Outcome::Again(LOOK_AGAIN)),
+    }
+}
+
+async fn write(
+    context: &Context,
+    observed: &Observed,
+    status: MailClusterStatus,
+) -> Result<(), Error> {
+    let before = observed.current.status.clone().unwrap_or_default();
+    simple::write(
+        context,
+        Kind::MailCluster,
+        &*observed.current,
+        (&before, status),
+    )
+    .await
+}

@@ -1,0 +1,212 @@
+//! What is told of a MailCluster. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+use mailpods_api::v1alpha1::{MailClusterStatus, RoleStatus};
+use mailpods_plan::Role;
+
+use super::build::roles;
+use super::observe::Observed;
+use super::validate::ValidCluster;
+use crate::context::{Verdict, object_conditions, verdict};
+use crate::dkim::key::stamp;
+use crate::kube::conditions::{Holds, Said, types};
+use crate::kube::error::{Class, Error};
+use crate::names;
+use crate::world::Workload;
+
+/// The status of a MailCluster of which objects were built.
+#[must_use]
+pub fn status(
+    observed: &Observed,
+    valid: &ValidCluster,
+    failed: Option<&Error>,
+) -> MailClusterStatus {
+    let mut parts = vec![tls(observed), store(observed), roles_ready(observed, valid)];
+    if valid.spec.paused {
+        let message = "spec.paused is set: nothing is changed";
+        parts.insert(0, Said::new("Paused", true, "Paused", message));
+    }
+    let mut verdict = verdict(&observed.problems);
+    if let Some(error) = failed {
+        note(&mut verdict, error);
+    }
+    with(observed, valid, verdict, parts)
+}
+
+/// An error is told where problems are.
+fn note(verdict: &mut Verdict, error: &Error) {
+    match error.class() {
+        Class::Invalid => {
+            verdict
+                .stalled
+                .get_or_insert((error.reason(), error.said()));
+        }
+        Class::Blocked | Class::Transient => {
+            let said = Said::new("Objects", false, error.reason(), error.said());
+            verdict.waits.get_or_insert(said);
+        }
+    }
+}
+
+fn with(
+    observed: &Observed,
+    valid: &ValidCluster,
+    verdict: Verdict,
+    parts: Vec<Said>,
+) -> MailClusterStatus {
+    let before = observed.current.status.clone().unwrap_or_default();
+    let generation = observed.cluster.metadata.generation;
+    let plan = observed.plan.as_ref();
+    let count = |number: usize| i64::try_from(number).ok();
+    MailClusterStatus {
+        observed_generation: generation,
+        conditions: object_conditions(&before.conditions, verdict, parts, generation),
+        version: version(observed),
+        queue_depth: queue(observed),
+        certificate_expiry: expiry(observed),
+        roles: roles(valid)
+            .iter()
+            .map(|role| (role.to_string(), role_status(observed, *role)))
+            .collect(),
+        domains: plan.and_then(|plan| count(plan.domains.len())),
+        mailboxes: plan.and_then(|plan| count(plan.mailboxes.len())),
+    }
+}
+
+/// The status of a MailCluster of which nothing can be built.
+#[must_use]
+pub fn invalid(observed: &Observed, problems: &[mailpods_plan::Problem]) -> MailClusterStatus {
+    let before = observed.current.status.clone().unwrap_or_default();
+    let generation = observed.cluster.metadata.generation;
+    let verdict = verdict(problems);
+    MailClusterStatus {
+        observed_generation: generation,
+        conditions: object_conditions(&before.conditions, verdict, Vec::new(), generation),
+        ..before
+    }
+}
+
+fn tls(observed: &Observed) -> Said {
+    let spec = &observed.cluster.spec.tls;
+    let there = observed
+        .plan
+        .as_ref()
+        .is_some_and(|plan| plan.tls.certificate.is_some());
+    let said = |holds: bool, reason, message: &str| Said::new(types::TLS, holds, reason, message);
+    match (spec.secret_ref.is_some(), spec.issuer_ref.is_some(), there) {
+        (_, _, true) => said(true, "Certificate", ""),
+        (false, false, false) => said(
+            true,
+            "SelfSigned",
+            "no certificate is named: pods make their own",
+        ),
+        (_, true, false) => said(false, "Issuing", "the issuer has made no certificate yet"),
+        (true, ..) => said(
+            false,
+            "NoCertificate",
+            "the Secret has no certificate that can be used",
+        ),
+    }
+}
+
+fn store(observed: &Observed) -> Said {
+    let mut answers = observed
+        .pods
+        .iter()
+        .filter_map(|pod| pod.store_reachable)
+        .peekable();
+    let said =
+        |holds: Holds, reason, message: &str| Said::new(types::STORE, holds, reason, message);
+    if answers.peek().is_none() {
+        return said(
+            Holds::Unknown,
+            "NotObserved",
+            "no pod has told of the store yet",
+        );
+    }
+    let away = answers.filter(|reachable| !reachable).count();
+    match away {
+        0 => said(Holds::True, "Reachable", ""),
+        _ => said(
+            Holds::False,
+            "Unreachable",
+            "the store does not answer all pods",
+        ),
+    }
+}
+
+fn roles_ready(observed: &Observed, valid: &ValidCluster) -> Said {
+    let waiting: Vec<String> = roles(valid)
+        .iter()
+        .filter_map(|role| {
+            let workload = workload(observed, *role).cloned().unwrap_or_default();
+            let done = workload.observed
+                && workload.ready >= workload.wanted
+                && workload.updated >= workload.wanted;
+            (!done).then(|| format!("{role}: {} of {} ready", workload.ready, workload.wanted))
+        })
+        .collect();
+    if waiting.is_empty() {
+        Said::new(types::ROLES, true, "Serving", "")
+    } else {
+        Said::new(types::ROLES, false, "Starting", waiting.join(", "))
+    }
+}
+
+fn workload(observed: &Observed, role: Role) -> Option<&Workload> {
+    let name = observed
+        .cluster
+        .metadata
+        .name
+        .as_deref()
+        .unwrap_or_default();
+    observed.workloads.get(&names::of_role(name, role))
+}
+
+fn role_status(observed: &Observed, role: Role) -> RoleStatus {
+    let name = observed
+        .cluster
+        .metadata
+        .name
+        .as_deref()
+        .unwrap_or_default();
+    let workload = workload(observed, role).cloned().unwrap_or_default();
+    RoleStatus {
+        replicas: workload.replicas,
+        ready: workload.ready,
+        updated: workload.updated,
+        selector: names::selector_text(&names::selector(name, role)),
+    }
+}
+
+/// Versions of all pods, each once.
+fn version(observed: &Observed) -> Option<String> {
+    let versions = observed.pods.iter().map(|pod| pod.version.as_str());
+    let versions: BTreeMap<&str, ()> = versions
+        .filter(|version| !version.is_empty())
+        .map(|version| (version, ()))
+        .collect();
+    let versions: Vec<&str> = versions.into_keys().collect();
+    Some(versions.join(", ")).filter(|text| !text.is_empty())
+}
+
+/// The queue is one, whichever pod looks at it.
+fn queue(observed: &Observed) -> Option<i64> {
+    let depths = observed.pods.iter().filter_map(|pod| pod.queue);
+    depths
+        .map(|queue| queue.depth)
+        .max()
+        .and_then(|depth| i64::try_from(depth).ok())
+}
+
+/// The certificate that ends first.
+fn expiry(observed: &Observed) -> Option<String> {
+    let ends = observed
+        .pods
+        .iter()
+        .filter_map(|pod| pod.certificate_not_after);
+    let first = ends.min()?;
+    Timestamp::from_second(first).ok().map(stamp)
+}

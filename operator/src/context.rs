@@ -1,0 +1,162 @@
+//! What every controller works with.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use mailpods_plan::{Problem, ProblemClass};
+
+use crate::cluster::build::Surroundings;
+use crate::control::observed::Observed;
+use crate::dns::truth::Truth;
+use crate::kube::apply::Applier;
+use crate::kube::conditions::{Said, conditions, summary, types};
+use crate::kube::error::Class;
+use crate::kube::events::Events;
+use crate::kube::queue::Outcome;
+use crate::metrics::Metrics;
+use crate::world::World;
+use crate::world::snapshot::Kind;
+
+/// What every controller works with.
+pub struct Context {
+    /// The client.
+    pub client: Client,
+    /// What there is.
+    pub world: Arc<World>,
+    /// Events.
+    pub events: Events,
+    /// What is the same for all MailClusters; kinds of others apart, which come and go.
+    pub surroundings: Surroundings,
+    /// What pods told.
+    pub observed: Arc<Observed>,
+    /// What DNS answers.
+    pub truth: Arc<Truth>,
+    /// Numbers.
+    pub metrics: Metrics,
+    appliers: [Applier; 5],
+}
+
+impl Context {
+    /// A context of these.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        world: Arc<World>,
+        surroundings: Surroundings,
+        (observed, truth): (Arc<Observed>, Arc<Truth>),
+        (events, metrics): (Events, Metrics),
+    ) -> Self {
+        let appliers = Kind::ALL.map(|kind| Applier::new(client.clone(), manager(kind)));
+        Self {
+            client,
+            world,
+            events,
+            surroundings,
+            observed,
+            truth,
+            metrics,
+            appliers,
+        }
+    }
+
+    /// The applier of a kind's controller, with its own field manager.
+    #[must_use]
+    pub fn applier(&self, kind: Kind) -> &Applier {
+        let [cluster, domain, mailbox, ip, list] = &self.appliers;
+        match kind {
+            Kind::MailCluster => cluster,
+            Kind::MailDomain => domain,
+            Kind::Mailbox => mailbox,
+            Kind::OutboundIP => ip,
+            Kind::MailingList => list,
+        }
+    }
+}
+
+const fn manager(kind: Kind) -> &'static str {
+    match kind {
+        Kind::MailCluster => "mailpods-mailcluster",
+        Kind::MailDomain => "mailpods-maildomain",
+        Kind::Mailbox => "mailpods-mailbox",
+        Kind::OutboundIP => "mailpods-outboundip",
+        Kind::MailingList => "mailpods-mailinglist",
+    }
+}
+
+/// What the problems of an object come to: what stalls it, and what it waits for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// A person has to change the resource, for this reason.
+    pub stalled: Option<(&'static str, String)>,
+    /// Something is missing.
+    pub waits: Option<Said>,
+    /// An older resource owns what this one claims.
+    pub conflict: Option<Said>,
+}
+
+/// Judges the problems of an object.
+#[must_use]
+pub fn verdict(problems: &[Problem]) -> Verdict {
+    let of = |class: ProblemClass| {
+        let said: Vec<String> = problems
+            .iter()
+            .filter(|problem| problem.class == class)
+            .map(Problem::said)
+            .collect();
+        Some(said.join("\n")).filter(|said| !said.is_empty())
+    };
+    let conflict = of(ProblemClass::Conflict);
+    let invalid = of(ProblemClass::Invalid).map(|said| ("Invalid", said));
+    let conflicted = conflict.clone().map(|said| ("Conflicted", said));
+    let unsupported = of(ProblemClass::Unsupported).map(|said| ("Unsupported", said));
+    let missing = of(ProblemClass::Missing);
+    Verdict {
+        stalled: invalid.or(conflicted).or(unsupported),
+        waits: missing.map(|said| Said::new("References", false, "Missing", said)),
+        conflict: conflict.map(|said| Said::new(types::CONFLICTED, true, "Conflicted", said)),
+    }
+}
+
+/// The conditions of an object from its problems and from what is said of its parts.
+#[must_use]
+pub fn object_conditions(
+    before: &[Condition],
+    verdict: Verdict,
+    mut parts: Vec<Said>,
+    generation: Option<i64>,
+) -> Vec<Condition> {
+    let mut judged: Vec<Said> = verdict.waits.into_iter().collect();
+    judged.extend(parts.iter().cloned());
+    let mut said = summary(&judged, verdict.stalled);
+    said.append(&mut parts);
+    said.extend(verdict.conflict);
+    conditions(before, said, generation, Timestamp::now())
+}
+
+/// The condition that everything comes down to, when it turned.
+#[must_use]
+pub fn turned<'a>(before: &[Condition], after: &'a [Condition]) -> Option<&'a Condition> {
+    let ready = |conditions: &'a [Condition]| {
+        conditions
+            .iter()
+            .find(|condition| condition.type_ == types::READY)
+    };
+    let old = before
+        .iter()
+        .find(|condition| condition.type_ == types::READY);
+    let new = ready(after)?;
+    let same = old.is_some_and(|old| (&old.status, &old.reason) == (&new.status, &new.reason));
+    (!same).then_some(new)
+}
+
+/// How work goes on after an error.
+#[must_use]
+pub const fn after(class: Class) -> Outcome {
+    match class {
+        // A change of the resource, or of what it needs, asks for another look.
+        Class::Invalid => Outcome::Done,
+        Class::Blocked | Class::Transient => Outcome::Failed,
+    }
+}

@@ -1,0 +1,121 @@
+//! What pods tell this replica goes to the one that leads, which writes the statuses.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http::{Method, Request, header};
+use hyper_util::rt::TokioIo;
+use mailpods_rpc::control::{CONTENT_TYPE, observations_path};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{PORT, SERVICE};
+use crate::kube::Key;
+
+/// Longest way to the leader and back; a pod waits for it, and tells again soon.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The way to the replica that leads.
+pub struct Forward {
+    own: IpAddr,
+    leader: Arc<Mutex<Option<IpAddr>>>,
+    connector: TlsConnector,
+    host: ServerName<'static>,
+}
+
+/// Why something did not get to the leader.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// The network.
+    #[error("failed to reach the leader")]
+    Io(#[from] std::io::Error),
+    /// HTTP.
+    #[error("failed to talk to the leader")]
+    Http(#[from] hyper::Error),
+    /// A request that cannot be made, which is a mistake in this program.
+    #[error("failed to make a request")]
+    Request(#[from] http::Error),
+    /// The authority or the name cannot be used.
+    #[error("failed to set up the way to the leader")]
+    SetUp,
+    /// TLS.
+    #[error("failed to set up TLS to the leader")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Forward {
+    /// A way from this replica, at `own`, to wherever `leader` is.
+    ///
+    /// # Errors
+    /// When the authority cannot be used.
+    pub fn new(
+        authority: &str,
+        namespace: &str,
+        own: IpAddr,
+        leader: Arc<Mutex<Option<IpAddr>>>,
+    ) -> Result<Self, ForwardError> {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_slice(authority.as_bytes());
+        roots.add(certificate.map_err(|_| ForwardError::SetUp)?)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let host = format!("{SERVICE}.{namespace}.svc");
+        Ok(Self {
+            own,
+            leader,
+            connector: TlsConnector::from(Arc::new(config)),
+            host: ServerName::try_from(host).map_err(|_| ForwardError::SetUp)?,
+        })
+    }
+
+    /// Sends what a pod told, with the pod's own token, when another replica leads.
+    pub async fn send(&self, cluster: &Key, token: &str, body: Bytes) {
+        let leader = *self.leader.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(leader) = leader.filter(|leader| *leader != self.own) else {
+            return;
+        };
+        let sent = tokio::time::timeout(LIMIT, self.post(leader, cluster, token, body)).await;
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let error = mailpods_telemetry::error_chain(&error);
+                tracing::debug!(%error, "the leader was not told");
+            }
+            Err(_) => tracing::debug!("the leader was not told in time"),
+        }
+    }
+
+    async fn post(
+        &self,
+        leader: IpAddr,
+        cluster: &Key,
+        token: &str,
+        body: Bytes,
+    ) -> Result<(), ForwardError> {
+        let stream = TcpStream::connect((leader, PORT)).await?;
+        let stream = self.connector.connect(self.host.clone(), stream).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(observations_path(&cluster.namespace, &cluster.name))
+            .header(header::HOST, SERVICE)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .body(Body::from(body))?;
+        let answered = sender.send_request(request);
+        tokio::select! {
+            answer = answered => { answer?; }
+            ended = connection => { ended?; }
+        }
+        Ok(())
+    }
+}

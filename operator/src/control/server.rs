@@ -1,0 +1,213 @@
+//! The HTTPS server of the control channel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use mailpods_plan::Role;
+use mailpods_rpc::control::{
+    CONTENT_TYPE, MAX_OBSERVATIONS_OCTETS, OBSERVATIONS_ROUTE, Observations, PLAN_ROUTE,
+    etag_header, etag_of, wait_of,
+};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use super::identity::{IdentityError, Reviewer};
+use super::observed::Observed;
+use super::publish::{PublishError, Publisher};
+use crate::kube::Key;
+
+/// Connections at once, of all pods.
+const CONNECTIONS: usize = 4_096;
+/// Time to shake hands, and to send a request's header.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What requests are answered from.
+pub struct Control {
+    /// Who asks.
+    pub reviewer: Reviewer,
+    /// Plans.
+    pub publisher: Publisher,
+    /// What pods told.
+    pub observed: Arc<Observed>,
+    /// Where what pods tell goes besides, when another replica leads.
+    pub forward: Option<super::forward::Forward>,
+}
+
+/// The routes.
+pub fn router(control: Arc<Control>) -> Router {
+    Router::new()
+        .route(PLAN_ROUTE, get(plan))
+        .route(OBSERVATIONS_ROUTE, post(observations))
+        .layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_OCTETS))
+        .with_state(control)
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, config: Arc<ServerConfig>, router: Router) {
+    let acceptor = TlsAcceptor::from(config);
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (acceptor, router) = (acceptor.clone(), router.clone());
+                tokio::spawn(async move {
+                    connection(stream, acceptor, router).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, mostly: others close theirs meanwhile.
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router) {
+    let shaken = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await;
+    let Ok(Ok(stream)) = shaken else {
+        tracing::debug!("a connection to the control channel did not get through its handshake");
+        return;
+    };
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection to the control channel ended");
+    }
+}
+
+/// Why a request gets no good answer.
+enum Refusal {
+    Unknown,
+    Forbidden,
+    Later(String),
+    Bad(String),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Unknown => StatusCode::UNAUTHORIZED.into_response(),
+            Self::Forbidden => StatusCode::FORBIDDEN.into_response(),
+            Self::Later(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+            Self::Bad(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+        }
+    }
+}
+
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        Self::Later(mailpods_telemetry::error_chain(&error))
+    }
+}
+
+/// The role that the asking pod has in a MailCluster.
+async fn role(control: &Control, headers: &HeaderMap, cluster: &Key) -> Result<Role, Refusal> {
+    let token = bearer(headers).ok_or(Refusal::Unknown)?;
+    let account = control.reviewer.account(token).await;
+    let account = account.map_err(|error| match error {
+        IdentityError::Refused => Refusal::Unknown,
+        IdentityError::Review(_) => {
+            let error = mailpods_telemetry::error_chain(&error);
+            tracing::warn!(%error, "control channel");
+            Refusal::Later("failed to have the token reviewed".to_owned())
+        }
+    })?;
+    account.role(cluster).ok_or(Refusal::Forbidden)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
+}
+
+async fn plan(
+    State(control): State<Arc<Control>>,
+    Path((namespace, name)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let cluster = Key::new(namespace, name);
+    let role = role(&control, &headers, &cluster).await?;
+    let has = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| etag_of(value.to_str().ok()?));
+    let until = Instant::now() + wait_of(query.as_deref().unwrap_or_default());
+    let mut changes = control.publisher.changes();
+    loop {
+        changes.borrow_and_update();
+        match control.publisher.update(&cluster, role, has).await {
+            Ok(Some(update)) => return answer(&update),
+            Ok(None) => {}
+            // A MailCluster that is being made: its first plan is worth waiting for.
+            Err(PublishError::NoPlan) if Instant::now() < until => {}
+            Err(error) => return Err(error.into()),
+        }
+        match tokio::time::timeout_at(until, changes.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(Refusal::Later("the operator ends".to_owned())),
+            Err(_) if has.is_some() => return Ok(StatusCode::NOT_MODIFIED.into_response()),
+            Err(_) => return Err(Refusal::Later("there is no plan yet".to_owned())),
+        }
+    }
+}
+
+fn answer(update: &mailpods_rpc::control::PlanUpdate) -> Result<Response, Refusal> {
+    let body = update
+        .encode()
+        .map_err(|error| Refusal::Later(error.to_string()))?;
+    let etag = HeaderValue::from_str(&etag_header(&update.etag))
+        .map_err(|error| Refusal::Later(error.to_string()))?;
+    // The body may hold secrets: it is wiped when the last part of it is sent.
+    let body = Bytes::from_owner(Wiped(body));
+    let kind = HeaderValue::from_static(CONTENT_TYPE);
+    Ok(([(header::ETAG, etag), (header::CONTENT_TYPE, kind)], body).into_response())
+}
+
+struct Wiped(zeroize::Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+async fn observations(
+    State(control): State<Arc<Control>>,
+    Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let cluster = Key::new(namespace, name);
+    let role = role(&control, &headers, &cluster).await?;
+    let mut told = Observations::decode(&body)
+        .map_err(|error| Refusal::Bad(mailpods_telemetry::error_chain(&error)))?;
+    // What a pod says of its role is not asked for: the token says it.
+    told.role = role.to_string();
+    control.observed.tell(&cluster, told);
+    if let (Some(forward), Some(token)) = (&control.forward, bearer(&headers)) {
+        forward.send(&cluster, token, body).await;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,209 @@
+//! A DKIM key in a Secret.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use mailpods_api::v1alpha1::DkimKeyAlgorithm;
+use mailpods_api::{DomainName, Selector};
+use mailpods_dkim::{Algorithm, PrivateKey};
+use mailpods_plan::{DkimAlgorithm, DkimKey, SecretText};
+use mailpods_policy::dkim::Phase;
+use serde_json::{Value, json};
+
+use crate::names::{Owner, digest, shortened};
+
+/// Label of Secrets with keys, and its value.
+pub const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "dkim-key");
+/// Longest name of an object.
+const MAX_NAME: usize = 253;
+/// Key of the Secret's data.
+pub const FILE: &str = "private.pem";
+const DOMAIN: &str = "mailpods.dev/domain";
+const SELECTOR: &str = "mailpods.dev/selector";
+/// Annotation with the phase.
+pub const PHASE: &str = "mailpods.dev/dkim-phase";
+/// Annotation with the time at which the phase began, RFC 3339.
+pub const SINCE: &str = "mailpods.dev/dkim-since";
+
+/// A key that the operator made.
+#[derive(Debug, Clone)]
+pub struct ManagedKey {
+    /// Namespace and name of the Secret.
+    pub secret: crate::kube::Key,
+    /// Domain that it signs for.
+    pub domain: DomainName,
+    /// Selector.
+    pub selector: Selector,
+    /// Algorithm.
+    pub algorithm: DkimAlgorithm,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The TXT record that publishes it.
+    pub record: String,
+    /// PKCS#8 PEM.
+    pub pem: SecretText,
+}
+
+impl ManagedKey {
+    /// For a plan.
+    #[must_use]
+    pub fn signing(&self) -> DkimKey {
+        DkimKey {
+            selector: self.selector.clone(),
+            algorithm: self.algorithm,
+            private_key: Some(self.pem.clone()),
+        }
+    }
+}
+
+/// The key of a Secret; `None` when it has none that can be used.
+#[must_use]
+pub fn read(secret: &Secret) -> Option<ManagedKey> {
+    let metadata = &secret.metadata;
+    let label = metadata.labels.as_ref()?.get(COMPONENT.0)?;
+    let noted = |name: &str| metadata.annotations.as_ref()?.get(name);
+    if label != COMPONENT.1 {
+        return None;
+    }
+    let pem = String::from_utf8(secret.data.as_ref()?.get(FILE)?.0.clone()).ok()?;
+    let pem = SecretText::new(pem);
+    let key = PrivateKey::from_pem(pem.reveal()).ok()?;
+    let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let created = created.unwrap_or(Timestamp::UNIX_EPOCH);
+    Some(ManagedKey {
+        secret: crate::kube::Key::of(metadata),
+        domain: noted(DOMAIN)?.parse().ok()?,
+        selector: noted(SELECTOR)?.parse().ok()?,
+        algorithm: match key.algorithm() {
+            Algorithm::RsaSha256 => DkimAlgorithm::RsaSha256,
+            Algorithm::Ed25519Sha256 => DkimAlgorithm::Ed25519Sha256,
+        },
+        // A key without a phase is looked at as a new one: it does not sign before it is seen.
+        phase: noted(PHASE)
+            .and_then(|phase| phase.parse().ok())
+            .unwrap_or(Phase::Publishing),
+        since: noted(SINCE)
+            .and_then(|since| since.parse().ok())
+            .unwrap_or(created),
+        created,
+        record: key.public_record(),
+        pem,
+    })
+}
+
+/// Name of the Secret of a key. A selector may have underscores, a name may not.
+#[must_use]
+pub fn secret_name(domain: &DomainName, selector: &Selector) -> String {
+    let plain = format!("dkim-{selector}.{domain}");
+    if !plain.contains('_') {
+        return shortened(&plain, MAX_NAME);
+    }
+    let bare = plain.replace('_', "-");
+    shortened(&format!("{bare}-{}", digest(&plain)), MAX_NAME)
+}
+
+/// A Secret with a new key.
+#[must_use]
+pub fn secret(
+    owner: &Owner,
+    (domain, selector): (&DomainName, &Selector),
+    pem: &str,
+    now: Timestamp,
+) -> Value {
+    let labels = BTreeMap::from([(COMPONENT.0.to_owned(), COMPONENT.1.to_owned())]);
+    let mut metadata = owner.metadata(&secret_name(domain, selector), &labels);
+    if let Some(metadata) = metadata.as_object_mut() {
+        let annotations = json!({
+            DOMAIN: domain.as_str(),
+            SELECTOR: selector.as_str(),
+            PHASE: Phase::Publishing.as_str(),
+            SINCE: stamp(now),
+        });
+        metadata.insert("annotations".to_owned(), annotations);
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "type": "Opaque",
+        "stringData": {FILE: pem},
+    })
+}
+
+/// A time in whole seconds, RFC 3339.
+#[must_use]
+pub fn stamp(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second())
+        .unwrap_or(time)
+        .to_string()
+}
+
+/// The algorithm of a specification, for the crate that makes keys.
+#[must_use]
+pub const fn algorithm(algorithm: DkimKeyAlgorithm) -> Algorithm {
+    match algorithm {
+        DkimKeyAlgorithm::RsaSha256 => Algorithm::RsaSha256,
+        DkimKeyAlgorithm::Ed25519Sha256 => Algorithm::Ed25519Sha256,
+    }
+}
+
+/// Metadata that says where a key stands, for a patch.
+#[must_use]
+pub fn phase_patch(phase: Phase, now: Timestamp) -> Value {
+    json!({"metadata": {"annotations": {PHASE: phase.as_str(), SINCE: stamp(now)}}})
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::ObjectMeta;
+    use ring::rand::SystemRandom;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_with_a_key_is_read_back() {
+        let owner = Owner {
+            kind: "MailDomain",
+            namespace: "mail".to_owned(),
+            name: "example".to_owned(),
+            uid: Some("u".to_owned()),
+        };
+        let pem = PrivateKey::generate(Algorithm::Ed25519Sha256, &SystemRandom::new()).unwrap();
+        let (domain, selector) = ("example.test".parse().unwrap(), "s1".parse().unwrap());
+        let now = Timestamp::from_second(1_000).unwrap();
+        let mut object = secret(&owner, (&domain, &selector), &pem, now);
+        let text = object["stringData"][FILE].as_str().unwrap().to_owned();
+        object["data"] = json!({});
+        let mut secret: Secret = serde_json::from_value(object).unwrap();
+        secret.data = Some([(FILE.to_owned(), k8s_openapi::ByteString(text.into_bytes()))].into());
+        let key = read(&secret).unwrap();
+        assert_eq!(
+            (key.domain.as_str(), key.selector.as_str()),
+            ("example.test", "s1")
+        );
+        assert_eq!((key.phase, key.since), (Phase::Publishing, now));
+        assert!(key.record.starts_with("v=DKIM1; k=ed25519; p="));
+        assert_eq!(
+            secret.metadata.name.as_deref(),
+            Some("dkim-s1.example.test")
+        );
+        secret.metadata = ObjectMeta::default();
+        assert!(read(&secret).is_none());
+    }
+
+    #[test]
+    fn names_of_secrets_are_names() {
+        let name = |domain: &str, selector: &str| {
+            secret_name(&domain.parse().unwrap(), &selector.parse().unwrap())
+        };
+        assert_eq!(name("example.test", "a-b"), "dkim-a-b.example.test");
+        let odd = name("example.test", "a_b");
+        assert!(odd.starts_with("dkim-a-b.example.test-"), "{odd}");
+        assert_ne!(odd, name("example.test", "a-b"));
+    }
+}

@@ -1,0 +1,4 @@
+//! DKIM keys: made, published, used, retired.
+
+pub mod decide;
+pub mod key;

@@ -1,0 +1,88 @@
+//! MailDomain: records and keys.
+
+pub mod build;
+mod keys;
+mod observe;
+mod status;
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::context::{Context, after};
+use crate::dns::endpoint::Refused;
+use crate::kube::Key;
+use crate::kube::children::Child;
+use crate::kube::error::Error;
+use crate::kube::queue::Outcome;
+use crate::simple;
+use crate::world::snapshot::Kind;
+use observe::Observed;
+
+pub use keys::ROTATE;
+
+/// Brings one MailDomain to what it should be.
+///
+/// # Errors
+/// What the API server refused, after the status says so.
+pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
+    let Some(observed) = observe::observe(context, key) else {
+        return Ok(Outcome::Done);
+    };
+    if observed.current.metadata.deletion_timestamp.is_some() {
+        context.truth.forget(&observed.domain.spec.domain);
+        return Ok(Outcome::Done);
+    }
+    if observed.cluster.is_some() {
+        let name = &observed.domain.spec.domain;
+        context.truth.want(name, key, &observed.records);
+    }
+    let (children, refused) = built(&observed);
+    let done = if observed.is_paused() {
+        Ok(None)
+    } else {
+        changed(context, &observed, &children).await
+    };
+    let failed = done.as_ref().err();
+    let status = status::status(&observed, &refused, failed, Timestamp::now());
+    let before = observed.current.status.clone().unwrap_or_default();
+    simple::write(
+        context,
+        Kind::MailDomain,
+        &*observed.current,
+        (&before, status),
+    )
+    .await?;
+    match done {
+        Ok(again) => Ok(again.map_or(Outcome::Done, Outcome::Again)),
+        Err(error) => {
+            tracing::warn!(maildomain = %key, error = %mailpods_telemetry::error_chain(&error), "failed");
+            context
+                .metrics
+                .reconciliations
+                .inc((Kind::MailDomain, error.class().into()));
+            Ok(after(error.class()))
+        }
+    }
+}
+
+fn built(observed: &Observed) -> (Vec<Child>, Vec<Refused>) {
+    match &observed.cluster {
+        Some((_, cluster)) => build::build(&observed.domain, &observed.records, &cluster.spec.dns),
+        None => (Vec::new(), Vec::new()),
+    }
+}
+
+/// Keys first: a record is wanted when its key is there.
+async fn changed(
+    context: &Context,
+    observed: &Observed,
+    children: &[Child],
+) -> Result<Option<Duration>, Error> {
+    let again = keys::advance(context, observed).await?;
+    let applier = context.applier(Kind::MailDomain);
+    let applied = applier.apply(children, &observed.live).await?;
+    let owner = build::owner(&observed.domain);
+    applier.prune(&owner, &applied, &observed.live).await?;
+    Ok(again)
+}

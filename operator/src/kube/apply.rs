@@ -1,0 +1,248 @@
+//! Objects are applied when they differ from what is there, and those that nobody wants any more are removed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
+
+use super::Key;
+use super::children::{Child, ChildKind, Mode, OWNER_KIND, OWNER_NAME};
+use super::error::Error;
+use crate::names::{self, Owner};
+
+/// Name of the annotation with the digest of what was applied.
+const APPLIED: &str = "mailpods.dev/applied";
+
+/// What is known of an object of ours that is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Generation, for kinds that have one, else the resource version.
+    pub version: String,
+    /// Digest of what was applied.
+    pub applied: Option<String>,
+    /// Kind and name (as a label) of the owner.
+    pub owner: Option<(String, String)>,
+}
+
+impl Live {
+    /// Of the metadata of an object.
+    #[must_use]
+    pub fn of(metadata: &kube::api::ObjectMeta) -> Self {
+        let label = |name: &str| metadata.labels.as_ref()?.get(name).cloned();
+        let generation = metadata.generation.map(|generation| generation.to_string());
+        Self {
+            version: generation
+                .or_else(|| metadata.resource_version.clone())
+                .unwrap_or_default(),
+            applied: metadata
+                .annotations
+                .as_ref()
+                .and_then(|annotations| annotations.get(APPLIED).cloned()),
+            owner: label(OWNER_KIND).zip(label(OWNER_NAME)),
+        }
+    }
+}
+
+/// Objects that are there, by kind and key.
+pub type LiveObjects = HashMap<ChildKind, BTreeMap<Key, Live>>;
+
+/// Objects that were applied: only they can be pruned against.
+pub struct Applied {
+    keys: Vec<(ChildKind, Key)>,
+}
+
+/// Applies and prunes for one controller.
+pub struct Applier {
+    client: Client,
+    manager: &'static str,
+    /// Version that an object had when it was last applied or found as wanted.
+    known: Mutex<HashMap<(ChildKind, Key), String>>,
+}
+
+impl Applier {
+    /// An applier with its own field manager.
+    #[must_use]
+    pub fn new(client: Client, manager: &'static str) -> Self {
+        Self {
+            client,
+            manager,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Applies what differs from what is there.
+    ///
+    /// # Errors
+    /// The first object that could not be applied; those after it are not tried, since they may need it.
+    pub async fn apply(&self, children: &[Child], live: &LiveObjects) -> Result<Applied, Error> {
+        let mut keys = Vec::new();
+        for child in children {
+            let key = Key::new(child.namespace(), child.name());
+            let found = live.get(&child.kind).and_then(|objects| objects.get(&key));
+            match child.mode {
+                Mode::Apply => self.patch(child, &key, found).await?,
+                Mode::Once if found.is_none() => self.create(child, &key).await?,
+                Mode::Once => {}
+            }
+            keys.push((child.kind, key));
+        }
+        Ok(Applied { keys })
+    }
+
+    async fn patch(&self, child: &Child, key: &Key, found: Option<&Live>) -> Result<(), Error> {
+        let digest = names::digest(&serde_json::to_string(&child.object)?);
+        if found.is_some_and(|found| self.is_current(child.kind, key, found, &digest)) {
+            return Ok(());
+        }
+        let mut object = child.object.clone();
+        annotate(&mut object, &digest);
+        let api = self.api(child.kind, &key.namespace);
+        let params = PatchParams::apply(self.manager).force();
+        let patched = api.patch(&key.name, &params, &Patch::Apply(&object)).await;
+        let patched = patched.map_err(|source| Error::Apply {
+            kind: child.kind.kind(),
+            name: key.to_string(),
+            source: Box::new(source),
+        })?;
+        tracing::info!(kind = child.kind.kind(), object = %key, "applied");
+        self.remember(child.kind, key, &Live::of(&patched.metadata).version);
+        Ok(())
+    }
+
+    /// Whether an object has what was wanted last, and nobody changed it since.
+    fn is_current(&self, kind: ChildKind, key: &Key, found: &Live, digest: &str) -> bool {
+        if found.applied.as_deref() != Some(digest) {
+            return false;
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = known
+            .entry((kind, key.clone()))
+            .or_insert_with(|| found.version.clone());
+        *version == found.version || older(&found.version, version)
+    }
+
+    fn remember(&self, kind: ChildKind, key: &Key, version: &str) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((kind, key.clone()), version.to_owned());
+    }
+
+    /// Creates what is made once. That it is there meanwhile is as good.
+    async fn create(&self, child: &Child, key: &Key) -> Result<(), Error> {
+        let object: DynamicObject = serde_json::from_value(child.object.clone())?;
+        let params = PostParams {
+            field_manager: Some(self.manager.to_owned()),
+            ..PostParams::default()
+        };
+        let api = self.api(child.kind, &key.namespace);
+        match api.create(&params, &object).await {
+            Ok(_) => {
+                tracing::info!(kind = child.kind.kind(), object = %key, "created");
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(source) => Err(Error::Apply {
+                kind: child.kind.kind(),
+                name: key.to_string(),
+                source: Box::new(source),
+            }),
+        }
+    }
+
+    /// Removes what the owner brought about before and does not want any more. What is made once stays: it cannot be made again.
+    ///
+    /// # Errors
+    /// The first object that could not be removed.
+    pub async fn prune(
+        &self,
+        owner: &Owner,
+        applied: &Applied,
+        live: &LiveObjects,
+    ) -> Result<(), Error> {
+        let mark = Some((owner.kind.to_owned(), names::label(&owner.name)));
+        for kind in ChildKind::ALL {
+            let objects = live.get(&kind).into_iter().flatten();
+            for (key, found) in objects {
+                let ours = found.owner == mark && key.namespace == owner.namespace;
+                let kept = found.applied.is_none();
+                if ours && !kept && !applied.keys.contains(&(kind, key.clone())) {
+                    self.delete(kind, key).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, kind: ChildKind, key: &Key) -> Result<(), Error> {
+        let api = self.api(kind, &key.namespace);
+        match api.delete(&key.name, &DeleteParams::background()).await {
+            Ok(_) => {
+                tracing::info!(kind = kind.kind(), object = %key, "removed");
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(source) => Err(Error::Delete {
+                kind: kind.kind(),
+                name: key.to_string(),
+                source: Box::new(source),
+            }),
+        }
+    }
+
+    fn api(&self, kind: ChildKind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+    }
+
+    /// Writes a status.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn status<K>(&self, object: &K, status: &impl serde::Serialize) -> Result<(), Error>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        let patch = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": {"name": name, "namespace": namespace},
+            "status": status,
+        });
+        let params = PatchParams::apply(self.manager).force();
+        match api
+            .patch_status(&name, &params, &Patch::Apply(&patch))
+            .await
+        {
+            Ok(_) => Ok(()),
+            // It is gone meanwhile.
+            Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+            Err(source) => Err(Error::Status(
+                format!("{} {namespace}/{name}", K::kind(&())),
+                Box::new(source),
+            )),
+        }
+    }
+}
+
+/// Whether a version is an earlier one, as the watch may be behind; versions that are no numbers are not compared.
+fn older(found: &str, known: &str) -> bool {
+    let number = |text: &str| text.parse::<u64>().ok();
+    number(found)
+        .zip(number(known))
+        .is_some_and(|(found, known)| found < known)
+}
+
+fn annotate(object: &mut Value, digest: &str) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.insert(APPLIED.to_owned(), digest.into());
+    }
+}

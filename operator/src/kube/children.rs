@@ -1,0 +1,176 @@
+//! Objects that a resource of ours brings about.
+
+use kube::api::ApiResource;
+use kube::core::GroupVersionKind;
+use serde_json::Value;
+
+/// Name of the label that says which resource brought an object about, `Kind.namespace.name` by parts.
+pub const OWNER_KIND: &str = "mailpods.dev/owner-kind";
+/// Name of the owner, see [`OWNER_KIND`].
+pub const OWNER_NAME: &str = "mailpods.dev/owner";
+/// Value of `app.kubernetes.io/managed-by`.
+pub const MANAGER: &str = "mailpods-operator";
+/// What all objects of ours are selected by.
+pub const MANAGED: &str = "app.kubernetes.io/managed-by=mailpods-operator";
+
+/// Kinds that are built. What is built can be pruned, because both go through this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChildKind {
+    /// Accounts first: pods refer to them.
+    ServiceAccount,
+    /// Configuration.
+    ConfigMap,
+    /// Keys.
+    Secret,
+    /// Names and addresses.
+    Service,
+    /// Who may talk to whom.
+    NetworkPolicy,
+    /// How many pods may be away.
+    PodDisruptionBudget,
+    /// The certificate, where cert-manager is.
+    Certificate,
+    /// Records, where ExternalDNS is.
+    DnsEndpoint,
+    /// Pods that keep nothing.
+    Deployment,
+    /// The pod with the volume.
+    StatefulSet,
+    /// Scraping, where the Prometheus operator is.
+    ServiceMonitor,
+    /// Alerts, where the Prometheus operator is.
+    PrometheusRule,
+}
+
+impl ChildKind {
+    /// In the order in which they are applied: what others need comes first.
+    pub const ALL: [Self; 12] = [
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::Secret,
+        Self::Service,
+        Self::NetworkPolicy,
+        Self::PodDisruptionBudget,
+        Self::Certificate,
+        Self::DnsEndpoint,
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::ServiceMonitor,
+        Self::PrometheusRule,
+    ];
+
+    /// Group, version, kind and plural.
+    const fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        match self {
+            Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
+            Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::NetworkPolicy => (
+                "networking.k8s.io",
+                "v1",
+                "NetworkPolicy",
+                "networkpolicies",
+            ),
+            Self::PodDisruptionBudget => (
+                "policy",
+                "v1",
+                "PodDisruptionBudget",
+                "poddisruptionbudgets",
+            ),
+            Self::Certificate => ("cert-manager.io", "v1", "Certificate", "certificates"),
+            Self::DnsEndpoint => (
+                "externaldns.k8s.io",
+                "v1alpha1",
+                "DNSEndpoint",
+                "dnsendpoints",
+            ),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::ServiceMonitor => (
+                "monitoring.coreos.com",
+                "v1",
+                "ServiceMonitor",
+                "servicemonitors",
+            ),
+            Self::PrometheusRule => (
+                "monitoring.coreos.com",
+                "v1",
+                "PrometheusRule",
+                "prometheusrules",
+            ),
+        }
+    }
+
+    /// The kind as YAML has it.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        self.names().2
+    }
+
+    /// `apiVersion` as YAML has it.
+    #[must_use]
+    pub fn api_version(self) -> String {
+        match self.names() {
+            ("", version, ..) => version.to_owned(),
+            (group, version, ..) => format!("{group}/{version}"),
+        }
+    }
+
+    /// What a client asks for it by.
+    #[must_use]
+    pub fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = self.names();
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+    }
+
+    /// Whether the kind comes with somebody else's CustomResourceDefinition.
+    #[must_use]
+    pub const fn is_foreign(self) -> bool {
+        matches!(
+            self,
+            Self::Certificate | Self::DnsEndpoint | Self::ServiceMonitor | Self::PrometheusRule
+        )
+    }
+}
+
+/// How an object is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As it is built, always.
+    Apply,
+    /// Made when it is not there, then left alone: what is random in it must not change.
+    Once,
+}
+
+/// An object to have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Child {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// How it is kept.
+    pub mode: Mode,
+    /// The whole object, `apiVersion` and `kind` included.
+    pub object: Value,
+}
+
+impl Child {
+    fn text(&self, pointer: &str) -> &str {
+        self.object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.text("/metadata/name")
+    }
+
+    /// Its namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.text("/metadata/namespace")
+    }
+}

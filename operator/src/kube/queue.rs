@@ -1,0 +1,197 @@
+//! Work by key: each once at a time, the latest wish only, with backoff.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::hash::Hash;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Wait after the first failure; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait.
+const LAST_WAIT: Duration = Duration::from_secs(300);
+/// Nothing is due: a wait that a new wish ends.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// What comes of a piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to do until somebody asks again.
+    Done,
+    /// To be looked at again after this time.
+    Again(Duration),
+    /// Failed in a way that time may help.
+    Failed,
+}
+
+/// Does what is asked for by `wishes` until that channel closes; at most `width` pieces at once.
+pub async fn work<K, F, W>(mut wishes: UnboundedReceiver<K>, width: usize, run: F)
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    F: Fn(K) -> W,
+    W: Future<Output = Outcome> + Send + 'static,
+{
+    let mut queue: Queue<K> = Queue::default();
+    let mut running: JoinSet<(K, Outcome)> = JoinSet::new();
+    loop {
+        while let Some(key) = queue.take(running.len() < width) {
+            let piece = run(key.clone());
+            running.spawn(async move { (key, piece.await) });
+        }
+        let wait = if running.len() < width {
+            queue.next()
+        } else {
+            None
+        };
+        let wake = wait.unwrap_or_else(|| Instant::now() + IDLE);
+        tokio::select! {
+            wish = wishes.recv() => match wish {
+                Some(key) => queue.ask(key, Instant::now()),
+                None => return,
+            },
+            Some(done) = running.join_next() => match done {
+                Ok((key, outcome)) => queue.done(key, outcome),
+                Err(error) => {
+                    // A panic in one piece must not stop the others, but its key is lost: the process ends and starts anew.
+                    tracing::error!(%error, "a reconciliation panicked");
+                    return;
+                }
+            },
+            () = tokio::time::sleep_until(wake) => {}
+        }
+    }
+}
+
+/// What is wanted when, and what runs.
+struct Queue<K> {
+    due: HashMap<K, Instant>,
+    running: HashSet<K>,
+    failures: HashMap<K, u32>,
+}
+
+impl<K> Default for Queue<K> {
+    fn default() -> Self {
+        Self {
+            due: HashMap::new(),
+            running: HashSet::new(),
+            failures: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Queue<K> {
+    fn ask(&mut self, key: K, when: Instant) {
+        let due = self.due.entry(key).or_insert(when);
+        *due = (*due).min(when);
+    }
+
+    /// Something that is due and does not run.
+    fn take(&mut self, room: bool) -> Option<K> {
+        if !room {
+            return None;
+        }
+        let now = Instant::now();
+        let ready = self
+            .due
+            .iter()
+            .find(|(key, due)| **due <= now && !self.running.contains(*key));
+        let key = ready.map(|(key, _)| key.clone())?;
+        self.due.remove(&key);
+        self.running.insert(key.clone());
+        Some(key)
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let waiting = self
+            .due
+            .iter()
+            .filter(|(key, _)| !self.running.contains(*key));
+        waiting.map(|(_, due)| *due).min()
+    }
+
+    fn done(&mut self, key: K, outcome: Outcome) {
+        self.running.remove(&key);
+        if outcome != Outcome::Failed {
+            self.failures.remove(&key);
+        }
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Again(wait) => self.ask(key, Instant::now() + wait),
+            Outcome::Failed => {
+                let failures = self.failures.entry(key.clone()).or_default();
+                *failures = failures.saturating_add(1);
+                let wait = backoff(*failures, spread());
+                self.ask(key, Instant::now() + wait);
+            }
+        }
+    }
+}
+
+/// Doubling waits, each between half and the whole of its length, so that many do not come back at once.
+fn backoff(failures: u32, spread: f64) -> Duration {
+    let factor = 1_u32 << failures.saturating_sub(1).min(16);
+    let whole = FIRST_WAIT.saturating_mul(factor).min(LAST_WAIT);
+    whole.mul_f64(0.5 + spread.clamp(0.0, 1.0) / 2.0)
+}
+
+/// A number from 0 to 1; the middle where there is no randomness.
+fn spread() -> f64 {
+    use ring::rand::SecureRandom as _;
+    let mut octet = [128];
+    if ring::rand::SystemRandom::new().fill(&mut octet).is_err() {
+        return 0.5;
+    }
+    f64::from(octet[0]) / 255.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        assert_eq!(backoff(1, 1.0), Duration::from_secs(1));
+        assert_eq!(backoff(3, 1.0), Duration::from_secs(4));
+        assert_eq!(backoff(3, 0.0), Duration::from_secs(2));
+        assert_eq!(backoff(99, 1.0), LAST_WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_never_runs_twice_at_once_and_is_tried_again_after_a_failure() {
+        let (wishes, asked) = mpsc::unbounded_channel();
+        let (running, runs) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (done, mut told) = mpsc::unbounded_channel();
+        for _ in 0..3 {
+            wishes.send("a").unwrap();
+        }
+        let (alone, count) = (running.clone(), runs.clone());
+        let worker = tokio::spawn(work(asked, 8, move |_| {
+            let (alone, count, done) = (alone.clone(), count.clone(), done.clone());
+            async move {
+                assert_eq!(alone.fetch_add(1, Ordering::SeqCst), 0);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                alone.fetch_sub(1, Ordering::SeqCst);
+                let run = count.fetch_add(1, Ordering::SeqCst);
+                let _ = done.send(run);
+                if run == 0 {
+                    Outcome::Failed
+                } else {
+                    Outcome::Done
+                }
+            }
+        }));
+        assert_eq!(told.recv().await, Some(0));
+        assert_eq!(told.recv().await, Some(1));
+        drop(wishes);
+        worker.await.unwrap();
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+    }
+}

@@ -1,0 +1,271 @@
+//! What the API server holds of ours, compiled anew whenever it changes. Every replica does this; it only reads.
+
+pub mod objects;
+pub mod secrets;
+pub mod snapshot;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
+use mailpods_plan::Inventory;
+use tokio::sync::{Notify, mpsc, watch as channel};
+
+use crate::dkim::key::ManagedKey;
+use crate::kube::Key;
+use crate::kube::apply::{Live, LiveObjects};
+use crate::kube::children::ChildKind;
+use objects::Objects;
+use secrets::Kept;
+use snapshot::{Kind, Snapshot};
+
+/// Changes within this time are compiled at once.
+const GATHER: Duration = Duration::from_millis(25);
+
+/// An object that is not what its kind is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Why.
+    pub error: String,
+    /// Its generation.
+    pub generation: Option<i64>,
+}
+
+/// An object as it was read.
+pub type Read<K> = Result<Arc<K>, Arc<Broken>>;
+
+/// What is known of pods of a workload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// Pods wanted.
+    pub wanted: i32,
+    /// Pods there.
+    pub replicas: i32,
+    /// Pods that serve.
+    pub ready: i32,
+    /// Pods of the current specification.
+    pub updated: i32,
+    /// Whether this is about the current specification.
+    pub observed: bool,
+}
+
+/// Objects of ours as their watches tell.
+#[derive(Debug)]
+pub struct World {
+    /// MailClusters.
+    pub clusters: Objects<Read<MailCluster>>,
+    /// MailDomains.
+    pub domains: Objects<Read<MailDomain>>,
+    /// Mailboxes.
+    pub mailboxes: Objects<Read<Mailbox>>,
+    /// OutboundIPs.
+    pub outbound_ips: Objects<Read<OutboundIP>>,
+    /// MailingLists.
+    pub mailing_lists: Objects<Read<MailingList>>,
+    secrets: Objects<Kept>,
+    namespaces: Objects<Arc<std::collections::BTreeMap<String, String>>>,
+    children: HashMap<ChildKind, Objects<Live>>,
+    workloads: Objects<Workload>,
+    /// Something was told since the last compiling.
+    dirty: Notify,
+    snapshot: channel::Sender<Arc<Snapshot>>,
+    wishes: channel::Sender<Option<mpsc::UnboundedSender<(Kind, Key)>>>,
+    only: Option<String>,
+}
+
+impl World {
+    /// A world of all namespaces, or of one.
+    #[must_use]
+    pub fn new(only: Option<String>) -> Arc<Self> {
+        let kinds = ChildKind::ALL.into_iter();
+        Arc::new(Self {
+            clusters: Objects::default(),
+            domains: Objects::default(),
+            mailboxes: Objects::default(),
+            outbound_ips: Objects::default(),
+            mailing_lists: Objects::default(),
+            secrets: Objects::default(),
+            namespaces: Objects::default(),
+            children: kinds.map(|kind| (kind, Objects::default())).collect(),
+            workloads: Objects::default(),
+            dirty: Notify::new(),
+            snapshot: channel::Sender::new(Arc::default()),
+            wishes: channel::Sender::new(None),
+            only,
+        })
+    }
+
+    /// Starts the watches; they run until the process ends. Kinds of others are watched once they exist.
+    pub fn watch(self: &Arc<Self>, client: &Client) {
+        watch::start(self, client);
+    }
+
+    /// Watches a kind of others that exists.
+    pub fn watch_foreign(self: &Arc<Self>, client: &Client, kind: ChildKind) {
+        watch::child(self, client, kind);
+    }
+
+    /// The last compiled state, and each later one.
+    #[must_use]
+    pub fn snapshots(&self) -> channel::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// The last compiled state.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Whether everything was read once and compiled.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.snapshot.borrow().complete
+    }
+
+    /// From now on, tells which objects are to be looked at: first all of them.
+    pub fn tell(&self, wishes: mpsc::UnboundedSender<(Kind, Key)>) {
+        for (kind, key) in self.snapshot().keys() {
+            // The receiver is gone only when the process ends.
+            let _ = wishes.send((kind, key));
+        }
+        self.wishes.send_replace(Some(wishes));
+    }
+
+    /// Asks for a look at an object.
+    pub fn wish(&self, kind: Kind, key: Key) {
+        if let Some(wishes) = self.wishes.borrow().as_ref() {
+            let _ = wishes.send((kind, key));
+        }
+    }
+
+    /// Compiles whenever something changed, for as long as the process runs.
+    pub async fn compile(self: Arc<Self>) {
+        loop {
+            self.dirty.notified().await;
+            tokio::time::sleep(GATHER).await;
+            if !self.is_synced() {
+                continue;
+            }
+            let world = self.clone();
+            let before = self.snapshot();
+            let compiled = tokio::task::spawn_blocking(move || {
+                Snapshot::compile(world.inventory(), world.keys(), &before)
+            });
+            match compiled.await {
+                Ok(snapshot) => self.publish(Arc::new(snapshot)),
+                Err(error) => tracing::error!(%error, "failed to compile"),
+            }
+        }
+    }
+
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        let before = self.snapshot.send_replace(snapshot.clone());
+        for (kind, key) in snapshot.changed(&before) {
+            self.wish(kind, key);
+        }
+    }
+
+    /// Says that there is something new to compile.
+    pub fn touch(&self) {
+        self.dirty.notify_one();
+    }
+
+    fn is_synced(&self) -> bool {
+        self.clusters.is_synced()
+            && self.domains.is_synced()
+            && self.mailboxes.is_synced()
+            && self.outbound_ips.is_synced()
+            && self.mailing_lists.is_synced()
+            && self.secrets.is_synced()
+            && (self.only.is_some() || self.namespaces.is_synced())
+    }
+
+    fn inventory(&self) -> Inventory {
+        fn good<K>(objects: &Objects<Read<K>>) -> Vec<Arc<K>> {
+            objects
+                .values()
+                .into_iter()
+                .filter_map(Result::ok)
+                .collect()
+        }
+        let secrets = self.secrets.all().into_iter();
+        let secrets = secrets.map(|(key, kept)| ((key.namespace, key.name), kept.data));
+        let namespaces = self.namespaces.all().into_iter();
+        let namespaces = namespaces.map(|(key, labels)| (key.name, (*labels).clone()));
+        Inventory {
+            clusters: good(&self.clusters),
+            domains: good(&self.domains),
+            mailboxes: good(&self.mailboxes),
+            outbound_ips: good(&self.outbound_ips),
+            mailing_lists: good(&self.mailing_lists),
+            secrets: Arc::new(secrets.collect()),
+            namespaces: Arc::new(namespaces.collect()),
+            dkim: Arc::default(),
+        }
+    }
+
+    /// DKIM keys that the operator made.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Arc<ManagedKey>> {
+        let secrets = self.secrets.values().into_iter();
+        secrets.filter_map(|kept| kept.key).collect()
+    }
+
+    /// A Secret.
+    #[must_use]
+    pub fn secret(&self, key: &Key) -> Option<Arc<mailpods_plan::Secret>> {
+        self.secrets.get(key).map(|kept| kept.data)
+    }
+
+    /// Objects of ours that are there, of one owner's namespace.
+    #[must_use]
+    pub fn live(&self, namespace: &str) -> LiveObjects {
+        let kinds = self.children.iter();
+        kinds
+            .map(|(kind, objects)| {
+                let mut objects = objects.all();
+                objects.retain(|key, _| key.namespace == namespace);
+                (*kind, objects)
+            })
+            .collect()
+    }
+
+    /// Whether all objects of ours were read once: without that, what is there might be missed.
+    #[must_use]
+    pub fn knows_children(&self) -> bool {
+        let own = self.children.iter().filter(|(kind, _)| !kind.is_foreign());
+        own.into_iter().all(|(_, objects)| objects.is_synced())
+    }
+
+    /// Kinds of others that exist.
+    #[must_use]
+    pub fn foreign(&self) -> Vec<ChildKind> {
+        let kinds = self.children.iter();
+        let mut foreign: Vec<ChildKind> = kinds
+            .filter(|(kind, objects)| kind.is_foreign() && objects.is_synced())
+            .map(|(kind, _)| *kind)
+            .collect();
+        foreign.sort();
+        foreign
+    }
+
+    /// Pods of a workload.
+    #[must_use]
+    pub fn workload(&self, key: &Key) -> Option<Workload> {
+        self.workloads.get(key)
+    }
+
+    /// Something about an object that is no MailCluster or the like was seen: its owner is looked at.
+    fn owned(&self, live: &Live, namespace: &str) {
+        let Some((kind, name)) = &live.owner else {
+            return;
+        };
+        if let Some(kind) = Kind::named(kind) {
+            self.wish(kind, Key::new(namespace, name.clone()));
+        }
+    }
+}

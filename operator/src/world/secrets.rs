@@ -1,0 +1,38 @@
+//! Secrets, as small as they can be kept, and the DKIM keys among them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use mailpods_plan::SecretText;
+
+use crate::dkim::key::{ManagedKey, read};
+
+/// A Secret.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Values that are text.
+    pub data: Arc<mailpods_plan::Secret>,
+    /// The DKIM key that it holds, when it is one of ours.
+    pub key: Option<Arc<ManagedKey>>,
+}
+
+impl Kept {
+    /// Of the object.
+    #[must_use]
+    pub fn of(secret: Secret) -> Self {
+        let key = read(&secret).map(Arc::new);
+        let values = secret.data.unwrap_or_default().into_iter();
+        // What is not text is of no use to a plan.
+        let data: BTreeMap<String, SecretText> = values
+            .filter_map(|(name, value)| {
+                let text = String::from_utf8(value.0).ok()?;
+                Some((name, SecretText::new(text)))
+            })
+            .collect();
+        Self {
+            data: Arc::new(mailpods_plan::Secret { data }),
+            key,
+        }
+    }
+}
