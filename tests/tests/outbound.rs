@@ -383,7 +383,8 @@ fn an_address_that_a_provider_refuses_rests_there_and_a_standby_takes_over() -> 
     );
     let config = Config::standard(&(dns.yaml() + &outbound)).with("ips.yaml", &addresses(3));
     let server = Server::start(&config)?;
-    let listed = "554 5.7.1 Service unavailable; Client host [127.0.0.7] blocked using zen.spamhaus.org";
+    let listed =
+        "554 5.7.1 Service unavailable; Client host [127.0.0.7] blocked using zen.spamhaus.org";
     sink.behave(Manners {
         refused: vec![(loopback(7), "remote.test", listed)],
         ..Manners::default()
@@ -399,28 +400,44 @@ fn an_address_that_a_provider_refuses_rests_there_and_a_standby_takes_over() -> 
     submit(&server, "erin@other.test")?;
     let taken = sink.wait_for(7)?;
     assert_eq!(taken[6].client, loopback(7), "others still get its mail");
-    let (data, config) = (server.data().to_string_lossy(), server.config().to_string_lossy());
+    let (data, config) = (
+        server.data().to_string_lossy(),
+        server.config().to_string_lossy(),
+    );
     let ip = |what: &[&str]| -> Result<serde_json::Value> {
         let fixed = ["--data", &data, "--output", "json", "ip"];
         let text = tool_ok(&[&fixed[..], what, &["--config", &config]].concat())?;
         Ok(serde_json::from_str(&text)?)
     };
     let list = ip(&["list"])?;
-    let phases: Vec<&str> = (0..3)
-        .filter_map(|at| list[at]["phase"].as_str())
-        .collect();
+    let phases: Vec<&str> = (0..3).filter_map(|at| list[at]["phase"].as_str()).collect();
     assert_eq!(phases, ["Hot", "Standby", "Standby"], "{list}");
     assert_eq!(list[0]["life"]["heat"]["remote.test"]["cause"], "refusals");
     let resolver = dns.address().to_string();
     let route = tool_ok(&[
-        "--data", &data, "--output", "json", "route", "remote.test", "--from", "alice@example.test", "--config", &config,
-        "--resolver", &resolver,
+        "--data",
+        &data,
+        "--output",
+        "json",
+        "route",
+        "remote.test",
+        "--from",
+        "alice@example.test",
+        "--config",
+        &config,
+        "--resolver",
+        &resolver,
     ])?;
     let route: serde_json::Value = serde_json::from_str(&route)?;
     assert_eq!(route["provider"], "remote.test");
     assert_eq!(route["addresses"][1]["phase"], "Active", "{route}");
-    assert_eq!(route["addresses"][2]["phase"], "Standby", "minStandby holds");
-    tool_ok(&["--data", &data, "ip", "activate", "ip0", "--config", &config])?;
+    assert_eq!(
+        route["addresses"][2]["phase"], "Standby",
+        "minStandby holds"
+    );
+    tool_ok(&[
+        "--data", &data, "ip", "activate", "ip0", "--config", &config,
+    ])?;
     sink.behave(Manners::default());
     eventually("the address that an operator activated", || {
         Ok((ip(&["list"])?[0]["phase"] == "Active").then_some(()))
@@ -462,7 +479,10 @@ fn forwarded_mail_gets_a_sender_here_that_leads_back() -> Result<()> {
         dns.mx(&format!("{domain}."), 10, &format!("mx.{domain}."))?;
         dns.address_of(&format!("mx.{domain}."), loopback(1))?;
     }
-    let outbound = format!("  outbound: {{port: {}, srs: {{}}}}\n", sink.address().port());
+    let outbound = format!(
+        "  outbound: {{port: {}, srs: {{}}}}\n",
+        sink.address().port()
+    );
     let domain = "apiVersion: mailpods.dev/v1alpha1\nkind: MailDomain\nmetadata: {name: example}\nspec:\n  domain: example.test\n  \
                   aliases: [{name: away, targets: [carol@remote.test]}]\n";
     let config = Config::standard(&(dns.yaml() + &outbound)).with("domain.yaml", domain);
@@ -483,12 +503,22 @@ fn forwarded_mail_gets_a_sender_here_that_leads_back() -> Result<()> {
         .nth(1)
         .unwrap_or_default()
         .to_owned();
-    assert!(sender.starts_with("SRS0=") && sender.ends_with("=sender.test=Xavier@example.test"), "{sender}");
+    assert!(
+        sender.starts_with("SRS0=") && sender.ends_with("=sender.test=Xavier@example.test"),
+        "{sender}"
+    );
     send("", &sender)?;
     let taken = sink.wait_for(2)?;
-    assert!(taken[1].recipients[0].contains("<Xavier@sender.test>"), "{:?}", taken[1].recipients);
+    assert!(
+        taken[1].recipients[0].contains("<Xavier@sender.test>"),
+        "{:?}",
+        taken[1].recipients
+    );
     let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
     client.say("MAIL FROM:<>", 250)?;
-    client.say(&format!("RCPT TO:<{}>", sender.replace("Xavier", "victim")), 550)?;
+    client.say(
+        &format!("RCPT TO:<{}>", sender.replace("Xavier", "victim")),
+        550,
+    )?;
     Ok(())
 }

@@ -27,8 +27,15 @@ pub(crate) async fn rewrite(
     };
     let domain = settings.domain.clone().or_else(|| reached(plan, unit));
     let Some(domain) = domain else { return };
-    for message in messages.iter_mut().filter(|message| is_forward(plan, message)) {
-        match ctx.srs.forward(ctx, &message.envelope.sender, &domain).await {
+    for message in messages
+        .iter_mut()
+        .filter(|message| is_forward(plan, message))
+    {
+        match ctx
+            .srs
+            .forward(ctx, &message.envelope.sender, &domain)
+            .await
+        {
             Ok(sender) => message.envelope.sender = sender,
             Err(error) => {
                 tracing::warn!(id = %message.id, from = %message.envelope.sender, %error, "sender not rewritten");
@@ -53,10 +60,9 @@ fn is_forward(plan: &Plan, message: &NewMessage) -> bool {
     let sender = message.envelope.sender.rsplit_once('@');
     matches!(message.origin, Origin::Forward(_))
         && sender.is_some_and(|(_, domain)| !is_ours(domain))
-        && message
-            .recipients
-            .iter()
-            .any(|recipient| !recipient.destination.is_local() && !is_ours(&recipient.destination.0))
+        && message.recipients.iter().any(|recipient| {
+            !recipient.destination.is_local() && !is_ours(&recipient.destination.0)
+        })
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -44,13 +44,14 @@ impl Args {
             false => self.resolver.clone(),
         };
         // Of a sender nobody speaks of, the addresses for strangers are shown.
-        let sender = self.from.clone().unwrap_or_else(|| "someone@invalid".to_owned());
+        let sender = self
+            .from
+            .clone()
+            .unwrap_or_else(|| "someone@invalid".to_owned());
         let format = globals.output;
         with_store_or_new(globals, |store| async move {
-            let resolver =
-                HickoryResolver::new(servers, plan.dns.timeout, plan.dns.attempts, 256).map_err(
-                    |error| Failure::because(Exit::Failed, "failed to set up DNS", &error),
-                )?;
+            let resolver = HickoryResolver::new(&servers, plan.dns.timeout, plan.dns.attempts, 256)
+                .map_err(|error| Failure::because(Exit::Failed, "failed to set up DNS", &error))?;
             let explained = ips::explain(
                 &plan,
                 &resolver,
@@ -85,7 +86,10 @@ fn print(explained: &Explanation) -> std::io::Result<()> {
     line("LIMITS", &limits)?;
     line("TLS", explained.tls)?;
     let pool = explained.pool.as_deref();
-    line("POOL", pool.unwrap_or("what the sender's domain names, or all"))?;
+    line(
+        "POOL",
+        pool.unwrap_or("what the sender's domain names, or all"),
+    )?;
     if explained.addresses.is_empty() {
         return line("ADDRESSES", "the system chooses");
     }

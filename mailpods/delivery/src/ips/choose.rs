@@ -1,7 +1,5 @@
 //! Which address a message leaves from.
 
-use std::sync::atomic::Ordering;
-
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Member, Seats, Turn, seats};
@@ -27,20 +25,22 @@ pub(crate) struct Ask<'a> {
     pub(crate) provider: &'a str,
     /// The same for all attempts at the message.
     pub(crate) message: u64,
+    /// The place of the message among all.
+    pub(crate) turn: u64,
     /// When the message came.
     pub(crate) created: i64,
 }
 
 impl Ips {
     /// The addresses of a family that send to the provider, in the order in which they are tried for this message.
-    pub(crate) async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Vec<OutboundIp> {
+    async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Vec<OutboundIp> {
         let candidates: Vec<&OutboundIp> = ask.sources.of_family(v4).collect();
         for ip in &candidates {
             self.admit(ctx, ip).await;
         }
         let (members, seats) = self.seats(&candidates, ask.plan, ask.provider, ctx.now());
         let turn = Turn {
-            count: self.turns.fetch_add(1, Ordering::Relaxed),
+            count: ask.turn,
             random: ctx.random_u64(),
             message: ask.message,
         };
@@ -128,7 +128,7 @@ impl Ips {
     }
 
     /// Whether an address may send one more message to the provider today, which is then counted.
-    pub(crate) async fn has_room(&self, ctx: &Context, ip: &OutboundIp, provider: &str) -> bool {
+    async fn has_room(&self, ctx: &Context, ip: &OutboundIp, provider: &str) -> bool {
         let started = self.lives().get(&ip.name).and_then(|life| life.activated);
         let now = ctx.now();
         let ramp = ramp(ip);
@@ -173,19 +173,7 @@ impl Ips {
     pub(super) async fn check(&self, ctx: &Context, ip: &OutboundIp) {
         let findings = gate::findings(ctx.resolver.as_ref(), ip).await;
         let now = ctx.now();
-        let (change, news) = match self.lives().get_mut(&ip.name) {
-            Some(life) => {
-                let before = life.gate.clone();
-                let change = life.gate(&findings, now);
-                (change, life.gate != before)
-            }
-            None => return,
-        };
-        match change {
-            Some(change) => self.changed(ctx, ip, &change).await,
-            None if news => self.keep(ctx, ip).await,
-            None => {}
-        }
+        self.change(ctx, ip, |life| life.gate(&findings, now)).await;
     }
 }
 

@@ -12,7 +12,7 @@ mod tests;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mailpods_plan::{OutboundIp, Plan};
@@ -45,6 +45,8 @@ pub(crate) struct Ips {
     /// What a provider takes at once.
     shapes: Mutex<HashMap<String, Concurrency>>,
     turns: AtomicU64,
+    /// Held while a life changes and is kept, so that it is not read back in between.
+    keeping: tokio::sync::Mutex<()>,
 }
 
 impl Ips {
@@ -55,6 +57,7 @@ impl Ips {
             providers: Mutex::default(),
             shapes: Mutex::default(),
             turns: AtomicU64::new(0),
+            keeping: tokio::sync::Mutex::default(),
         })
     }
 
@@ -70,6 +73,11 @@ impl Ips {
 
     fn shapes(&self) -> MutexGuard<'_, HashMap<String, Concurrency>> {
         self.shapes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place of the next message among all.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The provider behind a domain, where a look-up has told.
@@ -166,39 +174,51 @@ impl Ips {
                 .max(std::time::Duration::from_secs(least)),
             longest: LONGEST_REST,
         };
-        let change = self
-            .lives()
-            .get_mut(&ip.name)
-            .and_then(|life| life.refused(provider, rest, reply, now));
-        if let Some(change) = change {
-            self.changed(ctx, ip, &change).await;
-            for what in ["tried", "refused"] {
-                if let Err(error) = ctx.store.tokens.forget(&key(what)).await {
-                    uncounted(&error);
-                }
+        let refuse = |life: &mut Life| life.refused(provider, rest, reply, now);
+        if !self.change(ctx, ip, refuse).await {
+            return;
+        }
+        for what in ["tried", "refused"] {
+            if let Err(error) = ctx.store.tokens.forget(&key(what)).await {
+                uncounted(&error);
             }
         }
     }
 
-    /// Tells of a change and keeps it.
-    async fn changed(&self, ctx: &Context, ip: &OutboundIp, change: &Transition) {
-        ctx.metrics.transitions.inc(Changed(change.cause));
-        tracing::warn!(
-            ip = ip.name, address = %ip.address, provider = change.provider.as_deref().unwrap_or("all"),
-            from = change.from.as_str(), to = change.to.as_str(), reason = change.cause.as_str(),
-            until = change.until, "outbound address changed"
-        );
-        self.keep(ctx, ip).await;
-    }
-
-    async fn keep(&self, ctx: &Context, ip: &OutboundIp) {
-        let Some(life) = self.lives().get(&ip.name).cloned() else {
-            return;
+    /// Changes a life, tells of the changes and keeps it. False when nothing was worth an event.
+    async fn change<C: IntoIterator<Item = Transition>>(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        change: impl FnOnce(&mut Life) -> C,
+    ) -> bool {
+        let _keeping = self.keeping.lock().await;
+        let (changes, life) = {
+            let mut lives = self.lives();
+            let life = lives.entry(ip.name.clone()).or_default();
+            let before = life.clone();
+            let changes: Vec<Transition> = change(life).into_iter().collect();
+            (changes, (*life != before).then(|| life.clone()))
         };
-        if let Err(error) = kept::put(ctx.store.secrets.as_ref(), &ip.name, &life).await {
+        for change in &changes {
+            tell(ctx, ip, change);
+        }
+        if let Some(life) = life
+            && let Err(error) = kept::put(ctx.store.secrets.as_ref(), &ip.name, &life).await
+        {
             tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address");
         }
+        !changes.is_empty()
     }
+}
+
+fn tell(ctx: &Context, ip: &OutboundIp, change: &Transition) {
+    ctx.metrics.transitions.inc(Changed(change.cause));
+    tracing::warn!(
+        ip = ip.name, address = %ip.address, provider = change.provider.as_deref().unwrap_or("all"),
+        from = change.from.as_str(), to = change.to.as_str(), reason = change.cause.as_str(),
+        until = change.until, "outbound address changed"
+    );
 }
 
 fn uncounted(error: &mailpods_store::StoreError) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailpods_plan::{OutboundIp, Plan};
-use mailpods_policy::outbound::life::Phase;
+use mailpods_policy::outbound::life::{Life, Phase};
 use tokio::time::Instant;
 
 use super::{Ips, kept};
@@ -61,6 +61,7 @@ impl Ips {
 
     /// What another process made of an address counts here too.
     async fn take_over(&self, ctx: &Context, ip: &OutboundIp) {
+        let _keeping = self.keeping.lock().await;
         match kept::life(ctx.store.secrets.as_ref(), &ip.name).await {
             Ok(Some(life)) => drop(self.lives().insert(ip.name.clone(), life)),
             Ok(None) => {}
@@ -82,13 +83,8 @@ impl Ips {
             match (order, plan.outbound_ips.get(&name)) {
                 (Ok(Some(order)), Some(ip)) => {
                     let now = ctx.now();
-                    let change = self
-                        .lives()
-                        .get_mut(&name)
-                        .map(|life| life.order(&order, now));
-                    if let Some(change) = change {
-                        self.changed(ctx, ip, &change).await;
-                    }
+                    let obey = |life: &mut Life| [life.order(&order, now)];
+                    self.change(ctx, ip, obey).await;
                 }
                 (Err(error), _) => {
                     tracing::error!(ip = name, %error, "an order for an outbound address cannot be read");
@@ -109,14 +105,7 @@ impl Ips {
     async fn end_rests(&self, ctx: &Context, plan: &Plan) {
         let now = ctx.now();
         for ip in plan.outbound_ips.values() {
-            let changes = self
-                .lives()
-                .get_mut(&ip.name)
-                .map(|life| life.tick(now))
-                .unwrap_or_default();
-            for change in &changes {
-                self.changed(ctx, ip, change).await;
-            }
+            self.change(ctx, ip, |life| life.tick(now)).await;
         }
     }
 

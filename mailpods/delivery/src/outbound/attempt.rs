@@ -7,7 +7,6 @@
 //!   +---------+----------------------------> Done
 //! ```
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
@@ -67,6 +66,8 @@ pub(crate) async fn attempt(
         unit,
         sources: Sources::any(),
         provider: None,
+        turn: ctx.ips.turn(),
+        picked: HashMap::new(),
         learned: Learned::default(),
         hop: None,
         dials: VecDeque::new(),
@@ -99,6 +100,10 @@ struct Attempt<'a> {
     sources: Sources,
     /// Whose servers are talked to.
     provider: Option<String>,
+    /// The place of the message among all, for taking addresses in turn.
+    turn: u64,
+    /// The address for each family, IPv4 by `true`.
+    picked: HashMap<bool, Result<Option<OutboundIp>, Trouble>>,
     /// What the servers said of us.
     learned: Learned,
     hop: Option<NextHop>,
@@ -157,17 +162,6 @@ impl Attempt<'_> {
         Ok(class(self.unit, header))
     }
 
-    /// What an address is asked for with.
-    fn ask<'b>(&'b self, provider: &'b str) -> Ask<'b> {
-        Ask {
-            plan: self.plan,
-            sources: &self.sources,
-            provider,
-            message: self.unit.message.body.0.unsigned_abs(),
-            created: self.unit.message.created,
-        }
-    }
-
     /// Takes a connection that is there, or finds the servers to connect to.
     async fn targets(&mut self, way: Way) -> State {
         if self.reuse().await {
@@ -187,20 +181,12 @@ impl Attempt<'_> {
     }
 
     /// Every target with the address to reach it from; targets of a family that no address may send by are left out.
-    async fn dials(&self, targets: Vec<(Target, u16)>) -> Result<VecDeque<Dial>, Trouble> {
-        let provider = self.provider.clone().unwrap_or_default();
-        let ask = self.ask(&provider);
-        let mut sources = HashMap::new();
+    async fn dials(&mut self, targets: Vec<(Target, u16)>) -> Result<VecDeque<Dial>, Trouble> {
         let (mut dials, mut trouble) = (VecDeque::new(), None);
         for (target, port) in targets {
-            let v4 = target.address.is_ipv4();
-            if let Entry::Vacant(entry) = sources.entry(v4) {
-                entry.insert(self.ctx.ips.pick(self.ctx, &ask, v4).await);
-            }
-            match sources.get(&v4) {
-                Some(Ok(source)) => dials.push_back(self.dial(target, port, source.as_ref())),
-                Some(Err(error)) => trouble = Some(error.clone()),
-                None => {}
+            match self.source(target.address.is_ipv4()).await {
+                Ok(source) => dials.push_back(self.dial(target, port, source.as_ref())),
+                Err(error) => trouble = Some(error),
             }
         }
         match trouble {
@@ -209,44 +195,44 @@ impl Attempt<'_> {
         }
     }
 
-    /// The kept connection, when it leads to the same place from a source that the message may use now.
+    /// The address of a family for this attempt, chosen once; `None`: the system chooses.
+    async fn source(&mut self, v4: bool) -> Result<Option<OutboundIp>, Trouble> {
+        if let Some(picked) = self.picked.get(&v4) {
+            return picked.clone();
+        }
+        let ask = Ask {
+            plan: self.plan,
+            sources: &self.sources,
+            provider: self.provider.as_deref().unwrap_or_default(),
+            message: self.unit.message.body.0.unsigned_abs(),
+            turn: self.turn,
+            created: self.unit.message.created,
+        };
+        let picked = self.ctx.ips.pick(self.ctx, &ask, v4).await;
+        self.picked.insert(v4, picked.clone());
+        picked
+    }
+
+    /// The kept connection, when it leads to the same place from the source that the message has.
     async fn reuse(&mut self) -> bool {
-        let kept = self.session.take();
+        let mut kept = self.session.take();
         if self.fresh {
             // A kept connection has failed in this attempt; others are likely as old.
             return false;
         }
-        let provider = self.provider.clone().unwrap_or_default();
-        let sources = self.usable(&provider).await;
-        let places: Vec<String> = sources
-            .iter()
-            .map(|ip| self.pool_key(ip.as_ref().map(|ip| ip.address)))
-            .collect();
-        let mut kept = kept;
-        if kept
-            .as_ref()
-            .is_some_and(|kept| !places.contains(&kept.dial.pool_key))
-            && let Some(other) = kept.take()
-        {
-            self.ctx.pool.put(other);
-        }
-        for (ip, place) in sources.iter().zip(&places) {
-            let session = match kept.take_if(|kept| kept.dial.pool_key == *place) {
-                Some(session) => Some(session),
-                None => self.ctx.pool.take(place),
-            };
-            let Some(session) = session.filter(|session| session.is_reusable(self.most())) else {
-                continue;
-            };
-            if let Some(ip) = ip
-                && !self.ctx.ips.has_room(self.ctx, ip, &provider).await
-            {
-                self.ctx.pool.put(session);
-                continue;
+        for place in self.places().await {
+            let session = kept
+                .take_if(|kept| kept.dial.pool_key == place)
+                .or_else(|| self.ctx.pool.take(&place));
+            match session {
+                Some(session) if session.is_reusable(self.most()) => {
+                    self.ctx.metrics.connections.inc(Connected::Reused);
+                    self.session = Some(session);
+                    break;
+                }
+                Some(session) => drop(tokio::spawn(session.quit())),
+                None => {}
             }
-            self.ctx.metrics.connections.inc(Connected::Reused);
-            self.session = Some(session);
-            break;
         }
         if let Some(kept) = kept {
             self.ctx.pool.put(kept);
@@ -254,19 +240,20 @@ impl Attempt<'_> {
         self.session.is_some()
     }
 
-    /// The sources that may send to the provider now, or `None` once where the system chooses.
-    async fn usable(&self, provider: &str) -> Vec<Option<OutboundIp>> {
+    /// What a connection is kept by that the message may use.
+    async fn places(&mut self) -> Vec<String> {
         if self.sources.ips.is_empty() {
-            return vec![None];
+            return vec![self.pool_key(None)];
         }
-        if provider.is_empty() {
-            // Nobody has looked it up yet, so there is no connection either.
-            return Vec::new();
+        let mut places = Vec::new();
+        for v4 in [true, false] {
+            // Where nobody has looked the provider up yet there is no connection either.
+            let is_known = self.provider.is_some() && self.sources.of_family(v4).next().is_some();
+            if is_known && let Ok(Some(ip)) = self.source(v4).await {
+                places.push(self.pool_key(Some(ip.address)));
+            }
         }
-        let ask = self.ask(provider);
-        let mut order = self.ctx.ips.order(self.ctx, &ask, true).await;
-        order.extend(self.ctx.ips.order(self.ctx, &ask, false).await);
-        order.into_iter().map(Some).collect()
+        places
     }
 
     /// Messages on one connection, as the plan and the provider have it.
@@ -553,12 +540,16 @@ impl Attempt<'_> {
         if let Some(session) = self.session.take() {
             tokio::spawn(session.quit());
         }
-        if self.fresh && !self.dials.is_empty() {
+        let of_address = self.learned.is_of_address();
+        if self.fresh && !self.dials.is_empty() && !of_address {
             return State::Connect;
         }
-        if self.fresh {
+        if self.fresh || of_address {
             // The rest is not worth another look-up now: it comes back by the schedule.
-            let trouble = self.last.take().unwrap_or_else(|| lost(Phase::Ready));
+            let mut trouble = self.last.take().unwrap_or_else(|| lost(Phase::Ready));
+            if of_address {
+                trouble = self.again(trouble);
+            }
             return self.all(&trouble.into_fate());
         }
         self.fresh = true;

@@ -84,7 +84,11 @@ impl Named {
             let known: Vec<&str> = ips.iter().map(|ip| ip.name.as_str()).collect();
             let text = match known.as_slice() {
                 [] => "there is no OutboundIP".to_owned(),
-                known => format!("no OutboundIP {:?}: there are {}", self.name, known.join(", ")),
+                known => format!(
+                    "no OutboundIP {:?}: there are {}",
+                    self.name,
+                    known.join(", ")
+                ),
             };
             Failure::new(Exit::NothingMatched, text)
         })

@@ -70,7 +70,11 @@ async fn print(state: &AddressState, store: &Store) -> Result<(), Failure> {
         output::line(&output::clean(&format!("check {}: {text}", check.as_str())))?;
     }
     for (provider, heat) in &state.life.heat {
-        let what = if heat.resting { "rests" } else { "on probation" };
+        let what = if heat.resting {
+            "rests"
+        } else {
+            "on probation"
+        };
         let text = format!(
             "{provider}: {what} until {} ({}, relapses {}) {}",
             time::format(heat.until),
