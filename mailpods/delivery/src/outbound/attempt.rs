@@ -13,13 +13,12 @@ use std::net::{IpAddr, SocketAddr};
 use mailpods_plan::{HopTls, NextHop, OutboundIp, OutboundTimeouts, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Class, PoolRule};
-use mailpods_policy::outbound::classify::{Blame, Heard, Stage};
-use mailpods_policy::outbound::shape::Feedback;
-use mailpods_smtp_proto::Reply;
+use mailpods_policy::outbound::classify::Stage;
 use mailpods_smtp_proto::client::{Failure, Outcome, Phase, Timeouts};
 use mailpods_store::queue::{LeasedUnit, QueuedRecipient};
 use tokio::sync::SemaphorePermit;
 
+use super::learned::{Learned, stage};
 use super::mx::{self, Own, Target};
 use super::outcome::{Answered, lost};
 use super::route::{Sources, Way, class, hop_key, way};
@@ -28,16 +27,12 @@ use super::transaction::Outgoing;
 use crate::ROOM;
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
-use crate::ips::{Ask, Attempted};
+use crate::ips::Ask;
 use crate::metrics::Connected;
 use crate::sign;
 
 /// Recipients of one transaction (RFC 5321 §4.5.3.1.8: a server takes 100 at least).
 const MAX_RECIPIENTS: usize = 100;
-
-/// Attempts that follow soon after an address was refused, and after how long, in milliseconds.
-const SOON_TRIES: u32 = 3;
-const SOON: i64 = 5_000;
 
 /// Where the attempt is.
 enum State {
@@ -93,19 +88,19 @@ pub(crate) async fn attempt(
     attempt.finish()
 }
 
-struct Attempt<'a> {
-    ctx: &'a Context,
-    plan: &'a Plan,
-    unit: &'a LeasedUnit,
-    sources: Sources,
+pub(super) struct Attempt<'a> {
+    pub(super) ctx: &'a Context,
+    pub(super) plan: &'a Plan,
+    pub(super) unit: &'a LeasedUnit,
+    pub(super) sources: Sources,
     /// Whose servers are talked to.
-    provider: Option<String>,
+    pub(super) provider: Option<String>,
     /// The place of the message among all, for taking addresses in turn.
     turn: u64,
     /// The address for each family, IPv4 by `true`.
     picked: HashMap<bool, Result<Option<OutboundIp>, Trouble>>,
     /// What the servers said of us.
-    learned: Learned,
+    pub(super) learned: Learned,
     hop: Option<NextHop>,
     /// What is still to be tried.
     dials: VecDeque<Dial>,
@@ -116,7 +111,7 @@ struct Attempt<'a> {
     /// The memory that the message takes.
     room: Option<SemaphorePermit<'a>>,
     /// `None`: not decided.
-    fates: Vec<Option<Fate>>,
+    pub(super) fates: Vec<Option<Fate>>,
     /// Why the last target could not be used.
     last: Option<Trouble>,
 }
@@ -457,84 +452,6 @@ impl Attempt<'_> {
         true
     }
 
-    /// Takes in what a refusal means.
-    fn hear(&mut self, reply: &Reply, stage: Stage, source: Option<IpAddr>) {
-        let text = reply.text();
-        let heard = Heard {
-            code: reply.code(),
-            enhanced: reply
-                .enhanced()
-                .map(|code| (u16::from(code.class), code.subject, code.detail)),
-            text: &text,
-            stage,
-        };
-        let provider = self.provider.as_deref().unwrap_or_default();
-        let class = self.ctx.ips.classify(self.ctx, provider, &heard);
-        tracing::info!(
-            id = %self.unit.message.id, provider, source = ?source, blame = class.blame.as_str(),
-            kind = class.bounce.as_str(), "refused: {text}"
-        );
-        self.learned.refuse(class.blame, source, &text);
-    }
-
-    /// A refusal that blames the address is not for good while another address may do, and that one is tried soon.
-    fn spare(&mut self, at: usize) {
-        if !self.learned.is_of_address() {
-            return;
-        }
-        let fate = self.fates.get_mut(at).and_then(Option::take);
-        let spared = match fate {
-            Some(Fate::Failed(trouble)) if self.sources.ips.len() > 1 => {
-                let status = trouble.status.replacen('5', "4", 1);
-                let reason = Reason::RemoteDeferred;
-                Some(Fate::Deferred(self.again(Trouble {
-                    reason,
-                    status,
-                    ..trouble
-                })))
-            }
-            Some(Fate::Deferred(trouble)) => Some(Fate::Deferred(self.again(trouble))),
-            fate => fate,
-        };
-        if let Some(slot) = self.fates.get_mut(at) {
-            *slot = spared;
-        }
-    }
-
-    /// The first attempts follow soon, when there is another address for them; then the schedule counts.
-    fn again(&self, trouble: Trouble) -> Trouble {
-        if self.sources.ips.len() > 1 && self.unit.attempts < SOON_TRIES {
-            let first = self.plan.outbound.retry_initial.as_millis();
-            let soon = i64::try_from(first).unwrap_or(SOON).min(SOON);
-            return trouble.worth_at(self.ctx.now() + soon);
-        }
-        trouble
-    }
-
-    /// Counts what the servers said, once for the attempt, whatever number of servers and recipients it had.
-    async fn learn(&self) {
-        let (Some(provider), learned) = (&self.provider, &self.learned) else {
-            return;
-        };
-        if let Some(feedback) = learned.feedback() {
-            self.ctx.ips.feed(self.plan, provider, feedback);
-        }
-        let ip = self
-            .sources
-            .ips
-            .iter()
-            .find(|ip| Some(ip.address) == learned.source);
-        if let Some(ip) = ip {
-            let attempted = Attempted {
-                ip,
-                provider,
-                blame: learned.blame,
-                reply: &learned.reply,
-            };
-            self.ctx.ips.learn(self.ctx, self.plan, attempted).await;
-        }
-    }
-
     /// What is left goes over a new connection: to the next server, or to the same when a kept connection was stale.
     fn next_connection(&mut self) -> State {
         if let Some(session) = self.session.take() {
@@ -599,61 +516,6 @@ impl Attempt<'_> {
             .into_iter()
             .map(|fate| fate.unwrap_or_else(none))
             .collect()
-    }
-}
-
-/// What the servers of an attempt said of the address and of the load.
-#[derive(Default)]
-struct Learned {
-    /// Where it came from, once a server has answered.
-    source: Option<IpAddr>,
-    delivered: bool,
-    unreachable: bool,
-    /// What the gravest refusal was about.
-    blame: Option<Blame>,
-    reply: String,
-}
-
-impl Learned {
-    fn deliver(&mut self, source: Option<IpAddr>) {
-        (self.source, self.delivered) = (source, true);
-    }
-
-    /// Blame for the address outweighs all, and blame for the load all but that.
-    fn refuse(&mut self, blame: Blame, source: Option<IpAddr>, reply: &str) {
-        let weight = |blame: Option<Blame>| match blame {
-            Some(Blame::Ip) => 3,
-            Some(Blame::Rate) => 2,
-            Some(_) => 1,
-            None => 0,
-        };
-        self.source = source;
-        if weight(Some(blame)) > weight(self.blame) {
-            (self.blame, self.reply) = (Some(blame), reply.to_owned());
-        }
-    }
-
-    fn is_of_address(&self) -> bool {
-        self.blame == Some(Blame::Ip)
-    }
-
-    fn feedback(&self) -> Option<Feedback> {
-        match self.blame {
-            Some(Blame::Ip | Blame::Rate) => Some(Feedback::Refused),
-            _ if self.delivered => Some(Feedback::Delivered),
-            _ if self.unreachable => Some(Feedback::Unreachable),
-            _ => None,
-        }
-    }
-}
-
-/// When a reply was said.
-const fn stage(phase: Phase) -> Stage {
-    match phase {
-        Phase::Mail => Stage::Mail,
-        Phase::Rcpt => Stage::Rcpt,
-        Phase::DataInit | Phase::DataBlock | Phase::DataEnd => Stage::Data,
-        _ => Stage::Session,
     }
 }
 

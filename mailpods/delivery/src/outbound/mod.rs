@@ -5,6 +5,7 @@
 
 mod attempt;
 mod auth;
+mod learned;
 pub(crate) mod mx;
 mod outcome;
 pub(crate) mod pool;
