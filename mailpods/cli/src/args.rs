@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, bans, check, completions, dns, explain, fsck, hash, mailbox, pod, queue, restore,
-    sieve, standalone, trace, verify, version,
+    backup, bans, check, completions, dns, explain, fsck, hash, ip, mailbox, pod, queue, restore,
+    route, sieve, standalone, trace, verify, version,
 };
 use crate::failure::Outcome;
 
@@ -17,6 +17,7 @@ Examples:
   mailpods explain mailcluster.spec.smtp                           what a field means, and what may stand there
   mailpods dns print --config /etc/mailpods                        records to publish, as zone text
   mailpods queue list --domain example.org                         what waits for example.org, and why
+  mailpods route gmail.com --config /etc/mailpods                  where mail would go now, from which address, and why
   mailpods trace bob@example.test                                  what became of mail from or to bob
 
 Exit codes:
@@ -88,6 +89,9 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::Command),
     #[command(subcommand)]
+    Ip(ip::Command),
+    Route(route::Args),
+    #[command(subcommand)]
     Mailbox(mailbox::Command),
     #[command(subcommand)]
     Sieve(sieve::Command),
@@ -118,6 +122,8 @@ impl Args {
             Command::Verify(args) => args.run(globals),
             Command::Dns(command) => command.run(globals),
             Command::Queue(command) => command.run(globals),
+            Command::Ip(command) => command.run(globals),
+            Command::Route(args) => args.run(globals),
             Command::Mailbox(command) => command.run(globals),
             Command::Sieve(command) => command.run(globals),
             Command::Trace(args) => args.run(globals),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
+use mailpods_policy::outbound::choose::{Balance, PoolRule};
 use serde::{Deserialize, Serialize};
 
 use crate::secret::SecretText;
@@ -323,6 +324,24 @@ pub struct OutboundSettings {
     pub ip_family: IpFamily,
     /// How long other servers are waited for.
     pub timeouts: OutboundTimeouts,
+    /// Addresses of a pool that are kept on standby.
+    pub min_standby: usize,
+    /// How long an address rests for a provider that refuses it.
+    pub cool_down: Duration,
+    /// How messages are spread over the addresses that send.
+    pub balance: Balance,
+    /// Mail that leaves from a pool of its own.
+    pub pool_rules: Vec<PoolRule>,
+    /// How the senders of forwarded mail are rewritten; `None`: they are not.
+    pub srs: Option<SrsSettings>,
+}
+
+/// How the senders of forwarded mail are rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SrsSettings {
+    /// Domain of the new senders; `None`: that of the alias.
+    pub domain: Option<DomainName>,
 }
 
 /// How long other servers are waited for.
@@ -412,6 +431,29 @@ pub struct OutboundIp {
     pub hostname: DomainName,
     /// Used for sending (not on standby).
     pub sending: bool,
+    /// The pool that it belongs to.
+    #[serde(default)]
+    pub pool: String,
+    /// Share among those of its pool that send.
+    #[serde(default = "weight_of_one")]
+    pub weight: u32,
+    /// Its slow start.
+    #[serde(default)]
+    pub warm_up: Option<WarmUp>,
+}
+
+const fn weight_of_one() -> u32 {
+    1
+}
+
+/// The slow start of an address, for each provider on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WarmUp {
+    /// Messages on the first day.
+    pub initial_per_day: u32,
+    /// How long until there is no limit.
+    pub duration: Duration,
 }
 
 /// A domain that is ours.

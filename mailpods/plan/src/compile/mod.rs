@@ -17,7 +17,7 @@ use mailpods_api::v1alpha1::{ClusterRef, MailCluster, OutboundRole};
 use mailpods_api::{DomainName, MailboxAddress};
 
 use crate::load::{Environment, Located, Resources, Source, load_valid};
-use crate::model::{Domain, OutboundIp, Plan};
+use crate::model::{Domain, OutboundIp, Plan, WarmUp};
 use crate::problem::{Origin, Problem, ProblemClass};
 use crate::records;
 
@@ -145,6 +145,7 @@ impl<'a> Compiler<'a> {
         self.add_mailboxes(&mut plan);
         self.add_aliases(&mut plan);
         self.set_postmaster(cluster, &mut plan);
+        self.tolerating(|compiler| compiler.check_pools(cluster, &plan));
         self.tolerating(|compiler| compiler.check_targets(&plan));
         self.grant_senders(&mut plan);
         plan.records = records::wanted(cluster, self.resources, &plan);
@@ -225,6 +226,12 @@ impl<'a> Compiler<'a> {
                     address,
                     hostname,
                     sending,
+                    pool: spec.pool.clone(),
+                    weight: spec.weight,
+                    warm_up: spec.warm_up.as_ref().map(|warm_up| WarmUp {
+                        initial_per_day: warm_up.initial_per_day,
+                        duration: warm_up.duration.get(),
+                    }),
                 },
             );
         }
