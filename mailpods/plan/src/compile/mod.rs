@@ -135,7 +135,10 @@ impl<'a> Compiler<'a> {
 
     fn plan(&mut self) -> Option<Plan> {
         self.refuse_unsupported();
-        let cluster = self.cluster()?;
+        let Some(cluster) = self.cluster() else {
+            self.check_scripts();
+            return None;
+        };
         let outbound_ips = self.outbound_ips(cluster);
         let (domains, names) = self.domains(cluster, &outbound_ips);
         let mut plan = self.settings(cluster)?;
