@@ -1,3 +1,4 @@
 //! Records: published, and looked for.
 
 pub mod endpoint;
+pub mod truth;
