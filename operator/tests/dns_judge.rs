@@ -202,7 +202,7 @@ fn one_record_that_is_not_as_wanted() {
             DOMAIN,
             Mx,
             &["20 mail.example.test"],
-            "ForeignMX MX example.test",
+            "Different MX example.test",
         ),
         (
             KEY,

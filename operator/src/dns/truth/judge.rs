@@ -246,7 +246,7 @@ fn told(seen: &RecordSeen, why: String, without: String) -> Option<(Reason, Stri
         Fault::Different if is_dkim(&seen.record.name) => {
             (Reason::DkimDiffers, format!("is another key: {there}"))
         }
-        Fault::Different if seen.record.kind == RecordType::Mx => {
+        Fault::Different if leads_elsewhere(&seen.record, there) => {
             (Reason::ForeignMx, format!("leads elsewhere: {there}"))
         }
         Fault::Different => (Reason::Different, format!("is {there}, wanted is {wanted}")),
@@ -269,6 +269,17 @@ fn told(seen: &RecordSeen, why: String, without: String) -> Option<(Reason, Stri
         ),
         Fault::NotEverywhere => (Reason::ServersDisagree, format!("is not at {without}")),
     })
+}
+
+/// Whether mail goes to another host; a preference that differs leads to the same.
+fn leads_elsewhere(wanted: &Record, there: &str) -> bool {
+    let host = |text: &str| {
+        text.rsplit(' ')
+            .next()
+            .map(|host| normal(wanted.kind, host))
+    };
+    let own = wanted.data.as_deref().and_then(host);
+    wanted.kind == RecordType::Mx && there.split(" | ").any(|text| host(text) != own)
 }
 
 fn several(wanted: &str) -> Reason {

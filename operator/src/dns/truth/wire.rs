@@ -16,6 +16,8 @@ use super::Answer;
 
 /// Octets of a UDP answer that pass without fragments nearly everywhere.
 const UDP_PAYLOAD: u16 = 1_232;
+/// Octets of a UDP answer that are read; more than was offered, for servers that do not keep to it.
+const MAX_UDP: usize = 4_096;
 /// Tries over UDP, where packets get lost.
 const TRIES: usize = 2;
 /// Records of one answer that are looked at.
@@ -112,7 +114,7 @@ async fn udp(server: SocketAddr, query: &Message) -> Result<Message, Failure> {
     let socket = UdpSocket::bind(any).await.map_err(unreachable)?;
     socket.connect(server).await.map_err(unreachable)?;
     socket.send(&octets).await.map_err(unreachable)?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let mut buffer = [0; MAX_UDP];
     loop {
         let length = socket.recv(&mut buffer).await.map_err(unreachable)?;
         let reply = Message::from_vec(buffer.get(..length).unwrap_or_default());
