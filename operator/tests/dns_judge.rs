@@ -1,5 +1,7 @@
 //! What is said of what DNS answers, as tables.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;

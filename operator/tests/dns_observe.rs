@@ -1,5 +1,7 @@
 //! Look-ups at the servers of zones, on loopback: servers that differ, fail, or are not what they are named for.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/dns.rs"]
 mod dns;
 

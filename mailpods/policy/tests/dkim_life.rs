@@ -1,5 +1,7 @@
 //! Whole lives of DKIM keys: a small world does what is decided, and shows or hides records.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use mailpods_policy::dkim_life::{
