@@ -50,6 +50,12 @@ pub struct ManagedKey {
 }
 
 impl ManagedKey {
+    /// Name of its record (RFC 6376 §3.6.2.1).
+    #[must_use]
+    pub fn record_name(&self) -> String {
+        format!("{}._domainkey.{}", self.selector, self.domain)
+    }
+
     /// For a plan.
     #[must_use]
     pub fn signing(&self) -> DkimKey {

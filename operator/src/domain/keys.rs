@@ -9,6 +9,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use mailpods_api::Selector;
 use mailpods_api::v1alpha1::DkimKeySpec;
 use mailpods_dkim::PrivateKey;
+use mailpods_policy::dkim_life::Observation;
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
@@ -17,7 +18,6 @@ use super::observe::Observed;
 use crate::context::Context;
 use crate::dkim::decide::{Action, Wishes, decide};
 use crate::dkim::key::{FILE, ManagedKey, algorithm, phase_patch, secret};
-use crate::dns::truth::has_text;
 use crate::kube::Key;
 use crate::kube::error::Error;
 
@@ -53,21 +53,16 @@ pub async fn advance(context: &Context, observed: &Observed) -> Result<Option<Du
         ttl: Duration::from_secs(cluster.spec.dns.ttl.into()),
     };
     let now = Timestamp::now();
-    let seen = |key: &ManagedKey| seen(observed, key);
+    let seen = |key: &ManagedKey| match observed.key_seen(key) {
+        Observation::Unknown => None,
+        Observation::Absent | Observation::Partly => Some(false),
+        Observation::Everywhere { .. } => Some(true),
+    };
     let (actions, again) = decide(&wishes, &observed.keys, seen, now);
     for action in actions {
         act(context, observed, action, now).await?;
     }
     Ok(again)
-}
-
-/// Whether the record of a key is what all servers answer.
-fn seen(observed: &Observed, key: &ManagedKey) -> Option<bool> {
-    let name = format!(
-        "{}._domainkey.{}",
-        key.selector, observed.domain.spec.domain
-    );
-    has_text(observed.found.as_ref()?, &name, &key.record)
 }
 
 async fn act(

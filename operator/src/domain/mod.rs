@@ -26,16 +26,17 @@ pub use keys::ROTATE;
 /// # Errors
 /// What the API server refused, after the status says so.
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
-    let Some(observed) = observe::observe(context, key) else {
+    let now = Timestamp::now();
+    let Some(observed) = observe::observe(context, key, now) else {
         return Ok(Outcome::Done);
     };
     if observed.current.metadata.deletion_timestamp.is_some() {
-        context.truth.forget(&observed.domain.spec.domain);
+        context.look_ups.forget(&observed.domain.spec.domain);
         return Ok(Outcome::Done);
     }
     if observed.cluster.is_some() {
         let name = &observed.domain.spec.domain;
-        context.truth.want(name, key, &observed.records);
+        context.look_ups.want(name, observed.wish(key));
     }
     let (children, refused) = built(&observed);
     let done = if observed.is_paused() {
@@ -44,7 +45,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         changed(context, &observed, &children).await
     };
     let failed = done.as_ref().err();
-    let status = status::status(&observed, &refused, failed, Timestamp::now());
+    let status = status::status(&observed, &refused, failed);
     let before = observed.current.status.clone().unwrap_or_default();
     simple::write(
         context,
