@@ -483,7 +483,12 @@ fn a_withdrawn_key_that_is_still_there_is_a_warning() {
             .contains(&("old._domainkey.example.test".to_owned(), Txt))
     );
     assert_eq!(dns.findings(), none());
+    let old = |dns: &Dns| key_seen(&dns.judge(), &[], "old._domainkey.example.test");
+    assert_eq!(old(&dns), Observation::Unknown);
+    let dns = dns.both("old._domainkey.example.test", Txt, &[]);
+    assert_eq!(old(&dns), Observation::Absent);
     let dns = dns.both("old._domainkey.example.test", Txt, &["v=DKIM1; p=OLD"]);
+    assert_eq!(old(&dns), Observation::Partly);
     assert_eq!(
         dns.findings(),
         ["StaleSelector TXT old._domainkey.example.test"]

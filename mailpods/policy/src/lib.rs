@@ -2,7 +2,6 @@
 //!
 //! Never touches sockets, files, clocks, tokio or a Kubernetes client.
 
-pub mod dkim;
 pub mod dkim_life;
 pub mod password;
 pub mod reason;

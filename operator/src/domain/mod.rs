@@ -8,6 +8,7 @@ mod status;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use mailpods_policy::dkim_life::Decision;
 
 use crate::context::{Context, after};
 use crate::dns::endpoint::Refused;
@@ -39,13 +40,14 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         context.look_ups.want(name, observed.wish(key));
     }
     let (children, refused) = built(&observed);
+    let decision = keys::decided(&observed, now);
     let done = if observed.is_paused() {
         Ok(None)
     } else {
-        changed(context, &observed, &children).await
+        changed(context, &observed, &children, (&decision, now)).await
     };
     let failed = done.as_ref().err();
-    let status = status::status(&observed, &refused, failed);
+    let status = status::status(&observed, &refused, &decision.blocked, failed);
     let before = observed.current.status.clone().unwrap_or_default();
     simple::write(
         context,
@@ -79,8 +81,9 @@ async fn changed(
     context: &Context,
     observed: &Observed,
     children: &[Child],
+    (decision, now): (&Decision, Timestamp),
 ) -> Result<Option<Duration>, Error> {
-    let again = keys::advance(context, observed).await?;
+    let again = keys::advance(context, observed, decision, now).await?;
     let applier = context.applier(Kind::MailDomain);
     let applied = applier.apply(children, &observed.live).await?;
     let owner = build::owner(&observed.domain);

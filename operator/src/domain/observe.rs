@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use mailpods_api::v1alpha1::{DnsMode, MailCluster, MailDomain, Provider, RecordStatus};
+use mailpods_api::v1alpha1::{
+    DkimKeySpec, DnsMode, MailCluster, MailDomain, Provider, RecordStatus,
+};
 use mailpods_plan::Problem;
 use mailpods_plan::dns::{Record, RecordType};
 use mailpods_policy::dkim_life::Observation;
@@ -53,6 +55,16 @@ impl Observed {
         self.seen.as_ref().map_or(Observation::Unknown, |seen| {
             key_seen(&seen.judged, &seen.records, &key.record_name())
         })
+    }
+
+    /// The keys that the domain names, or else its MailCluster.
+    #[must_use]
+    pub fn dkim(&self) -> &[DkimKeySpec] {
+        match (&self.domain.spec.dkim, &self.cluster) {
+            (Some(dkim), _) => &dkim.keys,
+            (None, Some((_, cluster))) => &cluster.spec.dkim.keys,
+            (None, None) => &[],
+        }
     }
 
     /// What is to be looked up.

@@ -3,7 +3,7 @@
 use mailpods_api::v1alpha1::{DkimKeyStatus, DnsMode, MailDomainStatus, RecordStatus};
 use mailpods_plan::DkimAlgorithm;
 use mailpods_plan::dns::{RecordType, zone};
-use mailpods_policy::dkim::Phase;
+use mailpods_policy::dkim_life::{Blocked, MAX_KEYS, Phase};
 use mailpods_policy::spf;
 
 use super::observe::Observed;
@@ -19,6 +19,7 @@ use crate::kube::error::{Class, Error};
 pub fn status(
     observed: &Observed,
     refused: &[Refused],
+    blocked: &[(String, Blocked)],
     failed: Option<&Error>,
 ) -> MailDomainStatus {
     let before = observed.current.status.clone().unwrap_or_default();
@@ -30,7 +31,7 @@ pub fn status(
     let conditions = object_conditions(
         &before.conditions,
         verdict,
-        parts(observed, refused),
+        parts(observed, refused, blocked),
         generation,
     );
     let budget = spf_budget(observed);
@@ -62,7 +63,7 @@ fn note(verdict: &mut Verdict, error: &Error) {
     }
 }
 
-fn parts(observed: &Observed, refused: &[Refused]) -> Vec<Said> {
+fn parts(observed: &Observed, refused: &[Refused], blocked: &[(String, Blocked)]) -> Vec<Said> {
     if observed.cluster.is_none() {
         return Vec::new();
     }
@@ -77,7 +78,7 @@ fn parts(observed: &Observed, refused: &[Refused]) -> Vec<Said> {
     }
     parts.push(dns_ready(observed, refused));
     if observed.is_signed_here() {
-        parts.push(dkim_ready(observed));
+        parts.push(dkim_ready(observed, blocked));
     }
     parts
 }
@@ -102,19 +103,24 @@ fn dns_ready(observed: &Observed, refused: &[Refused]) -> Said {
     said(holds, ready.reason, ready.message)
 }
 
-fn dkim_ready(observed: &Observed) -> Said {
-    let signing = observed.keys.iter().any(|key| key.phase == Phase::Signing);
-    if signing {
-        return Said::new(types::DKIM, true, "Signing", "");
+fn dkim_ready(observed: &Observed, blocked: &[(String, Blocked)]) -> Said {
+    let of = |why: Blocked| blocked.iter().find(|(_, other)| *other == why);
+    if let Some((base, _)) = of(Blocked::SelectorTaken) {
+        let message = format!(
+            "the key for selector {base} is not taken: another key has the selector, and keys never change under one; name a new selector in spec.dkim.keys"
+        );
+        return Said::new(types::DKIM, false, "SelectorTaken", message);
     }
-    let Some((_, cluster)) = &observed.cluster else {
-        return Said::new(types::DKIM, Holds::Unknown, "NoCluster", "");
-    };
-    let keys = observed.domain.spec.dkim.as_ref();
-    if keys
-        .map_or(&cluster.spec.dkim.keys, |dkim| &dkim.keys)
-        .is_empty()
-    {
+    let full = of(Blocked::TooManyKeys).map(|(base, _)| {
+        format!("no further key is made for {base} before the oldest of {MAX_KEYS} is gone")
+    });
+    if observed.keys.iter().any(|key| key.phase == Phase::Signing) {
+        return Said::new(types::DKIM, true, "Signing", full.unwrap_or_default());
+    }
+    if let Some(full) = full {
+        return Said::new(types::DKIM, false, "TooManyKeys", full);
+    }
+    if observed.dkim().is_empty() {
         return Said::new(types::DKIM, true, "NotSigned", "no key is wanted");
     }
     let phases: Vec<String> = observed
