@@ -9,7 +9,7 @@ use mailpods_plan::{Problem, ProblemClass};
 
 use crate::cluster::build::Surroundings;
 use crate::control::observed::Observed;
-use crate::dns::truth::Truth;
+use crate::dns::look_ups::LookUps;
 use crate::kube::apply::Applier;
 use crate::kube::conditions::{Said, conditions, summary, types};
 use crate::kube::error::Class;
@@ -32,7 +32,7 @@ pub struct Context {
     /// What pods told.
     pub observed: Arc<Observed>,
     /// What DNS answers.
-    pub truth: Arc<Truth>,
+    pub look_ups: Arc<LookUps>,
     /// Numbers.
     pub metrics: Metrics,
     appliers: [Applier; 5],
@@ -45,7 +45,7 @@ impl Context {
         client: Client,
         world: Arc<World>,
         surroundings: Surroundings,
-        (observed, truth): (Arc<Observed>, Arc<Truth>),
+        (observed, look_ups): (Arc<Observed>, Arc<LookUps>),
         (events, metrics): (Events, Metrics),
     ) -> Self {
         let appliers = Kind::ALL.map(|kind| Applier::new(client.clone(), manager(kind)));
@@ -55,7 +55,7 @@ impl Context {
             events,
             surroundings,
             observed,
-            truth,
+            look_ups,
             metrics,
             appliers,
         }

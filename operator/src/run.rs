@@ -19,7 +19,7 @@ use crate::control::observed::Observed;
 use crate::control::publish::Publisher;
 use crate::control::server::{self, Control};
 use crate::control::{self, tls};
-use crate::dns::truth::Truth;
+use crate::dns::look_ups::LookUps;
 use crate::kube::Key;
 use crate::kube::children::ChildKind;
 use crate::kube::error::Error;
@@ -82,7 +82,7 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
     let identity = tls::identity(client.clone(), &options.namespace).await?;
     let world = World::new(options.only.clone());
     let observed = Observed::new(world.clone());
-    let truth = Truth::new(options.dns_servers.clone())?;
+    let look_ups = LookUps::new(options.dns_servers.clone())?;
     let leader = Arc::new(Mutex::new(None));
     world.watch(&client);
     tokio::spawn(world.clone().compile());
@@ -105,7 +105,7 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
         client.clone(),
         world,
         surroundings,
-        (observed, truth),
+        (observed, look_ups),
         (events, metrics),
     );
     let election = Election::new(client, &options.namespace, &options.identity());
@@ -210,7 +210,7 @@ async fn elected(
     }
     let (wishes, asked) = mpsc::unbounded_channel();
     context.world.tell(wishes);
-    let truth = context.truth.clone().run(context.world.clone());
+    let look_ups = context.look_ups.clone().run(context.world.clone());
     let worker = context.clone();
     let reconciling = work(asked, WIDTH, move |(kind, key)| {
         let context = worker.clone();
@@ -218,7 +218,7 @@ async fn elected(
     });
     tokio::select! {
         () = reconciling => anyhow::bail!("the controllers ended"),
-        () = truth => anyhow::bail!("the look-ups ended"),
+        () = look_ups => anyhow::bail!("the look-ups ended"),
         () = election.lost() => anyhow::bail!("the lease was lost: another replica leads"),
         () = ended() => {}
     }

@@ -2,7 +2,7 @@
 //!
 //! Never touches sockets, files, clocks, tokio or a Kubernetes client.
 
-pub mod dkim;
+pub mod dkim_life;
 pub mod outbound;
 pub mod password;
 pub mod reason;

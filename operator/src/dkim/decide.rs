@@ -1,13 +1,12 @@
-//! Which keys a domain should have, and where each goes next. Pure.
+//! The keys of a domain as `mailpods_policy::dkim_life` takes them. Pure.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use mailpods_api::Selector;
 use mailpods_api::v1alpha1::{DkimKeyAlgorithm, DkimKeySpec, DkimRotationSpec};
 use mailpods_plan::DkimAlgorithm;
-use mailpods_policy::dkim::{KeyState, Phase, Waits, step};
+use mailpods_policy::dkim_life::{self, Algorithm, Decision, Family, Key, Observation, Rules};
 
 use super::key::ManagedKey;
 
@@ -24,158 +23,54 @@ pub struct Wishes<'a> {
     pub ttl: Duration,
 }
 
-/// Something to do.
-#[derive(Debug, Clone)]
-pub enum Action {
-    /// Make a key.
-    Create {
-        /// Its selector.
-        selector: Selector,
-        /// What it is made like.
-        spec: DkimKeySpec,
-    },
-    /// Write down the next phase of a key.
-    Move(Arc<ManagedKey>, Phase),
-    /// Remove a key whose record is not wanted any more.
-    Delete(Arc<ManagedKey>),
-}
-
 /// What to do now, and when to look again at the latest.
 #[must_use]
 pub fn decide(
     wishes: &Wishes<'_>,
     keys: &[Arc<ManagedKey>],
-    seen: impl Fn(&ManagedKey) -> Option<bool>,
+    seen: impl Fn(&ManagedKey) -> Observation,
     now: Timestamp,
-) -> (Vec<Action>, Option<Duration>) {
-    let mut actions = Vec::new();
-    let mut again: Option<Duration> = None;
-    for spec in wishes.keys {
-        let of_spec = family(wishes.keys, spec, keys);
-        let wanted = newest_selector(wishes, spec, &of_spec, now);
-        if let Some(selector) = wanted
-            && !keys.iter().any(|key| key.selector == selector)
-        {
-            let spec = spec.clone();
-            actions.push(Action::Create { selector, spec });
-        }
-        again = sooner(again, due(wishes, of_spec.last().copied(), now));
-    }
+) -> Decision {
+    let families: Vec<Family> = wishes.keys.iter().map(family).collect();
+    let keys: Vec<Key> = keys.iter().map(|key| state(key, seen(key))).collect();
     let retire_after = wishes.rotation.cloned().unwrap_or_default().retire_after;
-    let waits = Waits {
-        ttl: wishes.ttl,
+    let rules = Rules {
+        interval: wishes.rotation.map(|rotation| rotation.interval.get()),
+        demand: wishes.ask.map(str::to_owned),
         retire_after: retire_after.get(),
+        ttl: wishes.ttl,
     };
-    for key in keys {
-        let state = state(wishes, keys, key, seen(key));
-        let (next, look) = step(&state, waits, since_epoch(now));
-        again = sooner(again, look);
-        if next != key.phase {
-            actions.push(Action::Move(key.clone(), next));
-        } else if next == Phase::Removed {
-            actions.push(Action::Delete(key.clone()));
-        }
-    }
-    (actions, again)
+    dkim_life::decide(&families, &keys, &rules, now.as_second())
 }
 
-/// Keys that descend from a specification, oldest first.
-fn family<'a>(
-    specs: &[DkimKeySpec],
-    spec: &DkimKeySpec,
-    keys: &'a [Arc<ManagedKey>],
-) -> Vec<&'a ManagedKey> {
-    let mut family: Vec<&ManagedKey> = keys
-        .iter()
-        .map(Arc::as_ref)
-        .filter(|key| ancestor(specs, key) == Some(spec))
-        .collect();
-    family.sort_by(|a, b| (a.created, &a.selector).cmp(&(b.created, &b.selector)));
-    family
-}
-
-/// The specification that a key was made for: the one with its selector, else with the longest beginning of it.
-fn ancestor<'a>(specs: &'a [DkimKeySpec], key: &ManagedKey) -> Option<&'a DkimKeySpec> {
-    let fits = |spec: &&DkimKeySpec| descends(key, spec) && key.algorithm == algorithm(spec);
-    let candidates = specs.iter().filter(fits);
-    candidates.max_by_key(|spec| spec.selector.as_str().len())
-}
-
-/// Whether a selector is that of a specification, or that with something behind.
-fn descends(key: &ManagedKey, spec: &DkimKeySpec) -> bool {
-    let rest = key.selector.as_str().strip_prefix(spec.selector.as_str());
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-}
-
-const fn algorithm(spec: &DkimKeySpec) -> DkimAlgorithm {
-    match spec.algorithm {
-        DkimKeyAlgorithm::RsaSha256 => DkimAlgorithm::RsaSha256,
-        DkimKeyAlgorithm::Ed25519Sha256 => DkimAlgorithm::Ed25519Sha256,
+fn family(spec: &DkimKeySpec) -> Family {
+    Family {
+        base: spec.selector.to_string(),
+        algorithm: match spec.algorithm {
+            DkimKeyAlgorithm::RsaSha256 => Algorithm::Rsa,
+            DkimKeyAlgorithm::Ed25519Sha256 => Algorithm::Ed25519,
+        },
+        is_own: spec.private_key_secret_ref.is_some(),
     }
 }
 
-/// The selector that should be there: an asked-for one, the next of a rotation, or the newest that there is.
-fn newest_selector(
-    wishes: &Wishes<'_>,
-    spec: &DkimKeySpec,
-    family: &[&ManagedKey],
-    now: Timestamp,
-) -> Option<Selector> {
-    let base = spec.selector.as_str();
-    let named = |end: &str| format!("{base}-{end}").parse::<Selector>().ok();
-    // A key of one's own is changed by naming another selector.
-    let own = spec.private_key_secret_ref.is_some();
-    let Some(newest) = family.last() else {
-        return Some(spec.selector.clone());
-    };
-    let asked = wishes.ask.filter(|_| !own).and_then(named);
-    if let Some(asked) = asked.filter(|asked| !family.iter().any(|key| key.selector == *asked)) {
-        return Some(asked);
-    }
-    let overdue = due(wishes, Some(newest), now).is_some_and(|left| left.is_zero());
-    if overdue && !own {
-        return named(&now.strftime("%Y%m%d").to_string());
-    }
-    None
-}
-
-/// Time until the next key of a rotation is due.
-fn due(wishes: &Wishes<'_>, newest: Option<&ManagedKey>, now: Timestamp) -> Option<Duration> {
-    let (rotation, newest) = (wishes.rotation?, newest?);
-    let age = since_epoch(now).saturating_sub(since_epoch(newest.created));
-    Some(rotation.interval.get().saturating_sub(age))
-}
-
-fn state(
-    wishes: &Wishes<'_>,
-    keys: &[Arc<ManagedKey>],
-    key: &ManagedKey,
-    seen: Option<bool>,
-) -> KeyState {
-    let spec = ancestor(wishes.keys, key);
-    let newer =
-        |other: &ManagedKey| (other.created, &other.selector) > (key.created, &key.selector);
-    let replaced = spec.is_some_and(|spec| {
-        let mut family = family(wishes.keys, spec, keys).into_iter();
-        family.any(|other| newer(other) && other.phase == Phase::Signing)
-    });
-    KeyState {
+fn state(key: &ManagedKey, seen: Observation) -> Key {
+    let origin = &key.origin;
+    Key {
+        selector: key.selector.to_string(),
+        base: origin.base.clone(),
+        algorithm: match key.algorithm {
+            DkimAlgorithm::RsaSha256 => Algorithm::Rsa,
+            DkimAlgorithm::Ed25519Sha256 => Algorithm::Ed25519,
+        },
+        is_own: origin.is_own,
+        generation: origin.generation,
+        demand: origin.demand.clone(),
         phase: key.phase,
-        since: since_epoch(key.since),
+        since: key.since.as_second(),
+        created: key.created.as_second(),
+        has_signed: key.has_signed,
         seen,
-        wanted: spec.is_some(),
-        replaced,
-    }
-}
-
-fn since_epoch(time: Timestamp) -> Duration {
-    Duration::from_secs(u64::try_from(time.as_second()).unwrap_or_default())
-}
-
-fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }
 
@@ -183,134 +78,105 @@ fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
 mod tests {
     use mailpods_api::TimeSpan;
     use mailpods_plan::SecretText;
+    use mailpods_policy::dkim_life::{Action, Blocked, Phase, Reason};
 
+    use super::super::key::Origin;
     use super::*;
 
     const DAY: i64 = 86_400;
 
-    fn spec(selector: &str) -> DkimKeySpec {
+    fn spec(own: bool) -> DkimKeySpec {
+        let secret = || serde_json::from_value(serde_json::json!({"name": "own"})).unwrap();
         DkimKeySpec {
-            selector: selector.parse().unwrap(),
+            selector: "s".parse().unwrap(),
             algorithm: DkimKeyAlgorithm::Ed25519Sha256,
-            private_key_secret_ref: None,
+            private_key_secret_ref: own.then(secret),
         }
     }
 
-    fn at(day: i64) -> Timestamp {
-        Timestamp::from_second(day * DAY).unwrap()
-    }
-
-    fn key(selector: &str, phase: Phase, day: i64) -> Arc<ManagedKey> {
+    fn signing(selector: &str) -> Arc<ManagedKey> {
+        let day = Timestamp::from_second(DAY).unwrap();
         Arc::new(ManagedKey {
             secret: crate::kube::Key::new("mail", selector),
             domain: "example.test".parse().unwrap(),
             selector: selector.parse().unwrap(),
             algorithm: DkimAlgorithm::Ed25519Sha256,
-            phase,
-            since: at(day),
-            created: at(day),
+            origin: Origin {
+                base: "s".to_owned(),
+                ..Origin::default()
+            },
+            phase: Phase::Signing,
+            since: day,
+            created: day,
+            has_signed: true,
             record: String::new(),
             pem: SecretText::new(String::new()),
         })
     }
 
-    fn shown(actions: Vec<Action>) -> Vec<String> {
-        let actions = actions.into_iter();
-        actions
-            .map(|action| match action {
-                Action::Create { selector, .. } => format!("create {selector}"),
-                Action::Move(key, phase) => format!("{} to {phase}", key.selector),
-                Action::Delete(key) => format!("delete {}", key.selector),
-            })
-            .collect()
-    }
-
-    fn run(ask: Option<&str>, keys: &[Arc<ManagedKey>], day: i64) -> Vec<String> {
+    fn run(ask: Option<&str>, own: bool, keys: &[Arc<ManagedKey>], day: i64) -> Decision {
         let rotation = DkimRotationSpec {
             interval: TimeSpan::days(180),
             retire_after: TimeSpan::days(7),
         };
         let wishes = Wishes {
-            keys: &[spec("s")],
+            keys: &[spec(own)],
             rotation: Some(&rotation),
             ask,
             ttl: Duration::from_secs(300),
         };
-        shown(decide(&wishes, keys, |_| Some(true), at(day)).0)
+        let seen = |_: &ManagedKey| Observation::Everywhere { since: DAY };
+        let now = Timestamp::from_second(day * DAY).unwrap();
+        decide(&wishes, keys, seen, now)
+    }
+
+    fn made(selector: &str, generation: u32, demand: Option<&str>) -> Vec<Action> {
+        vec![Action::Make {
+            base: "s".to_owned(),
+            algorithm: Algorithm::Ed25519,
+            selector: selector.to_owned(),
+            generation,
+            demand: demand.map(str::to_owned),
+        }]
     }
 
     #[test]
-    fn a_new_domain_gets_its_first_key() {
-        assert_eq!(run(None, &[], 1), ["create s"]);
-        assert_eq!(
-            run(None, &[key("s", Phase::Signing, 1)], 2),
-            Vec::<String>::new()
-        );
+    fn keys_are_made_at_first_by_age_and_when_asked_for() {
+        assert_eq!(run(None, false, &[], 1).actions, made("s", 0, None));
+        let keys = [signing("s")];
+        assert_eq!(run(None, false, &keys, 180).actions, []);
+        let aged = run(None, false, &keys, 181).actions;
+        assert_eq!(aged, made("s-19700701", 1, None));
+        let asked = run(Some("now"), false, &keys, 2).actions;
+        assert_eq!(asked, made("s-19700103", 1, Some("now")));
     }
 
     #[test]
-    fn a_rotation_overlaps_and_ends_with_the_old_key_gone() {
-        let old = key("s", Phase::Signing, 1);
-        assert_eq!(
-            run(None, std::slice::from_ref(&old), 181),
-            ["create s-19700701"]
-        );
-        let new = |phase| key("s-19700701", phase, 181);
-        assert_eq!(
-            run(None, &[old.clone(), new(Phase::Publishing)], 181),
-            ["s-19700701 to Published"]
-        );
-        assert_eq!(
-            run(None, &[old.clone(), new(Phase::Published)], 182),
-            ["s-19700701 to Signing"]
-        );
-        assert_eq!(
-            run(None, &[old, new(Phase::Signing)], 182),
-            ["s to Retiring"]
-        );
-        let since = |phase, day| {
-            let old = key("s", phase, 1);
-            Arc::new(ManagedKey {
-                since: at(day),
-                ..(*old).clone()
-            })
+    fn what_a_key_is_made_for_decides_which_replaces_which() {
+        let newer = |base: &str| {
+            let mut key = (*signing("s-new")).clone();
+            key.origin.base = base.to_owned();
+            key.origin.generation = 1;
+            Arc::new(key)
         };
-        let retiring = since(Phase::Retiring, 182);
-        assert_eq!(
-            run(None, &[retiring.clone(), new(Phase::Signing)], 188),
-            Vec::<String>::new()
-        );
-        assert_eq!(
-            run(None, &[retiring, new(Phase::Signing)], 189),
-            ["s to Removed"]
-        );
-        assert_eq!(
-            run(
-                None,
-                &[since(Phase::Removed, 189), new(Phase::Signing)],
-                190
-            ),
-            ["delete s"]
-        );
+        let stops = |selector: &str, reason| {
+            vec![Action::SetPhase {
+                selector: selector.to_owned(),
+                phase: Phase::Retiring,
+                reason,
+            }]
+        };
+        let both = [signing("s"), newer("s")];
+        let replaced = run(None, false, &both, 2).actions;
+        assert_eq!(replaced, stops("s", Reason::Replaced));
+        let others = [signing("s"), newer("other")];
+        let unnamed = run(None, false, &others, 2).actions;
+        assert_eq!(unnamed, stops("s-new", Reason::NotWanted));
     }
 
     #[test]
-    fn asking_makes_a_key_once() {
-        let old = key("s", Phase::Signing, 1);
-        assert_eq!(
-            run(Some("now"), std::slice::from_ref(&old), 2),
-            ["create s-now"]
-        );
-        let both = [old, key("s-now", Phase::Published, 2)];
-        assert_eq!(run(Some("now"), &both, 2), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_key_that_nobody_names_any_more_retires() {
-        let other = key("other", Phase::Signing, 1);
-        assert_eq!(
-            run(None, &[key("s", Phase::Signing, 1), other], 2),
-            ["other to Retiring"]
-        );
+    fn a_key_of_the_users_needs_a_selector_of_its_own() {
+        let decision = run(None, true, &[signing("s")], 2);
+        assert_eq!(decision.blocked, [("s".to_owned(), Blocked::SelectorTaken)]);
     }
 }

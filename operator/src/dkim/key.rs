@@ -8,7 +8,7 @@ use mailpods_api::v1alpha1::DkimKeyAlgorithm;
 use mailpods_api::{DomainName, Selector};
 use mailpods_dkim::{Algorithm, PrivateKey};
 use mailpods_plan::{DkimAlgorithm, DkimKey, SecretText};
-use mailpods_policy::dkim::Phase;
+use mailpods_policy::dkim_life::Phase;
 use serde_json::{Value, json};
 
 use crate::names::{Owner, digest, shortened};
@@ -26,6 +26,30 @@ pub const PHASE: &str = "mailpods.dev/dkim-phase";
 /// Annotation with the time at which the phase began, RFC 3339.
 pub const SINCE: &str = "mailpods.dev/dkim-since";
 
+/// Annotation that says that the key was the newest for a value of the annotation that asks for new ones.
+const DEMAND: &str = "mailpods.dev/dkim-demand";
+/// Annotation with the selector that the domain names, which later keys have another than.
+const BASE: &str = "mailpods.dev/dkim-base";
+/// Annotation with the key's place among those of its base.
+const GENERATION: &str = "mailpods.dev/dkim-generation";
+/// Annotation, `true` where the key is the user's.
+const OWN: &str = "mailpods.dev/dkim-own";
+/// Annotation, `true` once the key has signed.
+const SIGNED: &str = "mailpods.dev/dkim-signed";
+
+/// What a key was made for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The selector that the domain names.
+    pub base: String,
+    /// Its place among the keys of its base; newer ones have higher ones.
+    pub generation: u32,
+    /// The value of the annotation that asks for new keys.
+    pub demand: Option<String>,
+    /// Whether it is the user's.
+    pub is_own: bool,
+}
+
 /// A key that the operator made.
 #[derive(Debug, Clone)]
 pub struct ManagedKey {
@@ -37,12 +61,16 @@ pub struct ManagedKey {
     pub selector: Selector,
     /// Algorithm.
     pub algorithm: DkimAlgorithm,
+    /// What it was made for.
+    pub origin: Origin,
     /// Where it stands.
     pub phase: Phase,
     /// Since when.
     pub since: Timestamp,
     /// When it was made.
     pub created: Timestamp,
+    /// Whether it ever signed.
+    pub has_signed: bool,
     /// The TXT record that publishes it.
     pub record: String,
     /// PKCS#8 PEM.
@@ -50,6 +78,12 @@ pub struct ManagedKey {
 }
 
 impl ManagedKey {
+    /// Name of its record (RFC 6376 §3.6.2.1).
+    #[must_use]
+    pub fn record_name(&self) -> String {
+        format!("{}._domainkey.{}", self.selector, self.domain)
+    }
+
     /// For a plan.
     #[must_use]
     pub fn signing(&self) -> DkimKey {
@@ -66,7 +100,8 @@ impl ManagedKey {
 pub fn read(secret: &Secret) -> Option<ManagedKey> {
     let metadata = &secret.metadata;
     let label = metadata.labels.as_ref()?.get(COMPONENT.0)?;
-    let noted = |name: &str| metadata.annotations.as_ref()?.get(name);
+    let annotations = metadata.annotations.as_ref()?;
+    let noted = |name: &str| annotations.get(name);
     if label != COMPONENT.1 {
         return None;
     }
@@ -75,10 +110,12 @@ pub fn read(secret: &Secret) -> Option<ManagedKey> {
     let key = PrivateKey::from_pem(pem.reveal()).ok()?;
     let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
     let created = created.unwrap_or(Timestamp::UNIX_EPOCH);
+    let selector: Selector = noted(SELECTOR)?.parse().ok()?;
     Some(ManagedKey {
         secret: crate::kube::Key::of(metadata),
         domain: noted(DOMAIN)?.parse().ok()?,
-        selector: noted(SELECTOR)?.parse().ok()?,
+        origin: origin(annotations, &selector),
+        selector,
         algorithm: match key.algorithm() {
             Algorithm::RsaSha256 => DkimAlgorithm::RsaSha256,
             Algorithm::Ed25519Sha256 => DkimAlgorithm::Ed25519Sha256,
@@ -91,9 +128,23 @@ pub fn read(secret: &Secret) -> Option<ManagedKey> {
             .and_then(|since| since.parse().ok())
             .unwrap_or(created),
         created,
+        has_signed: noted(SIGNED).is_some_and(|signed| signed == "true"),
         record: key.public_record(),
         pem,
     })
+}
+
+/// A key that nothing is noted of is the first of its selector.
+fn origin(annotations: &BTreeMap<String, String>, selector: &Selector) -> Origin {
+    let noted = |name: &str| annotations.get(name);
+    let base = noted(BASE).cloned();
+    let generation = noted(GENERATION).and_then(|generation| generation.parse().ok());
+    Origin {
+        base: base.unwrap_or_else(|| selector.to_string()),
+        generation: generation.unwrap_or_default(),
+        demand: noted(DEMAND).cloned(),
+        is_own: noted(OWN).is_some_and(|own| own == "true"),
+    }
 }
 
 /// Name of the Secret of a key. A selector may have underscores, a name may not.
@@ -112,18 +163,25 @@ pub fn secret_name(domain: &DomainName, selector: &Selector) -> String {
 pub fn secret(
     owner: &Owner,
     (domain, selector): (&DomainName, &Selector),
+    origin: &Origin,
     pem: &str,
     now: Timestamp,
 ) -> Value {
     let labels = BTreeMap::from([(COMPONENT.0.to_owned(), COMPONENT.1.to_owned())]);
     let mut metadata = owner.metadata(&secret_name(domain, selector), &labels);
     if let Some(metadata) = metadata.as_object_mut() {
-        let annotations = json!({
+        let mut annotations = json!({
             DOMAIN: domain.as_str(),
             SELECTOR: selector.as_str(),
+            BASE: origin.base,
+            GENERATION: origin.generation.to_string(),
+            OWN: origin.is_own.to_string(),
             PHASE: Phase::Publishing.as_str(),
             SINCE: stamp(now),
         });
+        if let Some(demand) = &origin.demand {
+            annotations[DEMAND] = json!(demand);
+        }
         metadata.insert("annotations".to_owned(), annotations);
     }
     json!({
@@ -155,7 +213,11 @@ pub const fn algorithm(algorithm: DkimKeyAlgorithm) -> Algorithm {
 /// Metadata that says where a key stands, for a patch.
 #[must_use]
 pub fn phase_patch(phase: Phase, now: Timestamp) -> Value {
-    json!({"metadata": {"annotations": {PHASE: phase.as_str(), SINCE: stamp(now)}}})
+    let mut annotations = json!({PHASE: phase.as_str(), SINCE: stamp(now)});
+    if phase == Phase::Signing {
+        annotations[SIGNED] = json!("true");
+    }
+    json!({"metadata": {"annotations": annotations}})
 }
 
 #[cfg(test)]
@@ -176,7 +238,13 @@ mod tests {
         let pem = PrivateKey::generate(Algorithm::Ed25519Sha256, &SystemRandom::new()).unwrap();
         let (domain, selector) = ("example.test".parse().unwrap(), "s1".parse().unwrap());
         let now = Timestamp::from_second(1_000).unwrap();
-        let mut object = secret(&owner, (&domain, &selector), &pem, now);
+        let origin = Origin {
+            base: "s".to_owned(),
+            generation: 3,
+            demand: Some("now".to_owned()),
+            is_own: true,
+        };
+        let mut object = secret(&owner, (&domain, &selector), &origin, &pem, now);
         let text = object["stringData"][FILE].as_str().unwrap().to_owned();
         object["data"] = json!({});
         let mut secret: Secret = serde_json::from_value(object).unwrap();
@@ -187,6 +255,14 @@ mod tests {
             ("example.test", "s1")
         );
         assert_eq!((key.phase, key.since), (Phase::Publishing, now));
+        assert_eq!((&key.origin, key.has_signed), (&origin, false));
+        let patch = phase_patch(Phase::Signing, now);
+        for (name, value) in patch["metadata"]["annotations"].as_object().unwrap() {
+            let annotations = secret.metadata.annotations.as_mut().unwrap();
+            annotations.insert(name.clone(), value.as_str().unwrap().to_owned());
+        }
+        let signing = read(&secret).unwrap();
+        assert_eq!((signing.phase, signing.has_signed), (Phase::Signing, true));
         assert!(key.record.starts_with("v=DKIM1; k=ed25519; p="));
         assert_eq!(
             secret.metadata.name.as_deref(),

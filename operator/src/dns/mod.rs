@@ -1,6 +1,5 @@
 //! Records: published, and looked for.
 
 pub mod endpoint;
-mod lookup;
-pub mod remedy;
+pub mod look_ups;
 pub mod truth;

@@ -1,6 +1,5 @@
 //! DKIM keys of a MailDomain: what was decided is done. Client required.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -9,15 +8,15 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use mailpods_api::Selector;
 use mailpods_api::v1alpha1::DkimKeySpec;
 use mailpods_dkim::PrivateKey;
+use mailpods_policy::dkim_life::{Action, Decision, Phase, Reason};
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
 use super::build::owner;
 use super::observe::Observed;
 use crate::context::Context;
-use crate::dkim::decide::{Action, Wishes, decide};
-use crate::dkim::key::{FILE, ManagedKey, algorithm, phase_patch, secret};
-use crate::dns::truth::has_text;
+use crate::dkim::decide::{Wishes, decide};
+use crate::dkim::key::{FILE, ManagedKey, Origin, algorithm, phase_patch, secret};
 use crate::kube::Key;
 use crate::kube::error::Error;
 
@@ -25,76 +24,112 @@ use crate::kube::error::Error;
 pub const ROTATE: &str = "mailpods.dev/rotate-dkim";
 /// Field manager of the keys.
 const MANAGER: &str = "mailpods-dkim";
+/// Shortest wait before keys are looked at again; the watches tell sooner of what was done.
+const SOONEST: Duration = Duration::from_secs(10);
 
-/// Takes each key one step on; when to look again at the latest.
-///
-/// # Errors
-/// The first step that failed.
-pub async fn advance(context: &Context, observed: &Observed) -> Result<Option<Duration>, Error> {
+/// The next step of each key; nothing where mail is not signed here.
+#[must_use]
+pub fn decided(observed: &Observed, now: Timestamp) -> Decision {
     let Some((_, cluster)) = observed
         .cluster
         .as_ref()
         .filter(|_| observed.is_signed_here())
     else {
-        return Ok(None);
+        return Decision::default();
     };
-    let spec = &observed.domain.spec;
-    let keys = spec
-        .dkim
-        .as_ref()
-        .map_or(cluster.spec.dkim.keys.as_slice(), |dkim| &dkim.keys);
     let annotations = observed.current.metadata.annotations.as_ref();
     let wishes = Wishes {
-        keys,
+        keys: observed.dkim(),
         rotation: cluster.spec.dkim.rotation.as_ref(),
         ask: annotations
             .and_then(|annotations| annotations.get(ROTATE))
             .map(String::as_str),
         ttl: Duration::from_secs(cluster.spec.dns.ttl.into()),
     };
-    let now = Timestamp::now();
-    let seen = |key: &ManagedKey| seen(observed, key);
-    let (actions, again) = decide(&wishes, &observed.keys, seen, now);
-    for action in actions {
-        act(context, observed, action, now).await?;
-    }
-    Ok(again)
+    let seen = |key: &ManagedKey| observed.key_seen(key);
+    decide(&wishes, &observed.keys, seen, now)
 }
 
-/// Whether the record of a key is what all servers answer.
-fn seen(observed: &Observed, key: &ManagedKey) -> Option<bool> {
-    let name = format!(
-        "{}._domainkey.{}",
-        key.selector, observed.domain.spec.domain
-    );
-    has_text(observed.found.as_ref()?, &name, &key.record)
+/// Takes the steps; when to look again at the latest.
+///
+/// # Errors
+/// The first step that failed.
+pub async fn advance(
+    context: &Context,
+    observed: &Observed,
+    decision: &Decision,
+    now: Timestamp,
+) -> Result<Option<Duration>, Error> {
+    for action in &decision.actions {
+        act(context, observed, action, now).await?;
+    }
+    Ok(decision.again.map(|again| again.max(SOONEST)))
 }
 
 async fn act(
     context: &Context,
     observed: &Observed,
-    action: Action,
+    action: &Action,
     now: Timestamp,
 ) -> Result<(), Error> {
+    let named = |selector: &str| {
+        let mut keys = observed.keys.iter();
+        keys.find(|key| key.selector.as_str() == selector)
+    };
     match action {
-        Action::Create { selector, spec } => create(context, observed, (selector, spec), now).await,
-        Action::Move(key, phase) => {
-            let patch = Patch::Merge(phase_patch(phase, now));
-            let params = PatchParams {
-                field_manager: Some(MANAGER.to_owned()),
-                ..PatchParams::default()
+        Action::Make {
+            base,
+            selector,
+            generation,
+            demand,
+            ..
+        } => {
+            let mut specs = observed.dkim().iter();
+            let Some(spec) = specs.find(|spec| spec.selector.as_str() == base) else {
+                return Ok(());
             };
-            let api = api(context, &key.secret);
-            let moved = api.patch_metadata(&key.secret.name, &params, &patch).await;
-            moved.map_err(|source| failed(&key.secret, source))?;
-            tracing::info!(domain = %key.domain, selector = %key.selector, %phase, "DKIM key");
-            Ok(())
+            let origin = Origin {
+                base: base.clone(),
+                generation: *generation,
+                demand: demand.clone(),
+                is_own: spec.private_key_secret_ref.is_some(),
+            };
+            create(context, observed, (selector, spec, &origin), now).await
         }
-        Action::Delete(key) => delete(context, &key).await,
+        Action::SetPhase {
+            selector,
+            phase,
+            reason,
+        } => match named(selector) {
+            Some(key) => set_phase(context, key, (*phase, *reason), now).await,
+            None => Ok(()),
+        },
+        Action::Delete { selector } => match named(selector) {
+            Some(key) => delete(context, key).await,
+            None => Ok(()),
+        },
     }
 }
 
-async fn delete(context: &Context, key: &Arc<ManagedKey>) -> Result<(), Error> {
+async fn set_phase(
+    context: &Context,
+    key: &ManagedKey,
+    (phase, reason): (Phase, Reason),
+    now: Timestamp,
+) -> Result<(), Error> {
+    let patch = Patch::Merge(phase_patch(phase, now));
+    let params = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let api = api(context, &key.secret);
+    let moved = api.patch_metadata(&key.secret.name, &params, &patch).await;
+    moved.map_err(|source| failed(&key.secret, source))?;
+    tracing::info!(domain = %key.domain, selector = %key.selector, %phase, %reason, "DKIM key");
+    Ok(())
+}
+
+async fn delete(context: &Context, key: &ManagedKey) -> Result<(), Error> {
     let deleted = api(context, &key.secret)
         .delete(&key.secret.name, &DeleteParams::default())
         .await;
@@ -108,14 +143,21 @@ async fn delete(context: &Context, key: &Arc<ManagedKey>) -> Result<(), Error> {
 async fn create(
     context: &Context,
     observed: &Observed,
-    (selector, spec): (Selector, DkimKeySpec),
+    (selector, spec, origin): (&str, &DkimKeySpec, &Origin),
     now: Timestamp,
 ) -> Result<(), Error> {
+    let selector: Selector = selector.parse().map_err(|error| not_made(&error))?;
     let Some(pem) = pem(context, observed, spec).await? else {
         return Ok(());
     };
     let domain = &observed.domain.spec.domain;
-    let object = secret(&owner(&observed.domain), (domain, &selector), &pem, now);
+    let object = secret(
+        &owner(&observed.domain),
+        (domain, &selector),
+        origin,
+        &pem,
+        now,
+    );
     let object: Secret = serde_json::from_value(object)?;
     let key = Key::of(&object.metadata);
     let params = PostParams {
@@ -137,7 +179,7 @@ async fn create(
 async fn pem(
     context: &Context,
     observed: &Observed,
-    spec: DkimKeySpec,
+    spec: &DkimKeySpec,
 ) -> Result<Option<Zeroizing<String>>, Error> {
     if let Some(reference) = &spec.private_key_secret_ref {
         let namespace = match (&observed.domain.spec.dkim, &observed.cluster) {
@@ -161,10 +203,13 @@ async fn pem(
     let made =
         tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm, &SystemRandom::new()))
             .await;
-    let failed = |error: &dyn std::fmt::Display| Error::Make("a DKIM key", error.to_string());
-    made.map_err(|error| failed(&error))?
+    made.map_err(|error| not_made(&error))?
         .map(Some)
-        .map_err(|error| failed(&error))
+        .map_err(|error| not_made(&error))
+}
+
+fn not_made(error: &dyn std::fmt::Display) -> Error {
+    Error::Make("a DKIM key", error.to_string())
 }
 
 fn api(context: &Context, secret: &Key) -> Api<Secret> {

@@ -8,6 +8,7 @@ mod status;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use mailpods_policy::dkim_life::Decision;
 
 use crate::context::{Context, after};
 use crate::dns::endpoint::Refused;
@@ -26,25 +27,27 @@ pub use keys::ROTATE;
 /// # Errors
 /// What the API server refused, after the status says so.
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
-    let Some(observed) = observe::observe(context, key) else {
+    let now = Timestamp::now();
+    let Some(observed) = observe::observe(context, key, now) else {
         return Ok(Outcome::Done);
     };
     if observed.current.metadata.deletion_timestamp.is_some() {
-        context.truth.forget(&observed.domain.spec.domain);
+        context.look_ups.forget(&observed.domain.spec.domain);
         return Ok(Outcome::Done);
     }
     if observed.cluster.is_some() {
         let name = &observed.domain.spec.domain;
-        context.truth.want(name, key, &observed.records);
+        context.look_ups.want(name, observed.wish(key));
     }
     let (children, refused) = built(&observed);
+    let decision = keys::decided(&observed, now);
     let done = if observed.is_paused() {
         Ok(None)
     } else {
-        changed(context, &observed, &children).await
+        changed(context, &observed, &children, (&decision, now)).await
     };
     let failed = done.as_ref().err();
-    let status = status::status(&observed, &refused, failed, Timestamp::now());
+    let status = status::status(&observed, &refused, &decision.blocked, failed);
     let before = observed.current.status.clone().unwrap_or_default();
     simple::write(
         context,
@@ -78,8 +81,9 @@ async fn changed(
     context: &Context,
     observed: &Observed,
     children: &[Child],
+    (decision, now): (&Decision, Timestamp),
 ) -> Result<Option<Duration>, Error> {
-    let again = keys::advance(context, observed).await?;
+    let again = keys::advance(context, observed, decision, now).await?;
     let applier = context.applier(Kind::MailDomain);
     let applied = applier.apply(children, &observed.live).await?;
     let owner = build::owner(&observed.domain);

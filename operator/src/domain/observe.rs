@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use mailpods_api::v1alpha1::{MailCluster, MailDomain, Provider};
+use k8s_openapi::jiff::Timestamp;
+use mailpods_api::v1alpha1::{
+    DkimKeySpec, DnsMode, MailCluster, MailDomain, Provider, RecordStatus,
+};
 use mailpods_plan::Problem;
-use mailpods_plan::dns::{Difference, Lookup, Record, compare};
+use mailpods_plan::dns::{Record, RecordType};
+use mailpods_policy::dkim_life::Observation;
 
 use crate::context::Context;
 use crate::dkim::key::ManagedKey;
+use crate::dns::look_ups::Wish;
+use crate::dns::truth::{self, Judged, Wanted, judge, key_seen, record_statuses};
 use crate::kube::Key;
 use crate::kube::apply::LiveObjects;
 use crate::world::snapshot::Kind;
@@ -24,20 +30,72 @@ pub struct Observed {
     pub cluster: Option<(Key, Arc<MailCluster>)>,
     /// Records that are wanted.
     pub records: Vec<Record>,
-    /// What DNS answered; `None`: nobody has looked yet.
-    pub found: Option<Arc<Vec<Lookup>>>,
+    /// Records that are not wanted any more.
+    pub withdrawn: Vec<Record>,
+    /// What DNS shows; `None`: nobody has looked yet.
+    pub seen: Option<Shown>,
     /// Keys.
     pub keys: Vec<Arc<ManagedKey>>,
     /// Objects in its namespace.
     pub live: LiveObjects,
 }
 
+/// What DNS shows of a MailDomain.
+pub struct Shown {
+    /// What was found.
+    pub judged: Judged,
+    /// The same for the status, with times.
+    pub records: Vec<RecordStatus>,
+}
+
 impl Observed {
-    /// Record sets that are not as wanted; `None`: nobody has looked yet.
+    /// What DNS shows of a key.
     #[must_use]
-    pub fn differences(&self) -> Option<Vec<Difference>> {
-        let found = self.found.as_ref()?;
-        Some(compare(&self.records, found))
+    pub fn key_seen(&self, key: &ManagedKey) -> Observation {
+        self.seen.as_ref().map_or(Observation::Unknown, |seen| {
+            key_seen(&seen.judged, &seen.records, &key.record_name())
+        })
+    }
+
+    /// The keys that the domain names, or else its MailCluster.
+    #[must_use]
+    pub fn dkim(&self) -> &[DkimKeySpec] {
+        match (&self.domain.spec.dkim, &self.cluster) {
+            (Some(dkim), _) => &dkim.keys,
+            (None, Some((_, cluster))) => &cluster.spec.dkim.keys,
+            (None, None) => &[],
+        }
+    }
+
+    /// What is to be looked up.
+    #[must_use]
+    pub fn wish(&self, owner: &Key) -> Wish {
+        Wish {
+            owner: owner.clone(),
+            records: self.records.clone(),
+            withdrawn: self.withdrawn.clone(),
+            mode: self.mode(),
+        }
+    }
+
+    /// Who publishes.
+    #[must_use]
+    pub fn mode(&self) -> DnsMode {
+        let cluster = self.cluster.as_ref();
+        cluster.map_or(DnsMode::Manual, |(_, cluster)| cluster.spec.dns.mode)
+    }
+
+    fn shown(&self, found: &truth::Observed, now: Timestamp) -> Shown {
+        let wanted = Wanted {
+            records: &self.records,
+            withdrawn: &self.withdrawn,
+            mode: self.mode(),
+        };
+        let judged = judge(wanted, found);
+        let before = self.current.status.as_ref();
+        let before = before.map_or(&[][..], |status| &status.records);
+        let records = record_statuses(&judged, before, now);
+        Shown { judged, records }
     }
 
     /// Whether nothing is to be changed.
@@ -56,7 +114,7 @@ impl Observed {
 
 /// Looks; `None` when there is nothing to look at.
 #[must_use]
-pub fn observe(context: &Context, key: &Key) -> Option<Observed> {
+pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed> {
     let snapshot = context.world.snapshot();
     let domain = snapshot.objects.domains.get(key)?.clone();
     let current = context.world.domains.get(key)?.ok()?;
@@ -75,14 +133,34 @@ pub fn observe(context: &Context, key: &Key) -> Option<Observed> {
         Some(_) => snapshot.records.get(name).cloned().unwrap_or_default(),
         None => Vec::new(),
     };
-    Some(Observed {
+    let found = context.look_ups.found(name);
+    let keys = snapshot.dkim(&domain).to_vec();
+    let mut observed = Observed {
         problems,
+        withdrawn: withdrawn(&keys, &records),
         records,
-        found: context.truth.found(name),
-        keys: snapshot.dkim(&domain).to_vec(),
+        seen: None,
+        keys,
         live: context.world.live(&key.namespace),
         cluster,
         domain,
         current,
-    })
+    };
+    observed.seen = found.map(|found| observed.shown(&found, now));
+    Some(observed)
+}
+
+/// The records of keys that are removed.
+fn withdrawn(keys: &[Arc<ManagedKey>], records: &[Record]) -> Vec<Record> {
+    let removed = keys.iter().filter(|key| !key.phase.is_published());
+    let record = |key: &Arc<ManagedKey>| Record {
+        domain: key.domain.clone(),
+        name: key.record_name(),
+        kind: RecordType::Txt,
+        data: Some(key.record.clone()),
+        ttl: 0,
+    };
+    // What is wanted under the name is another key, and looked at as such.
+    let wanted = |new: &Record| records.iter().any(|record| record.name == new.name);
+    removed.map(record).filter(|new| !wanted(new)).collect()
 }

@@ -1,32 +1,26 @@
 //! What is told of a MailDomain. Pure.
 
-use k8s_openapi::jiff::Timestamp;
-use mailpods_api::v1alpha1::{
-    ClusterDnsSpec, DkimKeyStatus, DnsMode, MailDomainStatus, RecordStatus,
-};
+use mailpods_api::v1alpha1::{DkimKeyStatus, DnsMode, MailDomainStatus, RecordStatus};
 use mailpods_plan::DkimAlgorithm;
-use mailpods_plan::dns::{Answer, Difference, Fault, Record, RecordType, zone};
-use mailpods_policy::dkim::Phase;
+use mailpods_plan::dns::{RecordType, zone};
+use mailpods_policy::dkim_life::{Blocked, MAX_KEYS, Phase};
 use mailpods_policy::spf;
 
 use super::observe::Observed;
 use crate::context::{Verdict, object_conditions, verdict};
 use crate::dkim::key::stamp;
 use crate::dns::endpoint::Refused;
-use crate::dns::remedy::told;
+use crate::dns::truth::ready;
 use crate::kube::conditions::{Holds, Said, types};
 use crate::kube::error::{Class, Error};
-
-/// Records that a status shows one by one.
-const MAX_RECORDS: usize = 64;
 
 /// The status of a MailDomain.
 #[must_use]
 pub fn status(
     observed: &Observed,
     refused: &[Refused],
+    blocked: &[(String, Blocked)],
     failed: Option<&Error>,
-    now: Timestamp,
 ) -> MailDomainStatus {
     let before = observed.current.status.clone().unwrap_or_default();
     let generation = observed.domain.metadata.generation;
@@ -37,7 +31,7 @@ pub fn status(
     let conditions = object_conditions(
         &before.conditions,
         verdict,
-        parts(observed, refused),
+        parts(observed, refused, blocked),
         generation,
     );
     let budget = spf_budget(observed);
@@ -45,12 +39,13 @@ pub fn status(
     MailDomainStatus {
         observed_generation: generation,
         conditions,
-        records: records(observed, &before.records, now),
+        records: records(observed, before.records),
         spf_lookups: budget.and_then(|budget| small(budget.lookups)),
         spf_octets: budget.and_then(|budget| small(budget.octets)),
         cluster: observed.cluster.as_ref().map(|(key, _)| key.to_string()),
         dkim: keys(observed),
-        zone: manual(observed).then(|| zone(&observed.records)),
+        zone: (observed.cluster.is_some() && observed.mode() == DnsMode::Manual)
+            .then(|| zone(&observed.records)),
     }
 }
 
@@ -68,18 +63,7 @@ fn note(verdict: &mut Verdict, error: &Error) {
     }
 }
 
-fn manual(observed: &Observed) -> bool {
-    dns(observed).is_some_and(|dns| dns.mode == DnsMode::Manual)
-}
-
-fn dns(observed: &Observed) -> Option<&ClusterDnsSpec> {
-    observed
-        .cluster
-        .as_ref()
-        .map(|(_, cluster)| &cluster.spec.dns)
-}
-
-fn parts(observed: &Observed, refused: &[Refused]) -> Vec<Said> {
+fn parts(observed: &Observed, refused: &[Refused], blocked: &[(String, Blocked)]) -> Vec<Said> {
     if observed.cluster.is_none() {
         return Vec::new();
     }
@@ -94,7 +78,7 @@ fn parts(observed: &Observed, refused: &[Refused]) -> Vec<Said> {
     }
     parts.push(dns_ready(observed, refused));
     if observed.is_signed_here() {
-        parts.push(dkim_ready(observed));
+        parts.push(dkim_ready(observed, blocked));
     }
     parts
 }
@@ -107,57 +91,36 @@ fn dns_ready(observed: &Observed, refused: &[Refused]) -> Said {
         let message = format!("{kind} {} is not published: {}", first.name, first.reason);
         return said(Holds::False, "RecordRefused", message);
     }
-    let Some(differences) = observed.differences() else {
+    let Some(seen) = &observed.seen else {
         return said(
             Holds::Unknown,
             "NotLookedUp",
             "the records were not looked up yet".to_owned(),
         );
     };
-    let Some(worst) = worst(&differences) else {
-        return said(Holds::True, "Published", String::new());
-    };
-    let mode = dns(observed).map_or(DnsMode::Manual, |dns| dns.mode);
-    let domain = observed.domain.spec.domain.as_str();
-    let message = told(domain, &observed.records, &differences, mode);
-    match worst {
-        Fault::Unknown => said(Holds::Unknown, "LookUpFailed", message),
-        Fault::SeveralSpf => said(Holds::False, "SeveralSPF", message),
-        Fault::Missing => said(Holds::False, "NotPublished", message),
-        Fault::Different | Fault::Extra => said(Holds::False, "Different", message),
-        Fault::NoKey => said(Holds::False, "NoKey", message),
-    }
+    let ready = ready(&seen.judged);
+    let holds = ready.holds.map_or(Holds::Unknown, Holds::from);
+    said(holds, ready.reason, ready.message)
 }
 
-/// What most needs somebody to look at it.
-fn worst(differences: &[Difference]) -> Option<Fault> {
-    let weight = |fault: Fault| match fault {
-        Fault::SeveralSpf => 5,
-        Fault::Missing => 4,
-        Fault::Different => 3,
-        Fault::Extra => 2,
-        Fault::NoKey => 1,
-        Fault::Unknown => 0,
-    };
-    differences
-        .iter()
-        .map(|difference| difference.fault)
-        .max_by_key(|fault| weight(*fault))
-}
-
-fn dkim_ready(observed: &Observed) -> Said {
-    let signing = observed.keys.iter().any(|key| key.phase == Phase::Signing);
-    if signing {
-        return Said::new(types::DKIM, true, "Signing", "");
+fn dkim_ready(observed: &Observed, blocked: &[(String, Blocked)]) -> Said {
+    let of = |why: Blocked| blocked.iter().find(|(_, other)| *other == why);
+    if let Some((base, _)) = of(Blocked::SelectorTaken) {
+        let message = format!(
+            "the key for selector {base} is not taken: another key has the selector, and keys never change under one; name a new selector in spec.dkim.keys"
+        );
+        return Said::new(types::DKIM, false, "SelectorTaken", message);
     }
-    let Some((_, cluster)) = &observed.cluster else {
-        return Said::new(types::DKIM, Holds::Unknown, "NoCluster", "");
-    };
-    let keys = observed.domain.spec.dkim.as_ref();
-    if keys
-        .map_or(&cluster.spec.dkim.keys, |dkim| &dkim.keys)
-        .is_empty()
-    {
+    let full = of(Blocked::TooManyKeys).map(|(base, _)| {
+        format!("no further key is made for {base} before the oldest of {MAX_KEYS} is gone")
+    });
+    if observed.keys.iter().any(|key| key.phase == Phase::Signing) {
+        return Said::new(types::DKIM, true, "Signing", full.unwrap_or_default());
+    }
+    if let Some(full) = full {
+        return Said::new(types::DKIM, false, "TooManyKeys", full);
+    }
+    if observed.dkim().is_empty() {
         return Said::new(types::DKIM, true, "NotSigned", "no key is wanted");
     }
     let phases: Vec<String> = observed
@@ -201,57 +164,11 @@ fn spf_budget(observed: &Observed) -> Option<spf::SpfBudget> {
     record.data.as_deref().map(spf::cost)
 }
 
-fn records(observed: &Observed, before: &[RecordStatus], now: Timestamp) -> Vec<RecordStatus> {
-    let differences = observed.differences();
-    let records = observed.records.iter().take(MAX_RECORDS);
-    records
-        .map(|record| record_status(observed, differences.as_deref(), record, before, now))
-        .collect()
-}
-
-fn record_status(
-    observed: &Observed,
-    differences: Option<&[Difference]>,
-    record: &Record,
-    before: &[RecordStatus],
-    now: Timestamp,
-) -> RecordStatus {
-    let fault = differences.and_then(|differences| {
-        let mut differences = differences.iter();
-        differences
-            .find(|difference| difference.name == record.name && difference.kind == record.kind)
-    });
-    let new = RecordStatus {
-        name: record.name.clone(),
-        r#type: record.kind.as_str().to_owned(),
-        wanted: record.data.clone().unwrap_or_default(),
-        seen: answered(observed, record),
-        since: None,
-        fault: fault.map(|difference| format!("{:?}", difference.fault)),
-    };
-    let same = before.iter().find(|old| {
-        let old = RecordStatus {
-            since: None,
-            ..(*old).clone()
-        };
-        old == new
-    });
-    let since = same.map_or_else(|| Some(stamp(now)), |old| old.since.clone());
-    RecordStatus { since, ..new }
-}
-
-/// What DNS answered for a record's name and type.
-fn answered(observed: &Observed, record: &Record) -> Option<String> {
-    let lookups = observed.found.as_ref()?.iter();
-    let mut lookups =
-        lookups.filter(|lookup| lookup.name == record.name && lookup.kind == record.kind);
-    match &lookups.next()?.answer {
-        Answer::Records(records) if records.is_empty() => None,
-        Answer::Records(records) => {
-            let wanted = record.data.as_deref();
-            let ours = records.iter().find(|seen| Some(seen.as_str()) == wanted);
-            Some(ours.cloned().unwrap_or_else(|| records.join(" | ")))
-        }
-        Answer::Failed(_) => None,
+/// Until somebody has looked, what was seen before the operator started holds, with its times.
+fn records(observed: &Observed, before: Vec<RecordStatus>) -> Vec<RecordStatus> {
+    match (&observed.seen, &observed.cluster) {
+        (_, None) => Vec::new(),
+        (None, Some(_)) => before,
+        (Some(seen), Some(_)) => seen.records.clone(),
     }
 }

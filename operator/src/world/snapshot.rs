@@ -10,7 +10,7 @@ use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
 use mailpods_plan::dns::{Record, fill};
 use mailpods_plan::{Inventory, ManagedDkim, Plan, Problem, assign, compile_valid};
-use mailpods_policy::dkim::Phase;
+use mailpods_policy::dkim_life::Phase;
 
 use crate::dkim::key::ManagedKey;
 use crate::kube::Key;

@@ -351,6 +351,9 @@ pub struct RecordStatus {
     /// What was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
+    /// Servers of the zone that show it, of all: `1/2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers: Option<String>,
     /// Since when it is as it is now, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,

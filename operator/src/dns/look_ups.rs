@@ -1,4 +1,4 @@
-//! What DNS really answers for the records that are wanted.
+//! Looks that are taken at the records of all domains, again and again.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mailpods_api::DomainName;
-use mailpods_plan::dns::{Answer, Lookup, Record, compare, lookups};
+use mailpods_api::v1alpha1::DnsMode;
+use mailpods_plan::dns::Record;
 use tokio::sync::mpsc;
 
-use super::lookup::{Asker, SetUpError};
+use super::truth::{Observed, Observer, ObserverOptions, SetUpError, Wanted, judge, ready};
 use crate::kube::Key;
 use crate::kube::queue::{Outcome, work};
 use crate::world::World;
@@ -24,68 +25,88 @@ const SOON: Duration = Duration::from_secs(2);
 /// Longest of those waits.
 const LATER: Duration = Duration::from_secs(60);
 
-/// What is wanted of a domain.
-#[derive(Debug, Clone)]
-struct Wanted {
-    owner: Key,
-    records: Arc<Vec<Record>>,
-    /// Looks since the records changed.
+/// What a domain wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// The MailDomain that is told of what changes.
+    pub owner: Key,
+    /// Records that should be there.
+    pub records: Vec<Record>,
+    /// Records that should not be there any more.
+    pub withdrawn: Vec<Record>,
+    /// Who publishes.
+    pub mode: DnsMode,
+}
+
+impl Wish {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            records: &self.records,
+            withdrawn: &self.withdrawn,
+            mode: self.mode,
+        }
+    }
+}
+
+struct Watched {
+    wish: Arc<Wish>,
+    /// Looks since the wish changed.
     looks: u32,
 }
 
-/// What DNS answers.
-pub struct Truth {
-    asker: Asker,
-    wanted: Mutex<HashMap<DomainName, Wanted>>,
-    found: Mutex<HashMap<DomainName, Arc<Vec<Lookup>>>>,
+/// What DNS answers for each domain.
+pub struct LookUps {
+    observer: Observer,
+    watched: Mutex<HashMap<DomainName, Watched>>,
+    found: Mutex<HashMap<DomainName, Arc<Observed>>>,
     asks: mpsc::UnboundedSender<DomainName>,
     asked: Mutex<Option<mpsc::UnboundedReceiver<DomainName>>>,
 }
 
-impl Truth {
+impl LookUps {
     /// Asks the zones' own servers, or `servers` when there are any. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the system's DNS configuration cannot be read.
     pub fn new(servers: Vec<SocketAddr>) -> Result<Arc<Self>, SetUpError> {
         let (asks, asked) = mpsc::unbounded_channel();
+        let options = ObserverOptions {
+            servers,
+            ..ObserverOptions::default()
+        };
         Ok(Arc::new(Self {
-            asker: Asker::new(servers)?,
-            wanted: Mutex::default(),
+            observer: Observer::new(options)?,
+            watched: Mutex::default(),
             found: Mutex::default(),
             asks,
             asked: Mutex::new(Some(asked)),
         }))
     }
 
-    /// Says which records a domain wants; what is new is looked up soon.
-    pub fn want(&self, domain: &DomainName, owner: &Key, records: &[Record]) {
-        let mut wanted = lock(&self.wanted);
-        if wanted
+    /// Says what a domain wants to know; what is new is looked up soon.
+    pub fn want(&self, domain: &DomainName, wish: Wish) {
+        let mut watched = lock(&self.watched);
+        if watched
             .get(domain)
-            .is_some_and(|wanted| wanted.records.as_slice() == records)
+            .is_some_and(|watched| *watched.wish == wish)
         {
             return;
         }
-        let new = Wanted {
-            owner: owner.clone(),
-            records: Arc::new(records.to_vec()),
-            looks: 0,
-        };
-        wanted.insert(domain.clone(), new);
+        let wish = Arc::new(wish);
+        watched.insert(domain.clone(), Watched { wish, looks: 0 });
         // The receiver is gone only when the process ends.
         let _ = self.asks.send(domain.clone());
     }
 
     /// Forgets a domain.
     pub fn forget(&self, domain: &DomainName) {
-        lock(&self.wanted).remove(domain);
+        lock(&self.watched).remove(domain);
         lock(&self.found).remove(domain);
     }
 
     /// What was answered at the last look.
     #[must_use]
-    pub fn found(&self, domain: &DomainName) -> Option<Arc<Vec<Lookup>>> {
+    pub fn found(&self, domain: &DomainName) -> Option<Arc<Observed>> {
         lock(&self.found).get(domain).cloned()
     }
 
@@ -95,27 +116,29 @@ impl Truth {
             return;
         };
         work(asked, WIDTH, |domain| {
-            let (truth, world) = (self.clone(), world.clone());
-            async move { truth.look(&world, &domain).await }
+            let (look_ups, world) = (self.clone(), world.clone());
+            async move { look_ups.look(&world, &domain).await }
         })
         .await;
     }
 
     async fn look(&self, world: &World, domain: &DomainName) -> Outcome {
-        let Some(wanted) = lock(&self.wanted).get(domain).cloned() else {
+        let wish = lock(&self.watched).get(domain).map(|w| w.wish.clone());
+        let Some(wish) = wish else {
             return Outcome::Done;
         };
-        let answers = self.asker.ask(lookups(&wanted.records)).await;
-        let good = compare(&wanted.records, &answers).is_empty();
-        let answers = Arc::new(answers);
-        let before = lock(&self.found).insert(domain.clone(), answers.clone());
-        if before.as_deref() != Some(&*answers) {
-            world.wish(Kind::MailDomain, wanted.owner);
-        }
-        let mut all = lock(&self.wanted);
+        let wanted = wish.wanted();
+        let answers = Arc::new(self.observer.observe(wanted.questions()).await);
+        let good = ready(&judge(wanted, &answers)).holds == Some(true);
+        let mut all = lock(&self.watched);
+        // One that was forgotten meanwhile is not to be found again.
         let Some(now) = all.get_mut(domain) else {
             return Outcome::Done;
         };
+        let before = lock(&self.found).insert(domain.clone(), answers.clone());
+        if before.as_ref() != Some(&answers) {
+            world.wish(Kind::MailDomain, wish.owner.clone());
+        }
         now.looks = now.looks.saturating_add(1);
         Outcome::Again(if good { CALM } else { wait(now.looks) })
     }
@@ -128,16 +151,4 @@ fn wait(looks: u32) -> Duration {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Each change is a single insert or remove.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether all servers that answered have a text at a name; `None`: nobody looked, or nobody answered.
-#[must_use]
-pub fn has_text(lookups: &[Lookup], name: &str, text: &str) -> Option<bool> {
-    let lookup = lookups
-        .iter()
-        .find(|lookup| lookup.name == name && lookup.kind == mailpods_plan::dns::RecordType::Txt)?;
-    match &lookup.answer {
-        Answer::Records(records) => Some(records.iter().any(|record| record == text)),
-        Answer::Failed(_) => None,
-    }
 }
