@@ -14,7 +14,7 @@ use crate::context::{Verdict, object_conditions, verdict};
 use crate::dkim::key::stamp;
 use crate::dns::endpoint::Refused;
 use crate::dns::remedy::told;
-use crate::kube::conditions::{Holds, Said, types};
+use crate::kube::conditions::{Holds, Said, said_before, types};
 use crate::kube::error::{Class, Error};
 
 /// Records that a status shows one by one.
@@ -108,6 +108,12 @@ fn dns_ready(observed: &Observed, refused: &[Refused]) -> Said {
         return said(Holds::False, "RecordRefused", message);
     }
     let Some(differences) = observed.differences() else {
+        // Another leader has looked: what it saw is told until this one has.
+        let status = observed.current.status.as_ref();
+        let before = status.and_then(|status| said_before(&status.conditions, types::DNS));
+        if let Some(before) = before {
+            return before;
+        }
         return said(
             Holds::Unknown,
             "NotLookedUp",
@@ -221,6 +227,16 @@ fn record_status(
         differences
             .find(|difference| difference.name == record.name && difference.kind == record.kind)
     });
+    let looked = observed.found.is_some();
+    let known = before.iter().find(|old| {
+        !looked
+            && old.name == record.name
+            && old.r#type == record.kind.as_str()
+            && Some(&old.wanted) == record.data.as_ref()
+    });
+    if let Some(known) = known {
+        return known.clone();
+    }
     let new = RecordStatus {
         name: record.name.clone(),
         r#type: record.kind.as_str().to_owned(),
