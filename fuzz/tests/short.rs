@@ -2,10 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use mailpods_fuzz::run::{Until, campaign};
-use mailpods_fuzz::{Limits, Problem, TARGETS, Target, check, corpus, targets};
+use mailpods_fuzz::{Problem, TARGETS, Target, corpus, targets};
 
 /// Fixed, so that a failure repeats.
 const SEED: u64 = 1;
@@ -52,6 +51,7 @@ short_runs! {
     sasl_client => "sasl-client",
     sasl_server => "sasl-server",
     scan => "scan",
+    sieve => "sieve",
     smtp_client => "smtp-client",
     smtp_server => "smtp-server",
     spf_budget => "spf-budget",
@@ -75,19 +75,4 @@ fn a_panic_is_found_with_its_input() {
         Problem::Panic("an exclamation mark".to_owned())
     );
     assert!(finding.input.contains(&b'!'));
-}
-
-#[test]
-fn time_and_memory_have_limits() {
-    let tight = Limits {
-        time: Duration::ZERO,
-        memory: usize::MAX,
-    };
-    assert!(matches!(check(|_| (), b"", tight), Err(Problem::Slow(_))));
-    let small = Limits {
-        memory: 1 << 20,
-        ..Limits::default()
-    };
-    let greedy = |_: &[u8]| drop(std::hint::black_box(vec![1_u8; 64 << 20]));
-    assert!(matches!(check(greedy, b"", small), Err(Problem::Memory(_))));
 }

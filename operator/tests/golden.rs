@@ -1,6 +1,5 @@
 //! Folders of resources against the objects and records that they come to. `UPDATE=1` refreshes what is expected.
-
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
 

@@ -32,6 +32,19 @@ pub struct Manners {
     pub recipient: &'static str,
     /// The reply to the end of data.
     pub data: &'static str,
+    /// Replies to RCPT for clients at an address, where the command contains a text.
+    pub refused: Vec<(IpAddr, &'static str, &'static str)>,
+}
+
+impl Manners {
+    /// The reply to a RCPT command.
+    fn to_recipient(&self, client: IpAddr, command: &str) -> &'static str {
+        let refused = self
+            .refused
+            .iter()
+            .find(|(address, text, _)| *address == client && command.contains(text));
+        refused.map_or(self.recipient, |(_, _, reply)| reply)
+    }
 }
 
 impl Default for Manners {
@@ -47,6 +60,7 @@ impl Default for Manners {
             ],
             recipient: "250 2.1.5 fine",
             data: "250 2.0.0 taken",
+            refused: Vec::new(),
         }
     }
 }
@@ -149,10 +163,11 @@ fn session(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
                 "250 2.1.0 fine".to_owned()
             }
             "RCPT" => {
-                if manners.recipient.starts_with('2') {
+                let reply = manners.to_recipient(client, &command);
+                if reply.starts_with('2') {
                     taken.recipients.push(command);
                 }
-                manners.recipient.to_owned()
+                reply.to_owned()
             }
             "DATA" if taken.recipients.is_empty() => "554 5.5.1 no recipients".to_owned(),
             "DATA" => {

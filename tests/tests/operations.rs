@@ -125,6 +125,13 @@ fn health_and_metrics_are_served() -> Result<()> {
     eventually("readiness", || {
         Ok((server.http("/readyz")?.trim() == "ok").then_some(()))
     })?;
+    let setup = server.http("/mail/config-v1.1.xml?emailaddress=nobody%40example.test")?;
+    assert!(
+        setup.contains("<hostname>mail.example.test</hostname>"),
+        "{setup}"
+    );
+    let setup = server.http("/mail/config-v1.1.xml?emailaddress=nobody%40other.test")?;
+    assert!(setup.contains("no mailboxes"), "{setup}");
     smtp::Client::hello(server.address("smtp"), "EHLO")?.say("QUIT", 221)?;
     mailpods_tests::imap::Client::connect(server.address("imap"))?.command("CAPABILITY")?;
     let metrics = server.http("/metrics")?;

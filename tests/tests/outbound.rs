@@ -352,3 +352,173 @@ fn a_relayed_domain_goes_to_its_host_and_keeps_dsn_parameters() -> Result<()> {
     );
     Ok(())
 }
+
+/// OutboundIPs at 127.0.0.7 and following, the first one sending, the others on standby.
+fn addresses(count: u8) -> String {
+    let one = |number: u8| {
+        let role = if number == 0 { "Sending" } else { "Standby" };
+        format!(
+            "---\napiVersion: mailpods.dev/v1alpha1\nkind: OutboundIP\nmetadata: {{name: ip{number}}}\nspec:\n  address: 127.0.0.{}\n  \
+             hostname: out{number}.example.test\n  role: {role}\n",
+            7 + number
+        )
+    };
+    (0..count).map(one).collect()
+}
+
+fn loopback(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
+}
+
+#[test]
+fn an_address_that_a_provider_refuses_rests_there_and_a_standby_takes_over() -> Result<()> {
+    let (dns, sink) = (Dns::start()?, Sink::start()?);
+    for domain in ["remote.test", "other.test"] {
+        dns.mx(&format!("{domain}."), 10, &format!("mx.{domain}."))?;
+        dns.address_of(&format!("mx.{domain}."), loopback(1))?;
+    }
+    let outbound = format!(
+        "  outbound: {{port: {}, retryInitial: 1s, retryMax: 2s}}\n",
+        sink.address().port()
+    );
+    let config = Config::standard(&(dns.yaml() + &outbound)).with("ips.yaml", &addresses(3));
+    let server = Server::start(&config)?;
+    let listed =
+        "554 5.7.1 Service unavailable; Client host [127.0.0.7] blocked using zen.spamhaus.org";
+    sink.behave(Manners {
+        refused: vec![(loopback(7), "remote.test", listed)],
+        ..Manners::default()
+    });
+    for _ in 0..6 {
+        submit(&server, "dave@remote.test")?;
+    }
+    let taken = sink.wait_for(6)?;
+    for taken in &taken {
+        assert_eq!(taken.client, loopback(8), "the first standby took over");
+        assert_eq!(taken.hello, "EHLO out1.example.test");
+    }
+    submit(&server, "erin@other.test")?;
+    let taken = sink.wait_for(7)?;
+    assert_eq!(taken[6].client, loopback(7), "others still get its mail");
+    let (data, config) = (
+        server.data().to_string_lossy(),
+        server.config().to_string_lossy(),
+    );
+    let ip = |what: &[&str]| -> Result<serde_json::Value> {
+        let fixed = ["--data", &data, "--output", "json", "ip"];
+        let text = tool_ok(&[&fixed[..], what, &["--config", &config]].concat())?;
+        Ok(serde_json::from_str(&text)?)
+    };
+    let list = ip(&["list"])?;
+    let phases: Vec<&str> = (0..3).filter_map(|at| list[at]["phase"].as_str()).collect();
+    assert_eq!(phases, ["Hot", "Standby", "Standby"], "{list}");
+    assert_eq!(list[0]["life"]["heat"]["remote.test"]["cause"], "refusals");
+    let resolver = dns.address().to_string();
+    let route = tool_ok(&[
+        "--data",
+        &data,
+        "--output",
+        "json",
+        "route",
+        "remote.test",
+        "--from",
+        "alice@example.test",
+        "--config",
+        &config,
+        "--resolver",
+        &resolver,
+    ])?;
+    let route: serde_json::Value = serde_json::from_str(&route)?;
+    assert_eq!(route["provider"], "remote.test");
+    assert_eq!(route["addresses"][1]["phase"], "Active", "{route}");
+    assert_eq!(
+        route["addresses"][2]["phase"], "Standby",
+        "minStandby holds"
+    );
+    tool_ok(&[
+        "--data", &data, "ip", "activate", "ip0", "--config", &config,
+    ])?;
+    sink.behave(Manners::default());
+    eventually("the address that an operator activated", || {
+        Ok((ip(&["list"])?[0]["phase"] == "Active").then_some(()))
+    })?;
+    submit(&server, "dave@remote.test")?;
+    assert_eq!(sink.wait_for(8)?[7].client, loopback(7));
+    Ok(())
+}
+
+#[test]
+fn a_new_address_sends_a_little_and_the_rest_waits_for_it() -> Result<()> {
+    let (dns, sink) = (Dns::start()?, Sink::start()?);
+    dns.mx("remote.test.", 10, "mx.remote.test.")?;
+    dns.address_of("mx.remote.test.", loopback(1))?;
+    let outbound = format!(
+        "  outbound: {{port: {}, minStandby: 0}}\n",
+        sink.address().port()
+    );
+    let warm = addresses(1).replace("role: Sending", "warmUp: {initialPerDay: 2, duration: 30d}");
+    let config = Config::standard(&(dns.yaml() + &outbound));
+    let server = Server::start(&config.with("ips.yaml", &warm))?;
+    for _ in 0..3 {
+        submit(&server, "dave@remote.test")?;
+    }
+    assert_eq!(sink.wait_for(2)?.len(), 2);
+    let data = server.data().to_string_lossy().into_owned();
+    eventually("the third to wait", || {
+        let list = tool_ok(&["--data", &data, "queue", "list", "--output", "json"])?;
+        Ok(list.contains("have sent what they may today").then_some(()))
+    })?;
+    assert_eq!(sink.taken().len(), 2);
+    Ok(())
+}
+
+#[test]
+fn forwarded_mail_gets_a_sender_here_that_leads_back() -> Result<()> {
+    let (dns, sink) = (Dns::start()?, Sink::start()?);
+    for domain in ["remote.test", "sender.test"] {
+        dns.mx(&format!("{domain}."), 10, &format!("mx.{domain}."))?;
+        dns.address_of(&format!("mx.{domain}."), loopback(1))?;
+    }
+    let outbound = format!(
+        "  outbound: {{port: {}, srs: {{}}}}\n",
+        sink.address().port()
+    );
+    let domain = "apiVersion: mailpods.dev/v1alpha1\nkind: MailDomain\nmetadata: {name: example}\nspec:\n  domain: example.test\n  \
+                  aliases: [{name: away, targets: [carol@remote.test]}]\n";
+    let config = Config::standard(&(dns.yaml() + &outbound)).with("domain.yaml", domain);
+    let server = Server::start(&config)?;
+    let send = |from: &str, to: &str| -> Result<smtp::Client> {
+        let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
+        client.say(&format!("MAIL FROM:<{from}>"), 250)?;
+        client.say(&format!("RCPT TO:<{to}>"), 250)?;
+        client.say("DATA", 354)?;
+        client.say("From: x@sender.test\r\nSubject: on\r\n\r\nx\r\n.", 250)?;
+        Ok(client)
+    };
+    send("Xavier@sender.test", "away@example.test")?;
+    let taken = sink.wait_for(1)?;
+    let sender = taken[0]
+        .mail
+        .split(['<', '>'])
+        .nth(1)
+        .unwrap_or_default()
+        .to_owned();
+    assert!(
+        sender.starts_with("SRS0=") && sender.ends_with("=sender.test=Xavier@example.test"),
+        "{sender}"
+    );
+    send("", &sender)?;
+    let taken = sink.wait_for(2)?;
+    assert!(
+        taken[1].recipients[0].contains("<Xavier@sender.test>"),
+        "{:?}",
+        taken[1].recipients
+    );
+    let mut client = smtp::Client::hello(server.address("smtp"), "EHLO")?;
+    client.say("MAIL FROM:<>", 250)?;
+    client.say(
+        &format!("RCPT TO:<{}>", sender.replace("Xavier", "victim")),
+        550,
+    )?;
+    Ok(())
+}

@@ -19,3 +19,18 @@ pub fn run(arguments: &[String]) -> Result<()> {
     line.extend(arguments.iter().map(String::as_str));
     run::cargo(&line)
 }
+
+/// Compares ways of sending in virtual time; see `docs/outbound.md`.
+pub fn simulate(arguments: &[String]) -> Result<()> {
+    let mut line = vec![
+        "run",
+        "--release",
+        "--package",
+        "mailpods-policy",
+        "--example",
+        "simulate",
+        "--",
+    ];
+    line.extend(arguments.iter().map(String::as_str));
+    run::cargo(&line)
+}

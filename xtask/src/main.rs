@@ -39,6 +39,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Compare ways of sending in virtual time: policies against round-robin and fixed limits.
+    Simulate {
+        /// `--messages N`, `--seed N`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Start, stop or show a cluster for tests: `up`, `down`, `status`.
     Cluster {
         /// See `cargo xtask cluster help`.
@@ -67,6 +73,7 @@ fn main() -> anyhow::Result<()> {
         Task::Crds { check } => crds::run(check),
         Task::Test { arguments } => run::test(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
+        Task::Simulate { arguments } => bench::simulate(&arguments),
         Task::Cluster { arguments } => e2e::cluster(&arguments),
         Task::Image { arguments } => e2e::image(&arguments),
         Task::E2e { arguments } => e2e::run(&arguments),

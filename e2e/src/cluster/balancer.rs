@@ -3,7 +3,6 @@
 //! It does what MetalLB's layer 2 mode does here: the address answers on the network, and stands in the Service's status, where kube-proxy
 //! takes it from.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -36,8 +35,8 @@ pub struct Options {
     last: Ipv4Addr,
 }
 
-/// A Service by namespace and name.
-type Name = (String, String);
+/// Annotation with the address that a Service asks for, as MetalLB has it.
+const WANTED: &str = "metallb.io/loadBalancerIPs";
 
 /// Gives addresses until it is stopped.
 pub fn serve(options: &Options) -> Result<()> {
@@ -69,58 +68,73 @@ fn watch(options: &Options, kubectl: &Kubectl) -> Result<()> {
 }
 
 fn pass(options: &Options, kubectl: &Kubectl) -> Result<()> {
-    let services = kubectl.get(&["services", "--all-namespaces"])?;
-    let services = services["items"]
-        .as_array()
-        .context("no list of Services")?;
-    let (given, waiting) = sort(services);
-    for address in given.values() {
-        hold(options, *address)?;
-    }
-    let mut free = (u32::from(options.first)..=u32::from(options.last))
-        .map(Ipv4Addr::from)
-        .filter(|address| !given.values().any(|used| used == address));
-    for (namespace, name) in waiting {
-        let address = free.next().context("all addresses are given away")?;
+    let list = kubectl.get(&["services", "--all-namespaces"])?;
+    let list = list["items"].as_array().context("no list of Services")?;
+    let mut services: Vec<Service> = list.iter().filter_map(Service::of).collect();
+    for index in 0..services.len() {
+        if let Some(address) = services[index].address {
+            hold(options, address)?;
+            continue;
+        }
+        let address = choose(options, &services, index).context("all addresses are given away")?;
         hold(options, address)?;
-        let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}});
-        kubectl.run(&[
-            "patch",
-            "service",
-            &name,
-            "--namespace",
-            &namespace,
-            "--subresource=status",
-            "--type=merge",
-            "--patch",
-            &status.to_string(),
-        ])?;
-        eprintln!("{namespace}/{name}: {address}");
+        services[index].give(kubectl, address)?;
     }
     Ok(())
 }
 
-/// Services that have an address, and those that wait for one.
-fn sort(services: &[Value]) -> (BTreeMap<Name, Ipv4Addr>, Vec<Name>) {
-    let mut given = BTreeMap::new();
-    let mut waiting = Vec::new();
-    let wants = services
-        .iter()
-        .filter(|service| service["spec"]["type"] == "LoadBalancer");
-    for service in wants {
-        let text = |field: &str| service["metadata"][field].as_str().map(str::to_owned);
-        let (Some(namespace), Some(name)) = (text("namespace"), text("name")) else {
-            continue;
+/// A Service that wants an address from outside.
+struct Service {
+    namespace: String,
+    name: String,
+    address: Option<Ipv4Addr>,
+    /// The address that it asks for. Several that ask for one share it, with different ports.
+    wanted: Option<Ipv4Addr>,
+}
+
+impl Service {
+    fn of(object: &Value) -> Option<Self> {
+        let metadata = &object["metadata"];
+        let address = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
+        let service = Self {
+            namespace: metadata["namespace"].as_str()?.to_owned(),
+            name: metadata["name"].as_str()?.to_owned(),
+            address: address(&object["status"]["loadBalancer"]["ingress"][0]["ip"]),
+            wanted: address(&metadata["annotations"][WANTED]),
         };
-        let ingress = &service["status"]["loadBalancer"]["ingress"][0]["ip"];
-        match ingress.as_str().and_then(|ip| ip.parse().ok()) {
-            Some(address) => {
-                given.insert((namespace, name), address);
-            }
-            None => waiting.push((namespace, name)),
-        }
+        (object["spec"]["type"] == "LoadBalancer").then_some(service)
     }
-    (given, waiting)
+
+    fn give(&mut self, kubectl: &Kubectl, address: Ipv4Addr) -> Result<()> {
+        let status =
+            json!({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}).to_string();
+        let mut arguments = vec![
+            "patch",
+            "service",
+            &self.name,
+            "--namespace",
+            &self.namespace,
+        ];
+        arguments.extend(["--subresource=status", "--type=merge", "--patch", &status]);
+        kubectl.run(&arguments)?;
+        eprintln!("{}/{}: {address}", self.namespace, self.name);
+        self.address = Some(address);
+        Ok(())
+    }
+}
+
+/// The address that is asked for, or the first that nobody has.
+fn choose(options: &Options, services: &[Service], index: usize) -> Option<Ipv4Addr> {
+    let taken = |address: &Ipv4Addr| {
+        let used = |service: &Service| {
+            service.address == Some(*address) || service.wanted == Some(*address)
+        };
+        services.iter().any(used)
+    };
+    let mut free = (u32::from(options.first)..=u32::from(options.last)).map(Ipv4Addr::from);
+    services[index]
+        .wanted
+        .or_else(|| free.find(|address| !taken(address)))
 }
 
 /// Puts the address on the device, where the kernel answers for it.
@@ -141,22 +155,55 @@ fn hold(options: &Options, address: Ipv4Addr) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn service(name: &str, kind: &str, ip: Option<&str>, wanted: Option<&str>) -> Value {
+        let ingress = ip.map(|ip| json!([{ "ip": ip }]));
+        json!({
+            "metadata": {"namespace": "mail", "name": name, "annotations": {WANTED: wanted}},
+            "spec": {"type": kind},
+            "status": {"loadBalancer": {"ingress": ingress}},
+        })
+    }
+
+    fn options() -> Options {
+        Options {
+            kubeconfig: PathBuf::new(),
+            device: String::new(),
+            first: Ipv4Addr::new(10, 77, 0, 100),
+            last: Ipv4Addr::new(10, 77, 0, 102),
+        }
+    }
+
     #[test]
-    fn only_load_balancers_without_an_address_wait() {
-        let service = |name: &str, kind: &str, ip: Option<&str>| {
-            json!({
-                "metadata": {"namespace": "mail", "name": name},
-                "spec": {"type": kind},
-                "status": {"loadBalancer": ip.map_or(json!({}), |ip| json!({"ingress": [{"ip": ip}]}))},
-            })
-        };
+    fn the_first_free_address_is_given() {
         let services = [
-            service("a", "ClusterIP", None),
-            service("b", "LoadBalancer", Some("10.77.0.100")),
-            service("c", "LoadBalancer", None),
+            service("a", "LoadBalancer", Some("10.77.0.100"), None),
+            service("b", "LoadBalancer", None, None),
+            service("c", "LoadBalancer", None, Some("10.77.0.101")),
+            service("d", "ClusterIP", None, None),
         ];
-        let (given, waiting) = sort(&services);
-        assert_eq!(given.len(), 1);
-        assert_eq!(waiting, [("mail".to_owned(), "c".to_owned())]);
+        let services: Vec<Service> = services.iter().filter_map(Service::of).collect();
+        assert_eq!(services.len(), 3);
+        assert_eq!(
+            choose(&options(), &services, 1),
+            Some(Ipv4Addr::new(10, 77, 0, 102))
+        );
+    }
+
+    #[test]
+    fn an_address_is_shared_by_those_that_ask_for_it() {
+        let services = [
+            service(
+                "smtp",
+                "LoadBalancer",
+                Some("10.77.0.120"),
+                Some("10.77.0.120"),
+            ),
+            service("imap", "LoadBalancer", None, Some("10.77.0.120")),
+        ];
+        let services: Vec<Service> = services.iter().filter_map(Service::of).collect();
+        assert_eq!(
+            choose(&options(), &services, 1),
+            Some(Ipv4Addr::new(10, 77, 0, 120))
+        );
     }
 }

@@ -93,10 +93,11 @@ impl Processes {
         Ok(())
     }
 
-    /// Kills a process with no chance to tidy up.
+    /// Kills a process with no chance to tidy up, and waits until it is gone.
     pub fn kill(&self, name: &str) -> Result<()> {
         if let Some(identity) = self.identity(name).filter(|i| i.runs()) {
             identity.signal(Signal::KILL)?;
+            identity.gone_within(PATIENCE)?;
         }
         Ok(())
     }
@@ -130,14 +131,18 @@ impl Processes {
         })
     }
 
-    fn ended(&self, name: &str) -> String {
+    /// The end of a process's log.
+    pub fn last_words(&self, name: &str) -> String {
         let log = std::fs::read_to_string(self.log(name)).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        let last = &lines[lines.len().saturating_sub(12)..];
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    fn ended(&self, name: &str) -> String {
         format!(
             "{name} ended; the end of {}:\n{}",
             self.log(name).display(),
-            last.join("\n")
+            self.last_words(name)
         )
     }
 }
@@ -240,14 +245,20 @@ mod tests {
     fn the_log_tells_why_a_process_ended() {
         let folder = tempfile::tempdir().unwrap();
         let processes = Processes::of(folder.path());
-        processes
-            .start("sh", Command::new("sh").args(["-c", "echo no such port"]))
-            .unwrap();
-        wait::quietly(Duration::from_secs(10), || {
-            Ok(wait::holds(!processes.runs("sh"), "runs"))
-        })
-        .unwrap();
-        let told = processes.check("sh").unwrap_err().to_string();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no such port"]);
+        // It may have ended before the start is over, which tells as much.
+        let told = match processes.start("sh", &mut command) {
+            Err(error) => error,
+            Ok(_) => {
+                wait::quietly(Duration::from_secs(10), || {
+                    Ok(wait::holds(!processes.runs("sh"), "runs"))
+                })
+                .unwrap();
+                processes.check("sh").unwrap_err()
+            }
+        }
+        .to_string();
         assert!(told.contains("no such port"), "{told}");
     }
 }

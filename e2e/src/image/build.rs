@@ -10,7 +10,10 @@ use serde_json::Value;
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Packages and the programs in them.
-const PROGRAMS: &[(&str, &str)] = &[("mailpods-cli", "mailpods")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("mailpods-cli", "mailpods"),
+    ("mailpods-operator", "mailpods-operator"),
+];
 
 /// Builds them; path in the image and file here.
 pub fn programs() -> Result<Vec<(String, PathBuf)>> {

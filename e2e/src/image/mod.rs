@@ -4,7 +4,7 @@ pub mod archive;
 mod build;
 pub mod hand_made;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// Builds the programs and writes the image. Returns the image's id, which is the same for the same programs.
-pub fn write(reference: &str, output: &PathBuf) -> Result<String> {
+pub fn write(reference: &str, output: &Path) -> Result<String> {
     let programs = build::programs()?;
     let image = archive::Image {
         reference: reference.to_owned(),

@@ -12,8 +12,6 @@ use crate::world::powerdns::RecordSet;
 
 /// Long enough for a greeting, a retry and a look-up that failed once.
 const LIMIT: Duration = Duration::from_secs(90);
-/// The address that pods leave the cluster with.
-pub const EGRESS: &str = crate::cluster::node::network::NODE_ADDRESS;
 
 /// A mail system as the world knows it.
 pub struct Site {

@@ -1,10 +1,22 @@
 //! The scenarios, in the order in which a new user would meet them. Each one leaves the cluster as the next one expects it.
 
-mod mail;
+pub mod mail;
+mod system;
 mod t01_cluster;
 mod t02_resources;
 mod t03_dns;
 mod t04_one_pod;
+mod t05_install;
+mod t06_inbound;
+mod t07_outbound;
+mod t08_spf_template;
+mod t09_dkim_rotation;
+mod t10_certificate;
+mod t11_kills;
+mod t12_upgrade;
+mod t13_embedded;
+mod t14_stalled;
+mod t15_uninstall;
 
 use std::time::Instant;
 
@@ -58,6 +70,61 @@ const SCENARIOS: &[Scenario] = &[
         name: "t04_one_pod",
         shows: "the image is a whole mail system in one pod: mail arrives by our MX, is read over IMAP, and leaves signed",
         run: t04_one_pod::run,
+    },
+    Scenario {
+        name: "t05_install",
+        shows: "two charts and three files make a mail system, and DNS shows it",
+        run: t05_install::run,
+    },
+    Scenario {
+        name: "t06_inbound",
+        shows: "a strange mail server finds our MX, its mail is read over IMAP, an unknown user is refused at RCPT",
+        run: t06_inbound::run,
+    },
+    Scenario {
+        name: "t07_outbound",
+        shows: "our user's mail arrives outside, and independent verifiers of DKIM and SPF pass it",
+        run: t07_outbound::run,
+    },
+    Scenario {
+        name: "t08_spf_template",
+        shows: "a new SPF template reaches every domain that receives here, and those alone",
+        run: t08_spf_template::run,
+    },
+    Scenario {
+        name: "t09_dkim_rotation",
+        shows: "DKIM keys are rotated under traffic, and no message fails verification",
+        run: t09_dkim_rotation::run,
+    },
+    Scenario {
+        name: "t10_certificate",
+        shows: "a new certificate is served at once, and no session is dropped",
+        run: t10_certificate::run,
+    },
+    Scenario {
+        name: "t11_kills",
+        shows: "pods, operator and database are killed under load, and what was acknowledged arrives once",
+        run: t11_kills::run,
+    },
+    Scenario {
+        name: "t12_upgrade",
+        shows: "a rolling upgrade refuses no connection, and loses and doubles no message",
+        run: t12_upgrade::run,
+    },
+    Scenario {
+        name: "t13_embedded",
+        shows: "one pod with a volume is a mail system too, and keeps its mail",
+        run: t13_embedded::run,
+    },
+    Scenario {
+        name: "t14_stalled",
+        shows: "mistakes that only the operator can see are told in the status, and stop nothing else",
+        run: t14_stalled::run,
+    },
+    Scenario {
+        name: "t15_uninstall",
+        shows: "a deleted domain leaves DNS and keeps its mail; uninstalling keeps definitions and resources",
+        run: t15_uninstall::run,
     },
 ];
 

@@ -28,14 +28,7 @@ pub fn run(world: &World) -> Result<()> {
 fn pods_run_and_find_each_other(kubectl: &Kubectl) -> Result<()> {
     ready(kubectl, "server")?;
     ready(kubectl, "client")?;
-    let fetch = [
-        "wget",
-        "-q",
-        "-T",
-        "2",
-        "-O-",
-        "http://server.t01.svc.cluster.local/",
-    ];
+    let fetch = ["wget", "-q", "-O-", "http://server.t01.svc.cluster.local/"];
     wait::until("the server is found by its name", LIMIT, || {
         Ok(served(in_client(kubectl, &fetch)))
     })

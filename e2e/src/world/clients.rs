@@ -1,8 +1,12 @@
 //! Stock clients: curl reads over IMAP, swaks submits.
 
-use anyhow::Result;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
 
 use super::outside::Outside;
+use crate::command::{feed, run};
 
 /// A person with a mailbox here.
 #[derive(Clone, Copy)]
@@ -39,15 +43,42 @@ impl Imap<'_> {
     /// The certificate that the server shows, as PEM.
     pub fn certificate(&self) -> Result<String> {
         let server = format!("{}:993", self.host);
-        let words = [
-            "openssl",
-            "s_client",
-            "-connect",
-            &server,
-            "-servername",
-            self.host,
-        ];
-        self.outside.run(&words)
+        let mut words = vec!["openssl", "s_client", "-connect", &server];
+        words.extend(["-servername", self.host]);
+        let shown = feed(&mut self.outside.command(&words), b"")?;
+        pem(&shown).with_context(|| format!("no certificate in {shown}"))
+    }
+
+    /// The subject of each message in INBOX, by Python's imaplib.
+    pub fn subjects(&self) -> Result<Vec<String>> {
+        let output = run(&mut self.python(include_str!("imap_subjects.py")))?;
+        Ok(output.lines().map(str::to_owned).collect())
+    }
+
+    /// A session that stays open.
+    pub fn session(&self) -> Result<Session> {
+        let mut child = self
+            .python(include_str!("imap_session.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("failed to start python3")?;
+        let input = child.stdin.take().context("no standard input")?;
+        let output = child.stdout.take().context("no standard output")?;
+        let mut session = Session {
+            child,
+            input: Some(input),
+            output: BufReader::new(output),
+        };
+        let greeting = session.line()?;
+        ensure!(greeting == "ready", "the session said {greeting:?}");
+        Ok(session)
+    }
+
+    fn python(&self, script: &str) -> Command {
+        let Person { address, password } = self.person;
+        self.outside
+            .command(&["python3", "-c", script, self.host, address, password])
     }
 
     fn curl(&self, path: &str, more: &[&str]) -> Result<String> {
@@ -60,6 +91,46 @@ impl Imap<'_> {
         words.push(&url);
         self.outside.run(&words)
     }
+}
+
+/// An IMAP session that stays open.
+pub struct Session {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// Fails when the session does not answer NOOP any more.
+    pub fn lives(&mut self) -> Result<()> {
+        let input = self.input.as_mut().context("the session has ended")?;
+        input.write_all(b"\n")?;
+        let answer = self.line()?;
+        ensure!(answer == "OK", "NOOP returned {answer:?}");
+        Ok(())
+    }
+
+    /// Logs out.
+    pub fn end(mut self) -> Result<()> {
+        drop(self.input.take());
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the session ended with {status}");
+        Ok(())
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// The first certificate in the output of `openssl s_client`.
+fn pem(text: &str) -> Option<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let start = text.find("-----BEGIN CERTIFICATE-----")?;
+    let length = text[start..].find(END)? + END.len();
+    Some(text[start..start + length].to_owned())
 }
 
 /// A submission by `swaks`, and what it printed.

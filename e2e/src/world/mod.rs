@@ -2,6 +2,7 @@
 
 pub mod clients;
 mod external_dns;
+pub mod load;
 pub mod outside;
 pub mod postgres;
 pub mod powerdns;
@@ -35,7 +36,7 @@ pub struct World {
     outside: OnceCell<Outside>,
     postgres: OnceCell<Postgres>,
     verifiers: OnceCell<Verifiers>,
-    image: OnceCell<PathBuf>,
+    image: OnceCell<()>,
     subjects: Cell<usize>,
 }
 
@@ -101,13 +102,15 @@ impl World {
 
     /// Our image, built and loaded.
     pub fn image(&self) -> Result<()> {
-        once(&self.image, || {
-            let archive = crate::root().join("target/image/e2e.tar");
-            image::write(&image::reference(), &archive)?;
-            self.cluster.load(&archive)?;
-            Ok(archive)
-        })?;
+        once(&self.image, || self.load_image(&image::reference()))?;
         Ok(())
+    }
+
+    /// Our programs as an image of another name.
+    pub fn load_image(&self, reference: &str) -> Result<()> {
+        let archive = crate::root().join("target/image/e2e.tar");
+        image::write(reference, &archive)?;
+        self.cluster.load(&archive)
     }
 
     /// A subject that no message of an earlier run has.

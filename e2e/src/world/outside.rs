@@ -79,13 +79,6 @@ impl Outside {
         Ok(())
     }
 
-    /// Asks for another attempt of all that waits.
-    pub fn flush(&self) -> Result<()> {
-        let mut flush = self.command(&["postqueue", "-c"]);
-        run(flush.arg(self.configuration()).arg("-f"))?;
-        Ok(())
-    }
-
     /// Messages that arrived for a user.
     pub fn arrived(&self, user: &str) -> Result<Vec<String>> {
         let Ok(entries) = std::fs::read_dir(self.folder.join("mail/all/new")) else {

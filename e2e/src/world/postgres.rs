@@ -45,28 +45,22 @@ impl Postgres {
         Ok(server)
     }
 
-    /// Starts it again after it was stopped or killed.
+    /// Starts it again after it was stopped or killed. A new server refuses to start as long as a process of the old one lives.
     pub fn resume(&self, processes: &Processes) -> Result<()> {
-        let mut command = self.as_owner(&self.programs.join("postgres"));
-        command.arg("-D").arg(self.folder.join("data"));
-        processes.start(NAME, &mut command)?;
         wait::until("PostgreSQL answers", LIMIT, || {
-            processes.check(NAME)?;
+            let mut command = self.as_owner(&self.programs.join("postgres"));
+            command.arg("-D").arg(self.folder.join("data"));
+            processes.start(NAME, &mut command)?;
             let mut look = Command::new(self.programs.join("pg_isready"));
             look.arg("--quiet").arg("--host").arg(&self.folder);
             let ready = attempt(&mut look)?.status.success();
-            Ok(wait::holds(ready, "pg_isready says no"))
+            Ok(wait::holds(ready, processes.last_words(NAME)))
         })
     }
 
     /// The URI that pods connect with.
     pub fn uri() -> String {
         format!("postgresql://mailpods:{PASSWORD}@{NODE_ADDRESS}:5432/mailpods")
-    }
-
-    /// What a query of the mail system's database returns, unaligned.
-    pub fn query(&self, sql: &str) -> Result<String> {
-        feed(&mut self.psql("mailpods"), sql.as_bytes())
     }
 
     fn prepare(&self) -> Result<()> {

@@ -24,6 +24,7 @@ pub const ZONES: &[&str] = &[
     "example.test",
     "second.test",
     "third.test",
+    "small.test",
     "outside.test",
     "77.10.in-addr.arpa",
 ];

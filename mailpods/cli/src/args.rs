@@ -1,11 +1,12 @@
 //! The command line as a whole.
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, bans, check, completions, dns, fsck, hash, mailbox, pod, queue, restore, standalone,
-    trace, verify, version,
+    backup, bans, check, completions, dns, explain, fsck, hash, ip, mailbox, pod, queue, restore,
+    route, sieve, standalone, trace, verify, version,
 };
 use crate::failure::Outcome;
 
@@ -13,8 +14,10 @@ const EXAMPLES: &str = "\
 Examples:
   mailpods standalone --config examples/quickstart --data ./data   run a mail server
   mailpods check /etc/mailpods                                     find every mistake in a configuration
+  mailpods explain mailcluster.spec.smtp                           what a field means, and what may stand there
   mailpods dns print --config /etc/mailpods                        records to publish, as zone text
   mailpods queue list --domain example.org                         what waits for example.org, and why
+  mailpods route gmail.com --config /etc/mailpods                  where mail would go now, from which address, and why
   mailpods trace bob@example.test                                  what became of mail from or to bob
 
 Exit codes:
@@ -79,13 +82,19 @@ enum Command {
     Delivery(Box<pod::DeliveryArgs>),
     All(Box<pod::AllArgs>),
     Check(check::Args),
+    Explain(explain::Args),
     Verify(verify::Args),
     #[command(subcommand)]
     Dns(dns::Command),
     #[command(subcommand)]
     Queue(queue::Command),
     #[command(subcommand)]
+    Ip(ip::Command),
+    Route(route::Args),
+    #[command(subcommand)]
     Mailbox(mailbox::Command),
+    #[command(subcommand)]
+    Sieve(sieve::Command),
     Trace(trace::Args),
     #[command(subcommand)]
     Bans(bans::Command),
@@ -109,10 +118,14 @@ impl Args {
             Command::Delivery(args) => args.run(globals),
             Command::All(args) => args.run(globals),
             Command::Check(args) => args.run(globals),
+            Command::Explain(args) => args.run(globals),
             Command::Verify(args) => args.run(globals),
             Command::Dns(command) => command.run(globals),
             Command::Queue(command) => command.run(globals),
+            Command::Ip(command) => command.run(globals),
+            Command::Route(args) => args.run(globals),
             Command::Mailbox(command) => command.run(globals),
+            Command::Sieve(command) => command.run(globals),
             Command::Trace(args) => args.run(globals),
             Command::Bans(command) => command.run(globals),
             Command::Backup(args) => args.run(globals),
@@ -123,4 +136,10 @@ impl Args {
             Command::Version(args) => args.run(globals),
         }
     }
+}
+
+/// A DNS server, as `spec.dns.servers` of a MailCluster has it.
+pub fn parse_server(text: &str) -> Result<SocketAddr, String> {
+    mailpods_plan::dns_server(text)
+        .ok_or_else(|| "not an address such as 192.0.2.53 or 127.0.0.1:5353".to_owned())
 }

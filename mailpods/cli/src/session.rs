@@ -30,8 +30,26 @@ pub fn with_store<F>(globals: &Globals, command: impl FnOnce(Store) -> F) -> Out
 where
     F: Future<Output = Outcome>,
 {
+    on_store(|| open_existing(&globals.data), command)
+}
+
+/// The same, on a store that is made when it is not there.
+pub fn with_store_or_new<F>(globals: &Globals, command: impl FnOnce(Store) -> F) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
+    on_store(|| open_or_make(&globals.data), command)
+}
+
+fn on_store<F>(
+    open: impl FnOnce() -> Result<SqliteStore, Failure>,
+    command: impl FnOnce(Store) -> F,
+) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
     block_on(async {
-        let open = open_existing(&globals.data)?;
+        let open = open()?;
         let outcome = command(open.store()).await;
         close(&open).await?;
         outcome
@@ -87,6 +105,11 @@ pub fn unusable(dir: &Path, error: &StoreError) -> Failure {
         }
         _ => failure(),
     }
+}
+
+/// Whether there is no store in a folder.
+pub fn is_missing(dir: &Path) -> bool {
+    matches!(dir.join(DATABASE_FILE).try_exists(), Ok(false))
 }
 
 /// Whether it is another user's store.

@@ -72,7 +72,8 @@ pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> S
     Settlement {
         lease: lease_of(ctx, &ended.unit),
         done: done.map(|(recipient, _)| recipient.index).collect(),
-        retry: retry(&ended.fates, decision, ended.unit.warned || warn),
+        retry: retry(&ended.fates, decision, ended.unit.warned || warn)
+            .map(|retry| within(retry, ctx.now(), schedule.end(ended.unit.message.created))),
         deliveries: ended.deliveries.clone(),
         enqueue: ended.enqueue.iter().cloned().chain(told).collect(),
     }
@@ -123,6 +124,14 @@ fn give_up(fate: &mut Fate, by_operator: bool) {
     });
 }
 
+/// A time that was asked for is neither past nor after the end of the message.
+fn within(retry: Retry, now: i64, end: i64) -> Retry {
+    Retry {
+        next_attempt: retry.next_attempt.min(end).max(now),
+        ..retry
+    }
+}
+
 fn retry(fates: &[Fate], decision: Decision, warned: bool) -> Option<Retry> {
     let first = fates.iter().find_map(|fate| match fate {
         Fate::Deferred(trouble) => Some(trouble),
@@ -140,7 +149,7 @@ fn retry(fates: &[Fate], decision: Decision, warned: bool) -> Option<Retry> {
         .take(500)
         .collect();
     Some(Retry {
-        next_attempt: at,
+        next_attempt: first.retry_at.unwrap_or(at),
         error,
         reason: first.reason,
         warned,

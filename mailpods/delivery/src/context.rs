@@ -14,10 +14,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::clock::{Clock, random};
 use crate::fate::Fate;
+use crate::ips::Ips;
 use crate::metrics::{Metrics, Way, Why};
 use crate::outbound::pool::Pool;
 use crate::scheduler::leases::Leases;
 use crate::sign::Signers;
+use crate::srs::Rewriter;
 
 pub(crate) struct Context {
     pub(crate) store: Store,
@@ -32,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) leases: Leases,
     pub(crate) signers: Signers,
     pub(crate) pool: Pool,
+    pub(crate) ips: Ips,
+    pub(crate) srs: Rewriter,
     /// Room for messages that are being sent, in KiB: what is in memory at once is bounded whatever their size.
     pub(crate) room: Semaphore,
     /// Grows with every settled unit.

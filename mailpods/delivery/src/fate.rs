@@ -16,6 +16,8 @@ pub(crate) struct Trouble {
     pub(crate) mta: Option<String>,
     /// The next server could not be talked to at all: other mail for it need not try now.
     pub(crate) unreachable: bool,
+    /// When it is worth another attempt, milliseconds since 1970, where that is known better than by the schedule.
+    pub(crate) retry_at: Option<i64>,
 }
 
 impl Trouble {
@@ -26,12 +28,19 @@ impl Trouble {
             text: text.into(),
             mta: None,
             unreachable: false,
+            retry_at: None,
         }
     }
 
     /// The same, and the next server cannot be talked to.
     pub(crate) fn unreachable(mut self) -> Self {
         self.unreachable = true;
+        self
+    }
+
+    /// The same, and then it is worth another attempt.
+    pub(crate) fn worth_at(mut self, at: i64) -> Self {
+        self.retry_at = Some(at);
         self
     }
 

@@ -17,6 +17,7 @@ mod conclude;
 mod context;
 mod ends;
 mod fate;
+pub mod ips;
 mod local;
 mod metrics;
 mod notify;
@@ -25,6 +26,7 @@ mod outbound;
 mod role_tests;
 mod scheduler;
 mod sign;
+mod srs;
 #[cfg(test)]
 mod testing;
 
@@ -54,6 +56,9 @@ pub(crate) const ROOM: u32 = 64 * 1024;
 /// Why the role cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
+    /// What is known of providers cannot be read.
+    #[error(transparent)]
+    Profiles(#[from] mailpods_policy::outbound::provider::ProfileError),
     /// A metric is registered twice.
     #[error("failed to register the metrics of delivery")]
     Metrics(#[from] MetricsError),
@@ -104,6 +109,8 @@ impl Delivery {
             leases: scheduler::leases::Leases::default(),
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
+            ips: ips::Ips::new()?,
+            srs: srs::Rewriter::default(),
             room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),
             worker: dependencies.worker,
@@ -124,12 +131,14 @@ impl Delivery {
         let remote = Remote::new(ctx.clone(), shutdown.clone());
         let heartbeat = tokio::spawn(scheduler::heartbeat(ctx.clone(), shutdown.clone()));
         let tidy = tokio::spawn(tidy_pool(ctx.clone()));
+        let watch = tokio::spawn(ips::watch(ctx.clone()));
         tokio::join!(
             scheduler::remote::run(remote),
             scheduler::local::run(ctx.clone(), shutdown.clone()),
         );
         heartbeat.abort();
         tidy.abort();
+        watch.abort();
         ctx.leases.hand_back_all(&ctx).await;
         tokio::select! {
             () = ctx.pool.tidy(true) => {}

@@ -1,6 +1,8 @@
 //! What the role counts.
 
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::classify::{Blame, Bounce};
+use mailpods_policy::outbound::life::{Cause, Phase};
 use mailpods_telemetry::metrics::{
     Counter, Gauge, Histogram, LATENCY_SECONDS, Label, MetricsError, Registry, WAIT_SECONDS,
 };
@@ -61,6 +63,46 @@ impl Label for Kind {
     }
 }
 
+/// What a refusal is about, as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault(pub(crate) Blame);
+
+impl Label for Fault {
+    fn as_str(&self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
+/// The kind of a failure as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure(pub(crate) Bounce);
+
+impl Label for Failure {
+    fn as_str(&self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
+/// Why an address changed, as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Changed(pub(crate) Cause);
+
+impl Label for Changed {
+    fn as_str(&self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
+/// The phase of an address as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stands(pub(crate) Phase);
+
+impl Label for Stands {
+    fn as_str(&self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
 /// The metrics of the role.
 pub(crate) struct Metrics {
     /// Recipients by way and reason.
@@ -75,6 +117,14 @@ pub(crate) struct Metrics {
     pub(crate) connections: Counter<Connected>,
     /// Notifications by kind.
     pub(crate) notifications: Counter<Kind>,
+    /// What refusals are about.
+    pub(crate) refusals: Counter<(Fault, Failure)>,
+    /// Changes in the lives of outbound addresses.
+    pub(crate) transitions: Counter<Changed>,
+    /// Outbound addresses by phase.
+    pub(crate) addresses: Gauge<Stands>,
+    /// Pools that cannot keep the standby that is wanted.
+    pub(crate) short: Gauge,
     /// Leases that were lost before they were settled.
     pub(crate) leases_lost: Counter,
     /// Messages that left without a signature because a key could not be used.
@@ -115,6 +165,26 @@ impl Metrics {
                 "mailpods_delivery_notifications_total",
                 "Notifications made.",
                 &["action"],
+            )?,
+            refusals: registry.counter(
+                "mailpods_outbound_refusals_total",
+                "Refusals by what they are about and of what kind they are.",
+                &["blame", "kind"],
+            )?,
+            transitions: registry.counter(
+                "mailpods_outbound_transitions_total",
+                "Changes in the lives of outbound addresses.",
+                &["cause"],
+            )?,
+            addresses: registry.gauge(
+                "mailpods_outbound_addresses",
+                "Outbound addresses by phase; those that rest for one provider at least count as Hot.",
+                &["phase"],
+            )?,
+            short: registry.gauge(
+                "mailpods_outbound_standby_short",
+                "Pools that cannot keep as many addresses on standby as are wanted, for one provider at least.",
+                &[],
             )?,
             leases_lost: registry.counter(
                 "mailpods_delivery_leases_lost_total",

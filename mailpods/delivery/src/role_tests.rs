@@ -4,4 +4,5 @@ mod local;
 mod notifications;
 mod once;
 mod remote;
+mod sieve;
 mod stop;

@@ -1,4 +1,5 @@
 //! HTTPS between our processes, both sides.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};

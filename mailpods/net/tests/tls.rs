@@ -229,7 +229,7 @@ fn pem_mistakes_are_told_apart() {
     assert!(matches!(read(&one.chain, ""), Err(TlsConfigError::NoKey)));
     assert!(matches!(
         read(&one.chain, &other.key),
-        Err(TlsConfigError::Unusable(_))
+        Err(TlsConfigError::KeyMismatch)
     ));
     assert!(matches!(
         read("-----BEGIN CERTIFICATE-----\n*", &one.key),

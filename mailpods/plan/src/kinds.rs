@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use crate::problem::{Origin, Problem};
 use crate::schema::{Patterns, Schema};
 
+/// Kinds that nothing acts on yet.
+pub(crate) const NOT_YET: &[&str] = &["MailingList"];
+
 /// A kind with what is checked of it.
 pub(crate) struct Kind {
     pub api_version: String,

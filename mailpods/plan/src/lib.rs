@@ -17,13 +17,14 @@ mod providers;
 mod records;
 mod resolve;
 mod schema;
+mod secret;
 mod shared;
 mod sieve;
 pub mod slice;
 mod yaml;
 
 pub use assign::{Assigned, Inventory, Namespaces, assign};
-pub use compile::{Compiled, check, compile, compile_valid, issued_secret};
+pub use compile::{Compiled, check, check_with, compile, compile_valid, dns_server, issued_secret};
 pub use handle::PlanHandle;
 pub use load::{
     Environment, Located, ManagedDkim, Resources, Secret, Secrets, Source, load, load_valid,
@@ -32,6 +33,8 @@ pub use model::*;
 pub use problem::{Origin, Position, Problem, ProblemClass};
 pub use records::reverse_name;
 pub use resolve::Route;
+pub use schema::form_of;
+pub use secret::SecretText;
 pub use shared::Shared;
 pub use sieve::{SieveScript, SieveSettings, SieveStages};
 pub use slice::Role;

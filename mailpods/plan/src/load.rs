@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::kinds::{Kind, kinds};
-use crate::model::{DkimKey, SecretText};
+use crate::kinds::{self, Kind, kinds};
+use crate::model::DkimKey;
 use crate::problem::{Origin, Problem, nearest};
+use crate::secret::SecretText;
 use crate::yaml::{self, Node};
 
 /// Resources in one folder.
@@ -146,6 +147,8 @@ pub fn load_valid(sources: &[Source]) -> (Resources, Vec<Problem>) {
     }
     loader.resources.digest = digest(sources);
     loader.resources.complete = loader.problems.is_empty();
+    loader.refuse_secrets_in_two_places();
+    loader.problems.append(&mut loader.unsupported);
     loader.problems.sort();
     loader.problems.truncate(MAX_PROBLEMS);
     (loader.resources, loader.problems)
@@ -182,6 +185,8 @@ struct Loader {
     /// Where each `(kind, namespace, name)` stands.
     seen: BTreeMap<(String, String, String), String>,
     problems: Vec<Problem>,
+    /// Resources that are left out, which explains no other problem.
+    unsupported: Vec<Problem>,
 }
 
 impl Loader {
@@ -192,6 +197,7 @@ impl Loader {
             resources: Resources::default(),
             seen: BTreeMap::new(),
             problems: Vec::new(),
+            unsupported: Vec::new(),
         }
     }
 
@@ -236,6 +242,13 @@ impl Loader {
             Ok(kind) => kind,
             Err(problem) => return self.problems.push(*problem),
         };
+        if kinds::NOT_YET.contains(&kind.name.as_str()) {
+            // What is wrong inside does not matter before that is put right.
+            let problem = origin
+                .problem("kind", "not supported yet")
+                .found(&kind.name);
+            return self.unsupported.push(problem.allowed(supported(&kinds)));
+        }
         let before = self.problems.len();
         let value = kind.schema.check(document, &mut origin, &mut self.problems);
         if self.problems.len() > before {
@@ -340,6 +353,30 @@ impl Loader {
     }
 }
 
+impl Loader {
+    /// A value that stands in YAML and in a file: whoever changes the one would wonder why nothing happens.
+    fn refuse_secrets_in_two_places(&mut self) {
+        let secrets = &self.resources.secrets;
+        for ((namespace, name), secret) in secrets.iter() {
+            let Some(files) = secrets.get(&(String::new(), name.clone())) else {
+                continue;
+            };
+            let place = ("Secret".to_owned(), namespace.clone(), name.clone());
+            // Files beside have no place in YAML.
+            let Some(place) = self.seen.get(&place) else {
+                continue;
+            };
+            for key in secret.data.keys() {
+                if files.data.contains_key(key) {
+                    let message = format!("is in Secret/{name} at {place} too");
+                    let problem = Problem::of_file(&format!("secrets/{name}/{key}"), message);
+                    self.problems.push(problem.hint("keep one of the two"));
+                }
+            }
+        }
+    }
+}
+
 /// The kind of a document, or what is wrong with what it says of it.
 fn find_kind<'a>(
     kinds: &'a [Kind],
@@ -354,11 +391,12 @@ fn find_kind<'a>(
     let missing = |field| Box::new(problem(field, "is required but missing"));
     let name = text("kind").ok_or_else(|| missing("kind"))?;
     let version = text("apiVersion").ok_or_else(|| missing("apiVersion"))?;
-    let names = || kinds.iter().map(|kind| kind.name.as_str());
+    let names = kinds.iter().map(|kind| kind.name.as_str());
     let Some(kind) = kinds.iter().find(|kind| kind.name == name) else {
-        let allowed = names().collect::<Vec<_>>().join(", ");
-        let mut problem = problem("kind", "unknown kind").found(name).allowed(allowed);
-        problem.hint = nearest(name, names()).map(|near| format!("did you mean {near}?"));
+        let mut problem = problem("kind", "unknown kind")
+            .found(name)
+            .allowed(supported(kinds));
+        problem.hint = nearest(name, names).map(|near| format!("did you mean {near}?"));
         return Err(Box::new(problem));
     };
     if kind.api_version != version {
@@ -366,6 +404,14 @@ fn find_kind<'a>(
         return Err(Box::new(problem.found(version).allowed(&kind.api_version)));
     }
     Ok(kind)
+}
+
+fn supported(kinds: &[Kind]) -> String {
+    let names = kinds.iter().map(|kind| kind.name.as_str());
+    let supported: Vec<&str> = names
+        .filter(|name| !kinds::NOT_YET.contains(name))
+        .collect();
+    supported.join(", ")
 }
 
 /// A checked document as its type. What only the type knows, such as IDNA, is found here.

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
+use mailpods_policy::outbound::choose::{Balance, PoolRule};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
+use crate::secret::SecretText;
 use crate::shared::Shared;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
 
@@ -127,30 +128,6 @@ pub struct TlsMaterial {
     pub chain: String,
     /// PKCS#8, PKCS#1 or SEC1.
     pub key: SecretText,
-}
-
-/// A secret as text: wiped when dropped, never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(Zeroizing<String>);
-
-impl SecretText {
-    /// Wraps a secret.
-    #[must_use]
-    pub fn new(value: String) -> Self {
-        Self(Zeroizing::new(value))
-    }
-
-    /// The secret itself, for the one place that uses it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretText(…)")
-    }
 }
 
 /// Name look-ups and defaults for published records.
@@ -347,6 +324,24 @@ pub struct OutboundSettings {
     pub ip_family: IpFamily,
     /// How long other servers are waited for.
     pub timeouts: OutboundTimeouts,
+    /// Addresses of a pool that are kept on standby.
+    pub min_standby: usize,
+    /// How long an address rests for a provider that refuses it.
+    pub cool_down: Duration,
+    /// How messages are spread over the addresses that send.
+    pub balance: Balance,
+    /// Mail that leaves from a pool of its own.
+    pub pool_rules: Vec<PoolRule>,
+    /// How the senders of forwarded mail are rewritten; `None`: they are not.
+    pub srs: Option<SrsSettings>,
+}
+
+/// How the senders of forwarded mail are rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SrsSettings {
+    /// Domain of the new senders; `None`: that of the alias.
+    pub domain: Option<DomainName>,
 }
 
 /// How long other servers are waited for.
@@ -436,6 +431,29 @@ pub struct OutboundIp {
     pub hostname: DomainName,
     /// Used for sending (not on standby).
     pub sending: bool,
+    /// The pool that it belongs to.
+    #[serde(default)]
+    pub pool: String,
+    /// Share among those of its pool that send.
+    #[serde(default = "weight_of_one")]
+    pub weight: u32,
+    /// Its slow start.
+    #[serde(default)]
+    pub warm_up: Option<WarmUp>,
+}
+
+const fn weight_of_one() -> u32 {
+    1
+}
+
+/// The slow start of an address, for each provider on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WarmUp {
+    /// Messages on the first day.
+    pub initial_per_day: u32,
+    /// How long until there is no limit.
+    pub duration: Duration,
 }
 
 /// A domain that is ours.

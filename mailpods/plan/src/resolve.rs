@@ -158,9 +158,18 @@ impl<'a> Walk<'a> {
         }
         match (&domain.transport, self.fallback(&domain, &primary)) {
             (Transport::Relay(_), _) => self.end(&primary, Target::Remote(address.clone())),
-            (Transport::Mailboxes, Some(other)) => self.follow(&primary, &other),
-            (Transport::Mailboxes, None) => Ok(()),
+            // A catch-all that leads here takes nothing: the address does not exist.
+            (Transport::Mailboxes, Some(other)) if !self.came_from(&other, &primary) => {
+                self.follow(&primary, &other)
+            }
+            (Transport::Mailboxes, _) => Ok(()),
         }
+    }
+
+    /// Whether the walk to `here` led through `address`.
+    fn came_from(&self, address: &MailboxAddress, here: &MailboxAddress) -> bool {
+        let primary = self.plan.primary(address);
+        primary.is_some_and(|primary| primary == *here || self.path.contains(&primary))
     }
 
     /// What takes an address that nothing else has.

@@ -348,7 +348,7 @@ impl Check<'_> {
                 .origin
                 .problem(path, "has the wrong form")
                 .found(shown())
-                .allowed(form(pattern.as_str()));
+                .allowed(form_of(pattern.as_str()));
             self.problems.push(problem);
         }
         self.range(schema, value, path);
@@ -419,8 +419,9 @@ fn range(low: Option<f64>, high: Option<f64>) -> String {
     }
 }
 
-/// What a pattern means to people, where it is one of ours.
-fn form(pattern: &str) -> String {
+/// What a pattern of a schema means to people, where it is one of ours.
+#[must_use]
+pub fn form_of(pattern: &str) -> String {
     let known = [
         (r"(ms|s|m|h|d)", "a time such as 30s, 4h or 1d12h"),
         (r"(Ei|Pi|Ti|Gi|Mi|Ki", "a size such as 512Ki, 25Mi or 10Gi"),

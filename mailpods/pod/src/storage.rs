@@ -109,9 +109,9 @@ impl Opened {
                 })
             }
             StoreOptions::Postgres { uri_file, seal_key } => {
-                connect(uri_file, seal_key, pod, state)
-                    .await
-                    .map(Self::Postgres)
+                let postgres = connect(uri_file, seal_key, pod, state).await?;
+                postgres.register_metrics(registry)?;
+                Ok(Self::Postgres(postgres))
             }
             StoreOptions::None => Ok(Self::None),
         }

@@ -3,9 +3,11 @@
 //! Never touches sockets, files, clocks, tokio or a Kubernetes client.
 
 pub mod dkim;
+pub mod outbound;
 pub mod password;
 pub mod reason;
 pub mod retry;
 pub mod spf;
+pub mod srs;
 
 pub use reason::Reason;

@@ -129,6 +129,12 @@ reasons! {
     NullMx = "null-mx",
     /// The recipient's domain does not exist or has no address.
     NoSuchDomain = "no-such-domain",
+    /// No address may send to the provider for now: all rest, or none is proven right.
+    NoSourceAddress = "no-source-address",
+    /// Every address that may send to the provider is new and has sent what it may today.
+    WarmUp = "warm-up",
+    /// A rewritten sender address that was not made here, or has expired.
+    ForgedReturnPath = "forged-return-path",
     /// The next server could not be reached.
     ConnectFailed = "connect-failed",
     /// TLS to the next server failed where it is required.

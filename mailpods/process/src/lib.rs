@@ -2,6 +2,7 @@
 //!
 //! Contains no mail logic, and does not know where the plan comes from.
 
+mod autoconfig;
 mod listeners;
 mod lock;
 mod measures;

@@ -14,9 +14,10 @@ use mailpods_rpc::Scan;
 use mailpods_smtp::{Deps as SmtpDeps, Server as Smtp};
 use mailpods_store::directory::{Directory, DirectoryError};
 use mailpods_store::{SecretStore, Store};
-use mailpods_telemetry::health::{self, Health};
+use mailpods_telemetry::health::{self, Health, ServeLimits};
 use mailpods_telemetry::metrics::{MetricsError, Registry};
 
+use crate::autoconfig;
 use crate::tls::{self, TlsSetupError};
 
 /// Answers of the DNS that are kept.
@@ -76,6 +77,7 @@ pub struct Roles {
     secrets: Arc<dyn SecretStore>,
     health: Health,
     registry: Registry,
+    plan: PlanHandle,
 }
 
 /// What was built.
@@ -114,6 +116,7 @@ impl Roles {
             secrets: setup.store.secrets.clone(),
             health: setup.health.clone(),
             registry: setup.registry.clone(),
+            plan: setup.plan.clone(),
         };
         if let (Some(tls), Some(directory)) = (tls, directory) {
             if smtp {
@@ -153,13 +156,15 @@ impl Roles {
         }
     }
 
-    /// Serves health and metrics until the listener is closed.
+    /// Serves health, metrics and what mail programs set themselves up by, until the listener is closed.
     pub async fn serve_http(&self, listener: Listener, stop: Shutdown) {
         let socket = listener.into_socket();
-        health::serve(
+        let router = health::router(self.health.clone(), self.registry.clone())
+            .merge(autoconfig::router(self.plan.clone()));
+        health::serve_router(
             socket,
-            self.health.clone(),
-            self.registry.clone(),
+            router,
+            ServeLimits::default(),
             stop.stop_accepting(),
         )
         .await;

@@ -106,7 +106,10 @@ pub enum ProtocolError {
     TooMuchJunk,
     /// Much more sent than may be discarded.
     #[error("refused body goes on without end")]
-    EndlessBody,
+    EndlessBody {
+        /// The limit in octets.
+        limit: u64,
+    },
     /// Octets before the greeting.
     #[error("input before the greeting")]
     EarlyTalker,
@@ -150,6 +153,9 @@ impl ProtocolError {
             ProtocolError::UnknownParameter(name) | ProtocolError::BadParameter(name) => {
                 Reply::new(code, enhanced, format!("{text}: {name}"))
             }
+            ProtocolError::TooLarge { limit } | ProtocolError::EndlessBody { limit } => {
+                Reply::new(code, enhanced, format!("{text} of {limit} octets"))
+            }
             _ => Reply::new(code, enhanced, text),
         }
     }
@@ -172,7 +178,7 @@ impl ProtocolError {
         self.row().0 == 421
             || matches!(
                 self,
-                ProtocolError::EarlyTalker | ProtocolError::EndlessBody
+                ProtocolError::EarlyTalker | ProtocolError::EndlessBody { .. }
             )
     }
 
@@ -286,7 +292,9 @@ impl ProtocolError {
             ),
             Self::TooManyCommands => (421, (7, 0), "too many commands", "TooManyCommands"),
             Self::TooMuchJunk => (421, (7, 0), "too many commands without mail", "TooMuchJunk"),
-            Self::EndlessBody => (552, (3, 4), "message exceeds the size limit", "EndlessBody"),
+            Self::EndlessBody { .. } => {
+                (552, (3, 4), "message exceeds the size limit", "EndlessBody")
+            }
             Self::EarlyTalker => (554, (5, 1), "you must wait for the greeting", "EarlyTalker"),
             Self::TimedOut => (421, (4, 2), "timeout", "TimedOut"),
             _ => (421, (3, 2), "server is shutting down", "ShuttingDown"),

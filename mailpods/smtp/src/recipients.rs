@@ -3,9 +3,10 @@
 use mailpods_api::MailboxAddress;
 use mailpods_plan::{Mailbox, OverQuota, Plan, Resolved, Route, Target};
 use mailpods_policy::Reason;
+use mailpods_policy::srs::{Keys, SECRET};
 use mailpods_smtp_proto::{Domain, ForwardPath, RcptParams};
 use mailpods_store::queue::{Destination, NewRecipient, Notify};
-use mailpods_store::{MailStore, StoreError};
+use mailpods_store::{MailStore, SecretStore, Store, StoreError};
 
 use crate::report::Refusal;
 
@@ -25,6 +26,8 @@ pub(crate) struct Asker {
     pub(crate) may_relay: bool,
     /// Declared size of the message in octets, for the quota.
     pub(crate) size: u64,
+    /// Milliseconds since 1970.
+    pub(crate) now: i64,
 }
 
 /// Decides over one RCPT.
@@ -33,7 +36,7 @@ pub(crate) struct Asker {
 /// The refusal to answer with.
 pub(crate) async fn accept(
     plan: &Plan,
-    mail: &dyn MailStore,
+    store: &Store,
     asker: Asker,
     path: &ForwardPath,
     params: &RcptParams,
@@ -41,6 +44,17 @@ pub(crate) async fn accept(
     let Some(address) = address(plan, path)? else {
         return literal(asker, path, params);
     };
+    if let Some(back) = rewritten(plan, store.secrets.as_ref(), &address, asker.now).await? {
+        let destination = match plan.route(back.domain()) {
+            Route::Local => Destination::local(),
+            _ => Destination(back.domain().as_str().into()),
+        };
+        return Ok(Recipient {
+            row: row(destination, back.written(), params),
+            mailboxes: Vec::new(),
+        });
+    }
+    let mail = store.mail.as_ref();
     let (destination, mailboxes) = match plan.resolve(&address) {
         Resolved::NotLocal => (remote(asker, &address)?, Vec::new()),
         Resolved::Unknown => return Err(unknown(&address)),
@@ -69,6 +83,43 @@ pub(crate) async fn accept(
         row: row(destination, written(path, &address), params),
         mailboxes,
     })
+}
+
+/// Where an address leads back to that a forward from here had as its sender; `None`: it is none.
+async fn rewritten(
+    plan: &Plan,
+    secrets: &dyn SecretStore,
+    address: &MailboxAddress,
+    now: i64,
+) -> Result<Option<MailboxAddress>, Refusal> {
+    if plan.outbound.srs.is_none() || !plan.is_local(address.domain()) || !is_rewritten(address) {
+        return Ok(None);
+    }
+    let kept = secrets.secret(SECRET).await;
+    let kept = kept.map_err(|error| unavailable(&error))?;
+    let keys = kept
+        .and_then(|octets| Keys::from_octets(&octets))
+        .unwrap_or_default();
+    let forged = |why: &dyn std::fmt::Display| {
+        let text = format!("<{address}>: {why}");
+        Refusal::new(Reason::ForgedReturnPath, 550, (1, 1), text)
+    };
+    // The first sender's server may care for letter case.
+    let written = address.written();
+    let local = written.rsplit_once('@').map_or("", |(local, _)| local);
+    match keys.reverse(local, now) {
+        None => Ok(None),
+        Some(Err(error)) => Err(forged(&error)),
+        Some(Ok(back)) => MailboxAddress::parse(&back)
+            .map(Some)
+            .map_err(|error| forged(&error)),
+    }
+}
+
+/// No other address is worth a look at the keys.
+fn is_rewritten(address: &MailboxAddress) -> bool {
+    let kind = address.local().get(..4).unwrap_or_default();
+    kind.eq_ignore_ascii_case("SRS0") || kind.eq_ignore_ascii_case("SRS1")
 }
 
 /// The address to resolve; `None` for an address literal.

@@ -244,7 +244,9 @@ pub(crate) fn reason_of(error: &ProtocolError) -> Option<Reason> {
         ProtocolError::BareNewline => Reason::BareNewline,
         ProtocolError::BodyLineTooLong { .. } => Reason::LineTooLong,
         ProtocolError::Nul => Reason::NulOctet,
-        ProtocolError::TooLarge { .. } | ProtocolError::EndlessBody => Reason::MessageTooLarge,
+        ProtocolError::TooLarge { .. } | ProtocolError::EndlessBody { .. } => {
+            Reason::MessageTooLarge
+        }
         ProtocolError::TooManyRecipients => Reason::TooManyRecipients,
         ProtocolError::TooManyErrors | ProtocolError::TooManyUnrecognized => Reason::TooManyErrors,
         ProtocolError::TooManyCommands

@@ -1,8 +1,9 @@
 //! Reads a configuration folder: YAML files, and secrets as files beside them.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use mailpods_plan::Source;
+use mailpods_plan::{Problem, Source};
 
 /// A folder deeper than this, or with more files, is not a Mailpods configuration.
 const MOST_LEVELS: usize = 8;
@@ -58,6 +59,35 @@ pub fn read(folder: &Path) -> Result<Vec<Source>, FolderError> {
         });
     }
     files.iter().map(|file| source(folder, file)).collect()
+}
+
+/// Warnings about files of secrets that every user of the machine can read.
+pub fn exposed(folder: &Path, sources: &[Source]) -> Vec<Problem> {
+    let secrets = sources
+        .iter()
+        .filter(|source| is_secret(folder, &folder.join(&source.path)));
+    let open = secrets.filter(|source| {
+        let path = folder.join(&source.path);
+        // The folders above the configuration are somebody else's.
+        let folders = path.ancestors().skip(1).take(3);
+        allows(&path, READ) && folders.into_iter().all(|folder| allows(folder, ENTER))
+    });
+    let warning = |source: &Source| {
+        Problem::of_file(
+            &source.path,
+            "every user of this machine can read the secret",
+        )
+        .hint("chmod -R o-rwx on the folder `secrets`")
+    };
+    open.map(warning).collect()
+}
+
+const READ: u32 = 0o004;
+const ENTER: u32 = 0o001;
+
+/// Whether others than owner and group have a right.
+fn allows(path: &Path, right: u32) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & right != 0)
 }
 
 fn walk(
@@ -153,6 +183,29 @@ mod tests {
         let sources = read(folder.path()).unwrap();
         let paths: Vec<_> = sources.iter().map(|source| source.path.as_str()).collect();
         assert_eq!(paths, ["a/c.yml", "b.yaml", "secrets/alice/password"]);
+    }
+
+    #[test]
+    fn secrets_that_everybody_can_read_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secrets/alice/password");
+        std::fs::create_dir_all(secret.parent().unwrap()).unwrap();
+        std::fs::write(&secret, "quickstart").unwrap();
+        std::fs::write(folder.path().join("a.yaml"), "a").unwrap();
+        let allow = |path: &Path, mode: u32| {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        let told = || exposed(folder.path(), &read(folder.path()).unwrap()).len();
+        for path in secret.ancestors().skip(1).take(3) {
+            allow(path, 0o755);
+        }
+        allow(&secret, 0o644);
+        assert_eq!(told(), 1);
+        allow(&folder.path().join("secrets"), 0o700);
+        assert_eq!(told(), 0, "nobody gets there");
+        allow(&folder.path().join("secrets"), 0o755);
+        allow(&secret, 0o640);
+        assert_eq!(told(), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Contains no mail logic: it reads the folder, keeps the plan current, and has the roles built, served and stopped.
 
+mod certificate;
 mod folder;
 mod keys;
 mod reload;
@@ -10,9 +11,9 @@ mod summary;
 mod watch;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mailpods_net::{Shutdown, Tracker, shutdown};
 use mailpods_plan::{Plan, PlanHandle, Problem, Role, dns};
@@ -100,10 +101,36 @@ fn mistakes(number: usize) -> String {
 ///
 /// # Errors
 /// When it cannot be read, or with every problem in it.
-pub fn load(config: &std::path::Path) -> Result<Plan, RunError> {
+pub fn load(config: &Path) -> Result<Plan, RunError> {
+    examine(config).map(|(plan, _)| plan)
+}
+
+/// Reads the folder and compiles it: the plan, and what is allowed but hardly meant.
+///
+/// # Errors
+/// When it cannot be read, or with every problem in it.
+pub fn examine(config: &Path) -> Result<(Plan, Vec<Problem>), RunError> {
     let sources = folder::read(config)?;
-    let (plan, problems) = mailpods_plan::check(&sources);
-    plan.ok_or(RunError::Problems(problems))
+    let mut warnings = folder::exposed(config, &sources);
+    let now = SystemTime::now();
+    let (plan, problems) = mailpods_plan::check_with(&sources, |plan, resources| {
+        let found = certificate::examine(plan, resources, now);
+        warnings.extend(found.warnings);
+        found.problems
+    });
+    match plan {
+        Some(plan) => Ok((plan, warnings)),
+        None => Err(RunError::Problems(problems)),
+    }
+}
+
+/// As [`examine`], with the warnings logged.
+fn load_and_warn(config: &Path) -> Result<Plan, RunError> {
+    let (plan, warnings) = examine(config)?;
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    Ok(plan)
 }
 
 /// Runs until SIGTERM or SIGINT, then stops cleanly: no new work, sessions finish within the grace time, the queue is handed back.
@@ -112,7 +139,7 @@ pub fn load(config: &std::path::Path) -> Result<Plan, RunError> {
 /// When something that the start needs is missing. What goes wrong later is logged, not returned.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let mut signals = Signals::new().map_err(RunError::Signals)?;
-    let plan = load(&options.config)?;
+    let plan = load_and_warn(&options.config)?;
     let _lock = take_folder(&options.data)?;
     let failed = |source| RunError::Store {
         path: options.data.clone(),

@@ -11,7 +11,7 @@ use mailpods_telemetry::metrics::{Counter, Gauge, Label, MetricsError, Registry}
 
 use crate::sockets::Sockets;
 use crate::watch::FolderWatch;
-use crate::{Options, RunError, keys, load};
+use crate::{Options, RunError, keys, load_and_warn};
 
 /// How often a listener that could not be opened is tried again.
 const REOPEN: Duration = Duration::from_secs(3);
@@ -148,7 +148,7 @@ impl Reloader {
     async fn apply(&self, listeners: &mut Listeners) -> Result<Outcome, RunError> {
         let config = self.options.config.clone();
         // A folder on a slow disk must not hold up sessions.
-        let plan = tokio::task::spawn_blocking(move || load(&config))
+        let plan = tokio::task::spawn_blocking(move || load_and_warn(&config))
             .await
             .map_err(|_| RunError::Interrupted)??;
         if plan.digest == self.plan.current().digest {

@@ -89,6 +89,19 @@ impl Summary<'_> {
                 self.plan.hostname
             ),
         );
+        if let Some(http) = self
+            .bound
+            .iter()
+            .find(|bound| bound.protocol == Protocol::Http)
+        {
+            line(
+                &mut out,
+                &format!(
+                    "  ; autoconfig.DOMAIN: ports 80 and 443 there have to lead /mail/config-v1.1.xml to {} here (a reverse proxy)",
+                    http.address
+                ),
+            );
+        }
         for record in self.zone.lines().take(MOST_ROWS) {
             line(&mut out, &format!("  {}", shortened(record)));
         }

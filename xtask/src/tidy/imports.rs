@@ -16,7 +16,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-imap-proto", &["message"]),
     ("mailpods-sieve", &["message"]),
     // T1: pure, on T0.
-    ("mailpods-plan", &["api", "policy", "sieve"]),
+    ("mailpods-plan", &["api", "policy", "sasl", "sieve"]),
     ("mailpods-rpc", &["api", "plan", "policy"]),
     // T2: the outside world; they do not import each other, telemetry apart.
     ("mailpods-telemetry", &[]),

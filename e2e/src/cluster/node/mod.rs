@@ -90,6 +90,13 @@ impl Node {
         runtime::import(self, archive)
     }
 
+    /// Kills the process of a container.
+    pub fn kill_container(&self, id: &str) -> Result<()> {
+        let mut kill = runtime::ctr(self);
+        crate::command::run(kill.args(["tasks", "kill", "--signal", "SIGKILL", id]))?;
+        Ok(())
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

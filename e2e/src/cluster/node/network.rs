@@ -28,10 +28,15 @@ pub const BALANCER_ADDRESSES: std::ops::RangeInclusive<u8> = 100..=149;
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 /// Holds the value of `ip_forward` from before.
 const FORWARDING_BEFORE: &str = "ip_forward.before";
+/// Where network namespaces have their names (ip-netns(8)).
+const NAMESPACES: &str = "/run/netns";
+/// Says that `NAMESPACES` was made a mount point here.
+const NAMESPACES_MOUNTED: &str = "netns.mounted";
 
 /// Makes the bridge and the rules; what is there already stays.
 pub fn make(folder: &Path) -> Result<()> {
     claim_bridge(folder)?;
+    share_namespaces(folder)?;
     let address = format!("{NODE_ADDRESS}/{PREFIX}");
     run(&mut words(&[
         "ip", "address", "replace", &address, "dev", BRIDGE,
@@ -58,6 +63,9 @@ pub fn remove(folder: &Path) -> Result<()> {
     ] {
         // `destroy` would not fail for a table that is not there, but needs a newer nft.
         attempt(&mut words(&["nft", "delete", "table", table[0], table[1]]))?;
+    }
+    if folder.join(NAMESPACES_MOUNTED).exists() && is_mounted(NAMESPACES)? {
+        run(&mut words(&["umount", NAMESPACES]))?;
     }
     let before = folder.join(FORWARDING_BEFORE);
     if let Ok(value) = std::fs::read_to_string(&before) {
@@ -87,6 +95,25 @@ fn claim_bridge(folder: &Path) -> Result<()> {
         &alias(folder),
     ]))?;
     Ok(())
+}
+
+/// The first `ip netns add` of a machine binds the folder over itself. Names of pods from before that would be mounted twice, and containerd
+/// could not remove them any more. So it is done before there are pods.
+fn share_namespaces(folder: &Path) -> Result<()> {
+    if is_mounted(NAMESPACES)? {
+        return Ok(());
+    }
+    std::fs::create_dir_all(NAMESPACES)?;
+    std::fs::write(folder.join(NAMESPACES_MOUNTED), "")?;
+    run(&mut words(&["mount", "--bind", NAMESPACES, NAMESPACES]))?;
+    run(&mut words(&["mount", "--make-shared", NAMESPACES]))?;
+    Ok(())
+}
+
+fn is_mounted(path: &str) -> Result<bool> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    // The fifth field is the mount point (proc(5)).
+    Ok(mounts.lines().any(|l| l.split(' ').nth(4) == Some(path)))
 }
 
 fn is_ours(folder: &Path) -> Result<bool> {

@@ -69,13 +69,21 @@ pub struct OutboundIPSpec {
     /// Whether it sends or waits.
     #[serde(default)]
     pub role: OutboundRole,
-    /// Slow start. Not supported yet.
+    /// Share among the addresses of its pool that send, where `balance` is `Weighted`.
+    #[serde(default = "default_weight")]
+    #[schemars(range(max = 1_000))]
+    pub weight: u32,
+    /// Slow start, counted for each provider on its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUpSpec>,
 }
 
 fn default_pool() -> String {
     "default".to_owned()
+}
+
+const fn default_weight() -> u32 {
+    1
 }
 
 /// How an address gets to the sender.
@@ -118,7 +126,8 @@ pub enum OutboundRole {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WarmUpSpec {
-    /// Messages on the first day.
+    /// Messages to one provider on the first day; more each day, a thousand times as many on the last.
+    #[schemars(range(min = 1))]
     pub initial_per_day: u32,
     /// How long until there is no limit.
     pub duration: TimeSpan,

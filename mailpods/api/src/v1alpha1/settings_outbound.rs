@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::NextHopSpec;
-use crate::TimeSpan;
+use crate::{DomainName, TimeSpan};
 
 /// Queue, retries and sending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,12 +39,70 @@ pub struct OutboundSpec {
     pub ip_family: IpFamilyMode,
     /// How long other servers are waited for.
     pub timeouts: OutboundTimeoutsSpec,
-    /// Addresses that are kept unused on standby. Not supported yet.
+    /// Addresses of a pool that are kept unused on standby, as long as one is left to send.
+    #[schemars(range(max = 1_000))]
+    pub min_standby: u16,
+    /// How long an address rests for a provider that refuses it; twice as long with each relapse.
+    pub cool_down: TimeSpan,
+    /// How messages are spread over the addresses that send.
+    pub balance: BalanceMode,
+    /// Mail that leaves from a pool of its own; the first rule that fits counts, before what a MailDomain names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub pool_rules: Vec<PoolRuleSpec>,
+    /// Rewrites the envelope sender of mail that aliases send on to other domains, so that it passes SPF there; off when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_standby: Option<u16>,
-    /// Rest of an address after trouble. Not supported yet.
+    pub srs: Option<SrsSpec>,
+}
+
+/// How messages are spread over addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BalanceMode {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// By the weights of the addresses.
+    Weighted,
+    /// All attempts at a message leave from the same address while that one sends.
+    Sticky,
+}
+
+/// Mail that leaves from a pool of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolRuleSpec {
+    /// Mail of this class; of any when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<MailClass>,
+    /// Mail of this envelope sender, an address or a domain; of any when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 254))]
+    pub sender: Option<String>,
+    /// The pool.
+    #[schemars(length(min = 1, max = 63))]
+    pub pool: String,
+}
+
+/// What kind of mail it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MailClass {
+    /// None of the others.
+    Transactional,
+    /// It names a list, or its precedence is bulk.
+    Bulk,
+    /// An alias sends it on.
+    Forwarded,
+    /// From the null sender.
+    Bounce,
+}
+
+/// Rewriting of envelope senders.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SrsSpec {
+    /// The domain of the new senders, one of a MailDomain; that of the alias when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cool_down: Option<TimeSpan>,
+    pub domain: Option<DomainName>,
 }
 
 impl Default for OutboundSpec {
@@ -63,8 +121,11 @@ impl Default for OutboundSpec {
             port: 25,
             ip_family: IpFamilyMode::Both,
             timeouts: OutboundTimeoutsSpec::default(),
-            min_standby: None,
-            cool_down: None,
+            min_standby: 1,
+            cool_down: TimeSpan::minutes(30),
+            balance: BalanceMode::default(),
+            pool_rules: Vec::new(),
+            srs: None,
         }
     }
 }

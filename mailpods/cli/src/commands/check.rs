@@ -2,8 +2,9 @@
 use std::path::{Path, PathBuf};
 
 use mailpods_plan::{Plan, Problem};
-use mailpods_standalone::{RunError, load};
+use mailpods_standalone::{RunError, examine, load};
 use mailpods_telemetry::error_chain;
+use serde::Serialize;
 
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
@@ -11,6 +12,7 @@ use crate::output;
 
 const EXAMPLES: &str = "\
 Every mistake of the whole folder is told at once: file:line:column, resource, field, value found, values allowed.
+A warning is told of what works and is hardly meant: a certificate for another name, secrets that everybody can read.
 
 Examples:
   mailpods check /etc/mailpods
@@ -27,15 +29,28 @@ pub struct Args {
     config: PathBuf,
 }
 
+/// A finding of either kind, for programs.
+#[derive(Serialize)]
+struct Finding<'a> {
+    severity: &'static str,
+    #[serde(flatten)]
+    problem: &'a Problem,
+}
+
+fn findings<'a>(severity: &'static str, problems: &'a [Problem]) -> Vec<Finding<'a>> {
+    let finding = |problem| Finding { severity, problem };
+    problems.iter().map(finding).collect()
+}
+
 impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
-        let problems = match load(&self.config) {
-            Ok(plan) => return right(&plan, &self.config, globals.output),
+        let problems = match examine(&self.config) {
+            Ok((plan, warnings)) => return right(&plan, &warnings, &self.config, globals.output),
             Err(RunError::Problems(problems)) => problems,
             Err(error) => return Err(unreadable(&self.config, &error)),
         };
         match globals.output {
-            Format::Json => output::json(&problems)?,
+            Format::Json => output::json(&findings("error", &problems))?,
             Format::Table => {
                 for problem in &problems {
                     output::line(&line(&self.config, problem))?;
@@ -51,18 +66,23 @@ impl Args {
     }
 }
 
-fn right(plan: &Plan, config: &Path, format: Format) -> Outcome {
+fn right(plan: &Plan, warnings: &[Problem], config: &Path, format: Format) -> Outcome {
     match format {
-        Format::Json => output::json(&Vec::<Problem>::new())?,
-        Format::Table => output::line(&format!(
-            "{}: no mistakes ({} as {}: {}, {}, {})",
-            config.display(),
-            plan.cluster,
-            plan.hostname,
-            count(plan.domains.len(), "domain", "domains"),
-            count(plan.mailboxes.len(), "mailbox", "mailboxes"),
-            count(plan.listeners.len(), "listener", "listeners")
-        ))?,
+        Format::Json => output::json(&findings("warning", warnings))?,
+        Format::Table => {
+            for warning in warnings {
+                output::line(&format!("warning: {}", line(config, warning)))?;
+            }
+            output::line(&format!(
+                "{}: no mistakes ({} as {}: {}, {}, {})",
+                config.display(),
+                plan.cluster,
+                plan.hostname,
+                count(plan.domains.len(), "domain", "domains"),
+                count(plan.mailboxes.len(), "mailbox", "mailboxes"),
+                count(plan.listeners.len(), "listener", "listeners")
+            ))?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -96,7 +116,11 @@ fn unreadable(config: &Path, error: &RunError) -> Failure {
 
 /// The problem with a path that an editor can open.
 fn line(config: &Path, problem: &Problem) -> String {
-    let file = config.join(&problem.file).display().to_string();
+    let file = match problem.file.as_str() {
+        // The folder as a whole.
+        "." => config.display().to_string(),
+        file => config.join(file).display().to_string(),
+    };
     output::clean(
         &Problem {
             file,

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use mailpods_sasl::password::hash_argon2id;
 use mailpods_sasl::{MAX_PASSWORD, PasswordHash, ScramKeys};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -16,7 +17,7 @@ const EXAMPLES: &str = "\
 The password is read from standard input, so that it is in no history and no list of processes.
 
 Examples:
-  mailpods hash                                       type the password, get {ARGON2ID}...
+  mailpods hash                                       type the password unseen, get {ARGON2ID}...
   printf %s 'quickstart' | mailpods hash              the same in a script
   printf %s 'quickstart' | mailpods hash --scheme scram-sha-256
   printf %s 'quickstart' | mailpods hash --check '{SSHA}YjOxnl...'   exit code 0 when it fits, else 1
@@ -63,7 +64,7 @@ impl Args {
 }
 
 fn make(scheme: Scheme, globals: &Globals) -> Outcome {
-    let password = read_password()?;
+    let password = read_new_password()?;
     let mut salt = [0; 16];
     let filled = SystemRandom::new().fill(&mut salt);
     filled.map_err(|_| Failure::new(Exit::Failed, "the system gives no random octets"))?;
@@ -84,7 +85,7 @@ fn check(hash: &str, globals: &Globals) -> Outcome {
     let hash = PasswordHash::parse(hash)
         .map_err(|error| Failure::because(Exit::Usage, "failed to read the hash", &error))?;
     let checked = Checked {
-        matches: hash.verify(&read_password()?),
+        matches: hash.verify(&read_password("Password: ")?),
         scheme: hash.scheme().name(),
         needs_rehash: hash.needs_rehash(),
     };
@@ -111,17 +112,22 @@ fn check(hash: &str, globals: &Globals) -> Outcome {
     })
 }
 
+/// A password that nobody saw being typed is typed twice.
+fn read_new_password() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let password = read_password("Password: ")?;
+    if std::io::stdin().is_terminal() && *read_password("The same again: ")? != *password {
+        return Err(Failure::new(Exit::Usage, "the two passwords differ").hint("type it again"));
+    }
+    Ok(password)
+}
+
 /// One line from a terminal, or all of a pipe without its last line end.
-fn read_password() -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn read_password(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let stdin = std::io::stdin();
     // Room for all of it, so that no copy stays behind when it grows.
     let mut password = Zeroizing::new(Vec::with_capacity(MAX_PASSWORD + 3));
     let read = if stdin.is_terminal() {
-        write!(std::io::stderr(), "Password (it will be seen): ")?;
-        stdin
-            .lock()
-            .take(MAX_PASSWORD as u64 + 2)
-            .read_until(b'\n', &mut password)
+        read_unseen(prompt, &mut password)
     } else {
         stdin
             .lock()
@@ -145,4 +151,36 @@ fn read_password() -> Result<Zeroizing<Vec<u8>>, Failure> {
         );
     }
     Ok(password)
+}
+
+fn read_unseen(prompt: &str, line: &mut Vec<u8>) -> std::io::Result<usize> {
+    let _quiet = Quiet::new()?;
+    write!(std::io::stderr(), "{prompt}")?;
+    std::io::stdin()
+        .lock()
+        .take(MAX_PASSWORD as u64 + 2)
+        .read_until(b'\n', line)
+}
+
+/// While it lives, the terminal does not show what is typed.
+struct Quiet(Termios);
+
+impl Quiet {
+    fn new() -> std::io::Result<Self> {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin)?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        // The line end still moves to the next line.
+        quiet.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(&stdin, OptionalActions::Flush, &quiet)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
 }

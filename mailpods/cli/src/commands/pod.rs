@@ -11,7 +11,7 @@ use mailpods_pod::{
 use mailpods_telemetry::error_chain;
 
 use super::logging::LogArgs;
-use crate::args::{Format, Globals};
+use crate::args::{Format, Globals, parse_server};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::session::block_on_all_cores;
 
@@ -75,7 +75,8 @@ pub struct PodArgs {
     #[arg(
         long,
         env = "MAILPODS_RESOLVER",
-        value_name = "ADDR:PORT",
+        value_parser = parse_server,
+        value_name = "ADDR[:PORT]",
         value_delimiter = ','
     )]
     resolver: Vec<SocketAddr>,

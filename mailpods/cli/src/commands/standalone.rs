@@ -7,7 +7,7 @@ use mailpods_telemetry::error_chain;
 
 use super::check;
 use super::logging::LogArgs;
-use crate::args::{Format, Globals};
+use crate::args::{Format, Globals, parse_server};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
 use crate::session::block_on_all_cores;
@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
     config: PathBuf,
     /// DNS servers to ask, in place of those of the MailCluster.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_parser = parse_server, value_name = "ADDR[:PORT]")]
     resolver: Vec<SocketAddr>,
     /// PEM file with certificates that next hops may be signed by, besides the usual roots.
     #[arg(long, value_name = "FILE")]

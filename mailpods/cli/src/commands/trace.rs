@@ -51,9 +51,12 @@ impl Args {
         let query = self.query();
         let events = store
             .trace
-            .events(&query, time::ago(self.since), self.limit)
+            .events(&query, time::ago(self.since), self.limit.saturating_add(1))
             .await;
         let events = events.map_err(|error| failed("failed to read the trace", &error))?;
+        // Oldest first: what is over the limit stands in front.
+        let older = events.len().saturating_sub(self.limit);
+        let events = events.get(older..).unwrap_or_default();
         if events.is_empty() {
             let what = output::clean(&self.what);
             output::remark(&format!(
@@ -61,9 +64,15 @@ impl Args {
             ));
         }
         match format {
-            Format::Json => output::json(&events)?,
+            Format::Json => output::json(events)?,
             Format::Table if events.is_empty() => {}
-            Format::Table => print(&events)?,
+            Format::Table => print(events)?,
+        }
+        if older > 0 {
+            output::remark(&format!(
+                "There are older events: these are the newest {}. --limit shows more, --since less.",
+                events.len()
+            ));
         }
         Ok(if events.is_empty() {
             Exit::NothingMatched

@@ -12,7 +12,7 @@ use mailpods_rpc::{Action, Mechanism, Scan as _, ScanRequest, Verdict};
 use mailpods_telemetry::metrics::Registry;
 
 use super::check;
-use crate::args::{Format, Globals};
+use crate::args::{Format, Globals, parse_server};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::mail::{MAX_MESSAGE, to_crlf};
 use crate::output;
@@ -31,7 +31,10 @@ Exit codes: 0 accepted, 1 junk or refused, 75 DNS did not answer.";
 
 /// Run the checks that mail from outside goes through on a message, each with its reason.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "mailpods verify [OPTIONS] FILE\n       mailpods verify [OPTIONS] --client-ip IP [FILE]"
+)]
 pub struct Args {
     /// The message; - is standard input. Without one only the envelope is checked.
     #[arg(value_name = "FILE", required_unless_present = "client_ip")]
@@ -46,7 +49,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS")]
     mail_from: Option<String>,
     /// DNS servers to ask.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_parser = parse_server, value_name = "ADDR[:PORT]")]
     resolver: Vec<SocketAddr>,
     /// Folder whose filter settings and DNS servers apply; else the defaults.
     #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
@@ -93,7 +96,7 @@ impl Args {
             &self.resolver
         };
         let resolver = HickoryResolver::new(servers, plan.dns.timeout, plan.dns.attempts, 1024);
-        let resolver = resolver.map_err(|error| failure(&error).hint("--resolver ADDR:PORT"))?;
+        let resolver = resolver.map_err(|error| failure(&error).hint("--resolver ADDR"))?;
         let metrics = Metrics::register(&Registry::new()).map_err(|error| failure(&error))?;
         Ok(Engine::new(
             PlanHandle::new(plan.clone()),

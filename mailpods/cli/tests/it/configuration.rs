@@ -1,4 +1,8 @@
 //! check, dns, verify, hash, completions, version.
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
 use mailpods_net::dns::fixed::Zone;
 use mailpods_net::dns::responder::Responder;
 use serde_json::json;
@@ -15,6 +19,7 @@ fn help_teaches_and_wrong_usage_exits_with_2() {
     for command in [
         "standalone",
         "check",
+        "explain",
         "verify",
         "dns",
         "queue",
@@ -87,6 +92,80 @@ fn a_hash_fits_its_password_and_is_taken_from_standard_input() {
 }
 
 #[test]
+fn a_password_is_typed_unseen_and_twice() {
+    let run = |second: &str| {
+        let line = format!("{} hash", env!("CARGO_BIN_EXE_mailpods"));
+        // A terminal of its own.
+        let mut script = Command::new("script")
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut typed, mut shown) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+        let mut seen = Vec::new();
+        for (prompt, text) in [("Password: ", "open-sesame"), ("again: ", second)] {
+            while !String::from_utf8_lossy(&seen).contains(prompt) {
+                let mut octet = [0];
+                shown.read_exact(&mut octet).unwrap();
+                seen.extend(octet);
+            }
+            writeln!(typed, "{text}").unwrap();
+        }
+        shown.read_to_end(&mut seen).unwrap();
+        (
+            script.wait().unwrap().code(),
+            String::from_utf8(seen).unwrap(),
+        )
+    };
+    let (code, shown) = run("open-sesame");
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(
+        shown.contains("{ARGON2ID}$argon2id$") && !shown.contains("sesame"),
+        "{shown}"
+    );
+    let (code, shown) = run("close-sesame");
+    assert_eq!(code, Some(2), "{shown}");
+    assert!(shown.contains("differ"), "{shown}");
+}
+
+#[test]
+fn fields_are_explained() {
+    let world = World::new();
+    world
+        .run(&["explain"])
+        .exits(0)
+        .says(&["MailCluster", "mbx"]);
+    world
+        .run(&["explain", "mailcluster.spec.smtp.maxRecipients"])
+        .exits(0)
+        .says(&[
+            "FIELD    spec.smtp.maxRecipients <whole number>",
+            "DEFAULT  1",
+            "ALLOWED  100 to 100000",
+        ]);
+    world
+        .run(&["explain", "MailDomain.spec.aliases[0]"])
+        .exits(0)
+        .says(&["list of fields", "targets", "required"]);
+    world
+        .run(&["explain", "mc.spec.smtp.maxMessageSize"])
+        .exits(0)
+        .says(&["a size such as 512Ki, 25Mi or 10Gi"]);
+    let run = world.run(&["explain", "mc.spec.smpt"]).exits(4);
+    assert!(run.errors().contains("smtp"), "{}", run.errors());
+    world.run(&["explain", "mailbocks"]).exits(4);
+    let json = world
+        .run(&["explain", "mbx.spec.address", "--output", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&json["kind"], &json["required"]),
+        (&json!("Mailbox"), &json!(true))
+    );
+}
+
+#[test]
 fn check_finds_every_mistake_with_its_place() {
     let world = World::new();
     let config = world.config();
@@ -128,6 +207,11 @@ fn check_finds_every_mistake_with_its_place() {
             .any(|problem| problem["file"] == "bob.yaml" && problem["line"] == 5),
         "{problems:?}"
     );
+    let empty = world.path("empty");
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::write(empty.join("a.yaml"), "").unwrap();
+    let run = world.run(&["check", text_of(&empty)]).exits(1);
+    run.says(&[&format!("{}: there is no MailCluster", text_of(&empty))]);
     let run = world.run(&["check", "no-such-folder"]).exits(1);
     assert!(
         run.errors().contains("no-such-folder") && run.errors().contains("try:"),
@@ -149,6 +233,27 @@ fn published(zone: &str) -> Zone {
     };
     let records = zone.lines().filter(|line| line.contains(" IN "));
     Zone::parse(&records.map(line).collect::<Vec<_>>().join("\n")).unwrap()
+}
+
+#[test]
+fn check_warns_of_what_is_hardly_meant() {
+    let world = World::new();
+    let secret = world.path("config/secrets/more/password");
+    std::fs::create_dir_all(secret.parent().unwrap()).unwrap();
+    std::fs::write(&secret, "open-sesame").unwrap();
+    for path in secret.ancestors().take(4) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let check = ["check", "config"];
+    world.run(&check).exits(0).says(&[
+        "warning: config/secrets/more/password: every user",
+        "no mistakes",
+    ]);
+    let rows = world
+        .run(&["check", "config", "--output", "json"])
+        .exits(0)
+        .rows();
+    assert_eq!(rows[0]["severity"], "warning");
 }
 
 #[test]
@@ -206,7 +311,30 @@ fn printed_records_pass_the_check_when_they_are_published() {
         .run(&check)
         .exits(1)
         .says(&["missing", "v=spf1 a mx ~all"]);
+    let host = |reverse: &str| {
+        format!(
+            "{}mail.example.test. 60 IN A 192.0.2.1\nmail.example.test. 60 IN AAAA 2001:db8::1\n{reverse}\n",
+            print.text()
+        )
+    };
     dns.set(published(&print.text()));
+    world
+        .run(&check)
+        .exits(1)
+        .says(&["mail.example.test  A", "this machine's address"]);
+    dns.set(published(&host(
+        "1.2.0.192.in-addr.arpa. 60 IN PTR other.test.",
+    )));
+    world.run(&check).exits(1).says(&[
+        "1.2.0.192.in-addr.arpa",
+        "different",
+        "ip6.arpa",
+        "missing",
+    ]);
+    let v6 = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.";
+    dns.set(published(&host(&format!(
+        "1.2.0.192.in-addr.arpa. 60 IN PTR mail.example.test.\n{v6} 60 IN PTR mail.example.test."
+    ))));
     world.run(&check).exits(0).says(&[
         "are published as wanted",
         "SPF of example.test",
@@ -276,10 +404,22 @@ fn verify_tells_each_result_and_its_reason() {
         "--mail-from",
         "bob@sender.test",
     ];
+    // Port 53 when nothing is said: it is an address, whoever answers there.
+    let run = world.run(&["verify", "--resolver", "127.0.0.1", "no-such-file"]);
+    assert!(run.exits(1).errors().contains("no-such-file"));
     world
         .run(&envelope)
         .exits(0)
         .says(&["spf", "pass", "verdict: accept"]);
-    world.run(&["verify"]).exits(2);
+    let run = world.run(&["verify"]).exits(2);
+    assert!(
+        run.errors().contains("mailpods verify [OPTIONS] FILE"),
+        "{}",
+        run.errors()
+    );
+    let run = world
+        .run(&["verify", "--resolver", "localhost", "x"])
+        .exits(2);
+    assert!(run.errors().contains("192.0.2.53"), "{}", run.errors());
     world.run(&["verify", "no-such-file"]).exits(1);
 }

@@ -327,3 +327,96 @@ fn what_is_no_mail_is_refused() {
         .run(&["mailbox", "import", "alice", text_of(&world.path("empty"))])
         .exits(2);
 }
+
+const CAROL: &str = "\
+apiVersion: mailpods.dev/v1alpha1
+kind: Mailbox
+metadata: {name: carol}
+spec: {address: carol@example.test, quota: {messages: 2}}
+";
+
+#[test]
+fn configured_mailboxes_are_known_before_their_first_mail() {
+    let world = World::new();
+    write(&world.path("config/carol.yaml"), CAROL);
+    maildir(&world);
+    let import = |address: &str, more: &[&str]| {
+        let command = [&["mailbox", "import", address, "maildir"], more].concat();
+        world.run(&command)
+    };
+    let config = ["--config", "config"];
+    let run = import("alicia@example.test", &config).exits(4);
+    let errors = run.errors();
+    assert!(
+        errors.contains("config has no Mailbox alicia@") && errors.contains("--create-account")
+    );
+    assert!(!world.data().exists(), "a slip of the pen makes nothing");
+    let run = import(ALICE, &config).exits(0);
+    assert_eq!(run.errors(), "");
+    assert_eq!(counts(&world).len(), 2);
+    let run = import("carol@example.test", &config).exits(0);
+    assert!(
+        run.errors()
+            .contains("carol@example.test is over its quota with 3 messages"),
+        "{}",
+        run.errors()
+    );
+    let run = import("dave@example.test", &[]).exits(4);
+    assert!(run.errors().contains("--config"), "{}", run.errors());
+}
+
+#[test]
+fn an_account_without_a_mailbox_is_told_and_deleted() {
+    let world = World::new();
+    write(&world.path("config/carol.yaml"), CAROL);
+    maildir(&world);
+    for address in ["carol@example.test", "old@example.test"] {
+        world
+            .run(&["mailbox", "import", address, "maildir", "--create-account"])
+            .exits(0);
+    }
+    let list = ["mailbox", "list", "--config", "config"];
+    let rows: Vec<String> = world
+        .run(&list)
+        .exits(0)
+        .text()
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let has = |start: &str, end: &str| {
+        let row = |row: &&String| row.starts_with(start) && row.ends_with(end);
+        assert!(rows.iter().any(|one| row(&one)), "{start} {end}: {rows:#?}");
+    };
+    has("alice@example.test 0 0 B -", "no mail yet");
+    has("carol@example.test 3 ", "150 % of 2 messages -");
+    has(
+        "old@example.test 3 ",
+        "no Mailbox has the address (any more)",
+    );
+    let rows = world
+        .run(&[&list[..], &["--output", "json", "old@example.test"]].concat())
+        .exits(0)
+        .rows();
+    assert!(rows.len() > 2 && rows.iter().all(|row| row["configured"] == false));
+
+    let delete = |address: &str, more: &[&str]| {
+        let command = [&["mailbox", "delete", address], more].concat();
+        world.run(&command)
+    };
+    let run = delete("carol@example.test", &["--config", "config"]).exits(1);
+    assert!(
+        run.errors().contains("is a Mailbox of config"),
+        "{}",
+        run.errors()
+    );
+    delete("old@example.test", &[]).exits(2);
+    delete("old@example.test", &["--config", "config", "--dry-run"])
+        .exits(0)
+        .says(&["3 messages", "would be deleted"]);
+    delete("old@example.test", &["--config", "config"])
+        .exits(0)
+        .says(&["3 messages", "deleted"]);
+    delete("old@example.test", &["--force"]).exits(4);
+    world.run(&["mailbox", "list", "old@example.test"]).exits(4);
+    world.run(&["fsck"]).exits(0).says(&["no damage"]);
+}

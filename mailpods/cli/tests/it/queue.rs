@@ -133,7 +133,10 @@ fn everything_must_be_asked_for() {
     world
         .run(&["queue", "delete", "--all", "--dry-run"])
         .exits(0)
-        .says(&["would be deleted", "0 of 3"]);
+        .says(&[
+            "would be deleted",
+            "3 of 3 would be deleted; nothing was changed",
+        ]);
     assert_eq!(ids(&world, &[]).len(), 3);
     world
         .run(&["queue", "delete", "--all"])
@@ -173,6 +176,18 @@ fn messages_are_held_released_and_traced() {
         .exits(0)
         .says(&["1 of 1 released"]);
     assert_eq!(ids(&world, &["--state", "held"]), [all[2].clone()]);
+    world
+        .run(&["queue", "release", "--dry-run", "--all"])
+        .exits(0)
+        .says(&["left alone: it is not on hold", "1 of 3 would be released"]);
+    world
+        .run(&["queue", "release", &all[1]])
+        .exits(0)
+        .says(&["left alone: it is not on hold", "0 of 1 released"]);
+    world
+        .run(&["queue", "hold", &all[2]])
+        .exits(0)
+        .says(&["left alone: it is on hold already"]);
     world.run(&["queue", "retry", &all[0]]).exits(0);
     world
         .run(&["queue", "bounce", &all[0]])
@@ -197,6 +212,11 @@ fn the_trace_finds_what_was_refused() {
         peer: "192.0.2.1".to_owned(),
         text: "550 5.1.1 no such user\x07".to_owned(),
     };
+    let second = TraceEvent {
+        at: event.at + 1,
+        text: "no such user again".to_owned(),
+        ..event.clone()
+    };
     world.with_store(async |store| store.trace.record(event));
     for what in ["session1", "bob@example.org", "nobody@example.test"] {
         world
@@ -204,6 +224,16 @@ fn the_trace_finds_what_was_refused() {
             .exits(0)
             .says(&["unknown-recipient", "no such user?"]);
     }
+    world.with_store(async |store| store.trace.record(second));
+    let run = world
+        .run(&["trace", "bob@example.org", "--limit", "1"])
+        .exits(0);
+    assert!(run.errors().contains("--limit"), "{}", run.errors());
+    run.says(&["no such user again"]);
+    let run = world
+        .run(&["trace", "bob@example.org", "--limit", "2"])
+        .exits(0);
+    assert_eq!(run.errors(), "");
     let rows = world
         .run(&[
             "trace",

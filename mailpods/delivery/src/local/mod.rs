@@ -20,6 +20,7 @@ use crate::ends;
 use crate::fate::Fate;
 use crate::metrics::Way;
 use crate::notify;
+use crate::srs;
 
 use expand::{Expanded, expand};
 use job::{End, Job};
@@ -154,7 +155,9 @@ async fn settle(ctx: &Context, plan: &Plan, mut jobs: Vec<Job>) -> Vec<Job> {
     let mut settlements = Vec::with_capacity(jobs.len());
     for job in &mut jobs {
         job.assemble();
-        settlements.push(conclude(ctx, plan, &mut job.ended).await);
+        let mut settlement = conclude(ctx, plan, &mut job.ended).await;
+        srs::rewrite(ctx, plan, &job.ended.unit, &mut settlement.enqueue).await;
+        settlements.push(settlement);
     }
     let Some(results) = write(ctx, settlements).await else {
         give_back(ctx, jobs).await;

@@ -7,23 +7,27 @@
 //!   +---------+----------------------------> Done
 //! ```
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 
-use mailpods_plan::{HopTls, NextHop, OutboundTimeouts, Plan};
+use mailpods_plan::{HopTls, NextHop, OutboundIp, OutboundTimeouts, Plan};
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::choose::{Class, PoolRule};
+use mailpods_policy::outbound::classify::Stage;
 use mailpods_smtp_proto::client::{Failure, Outcome, Phase, Timeouts};
 use mailpods_store::queue::{LeasedUnit, QueuedRecipient};
 use tokio::sync::SemaphorePermit;
 
+use super::learned::{Learned, stage};
 use super::mx::{self, Own, Target};
 use super::outcome::{Answered, lost};
-use super::route::{Sources, Way, hop_key, way};
+use super::route::{Sources, Way, class, hop_key, way};
 use super::session::{Dial, OpenError, Session};
 use super::transaction::Outgoing;
 use crate::ROOM;
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
+use crate::ips::Ask;
 use crate::metrics::Connected;
 use crate::sign;
 
@@ -56,6 +60,10 @@ pub(crate) async fn attempt(
         plan,
         unit,
         sources: Sources::any(),
+        provider: None,
+        turn: ctx.ips.turn(),
+        picked: HashMap::new(),
+        learned: Learned::default(),
         hop: None,
         dials: VecDeque::new(),
         fresh: false,
@@ -68,7 +76,7 @@ pub(crate) async fn attempt(
     let mut state = State::Route;
     loop {
         state = match state {
-            State::Route => attempt.route(),
+            State::Route => attempt.route().await,
             State::Targets(way) => attempt.targets(way).await,
             State::Connect => attempt.connect().await,
             State::Transact => attempt.transact().await,
@@ -76,14 +84,23 @@ pub(crate) async fn attempt(
         };
     }
     *session = attempt.session.take();
+    attempt.learn().await;
     attempt.finish()
 }
 
-struct Attempt<'a> {
-    ctx: &'a Context,
-    plan: &'a Plan,
-    unit: &'a LeasedUnit,
-    sources: Sources,
+pub(super) struct Attempt<'a> {
+    pub(super) ctx: &'a Context,
+    pub(super) plan: &'a Plan,
+    pub(super) unit: &'a LeasedUnit,
+    pub(super) sources: Sources,
+    /// Whose servers are talked to.
+    pub(super) provider: Option<String>,
+    /// The place of the message among all, for taking addresses in turn.
+    turn: u64,
+    /// The address for each family, IPv4 by `true`.
+    picked: HashMap<bool, Result<Option<OutboundIp>, Trouble>>,
+    /// What the servers said of us.
+    pub(super) learned: Learned,
     hop: Option<NextHop>,
     /// What is still to be tried.
     dials: VecDeque<Dial>,
@@ -94,14 +111,20 @@ struct Attempt<'a> {
     /// The memory that the message takes.
     room: Option<SemaphorePermit<'a>>,
     /// `None`: not decided.
-    fates: Vec<Option<Fate>>,
+    pub(super) fates: Vec<Option<Fate>>,
     /// Why the last target could not be used.
     last: Option<Trouble>,
 }
 
 impl Attempt<'_> {
-    fn route(&mut self) -> State {
+    async fn route(&mut self) -> State {
         let way = way(self.plan, &self.unit.destination);
+        let class = match self.class().await {
+            Ok(class) => class,
+            Err(trouble) => return self.all(&trouble.into_fate()),
+        };
+        let sources = Sources::of(self.plan, &self.unit.message.envelope.sender, class);
+        self.provider = self.ctx.ips.provider(&self.unit.destination.0);
         match &way {
             Way::Local => return self.all(&Fate::Rerouted),
             Way::Nowhere => {
@@ -109,72 +132,139 @@ impl Attempt<'_> {
                 return self.all(&Trouble::new(Reason::NoSuchDomain, "5.1.2", text).into_fate());
             }
             Way::Hop { hop, from_pool } => {
+                self.provider = self.ctx.ips.profiles.of_mx([hop.host.as_str()]);
                 self.hop = Some(hop.clone());
                 if *from_pool {
-                    self.sources = Sources::of(self.plan, &self.unit.message.envelope.sender);
+                    self.sources = sources;
                 }
             }
-            Way::Mx(_) | Way::Literal(_) => {
-                self.sources = Sources::of(self.plan, &self.unit.message.envelope.sender)
+            Way::Literal(address) => {
+                self.provider = Some(address.to_string());
+                self.sources = sources;
             }
+            Way::Mx(_) => self.sources = sources,
         }
         State::Targets(way)
     }
 
+    /// What kind of mail it is; the header is read only where a rule asks.
+    async fn class(&mut self) -> Result<Class, Trouble> {
+        let asks = |rule: &PoolRule| matches!(rule.class, Some(Class::Bulk | Class::Transactional));
+        if self.outgoing.is_none() && self.plan.outbound.pool_rules.iter().any(asks) {
+            self.outgoing = Some(self.load().await?);
+        }
+        let header = self.outgoing.as_ref().map_or(&[][..], Outgoing::header);
+        Ok(class(self.unit, header))
+    }
+
     /// Takes a connection that is there, or finds the servers to connect to.
     async fn targets(&mut self, way: Way) -> State {
-        if self.reuse() {
+        if self.reuse().await {
             return State::Transact;
         }
-        match self.look_up(way).await {
-            Ok(targets) => {
-                self.dials = targets
-                    .into_iter()
-                    .map(|(target, port)| self.dial(target, port))
-                    .collect();
+        let targets = match self.look_up(way).await {
+            Ok(targets) => targets,
+            Err(trouble) => return self.all(&trouble.into_fate()),
+        };
+        match self.dials(targets).await {
+            Ok(dials) => {
+                self.dials = dials;
                 State::Connect
             }
             Err(trouble) => self.all(&trouble.into_fate()),
         }
     }
 
-    /// The kept connection, when it leads to the same place from a source that the sender may use.
-    fn reuse(&mut self) -> bool {
-        let kept = self.session.take();
+    /// Every target with the address to reach it from; targets of a family that no address may send by are left out.
+    async fn dials(&mut self, targets: Vec<(Target, u16)>) -> Result<VecDeque<Dial>, Trouble> {
+        let (mut dials, mut trouble) = (VecDeque::new(), None);
+        for (target, port) in targets {
+            match self.source(target.address.is_ipv4()).await {
+                Ok(source) => dials.push_back(self.dial(target, port, source.as_ref())),
+                Err(error) => trouble = Some(error),
+            }
+        }
+        match trouble {
+            Some(trouble) if dials.is_empty() => Err(trouble),
+            _ => Ok(dials),
+        }
+    }
+
+    /// The address of a family for this attempt, chosen once; `None`: the system chooses.
+    async fn source(&mut self, v4: bool) -> Result<Option<OutboundIp>, Trouble> {
+        if let Some(picked) = self.picked.get(&v4) {
+            return picked.clone();
+        }
+        let ask = Ask {
+            plan: self.plan,
+            sources: &self.sources,
+            provider: self.provider.as_deref().unwrap_or_default(),
+            message: self.unit.message.body.0.unsigned_abs(),
+            turn: self.turn,
+            created: self.unit.message.created,
+        };
+        let picked = self.ctx.ips.pick(self.ctx, &ask, v4).await;
+        self.picked.insert(v4, picked.clone());
+        picked
+    }
+
+    /// The kept connection, when it leads to the same place from the source that the message has.
+    async fn reuse(&mut self) -> bool {
+        let mut kept = self.session.take();
         if self.fresh {
             // A kept connection has failed in this attempt; others are likely as old.
             return false;
         }
-        self.session = match kept {
-            Some(session) if self.fits(&session) => Some(session),
-            other => {
-                if let Some(session) = other {
-                    self.ctx.pool.put(session);
+        for place in self.places().await {
+            let session = kept
+                .take_if(|kept| kept.dial.pool_key == place)
+                .or_else(|| self.ctx.pool.take(&place));
+            match session {
+                Some(session) if session.is_reusable(self.most()) => {
+                    self.ctx.metrics.connections.inc(Connected::Reused);
+                    self.session = Some(session);
+                    break;
                 }
-                let take = |source| self.ctx.pool.take(&self.pool_key(source));
-                self.sources
-                    .each()
-                    .find_map(take)
-                    .filter(|session| self.fits(session))
+                Some(session) => drop(tokio::spawn(session.quit())),
+                None => {}
             }
-        };
-        if self.session.is_some() {
-            self.ctx.metrics.connections.inc(Connected::Reused);
+        }
+        if let Some(kept) = kept {
+            self.ctx.pool.put(kept);
         }
         self.session.is_some()
     }
 
-    fn fits(&self, session: &Session) -> bool {
-        let source = session.dial.source;
-        let allowed = source.map_or(self.sources.is_empty(), |source| {
-            self.sources.allows(source)
-        });
-        allowed
-            && session.is_reusable(self.plan.outbound.messages_per_connection)
-            && session.dial.pool_key == self.pool_key(source)
+    /// What a connection is kept by that the message may use.
+    async fn places(&mut self) -> Vec<String> {
+        if self.sources.ips.is_empty() {
+            return vec![self.pool_key(None)];
+        }
+        let mut places = Vec::new();
+        for v4 in [true, false] {
+            // Where nobody has looked the provider up yet there is no connection either.
+            let is_known = self.provider.is_some() && self.sources.of_family(v4).next().is_some();
+            if is_known && let Ok(Some(ip)) = self.source(v4).await {
+                places.push(self.pool_key(Some(ip.address)));
+            }
+        }
+        places
     }
 
-    fn pool_key(&self, source: Option<std::net::IpAddr>) -> String {
+    /// Messages on one connection, as the plan and the provider have it.
+    fn most(&self) -> usize {
+        let provider = self.provider.as_deref().unwrap_or_default();
+        let most = match self.hop {
+            Some(_) => usize::MAX,
+            None => {
+                let profile = self.ctx.ips.profiles.profile(provider);
+                profile.messages_per_connection
+            }
+        };
+        most.min(self.plan.outbound.messages_per_connection).max(1)
+    }
+
+    fn pool_key(&self, source: Option<IpAddr>) -> String {
         let place = self
             .hop
             .as_ref()
@@ -182,9 +272,10 @@ impl Attempt<'_> {
         source.map_or_else(|| place.clone(), |source| format!("{place} from {source}"))
     }
 
-    async fn look_up(&self, way: Way) -> Result<Vec<(Target, u16)>, Trouble> {
+    async fn look_up(&mut self, way: Way) -> Result<Vec<(Target, u16)>, Trouble> {
         let port = self.plan.outbound.port;
-        let usable = |address| self.sources.reaches(address);
+        let (sources, resolver) = (self.sources.clone(), self.ctx.resolver.clone());
+        let usable = |address| sources.reaches(address);
         match way {
             Way::Literal(address) => Ok(vec![(
                 Target {
@@ -195,22 +286,26 @@ impl Attempt<'_> {
             )]),
             Way::Hop { hop, .. } => {
                 let hosts = [hop.host.clone()];
-                let found = mx::addresses(self.ctx.resolver.as_ref(), &hosts, usable).await;
+                let found = mx::addresses(resolver.as_ref(), &hosts, usable).await;
                 let found = found.map_err(of_hop)?.into_iter();
                 Ok(found.map(|target| (target, hop.port)).collect())
             }
             Way::Mx(domain) => {
-                let answer = self.ctx.resolver.mx(domain.as_str()).await;
+                let answer = resolver.mx(domain.as_str()).await;
                 let hosts = mx::rank(&domain, answer, &OwnNames(self.plan), self.ctx.random_u64())?;
-                let found = mx::addresses(self.ctx.resolver.as_ref(), &hosts, usable).await?;
+                let names = hosts.iter().map(String::as_str);
+                self.provider = self.ctx.ips.profiles.of_mx(names);
+                if let Some(provider) = &self.provider {
+                    self.ctx.ips.remember(domain.as_str(), provider);
+                }
+                let found = mx::addresses(resolver.as_ref(), &hosts, usable).await?;
                 Ok(found.into_iter().map(|target| (target, port)).collect())
             }
             Way::Local | Way::Nowhere => Ok(Vec::new()),
         }
     }
 
-    fn dial(&self, target: Target, port: u16) -> Dial {
-        let source = self.sources.pick(target.address, self.ctx.random_u64());
+    fn dial(&self, target: Target, port: u16, source: Option<&OutboundIp>) -> Dial {
         let address = source.map(|ip| ip.address);
         Dial {
             to: SocketAddr::new(target.address, port),
@@ -235,7 +330,13 @@ impl Attempt<'_> {
     async fn connect(&mut self) -> State {
         let Some(dial) = self.dials.pop_front() else {
             let none = || Trouble::new(Reason::ConnectFailed, "4.4.1", "no server to connect to");
-            let trouble = self.last.take().unwrap_or_else(none).unreachable();
+            let mut trouble = self.last.take().unwrap_or_else(none);
+            if self.learned.is_of_address() {
+                // Another address may do: the servers are there for it.
+                trouble = self.again(trouble);
+            } else {
+                trouble = trouble.unreachable();
+            }
             return self.all(&trouble.into_fate());
         };
         match Session::open(self.ctx, dial.clone()).await {
@@ -256,6 +357,15 @@ impl Attempt<'_> {
             Err(error) => {
                 tracing::info!(id = %self.unit.message.id, peer = %dial.to, host = dial.name, %error, "no session");
                 self.last = Some(open_trouble(&error, &dial));
+                if let OpenError::Session(Failure::Refused(reply)) = &error {
+                    self.hear(reply, Stage::Session, dial.source);
+                } else {
+                    self.learned.unreachable = true;
+                }
+                if self.learned.is_of_address() {
+                    // Every server of the provider knows what one knows; it wants rest, not requests.
+                    self.dials.clear();
+                }
                 State::Connect
             }
         }
@@ -274,7 +384,7 @@ impl Attempt<'_> {
             if undecided.is_empty() {
                 return State::Done;
             }
-            let most = self.plan.outbound.messages_per_connection.max(1);
+            let most = self.most();
             if !self
                 .session
                 .as_ref()
@@ -302,11 +412,22 @@ impl Attempt<'_> {
             outgoing.transaction(self.unit, &recipients, session.client().capabilities());
         let reports = session.client().capabilities().dsn;
         let result = session.send(transaction, &outgoing.slices).await;
+        let (mta, source) = (session.dial.name.clone(), session.dial.source);
         let answered = Answered {
-            mta: &session.dial.name,
+            mta: &mta,
             reports,
             lmtp: session.dial.lmtp,
         };
+        let replies = result.recipients.iter().zip(&result.phases);
+        for (outcome, phase) in replies {
+            match outcome {
+                Outcome::Accepted(_) => self.learned.deliver(source),
+                Outcome::Temporary(reply) | Outcome::Permanent(reply) => {
+                    self.hear(reply, stage(*phase), source);
+                }
+                _ => {}
+            }
+        }
         if result.recipients.iter().all(never_begun) {
             // A kept connection that the server closed says nothing about the message, and a server that ends the session before
             // the message began leaves the next one to try.
@@ -325,6 +446,9 @@ impl Attempt<'_> {
                 *slot = answered.fate(outcome);
             }
         }
+        for &at in undecided {
+            self.spare(at);
+        }
         true
     }
 
@@ -333,12 +457,16 @@ impl Attempt<'_> {
         if let Some(session) = self.session.take() {
             tokio::spawn(session.quit());
         }
-        if self.fresh && !self.dials.is_empty() {
+        let of_address = self.learned.is_of_address();
+        if self.fresh && !self.dials.is_empty() && !of_address {
             return State::Connect;
         }
-        if self.fresh {
+        if self.fresh || of_address {
             // The rest is not worth another look-up now: it comes back by the schedule.
-            let trouble = self.last.take().unwrap_or_else(|| lost(Phase::Ready));
+            let mut trouble = self.last.take().unwrap_or_else(|| lost(Phase::Ready));
+            if of_address {
+                trouble = self.again(trouble);
+            }
             return self.all(&trouble.into_fate());
         }
         self.fresh = true;
@@ -457,7 +585,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// The names that this server goes by.
-struct OwnNames<'a>(&'a Plan);
+pub(crate) struct OwnNames<'a>(pub(crate) &'a Plan);
 
 impl Own for OwnNames<'_> {
     fn is_own(&self, host: &str) -> bool {

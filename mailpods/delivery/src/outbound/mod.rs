@@ -5,6 +5,7 @@
 
 mod attempt;
 mod auth;
+mod learned;
 pub(crate) mod mx;
 mod outcome;
 pub(crate) mod pool;
@@ -14,5 +15,5 @@ mod session;
 mod tests;
 mod transaction;
 
-pub(crate) use attempt::attempt;
+pub(crate) use attempt::{OwnNames, attempt};
 pub(crate) use session::Session;

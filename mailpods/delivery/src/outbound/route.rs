@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_plan::{HopTls, IpFamily, NextHop, OutboundIp, Plan, Route};
-use mailpods_store::queue::Destination;
+use mailpods_policy::outbound::choose::{self, Class};
+use mailpods_store::queue::{Destination, LeasedUnit, Origin};
 
 use crate::scheduler::lanes::LaneKey;
 
@@ -90,30 +91,31 @@ pub(crate) fn literal(domain: &str) -> Option<IpAddr> {
     }
 }
 
-/// The addresses that mail of one sender may leave from; empty: the system chooses.
+/// The addresses that some mail may leave from; empty: the system chooses.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sources {
-    ips: Vec<OutboundIp>,
+    /// By name, those for standby too.
+    pub(crate) ips: Vec<OutboundIp>,
     family: Option<IpFamily>,
 }
 
 impl Sources {
-    /// Those of the sender's domain, or all that send where the sender is not ours.
-    pub(crate) fn of(plan: &Plan, sender: &str) -> Self {
+    /// Those of the pool that a rule names, or of the sender's domain, or all where the sender is not ours.
+    pub(crate) fn of(plan: &Plan, sender: &str, class: Class) -> Self {
+        let pool = choose::pool(&plan.outbound.pool_rules, sender, class);
         let domain = MailboxAddress::parse(sender)
             .ok()
             .and_then(|address| plan.domain(address.domain()).cloned());
-        let ips = match domain {
-            Some(domain) => plan.sending_ips(&domain).into_iter().cloned().collect(),
-            None => plan
-                .outbound_ips
-                .values()
-                .filter(|ip| ip.sending)
-                .cloned()
-                .collect(),
+        let named = |ip: &OutboundIp| match (pool, &domain) {
+            (Some(pool), _) => ip.pool == pool,
+            (None, Some(domain)) => {
+                domain.outbound_ips.is_empty() || domain.outbound_ips.contains(&ip.name)
+            }
+            (None, None) => true,
         };
+        let ips = plan.outbound_ips.values().filter(|ip| named(ip));
         Self {
-            ips,
+            ips: ips.cloned().collect(),
             family: Some(plan.outbound.ip_family),
         }
     }
@@ -130,42 +132,36 @@ impl Sources {
             Some(IpFamily::V6) => to.is_ipv6(),
             Some(IpFamily::Both) | None => true,
         };
-        family
-            && (self.ips.is_empty()
-                || self
-                    .ips
-                    .iter()
-                    .any(|ip| ip.address.is_ipv4() == to.is_ipv4()))
+        family && (self.ips.is_empty() || self.of_family(to.is_ipv4()).next().is_some())
     }
 
-    /// Whether the system chooses.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ips.is_empty()
+    /// The sources of a family.
+    pub(crate) fn of_family(&self, v4: bool) -> impl Iterator<Item = &OutboundIp> {
+        self.ips.iter().filter(move |ip| ip.address.is_ipv4() == v4)
     }
+}
 
-    /// Whether mail may leave from `address`.
-    pub(crate) fn allows(&self, address: IpAddr) -> bool {
-        self.ips.iter().any(|ip| ip.address == address)
+/// What kind of mail a unit is; `header` is needed to tell bulk mail.
+pub(crate) fn class(unit: &LeasedUnit, header: &[u8]) -> Class {
+    if unit.message.envelope.sender.is_empty() {
+        Class::Bounce
+    } else if matches!(unit.message.origin, Origin::Forward(_)) {
+        Class::Forwarded
+    } else if is_bulk(header) {
+        Class::Bulk
+    } else {
+        Class::Transactional
     }
+}
 
-    /// Every source, or `None` once when the system chooses.
-    pub(crate) fn each(&self) -> impl Iterator<Item = Option<IpAddr>> {
-        let system = self.ips.is_empty().then_some(None);
-        self.ips.iter().map(|ip| Some(ip.address)).chain(system)
-    }
-
-    /// The source for a destination address; `random` spreads the load.
-    pub(crate) fn pick(&self, to: IpAddr, random: u64) -> Option<&OutboundIp> {
-        let fitting: Vec<&OutboundIp> = self
-            .ips
-            .iter()
-            .filter(|ip| ip.address.is_ipv4() == to.is_ipv4())
-            .collect();
-        let count = u64::try_from(fitting.len())
-            .ok()
-            .filter(|count| *count > 0)?;
-        usize::try_from(random % count)
-            .ok()
-            .and_then(|at| fitting.get(at).copied())
-    }
+/// RFC 2369 §3.2, RFC 2919 §3, and the field that RFC 2076 §3.9 speaks of.
+fn is_bulk(header: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(header).to_ascii_lowercase();
+    text.lines().any(|line| {
+        line.starts_with("list-id:")
+            || line.starts_with("list-unsubscribe:")
+            || line
+                .strip_prefix("precedence:")
+                .is_some_and(|value| matches!(value.trim(), "bulk" | "list" | "junk"))
+    })
 }

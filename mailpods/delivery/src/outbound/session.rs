@@ -18,7 +18,6 @@ use super::auth;
 use crate::context::Context;
 use crate::metrics::Connected;
 
-/// Wait for a TCP connection; the kernel's own limit would block a worker for minutes.
 /// Wait for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// Octets of the body that are given to the machine at once.
@@ -218,6 +217,7 @@ impl Session {
                 Event::Failed(_) | Event::Closed => {
                     return TransactionResult {
                         recipients: Vec::new(),
+                        phases: Vec::new(),
                     };
                 }
                 _ => {}

@@ -2,11 +2,13 @@ use mailpods_api::DomainName;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_net::dns::{DnsError, Mx};
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::choose::{Class, PoolRule};
 use mailpods_smtp_proto::client::{Outcome, Phase};
+use mailpods_store::queue::Origin;
 
 use super::mx::{self, Own, Target};
 use super::outcome::Answered;
-use super::route::{Sources, literal};
+use super::route::{Sources, class, literal};
 use crate::fate::Fate;
 use crate::testing::plan;
 
@@ -151,28 +153,57 @@ fn the_source_has_the_family_of_the_destination() {
     plan.outbound.ip_family = IpFamily::Both;
     let v4 = |last: u8| std::net::IpAddr::from([192, 0, 2, last]);
     let v6: std::net::IpAddr = "2001:db8::1".parse().unwrap();
-    assert!(Sources::of(&plan, "a@example.test").reaches(v6));
-    for (number, sending) in [(1, true), (2, true), (3, false)] {
+    let of = |plan: &_, sender: &str, class| Sources::of(plan, sender, class);
+    assert!(of(&plan, "a@example.test", Class::Transactional).reaches(v6));
+    for (number, pool) in [(1, "default"), (2, "default"), (3, "bulk")] {
         let name = format!("ip{number}");
         let hostname = crate::testing::name(&format!("ip{number}.example.test"));
-        plan.outbound_ips.insert(
-            name.clone(),
-            OutboundIp {
-                name,
-                address: v4(number),
-                hostname,
-                sending,
-            },
-        );
+        let ip = OutboundIp {
+            name: name.clone(),
+            address: v4(number),
+            hostname,
+            sending: true,
+            pool: pool.to_owned(),
+            weight: 1,
+            warm_up: None,
+        };
+        plan.outbound_ips.insert(name, ip);
     }
-    let sources = Sources::of(&plan, "a@example.test");
+    let sources = of(&plan, "a@example.test", Class::Transactional);
     assert!(sources.reaches(v4(9)) && !sources.reaches(v6));
-    let picked: std::collections::BTreeSet<_> = (0..9)
-        .filter_map(|random| sources.pick(v4(9), random))
-        .map(|ip| ip.address)
-        .collect();
-    assert_eq!(picked, [v4(1), v4(2)].into());
-    assert_eq!(sources.pick(v6, 0).map(|ip| ip.address), None);
+    assert_eq!(sources.of_family(true).count(), 3);
+    plan.outbound.pool_rules = vec![PoolRule {
+        class: Some(Class::Bulk),
+        sender: Some("example.test".to_owned()),
+        pool: "bulk".to_owned(),
+    }];
+    let sources = of(&plan, "a@example.test", Class::Bulk);
+    assert_eq!(sources.ips.len(), 1);
+    assert_eq!(sources.ips[0].name, "ip3");
+}
+
+#[test]
+fn bulk_mail_says_so() {
+    let unit = |sender: &str, origin| {
+        let mut unit = crate::testing::unit(sender);
+        std::sync::Arc::make_mut(&mut unit.message).origin = origin;
+        unit
+    };
+    let own = unit("a@example.test", Origin::Inbound);
+    for (header, wanted) in [
+        ("Subject: x\r\nList-Id: <l.example.test>\r\n", Class::Bulk),
+        ("Precedence: BULK\r\n", Class::Bulk),
+        (
+            "Precedence: first-class\r\nX-List-Id: no\r\n",
+            Class::Transactional,
+        ),
+    ] {
+        assert_eq!(class(&own, header.as_bytes()), wanted, "{header}");
+    }
+    let bounce = unit("", Origin::Notification);
+    assert_eq!(class(&bounce, b"Precedence: bulk\r\n"), Class::Bounce);
+    let forward = unit("x@remote.test", Origin::Forward(String::new()));
+    assert_eq!(class(&forward, b""), Class::Forwarded);
 }
 
 #[test]

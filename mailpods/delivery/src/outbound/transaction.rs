@@ -19,6 +19,12 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// The header section of the stored message.
+    pub(crate) fn header(&self) -> &[u8] {
+        let body = self.slices.last().map_or(&[][..], |slice| slice);
+        body.get(..header_len(body)).unwrap_or_default()
+    }
+
     pub(crate) fn new(unit: &LeasedUnit, signatures: Bytes, body: Bytes) -> Self {
         let header = body.get(..header_len(&body)).unwrap_or_default();
         let declared = unit.message.envelope.body_type;

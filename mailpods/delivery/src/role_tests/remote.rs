@@ -474,3 +474,62 @@ async fn many_recipients_go_in_transactions_of_a_hundred() {
     rig.until_empty().await;
     assert_eq!(sink.connections(), 1);
 }
+
+#[tokio::test]
+async fn an_order_for_an_address_outlasts_a_restart() {
+    use mailpods_policy::outbound::life::Order;
+
+    use crate::ips::kept;
+    let sink = Sink::start(Script::default()).await;
+    let mut with_ip = plan(sink.addr.port());
+    let ip = mailpods_plan::OutboundIp {
+        name: "one".to_owned(),
+        address: "127.0.0.1".parse().unwrap(),
+        hostname: name("out.example.test"),
+        sending: true,
+        pool: "default".to_owned(),
+        weight: 1,
+        warm_up: None,
+    };
+    with_ip.outbound_ips.insert("one".to_owned(), ip);
+    let rig = Rig::start(with_ip.clone(), zone()).await;
+    let until = crate::Clock::now(rig.clock.as_ref()) + 3_600_000;
+    let order = Order::Rest {
+        provider: None,
+        until,
+    };
+    let secrets = rig.store.secrets.clone();
+    kept::give(secrets.as_ref(), "one", &order).await.unwrap();
+    let obeyed = async {
+        while kept::order(secrets.as_ref(), "one")
+            .await
+            .unwrap()
+            .is_some()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), obeyed)
+        .await
+        .expect("nobody takes the order");
+    let (store, dir) = rig.stop(false).await;
+    let life = kept::life(secrets.as_ref(), "one").await.unwrap().unwrap();
+    assert_eq!(life.rested_until, Some(until));
+    let mut rig = Rig::on(store, dir, with_ip, zone());
+    rig.send("bob@example.test", &["carol@remote.test"]).await;
+    let left = rig.until_tried(1).await;
+    assert!(
+        left[0]
+            .last_error
+            .as_deref()
+            .unwrap_or_default()
+            .contains("no outbound address may send"),
+        "{left:?}"
+    );
+    assert!(
+        left[0].next_attempt >= until,
+        "waits for the end of the rest"
+    );
+    rig.pass(Duration::from_secs(3_601)).await;
+    rig.until_empty().await;
+}

@@ -1,9 +1,10 @@
 //! Lanes: the units that wait for one next destination, and how many workers serve it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mailpods_store::queue::{Destination, LeasedUnit};
+use mailpods_policy::outbound::shape::Fair;
+use mailpods_store::queue::{Destination, LeasedUnit, Origin};
 use tokio::time::Instant;
 
 use crate::fate::Trouble;
@@ -19,9 +20,11 @@ const MAX_BUSY: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct LaneKey(pub(crate) String);
 
-#[derive(Default)]
+/// What a tenant may take in one turn, in KiB: a usual message, or part of a large one.
+const QUANTUM: u64 = 64;
+
 struct Lane {
-    waiting: VecDeque<LeasedUnit>,
+    waiting: Fair<String, LeasedUnit>,
     workers: usize,
     /// The next server could not be talked to.
     dead: Option<Dead>,
@@ -34,6 +37,33 @@ struct Dead {
     trouble: Trouble,
     plan: String,
 }
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            waiting: Fair::new(QUANTUM),
+            workers: 0,
+            dead: None,
+        }
+    }
+}
+
+/// Who a message belongs to, for taking turns: the account that sent it, or else the domain of its sender.
+fn tenant(unit: &LeasedUnit) -> String {
+    match &unit.message.origin {
+        Origin::Submission(account) => account.clone(),
+        _ => {
+            let sender = &unit.message.envelope.sender;
+            sender
+                .rsplit_once('@')
+                .map_or("", |(_, domain)| domain)
+                .to_ascii_lowercase()
+        }
+    }
+}
+
+/// What limits lanes together: the provider that a lane leads to and the workers that it may have.
+pub(crate) type Limits<'a> = &'a dyn Fn(&LaneKey) -> Option<(String, usize)>;
 
 /// All lanes.
 #[derive(Default)]
@@ -56,7 +86,10 @@ impl Lanes {
 
     /// Adds a unit.
     pub(crate) fn push(&self, key: LaneKey, unit: LeasedUnit) {
-        self.lock().entry(key).or_default().waiting.push_back(unit);
+        let cost = unit.message.size / 1024 + 1;
+        let mut lanes = self.lock();
+        let lane = lanes.entry(key).or_default();
+        lane.waiting.push(tenant(&unit), cost, unit);
     }
 
     /// How many units wait.
@@ -78,19 +111,43 @@ impl Lanes {
 
     /// Counts workers in for lanes that have more units than workers; at most `free` in all and `most` for a lane. Lanes take
     /// turns, so that a long one does not keep the others waiting.
-    pub(crate) fn staff(&self, free: usize, most: usize) -> Vec<LaneKey> {
+    pub(crate) fn staff(&self, free: usize, most: usize, limits: Limits<'_>) -> Vec<LaneKey> {
         let mut lanes = self.lock();
         let mut started = Vec::new();
+        let limited: HashMap<LaneKey, (String, usize)> = lanes
+            .keys()
+            .filter_map(|key| limits(key).map(|limit| (key.clone(), limit)))
+            .collect();
+        let mut together: HashMap<&str, usize> = HashMap::new();
+        for (key, (provider, _)) in &limited {
+            let workers = lanes.get(key).map_or(0, |lane| lane.workers);
+            *together.entry(provider).or_default() += workers;
+        }
         for round in 0..most {
             for (key, lane) in lanes.iter_mut() {
                 let wanted = lane.waiting.len().min(most);
-                if started.len() < free && lane.workers == round && lane.workers < wanted {
+                if started.len() < free
+                    && lane.workers == round
+                    && lane.workers < wanted
+                    && has_room(&mut together, limited.get(key))
+                {
                     lane.workers += 1;
                     started.push(key.clone());
                 }
             }
         }
         started
+    }
+
+    /// Whether the lanes of a provider have more workers than it takes now.
+    pub(crate) fn is_crowded(&self, key: &LaneKey, limits: Limits<'_>) -> bool {
+        let Some((provider, most)) = limits(key) else {
+            return false;
+        };
+        let lanes = self.lock();
+        let same = |key: &LaneKey| limits(key).is_some_and(|(other, _)| other == provider);
+        let workers = lanes.iter().filter(|(key, _)| same(key));
+        workers.map(|(_, lane)| lane.workers).sum::<usize>() > most
     }
 
     /// The next unit for a worker of a lane under the plan of that digest; [`Next::Done`] counts the worker out.
@@ -106,7 +163,7 @@ impl Lanes {
         {
             lane.dead = None;
         }
-        match (lane.waiting.pop_front(), &lane.dead) {
+        match (lane.waiting.pop(), &lane.dead) {
             (Some(unit), Some(dead)) if !unit.urgent => {
                 Next::Skip(Box::new(unit), dead.trouble.clone())
             }
@@ -184,7 +241,7 @@ impl Lanes {
     pub(crate) fn drain(&self) -> Vec<LeasedUnit> {
         self.lock()
             .values_mut()
-            .flat_map(|lane| std::mem::take(&mut lane.waiting))
+            .flat_map(|lane| std::iter::from_fn(|| lane.waiting.pop()))
             .collect()
     }
 
@@ -194,4 +251,18 @@ impl Lanes {
             lane.workers = lane.workers.saturating_sub(1);
         }
     }
+}
+
+/// Counts a worker in where its provider takes one more.
+fn has_room<'a>(
+    together: &mut HashMap<&'a str, usize>,
+    limit: Option<&'a (String, usize)>,
+) -> bool {
+    let Some((provider, most)) = limit else {
+        return true;
+    };
+    let workers = together.entry(provider).or_default();
+    let room = *workers < *most;
+    *workers += usize::from(room);
+    room
 }

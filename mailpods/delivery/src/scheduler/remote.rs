@@ -103,14 +103,17 @@ fn staff(remote: &Arc<Remote>) {
     let free = |most: usize| most.saturating_sub(remote.lanes.workers());
     // Every lane gets a worker before any gets a second one, and the last quarter is for lanes that have none: slow servers
     // must not hold all workers.
-    let mut started = remote.lanes.staff(free(most), 1);
+    let limits = |key: &LaneKey| remote.ctx.ips.limit(&plan, &key.0);
+    let mut started = remote.lanes.staff(free(most), 1, &limits);
     let per_lane = plan.outbound.concurrency_per_destination.max(1);
-    started.extend(remote.lanes.staff(free(most - most / 4), per_lane));
+    let rest = remote.lanes.staff(free(most - most / 4), per_lane, &limits);
+    started.extend(rest);
     for key in started {
         let worker = Worker {
             remote: remote.clone(),
             key,
             left: false,
+            refused: false,
             settling: JoinSet::new(),
         };
         let shutdown = remote.shutdown.clone();
@@ -143,6 +146,8 @@ struct Worker {
     remote: Arc<Remote>,
     key: LaneKey,
     left: bool,
+    /// The last attempt was refused.
+    refused: bool,
     /// Cut with the worker.
     settling: JoinSet<()>,
 }
@@ -151,6 +156,9 @@ impl Worker {
     async fn run(mut self) {
         let mut session = None;
         loop {
+            if std::mem::take(&mut self.refused) && self.is_one_too_many() {
+                break;
+            }
             let digest = self.remote.ctx.plan.current().digest.clone();
             match self.remote.lanes.next(&self.key, &digest) {
                 Next::Try(unit) => {
@@ -163,15 +171,25 @@ impl Worker {
                     let fates = vec![Fate::Deferred(trouble.again()); unit.recipients.len()];
                     self.settle(*unit, fates).await;
                 }
-                Next::Done => break,
+                Next::Done => {
+                    self.left = true;
+                    break;
+                }
             }
         }
-        self.left = true;
         self.remote.room.notify_one();
         if let Some(session) = session {
             self.remote.ctx.pool.put(session);
         }
         while self.settling.join_next().await.is_some() {}
+    }
+
+    /// The provider wants fewer connections now; one who leaves is counted out when it is dropped.
+    fn is_one_too_many(&self) -> bool {
+        let ctx = &self.remote.ctx;
+        let plan = ctx.plan.current();
+        let limits = |key: &LaneKey| ctx.ips.limit(&plan, &key.0);
+        self.remote.lanes.is_crowded(&self.key, &limits)
     }
 
     async fn attempt(&mut self, unit: LeasedUnit, session: &mut Option<outbound::Session>) {
@@ -185,6 +203,7 @@ impl Worker {
         ctx.metrics
             .attempt
             .observe_duration(Way::Remote, started.elapsed());
+        self.refused = fates.iter().any(|fate| matches!(fate, Fate::Deferred(_)));
         let lanes = &self.remote.lanes;
         match unreachable(&fates) {
             Some(trouble) => {

@@ -61,17 +61,17 @@ fn filled(lanes: &[(&str, i64)]) -> Lanes {
 #[tokio::test]
 async fn workers_are_spread_over_lanes_within_both_limits() {
     let lanes = filled(&[("a.test", 10), ("b.test", 1), ("c.test", 10)]);
-    assert_eq!(lanes.staff(5, 3).len(), 5);
-    let more = lanes.staff(100, 3);
+    assert_eq!(lanes.staff(5, 3, &|_| None).len(), 5);
+    let more = lanes.staff(100, 3, &|_| None);
     assert_eq!(lanes.workers(), 7, "three for a, one for b, three for c");
     assert_eq!(more.len(), 2);
-    assert!(lanes.staff(100, 3).is_empty());
+    assert!(lanes.staff(100, 3, &|_| None).is_empty());
 }
 
 #[tokio::test]
 async fn a_worker_takes_all_units_and_is_counted_out() {
     let lanes = filled(&[("a.test", 2)]);
-    assert_eq!(lanes.staff(10, 1).len(), 1);
+    assert_eq!(lanes.staff(10, 1, &|_| None).len(), 1);
     for number in 0..2 {
         assert!(
             matches!(lanes.next(&key("a.test"), PLAN), Next::Try(unit) if unit.lease.unit == UnitId(number))
@@ -92,7 +92,7 @@ async fn a_full_lane_names_its_destinations() {
 #[tokio::test]
 async fn a_dead_destination_is_left_alone_for_a_while() {
     let lanes = filled(&[("a.test", 3)]);
-    lanes.staff(1, 1);
+    lanes.staff(1, 1, &|_| None);
     let trouble = Trouble::new(Reason::ConnectFailed, "4.4.1", "refused").unreachable();
     lanes.mark_dead(
         &key("a.test"),
@@ -113,7 +113,7 @@ async fn what_is_urgent_and_what_a_new_plan_brings_is_tried_all_the_same() {
         ..unit(3, "a.test")
     };
     lanes.push(key("a.test"), urgent);
-    lanes.staff(1, 1);
+    lanes.staff(1, 1, &|_| None);
     let trouble = Trouble::new(Reason::ConnectFailed, "4.4.1", "refused").unreachable();
     let later = Instant::now() + Duration::from_secs(60);
     lanes.mark_dead(&key("a.test"), later, &trouble, PLAN);
@@ -141,4 +141,34 @@ async fn slow_destinations_with_a_backlog_leave_room_for_others() {
     assert!(!busy.contains(&Destination("few.test".into())), "{busy:?}");
     assert!((1..=16).contains(&lanes.room(128)));
     assert_eq!(Lanes::default().room(128), 128);
+}
+
+#[tokio::test]
+async fn lanes_to_one_provider_share_its_limit() {
+    let lanes = filled(&[("a.test", 10), ("b.test", 10), ("c.test", 10)]);
+    let limits = |key: &LaneKey| (key.0 != "c.test").then(|| ("google".to_owned(), 3));
+    let started = lanes.staff(100, 5, &limits);
+    let to_google = started.iter().filter(|key| key.0 != "c.test").count();
+    assert_eq!((to_google, started.len()), (3, 8));
+    assert!(!lanes.is_crowded(&key("a.test"), &limits));
+    let fewer = |key: &LaneKey| (key.0 != "c.test").then(|| ("google".to_owned(), 1));
+    assert!(lanes.is_crowded(&key("a.test"), &fewer) && !lanes.is_crowded(&key("c.test"), &fewer));
+}
+
+#[tokio::test]
+async fn accounts_take_turns_in_a_lane() {
+    let lanes = Lanes::default();
+    let of = |number: i64, account: &str| {
+        let mut unit = unit(number, "a.test");
+        let message = Arc::make_mut(&mut unit.message);
+        message.origin = Origin::Submission(account.to_owned());
+        message.size = 60 * 1024;
+        unit
+    };
+    (0..50).for_each(|number| lanes.push(key("a.test"), of(number, "many@example.test")));
+    lanes.push(key("a.test"), of(99, "one@example.test"));
+    let place = (0..51).position(|_| {
+        matches!(lanes.next(&key("a.test"), PLAN), Next::Try(unit) if unit.lease.unit == UnitId(99))
+    });
+    assert!(place.unwrap() <= 2, "{place:?}");
 }

@@ -7,6 +7,42 @@ use std::time::Duration;
 use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_plan::*;
 
+/// A unit from a sender.
+pub(crate) fn unit(sender: &str) -> mailpods_store::queue::LeasedUnit {
+    use mailpods_store::queue::{
+        BodyType, Destination, Envelope, Lease, LeasedUnit, Origin, QueuedMessage,
+    };
+    let envelope = Envelope {
+        sender: sender.to_owned(),
+        ret: None,
+        envid: None,
+        smtputf8: false,
+        body_type: BodyType::SevenBit,
+    };
+    let message = QueuedMessage {
+        id: mailpods_api::QueueId::from_parts(0, 1),
+        body: mailpods_store::BodyId(1),
+        size: 0,
+        envelope,
+        origin: Origin::Inbound,
+        junk: false,
+        created: 0,
+    };
+    LeasedUnit {
+        lease: Lease {
+            unit: mailpods_store::UnitId(1),
+            token: 1,
+        },
+        message: Arc::new(message),
+        destination: Destination("remote.test".into()),
+        recipients: Vec::new(),
+        attempts: 0,
+        warned: false,
+        bounce: false,
+        urgent: false,
+    }
+}
+
 pub(crate) fn address(text: &str) -> MailboxAddress {
     MailboxAddress::parse(text).unwrap()
 }
@@ -137,6 +173,7 @@ fn outbound(port: u16) -> OutboundSettings {
         postmaster: Some(address("postmaster@example.test")),
         ip_family: IpFamily::V4,
         timeouts: OutboundTimeouts::default(),
+        ..OutboundSettings::default()
     }
 }
 

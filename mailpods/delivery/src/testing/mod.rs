@@ -5,7 +5,7 @@ mod flaky;
 mod rig;
 mod sink;
 
-pub(crate) use fixture::{address, name, plan, relay, with_mailbox};
+pub(crate) use fixture::{address, name, plan, relay, unit, with_mailbox};
 pub(crate) use flaky::{Flaky, Refuse};
 pub(crate) use rig::{Rig, TestClock, build, message};
 pub(crate) use sink::{Script, Sink, Tls};

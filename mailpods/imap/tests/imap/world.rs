@@ -348,5 +348,6 @@ fn outbound() -> OutboundSettings {
         postmaster: None,
         ip_family: IpFamily::Both,
         timeouts: OutboundTimeouts::default(),
+        ..OutboundSettings::default()
     }
 }

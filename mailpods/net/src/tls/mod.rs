@@ -78,7 +78,12 @@ pub enum TlsConfigError {
         "failed to find a private key (expected a PEM section `PRIVATE KEY`, `RSA PRIVATE KEY` or `EC PRIVATE KEY`)"
     )]
     NoKey,
-    /// rustls does not take the certificate and key: they do not belong together, or the key's kind is not supported.
+    /// Each is fine, together they are not.
+    #[error(
+        "the private key does not belong to the certificate (the server's own comes first in the chain)"
+    )]
+    KeyMismatch,
+    /// rustls does not take the certificate and key: the key's kind is not supported.
     #[error("failed to use the certificate and key")]
     Unusable(#[source] rustls::Error),
     /// A self-signed certificate could not be made.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use rustls::server::NoServerSessionStorage;
+use rustls::client::verify_server_name;
+use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{TlsConfigError, der, provider};
+use super::{TlsConfigError, der, provider, server_name};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -82,6 +83,7 @@ pub fn self_signed(names: &[String], now: SystemTime, days: u32) -> Result<Pem, 
 /// A certificate with its key, ready to serve.
 pub struct ServerIdentity {
     config: Arc<ServerConfig>,
+    own: CertificateDer<'static>,
     end_point: Option<Vec<u8>>,
     not_after: Option<SystemTime>,
 }
@@ -105,20 +107,32 @@ impl ServerIdentity {
         minimum: MinimumVersion,
     ) -> Result<Self, TlsConfigError> {
         let chain = certificates(chain)?;
-        let own = chain.first().ok_or(TlsConfigError::NoCertificate)?;
-        let end_point = der::end_point(own);
+        let own = chain.first().ok_or(TlsConfigError::NoCertificate)?.clone();
+        let end_point = der::end_point(&own);
         let not_after =
-            der::not_after(own).map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+            der::not_after(&own).map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             rustls_pki_types::pem::Error::NoItemsFound => TlsConfigError::NoKey,
             other => TlsConfigError::Pem(other),
         })?;
-        let config = server_config(chain, key, minimum).map_err(TlsConfigError::Unusable)?;
+        let config = server_config(chain, key, minimum).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsConfigError::KeyMismatch,
+            other => TlsConfigError::Unusable(other),
+        })?;
         Ok(Self {
             config: Arc::new(config),
+            own,
             end_point,
             not_after,
         })
+    }
+
+    /// Whether the server's own certificate is for a host name.
+    pub fn is_for(&self, name: &str) -> bool {
+        let certificate = ParsedCertificate::try_from(&self.own).ok();
+        certificate
+            .zip(server_name(name))
+            .is_some_and(|(certificate, name)| verify_server_name(&certificate, &name).is_ok())
     }
 
     /// When the server's own certificate expires.

@@ -1,20 +1,23 @@
 //! The MailCluster's settings.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use mailpods_api::TimeSpan;
 use mailpods_api::v1alpha1::{
-    AuthSpec, BareNewlineMode, DmarcMode, FilterSpec, ImapSpec, IpFamilyMode, ListenerProtocol,
-    ListenerSpec, MailCluster, OutboundSpec, OverQuotaMode, RateLimitsSpec, ReverseDnsMode,
-    SecretRef, SmtpSpec, SubmissionSpec, TlsSpec, TlsVersion,
+    AuthSpec, BalanceMode, BareNewlineMode, DmarcMode, FilterSpec, ImapSpec, IpFamilyMode,
+    ListenerProtocol, ListenerSpec, MailClass, MailCluster, OutboundSpec, OverQuotaMode,
+    PoolRuleSpec, RateLimitsSpec, ReverseDnsMode, SecretRef, SmtpSpec, SubmissionSpec, TlsSpec,
+    TlsVersion,
 };
+use mailpods_policy::outbound::choose::{Balance, Class, PoolRule};
 
 use super::Compiler;
 use crate::load::Located;
 use crate::model::{
     AuthSettings, BareNewline, DnsSettings, FilterSettings, ImapSettings, IpFamily, Listener,
     OutboundSettings, OutboundTimeouts, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy,
-    SmtpSettings, SubmissionSettings, TlsMaterial, TlsSettings,
+    SmtpSettings, SrsSettings, SubmissionSettings, TlsMaterial, TlsSettings,
 };
 use crate::problem::Origin;
 use crate::shared::Shared;
@@ -83,6 +86,7 @@ impl Compiler<'_> {
             ("spec.filter.timeout", spec.filter.timeout),
             ("spec.outbound.retryInitial", spec.outbound.retry_initial),
             ("spec.outbound.maxAgeBounce", spec.outbound.max_age_bounce),
+            ("spec.outbound.coolDown", spec.outbound.cool_down),
             ("spec.outbound.timeouts.connect", timeouts.connect),
             ("spec.outbound.timeouts.command", timeouts.command),
             ("spec.outbound.timeouts.dataInit", timeouts.data_init),
@@ -145,7 +149,7 @@ impl Compiler<'_> {
         let spec = &cluster.object.spec.dns;
         let mut servers = Vec::new();
         for (index, text) in spec.servers.iter().enumerate() {
-            match server(text) {
+            match dns_server(text) {
                 Some(address) => servers.push(address),
                 None => {
                     let problem = cluster
@@ -199,6 +203,33 @@ impl Compiler<'_> {
     }
 }
 
+impl Compiler<'_> {
+    /// Pools that rules name have addresses, and SRS addresses lead back here.
+    pub(super) fn check_pools(&mut self, cluster: &Located<MailCluster>, plan: &Plan) {
+        let pools: BTreeSet<&str> = plan.outbound_ips.values().map(|ip| &*ip.pool).collect();
+        for (index, rule) in plan.outbound.pool_rules.iter().enumerate() {
+            if !pools.contains(&*rule.pool) {
+                let field = format!("spec.outbound.poolRules[{index}].pool");
+                let problem = cluster
+                    .origin
+                    .problem(&field, "no OutboundIP is in the pool");
+                self.missing(problem.found(&rule.pool));
+            }
+        }
+        let domain = plan
+            .outbound
+            .srs
+            .as_ref()
+            .and_then(|srs| srs.domain.as_ref());
+        if let Some(domain) = domain.filter(|domain| !plan.names.contains_key(*domain)) {
+            let problem = cluster
+                .origin
+                .problem("spec.outbound.srs.domain", "is no domain of a MailDomain");
+            self.missing(problem.found(domain));
+        }
+    }
+}
+
 /// Name of the Secret that an issuer puts the certificate of a MailCluster into.
 #[must_use]
 pub fn issued_secret(cluster: &str) -> String {
@@ -213,7 +244,9 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
         && (one.ip() == other.ip() || any(one.ip()) || any(other.ip()))
 }
 
-fn server(text: &str) -> Option<SocketAddr> {
+/// The DNS server that an address means: with or without a port, 53 when nothing is said.
+#[must_use]
+pub fn dns_server(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| {
         text.parse()
             .ok()
@@ -317,6 +350,19 @@ fn filter(spec: &FilterSpec) -> FilterSettings {
     }
 }
 
+fn pool_rule(spec: &PoolRuleSpec) -> PoolRule {
+    PoolRule {
+        class: spec.class.map(|class| match class {
+            MailClass::Transactional => Class::Transactional,
+            MailClass::Bulk => Class::Bulk,
+            MailClass::Forwarded => Class::Forwarded,
+            MailClass::Bounce => Class::Bounce,
+        }),
+        sender: spec.sender.clone(),
+        pool: spec.pool.clone(),
+    }
+}
+
 fn outbound(spec: &OutboundSpec) -> OutboundSettings {
     OutboundSettings {
         retry_initial: spec.retry_initial.get(),
@@ -336,6 +382,17 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
             IpFamilyMode::IPv6 => IpFamily::V6,
         },
         timeouts: OutboundTimeouts::from(&spec.timeouts),
+        min_standby: spec.min_standby.into(),
+        cool_down: spec.cool_down.get(),
+        balance: match spec.balance {
+            BalanceMode::RoundRobin => Balance::RoundRobin,
+            BalanceMode::Weighted => Balance::Weighted,
+            BalanceMode::Sticky => Balance::Sticky,
+        },
+        pool_rules: spec.pool_rules.iter().map(pool_rule).collect(),
+        srs: spec.srs.as_ref().map(|srs| SrsSettings {
+            domain: srs.domain.clone(),
+        }),
     }
 }
 

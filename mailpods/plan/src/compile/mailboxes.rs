@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mailpods_api::MailboxAddress;
 use mailpods_api::v1alpha1::{MailCluster, Mailbox as MailboxResource};
 use mailpods_policy::password::is_sprayed;
+use mailpods_sasl::PasswordHash;
 
 use super::Compiler;
 use crate::load::Located;
@@ -115,6 +116,13 @@ impl Compiler<'_> {
             // RFC 9051 §11.7.
             let problem = origin.problem(field, "the password is one that attackers try first");
             let problem = problem.hint("set another one; nobody can log in with it");
+            self.tolerating(|compiler| compiler.problems.push(problem));
+        }
+        if kind == CredentialKind::Hash
+            && let Err(error) = PasswordHash::parse(value.reveal())
+        {
+            let problem = origin.problem(field, error.to_string());
+            let problem = problem.hint("nobody can log in with it; `mailpods hash` makes one");
             self.tolerating(|compiler| compiler.problems.push(problem));
         }
         Some(Credential { kind, value })

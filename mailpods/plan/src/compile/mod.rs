@@ -8,7 +8,7 @@ mod secrets;
 mod sieve;
 mod unsupported;
 
-pub use cluster::issued_secret;
+pub use cluster::{dns_server, issued_secret};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use mailpods_api::v1alpha1::{ClusterRef, MailCluster, OutboundRole};
 use mailpods_api::{DomainName, MailboxAddress};
 
 use crate::load::{Environment, Located, Resources, Source, load_valid};
-use crate::model::{Domain, OutboundIp, Plan};
+use crate::model::{Domain, OutboundIp, Plan, WarmUp};
 use crate::problem::{Origin, Problem, ProblemClass};
 use crate::records;
 
@@ -93,14 +93,25 @@ fn owner(problem: &Problem) -> (String, String) {
 /// Loads and compiles: the plan when nothing is wrong, or every problem of the folder.
 #[must_use]
 pub fn check(sources: &[Source]) -> (Option<Plan>, Vec<Problem>) {
+    check_with(sources, |_, _| Vec::new())
+}
+
+/// As [`check`], with what only the caller can look at: `also` gets the plan even when it has other problems.
+#[must_use]
+pub fn check_with(
+    sources: &[Source],
+    also: impl FnOnce(&Plan, &Resources) -> Vec<Problem>,
+) -> (Option<Plan>, Vec<Problem>) {
     let (resources, mut problems) = load_valid(sources);
-    match compile(&resources) {
-        Ok(plan) if problems.is_empty() => return (Some(plan), problems),
-        Ok(_) => {}
-        Err(more) => problems.extend(more),
+    let mut compiler = Compiler::new(&resources);
+    let plan = compiler.plan();
+    problems.append(&mut compiler.problems);
+    if let Some(plan) = &plan {
+        problems.extend(also(plan, &resources));
     }
     problems.sort();
-    (None, problems)
+    problems.dedup();
+    (plan.filter(|_| problems.is_empty()), problems)
 }
 
 struct Compiler<'a> {
@@ -124,7 +135,10 @@ impl<'a> Compiler<'a> {
 
     fn plan(&mut self) -> Option<Plan> {
         self.refuse_unsupported();
-        let cluster = self.cluster()?;
+        let Some(cluster) = self.cluster() else {
+            self.check_scripts();
+            return None;
+        };
         let outbound_ips = self.outbound_ips(cluster);
         let (domains, names) = self.domains(cluster, &outbound_ips);
         let mut plan = self.settings(cluster)?;
@@ -134,6 +148,7 @@ impl<'a> Compiler<'a> {
         self.add_mailboxes(&mut plan);
         self.add_aliases(&mut plan);
         self.set_postmaster(cluster, &mut plan);
+        self.tolerating(|compiler| compiler.check_pools(cluster, &plan));
         self.tolerating(|compiler| compiler.check_targets(&plan));
         self.grant_senders(&mut plan);
         plan.records = records::wanted(cluster, self.resources, &plan);
@@ -214,6 +229,12 @@ impl<'a> Compiler<'a> {
                     address,
                     hostname,
                     sending,
+                    pool: spec.pool.clone(),
+                    weight: spec.weight,
+                    warm_up: spec.warm_up.as_ref().map(|warm_up| WarmUp {
+                        initial_per_day: warm_up.initial_per_day,
+                        duration: warm_up.duration.get(),
+                    }),
                 },
             );
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use mailpods_api::MailboxAddress;
 
 use super::Compiler;
-use crate::model::{Plan, Resolved};
-use crate::problem::{Origin, Problem};
+use crate::model::{Plan, Resolved, Transport};
+use crate::problem::{Origin, Problem, nearest};
 
 impl Compiler<'_> {
     /// Every alias, forward, catch-all and postmaster leads to something.
@@ -26,7 +26,11 @@ impl Compiler<'_> {
                 .strip_suffix(".name")
                 .map_or_else(|| field.clone(), |field| format!("{field}.targets"));
             for (index, target) in plan.aliases.get(&address).into_iter().flatten().enumerate() {
-                self.check_target(plan, &origin, &format!("{place}[{index}]"), target);
+                let place = format!("{place}[{index}]");
+                match *target == address && !plan.mailboxes.contains_key(&address) {
+                    true => self.problems.push(itself(&origin, &place, target)),
+                    false => self.check_target(plan, &origin, &place, target),
+                }
             }
         }
         let resources = self.resources;
@@ -49,8 +53,8 @@ impl Compiler<'_> {
         field: &str,
         target: &MailboxAddress,
     ) {
-        if matches!(plan.resolve(target), Resolved::Unknown) {
-            self.missing(nobody(origin, field, target));
+        if !is_there(plan, target) {
+            self.missing(nobody(plan, origin, field, target));
         }
     }
 
@@ -66,7 +70,7 @@ impl Compiler<'_> {
             return;
         };
         if !plan.mailboxes.contains_key(&primary) && !plan.aliases.contains_key(&primary) {
-            self.missing(nobody(origin, field, target));
+            self.missing(nobody(plan, origin, field, target));
         }
     }
 
@@ -132,11 +136,52 @@ fn base(plan: &Plan, address: &MailboxAddress) -> Option<MailboxAddress> {
         .map(|(base, _)| base)
 }
 
-fn nobody(origin: &Origin, field: &str, target: &MailboxAddress) -> Problem {
-    origin
+/// Whether mail for an address goes somewhere on purpose: what only a catch-all takes is more likely a slip of the pen.
+fn is_there(plan: &Plan, address: &MailboxAddress) -> bool {
+    let Some(domain) = plan.names.get(address.domain()) else {
+        return true;
+    };
+    if matches!(domain.transport, Transport::Relay(_)) {
+        return true;
+    }
+    let taken = |address: &MailboxAddress| {
+        plan.mailboxes.contains_key(address) || plan.aliases.contains_key(address)
+    };
+    let reserved = |address: &MailboxAddress| {
+        let postmaster = plan.outbound.postmaster.as_ref();
+        matches!(address.local(), "postmaster" | "abuse")
+            && postmaster.is_some_and(|other| other != address)
+    };
+    let own = |address: &MailboxAddress| taken(address) || reserved(address);
+    plan.primary(address).is_none_or(|primary| own(&primary))
+        || base(plan, address).is_some_and(|base| taken(&base))
+}
+
+fn nobody(plan: &Plan, origin: &Origin, field: &str, target: &MailboxAddress) -> Problem {
+    let problem = origin
         .problem(field, "leads to an address that does not exist")
+        .found(target);
+    let domain = plan.primary(target);
+    let domain = domain.as_ref().unwrap_or(target).domain();
+    let mut known: Vec<&str> = plan
+        .mailboxes
+        .keys()
+        .chain(plan.aliases.keys())
+        .filter(|known| known.domain() == domain)
+        .map(MailboxAddress::local)
+        .collect();
+    known.sort_unstable();
+    match nearest(target.local(), known) {
+        Some(near) => problem.hint(format!("did you mean {near}@{domain}?")),
+        None => problem.hint("add a Mailbox or an alias of that name"),
+    }
+}
+
+fn itself(origin: &Origin, field: &str, target: &MailboxAddress) -> Problem {
+    origin
+        .problem(field, "is the alias itself")
         .found(target)
-        .hint("add a Mailbox or an alias of that name")
+        .hint("name another address, or make this one a Mailbox instead of an alias")
 }
 
 /// An address under the primary name of its domain and under each alias.

@@ -6,8 +6,9 @@ use mailpods_api::v1alpha1::{HopProtocol, HopTlsMode, NextHopSpec, SecretKeyRef,
 
 use super::Compiler;
 use crate::load::{Environment, Secret};
-use crate::model::{HopTls, NextHop, SecretText, TlsMaterial};
+use crate::model::{HopTls, NextHop, TlsMaterial};
 use crate::problem::{Origin, ProblemClass};
+use crate::secret::SecretText;
 
 impl Compiler<'_> {
     /// The value of a key; `key` names the one that is meant when the reference does not.

@@ -31,6 +31,18 @@ impl Compiler<'_> {
         }
     }
 
+    /// What is wrong in scripts is told also where there can be no plan.
+    pub(super) fn check_scripts(&mut self) {
+        let resources = self.resources;
+        for domain in &resources.domains {
+            self.domain_sieve(&domain.origin, domain.object.spec.sieve.as_ref());
+        }
+        for mailbox in &resources.mailboxes {
+            let script = mailbox.object.spec.sieve.as_ref();
+            self.sieve(&mailbox.origin, "spec.sieve", script);
+        }
+    }
+
     /// The scripts around those of a domain's mailboxes.
     pub(super) fn domain_sieve(
         &mut self,

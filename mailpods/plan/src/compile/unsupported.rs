@@ -62,10 +62,7 @@ impl Compiler<'_> {
             let attached = spec.attachment.r#type != AttachmentType::HostNetwork;
             self.refuse(
                 &ip.origin,
-                &[
-                    ("spec.attachment.type", attached, "HostNetwork"),
-                    ("spec.warmUp", spec.warm_up.is_some(), ""),
-                ],
+                &[("spec.attachment.type", attached, "HostNetwork")],
             );
         }
     }
@@ -87,8 +84,8 @@ impl Compiler<'_> {
     }
 }
 
-fn nowhere(spec: &MailClusterSpec) -> [Row; 6] {
-    let (outbound, roles) = (&spec.outbound, spec.roles.as_ref());
+fn nowhere(spec: &MailClusterSpec) -> [Row; 4] {
+    let roles = spec.roles.as_ref();
     let bucket = spec
         .store
         .postgresql
@@ -100,12 +97,6 @@ fn nowhere(spec: &MailClusterSpec) -> [Row; 6] {
         ("spec.store.postgresql.bucket", bucket, ""),
         ("spec.directories", !spec.directories.is_empty(), ""),
         ("spec.filter.engine", engine, "Builtin"),
-        (
-            "spec.outbound.minStandby",
-            outbound.min_standby.is_some(),
-            "",
-        ),
-        ("spec.outbound.coolDown", outbound.cool_down.is_some(), ""),
         ("spec.roles.egress", egress, ""),
     ]
 }

@@ -106,9 +106,13 @@ impl Slice {
         }
         let mut map = self.entries.map.clone();
         for key in &gone {
-            map.remove(key);
+            map.remove(key.as_str());
         }
-        map.extend(changed);
+        map.extend(
+            changed
+                .into_iter()
+                .map(|(key, entry)| (Arc::from(key), entry)),
+        );
         let entries = Entries::from(map);
         if entries.digest() != update.etag {
             return Err(ApplyError::Etag {

@@ -27,6 +27,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::model::Plan;
+use crate::shared::Shared;
 
 pub use apply::{ApplyError, Slice};
 pub use update::{DecodeError, MAX_KEY_OCTETS, MAX_VALUE_OCTETS, Update, VERSION, diff, full};
@@ -167,7 +168,8 @@ impl fmt::Debug for Entry {
 /// Entries by key, with the digest of all.
 #[derive(Debug, Clone)]
 pub struct Entries {
-    map: BTreeMap<String, Arc<Entry>>,
+    /// Keys and entries are shared between the sets that have them.
+    map: Shared<BTreeMap<Arc<str>, Arc<Entry>>>,
     digest: String,
 }
 
@@ -180,7 +182,7 @@ impl Entries {
 
     /// Keys and entries, sorted by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Arc<Entry>)> {
-        self.map.iter().map(|(key, entry)| (key.as_str(), entry))
+        self.map.iter().map(|(key, entry)| (&**key, entry))
     }
 
     /// The entry of a key.
@@ -204,14 +206,14 @@ impl Entries {
 
 impl Default for Entries {
     fn default() -> Self {
-        BTreeMap::new().into()
+        Self::from(Shared::<BTreeMap<_, _>>::default())
     }
 }
 
-impl From<BTreeMap<String, Arc<Entry>>> for Entries {
-    fn from(map: BTreeMap<String, Arc<Entry>>) -> Self {
+impl From<Shared<BTreeMap<Arc<str>, Arc<Entry>>>> for Entries {
+    fn from(map: Shared<BTreeMap<Arc<str>, Arc<Entry>>>) -> Self {
         let mut hash = Sha256::new();
-        for (key, entry) in &map {
+        for (key, entry) in map.iter() {
             hash.update((key.len() as u64).to_be_bytes());
             hash.update(key.as_bytes());
             hash.update(entry.digest);
@@ -224,7 +226,10 @@ impl From<BTreeMap<String, Arc<Entry>>> for Entries {
 
 impl FromIterator<(String, Arc<Entry>)> for Entries {
     fn from_iter<I: IntoIterator<Item = (String, Arc<Entry>)>>(entries: I) -> Self {
-        BTreeMap::from_iter(entries).into()
+        let shared = |(key, entry): (String, Arc<Entry>)| (Arc::from(key), entry);
+        Self::from(Shared::<BTreeMap<_, _>>::from_iter(
+            entries.into_iter().map(shared),
+        ))
     }
 }
 
@@ -255,12 +260,12 @@ pub fn entries(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
             cut.add(format!("outbound-ip/{}", ip.name), ip)?;
         }
     }
-    Ok(cut.map.into())
+    Ok(Entries::from(Shared::from(cut.map)))
 }
 
 /// Entries that are being made.
 struct Cut {
-    map: BTreeMap<String, Arc<Entry>>,
+    map: BTreeMap<Arc<str>, Arc<Entry>>,
     /// Values are encoded here first, so that a growing buffer leaves no copies of secrets behind.
     scratch: Zeroizing<Vec<u8>>,
 }
@@ -283,7 +288,7 @@ impl Cut {
         serde_json::to_writer(&mut *self.scratch, value)?;
         let text = std::str::from_utf8(&self.scratch).map_err(serde::ser::Error::custom)?;
         let entry = Entry::new(Zeroizing::new(text.to_owned()));
-        self.map.insert(key, Arc::new(entry));
+        self.map.insert(key.into(), Arc::new(entry));
         Ok(())
     }
 }

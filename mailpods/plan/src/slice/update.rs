@@ -59,25 +59,28 @@ pub enum DecodeError {
 /// What leads from `old` to `new`.
 #[must_use]
 pub fn diff(old: &Entries, new: &Entries) -> Update {
-    let same = |key: &str, entry: &Entry| {
-        old.get(key)
-            .is_some_and(|known| known.digest() == entry.digest())
-    };
-    Update {
+    let mut update = Update {
         version: VERSION,
         base: Some(old.digest().to_owned()),
         etag: new.digest().to_owned(),
-        put: new
-            .iter()
-            .filter(|(key, entry)| !same(key, entry))
-            .map(owned)
-            .collect(),
-        delete: old
-            .iter()
-            .filter(|(key, _)| new.get(key).is_none())
-            .map(|(key, _)| key.to_owned())
-            .collect(),
+        put: Vec::new(),
+        delete: Vec::new(),
+    };
+    // Both are sorted: one walk over the two.
+    let mut before = old.iter().peekable();
+    for (key, entry) in new.iter() {
+        while let Some((gone, _)) = before.next_if(|(known, _)| *known < key) {
+            update.delete.push(gone.to_owned());
+        }
+        let known = before.next_if(|(known, _)| *known == key);
+        if known.is_none_or(|(_, known)| known.digest() != entry.digest()) {
+            update.put.push(owned((key, entry)));
+        }
     }
+    update
+        .delete
+        .extend(before.map(|(gone, _)| gone.to_owned()));
+    update
 }
 
 /// All of `entries`, for a pod that has nothing.

@@ -6,12 +6,13 @@ use mailpods_api::{DomainName, MailboxAddress, Selector};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Role;
-use crate::model::{self, SecretText};
+use crate::model;
 use crate::model::{
     AuthSettings, CredentialKind, DkimAlgorithm, DnsSettings, FilterSettings, HopTls, ImapSettings,
     Listener, OutboundSettings, Plan, Protocol, RateLimits, SmtpSettings, SubmissionSettings,
     TlsMaterial, TlsSettings,
 };
+use crate::secret::SecretText;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
 
 /// A secret on its way to the role that may have it.

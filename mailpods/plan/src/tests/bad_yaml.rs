@@ -58,7 +58,7 @@ fn mistakes_in_listeners_are_named() {
 
 #[test]
 fn mistakes_of_kind_and_version_are_named() {
-    let kinds = "MailCluster, MailDomain, Mailbox, MailingList, OutboundIP, Secret";
+    let kinds = "MailCluster, MailDomain, Mailbox, OutboundIP, Secret";
     let text = "kind: MailDomian\napiVersion: mailpods.dev/v1alpha1\n---\nkind: Mailbox\napiVersion: v1\n---\nkind: Mailbox\n---\n[]\n";
     assert_eq!(
         problems(&[source("c.yaml", CLUSTER), source("x.yaml", text)]),

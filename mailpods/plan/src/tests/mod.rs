@@ -194,7 +194,10 @@ fn secrets_come_from_files_beside_and_from_base64() {
         "apiVersion: v1\nkind: Secret\nmetadata: {name: coded}\ndata: {password: c2VjcmV0IHRvbw==}\n"
             .to_owned();
     let mut sources = with_cluster(&[domain("example.test", ""), hash, text, coded]);
-    sources.push(source("secrets/people/a", "{SSHA}abc\n"));
+    sources.push(source(
+        "secrets/people/a",
+        "{SSHA}zRDSFqG2OjSZzqLCJwdPVgmjJgQ4SFhk\n",
+    ));
     let (plan, problems) = check(&sources);
     assert_eq!(problems, []);
     let plan = plan.unwrap();
@@ -205,7 +208,10 @@ fn secrets_come_from_files_beside_and_from_base64() {
             .clone()
             .unwrap()
     };
-    assert_eq!(credential("a@example.test").value.reveal(), "{SSHA}abc");
+    assert_eq!(
+        credential("a@example.test").value.reveal(),
+        "{SSHA}zRDSFqG2OjSZzqLCJwdPVgmjJgQ4SFhk"
+    );
     assert_eq!(
         credential("a@example.test").kind,
         crate::CredentialKind::Hash

@@ -116,13 +116,9 @@ fn references_between_resources_are_checked() {
         (
             vec![
                 domain("example.test", ""),
-                resource(
-                    "MailingList",
-                    "l",
-                    "{address: l@example.test, owners: [a@example.test]}",
-                ),
+                resource("MailingList", "l", "{address: l@example.test}"),
             ],
-            "MailingList/l: kind: not supported yet; allowed: MailCluster, MailDomain, Mailbox, OutboundIP, Secret",
+            "MailingList/l: kind: not supported yet; found MailingList; allowed: MailCluster, MailDomain, Mailbox, OutboundIP, Secret",
         ),
         (
             vec![
@@ -163,6 +159,86 @@ fn circles_of_aliases_are_named_where_they_are_made() {
     ]);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("MailDomain/example.test: spec.aliases[0].name: aliases lead in a circle or too far; found a@example.test"));
+}
+
+/// Each is a slip that a catch-all would hide.
+#[test]
+fn aliases_lead_to_addresses_that_are_there_even_with_a_catch_all() {
+    let ann = mailbox("ann@example.test", "aliases: [sales@example.test]");
+    for (targets, wanted) in [
+        (
+            "annn@example.test",
+            "spec.aliases[0].targets[0]: leads to an address that does not exist; found annn@example.test; hint: did you mean ann@example.test?",
+        ),
+        (
+            "other@example.test",
+            "spec.aliases[0].targets[0]: leads to an address that does not exist; found other@example.test; hint: add a Mailbox or an alias of that name",
+        ),
+        (
+            "info@example.test",
+            "spec.aliases[0].targets[0]: is the alias itself; found info@example.test; hint: name another address, or make this one a Mailbox instead of an alias",
+        ),
+    ] {
+        for catch_all in ["ann", "info"] {
+            let more = format!(
+                "catchAll: {catch_all}@example.test, aliases: [{{name: info, targets: [{targets}]}}]"
+            );
+            let found = said(&[domain("example.test", &more), ann.clone()]);
+            assert_eq!(found, [format!("MailDomain/example.test: {wanted}")]);
+        }
+    }
+    let good = "ann@example.test, ann+x@example.test, sales@example.test, postmaster@example.test, x@else.test";
+    let more = format!("catchAll: ann@example.test, aliases: [{{name: info, targets: [{good}]}}]");
+    let nothing: [&str; 0] = [];
+    assert_eq!(said(&[domain("example.test", &more), ann]), nothing);
+}
+
+#[test]
+fn a_missing_mailbox_is_no_circle() {
+    let more = "catchAll: ann@example.test, aliases: [{name: info, targets: [ann@example.test]}]";
+    let found = said(&[
+        domain("example.test", more),
+        resource("MailBox", "ann", "{address: ann@example.test}"),
+    ]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("did you mean Mailbox?"), "{found:?}");
+}
+
+#[test]
+fn a_hash_that_cannot_be_read_is_told_and_not_shown() {
+    let person = mailbox("a@example.test", "passwordHashSecretRef: {name: a}");
+    for (hash, wanted) in [
+        ("{FOO}xyz", "unknown password scheme \"FOO\""),
+        ("hashed1", "no password scheme"),
+        ("$argon2id$broken", "malformed ARGON2ID hash"),
+        ("{ARGON2ID}zzz", "malformed ARGON2ID hash"),
+        ("{SCRAM-SHA-256}10000,a", "malformed SCRAM-SHA-256 hash"),
+    ] {
+        let mut sources = with_cluster(&[domain("example.test", ""), person.clone()]);
+        sources.push(source("secrets/a/passwordHash", hash));
+        let found = problems(&sources);
+        assert_eq!(found.len(), 1, "{hash}: {found:?}");
+        assert!(
+            found[0].contains("spec.passwordHashSecretRef: ")
+                && found[0].contains(wanted)
+                && found[0].contains("mailpods hash")
+                && !found[0].contains("zzz"),
+            "{hash}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_stands_in_one_place() {
+    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {password: one}\n";
+    let mut sources = with_cluster(&[domain("example.test", ""), text.to_owned()]);
+    sources.push(source("secrets/a/other", "two"));
+    assert_eq!(problems(&sources).len(), 0);
+    sources.push(source("secrets/a/password", "two"));
+    assert_eq!(
+        problems(&sources),
+        ["secrets/a/password: is in Secret/a at a.yaml:6 too; hint: keep one of the two"]
+    );
 }
 
 #[test]

@@ -278,7 +278,7 @@ mod tests {
             |v| v.prepend = vec!["A: b\r\nSubject: x\r\n".to_owned()],
             |v| v.prepend = vec!["no colon\r\n".to_owned()],
             |v| v.remove = vec![2..4, 0..1],
-            |v| v.remove = vec![0..5],
+            |v| v.remove = vec![0..1, 1..5],
         ];
         for (index, change) in changes.into_iter().enumerate() {
             let mut bad = verdict();

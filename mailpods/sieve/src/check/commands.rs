@@ -95,6 +95,7 @@ impl Checker<'_> {
         Ok(flags)
     }
 
+    /// RFC 5228 §4.2; `:copy` by RFC 3894 §3, `:list` by RFC 6134 §2.7.
     fn redirect(&self, node: &Node) -> Result<Command> {
         let mut arguments = Arguments::new(node)?;
         let copy = arguments.tag_of(self, "copy", Extension::Copy)?;

@@ -102,6 +102,7 @@ impl Run<'_> {
                 self.matches(matching, &flags)
             }
             TestKind::Environment { item, matching } => {
+                // RFC 5183 §4: an item that is not known fails; so do those of RFC 6785 §4.8 at delivery.
                 let item = self.expand(item)?.to_ascii_lowercase();
                 let found = self
                     .input

@@ -14,6 +14,7 @@ impl Client {
         let obstacle = self.obstacle(&transaction);
         self.envelope = Envelope {
             outcomes: vec![None; transaction.recipients.len()],
+            phases: vec![Phase::Ready; transaction.recipients.len()],
             transaction,
             ..Envelope::default()
         };
@@ -118,7 +119,7 @@ impl Client {
     pub(super) fn on_transaction_reply(&mut self, reply: Reply) {
         let Some(step) = self.envelope.awaited.pop_front() else {
             // RFC 5321 §3.8: a server that goes away in the middle of a body says so first.
-            self.decide_accepted(Outcome::from_reply(reply));
+            self.decide_accepted(Outcome::from_reply(reply), Phase::DataBlock);
             return self.violation("reply before the end of the body".to_owned());
         };
         match step {
@@ -127,8 +128,10 @@ impl Client {
             Step::Rcpt(index) => self.on_rcpt_reply(index, reply),
             Step::Data => return self.on_data_reply(reply),
             Step::Chunk => self.on_chunk_reply(reply),
-            Step::End(Some(index)) => self.decide(index, Outcome::from_reply(reply)),
-            Step::End(None) => self.decide_accepted(Outcome::from_reply(reply)),
+            Step::End(Some(index)) => {
+                self.decide(index, Outcome::from_reply(reply), Phase::DataEnd);
+            }
+            Step::End(None) => self.decide_accepted(Outcome::from_reply(reply), Phase::DataEnd),
         }
         if self.state == State::Transaction {
             self.pump();
@@ -142,14 +145,14 @@ impl Client {
         let outcome = Outcome::from_reply(reply);
         self.envelope.mail_refused = Some(outcome.clone());
         for index in 0..self.envelope.outcomes.len() {
-            self.decide(index, outcome.clone());
+            self.decide(index, outcome.clone(), Phase::Mail);
         }
         self.envelope.to_send.clear();
     }
 
     fn on_rcpt_reply(&mut self, index: usize, reply: Reply) {
         if reply.severity() != Severity::Positive {
-            self.decide(index, Outcome::from_reply(reply));
+            self.decide(index, Outcome::from_reply(reply), Phase::Rcpt);
         } else if self.envelope.mail_refused.is_none() {
             self.envelope.accepted.push(index);
         }
@@ -166,7 +169,7 @@ impl Client {
                 self.envelope.awaited.push_back(Step::Discard);
             }
             (false, _) => {
-                self.decide_accepted(Outcome::from_reply(reply));
+                self.decide_accepted(Outcome::from_reply(reply), Phase::DataInit);
                 self.needs_reset = true;
                 self.pump();
             }
@@ -178,7 +181,7 @@ impl Client {
             return;
         }
         // RFC 3030 §2: the transaction has failed; what is under way is still answered.
-        self.decide_accepted(Outcome::from_reply(reply));
+        self.decide_accepted(Outcome::from_reply(reply), Phase::DataBlock);
         self.needs_reset = true;
         self.envelope.body_done = true;
         self.state = State::Transaction;
@@ -226,15 +229,17 @@ impl Client {
         }
     }
 
-    fn decide(&mut self, index: usize, outcome: Outcome) {
-        if let Some(slot) = self.envelope.outcomes.get_mut(index) {
-            slot.get_or_insert(outcome);
+    fn decide(&mut self, index: usize, outcome: Outcome, phase: Phase) {
+        let slots = self.envelope.outcomes.get_mut(index);
+        let slots = slots.zip(self.envelope.phases.get_mut(index));
+        if let Some((slot @ None, when)) = slots {
+            (*slot, *when) = (Some(outcome), phase);
         }
     }
 
-    fn decide_accepted(&mut self, outcome: Outcome) {
+    fn decide_accepted(&mut self, outcome: Outcome, phase: Phase) {
         for index in self.envelope.accepted.clone() {
-            self.decide(index, outcome.clone());
+            self.decide(index, outcome.clone(), phase);
         }
     }
 
@@ -249,8 +254,10 @@ impl Client {
         if matches!(self.state, State::Transaction | State::Body) {
             self.state = State::Ready;
         }
-        self.events
-            .push_back(Event::Done(TransactionResult { recipients }));
+        self.events.push_back(Event::Done(TransactionResult {
+            recipients,
+            phases: envelope.phases,
+        }));
     }
 
     pub(super) fn transaction_phase(&self) -> Phase {

@@ -57,6 +57,8 @@ pub(super) enum State {
 pub(super) struct Envelope {
     pub(super) transaction: Transaction,
     pub(super) outcomes: Vec<Option<Outcome>>,
+    /// What was under way when each outcome came.
+    pub(super) phases: Vec<Phase>,
     /// Replies to RCPT that said yes.
     pub(super) accepted: Vec<usize>,
     pub(super) to_send: VecDeque<Step>,

@@ -1,7 +1,7 @@
 //! One message to one server: what is sent, and what became of it.
 
 use super::capabilities::Capabilities;
-use super::event::{ClientConfig, Missing, Mode, Outcome};
+use super::event::{ClientConfig, Missing, Mode, Outcome, Phase};
 use crate::address::Mailbox;
 use crate::params::{AuthParam, BodyType, Notify, Orcpt, Ret};
 use crate::xtext;
@@ -43,6 +43,8 @@ pub struct Transaction {
 pub struct TransactionResult {
     /// One outcome per recipient.
     pub recipients: Vec<Outcome>,
+    /// What was under way when each was decided by a reply; [`Phase::Ready`] where no reply did.
+    pub phases: Vec<Phase>,
 }
 
 impl Transaction {

@@ -78,7 +78,9 @@ impl Session {
         self.transfer.chunk_last = last;
         let limit = self.config.limits.message_size;
         if size > self.discard_limit() {
-            return self.fault(ProtocolError::EndlessBody);
+            return self.fault(ProtocolError::EndlessBody {
+                limit: self.config.limits.message_size,
+            });
         }
         if let Some(fault) = fault {
             self.transfer.refusal = Some(Refusal::Answered(fault.reply()));
@@ -171,7 +173,9 @@ impl Session {
     fn discard(&mut self, count: usize) -> Option<Step> {
         self.take(count);
         if self.transfer.wire > self.discard_limit() {
-            return self.fault(ProtocolError::EndlessBody);
+            return self.fault(ProtocolError::EndlessBody {
+                limit: self.config.limits.message_size,
+            });
         }
         None
     }

@@ -112,9 +112,10 @@ impl Driver {
         let asker = Asker {
             may_relay: self.client.identity.is_some(),
             size: transaction.params.size.unwrap_or(0),
+            now: crate::ids::now(),
         };
-        let mail = self.shared.deps.store.mail.as_ref();
-        match recipients::accept(&transaction.plan, mail, asker, path, params).await {
+        let store = &self.shared.deps.store;
+        match recipients::accept(&transaction.plan, store, asker, path, params).await {
             Ok(recipient) => {
                 transaction.recipients.push(recipient);
                 self.shared.report_recipient(self.client.about(""));

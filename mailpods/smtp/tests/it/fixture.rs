@@ -186,5 +186,6 @@ fn outbound() -> OutboundSettings {
         postmaster: Some(address("alice@example.test")),
         ip_family: IpFamily::Both,
         timeouts: OutboundTimeouts::default(),
+        ..OutboundSettings::default()
     }
 }

@@ -48,6 +48,7 @@ fn commands_to_try_name_addresses_that_a_client_can_use() {
         "'imaps://127.0.0.1:993/INBOX;MAILINDEX=1'",
         "mutt -f imaps://ann%40example.test@127.0.0.1:993/INBOX",
         "mail.example.test needs an A or AAAA record",
+        "lead /mail/config-v1.1.xml to 127.0.0.1:9090 here",
     ] {
         assert!(text.contains(wanted), "{wanted} is not in\n{text}");
     }

@@ -38,6 +38,17 @@ impl TraceBuffer {
         (count > 0).then(|| events.drain(..count).collect())
     }
 
+    /// Takes back events that could not be written; those that no longer fit are dropped, the oldest first.
+    pub(crate) fn give_back(&self, events: Vec<TraceEvent>) {
+        let mut waiting = lock(&self.events);
+        let room = BUFFER.saturating_sub(waiting.len());
+        let surplus = events.len().saturating_sub(room);
+        self.dropped.fetch_add(surplus as u64, Ordering::Relaxed);
+        for event in events.into_iter().skip(surplus).rev() {
+            waiting.push_front(event);
+        }
+    }
+
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -76,4 +87,33 @@ pub(crate) const fn stage(number: u8) -> Stage {
 /// The reason of a name. One that this version does not know was written by another one.
 pub(crate) fn known_reason(name: &str) -> &'static str {
     Reason::from_name(name).map_or("unknown", Reason::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(at: i64) -> TraceEvent {
+        TraceEvent {
+            at,
+            id: String::new(),
+            stage: Stage::Accept,
+            reason: "accepted",
+            sender: String::new(),
+            recipient: String::new(),
+            peer: String::new(),
+            text: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_comes_first_as_far_as_it_fits() {
+        let buffer = TraceBuffer::default();
+        (0..BATCH as i64).for_each(|at| buffer.put(event(at)));
+        let taken = buffer.take().unwrap();
+        (0..BUFFER as i64 - 10).for_each(|at| buffer.put(event(BATCH as i64 + at)));
+        buffer.give_back(taken);
+        assert_eq!(buffer.dropped(), BATCH as u64 - 10);
+        assert_eq!(buffer.take().unwrap()[0].at, BATCH as i64 - 10);
+    }
 }

@@ -69,6 +69,7 @@ macro_rules! checks {
 checks! {
     accounts::new_account_has_default_mailboxes,
     accounts::account_is_found_again_whatever_its_case,
+    accounts::a_deleted_account_leaves_nothing_behind,
     bodies::octets_come_back_whole_and_in_ranges,
     bodies::shared_body_lives_until_its_last_reference,
     bodies::meta_is_kept_or_computed,

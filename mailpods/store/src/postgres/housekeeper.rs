@@ -50,8 +50,11 @@ pub(super) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
 }
 
 fn told(what: &str, result: Result<()>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "{what} failed");
+    match result {
+        Ok(()) => {}
+        // The pool tells of a database that is away, and not each second.
+        Err(error @ StoreError::Unavailable(_)) => tracing::debug!(%error, "{what} failed"),
+        Err(error) => tracing::warn!(%error, "{what} failed"),
     }
 }
 
@@ -68,6 +71,7 @@ async fn poll(shared: &Shared) -> Result<()> {
     lease::measure_shift(shared).await?;
     // What others have deleted, when they ended before they removed it.
     shared.reap.store(true, Ordering::Release);
+    shared.forget_accounts();
     if !shared.watchers.anybody() {
         return Ok(());
     }

@@ -24,6 +24,8 @@ use crate::types::{MailboxId, UnixMillis};
 
 /// PostgreSQL takes payloads below 8000 octets.
 const MAX_PAYLOAD: usize = 7_800;
+/// Longest name, in octets.
+const MAX_CHANNEL: usize = 63;
 /// More changes than this are told as "everything".
 const MAX_CHANGES: usize = 10_000;
 /// Pause after a failure.
@@ -126,7 +128,10 @@ fn gather(head: &str, items: impl Iterator<Item = String>) -> Vec<String> {
 
 /// The channel of the store in a schema.
 fn channel(schema: &str) -> String {
-    format!("mailpods_{schema}")
+    let mut name = format!("mailpods_{schema}");
+    // Two schemas with one channel do no harm: somebody is woken for nothing.
+    name.truncate(name.floor_char_boundary(MAX_CHANNEL));
+    name
 }
 
 /// Sends what is in the outbox until `stop`.

@@ -9,8 +9,13 @@ CREATE FUNCTION clock_shift(local bigint) RETURNS bigint LANGUAGE sql VOLATILE A
     FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint - local AS shift) AS found
 $$;
 
--- One row for each group that was committed: whoever does not know how a commit ended looks here.
-CREATE TABLE commit_marker (id bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());
+-- One row for each group that was committed. Whoever does not know how a commit ended puts a row of the same id with `lookup` here: if
+-- there is none yet, then there never will be one of the group.
+CREATE TABLE commit_marker (
+    id bigint PRIMARY KEY,
+    lookup boolean NOT NULL DEFAULT false,
+    at timestamptz NOT NULL DEFAULT now()
+);
 CREATE INDEX commit_marker_at ON commit_marker (at);
 
 -- `refs` counts queued messages and mail rows. Data stand apart, so that a changed count does not rewrite them. They are compressed
@@ -129,6 +134,9 @@ CREATE TABLE unit (
     recipients bytea NOT NULL,
     PRIMARY KEY (shard, id)
 );
+-- Rows come and go all the time.
+ALTER TABLE queued SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
+ALTER TABLE unit SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
 CREATE INDEX unit_due ON unit (destination, due) WHERE NOT held;
 
 CREATE TABLE token (

@@ -108,6 +108,11 @@ impl Shared {
         accounts.insert(address.into(), id);
     }
 
+    /// One of them may have been deleted.
+    pub(super) fn forget_accounts(&self) {
+        lock(&self.accounts).clear();
+    }
+
     pub(super) fn known_account(&self, address: &str) -> Option<AccountId> {
         lock(&self.accounts).get(address).copied()
     }

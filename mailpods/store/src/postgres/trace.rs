@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::tx::{get, lazily};
 use crate::common::trace::{cut, known_reason, stage, stage_number};
 use crate::common::unix_millis;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::trace::{TraceEvent, TraceQuery, TraceStore};
 use crate::types::UnixMillis;
 
@@ -24,12 +24,19 @@ fn text(value: &str) -> String {
     cut(value).replace('\0', "\u{fffd}")
 }
 
-/// Writes what is in the buffer. What cannot be written stays out: the buffer takes what comes next.
+/// Writes what is in the buffer.
 pub(super) async fn flush(shared: &Shared) -> Result<()> {
     // One at a time: whoever searches then finds what another one has just taken out.
     let _turn = shared.trace_turn.lock().await;
     while let Some(events) = shared.trace.take() {
-        insert(shared, &events).await?;
+        match insert(shared, &events).await {
+            // It may be written later.
+            Err(error @ StoreError::Unavailable(_)) => {
+                shared.trace.give_back(events);
+                return Err(error);
+            }
+            written => written?,
+        }
     }
     Ok(())
 }

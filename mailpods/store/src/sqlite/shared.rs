@@ -81,6 +81,9 @@ impl Shared {
         self.tokens.reload(connection)?;
         watch::mailboxes_changed_outside(&self.watchers, connection)?;
         self.watchers.queue_changed();
+        // It may have deleted accounts, and ended before their messages were removed.
+        lock(&self.accounts).clear();
+        self.reap.store(true, Ordering::Release);
         // Last: what failed to be read is not taken for read.
         self.data_version.store(found, Ordering::Relaxed);
         Ok(())
@@ -110,6 +113,9 @@ impl Shared {
                     if let Some(name) = file {
                         self.files.remove(&name);
                     }
+                }
+                Effect::AccountGone(address) => {
+                    lock(&self.accounts).remove(address.as_str());
                 }
                 Effect::Account(address, id) => self.remember_account(address, AccountId(id)),
             }

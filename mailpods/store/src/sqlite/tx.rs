@@ -66,6 +66,8 @@ pub(super) enum Effect {
     Keep(NewFile),
     /// A body has gone, and its file.
     Removed(BodyId, Option<String>),
+    /// An account was deleted.
+    AccountGone(String),
     /// An account was made or found.
     Account(Arc<str>, i64),
 }

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod doubt;
+mod metrics;
 mod outage;
 mod support;
 mod tls;

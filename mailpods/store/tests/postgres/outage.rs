@@ -125,7 +125,8 @@ async fn what_was_acknowledged_is_there_once() {
             acknowledged
         });
     }
-    let worker = tokio::spawn(deliver(store.clone(), Arc::clone(&stop)));
+    let ended = Arc::new(AtomicBool::new(false));
+    let worker = tokio::spawn(deliver(store.clone(), Arc::clone(&ended)));
     for _ in 0..3 {
         let before = handle.statistics().commits;
         while handle.statistics().commits < before + 20 {
@@ -136,6 +137,8 @@ async fn what_was_acknowledged_is_there_once() {
     }
     stop.store(true, Ordering::Relaxed);
     let acknowledged: Vec<u64> = tasks.join_all().await.into_iter().flatten().collect();
+    // Only now: what is acknowledged while the producers end has to be delivered, too.
+    ended.store(true, Ordering::Relaxed);
     worker.await.expect("the worker");
     let found = bodies(&store).await;
     assert!(acknowledged.len() > 60, "{}", acknowledged.len());

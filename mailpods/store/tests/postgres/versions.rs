@@ -71,3 +71,21 @@ async fn pods_that_start_together_make_one_schema() {
         "1"
     );
 }
+
+/// Times of a process whose clock is an hour behind are moved on by an hour; small differences are the way of the statement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_clock_is_told_from_a_slow_statement() {
+    let server = server();
+    connect(&server.uri()).await.close().await;
+    let shift = |behind: i64| {
+        let sql = format!(
+            "SELECT clock_shift((extract(epoch FROM clock_timestamp()) * 1000)::bigint - {behind})"
+        );
+        let found = server.execute(&sql).expect("a shift");
+        found.parse::<i64>().expect("a number")
+    };
+    assert_eq!(shift(0), 0);
+    assert_eq!(shift(-1_000), 0);
+    assert!((3_600_000..3_660_000).contains(&shift(3_600_000)));
+    assert!((-3_600_000..-3_540_000).contains(&shift(-3_600_000)));
+}

@@ -106,7 +106,7 @@ fn body_file(dir: &Path) -> PathBuf {
         let mut entries = std::fs::read_dir(folder)
             .expect("a folder")
             .map(|entry| entry.expect("an entry").path())
-            .filter(|path| !path.file_name().is_some_and(|name| name == ".hold"));
+            .filter(|path| path.file_name().is_none_or(|name| name != ".hold"));
         entries.next().expect("an entry")
     };
     only(only(dir.join("bodies")))

@@ -117,15 +117,15 @@ impl Context<'_> {
             format!("--cluster={}/{}", owner.namespace, owner.name),
             "--pod-name=$(POD_NAME)".to_owned(),
             format!("--health=0.0.0.0:{HEALTH_PORT}"),
-            format!("--drain-delay={DRAIN_DELAY_SECONDS}s"),
-            format!("--seal-key={SEAL}/seal.key"),
+            format!("--drain-delay={DRAIN_DELAY_SECONDS}"),
         ];
         match role {
             Role::All => arguments.push(format!("--data={DATA}")),
             Role::Filter => arguments.extend(filter_arguments()),
-            Role::Smtp | Role::Imap | Role::Delivery => {
-                arguments.push(format!("--store-uri-file={STORE}/uri"));
-            }
+            Role::Smtp | Role::Imap | Role::Delivery => arguments.extend([
+                format!("--store-uri-file={STORE}/uri"),
+                format!("--seal-key={SEAL}/seal.key"),
+            ]),
         }
         if role == Role::Smtp {
             let host = names::of_role(&owner.name, Role::Filter);

@@ -7,9 +7,10 @@ use mailpods_plan::dns::{self, Answer, Difference, Fault, Lookup, Record, Record
 use mailpods_policy::spf;
 use serde::Serialize;
 
+use super::host;
 use super::lookup::ask;
 use super::wanted::Wanted;
-use crate::args::{Format, Globals};
+use crate::args::{Format, Globals, parse_server};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Table};
 use crate::session::block_on;
@@ -26,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     wanted: Wanted,
     /// DNS servers to ask, in place of those of the MailCluster.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_parser = parse_server, value_name = "ADDR[:PORT]")]
     resolver: Vec<SocketAddr>,
 }
 
@@ -56,9 +57,18 @@ impl Args {
             let resolver = self.resolver(&plan)?;
             let lookups = ask_all(&resolver, &records).await;
             let spf = spf_costs(&resolver, &lookups).await;
-            let differences = dns::compare(&records, &lookups);
+            let mut differences = dns::compare(&records, &lookups);
+            let (of_host, wrong) = host::check(&resolver, plan.hostname.as_str()).await;
+            // What an OutboundIP wants of the same name is told already.
+            let is_new = |one: &Difference| {
+                !differences
+                    .iter()
+                    .any(|other| (&other.name, other.kind) == (&one.name, one.kind))
+            };
+            let wrong: Vec<Difference> = wrong.into_iter().filter(is_new).collect();
+            differences.extend(wrong);
             let report = Report {
-                checked: lookups.len(),
+                checked: lookups.len() + of_host,
                 differences,
                 spf,
             };
@@ -77,8 +87,7 @@ impl Args {
             &self.resolver
         };
         HickoryResolver::new(servers, plan.dns.timeout, plan.dns.attempts, 1024).map_err(|error| {
-            Failure::because(Exit::Failed, "failed to set up DNS", &error)
-                .hint("--resolver ADDR:PORT")
+            Failure::because(Exit::Failed, "failed to set up DNS", &error).hint("--resolver ADDR")
         })
     }
 }
@@ -195,7 +204,7 @@ fn print(report: &Report) -> std::io::Result<()> {
     ))?;
     if !report.differences.is_empty() {
         output::remark(
-            "`mailpods dns print` prints what to publish; a change takes up to its old TTL to be seen.",
+            "`mailpods dns print` prints what to publish, but for the hostname's A, AAAA and PTR; a change takes up to its old TTL to be seen.",
         );
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! `mailpods dns`
 mod check;
+mod host;
 mod lookup;
 mod print;
 mod wanted;
@@ -24,7 +25,7 @@ DKIM keys live in the store: --data must be the folder that the server runs with
 pub enum Command {
     /// Print the records, as zone text, JSON or DNSEndpoint resources.
     Print(print::Args),
-    /// Compare the records with what is published.
+    /// Compare the records with what is published; also that the hostname has an address, and that it leads back.
     Check(check::Args),
 }
 

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use mailpods_api::DomainName;
 use mailpods_plan::{Plan, dns};
 use mailpods_standalone::ensure_keys;
-use mailpods_store::sqlite::DATABASE_FILE;
 
 use crate::args::Globals;
 use crate::commands::check;
 use crate::failure::{Exit, Failure};
 use crate::output;
-use crate::session::{close, open_or_make};
+use crate::session::{close, is_missing, open_or_make};
 
 /// Which records.
 #[derive(Debug, clap::Args)]
@@ -53,7 +52,7 @@ impl Wanted {
         plan: &Plan,
         globals: &Globals,
     ) -> Result<Vec<dns::Record>, Failure> {
-        if matches!(globals.data.join(DATABASE_FILE).try_exists(), Ok(false)) {
+        if is_missing(&globals.data) {
             let data = globals.data.display();
             output::remark(&format!(
                 "Making a store with DKIM keys in {data}: run the server with this --data."

@@ -9,13 +9,13 @@ use mailpods_store::{AccountId, MailboxId, NewBody, Quota, Store};
 use serde::Serialize;
 
 use super::present::Present;
-use super::{file_failure, find_account, no_account, parse_address, progress};
+use super::{Known, file_failure, find_account, no_account, parse_address, progress};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::mail::FileMessage;
 use crate::mail::folders::{Folder, discover};
 use crate::output::{self, Table};
-use crate::session::{failed, with_store};
+use crate::session::{failed, is_missing, with_store, with_store_or_new};
 
 /// Messages and octets of one commit.
 const BATCH_MESSAGES: usize = 100;
@@ -32,7 +32,9 @@ pub struct Args {
     /// Where the mail at the root of the source goes; folders keep their names.
     #[arg(long, default_value = "INBOX", value_name = "NAME")]
     mailbox: String,
-    /// Make the account when it is not in the store yet.
+    #[command(flatten)]
+    known: Known,
+    /// Make the account when it is not in the store yet, also when it is no Mailbox of the configuration.
     #[arg(long)]
     create_account: bool,
     /// Only say what would be brought in.
@@ -52,13 +54,35 @@ struct Counts {
 }
 
 impl Args {
-    pub fn run(self, globals: &Globals) -> Outcome {
+    pub fn run(mut self, globals: &Globals) -> Outcome {
         let folders = discover(&self.source).map_err(|error| file_failure(&error))?;
-        with_store(globals, |store| self.import(store, folders, globals.output))
+        let plan = self.known.plan()?;
+        let mailbox = plan.as_ref().and_then(|plan| plan.mailbox(&self.account));
+        if let Some(mailbox) = mailbox {
+            // A domain alias leads to the same account.
+            self.account = mailbox.address.clone();
+        }
+        let quota = mailbox.map(|mailbox| (mailbox.quota_octets, mailbox.quota_messages));
+        let new = mailbox.is_some() || self.create_account;
+        if !new && plan.is_some() && is_missing(&globals.data) {
+            // Without a store there is no account either: what is wrong is the address.
+            return Err(self.unknown());
+        }
+        let import = |store| self.import(store, folders, quota, globals.output);
+        match new && !self.dry_run {
+            true => with_store_or_new(globals, import),
+            false => with_store(globals, import),
+        }
     }
 
-    async fn import(self, store: Store, folders: Vec<Folder>, format: Format) -> Outcome {
-        let account = self.account(&store).await?;
+    async fn import(
+        &self,
+        store: Store,
+        folders: Vec<Folder>,
+        quota: Option<Quotas>,
+        format: Format,
+    ) -> Outcome {
+        let account = self.account(&store, quota.is_some()).await?;
         let total = folders.iter().map(Folder::octets).sum::<Result<u64, _>>();
         let bar = progress(total.map_err(|error| file_failure(&error))?, "importing");
         let mut counts = Vec::new();
@@ -74,15 +98,18 @@ impl Args {
         }
         bar.finish_and_clear();
         report(&counts, format)?;
+        if let (Some(account), Some(quota)) = (account, quota) {
+            warn_of_quota(&store, account, &self.account, quota).await?;
+        }
         let unreadable = counts.iter().any(|counts| counts.unreadable > 0);
         Ok(if unreadable { Exit::Failed } else { Exit::Done })
     }
 
-    async fn account(&self, store: &Store) -> Result<Option<AccountId>, Failure> {
+    /// `known`: the configuration has it.
+    async fn account(&self, store: &Store, known: bool) -> Result<Option<AccountId>, Failure> {
         let account = find_account(store, &self.account).await?;
         match account {
-            None if !self.create_account => Err(no_account(&self.account)
-                .hint("check the spelling, or --create-account for a new one")),
+            None if !known && !self.create_account => Err(self.unknown()),
             None if !self.dry_run => {
                 let made = store.mail.account(&self.account).await;
                 Ok(Some(made.map_err(|error| {
@@ -92,6 +119,44 @@ impl Args {
             account => Ok(account),
         }
     }
+
+    fn unknown(&self) -> Failure {
+        match &self.known.config {
+            Some(config) => {
+                let text = format!("{} has no Mailbox {}", config.display(), self.account);
+                Failure::new(Exit::NothingMatched, text)
+                    .hint("check the spelling, add the Mailbox, or --create-account for an account without one")
+            }
+            None => no_account(&self.account).hint(
+                "check the spelling; --config DIR with the YAML, so that its mailboxes are known; or --create-account",
+            ),
+        }
+    }
+}
+
+/// Octets and messages.
+type Quotas = (Option<u64>, Option<u64>);
+
+/// Mail that is brought in is never refused, so that somebody has to be told what it does to mail that comes.
+async fn warn_of_quota(
+    store: &Store,
+    account: AccountId,
+    address: &MailboxAddress,
+    (octets, messages): Quotas,
+) -> Result<(), Failure> {
+    let usage = store.mail.usage(account).await;
+    let usage = usage.map_err(|error| failed("failed to read what the account holds", &error))?;
+    let full = octets.is_some_and(|quota| usage.octets >= quota)
+        || messages.is_some_and(|quota| usage.messages >= quota);
+    if full {
+        output::remark(&format!(
+            "warning: {address} is over its quota with {} messages and {}: no mail comes in until some is deleted, or spec.quota of the \
+             Mailbox is raised",
+            usage.messages,
+            output::octets(usage.octets)
+        ));
+    }
+    Ok(())
 }
 
 fn report(counts: &[Counts], format: Format) -> std::io::Result<()> {

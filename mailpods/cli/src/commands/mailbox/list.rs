@@ -1,12 +1,16 @@
 //! `mailpods mailbox list`
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use mailpods_api::MailboxAddress;
-use mailpods_store::Store;
-use mailpods_store::mail::{MailboxInfo, SpecialUse};
+use mailpods_plan::{Mailbox, Plan};
+use mailpods_store::mail::{AccountInfo, MailboxInfo, SpecialUse};
+use mailpods_store::{Store, Usage};
 use serde::Serialize;
 
-use super::{no_account, parse_address};
+use super::{Known, no_account, parse_address};
 use crate::args::{Format, Globals};
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Exit, Outcome};
 use crate::output::{self, Table};
 use crate::session::{failed, with_store};
 
@@ -16,6 +20,8 @@ pub struct Args {
     /// Only this account.
     #[arg(value_parser = parse_address, value_name = "ADDRESS")]
     account: Option<MailboxAddress>,
+    #[command(flatten)]
+    known: Known,
 }
 
 #[derive(Serialize)]
@@ -28,53 +34,150 @@ struct Row {
     octets: u64,
     subscribed: bool,
     special_use: Option<SpecialUse>,
+    /// Of the account; only with a configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota_octets: Option<u64>,
+    /// Whether a Mailbox has the address; only with a configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configured: Option<bool>,
+}
+
+/// An account and its Mailbox, of which one may be missing.
+struct Holder {
+    address: String,
+    usage: Option<Usage>,
+    mailbox: Option<Arc<Mailbox>>,
 }
 
 impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
-        with_store(globals, |store| self.list(store, globals.output))
+        let plan = self.known.plan()?;
+        with_store(globals, |store| self.list(store, plan, globals.output))
     }
 
-    async fn list(self, store: Store, format: Format) -> Outcome {
-        let rows = self.rows(&store).await?;
-        match format {
-            Format::Json => output::json(&rows)?,
-            Format::Table => print(&rows)?,
-        }
-        Ok(Exit::Done)
-    }
-
-    async fn rows(&self, store: &Store) -> Result<Vec<Row>, Failure> {
+    async fn list(self, store: Store, plan: Option<Plan>, format: Format) -> Outcome {
         let failure = |error| failed("failed to read the accounts", &error);
-        let mut accounts = store.mail.accounts().await.map_err(failure)?;
-        if let Some(address) = &self.account {
-            accounts.retain(|account| account.address == address.to_string());
-            if accounts.is_empty() {
-                return Err(no_account(address).hint("`mailpods mailbox list` lists all accounts"));
-            }
+        let accounts = store.mail.accounts().await.map_err(failure)?;
+        let holders = self.holders(&accounts, plan.as_ref());
+        if let (Some(address), true) = (&self.account, holders.is_empty()) {
+            return Err(no_account(address).hint("`mailpods mailbox list` lists all accounts"));
         }
         let mut rows = Vec::new();
         for account in accounts {
+            let Some(holder) = holders
+                .iter()
+                .find(|holder| holder.address == account.address)
+            else {
+                continue;
+            };
             let mailboxes = store.mail.mailboxes(account.id).await.map_err(failure)?;
             rows.extend(
                 mailboxes
                     .into_iter()
-                    .map(|mailbox| row(&account.address, mailbox)),
+                    .map(|mailbox| row(holder, plan.is_some(), mailbox)),
             );
         }
-        Ok(rows)
+        match format {
+            Format::Json => output::json(&rows)?,
+            Format::Table => {
+                print(&rows)?;
+                if plan.is_some() {
+                    output::line("")?;
+                    print_holders(&holders)?;
+                }
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Accounts of the store and mailboxes of the configuration, by address.
+    fn holders(&self, accounts: &[AccountInfo], plan: Option<&Plan>) -> Vec<Holder> {
+        let mut holders: BTreeMap<String, Holder> = BTreeMap::new();
+        let new = |address: &str| Holder {
+            address: address.to_owned(),
+            usage: None,
+            mailbox: None,
+        };
+        for account in accounts {
+            let holder = holders
+                .entry(account.address.clone())
+                .or_insert_with(|| new(&account.address));
+            holder.usage = Some(account.usage);
+        }
+        for mailbox in plan.into_iter().flat_map(|plan| plan.mailboxes.values()) {
+            let address = mailbox.address.to_string();
+            let holder = holders
+                .entry(address.clone())
+                .or_insert_with(|| new(&address));
+            holder.mailbox = Some(mailbox.clone());
+        }
+        let wanted = self.account.as_ref().map(ToString::to_string);
+        holders
+            .into_values()
+            .filter(|holder| {
+                wanted
+                    .as_ref()
+                    .is_none_or(|wanted| *wanted == holder.address)
+            })
+            .collect()
     }
 }
 
-fn row(account: &str, mailbox: MailboxInfo) -> Row {
+fn row(holder: &Holder, known: bool, mailbox: MailboxInfo) -> Row {
+    let configured = &holder.mailbox;
     Row {
-        account: account.to_owned(),
+        account: holder.address.clone(),
         mailbox: mailbox.name,
         messages: mailbox.messages,
         unseen: mailbox.unseen,
         octets: mailbox.octets,
         subscribed: mailbox.subscribed,
         special_use: mailbox.special_use,
+        quota_octets: configured.as_ref().and_then(|mailbox| mailbox.quota_octets),
+        configured: known.then_some(configured.is_some()),
+    }
+}
+
+fn print_holders(holders: &[Holder]) -> std::io::Result<()> {
+    let mut table = Table::new(&["ACCOUNT", "MESSAGES", "SIZE", "QUOTA", "STATE"]);
+    for holder in holders {
+        let usage = holder.usage.unwrap_or_default();
+        let state = match (&holder.mailbox, holder.usage) {
+            (None, _) => "no Mailbox has the address (any more)",
+            (Some(mailbox), _) if !mailbox.enabled => "disabled",
+            (Some(_), None) => "no mail yet",
+            (Some(_), Some(_)) => "-",
+        };
+        let quota = holder.mailbox.as_ref().map(|mailbox| quota(mailbox, usage));
+        table.row(vec![
+            holder.address.clone(),
+            usage.messages.to_string(),
+            output::octets(usage.octets),
+            quota.unwrap_or_else(|| "-".to_owned()),
+            state.to_owned(),
+        ]);
+    }
+    table.print()
+}
+
+/// Both limits, and how much of the nearer one is used.
+fn quota(mailbox: &Mailbox, usage: Usage) -> String {
+    let percent = |used: u64, of: u64| used.saturating_mul(100) / of.max(1);
+    let octets = mailbox.quota_octets.map(|of| {
+        let used = percent(usage.octets, of);
+        (used, output::octets(of))
+    });
+    let messages = mailbox.quota_messages.map(|of| {
+        let used = percent(usage.messages, of);
+        (used, format!("{of} messages"))
+    });
+    let limits: Vec<_> = octets.into_iter().chain(messages).collect();
+    match limits.iter().map(|(used, _)| used).max() {
+        None => "-".to_owned(),
+        Some(used) => {
+            let texts: Vec<&str> = limits.iter().map(|(_, text)| text.as_str()).collect();
+            format!("{used} % of {}", texts.join(", "))
+        }
     }
 }
 

@@ -1,14 +1,20 @@
 //! `mailpods mailbox`
+mod delete;
 mod export;
 mod import;
 mod list;
 mod present;
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use mailpods_api::MailboxAddress;
+use mailpods_plan::Plan;
+use mailpods_store::mail::AccountInfo;
 use mailpods_store::{AccountId, Store};
 use mailpods_telemetry::error_chain;
 
+use super::check;
 use crate::args::Globals;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::mail::FileError;
@@ -18,11 +24,15 @@ const EXAMPLES: &str = "\
 Examples:
   mailpods mailbox list                                     all mailboxes and what they hold
   mailpods mailbox list alice@example.test                  her mailboxes
+  mailpods mailbox list --config /etc/mailpods              and their quotas, and whose Mailbox is gone
   mailpods mailbox import alice@example.test ~/Maildir --dry-run
   mailpods mailbox import alice@example.test ~/Maildir      again at any time: what is there is passed over
   mailpods mailbox import alice@example.test old.mbox --mailbox Archive/old
   mailpods mailbox export alice@example.test ./alice        as Maildir, with flags and dates
-  mailpods mailbox export alice@example.test ./alice.mbox --format mbox --mailbox INBOX";
+  mailpods mailbox export alice@example.test ./alice.mbox --format mbox --mailbox INBOX
+  mailpods mailbox delete old@example.test --config /etc/mailpods     all mail of a Mailbox that is gone
+
+With --config or MAILPODS_CONFIG the mailboxes of the YAML are known too.";
 
 /// See mailboxes, bring mail in and take it out. A running server notices at once.
 #[derive(Debug, Subcommand)]
@@ -34,6 +44,31 @@ pub enum Command {
     Import(import::Args),
     /// Write mailboxes as Maildir or mbox.
     Export(export::Args),
+    /// Delete an account with all its mail.
+    Delete(delete::Args),
+}
+
+/// The configuration, where one is named.
+#[derive(Debug, clap::Args)]
+pub struct Known {
+    /// Folder with the resources: its mailboxes and their quotas are known then.
+    #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
+    config: Option<PathBuf>,
+}
+
+impl Known {
+    fn plan(&self) -> Result<Option<Plan>, Failure> {
+        self.config.as_deref().map(check::plan).transpose()
+    }
+
+    /// The folder, for a message.
+    fn folder(&self) -> String {
+        let folder = self.config.as_deref();
+        folder.map_or_else(
+            || "the configuration".to_owned(),
+            |path| path.display().to_string(),
+        )
+    }
 }
 
 impl Command {
@@ -42,6 +77,7 @@ impl Command {
             Self::List(args) => args.run(globals),
             Self::Import(args) => args.run(globals),
             Self::Export(args) => args.run(globals),
+            Self::Delete(args) => args.run(globals),
         }
     }
 }
@@ -56,16 +92,24 @@ async fn find_account(
     store: &Store,
     address: &MailboxAddress,
 ) -> Result<Option<AccountId>, Failure> {
+    Ok(account_info(store, address)
+        .await?
+        .map(|account| account.id))
+}
+
+/// The account that is there, with what it holds.
+async fn account_info(
+    store: &Store,
+    address: &MailboxAddress,
+) -> Result<Option<AccountInfo>, Failure> {
     let accounts = store
         .mail
         .accounts()
         .await
         .map_err(|error| failed("failed to read the accounts", &error))?;
     let wanted = address.to_string();
-    Ok(accounts
-        .into_iter()
-        .find(|account| account.address == wanted)
-        .map(|account| account.id))
+    let mut accounts = accounts.into_iter();
+    Ok(accounts.find(|account| account.address == wanted))
 }
 
 fn no_account(address: &MailboxAddress) -> Failure {

@@ -34,9 +34,9 @@ struct Done {
     destination: String,
     action: &'static str,
     done: bool,
-    /// Why not, where nothing was done.
-    #[serde(skip)]
-    why: &'static str,
+    /// Why nothing is done to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    obstacle: Option<&'static str>,
 }
 
 impl Args {
@@ -59,14 +59,15 @@ impl Args {
         let units = self.filter.units(&store, usize::MAX).await?;
         let mut report = Vec::new();
         for unit in &units {
-            let done = !self.dry_run && act_on(&store, unit, action).await?;
+            let obstacle = obstacle(unit, action);
+            let done = !self.dry_run && obstacle.is_none() && act_on(&store, unit, action).await?;
             report.push(Done {
                 id: unit.message.id.to_string(),
                 sender: sender(unit),
                 destination: unit.destination.0.to_string(),
                 action: word(action),
                 done,
-                why: why_not(unit, action),
+                obstacle,
             });
         }
         match format {
@@ -78,6 +79,17 @@ impl Args {
         } else {
             Exit::Done
         })
+    }
+}
+
+/// What speaks against it, as the unit was when it was listed.
+const fn obstacle(unit: &QueueItem, action: QueueAction) -> Option<&'static str> {
+    match (action, unit.held) {
+        _ if unit.leased => Some("a worker has it now; try again in a moment"),
+        (QueueAction::Release, false) => Some("it is not on hold"),
+        (QueueAction::Hold, true) => Some("it is on hold already"),
+        (QueueAction::Retry, true) => Some("it is on hold; `mailpods queue release` first"),
+        _ => None,
     }
 }
 
@@ -110,10 +122,11 @@ fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result
         return output::line(NOTHING_MATCHES);
     }
     for unit in report {
-        let verb = match (unit.done, dry_run) {
-            (_, true) => format!("would be {}", past(action)),
+        let verb = match (unit.done, unit.obstacle) {
             (true, _) => past(action).to_owned(),
-            (false, _) => format!("left alone: {}", unit.why),
+            (false, Some(obstacle)) => format!("left alone: {obstacle}"),
+            (false, None) if dry_run => format!("would be {}", past(action)),
+            (false, None) => "left alone: a worker has taken it, or it is gone".to_owned(),
         };
         let line = format!(
             "{} from {} to {}: {verb}",
@@ -121,27 +134,16 @@ fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result
         );
         output::line(&output::clean(&line))?;
     }
-    let done = report.iter().filter(|unit| unit.done).count();
-    let tail = if dry_run {
-        "; nothing was changed (--dry-run)"
-    } else {
-        ""
-    };
-    output::line(&format!(
-        "{done} of {} {}{tail}",
-        report.len(),
-        past(action)
-    ))
-}
-
-/// What keeps an action from a unit. A worker may also have taken or settled it since it was listed.
-const fn why_not(unit: &QueueItem, action: QueueAction) -> &'static str {
-    match action {
-        QueueAction::Release if !unit.held => "it is not on hold",
-        QueueAction::Hold if unit.held => "it is on hold already",
-        QueueAction::Retry if unit.held => "it is on hold; `mailpods queue release` first",
-        _ => "a worker has it, or it is gone",
+    let all = report.len();
+    if dry_run {
+        let free = report.iter().filter(|unit| unit.obstacle.is_none()).count();
+        return output::line(&format!(
+            "{free} of {all} would be {}; nothing was changed (--dry-run)",
+            past(action)
+        ));
     }
+    let done = report.iter().filter(|unit| unit.done).count();
+    output::line(&format!("{done} of {all} {}", past(action)))
 }
 
 const fn word(action: QueueAction) -> &'static str {

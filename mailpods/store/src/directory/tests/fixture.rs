@@ -162,5 +162,6 @@ fn outbound() -> OutboundSettings {
         postmaster: None,
         ip_family: IpFamily::Both,
         timeouts: OutboundTimeouts::default(),
+        ..OutboundSettings::default()
     }
 }

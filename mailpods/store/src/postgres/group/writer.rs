@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -13,7 +13,7 @@ use crate::common::{repeat, seal};
 use crate::error::{Result, StoreError};
 use crate::postgres::pool::Pooled;
 use crate::postgres::shared::Shared;
-use crate::postgres::tx::{Effect, TRIES};
+use crate::postgres::tx::{Effect, TRIES, get};
 
 /// Jobs that may wait; callers beyond wait for a place.
 pub(in crate::postgres) const CHANNEL: usize = 1024;
@@ -21,6 +21,9 @@ pub(in crate::postgres) const CHANNEL: usize = 1024;
 const GROUP: usize = 128;
 /// Most octets of bodies in a commit, but for a single job.
 const GROUP_OCTETS: usize = 8 << 20;
+
+/// Pause between two looks for a database that has gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Jobs that wait; each writer takes some at a time.
 type Queue = Arc<Mutex<mpsc::Receiver<Vec<Job>>>>;
@@ -177,20 +180,30 @@ async fn attempts(shared: &Shared, works: &[&Work]) -> Result<Vec<Result<Answer>
     }
 }
 
-/// Whether the group of `marker` was committed. If it was not, it never will be: then the marker is ours. A commit that is still under way
-/// in the database makes this wait for its end.
+/// Whether the group of `marker` was committed. If it was not, it never will be. Waits some time for a database that comes back; without
+/// an answer the callers are told that it failed, and their clients send again what may be there already.
 async fn ended_well(shared: &Shared, marker: i64, error: StoreError) -> Result<bool> {
     shared.stats.doubtful.fetch_add(1, Ordering::Relaxed);
     tracing::warn!(%error, "the end of a commit is unknown and looked up");
-    // Without an answer the callers are told that it failed: their clients send again what may be there already.
+    let until = Instant::now() + shared.options.wait;
+    loop {
+        match look_up(shared, marker).await {
+            Err(StoreError::Unavailable(_)) if Instant::now() < until => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            found => return found,
+        }
+    }
+}
+
+/// Waits for the end of a commit that is still under way in the database. A row of an earlier look-up, whose own end is as unknown, tells
+/// itself by its `lookup`.
+async fn look_up(shared: &Shared, marker: i64) -> Result<bool> {
+    const SQL: &str = "INSERT INTO commit_marker (id, lookup) VALUES ($1, true)
+        ON CONFLICT (id) DO UPDATE SET lookup = commit_marker.lookup RETURNING NOT lookup";
     let connection = shared.pool.get().await?;
-    let inserted = connection
-        .execute(
-            "INSERT INTO commit_marker (id) VALUES ($1) ON CONFLICT DO NOTHING",
-            &[&marker],
-        )
-        .await?;
-    Ok(inserted == 0)
+    let row = connection.row(SQL, &[&marker]).await?;
+    row.map_or(Ok(false), |row| get(&row, 0))
 }
 
 async fn attempt(shared: &Shared, works: &[&Work]) -> Result<Vec<Result<Answer>>, Failed> {

@@ -192,17 +192,17 @@ fn info(row: &Row) -> Result<MailboxInfo> {
     Ok(rows::mailbox(row)?.info(get(row, 11)?))
 }
 
-/// Mailboxes of an account with whether they are subscribed, by name; `$2` or `$3` select one.
-const MAILBOXES: &str = "SELECT m.id, m.account, m.name, m.special_use, m.uid_validity, m.uid_next, m.modseq, m.messages, m.unseen, m.deleted, m.octets,
-        s.name IS NOT NULL
-    FROM mailbox AS m LEFT JOIN subscription AS s ON s.account = m.account AND s.name = m.name
-    WHERE m.account = $1 AND m.name IS NOT NULL AND ($2::text IS NULL OR m.name = $2) AND ($3::bigint IS NULL OR m.id = $3) ORDER BY m.name";
+/// Mailboxes of the account `$1` with whether they are subscribed, by name; `condition` may select some.
+fn select(condition: &str) -> String {
+    format!(
+        "SELECT m.id, m.account, m.name, m.special_use, m.uid_validity, m.uid_next, m.modseq, m.messages, m.unseen, m.deleted, m.octets, s.name IS NOT NULL
+         FROM mailbox AS m LEFT JOIN subscription AS s ON s.account = m.account AND s.name = m.name
+         WHERE m.account = $1 AND m.name IS NOT NULL{condition} ORDER BY m.name"
+    )
+}
 
 pub(super) async fn all(connection: &Connection, account: AccountId) -> Result<Vec<MailboxInfo>> {
-    let values = (None::<&str>, None::<i64>);
-    let rows = connection
-        .query(MAILBOXES, &[&account.0, &values.0, &values.1])
-        .await?;
+    let rows = connection.query(&select(""), &[&account.0]).await?;
     rows.iter().map(info).collect()
 }
 
@@ -211,17 +211,14 @@ pub(super) async fn named(
     account: AccountId,
     name: &str,
 ) -> Result<Option<MailboxInfo>> {
-    let row = connection
-        .row(MAILBOXES, &[&account.0, &Some(name), &None::<i64>])
-        .await?;
+    let sql = select(" AND m.name = $2");
+    let row = connection.row(&sql, &[&account.0, &name]).await?;
     row.as_ref().map(info).transpose()
 }
 
 pub(super) async fn by_id(connection: &Connection, mailbox: MailboxId) -> Result<MailboxInfo> {
-    let account = shard::account_of(mailbox);
-    let row = connection
-        .row(MAILBOXES, &[&account, &None::<&str>, &Some(mailbox.0)])
-        .await?;
+    let (sql, account) = (select(" AND m.id = $2"), shard::account_of(mailbox));
+    let row = connection.row(&sql, &[&account, &mailbox.0]).await?;
     info(&row.ok_or(StoreError::NotFound("mailbox"))?)
 }
 
@@ -272,6 +269,27 @@ pub(super) async fn delete(tx: &Tx<'_>, account: AccountId, name: &str) -> Resul
     )
     .await?;
     tx.effect(Effect::Mailbox(MailboxId(row.id)));
+    Ok(())
+}
+
+/// The address is free at once; the housekeeper removes the messages.
+pub(super) async fn delete_account(tx: &Tx<'_>, account: AccountId) -> Result<()> {
+    rows::lock_accounts(tx, &[account.0]).await?;
+    let gone = tx
+        .query(
+            "UPDATE mailbox SET name = NULL WHERE account = $1 AND name IS NOT NULL RETURNING id",
+            &[&account.0],
+        )
+        .await?;
+    tx.execute("DELETE FROM subscription WHERE account = $1", &[&account.0])
+        .await?;
+    let sql = "DELETE FROM credential USING account WHERE account.id = $1 AND credential.address = account.address";
+    tx.execute(sql, &[&account.0]).await?;
+    tx.execute("DELETE FROM account WHERE id = $1", &[&account.0])
+        .await?;
+    for row in &gone {
+        tx.effect(Effect::Mailbox(MailboxId(get(row, 0)?)));
+    }
     Ok(())
 }
 

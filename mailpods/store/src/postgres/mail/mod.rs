@@ -55,6 +55,15 @@ impl MailStore for Core {
         folders::accounts(&*self.shared.pool.get().await?).await
     }
 
+    async fn delete_account(&self, account: AccountId) -> Result<()> {
+        let deleted: Result<()> = transact!(&self.shared, Kind::Durable, |tx| {
+            folders::delete_account(&tx, account).await
+        });
+        self.shared.forget_accounts();
+        folders::reap_soon(&self.shared);
+        deleted
+    }
+
     async fn usage(&self, account: AccountId) -> Result<Usage> {
         rows::account_usage(&*self.shared.pool.get().await?, account.0).await
     }

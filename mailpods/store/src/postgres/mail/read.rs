@@ -160,13 +160,17 @@ impl Query {
         } else {
             ("NULL::bytea", String::new())
         };
-        let changed = if self.changed_since > 0 {
-            " AND m.modseq > $4"
+        // By the index of modseqs, which has the UIDs too: in a large mailbox few messages have changed.
+        let (with, changed) = if self.changed_since > 0 {
+            (
+                "WITH changed AS MATERIALIZED (SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 AND modseq > $4) ",
+                " AND m.uid IN (SELECT uid FROM changed)",
+            )
         } else {
-            " AND $4::bigint = 0"
+            ("", " AND $4::bigint = 0")
         };
         format!(
-            "SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}
+            "{with}SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}
              FROM mail AS m{join} WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $6{changed} ORDER BY m.uid LIMIT $5"
         )
     }

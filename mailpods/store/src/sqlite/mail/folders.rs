@@ -120,6 +120,28 @@ pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<
     Ok(())
 }
 
+/// The address is free at once; the housekeeper removes the messages.
+pub(super) fn delete_account(tx: &mut Tx<'_>, account: AccountId) -> Result<()> {
+    let sql = "DELETE FROM account WHERE id = ?1 RETURNING address";
+    let address: String = tx
+        .row(sql, [account.0], |row| row.get(0))?
+        .ok_or(StoreError::NotFound("account"))?;
+    let mut statement = tx.prepare(
+        "UPDATE mailbox SET account = 0, name = CAST(id AS TEXT) WHERE account = ?1 RETURNING id",
+    )?;
+    let mailboxes: Vec<i64> = statement
+        .query_map([account.0], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    tx.execute("DELETE FROM subscription WHERE account = ?1", [account.0])?;
+    tx.execute("DELETE FROM credential WHERE address = ?1", [&address])?;
+    tx.shared.reap.store(true, Ordering::Release);
+    for mailbox in mailboxes {
+        tx.effect(Effect::Mailbox(MailboxId(mailbox)));
+    }
+    tx.effect(Effect::AccountGone(address));
+    Ok(())
+}
+
 /// Removes some messages of deleted mailboxes; whether there may be more.
 pub(in crate::sqlite) fn reap(tx: &mut Tx<'_>) -> Result<bool> {
     let Some(mailbox) = tx.row(

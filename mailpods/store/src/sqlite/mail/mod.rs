@@ -64,6 +64,11 @@ impl MailStore for Core {
         self.read(folders::accounts).await
     }
 
+    async fn delete_account(&self, account: AccountId) -> Result<()> {
+        self.write(move |tx| folders::delete_account(tx, account))
+            .await
+    }
+
     async fn usage(&self, account: AccountId) -> Result<Usage> {
         self.read(move |connection| row::usage(connection, account))
             .await

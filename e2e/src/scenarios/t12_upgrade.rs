@@ -1,0 +1,63 @@
+//! A rolling upgrade to a new image.
+
+use anyhow::{Context, Result, ensure};
+
+use super::system::{MAIL, OPERATOR, rolled_out, under_load};
+use crate::image;
+use crate::world::World;
+
+const TAG: &str = "next";
+
+/// No connection is refused, no message lost or doubled.
+pub fn run(world: &World) -> Result<()> {
+    let reference = image::reference();
+    let (repository, _) = reference
+        .rsplit_once(':')
+        .context("a reference without a tag")?;
+    let next = format!("{repository}:{TAG}");
+    world.load_image(&next)?;
+    let chart = crate::root().join("charts/mailpods").display().to_string();
+    let report = under_load(world, "upgrade", || {
+        let tag = format!("image.tag={TAG}");
+        world.helm(&[
+            "upgrade",
+            "mailpods",
+            &chart,
+            "--namespace",
+            OPERATOR,
+            "--reuse-values",
+            "--set",
+            &tag,
+            "--wait",
+            "--timeout=5m",
+        ])?;
+        for role in ["smtp", "imap", "filter", "delivery"] {
+            runs(world, role, &next)?;
+        }
+        Ok(())
+    })?;
+    ensure!(
+        report.refused.is_empty(),
+        "refused connections: {:?}",
+        report.refused
+    );
+    Ok(())
+}
+
+/// Every pod of a role runs the image.
+fn runs(world: &World, role: &str, image: &str) -> Result<()> {
+    let deployment = format!("deployment/main-{role}");
+    let place = [
+        "-n",
+        MAIL,
+        &deployment,
+        "-o=jsonpath={.spec.template.spec.containers[0].image}",
+    ];
+    world.kubectl.until(
+        &format!("{role} gets {image}"),
+        super::system::LIMIT,
+        &place,
+        |seen| seen == image,
+    )?;
+    rolled_out(&world.kubectl, MAIL, &deployment)
+}

@@ -1,0 +1,317 @@
+//! `mailpods explain`
+use mailpods_api::{definitions, schema};
+use serde_json::{Value, json};
+
+use crate::args::{Format, Globals};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::{self, Table};
+
+const EXAMPLES: &str = "\
+The field is written as in the messages of `mailpods check`; the kind in any case, or its short name.
+
+Examples:
+  mailpods explain                                      the kinds
+  mailpods explain mailcluster.spec                     all fields of a MailCluster
+  mailpods explain mc.spec.smtp.maxMessageSize          what it means, its default, what may stand there
+  mailpods explain maildomain.spec.aliases              lists are gone through without a number";
+
+/// Tell what a field of a resource means and what may stand there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Kind and path of the field. Without it all kinds are listed.
+    #[arg(value_name = "KIND.FIELD.PATH")]
+    field: Option<String>,
+}
+
+/// A place in the schema of a kind.
+struct Place {
+    kind: String,
+    path: String,
+    required: bool,
+    schema: Value,
+}
+
+impl Args {
+    pub fn run(self, globals: &Globals) -> Outcome {
+        let definitions = definitions()
+            .map_err(|error| Failure::because(Exit::Failed, "failed to make the schema", &error))?;
+        let Some(field) = &self.field else {
+            list(&definitions, globals.output)?;
+            return Ok(Exit::Done);
+        };
+        let place = find(&definitions, field)?;
+        match globals.output {
+            Format::Json => output::json(&json!({
+                "kind": place.kind,
+                "field": place.path,
+                "required": place.required,
+                "schema": place.schema,
+            }))?,
+            Format::Table => print(&place)?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn list(definitions: &[Value], format: Format) -> std::io::Result<()> {
+    if format == Format::Json {
+        let kinds: Vec<&Value> = definitions
+            .iter()
+            .filter_map(|one| one.pointer("/spec/names"))
+            .collect();
+        return output::json(&kinds);
+    }
+    let mut table = Table::new(&["KIND", "SHORT", "WHAT"]);
+    for definition in definitions {
+        let short = names(definition).into_iter().nth(3).unwrap_or_default();
+        let what = schema(definition).map(description).unwrap_or_default();
+        table.row(vec![kind(definition), short, what]);
+    }
+    table.print()
+}
+
+fn kind(definition: &Value) -> String {
+    names(definition).into_iter().next().unwrap_or_default()
+}
+
+/// Kind, singular, plural and short names.
+fn names(definition: &Value) -> Vec<String> {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let one = |name: &str| text(definition.pointer(&format!("/spec/names/{name}")));
+    let short = definition
+        .pointer("/spec/names/shortNames")
+        .and_then(Value::as_array);
+    let short = short.into_iter().flatten().map(|name| text(Some(name)));
+    [one("kind"), one("singular"), one("plural")]
+        .into_iter()
+        .chain(short)
+        .flatten()
+        .collect()
+}
+
+fn find(definitions: &[Value], field: &str) -> Result<Place, Failure> {
+    let mut steps = field.split('.');
+    let name = steps.next().unwrap_or_default();
+    let is_named = |definition: &&Value| {
+        names(definition)
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name))
+    };
+    let unknown = || {
+        let kinds: Vec<String> = definitions.iter().map(kind).collect();
+        let text = format!(
+            "no kind {:?}: there are {}",
+            output::clean(name),
+            kinds.join(", ")
+        );
+        Failure::new(Exit::NothingMatched, text).hint("mailpods explain mailcluster.spec.smtp")
+    };
+    let definition = definitions.iter().find(is_named).ok_or_else(unknown)?;
+    let mut place = Place {
+        kind: kind(definition),
+        path: String::new(),
+        required: false,
+        schema: schema(definition).cloned().unwrap_or_default(),
+    };
+    for step in steps {
+        place = place.step(step)?;
+    }
+    Ok(place)
+}
+
+impl Place {
+    /// The field below; `name[3]` is an entry of a list.
+    fn step(self, step: &str) -> Result<Self, Failure> {
+        let name = step.split('[').next().unwrap_or_default();
+        let inner = inside(&self.schema);
+        let found = inner
+            .pointer("/properties")
+            .and_then(|fields| fields.get(name));
+        // A map with free keys has one schema for all of them.
+        let found = found.or_else(|| {
+            inner
+                .get("additionalProperties")
+                .filter(|any| any.is_object())
+        });
+        let Some(found) = found.cloned() else {
+            return Err(self.no_field(name, inner));
+        };
+        let path = match self.path.as_str() {
+            "" => name.to_owned(),
+            path => format!("{path}.{name}"),
+        };
+        Ok(Self {
+            required: required(inner).any(|other| other == name),
+            kind: self.kind,
+            path,
+            schema: found,
+        })
+    }
+
+    fn no_field(&self, name: &str, inner: &Value) -> Failure {
+        let fields: Vec<&str> = properties(inner).map(|(name, _)| name.as_str()).collect();
+        let here = match self.path.as_str() {
+            "" => self.kind.clone(),
+            path => format!("{}.{path}", self.kind),
+        };
+        let text = format!("{here} has no field {:?}", output::clean(name));
+        let failure = Failure::new(Exit::NothingMatched, text);
+        match fields.is_empty() {
+            true => failure.hint(format!("mailpods explain {here}")),
+            false => failure.hint(format!("one of {}", fields.join(", "))),
+        }
+    }
+}
+
+/// The schema of an entry, where it is a list.
+fn inside(schema: &Value) -> &Value {
+    match schema.get("items") {
+        Some(items) => inside(items),
+        None => schema,
+    }
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+}
+
+fn required(schema: &Value) -> impl Iterator<Item = &str> {
+    schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
+fn print(place: &Place) -> std::io::Result<()> {
+    let Place { kind, schema, .. } = place;
+    output::line(&format!("KIND     {kind} ({})", mailpods_api::API_VERSION))?;
+    if !place.path.is_empty() {
+        let required = if place.required { ", required" } else { "" };
+        output::line(&format!(
+            "FIELD    {} <{}>{required}",
+            place.path,
+            of_type(schema)
+        ))?;
+    }
+    if let Some(default) = schema.get("default") {
+        output::line(&format!("DEFAULT  {}", short(default)))?;
+    }
+    if let Some(allowed) = allowed(inside(schema)) {
+        output::line(&format!("ALLOWED  {allowed}"))?;
+    }
+    let text = description(schema);
+    if !text.is_empty() {
+        output::line(&format!("\n{text}"))?;
+    }
+    for rule in rules(schema) {
+        output::line(&format!("Rule: {rule}"))?;
+    }
+    print_fields(inside(schema))
+}
+
+fn print_fields(schema: &Value) -> std::io::Result<()> {
+    let mut table = Table::new(&["FIELD", "TYPE", "DEFAULT", "WHAT"]);
+    let mut any = false;
+    for (name, field) in properties(schema) {
+        any = true;
+        let default = match field.get("default") {
+            _ if required(schema).any(|other| other == name) => "required".to_owned(),
+            Some(default) => short(default),
+            None => "-".to_owned(),
+        };
+        let what = description(field);
+        let first = what
+            .split("\n\n")
+            .next()
+            .unwrap_or_default()
+            .replace('\n', " ");
+        table.row(vec![name.clone(), of_type(field), default, first]);
+    }
+    if any {
+        output::line("")?;
+        table.print()?;
+    }
+    Ok(())
+}
+
+fn description(schema: &Value) -> String {
+    let own = schema.get("description").and_then(Value::as_str);
+    own.unwrap_or_default().to_owned()
+}
+
+fn of_type(schema: &Value) -> String {
+    if let Some(items) = schema.get("items") {
+        return format!("list of {}", of_type(items));
+    }
+    if schema.get("x-kubernetes-int-or-string").is_some() {
+        return "text or number".to_owned();
+    }
+    let word = match schema.get("type").and_then(Value::as_str) {
+        Some("string") => "text",
+        Some("integer") => "whole number",
+        Some("number") => "number",
+        Some("boolean") => "true or false",
+        _ if schema.get("additionalProperties").is_some() => "map",
+        _ => "fields",
+    };
+    word.to_owned()
+}
+
+/// What the schema says about values, in the order of use to people.
+fn allowed(schema: &Value) -> Option<String> {
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        let values: Vec<String> = values.iter().map(short).collect();
+        return Some(values.join(", "));
+    }
+    let bound = |names: [&str; 2]| names.iter().find_map(|name| schema.get(*name)).map(short);
+    let unit = match schema.get("type").and_then(Value::as_str) {
+        Some("string") => " characters",
+        Some("array") => " entries",
+        _ => "",
+    };
+    let (low, high) = match unit {
+        " characters" => (bound(["minLength", ""]), bound(["maxLength", ""])),
+        _ => (
+            bound(["minimum", "minItems"]),
+            bound(["maximum", "maxItems"]),
+        ),
+    };
+    let range = match (low, high) {
+        (Some(low), Some(high)) => Some(format!("{low} to {high}{unit}")),
+        (Some(low), None) => Some(format!("{low}{unit} or more")),
+        (None, Some(high)) => Some(format!("at most {high}{unit}")),
+        (None, None) => None,
+    };
+    let pattern = schema.get("pattern").and_then(Value::as_str);
+    let pattern = pattern.map(mailpods_plan::form_of);
+    let both: Vec<String> = pattern.into_iter().chain(range).collect();
+    (!both.is_empty()).then(|| both.join("; "))
+}
+
+fn rules(schema: &Value) -> Vec<String> {
+    let rules = schema
+        .get("x-kubernetes-validations")
+        .and_then(Value::as_array);
+    let message = |rule: &Value| {
+        rule.get("message")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    rules.into_iter().flatten().filter_map(message).collect()
+}
+
+/// A value as YAML writes it on one line.
+fn short(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,96 @@
+//! `mailpods ip`
+mod order;
+mod show;
+
+pub use show::table;
+
+use std::path::PathBuf;
+
+use mailpods_plan::OutboundIp;
+
+use crate::args::Globals;
+use crate::commands::check;
+use crate::failure::{Exit, Failure, Outcome};
+
+const EXAMPLES: &str = "\
+Examples:
+  mailpods ip list --config /etc/mailpods                       every address, its phase, and why
+  mailpods ip explain one --config /etc/mailpods                the checks, rests and reasons of one address
+  mailpods ip rest one --for 2h --config /etc/mailpods          no mail from it for a while
+  mailpods ip rest one --provider google --config /etc/mailpods no mail from it to Gmail
+  mailpods ip drain one --config /etc/mailpods                  no new mail, until it is activated
+  mailpods ip activate one --config /etc/mailpods               use it now, whatever was seen of it
+
+A running server does what it is told within a second.";
+
+/// See and steer the addresses that mail leaves from (OutboundIP).
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub enum Command {
+    /// List the addresses.
+    List(Config),
+    /// Tell all that is known of an address.
+    Explain(Named),
+    /// Let an address rest.
+    Rest(order::Rest),
+    /// Take an address out of use.
+    Drain(Named),
+    /// Use an address: forgets rests and drains, and passes over the checks.
+    Activate(Named),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Config {
+    /// Folder with the resources.
+    #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
+    config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Named {
+    /// Name of the OutboundIP.
+    name: String,
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Command {
+    pub fn run(self, globals: &Globals) -> Outcome {
+        use mailpods_policy::outbound::life::Order;
+        match self {
+            Self::List(config) => show::list(&config, globals),
+            Self::Explain(named) => show::explain(&named, globals),
+            Self::Rest(rest) => rest.run(globals),
+            Self::Drain(named) => order::give(&named, &Order::Drain, globals),
+            Self::Activate(named) => order::give(&named, &Order::Activate, globals),
+        }
+    }
+}
+
+impl Config {
+    /// Every address of the configuration.
+    fn ips(&self) -> Result<Vec<OutboundIp>, Failure> {
+        let plan = check::plan(&self.config)?;
+        Ok(plan.outbound_ips.values().cloned().collect())
+    }
+}
+
+impl Named {
+    /// The address that is meant.
+    fn ip(&self) -> Result<OutboundIp, Failure> {
+        let ips = self.config.ips()?;
+        let found = ips.iter().find(|ip| ip.name == self.name).cloned();
+        found.ok_or_else(|| {
+            let known: Vec<&str> = ips.iter().map(|ip| ip.name.as_str()).collect();
+            let text = match known.as_slice() {
+                [] => "there is no OutboundIP".to_owned(),
+                known => format!(
+                    "no OutboundIP {:?}: there are {}",
+                    self.name,
+                    known.join(", ")
+                ),
+            };
+            Failure::new(Exit::NothingMatched, text)
+        })
+    }
+}

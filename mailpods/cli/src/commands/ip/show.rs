@@ -1,0 +1,98 @@
+//! What is known of addresses.
+use mailpods_delivery::ips::{AddressState, kept};
+use mailpods_policy::outbound::life::Finding;
+use mailpods_store::Store;
+
+use super::{Config, Named};
+use crate::args::{Format, Globals};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::{self, Table};
+use crate::session::{failed, with_store_or_new};
+use crate::time;
+
+pub fn list(config: &Config, globals: &Globals) -> Outcome {
+    let (ips, format) = (config.ips()?, globals.output);
+    with_store_or_new(globals, |store| async move {
+        let mut states = Vec::new();
+        for ip in &ips {
+            let state = AddressState::of(ip, store.secrets.as_ref(), time::now()).await;
+            states.push(state.map_err(|error| failed("failed to read the state", &error))?);
+        }
+        match format {
+            Format::Json => output::json(&states)?,
+            Format::Table => table(&states)?,
+        }
+        Ok(Exit::Done)
+    })
+}
+
+/// Addresses in rows.
+pub fn table(states: &[AddressState]) -> std::io::Result<()> {
+    let mut table = Table::new(&["NAME", "ADDRESS", "HOSTNAME", "POOL", "PHASE", "WHY"]);
+    for state in states {
+        table.row(vec![
+            state.name.clone(),
+            state.address.to_string(),
+            state.hostname.clone(),
+            state.pool.clone(),
+            state.phase.as_str().to_owned(),
+            match state.reason.as_str() {
+                "" => "-".to_owned(),
+                reason => reason.to_owned(),
+            },
+        ]);
+    }
+    table.print()
+}
+
+pub fn explain(named: &Named, globals: &Globals) -> Outcome {
+    let (ip, format) = (named.ip()?, globals.output);
+    with_store_or_new(globals, |store| async move {
+        let state = AddressState::of(&ip, store.secrets.as_ref(), time::now()).await;
+        let state = state.map_err(|error| failed("failed to read the state", &error))?;
+        match format {
+            Format::Json => output::json(&state)?,
+            Format::Table => print(&state, &store).await?,
+        }
+        Ok(Exit::Done)
+    })
+}
+
+async fn print(state: &AddressState, store: &Store) -> Result<(), Failure> {
+    let now = time::now();
+    table(std::slice::from_ref(state))?;
+    for (check, finding) in &state.life.gate {
+        let text = match finding {
+            Finding::Passed => "passed".to_owned(),
+            Finding::Failed(text) => format!("failed: {text}"),
+            Finding::Unknown(text) => format!("not known: {text}"),
+        };
+        output::line(&output::clean(&format!("check {}: {text}", check.as_str())))?;
+    }
+    for (provider, heat) in &state.life.heat {
+        let what = if heat.resting {
+            "rests"
+        } else {
+            "on probation"
+        };
+        let text = format!(
+            "{provider}: {what} until {} ({}, relapses {}) {}",
+            time::format(heat.until),
+            heat.cause.as_str(),
+            heat.level,
+            heat.reply
+        );
+        output::line(output::clean(&text).trim_end())?;
+    }
+    if let Some(until) = state.life.rested_until.filter(|until| *until > now) {
+        output::line(&format!("rests until {}", time::format(until)))?;
+    }
+    let order = kept::order(store.secrets.as_ref(), &state.name).await;
+    if order
+        .map_err(|error| failed("failed to read the order", &error))?
+        .is_some()
+    {
+        output::line("an order waits for the server")?;
+    }
+    Ok(())
+}

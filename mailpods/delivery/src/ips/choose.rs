@@ -1,0 +1,195 @@
+//! Which address a message leaves from.
+
+use mailpods_plan::{OutboundIp, Plan};
+use mailpods_policy::Reason;
+use mailpods_policy::outbound::choose::{Member, Seats, Turn, seats};
+use mailpods_policy::outbound::life::Life;
+use mailpods_policy::outbound::warmup::{Ramp, is_out_of_patience};
+use mailpods_store::tokens::{Take, Taken};
+
+use super::{Ips, gate, kept};
+use crate::context::Context;
+use crate::fate::Trouble;
+use crate::outbound::route::Sources;
+
+const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+/// A message that finds no place on new addresses looks again after so long, in milliseconds.
+const LOOK_AGAIN: i64 = 300_000;
+/// Messages that waited for the same rest do not come back at once, in milliseconds.
+const SPREAD: u64 = 30_000;
+
+/// For which message an address is asked.
+pub(crate) struct Ask<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) sources: &'a Sources,
+    pub(crate) provider: &'a str,
+    /// The same for all attempts at the message.
+    pub(crate) message: u64,
+    /// The place of the message among all.
+    pub(crate) turn: u64,
+    /// When the message came.
+    pub(crate) created: i64,
+}
+
+impl Ips {
+    /// The addresses of a family that send to the provider, in the order in which they are tried for this message.
+    async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Vec<OutboundIp> {
+        let candidates: Vec<&OutboundIp> = ask.sources.of_family(v4).collect();
+        for ip in &candidates {
+            self.admit(ctx, ip).await;
+        }
+        let (members, seats) = self.seats(&candidates, ask.plan, ask.provider, ctx.now());
+        let turn = Turn {
+            count: ask.turn,
+            random: ctx.random_u64(),
+            message: ask.message,
+        };
+        let order = ask
+            .plan
+            .outbound
+            .balance
+            .order(&members, &seats.sending, turn);
+        let chosen = order.iter().filter_map(|&at| candidates.get(at));
+        chosen.map(|ip| (*ip).clone()).collect()
+    }
+
+    /// Who of the candidates sends to a provider now.
+    pub(super) fn seats(
+        &self,
+        candidates: &[&OutboundIp],
+        plan: &Plan,
+        provider: &str,
+        now: i64,
+    ) -> (Vec<Member>, Seats) {
+        let lives = self.lives();
+        let members: Vec<Member> = candidates
+            .iter()
+            .map(|ip| member(ip, lives.get(&ip.name), provider, now))
+            .collect();
+        let seats = seats(&members, plan.outbound.min_standby);
+        (members, seats)
+    }
+
+    /// The address for a message; `None`: the system chooses.
+    ///
+    /// # Errors
+    /// No address may send now; the trouble says when one may.
+    pub(crate) async fn pick(
+        &self,
+        ctx: &Context,
+        ask: &Ask<'_>,
+        v4: bool,
+    ) -> Result<Option<OutboundIp>, Trouble> {
+        if ask.sources.ips.is_empty() {
+            return Ok(None);
+        }
+        let order = self.order(ctx, ask, v4).await;
+        for ip in &order {
+            if self.has_room(ctx, ip, ask.provider).await {
+                return Ok(Some(ip.clone()));
+            }
+        }
+        let now = ctx.now();
+        match order.into_iter().next() {
+            Some(first) if is_out_of_patience(ask.created, now) => Ok(Some(first)),
+            Some(_) => {
+                let text = format!(
+                    "all addresses for {} are new and have sent what they may today",
+                    ask.provider
+                );
+                Err(Trouble::new(Reason::WarmUp, "4.7.0", text).worth_at(now + LOOK_AGAIN))
+            }
+            None => Err(self.none(ctx, ask, v4)),
+        }
+    }
+
+    /// Why no address may send, and when one may.
+    fn none(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Trouble {
+        let now = ctx.now();
+        let back = {
+            let lives = self.lives();
+            let rests = ask
+                .sources
+                .of_family(v4)
+                .filter_map(|ip| lives.get(&ip.name));
+            rests
+                .filter_map(|life| life.rests_until(ask.provider, now))
+                .min()
+        };
+        let text = format!("no outbound address may send to {} now", ask.provider);
+        let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", text);
+        match back {
+            Some(until) => {
+                let spread = i64::try_from(ctx.random_u64() % SPREAD).unwrap_or(0);
+                trouble.worth_at(until + spread)
+            }
+            None => trouble,
+        }
+    }
+
+    /// Whether an address may send one more message to the provider today, which is then counted.
+    async fn has_room(&self, ctx: &Context, ip: &OutboundIp, provider: &str) -> bool {
+        let started = self.lives().get(&ip.name).and_then(|life| life.activated);
+        let now = ctx.now();
+        let ramp = ramp(ip);
+        let limit = ramp
+            .zip(started)
+            .and_then(|(ramp, started)| ramp.allowance(started, now));
+        let Some(limit) = limit else {
+            return true;
+        };
+        let take = Take {
+            key: format!("outbound/{}/{provider}/warm-up", ip.name),
+            amount: 1,
+            limit,
+            window: DAY,
+        };
+        match ctx.store.tokens.take(vec![take], now).await {
+            Ok(taken) => taken == Taken::Granted,
+            Err(error) => {
+                tracing::warn!(ip = ip.name, %error, "failed to count a message of a new address");
+                false
+            }
+        }
+    }
+
+    /// Takes an address in that was not looked at since the start: what is kept of it, and the gate.
+    pub(super) async fn admit(&self, ctx: &Context, ip: &OutboundIp) {
+        if self.lives().contains_key(&ip.name) {
+            return;
+        }
+        let kept = kept::life(ctx.store.secrets.as_ref(), &ip.name).await;
+        let life = kept.unwrap_or_else(|error| {
+            tracing::error!(ip = ip.name, %error, "failed to read the state of an outbound address; it begins anew");
+            None
+        });
+        self.lives()
+            .entry(ip.name.clone())
+            .or_insert(life.unwrap_or_default());
+        self.check(ctx, ip).await;
+    }
+
+    /// Looks whether the address is right.
+    pub(super) async fn check(&self, ctx: &Context, ip: &OutboundIp) {
+        let findings = gate::findings(ctx.resolver.as_ref(), ip).await;
+        let now = ctx.now();
+        self.change(ctx, ip, |life| life.gate(&findings, now)).await;
+    }
+}
+
+pub(super) fn member(ip: &OutboundIp, life: Option<&Life>, provider: &str, now: i64) -> Member {
+    Member {
+        usable: life.is_some_and(|life| life.is_usable(provider, now)),
+        on_probation: life.is_some_and(|life| life.is_on_probation(provider, now)),
+        standby: !ip.sending,
+        weight: ip.weight,
+    }
+}
+
+/// The slow start of an address.
+pub(super) fn ramp(ip: &OutboundIp) -> Option<Ramp> {
+    ip.warm_up.map(|warm_up| Ramp {
+        initial: warm_up.initial_per_day,
+        duration: warm_up.duration,
+    })
+}

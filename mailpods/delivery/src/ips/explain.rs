@@ -1,0 +1,297 @@
+//! What would happen to mail for a domain now, and why.
+
+use mailpods_net::dns::Resolver;
+use mailpods_plan::{HopTls, OutboundIp, Plan};
+use mailpods_policy::outbound::choose::{Class, Seats, pool, seats};
+use mailpods_policy::outbound::life::{Life, Phase};
+use mailpods_policy::outbound::provider::{ProfileError, Profiles};
+use mailpods_store::queue::Destination;
+use mailpods_store::{SecretStore, StoreError};
+use serde::Serialize;
+
+use super::choose::{member, ramp};
+use super::kept;
+use crate::outbound::mx;
+use crate::outbound::route::{Sources, Way, way};
+
+/// What would happen to mail for a domain.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The domain.
+    pub domain: String,
+    /// `local`, `relay`, `smart-host`, `mx`, or `nowhere`.
+    pub way: &'static str,
+    /// The servers, in the order in which they are tried.
+    pub hosts: Vec<String>,
+    /// Why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Stable name of the provider.
+    pub provider: String,
+    /// Its name for people.
+    pub title: String,
+    /// Connections at once, at most.
+    pub connections: usize,
+    /// Messages on one connection, at most.
+    pub messages_per_connection: usize,
+    /// How connections are protected.
+    pub tls: &'static str,
+    /// The pool that a rule names; `None`: what the sender's domain names, or all.
+    pub pool: Option<String>,
+    /// The addresses that such mail may leave from; empty: the system chooses.
+    pub addresses: Vec<AddressState>,
+    /// Fewer addresses are on standby than are wanted.
+    pub short: bool,
+}
+
+/// An address as it is for one provider, or for all.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressState {
+    /// Name of the OutboundIP.
+    pub name: String,
+    /// The address.
+    pub address: std::net::IpAddr,
+    /// The name that it says in HELO.
+    pub hostname: String,
+    /// Its pool.
+    pub pool: String,
+    /// Its phase.
+    pub phase: Phase,
+    /// Why, in words.
+    pub reason: String,
+    /// All that is kept of it.
+    pub life: Life,
+}
+
+/// Why nothing can be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// The store failed.
+    #[error("failed to read the state of the outbound addresses")]
+    Store(#[from] StoreError),
+    /// What is known of providers cannot be read.
+    #[error(transparent)]
+    Profiles(#[from] ProfileError),
+}
+
+/// Explains what mail from `sender` for `domain` would meet now, `now` in milliseconds since 1970.
+///
+/// # Errors
+/// When the state of the addresses cannot be read.
+pub async fn explain(
+    plan: &Plan,
+    resolver: &dyn Resolver,
+    secrets: &dyn SecretStore,
+    (domain, sender): (&str, &str),
+    now: i64,
+) -> Result<Explanation, ExplainError> {
+    let profiles = Profiles::shipped()?;
+    let destination = Destination(domain.to_ascii_lowercase().into());
+    let way = way(plan, &destination);
+    let (hosts, trouble) = servers(plan, resolver, &way).await;
+    let provider = profiles
+        .of_mx(hosts.iter().map(String::as_str))
+        .unwrap_or_default();
+    let profile = profiles.profile(&provider);
+    let class = if sender.is_empty() {
+        Class::Bounce
+    } else {
+        Class::Transactional
+    };
+    let sources = match &way {
+        Way::Mx(_) | Way::Literal(_) => Sources::of(plan, sender, class),
+        Way::Hop {
+            from_pool: true, ..
+        } => Sources::of(plan, sender, class),
+        _ => Sources::any(),
+    };
+    let (addresses, short) = states(plan, secrets, &sources, &provider, now).await?;
+    Ok(Explanation {
+        domain: domain.to_owned(),
+        way: way_name(&way),
+        trouble,
+        connections: profile
+            .connections
+            .min(plan.outbound.concurrency_per_destination),
+        messages_per_connection: profile
+            .messages_per_connection
+            .min(plan.outbound.messages_per_connection),
+        tls: tls(&way),
+        pool: pool(&plan.outbound.pool_rules, sender, class).map(str::to_owned),
+        title: profile.title.clone(),
+        hosts,
+        provider,
+        addresses,
+        short,
+    })
+}
+
+async fn servers(plan: &Plan, resolver: &dyn Resolver, way: &Way) -> (Vec<String>, Option<String>) {
+    match way {
+        Way::Mx(domain) => {
+            let answer = resolver.mx(domain.as_str()).await;
+            match mx::rank(domain, answer, &crate::outbound::OwnNames(plan), 0) {
+                Ok(hosts) => (hosts, None),
+                Err(trouble) => (Vec::new(), Some(trouble.text)),
+            }
+        }
+        Way::Hop { hop, .. } => (vec![hop.host.clone()], None),
+        Way::Literal(address) => (vec![address.to_string()], None),
+        Way::Local => (Vec::new(), None),
+        Way::Nowhere => (Vec::new(), Some("not a domain name".to_owned())),
+    }
+}
+
+const fn way_name(way: &Way) -> &'static str {
+    match way {
+        Way::Local => "local",
+        Way::Hop {
+            from_pool: false, ..
+        } => "relay",
+        Way::Hop {
+            from_pool: true, ..
+        } => "smart-host",
+        Way::Mx(_) | Way::Literal(_) => "mx",
+        Way::Nowhere => "nowhere",
+    }
+}
+
+const fn tls(way: &Way) -> &'static str {
+    let tls = match way {
+        Way::Hop { hop, .. } => hop.tls,
+        _ => HopTls::Opportunistic,
+    };
+    match tls {
+        HopTls::None => "none",
+        HopTls::Opportunistic => "opportunistic",
+        HopTls::Verify => "verified",
+        HopTls::Implicit => "implicit, verified",
+    }
+}
+
+/// The sources with their seats for the provider, IPv4 before IPv6.
+async fn states(
+    plan: &Plan,
+    secrets: &dyn SecretStore,
+    sources: &Sources,
+    provider: &str,
+    now: i64,
+) -> Result<(Vec<AddressState>, bool), StoreError> {
+    let (mut states, mut short) = (Vec::new(), false);
+    for v4 in [true, false] {
+        let mut lives = Vec::new();
+        for ip in sources.of_family(v4) {
+            let life = kept::life(secrets, &ip.name).await?.unwrap_or_default();
+            lives.push((ip, life));
+        }
+        let members: Vec<_> = lives
+            .iter()
+            .map(|(ip, life)| member(ip, Some(life), provider, now))
+            .collect();
+        let seats = seats(&members, plan.outbound.min_standby);
+        short |= seats.short && !lives.is_empty();
+        for (at, (ip, life)) in lives.into_iter().enumerate() {
+            states.push(state(ip, life, Some((provider, &seats, at)), now));
+        }
+    }
+    Ok((states, short))
+}
+
+impl AddressState {
+    /// An address as it is by itself, whatever the provider.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of(
+        ip: &OutboundIp,
+        secrets: &dyn SecretStore,
+        now: i64,
+    ) -> Result<Self, StoreError> {
+        let life = kept::life(secrets, &ip.name).await?.unwrap_or_default();
+        Ok(state(ip, life, None, now))
+    }
+}
+
+fn state(
+    ip: &OutboundIp,
+    life: Life,
+    seat: Option<(&str, &Seats, usize)>,
+    now: i64,
+) -> AddressState {
+    let waits = seat.is_some_and(|(_, seats, at)| seats.standby.contains(&at));
+    let phase = match seat {
+        Some((provider, _, _)) => match life.phase(Some(provider), now) {
+            Phase::Active | Phase::Cooling if waits => Phase::Standby,
+            Phase::Active => fresh(ip, &life, now),
+            phase => phase,
+        },
+        None => overall(ip, &life, now),
+    };
+    AddressState {
+        name: ip.name.clone(),
+        address: ip.address,
+        hostname: ip.hostname.to_string(),
+        pool: ip.pool.clone(),
+        reason: reason(&life, seat.map(|(provider, _, _)| provider), phase),
+        phase,
+        life,
+    }
+}
+
+/// The phase of an address whatever the provider: trouble with one counts.
+pub(super) fn overall(ip: &OutboundIp, life: &Life, now: i64) -> Phase {
+    let heat = || life.heat.values().filter(|heat| heat.until > now);
+    match life.phase(None, now) {
+        Phase::Active if heat().any(|heat| heat.resting) => Phase::Hot,
+        Phase::Active if heat().next().is_some() => Phase::Cooling,
+        Phase::Active if !ip.sending => Phase::Standby,
+        Phase::Active => fresh(ip, life, now),
+        phase => phase,
+    }
+}
+
+fn fresh(ip: &OutboundIp, life: &Life, now: i64) -> Phase {
+    let warming = ramp(ip)
+        .zip(life.activated)
+        .is_some_and(|(ramp, started)| ramp.is_warming(started, now));
+    if warming {
+        Phase::Warming
+    } else {
+        Phase::Active
+    }
+}
+
+fn reason(life: &Life, provider: Option<&str>, phase: Phase) -> String {
+    use mailpods_policy::outbound::life::Finding;
+    let failed = life
+        .gate
+        .iter()
+        .filter_map(|(check, finding)| match finding {
+            Finding::Passed => None,
+            Finding::Failed(text) | Finding::Unknown(text) => {
+                Some(format!("{}: {text}", check.as_str()))
+            }
+        });
+    match phase {
+        Phase::Pending if life.gate.is_empty() => "not looked at yet".to_owned(),
+        Phase::Pending => failed.collect::<Vec<_>>().join("; "),
+        Phase::Hot | Phase::Cooling if life.rested_until.is_none() => life
+            .heat
+            .iter()
+            .filter(|(name, _)| provider.is_none_or(|provider| provider == *name))
+            .map(|(name, heat)| {
+                format!("{name}: {} {}", heat.cause.as_str(), heat.reply)
+                    .trim_end()
+                    .to_owned()
+            })
+            .collect::<Vec<_>>()
+            .join("; "),
+        Phase::Hot => "rested-by-operator".to_owned(),
+        Phase::Standby if life.drained => "drained-by-operator".to_owned(),
+        Phase::Standby => "kept back".to_owned(),
+        Phase::Warming => "slow start".to_owned(),
+        Phase::Cooling | Phase::Active => String::new(),
+    }
+}

@@ -1,0 +1,235 @@
+//! The OutboundIPs at work: which one a message leaves from, and what the receivers' answers do to them.
+//!
+//! The decisions are those of `mailpods_policy::outbound`; this drives them with look-ups, the store's counters and the clock. The
+//! life of an address is kept in the store ([`kept`]), so that a rest outlasts a restart.
+
+mod choose;
+mod explain;
+mod gate;
+pub mod kept;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mailpods_plan::{OutboundIp, Plan};
+use mailpods_policy::outbound::classify::{Blame, Class, Heard};
+use mailpods_policy::outbound::hotness::{Counts, Thresholds};
+use mailpods_policy::outbound::life::{Life, Rest, Transition};
+use mailpods_policy::outbound::provider::{ProfileError, Profiles};
+use mailpods_policy::outbound::shape::{Concurrency, Feedback};
+
+use crate::context::Context;
+use crate::metrics::{Changed, Failure, Fault};
+
+pub use explain::{AddressState, ExplainError, Explanation, explain};
+
+pub(crate) use choose::Ask;
+pub(crate) use watch::watch;
+
+/// Domains whose provider is remembered, and providers whose patience is.
+const MAX_KNOWN: usize = 16_384;
+/// The longest rest, however often an address relapses.
+const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// All that is known of addresses and providers.
+pub(crate) struct Ips {
+    pub(crate) profiles: Profiles,
+    /// By name of the OutboundIP; those that were looked at since the start.
+    lives: Mutex<HashMap<String, Life>>,
+    /// The provider behind a domain, as its last look-up said.
+    providers: Mutex<HashMap<String, String>>,
+    /// What a provider takes at once.
+    shapes: Mutex<HashMap<String, Concurrency>>,
+    turns: AtomicU64,
+    /// Held while a life changes and is kept, so that it is not read back in between.
+    keeping: tokio::sync::Mutex<()>,
+}
+
+impl Ips {
+    pub(crate) fn new() -> Result<Self, ProfileError> {
+        Ok(Self {
+            profiles: Profiles::shipped()?,
+            lives: Mutex::default(),
+            providers: Mutex::default(),
+            shapes: Mutex::default(),
+            turns: AtomicU64::new(0),
+            keeping: tokio::sync::Mutex::default(),
+        })
+    }
+
+    fn lives(&self) -> MutexGuard<'_, HashMap<String, Life>> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn providers(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.providers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shapes(&self) -> MutexGuard<'_, HashMap<String, Concurrency>> {
+        self.shapes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place of the next message among all.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The provider behind a domain, where a look-up has told.
+    pub(crate) fn provider(&self, domain: &str) -> Option<String> {
+        self.providers().get(domain).cloned()
+    }
+
+    /// Remembers whose servers take a domain's mail.
+    pub(crate) fn remember(&self, domain: &str, provider: &str) {
+        let mut providers = self.providers();
+        if providers.get(domain).is_some_and(|known| known == provider) {
+            return;
+        }
+        if providers.len() >= MAX_KNOWN {
+            // All come back with the next look-ups.
+            providers.clear();
+        }
+        providers.insert(domain.to_owned(), provider.to_owned());
+    }
+
+    /// Whose server a destination leads to and how many connections it takes now; `None` while that is not known.
+    pub(crate) fn limit(&self, plan: &Plan, domain: &str) -> Option<(String, usize)> {
+        let provider = self.provider(domain)?;
+        let limit = self
+            .shapes()
+            .get(&provider)
+            .map_or_else(|| self.fresh(plan, &provider).limit(), Concurrency::limit);
+        Some((provider, limit))
+    }
+
+    fn fresh(&self, plan: &Plan, provider: &str) -> Concurrency {
+        let ceiling = self.profiles.profile(provider).connections;
+        Concurrency::new(ceiling.min(plan.outbound.concurrency_per_destination))
+    }
+
+    /// Takes in how an attempt at a provider ended.
+    pub(crate) fn feed(&self, plan: &Plan, provider: &str, feedback: Feedback) {
+        let ceiling = self.profiles.profile(provider).connections;
+        let mut shapes = self.shapes();
+        if shapes.len() >= MAX_KNOWN {
+            shapes.clear();
+        }
+        let shape = shapes
+            .entry(provider.to_owned())
+            .or_insert_with(|| self.fresh(plan, provider));
+        shape.set_ceiling(ceiling.min(plan.outbound.concurrency_per_destination));
+        shape.feed(feedback);
+    }
+
+    /// What a refusal means.
+    pub(crate) fn classify(&self, ctx: &Context, provider: &str, heard: &Heard<'_>) -> Class {
+        let class = self.profiles.classify(provider, heard);
+        ctx.metrics
+            .refusals
+            .inc((Fault(class.blame), Failure(class.bounce)));
+        class
+    }
+
+    /// Counts the outcome of an attempt from an address; too many refusals let it rest.
+    pub(crate) async fn learn(&self, ctx: &Context, plan: &Plan, attempted: Attempted<'_>) {
+        let Attempted {
+            ip,
+            provider,
+            blame,
+            reply,
+        } = attempted;
+        let thresholds = Thresholds::default();
+        let key = |what: &str| format!("outbound/{}/{provider}/{what}", ip.name);
+        let now = ctx.now();
+        let count = |what: &str| {
+            let key = key(what);
+            async move { ctx.store.tokens.count(&key, thresholds.window, now).await }
+        };
+        let tried = count("tried").await;
+        if blame != Some(Blame::Ip) {
+            return tried.map_or_else(|error| uncounted(&error), drop);
+        }
+        let counts = match (count("refused").await, tried) {
+            (Ok(refused), Ok(tried)) => Counts { refused, tried },
+            (Err(error), _) | (_, Err(error)) => return uncounted(&error),
+        };
+        let on_probation = self
+            .lives()
+            .get(&ip.name)
+            .is_some_and(|life| life.is_on_probation(provider, now));
+        if !thresholds.is_hot(counts, on_probation) {
+            return;
+        }
+        let least = u64::from(self.profiles.profile(provider).rest_minutes) * 60;
+        let rest = Rest {
+            cool_down: plan
+                .outbound
+                .cool_down
+                .max(std::time::Duration::from_secs(least)),
+            longest: LONGEST_REST,
+        };
+        let refuse = |life: &mut Life| life.refused(provider, rest, reply, now);
+        if !self.change(ctx, ip, refuse).await {
+            return;
+        }
+        for what in ["tried", "refused"] {
+            if let Err(error) = ctx.store.tokens.forget(&key(what)).await {
+                uncounted(&error);
+            }
+        }
+    }
+
+    /// Changes a life, tells of the changes and keeps it. False when nothing was worth an event.
+    async fn change<C: IntoIterator<Item = Transition>>(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        change: impl FnOnce(&mut Life) -> C,
+    ) -> bool {
+        let _keeping = self.keeping.lock().await;
+        let (changes, life) = {
+            let mut lives = self.lives();
+            let life = lives.entry(ip.name.clone()).or_default();
+            let before = life.clone();
+            let changes: Vec<Transition> = change(life).into_iter().collect();
+            (changes, (*life != before).then(|| life.clone()))
+        };
+        for change in &changes {
+            tell(ctx, ip, change);
+        }
+        if let Some(life) = life
+            && let Err(error) = kept::put(ctx.store.secrets.as_ref(), &ip.name, &life).await
+        {
+            tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address");
+        }
+        !changes.is_empty()
+    }
+}
+
+fn tell(ctx: &Context, ip: &OutboundIp, change: &Transition) {
+    ctx.metrics.transitions.inc(Changed(change.cause));
+    tracing::warn!(
+        ip = ip.name, address = %ip.address, provider = change.provider.as_deref().unwrap_or("all"),
+        from = change.from.as_str(), to = change.to.as_str(), reason = change.cause.as_str(),
+        until = change.until, "outbound address changed"
+    );
+}
+
+fn uncounted(error: &mailpods_store::StoreError) {
+    tracing::warn!(%error, "failed to count an outcome of an outbound address");
+}
+
+/// How an attempt from an address ended.
+pub(crate) struct Attempted<'a> {
+    pub(crate) ip: &'a OutboundIp,
+    pub(crate) provider: &'a str,
+    /// What the refusal was about; `None`: it went well.
+    pub(crate) blame: Option<Blame>,
+    pub(crate) reply: &'a str,
+}

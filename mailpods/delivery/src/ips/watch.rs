@@ -1,0 +1,160 @@
+//! What happens to addresses beside the mail: orders, the end of rests, checks that are made again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailpods_plan::{OutboundIp, Plan};
+use mailpods_policy::outbound::life::{Life, Phase};
+use tokio::time::Instant;
+
+use super::{Ips, kept};
+use crate::context::Context;
+use crate::metrics::Stands;
+
+/// How often orders and the ends of rests are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the names of addresses that send are checked, and of those that do not.
+const CHECK: Duration = Duration::from_secs(600);
+const CHECK_PENDING: Duration = Duration::from_secs(30);
+
+/// Watches until it is cut.
+pub(crate) async fn watch(ctx: Arc<Context>) {
+    let mut checked = (Instant::now(), Instant::now());
+    loop {
+        let plan = ctx.plan.current();
+        look(&ctx, &plan, &mut checked).await;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant)) {
+    let ips = &ctx.ips;
+    for ip in plan.outbound_ips.values() {
+        ips.admit(ctx, ip).await;
+        ips.take_over(ctx, ip).await;
+    }
+    ips.take_orders(ctx, plan).await;
+    ips.end_rests(ctx, plan).await;
+    let every = all.elapsed() >= CHECK;
+    if every || pending.elapsed() >= CHECK_PENDING {
+        *pending = Instant::now();
+        if every {
+            *all = *pending;
+        }
+        for ip in plan.outbound_ips.values() {
+            if every || ips.is_pending(ip) {
+                ips.check(ctx, ip).await;
+            }
+        }
+    }
+    ips.measure(ctx, plan);
+}
+
+impl Ips {
+    fn is_pending(&self, ip: &OutboundIp) -> bool {
+        let lives = self.lives();
+        lives
+            .get(&ip.name)
+            .is_some_and(|life| life.activated.is_none())
+    }
+
+    /// What another process made of an address counts here too.
+    async fn take_over(&self, ctx: &Context, ip: &OutboundIp) {
+        let _keeping = self.keeping.lock().await;
+        match kept::life(ctx.store.secrets.as_ref(), &ip.name).await {
+            Ok(Some(life)) => drop(self.lives().insert(ip.name.clone(), life)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(ip = ip.name, %error, "failed to read the state of an outbound address");
+            }
+        }
+    }
+
+    /// Does what operators want.
+    async fn take_orders(&self, ctx: &Context, plan: &Plan) {
+        let secrets = ctx.store.secrets.as_ref();
+        let names = kept::ordered(secrets).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "failed to look for orders for outbound addresses");
+            Vec::new()
+        });
+        for name in names {
+            let order = kept::order(secrets, &name).await;
+            match (order, plan.outbound_ips.get(&name)) {
+                (Ok(Some(order)), Some(ip)) => {
+                    let now = ctx.now();
+                    let obey = |life: &mut Life| [life.order(&order, now)];
+                    self.change(ctx, ip, obey).await;
+                }
+                (Err(error), _) => {
+                    tracing::error!(ip = name, %error, "an order for an outbound address cannot be read");
+                }
+                (Ok(_), _) => {
+                    tracing::warn!(
+                        ip = name,
+                        "an order for an outbound address that is not there"
+                    );
+                }
+            }
+            if let Err(error) = kept::taken(secrets, &name).await {
+                tracing::warn!(ip = name, %error, "failed to take an order for an outbound address");
+            }
+        }
+    }
+
+    async fn end_rests(&self, ctx: &Context, plan: &Plan) {
+        let now = ctx.now();
+        for ip in plan.outbound_ips.values() {
+            self.change(ctx, ip, |life| life.tick(now)).await;
+        }
+    }
+
+    fn measure(&self, ctx: &Context, plan: &Plan) {
+        let now = ctx.now();
+        let phases: Vec<Phase> = {
+            let lives = self.lives();
+            let known = plan.outbound_ips.values();
+            known
+                .filter_map(|ip| Some((ip, lives.get(&ip.name)?)))
+                .map(|(ip, life)| super::explain::overall(ip, life, now))
+                .collect()
+        };
+        for phase in Phase::ALL {
+            let count = phases.iter().filter(|other| **other == phase).count();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ctx.metrics.addresses.set(Stands(phase), count);
+        }
+        let short = i64::try_from(self.short(plan, now)).unwrap_or(i64::MAX);
+        ctx.metrics.short.set((), short);
+    }
+
+    /// Pools that cannot keep their standby for one provider at least.
+    fn short(&self, plan: &Plan, now: i64) -> usize {
+        let pools: BTreeSet<(&str, bool)> = plan
+            .outbound_ips
+            .values()
+            .map(|ip| (&*ip.pool, ip.address.is_ipv4()))
+            .collect();
+        let is_short = |(pool, v4): &&(&str, bool)| {
+            let members: Vec<&OutboundIp> = plan
+                .outbound_ips
+                .values()
+                .filter(|ip| ip.pool == *pool && ip.address.is_ipv4() == *v4)
+                .collect();
+            self.troubled(&members)
+                .iter()
+                .any(|provider| self.seats(&members, plan, provider, now).1.short)
+        };
+        pools.iter().filter(is_short).count()
+    }
+
+    /// The providers that some of the addresses had trouble with, and none in particular.
+    fn troubled(&self, members: &[&OutboundIp]) -> BTreeSet<String> {
+        let lives = self.lives();
+        let heat = members
+            .iter()
+            .filter_map(|ip| lives.get(&ip.name))
+            .flat_map(|life| life.heat.keys().cloned());
+        heat.chain([String::new()]).collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! What an attempt teaches: about the address it came from, and about how much the provider takes.
+
+use std::net::IpAddr;
+
+use mailpods_policy::Reason;
+use mailpods_policy::outbound::classify::{Blame, Heard, Stage};
+use mailpods_policy::outbound::shape::Feedback;
+use mailpods_smtp_proto::Reply;
+use mailpods_smtp_proto::client::Phase;
+
+use super::attempt::Attempt;
+use crate::fate::{Fate, Trouble};
+use crate::ips::Attempted;
+
+/// Attempts that follow soon after an address was refused, and after how long, in milliseconds.
+const SOON_TRIES: u32 = 3;
+const SOON: i64 = 5_000;
+
+/// What the servers of an attempt said of the address and of the load.
+#[derive(Default)]
+pub(super) struct Learned {
+    /// Where it came from, once a server has answered.
+    source: Option<IpAddr>,
+    delivered: bool,
+    pub(super) unreachable: bool,
+    /// What the gravest refusal was about.
+    blame: Option<Blame>,
+    reply: String,
+}
+
+impl Learned {
+    pub(super) fn deliver(&mut self, source: Option<IpAddr>) {
+        (self.source, self.delivered) = (source, true);
+    }
+
+    /// Blame for the address outweighs all, and blame for the load all but that.
+    fn refuse(&mut self, blame: Blame, source: Option<IpAddr>, reply: &str) {
+        let weight = |blame: Option<Blame>| match blame {
+            Some(Blame::Ip) => 3,
+            Some(Blame::Rate) => 2,
+            Some(_) => 1,
+            None => 0,
+        };
+        self.source = source;
+        if weight(Some(blame)) > weight(self.blame) {
+            (self.blame, self.reply) = (Some(blame), reply.to_owned());
+        }
+    }
+
+    pub(super) fn is_of_address(&self) -> bool {
+        self.blame == Some(Blame::Ip)
+    }
+
+    fn feedback(&self) -> Option<Feedback> {
+        match self.blame {
+            Some(Blame::Ip | Blame::Rate) => Some(Feedback::Refused),
+            _ if self.delivered => Some(Feedback::Delivered),
+            _ if self.unreachable => Some(Feedback::Unreachable),
+            _ => None,
+        }
+    }
+}
+
+/// When a reply was said.
+pub(super) const fn stage(phase: Phase) -> Stage {
+    match phase {
+        Phase::Mail => Stage::Mail,
+        Phase::Rcpt => Stage::Rcpt,
+        Phase::DataInit | Phase::DataBlock | Phase::DataEnd => Stage::Data,
+        _ => Stage::Session,
+    }
+}
+
+impl Attempt<'_> {
+    /// Takes in what a refusal means.
+    pub(super) fn hear(&mut self, reply: &Reply, stage: Stage, source: Option<IpAddr>) {
+        let text = reply.text();
+        let heard = Heard {
+            code: reply.code(),
+            enhanced: reply
+                .enhanced()
+                .map(|code| (u16::from(code.class), code.subject, code.detail)),
+            text: &text,
+            stage,
+        };
+        let provider = self.provider.as_deref().unwrap_or_default();
+        let class = self.ctx.ips.classify(self.ctx, provider, &heard);
+        tracing::info!(
+            id = %self.unit.message.id, provider, source = ?source, blame = class.blame.as_str(),
+            kind = class.bounce.as_str(), "refused: {text}"
+        );
+        self.learned.refuse(class.blame, source, &text);
+    }
+
+    /// A refusal that blames the address is not for good while another address may do, and that one is tried soon.
+    pub(super) fn spare(&mut self, at: usize) {
+        if !self.learned.is_of_address() {
+            return;
+        }
+        let fate = self.fates.get_mut(at).and_then(Option::take);
+        let spared = match fate {
+            Some(Fate::Failed(trouble)) if self.sources.ips.len() > 1 => {
+                let status = trouble.status.replacen('5', "4", 1);
+                let reason = Reason::RemoteDeferred;
+                Some(Fate::Deferred(self.again(Trouble {
+                    reason,
+                    status,
+                    ..trouble
+                })))
+            }
+            Some(Fate::Deferred(trouble)) => Some(Fate::Deferred(self.again(trouble))),
+            fate => fate,
+        };
+        if let Some(slot) = self.fates.get_mut(at) {
+            *slot = spared;
+        }
+    }
+
+    /// The first attempts follow soon, when there is another address for them; then the schedule counts.
+    pub(super) fn again(&self, trouble: Trouble) -> Trouble {
+        if self.sources.ips.len() > 1 && self.unit.attempts < SOON_TRIES {
+            let first = self.plan.outbound.retry_initial.as_millis();
+            let soon = i64::try_from(first).unwrap_or(SOON).min(SOON);
+            return trouble.worth_at(self.ctx.now() + soon);
+        }
+        trouble
+    }
+
+    /// Counts what the servers said, once for the attempt, whatever number of servers and recipients it had.
+    pub(super) async fn learn(&self) {
+        let (Some(provider), learned) = (&self.provider, &self.learned) else {
+            return;
+        };
+        if let Some(feedback) = learned.feedback() {
+            self.ctx.ips.feed(self.plan, provider, feedback);
+        }
+        let ip = self
+            .sources
+            .ips
+            .iter()
+            .find(|ip| Some(ip.address) == learned.source);
+        if let Some(ip) = ip {
+            let attempted = Attempted {
+                ip,
+                provider,
+                blame: learned.blame,
+                reply: &learned.reply,
+            };
+            self.ctx.ips.learn(self.ctx, self.plan, attempted).await;
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! The life of an OutboundIP.
+//!
+//! ```text
+//!            gate passed            ramp over
+//!  Pending ------------> Warming ------------> Active <--> Standby
+//!     ^                     |                    |   (a seat is taken or given back, see `choose::seats`)
+//!     +---- gate failed ----+--------------------+
+//!
+//!  and for each provider on its own:
+//!
+//!          refusals                rest over               probation over
+//!  (none) ----------> Hot(level 0) ---------> Cooling(0) -----------------> (none)
+//!                       ^                        |
+//!                       +---- refusals: level+1, twice the rest
+//! ```
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Providers that an address can be hot for at once; the one that is over soonest makes room.
+const MAX_PROVIDERS: usize = 1_000;
+/// Most doublings of a rest.
+const MAX_LEVEL: u8 = 10;
+
+/// Where an address is in its life, as people see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// Not provably right yet: never sends.
+    Pending,
+    /// New: sends a little more each day.
+    Warming,
+    /// Sends.
+    Active,
+    /// Refused by a provider: rests.
+    Hot,
+    /// Back from a rest, on probation.
+    Cooling,
+    /// Right, and kept for when another one rests; or drained.
+    Standby,
+}
+
+impl Phase {
+    /// All phases.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Warming,
+        Self::Active,
+        Self::Hot,
+        Self::Cooling,
+        Self::Standby,
+    ];
+
+    /// The stable name, as in the status of the resource.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Warming => "Warming",
+            Self::Active => "Active",
+            Self::Hot => "Hot",
+            Self::Cooling => "Cooling",
+            Self::Standby => "Standby",
+        }
+    }
+}
+
+/// Why a phase changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Every check of the gate passed.
+    GatePassed,
+    /// A check of the gate failed.
+    GateFailed,
+    /// More refusals than chance gives.
+    Refusals,
+    /// Refused again soon after a rest.
+    Relapse,
+    /// The rest is over.
+    RestOver,
+    /// The probation is over.
+    ProbationOver,
+    /// An operator lets it rest.
+    RestedByOperator,
+    /// An operator takes it out of use.
+    DrainedByOperator,
+    /// An operator wants it used, whatever was seen.
+    ActivatedByOperator,
+}
+
+impl Cause {
+    /// All causes.
+    pub const ALL: [Self; 9] = [
+        Self::GatePassed,
+        Self::GateFailed,
+        Self::Refusals,
+        Self::Relapse,
+        Self::RestOver,
+        Self::ProbationOver,
+        Self::RestedByOperator,
+        Self::DrainedByOperator,
+        Self::ActivatedByOperator,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GatePassed => "gate-passed",
+            Self::GateFailed => "gate-failed",
+            Self::Refusals => "refusals",
+            Self::Relapse => "relapse",
+            Self::RestOver => "rest-over",
+            Self::ProbationOver => "probation-over",
+            Self::RestedByOperator => "rested-by-operator",
+            Self::DrainedByOperator => "drained-by-operator",
+            Self::ActivatedByOperator => "activated-by-operator",
+        }
+    }
+}
+
+/// What must be right before an address sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The PTR record of the address names the hostname.
+    ReverseName,
+    /// The hostname's A or AAAA records hold the address.
+    ForwardConfirmed,
+    /// HELO is the hostname.
+    Helo,
+    /// The certificate covers the hostname.
+    Certificate,
+    /// The SPF record of every domain that uses the address allows it.
+    Spf,
+    /// A connection was seen to come from the address.
+    ObservedSource,
+}
+
+impl Check {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReverseName => "reverse-name",
+            Self::ForwardConfirmed => "forward-confirmed",
+            Self::Helo => "helo",
+            Self::Certificate => "certificate",
+            Self::Spf => "spf",
+            Self::ObservedSource => "observed-source",
+        }
+    }
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
+    /// It is right.
+    Passed,
+    /// It is wrong; what was found.
+    Failed(String),
+    /// It could not be found out now.
+    Unknown(String),
+}
+
+/// A change that is worth an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// The provider that it is about; `None`: all.
+    pub provider: Option<String>,
+    /// Before.
+    pub from: Phase,
+    /// After.
+    pub to: Phase,
+    /// Why.
+    pub cause: Cause,
+    /// When it ends by itself, where it does.
+    pub until: Option<i64>,
+}
+
+/// How long an address rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    /// The first rest, and the probation after it.
+    pub cool_down: Duration,
+    /// The longest rest, however often it relapses.
+    pub longest: Duration,
+}
+
+impl Rest {
+    fn millis(self, level: u8) -> i64 {
+        let factor = 1u32 << level.min(MAX_LEVEL);
+        let rest = self.cool_down.saturating_mul(factor);
+        millis(rest.min(self.longest.max(self.cool_down)))
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A rest for one provider, or the probation after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Heat {
+    /// It rests; else it is back on probation.
+    pub resting: bool,
+    /// When this began.
+    pub since: i64,
+    /// When this is over.
+    pub until: i64,
+    /// Relapses so far.
+    pub level: u8,
+    /// Why it rests.
+    pub cause: Cause,
+    /// The reply that was one too many.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reply: String,
+}
+
+/// What an operator wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// No mail for a while.
+    Rest {
+        /// For this provider alone.
+        provider: Option<String>,
+        /// Until then, milliseconds since 1970.
+        until: i64,
+    },
+    /// No new mail until [`Order::Activate`].
+    Drain,
+    /// Used now: forgets rests and drains, and the gate does not count.
+    Activate,
+}
+
+/// The life of one address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Life {
+    /// Since when it may send; `None`: it may not.
+    pub activated: Option<i64>,
+    /// An operator wants it used whatever the gate says.
+    pub forced: bool,
+    /// An operator wants no new mail on it.
+    pub drained: bool,
+    /// An operator lets it rest until then.
+    pub rested_until: Option<i64>,
+    /// What the gate found last.
+    pub gate: BTreeMap<Check, Finding>,
+    /// Rests and probations by provider.
+    pub heat: BTreeMap<String, Heat>,
+}
+
+impl Life {
+    /// Takes the results of the gate in. What could not be found out changes nothing.
+    pub fn gate(&mut self, findings: &[(Check, Finding)], now: i64) -> Option<Transition> {
+        self.gate = findings.iter().cloned().collect();
+        let failed = findings
+            .iter()
+            .any(|(_, finding)| matches!(finding, Finding::Failed(_)));
+        let passed = findings
+            .iter()
+            .all(|(_, finding)| *finding == Finding::Passed);
+        match self.activated {
+            None if passed || self.forced => {
+                self.activated = Some(now);
+                Some(changed(Phase::Pending, Phase::Active, Cause::GatePassed))
+            }
+            Some(_) if failed && !self.forced => {
+                self.activated = None;
+                Some(changed(Phase::Active, Phase::Pending, Cause::GateFailed))
+            }
+            _ => None,
+        }
+    }
+
+    /// The provider refuses the address: it rests for this provider. Nothing changes while it rests already: replies to what was
+    /// under way must not prolong a rest.
+    pub fn refused(
+        &mut self,
+        provider: &str,
+        rest: Rest,
+        reply: &str,
+        now: i64,
+    ) -> Option<Transition> {
+        let before = self.heat.get(provider);
+        if before.is_some_and(|heat| heat.resting && heat.until > now) {
+            return None;
+        }
+        let level = before.map_or(0, |heat| heat.level.saturating_add(1).min(MAX_LEVEL));
+        let (from, cause) = match before {
+            Some(_) => (Phase::Cooling, Cause::Relapse),
+            None => (Phase::Active, Cause::Refusals),
+        };
+        let until = now.saturating_add(rest.millis(level));
+        self.make_room(provider);
+        let heat = Heat {
+            resting: true,
+            since: now,
+            until,
+            level,
+            cause,
+            reply: reply.chars().take(300).collect(),
+        };
+        self.heat.insert(provider.to_owned(), heat);
+        Some(Transition {
+            provider: Some(provider.to_owned()),
+            from,
+            to: Phase::Hot,
+            cause,
+            until: Some(until),
+        })
+    }
+
+    fn make_room(&mut self, provider: &str) {
+        if self.heat.len() < MAX_PROVIDERS || self.heat.contains_key(provider) {
+            return;
+        }
+        let soonest = self.heat.iter().min_by_key(|(_, heat)| heat.until);
+        if let Some(name) = soonest.map(|(name, _)| name.clone()) {
+            self.heat.remove(&name);
+        }
+    }
+
+    /// Ends what is over by now: a rest becomes a probation as long as the rest was, a probation leaves nothing behind.
+    pub fn tick(&mut self, now: i64) -> Vec<Transition> {
+        let mut changes = Vec::new();
+        if self.rested_until.is_some_and(|until| until <= now) {
+            self.rested_until = None;
+            changes.push(changed(Phase::Hot, Phase::Active, Cause::RestOver));
+        }
+        self.heat.retain(|provider, heat| {
+            if heat.until > now {
+                return true;
+            }
+            let mut change = if heat.resting {
+                let length = heat.until.saturating_sub(heat.since).max(0);
+                (heat.resting, heat.since) = (false, heat.until);
+                heat.until = heat.until.saturating_add(length);
+                changed(Phase::Hot, Phase::Cooling, Cause::RestOver)
+            } else {
+                changed(Phase::Cooling, Phase::Active, Cause::ProbationOver)
+            };
+            let stays = change.to == Phase::Cooling && heat.until > now;
+            if !stays {
+                change.to = Phase::Active;
+            }
+            change.provider = Some(provider.clone());
+            change.until = stays.then_some(heat.until);
+            changes.push(change);
+            stays
+        });
+        changes
+    }
+
+    /// Does what an operator wants.
+    pub fn order(&mut self, order: &Order, now: i64) -> Transition {
+        let from = self.phase(None, now);
+        match order {
+            Order::Rest {
+                provider: Some(provider),
+                until,
+            } => {
+                self.make_room(provider);
+                let level = self.heat.get(provider).map_or(0, |heat| heat.level);
+                let heat = Heat {
+                    resting: true,
+                    since: now,
+                    until: *until,
+                    level,
+                    cause: Cause::RestedByOperator,
+                    reply: String::new(),
+                };
+                self.heat.insert(provider.clone(), heat);
+                Transition {
+                    provider: Some(provider.clone()),
+                    until: Some(*until),
+                    ..changed(from, Phase::Hot, Cause::RestedByOperator)
+                }
+            }
+            Order::Rest {
+                provider: None,
+                until,
+            } => {
+                self.rested_until = Some(*until);
+                Transition {
+                    until: Some(*until),
+                    ..changed(from, Phase::Hot, Cause::RestedByOperator)
+                }
+            }
+            Order::Drain => {
+                self.drained = true;
+                changed(from, Phase::Standby, Cause::DrainedByOperator)
+            }
+            Order::Activate => {
+                (self.forced, self.drained, self.rested_until) = (true, false, None);
+                self.heat.clear();
+                self.activated = self.activated.or(Some(now));
+                changed(from, Phase::Active, Cause::ActivatedByOperator)
+            }
+        }
+    }
+
+    /// Whether mail to a provider may leave from it now.
+    #[must_use]
+    pub fn is_usable(&self, provider: &str, now: i64) -> bool {
+        self.phase(Some(provider), now) != Phase::Hot && self.activated.is_some() && !self.drained
+    }
+
+    /// Whether it is back from a rest and watched more closely.
+    #[must_use]
+    pub fn is_on_probation(&self, provider: &str, now: i64) -> bool {
+        self.phase(Some(provider), now) == Phase::Cooling
+    }
+
+    /// The phase for a provider, or for all: seats and ramps, which need more than this address, left out.
+    #[must_use]
+    pub fn phase(&self, provider: Option<&str>, now: i64) -> Phase {
+        if self.activated.is_none() {
+            return Phase::Pending;
+        }
+        if self.drained {
+            return Phase::Standby;
+        }
+        if self.rested_until.is_some_and(|until| until > now) {
+            return Phase::Hot;
+        }
+        match provider.and_then(|provider| self.heat.get(provider)) {
+            Some(heat) if heat.resting && heat.until > now => Phase::Hot,
+            Some(_) => Phase::Cooling,
+            None => Phase::Active,
+        }
+    }
+
+    /// When the next rest for a provider is over, where the address rests.
+    #[must_use]
+    pub fn rests_until(&self, provider: &str, now: i64) -> Option<i64> {
+        let own = self
+            .heat
+            .get(provider)
+            .filter(|heat| heat.resting)
+            .map(|heat| heat.until);
+        own.max(self.rested_until).filter(|until| *until > now)
+    }
+}
+
+fn changed(from: Phase, to: Phase, cause: Cause) -> Transition {
+    Transition {
+        provider: None,
+        from,
+        to,
+        cause,
+        until: None,
+    }
+}

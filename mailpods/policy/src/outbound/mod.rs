@@ -1,0 +1,20 @@
+//! Which address a message leaves from, how fast, and what the answers of receivers mean for that.
+//!
+//! ```text
+//! provider::Profiles::of_mx   whose servers are these
+//!   choose::pool              which pool the mail belongs to
+//!   life::Life, choose::seats which addresses of the pool send to this provider, which stay on standby
+//!   choose::Turn              in which order they are taken; warmup::Ramp says how much a new one may send
+//!   shape::Concurrency        how many connections at once; shape::Fair whose message is next
+//! classify::Classifier        what a reply is about
+//!   hotness::Thresholds       when refusals are more than chance; then Life goes hot for the provider and rests
+//! ```
+//! Times are milliseconds since 1970.
+
+pub mod choose;
+pub mod classify;
+pub mod hotness;
+pub mod life;
+pub mod provider;
+pub mod shape;
+pub mod warmup;
