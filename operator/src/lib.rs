@@ -24,3 +24,6 @@ pub mod render;
 pub mod run;
 pub mod simple;
 pub mod world;
+
+#[cfg(test)]
+mod scenarios;

@@ -1,13 +1,11 @@
 //! Kinds that bring no objects about: their status is all.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::context::{Context, object_conditions, turned, verdict};
 use crate::kube::Key;
@@ -72,10 +70,7 @@ pub async fn reconcile<K, S>(
     parts: Vec<Said>,
 ) -> Result<Outcome, Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     S: Status,
 {
     let snapshot = context.world.snapshot();
@@ -98,10 +93,7 @@ pub async fn write<K, S>(
     (before, after): (&S, S),
 ) -> Result<(), Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     S: Status,
 {
     if *before == after {

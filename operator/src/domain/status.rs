@@ -11,7 +11,7 @@ use crate::context::{Verdict, object_conditions, verdict};
 use crate::dkim::key::stamp;
 use crate::dns::endpoint::Refused;
 use crate::dns::truth::ready;
-use crate::kube::conditions::{Holds, Said, types};
+use crate::kube::conditions::{Holds, Said, said_before, types};
 use crate::kube::error::{Class, Error};
 
 /// The status of a MailDomain.
@@ -92,6 +92,12 @@ fn dns_ready(observed: &Observed, refused: &[Refused]) -> Said {
         return said(Holds::False, "RecordRefused", message);
     }
     let Some(seen) = &observed.seen else {
+        // Another leader has looked: what it saw is told until this one has.
+        let status = observed.current.status.as_ref();
+        let before = status.and_then(|status| said_before(&status.conditions, types::DNS));
+        if let Some(before) = before {
+            return before;
+        }
         return said(
             Holds::Unknown,
             "NotLookedUp",

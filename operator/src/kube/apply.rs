@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -200,13 +200,13 @@ impl Applier {
     /// When the API server does not take it.
     pub async fn status<K>(&self, object: &K, status: &impl serde::Serialize) -> Result<(), Error>
     where
-        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
     {
         let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
-        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        // The answer is not looked at: it need not be what this release takes for such an object.
+        let resource = ApiResource::erase::<K>(&());
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &namespace, &resource);
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),

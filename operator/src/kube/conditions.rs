@@ -1,5 +1,7 @@
 //! Conditions: what holds of an object, since when, and why.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -65,7 +67,7 @@ pub struct Said {
     /// Whether it holds.
     pub holds: Holds,
     /// Why, in one word.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// Why, for people. Nothing that changes from time to time by itself.
     pub message: String,
 }
@@ -76,16 +78,33 @@ impl Said {
     pub fn new(
         kind: &'static str,
         holds: impl Into<Holds>,
-        reason: &'static str,
+        reason: impl Into<Cow<'static, str>>,
         message: impl Into<String>,
     ) -> Self {
         Self {
             kind,
             holds: holds.into(),
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
+}
+
+/// What a condition said before, of a type that is known.
+#[must_use]
+pub fn said_before(before: &[Condition], kind: &'static str) -> Option<Said> {
+    let old = before.iter().find(|old| old.type_ == kind)?;
+    let holds = match old.status.as_str() {
+        "True" => Holds::True,
+        "False" => Holds::False,
+        _ => Holds::Unknown,
+    };
+    Some(Said::new(
+        kind,
+        holds,
+        old.reason.clone(),
+        old.message.clone(),
+    ))
 }
 
 /// The conditions with what is said now. Each keeps the time of its last change; those of other types that nobody speaks of go.
@@ -106,7 +125,7 @@ pub fn conditions(
             last_transition_time: since,
             message: said.message.chars().take(MAX_MESSAGE).collect(),
             observed_generation: generation,
-            reason: said.reason.to_owned(),
+            reason: said.reason.into_owned(),
             status: said.holds.as_str().to_owned(),
             type_: said.kind.to_owned(),
         }
@@ -130,8 +149,8 @@ pub fn summary(parts: &[Said], stalled: Option<(&'static str, String)>) -> Vec<S
         Some(part) => {
             let message = format!("{}: {}", part.kind, part.message);
             vec![
-                Said::new(types::READY, false, part.reason, message.clone()),
-                Said::new(types::RECONCILING, true, part.reason, message),
+                Said::new(types::READY, false, part.reason.clone(), message.clone()),
+                Said::new(types::RECONCILING, true, part.reason.clone(), message),
             ]
         }
     }

@@ -67,7 +67,8 @@ pub struct World {
     pub mailing_lists: Objects<Read<MailingList>>,
     secrets: Objects<Kept>,
     namespaces: Objects<Arc<std::collections::BTreeMap<String, String>>>,
-    children: HashMap<ChildKind, Objects<Live>>,
+    /// Objects that the operator made.
+    pub children: HashMap<ChildKind, Objects<Live>>,
     workloads: Objects<Workload>,
     /// Something was told since the last compiling.
     dirty: Notify,
@@ -147,18 +148,22 @@ impl World {
         loop {
             self.dirty.notified().await;
             tokio::time::sleep(GATHER).await;
-            if !self.is_synced() {
-                continue;
+            if self.is_synced() {
+                self.compile_now().await;
             }
-            let world = self.clone();
-            let before = self.snapshot();
-            let compiled = tokio::task::spawn_blocking(move || {
-                Snapshot::compile(world.inventory(), world.keys(), &before)
-            });
-            match compiled.await {
-                Ok(snapshot) => self.publish(Arc::new(snapshot)),
-                Err(error) => tracing::error!(%error, "failed to compile"),
-            }
+        }
+    }
+
+    /// Compiles what there is.
+    pub async fn compile_now(self: &Arc<Self>) {
+        let (world, before) = (self.clone(), self.snapshot());
+        let compiled = tokio::task::spawn_blocking(move || {
+            Snapshot::compile(world.inventory(), world.keys(), &before)
+        })
+        .await;
+        match compiled {
+            Ok(snapshot) => self.publish(Arc::new(snapshot)),
+            Err(error) => tracing::error!(%error, "failed to compile"),
         }
     }
 
