@@ -16,7 +16,7 @@ use tower_test::mock;
 use crate::cluster::build::Surroundings;
 use crate::context::Context;
 use crate::control::observed::Observed;
-use crate::dns::truth::Truth;
+use crate::dns::look_ups::LookUps;
 use crate::kube::Key;
 use crate::kube::apply::Live;
 use crate::kube::children::ChildKind;
@@ -111,7 +111,7 @@ fn context(client: Client) -> Context {
         operator_namespace: "mailpods-system".to_owned(),
         foreign: Vec::new(),
     };
-    let truth = Truth::new(vec!["127.0.0.1:1".parse().unwrap()]).unwrap();
+    let look_ups = LookUps::new(vec!["127.0.0.1:1".parse().unwrap()]).unwrap();
     let events = Events::new(client.clone(), "test");
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let observed = Observed::new(world.clone());
@@ -119,7 +119,7 @@ fn context(client: Client) -> Context {
         client,
         world,
         surroundings,
-        (observed, truth),
+        (observed, look_ups),
         (events, metrics),
     )
 }
