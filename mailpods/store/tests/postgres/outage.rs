@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mailpods_store::StoreError;
 use mailpods_store::mail::Columns;
-use mailpods_store::queue::{Settlement, Wanted};
+use mailpods_store::queue::{QueueFilter, Settlement, Wanted};
 
 use super::support::{PATIENCE, address, connect, delivery, message, now, server};
 
@@ -125,8 +125,8 @@ async fn what_was_acknowledged_is_there_once() {
             acknowledged
         });
     }
-    let ended = Arc::new(AtomicBool::new(false));
-    let worker = tokio::spawn(deliver(store.clone(), Arc::clone(&ended)));
+    let accepted = Arc::new(AtomicBool::new(false));
+    let worker = tokio::spawn(deliver(store.clone(), Arc::clone(&accepted)));
     for _ in 0..3 {
         let before = handle.statistics().commits;
         while handle.statistics().commits < before + 20 {
@@ -137,9 +137,12 @@ async fn what_was_acknowledged_is_there_once() {
     }
     stop.store(true, Ordering::Relaxed);
     let acknowledged: Vec<u64> = tasks.join_all().await.into_iter().flatten().collect();
-    // Only now: what is acknowledged while the producers end has to be delivered, too.
-    ended.store(true, Ordering::Relaxed);
-    worker.await.expect("the worker");
+    // Not before: an answer may come long after `stop`, when the end of its commit was looked up.
+    accepted.store(true, Ordering::Relaxed);
+    tokio::time::timeout(PATIENCE, worker)
+        .await
+        .expect("the queue is emptied")
+        .expect("the worker");
     let found = bodies(&store).await;
     assert!(acknowledged.len() > 60, "{}", acknowledged.len());
     for number in &acknowledged {
@@ -150,39 +153,39 @@ async fn what_was_acknowledged_is_there_once() {
     handle.close().await;
 }
 
-/// Delivers until `stop` and nothing is left.
-async fn deliver(store: mailpods_store::Store, stop: Arc<AtomicBool>) {
+/// Delivers until all messages are `accepted` and the queue is empty, leased units included.
+async fn deliver(store: mailpods_store::Store, accepted: Arc<AtomicBool>) {
     loop {
-        let ending = stop.load(Ordering::Relaxed);
-        // Leases far in the future: those that a crash left behind are taken over.
-        let far = now() + 10_000_000;
-        let units = match store
-            .queue
-            .lease("w", Wanted::Local, far, far + 1, 50)
-            .await
-        {
-            Ok(units) => units,
-            Err(_) => {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                continue;
-            }
-        };
-        if units.is_empty() {
-            if ending {
+        let last = accepted.load(Ordering::Relaxed);
+        // Whatever fails here is leased again.
+        let worked = deliver_some(&store).await.is_ok_and(|some| some);
+        if !worked {
+            let left = store.queue.list(&QueueFilter::default(), None, 1).await;
+            if last && left.is_ok_and(|left| left.is_empty()) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let settlements = units.iter().map(|unit| Settlement {
-            lease: unit.lease,
-            done: Vec::new(),
-            retry: None,
-            deliveries: vec![delivery("alice@example.test")],
-            enqueue: Vec::new(),
-        });
-        // Whatever fails is leased again.
-        let _ = store.queue.settle(settlements.collect()).await;
     }
+}
+
+/// Whether there was something to do.
+async fn deliver_some(store: &mailpods_store::Store) -> Result<bool, StoreError> {
+    // Far in the future: leases that a crash left behind are taken over.
+    let far = now() + 10_000_000;
+    let units = store
+        .queue
+        .lease("w", Wanted::Local, far, far + 1, 50)
+        .await?;
+    let settlements = units.iter().map(|unit| Settlement {
+        lease: unit.lease,
+        done: Vec::new(),
+        retry: None,
+        deliveries: vec![delivery("alice@example.test")],
+        enqueue: Vec::new(),
+    });
+    store.queue.settle(settlements.collect()).await?;
+    Ok(!units.is_empty())
 }
 
 /// The numbers of the messages in INBOX, with how often each is there.
