@@ -96,11 +96,14 @@ impl Service {
     fn of(object: &Value) -> Option<Self> {
         let metadata = &object["metadata"];
         let address = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
+        let wanted: Option<Ipv4Addr> = address(&metadata["annotations"][WANTED]);
+        let given = address(&object["status"]["loadBalancer"]["ingress"][0]["ip"]);
         let service = Self {
             namespace: metadata["namespace"].as_str()?.to_owned(),
             name: metadata["name"].as_str()?.to_owned(),
-            address: address(&object["status"]["loadBalancer"]["ingress"][0]["ip"]),
-            wanted: address(&metadata["annotations"][WANTED]),
+            // One that asks for another address waits for that one.
+            address: given.filter(|given| wanted.is_none_or(|wanted| wanted == *given)),
+            wanted,
         };
         (object["spec"]["type"] == "LoadBalancer").then_some(service)
     }

@@ -58,9 +58,9 @@ impl Postgres {
         })
     }
 
-    /// The URI that pods connect with.
+    /// The URI that pods connect with. The server's certificate is its own, so that TLS is demanded and the name is not checked.
     pub fn uri() -> String {
-        format!("postgresql://mailpods:{PASSWORD}@{NODE_ADDRESS}:5432/mailpods")
+        format!("postgresql://mailpods:{PASSWORD}@{NODE_ADDRESS}:5432/mailpods?sslmode=require")
     }
 
     fn prepare(&self) -> Result<()> {
@@ -76,17 +76,33 @@ impl Postgres {
             "--pgdata",
         ]);
         run(initdb.arg(&data))?;
+        self.make_certificate(&data)?;
         let socket = self.folder.display();
         let settings = format!(
-            "listen_addresses = '{NODE_ADDRESS}'\nunix_socket_directories = '{socket}'\nmax_connections = 200\n"
+            "listen_addresses = '{NODE_ADDRESS}'\nunix_socket_directories = '{socket}'\nmax_connections = 200\nssl = on\n"
         );
         append(&data.join("postgresql.conf"), &settings)?;
         append(
             &data.join("pg_hba.conf"),
             &format!(
-                "host all all {PODS} scram-sha-256\nhost all all {NODE_ADDRESS}/32 scram-sha-256\n"
+                "hostssl all all {PODS} scram-sha-256\nhostssl all all {NODE_ADDRESS}/32 scram-sha-256\n"
             ),
         )
+    }
+
+    /// Under the names that the server looks for by itself.
+    fn make_certificate(&self, data: &Path) -> Result<()> {
+        let made = rcgen::generate_simple_self_signed(vec![NODE_ADDRESS.to_owned()])?;
+        for (name, pem) in [
+            ("server.crt", made.cert.pem()),
+            ("server.key", made.signing_key.serialize_pem()),
+        ] {
+            let file = data.join(name);
+            std::fs::write(&file, pem)?;
+            std::fs::set_permissions(&file, Permissions::from_mode(0o600))?;
+            run(words(&["chown", "postgres"]).arg(&file))?;
+        }
+        Ok(())
     }
 
     fn psql(&self, database: &str) -> Command {
