@@ -30,6 +30,9 @@ pub const SITE: Site = Site {
 /// Long enough for pods to start, keys to be made and a TTL to pass.
 pub const LIMIT: Duration = Duration::from_secs(300);
 
+/// Failures under load that are shown; the rest is most often the same.
+const SHOWN_FAILURES: usize = 5;
+
 /// `kubectl wait --for=condition=Ready`, as a person would.
 pub fn ready(kubectl: &Kubectl, namespace: &str, resources: &[&str]) -> Result<()> {
     let limit = format!("--timeout={}s", LIMIT.as_secs());
@@ -79,7 +82,7 @@ pub fn under_load(
 ) -> Result<Report> {
     let server: SocketAddr = format!("{ADDRESS}:25").parse()?;
     let name = world.subject(name).replace(' ', "-");
-    let load = Load::start(server, SITE.person.address, &name);
+    let load = Load::start(world.outside()?, server, SITE.person.address, &name)?;
     let happened = happens();
     let report = load.stop()?;
     happened?;
@@ -95,6 +98,9 @@ pub fn under_load(
         report.refused.len(),
         report.failed.len()
     );
+    for failure in report.failed.iter().take(SHOWN_FAILURES) {
+        eprintln!("    {failure}");
+    }
     Ok(report)
 }
 

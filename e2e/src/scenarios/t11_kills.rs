@@ -14,7 +14,7 @@ pub fn run(world: &World) -> Result<()> {
             kill_pods(world, MAIL, &format!("app.kubernetes.io/component={role}"))?;
             rolled_out(&world.kubectl, MAIL, &format!("deployment/main-{role}"))?;
         }
-        kill_pods(world, OPERATOR, "app.kubernetes.io/name=mailpods")?;
+        kill_pods(world, OPERATOR, "app.kubernetes.io/name=mailpods-operator")?;
         kill_database(world)
     })?;
     Ok(())
@@ -25,7 +25,8 @@ fn kill_pods(world: &World, namespace: &str, label: &str) -> Result<()> {
     let Cluster::Node(node) = &world.cluster else {
         anyhow::bail!("only the processes of the one-node cluster can be killed from here");
     };
-    let ids = "-o=jsonpath={.items[*].status.containerStatuses[*].containerID}";
+    // Those that run: a pod that has ended keeps the id of its last container.
+    let ids = "-o=jsonpath={.items[*].status.containerStatuses[?(@.state.running)].containerID}";
     let ids = world
         .kubectl
         .run(&["-n", namespace, "get", "pods", "-l", label, ids])?;

@@ -6,19 +6,19 @@ use super::system::{MAIL, OPERATOR, rolled_out, under_load};
 use crate::image;
 use crate::world::World;
 
-const TAG: &str = "next";
-
 /// No connection is refused, no message lost or doubled.
 pub fn run(world: &World) -> Result<()> {
     let reference = image::reference();
     let (repository, _) = reference
         .rsplit_once(':')
         .context("a reference without a tag")?;
-    let next = format!("{repository}:{TAG}");
+    // Another one in each run, or nothing would roll.
+    let tag = format!("next-{}", std::process::id());
+    let next = format!("{repository}:{tag}");
     world.load_image(&next)?;
     let chart = crate::root().join("charts/mailpods").display().to_string();
     let report = under_load(world, "upgrade", || {
-        let tag = format!("image.tag={TAG}");
+        let tag = format!("image.tag={tag}");
         world.helm(&[
             "upgrade",
             "mailpods",

@@ -10,7 +10,8 @@ const MISTAKES: &str = include_str!("t14_stalled.yaml");
 
 /// A resource, a condition that becomes True, and what its message must name.
 const TOLD: &[(&str, &str, &str)] = &[
-    ("mailbox/lost", "Stalled", "nowhere.test"),
+    // It waits: a MailDomain may come.
+    ("mailbox/lost", "Reconciling", "nowhere.test"),
     ("maildomain/again", "Conflicted", "example"),
     ("outboundip/impossible", "Stalled", "999.0.0.1"),
 ];

@@ -2,15 +2,20 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
+use rustix::thread::move_into_link_name_space;
 
+use super::outside::Outside;
 use crate::scenarios::mail;
 
+/// Between two messages.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Longest wait for one reply.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,12 +37,22 @@ pub struct Report {
 }
 
 impl Load {
-    /// Starts to send to somebody, from this machine, with subjects that begin with `name`.
-    pub fn start(server: SocketAddr, to: &str, name: &str) -> Self {
+    /// Starts to send to somebody, from the outside host, with subjects that begin with `name`.
+    pub fn start(outside: &Outside, server: SocketAddr, to: &str, name: &str) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (end, to, name) = (Arc::clone(&stop), to.to_owned(), name.to_owned());
-        let thread = std::thread::spawn(move || send_until(&end, server, &to, &name));
-        Self { stop, thread }
+        let namespace = outside.namespace()?;
+        let thread = std::thread::spawn(move || {
+            // This thread alone moves there. From the node itself, servers would see the address of a gateway.
+            match move_into_link_name_space(namespace.as_fd(), None) {
+                Ok(()) => send_until(&end, server, &to, &name),
+                Err(error) => Report {
+                    failed: vec![format!("the sender cannot move outside: {error}")],
+                    ..Report::default()
+                },
+            }
+        });
+        Ok(Self { stop, thread })
     }
 
     /// Ends after the message that is on its way.
@@ -62,6 +77,7 @@ fn send_until(end: &AtomicBool, server: SocketAddr, to: &str, name: &str) -> Rep
                 Err(error) => report.failed.push(format!("{subject}: {error:#}")),
             },
         }
+        std::thread::sleep(PAUSE);
     }
     report
 }

@@ -59,6 +59,12 @@ impl Outside {
         Ok(host)
     }
 
+    /// Its network namespace.
+    pub fn namespace(&self) -> Result<std::fs::File> {
+        let path = Path::new("/run/netns").join(NAMESPACE);
+        std::fs::File::open(&path).with_context(|| format!("failed to open {}", path.display()))
+    }
+
     /// A command that runs there, with that host's network and resolver.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("ip");
