@@ -19,6 +19,7 @@ pub const TESTS: &[Package] = &[
     ),
     ("mutt", "/usr/bin/mutt"),
     ("offlineimap3", "/usr/bin/offlineimap"),
+    ("openssl", "/usr/bin/openssl"),
     ("postgresql", "/usr/bin/pg_ctlcluster"),
     ("python3", "/usr/bin/python3"),
     ("swaks", "/usr/bin/swaks"),
