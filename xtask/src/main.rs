@@ -63,7 +63,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Everything that must pass before a change lands: format, tidy, clippy, tests, fuzz.
+    /// Everything that must pass before a change lands: format, tidy, clippy, tests, fuzz, and mail through a real cluster.
     Ci,
 }
 
