@@ -50,7 +50,7 @@ capabilities: {drop: [ALL]}
 {{- define "mailpods.rules" -}}
 - apiGroups: [mailpods.dev]
   resources: [mailclusters, maildomains, mailboxes, outboundips, mailinglists]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
 - apiGroups: [mailpods.dev]
   resources: [mailclusters/status, maildomains/status, mailboxes/status, outboundips/status, mailinglists/status]
   verbs: [patch]

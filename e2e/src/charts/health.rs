@@ -89,7 +89,10 @@ fn samples() -> [(&'static str, &'static str, Value); 8] {
         (
             "Progressing",
             waiting,
-            object(1, json!({"conditions": [condition("DNSReady", "True", "")]})),
+            object(
+                1,
+                json!({"conditions": [condition("DNSReady", "True", "")]}),
+            ),
         ),
         (
             "Progressing",
