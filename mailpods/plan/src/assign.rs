@@ -165,7 +165,9 @@ impl<'a> Assigner<'a> {
         let aliases = aliases.map(|(index, name)| (name, format!("spec.domainAliases[{index}]")));
         let names = std::iter::once((&spec.domain, "spec.domain".to_owned())).chain(aliases);
         for (name, field) in names {
-            if let Some(claim) = self.claims.get(name) {
+            // One that no MailCluster serves keeps no name from others, or anybody could keep any name.
+            let claim = self.claims.get(name);
+            if let Some(claim) = claim.filter(|claim| claim.cluster.is_some()) {
                 let message = format!("is already a domain of {}", claim.origin.named());
                 let problem = located.origin.problem(&field, message).found(name);
                 self.assigned

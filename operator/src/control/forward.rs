@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use http::{Method, Request, header};
+use http::{HeaderName, Method, Request, header};
 use hyper_util::rt::TokioIo;
 use mailpods_rpc::control::{CONTENT_TYPE, observations_path};
 use rustls::{ClientConfig, RootCertStore};
@@ -19,6 +19,10 @@ use crate::kube::Key;
 
 /// Longest way to the leader and back; a pod waits for it, and tells again soon.
 const LIMIT: Duration = Duration::from_secs(3);
+
+/// Header of what another replica passed on. It goes no further: while the lead changes, two may each take the other for the
+/// leader.
+pub const FORWARDED: HeaderName = HeaderName::from_static("mailpods-forwarded");
 
 /// The way to the replica that leads.
 pub struct Forward {
@@ -110,6 +114,7 @@ impl Forward {
             .header(header::HOST, SERVICE)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .header(FORWARDED, "true")
             .body(Body::from(body))?;
         let answered = sender.send_request(request);
         tokio::select! {

@@ -67,6 +67,17 @@ impl Observed {
         }
     }
 
+    /// Whether the MailCluster names a private key of its namespace for a domain of another one.
+    #[must_use]
+    pub fn has_key_of_another_namespace(&self) -> bool {
+        let named = self.dkim().iter();
+        let mut named = named.filter(|key| key.private_key_secret_ref.is_some());
+        let cluster = self.cluster.as_ref().map(|(key, _)| key.namespace.as_str());
+        self.domain.spec.dkim.is_none()
+            && cluster != self.domain.metadata.namespace.as_deref()
+            && named.next().is_some()
+    }
+
     /// What is to be looked up.
     #[must_use]
     pub fn wish(&self, owner: &Key) -> Wish {
@@ -105,6 +116,13 @@ impl Observed {
         self.domain.spec.paused || cluster.is_some_and(|(_, cluster)| cluster.spec.paused)
     }
 
+    /// Whether it is served and no plan has it, because of a problem of its own or of its MailCluster: what it wants of DNS is
+    /// not known then.
+    #[must_use]
+    pub fn is_unplanned(&self) -> bool {
+        self.cluster.is_some() && self.records.is_empty()
+    }
+
     /// Whether mail of the domain is signed here.
     #[must_use]
     pub fn is_signed_here(&self) -> bool {
@@ -120,10 +138,11 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
     let current = context.world.domains.get(key)?.ok()?;
     let name = &domain.spec.domain;
     let problems = snapshot.problems(Kind::MailDomain, key).to_vec();
-    // Of two that claim a name, the one without a problem of that kind has it.
+    // Of two that claim a name, the one without a problem of that kind has it. Where only an alias is another's, the
+    // domain is served.
     let conflicted = problems
         .iter()
-        .any(|problem| problem.class == mailpods_plan::ProblemClass::Conflict);
+        .any(|problem| problem.class == mailpods_plan::ProblemClass::Conflict && !problem.kept);
     let cluster = snapshot.served.get(name).filter(|_| !conflicted);
     let cluster = cluster.and_then(|key| {
         let cluster = snapshot.objects.clusters.get(key)?;

@@ -91,6 +91,28 @@ fn the_older_of_two_domains_wins_and_the_later_names_it() {
 }
 
 #[test]
+fn a_domain_that_no_cluster_serves_keeps_no_name_from_others() {
+    let assigned = assigned(&[
+        cluster(("mail", "main", 0), ""),
+        object(
+            "MailDomain",
+            ("thief", "first", 1),
+            "{domain: example.test, domainAliases: [other.test]}",
+        ),
+        object("MailDomain", ("mail", "d", 8), "{domain: example.test}"),
+        object("MailDomain", ("mail", "e", 9), "{domain: other.test}"),
+        object("Mailbox", ("mail", "m", 9), "{address: m@example.test}"),
+    ]);
+    assert_eq!(
+        said(&assigned),
+        [
+            "thief/MailDomain/first Missing spec.clusterRef: is needed: there is no MailCluster for this namespace"
+        ]
+    );
+    assert_eq!(counts(&assigned), [("main", 2, 1)]);
+}
+
+#[test]
 fn namespaces_are_let_in_by_label() {
     let reference = "{domain: example.test, clusterRef: {name: main, namespace: mail}}";
     let team = object("MailDomain", ("team", "d", 1), reference);
