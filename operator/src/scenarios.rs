@@ -419,14 +419,7 @@ async fn a_problem_of_the_cluster_withdraws_no_records() {
     add_cluster(&server.context, spec);
     let domain = json!({"domain": "example.test", "dkim": {"keys": []}});
     let key = add_domain(&server.context, "a", domain);
-    let owner = json!({"mailpods.dev/owner-kind": "MailDomain", "mailpods.dev/owner": "a"});
-    let metadata = json!({
-        "name": "mail-example.test", "namespace": "mail", "labels": owner,
-        "annotations": {"mailpods.dev/applied": "before"},
-    });
-    let metadata: kube::api::ObjectMeta = serde_json::from_value(metadata).unwrap();
-    server.context.world.children[&ChildKind::DnsEndpoint]
-        .take(Event::Apply((Key::of(&metadata), Live::of(&metadata))));
+    has_endpoint(&server.context);
     server.context.world.compile_now().await;
     domain::reconcile(&server.context, &key).await.unwrap();
     let (lines, asked) = server.taken();
@@ -435,6 +428,35 @@ async fn a_problem_of_the_cluster_withdraws_no_records() {
         ["PATCH mail/maildomains/a/status", "POST mail/events"]
     );
     assert_eq!(ready(&asked)["reason"], "NoPlan");
+    assert_eq!(asked[0].body["status"]["cluster"], "mail/main");
+}
+
+/// The DNSEndpoint of MailDomain `a` is there, as it was applied before.
+fn has_endpoint(context: &Context) {
+    let labels = json!({"mailpods.dev/owner-kind": "MailDomain", "mailpods.dev/owner": "a"});
+    let metadata = json!({
+        "name": "mail-example.test", "namespace": "mail", "labels": labels,
+        "annotations": {"mailpods.dev/applied": "before"},
+    });
+    let metadata: kube::api::ObjectMeta = serde_json::from_value(metadata).unwrap();
+    let told = (Key::of(&metadata), Live::of(&metadata));
+    context.world.children[&ChildKind::DnsEndpoint].take(Event::Apply(told));
+}
+
+#[tokio::test]
+async fn a_domain_whose_cluster_is_gone_keeps_its_records() {
+    let server = Server::start("");
+    let domain = json!({"domain": "example.test", "dkim": {"keys": []}});
+    let key = add_domain(&server.context, "a", domain);
+    has_endpoint(&server.context);
+    server.context.world.compile_now().await;
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(
+        lines,
+        ["PATCH mail/maildomains/a/status", "POST mail/events"]
+    );
+    assert_eq!(ready(&asked)["reason"], "Missing");
 }
 
 #[tokio::test]
@@ -446,7 +468,11 @@ async fn a_key_of_the_cluster_is_not_copied_into_another_namespace() {
     });
     let world = &server.context.world;
     add_cluster(&server.context, spec);
-    let (_, domain) = object::<MailDomain>("MailDomain", "a", json!({"domain": "example.test"}));
+    let (_, domain) = object::<MailDomain>(
+        "MailDomain",
+        "a",
+        json!({"domain": "example.test", "clusterRef": {"name": "main", "namespace": "mail"}}),
+    );
     let mut domain = (*domain).clone();
     domain.metadata.namespace = Some("team".to_owned());
     let key = Key::new("team", "a");

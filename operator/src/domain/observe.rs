@@ -26,6 +26,8 @@ pub struct Observed {
     pub current: Arc<MailDomain>,
     /// What the compiler found wrong.
     pub problems: Vec<Problem>,
+    /// Whether another MailDomain has its name.
+    pub has_lost_its_name: bool,
     /// The MailCluster that serves it; `None`: none does.
     pub cluster: Option<(Key, Arc<MailCluster>)>,
     /// Records that are wanted.
@@ -116,11 +118,11 @@ impl Observed {
         self.domain.spec.paused || cluster.is_some_and(|(_, cluster)| cluster.spec.paused)
     }
 
-    /// Whether it is served and no plan has it, because of a problem of its own or of its MailCluster: what it wants of DNS is
-    /// not known then.
+    /// Whether it has its name and no plan has it, because of a problem of its own or of its MailCluster, or because there is
+    /// none for it: what it wants of DNS is not known then.
     #[must_use]
     pub fn is_unplanned(&self) -> bool {
-        self.cluster.is_some() && self.records.is_empty()
+        self.records.is_empty() && !self.has_lost_its_name
     }
 
     /// Whether mail of the domain is signed here.
@@ -156,6 +158,7 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
     let keys = snapshot.dkim(&domain).to_vec();
     let mut observed = Observed {
         problems,
+        has_lost_its_name: conflicted,
         withdrawn: withdrawn(&keys, &records),
         records,
         seen: None,

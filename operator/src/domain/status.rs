@@ -49,7 +49,7 @@ pub fn status(
     }
 }
 
-/// The status of a MailDomain that is in no plan: what was said of its parts holds on, since nothing is changed.
+/// The status of a MailDomain that is in no plan: what was said of its records and keys holds on, since nothing is changed.
 #[must_use]
 pub fn unplanned(observed: &Observed) -> MailDomainStatus {
     let before = observed.current.status.clone().unwrap_or_default();

@@ -106,7 +106,7 @@ fn a_domain_that_no_cluster_serves_keeps_no_name_from_others() {
     assert_eq!(
         said(&assigned),
         [
-            "thief/MailDomain/first Missing spec.clusterRef: is needed: there is no MailCluster for this namespace"
+            "thief/MailDomain/first Missing spec.clusterRef: is needed: there is no MailCluster in this namespace"
         ]
     );
     assert_eq!(counts(&assigned), [("main", 2, 1)]);
@@ -132,7 +132,11 @@ fn namespaces_are_let_in_by_label() {
 fn addresses_are_given_by_the_namespace_of_the_domain_and_of_the_cluster() {
     let assigned = assigned(&[
         cluster(("mail", "main", 0), ", allowedNamespaces: {from: All}"),
-        object("MailDomain", ("team", "d", 1), "{domain: example.test}"),
+        object(
+            "MailDomain",
+            ("team", "d", 1),
+            "{domain: example.test, clusterRef: {name: main, namespace: mail}}",
+        ),
         object("Mailbox", ("team", "own", 1), "{address: a@example.test}"),
         object("Mailbox", ("mail", "admin", 1), "{address: b@example.test}"),
         object(
@@ -173,7 +177,31 @@ fn several_clusters_need_a_name() {
     assert_eq!(
         said(&assigned),
         [
-            "mail/MailDomain/d Missing spec.clusterRef: is needed: there are several MailClusters for this namespace"
+            "mail/MailDomain/d Missing spec.clusterRef: is needed: there are several MailClusters in this namespace"
+        ]
+    );
+}
+
+#[test]
+fn a_second_cluster_takes_no_domain_from_the_first() {
+    let mut serving = object("MailDomain", ("mail", "d", 1), "{domain: example.test}");
+    serving.push_str("status: {cluster: mail/one}\n");
+    let assigned = assigned(&[
+        cluster(("mail", "one", 0), ""),
+        cluster(("mail", "two", 5), ""),
+        // Of another namespace, for all who name none.
+        cluster(("thief", "three", 0), ", allowedNamespaces: {from: All}"),
+        serving,
+        object("MailDomain", ("team", "e", 1), "{domain: other.test}"),
+    ]);
+    assert_eq!(
+        counts(&assigned),
+        [("one", 1, 0), ("two", 0, 0), ("three", 0, 0)]
+    );
+    assert_eq!(
+        said(&assigned),
+        [
+            "team/MailDomain/e Missing spec.clusterRef: is needed: there is no MailCluster in this namespace"
         ]
     );
 }
