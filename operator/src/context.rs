@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use mailpods_plan::{Problem, ProblemClass};
+use tokio::sync::watch;
 
 use crate::cluster::build::Surroundings;
 use crate::control::observed::Observed;
@@ -27,14 +28,16 @@ pub struct Context {
     pub world: Arc<World>,
     /// Events.
     pub events: Events,
-    /// What is the same for all MailClusters; kinds of others apart, which come and go.
-    pub surroundings: Surroundings,
+    /// What is the same for all MailClusters, as it was at the start.
+    surroundings: Surroundings,
     /// What pods told.
     pub observed: Arc<Observed>,
     /// What DNS answers.
     pub look_ups: Arc<LookUps>,
     /// Numbers.
     pub metrics: Metrics,
+    /// PEM of the authorities of the control channel, as they are now.
+    authorities: watch::Receiver<String>,
     appliers: [Applier; 5],
 }
 
@@ -48,6 +51,7 @@ impl Context {
         (observed, look_ups): (Arc<Observed>, Arc<LookUps>),
         (events, metrics): (Events, Metrics),
     ) -> Self {
+        let authorities = watch::Sender::new(surroundings.control_ca.clone()).subscribe();
         let appliers = Kind::ALL.map(|kind| Applier::new(client.clone(), manager(kind)));
         Self {
             client,
@@ -57,7 +61,25 @@ impl Context {
             observed,
             look_ups,
             metrics,
+            authorities,
             appliers,
+        }
+    }
+
+    /// The same with authorities of the control channel that change.
+    #[must_use]
+    pub fn trusting(mut self, authorities: watch::Receiver<String>) -> Self {
+        self.authorities = authorities;
+        self
+    }
+
+    /// What MailClusters are built with now.
+    #[must_use]
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            control_ca: self.authorities.borrow().clone(),
+            foreign: self.world.foreign(),
+            ..self.surroundings.clone()
         }
     }
 

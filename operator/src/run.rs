@@ -11,14 +11,16 @@ use mailpods_telemetry::metrics::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use crate::certificates::renewal::Lifetimes;
 use crate::cluster::build::Surroundings;
 use crate::context::Context;
+use crate::control;
 use crate::control::forward::Forward;
 use crate::control::identity::Reviewer;
 use crate::control::observed::Observed;
 use crate::control::publish::Publisher;
 use crate::control::server::{self, Control};
-use crate::control::{self, tls};
+use crate::control::tls::Identity;
 use crate::dns::look_ups::LookUps;
 use crate::kube::Key;
 use crate::kube::children::ChildKind;
@@ -29,7 +31,7 @@ use crate::kube::queue::{Outcome, work};
 use crate::metrics::{self, Metrics};
 use crate::world::World;
 use crate::world::snapshot::Kind;
-use crate::{cluster, context, domain, mailbox, mailing_list, outbound_ip};
+use crate::{broken, cluster, context, domain, mailbox, mailing_list, outbound_ip};
 
 /// Objects that are looked at at once.
 const WIDTH: usize = 16;
@@ -79,7 +81,8 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
         registry.clone(),
         std::future::pending(),
     ));
-    let identity = tls::identity(client.clone(), &options.namespace).await?;
+    let identity = Identity::load(client.clone(), &options.namespace, Lifetimes::default()).await?;
+    tokio::spawn(identity.clone().follow());
     let world = World::new(options.only.clone());
     let observed = Observed::new(world.clone());
     let look_ups = LookUps::new(options.dns_servers.clone())?;
@@ -96,7 +99,7 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
     let surroundings = Surroundings {
         image: options.image.clone(),
         control_url: options.control_url.clone(),
-        control_ca: identity.authority.clone(),
+        control_ca: identity.authorities().borrow().clone(),
         operator_namespace: options.namespace.clone(),
         foreign: Vec::new(),
     };
@@ -107,7 +110,8 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
         surroundings,
         (observed, look_ups),
         (events, metrics),
-    );
+    )
+    .trusting(identity.authorities());
     let election = Election::new(client, &options.namespace, &options.identity());
     elected(Arc::new(context), election, leader).await
 }
@@ -124,10 +128,10 @@ async fn serve(
     client: &Client,
     options: &Options,
     world: &Arc<World>,
-    (identity, observed, leader): (&tls::Identity, &Arc<Observed>, &Arc<Mutex<Option<IpAddr>>>),
+    (identity, observed, leader): (&Arc<Identity>, &Arc<Observed>, &Arc<Mutex<Option<IpAddr>>>),
 ) -> Result<()> {
     let forward = Forward::new(
-        &identity.authority,
+        identity.authorities(),
         &options.namespace,
         options.address,
         leader.clone(),
@@ -142,7 +146,8 @@ async fn serve(
         .await
         .with_context(|| format!("failed to listen on {}", options.control))?;
     let router = server::router(Arc::new(control));
-    tokio::spawn(server::serve(listener, identity.config.clone(), router));
+    let identity = identity.clone();
+    tokio::spawn(server::serve(listener, move || identity.config(), router));
     tokio::spawn(follow(
         Election::new(client.clone(), &options.namespace, &options.identity()),
         leader.clone(),
@@ -228,7 +233,9 @@ async fn elected(
 }
 
 async fn reconcile(context: &Context, kind: Kind, key: &Key) -> Outcome {
+    let broken = context.world.broken(kind, key);
     let done: Result<Outcome, Error> = match kind {
+        _ if broken.is_some() => broken::reconcile(context, kind, key).await,
         Kind::MailCluster => cluster::reconcile(context, key).await,
         Kind::MailDomain => domain::reconcile(context, key).await,
         Kind::Mailbox => mailbox::reconcile(context, key).await,

@@ -1,5 +1,7 @@
 //! Controllers against an API server that is played: which requests are made, in which order, with what in them.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::body::to_bytes;
@@ -24,7 +26,15 @@ use crate::kube::events::Events;
 use crate::kube::queue::Outcome;
 use crate::metrics::Metrics;
 use crate::world::World;
+use crate::world::snapshot::Kind;
 use crate::{cluster, domain, mailbox};
+
+#[path = "../tests/support/dns.rs"]
+mod dns;
+mod invalid;
+mod keys;
+mod look_ups;
+mod scaling;
 
 /// A request that was made.
 #[derive(Debug, Clone)]
@@ -37,14 +47,24 @@ struct Asked {
 /// The played API server: takes everything, but for paths that end like `refused`.
 struct Server {
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// Objects that it gives, by the end of their path.
+    there: Arc<Mutex<BTreeMap<String, Value>>>,
     context: Context,
 }
 
 impl Server {
     fn start(refused: &'static str) -> Self {
+        let nobody = vec!["127.0.0.1:1".parse().unwrap()];
+        Self::asking(nobody, refused)
+    }
+
+    /// One whose operator asks these DNS servers.
+    fn asking(dns: Vec<SocketAddr>, refused: &'static str) -> Self {
         let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let seen = asked.clone();
+        let there: Arc<Mutex<BTreeMap<String, Value>>> = Arc::default();
+        let given = there.clone();
         tokio::spawn(async move {
             while let Some((request, send)) = handle.next_request().await {
                 let (parts, body) = request.into_parts();
@@ -53,11 +73,12 @@ impl Server {
                     .unwrap();
                 let body = serde_json::from_slice(&octets).unwrap_or(Value::Null);
                 let path = parts.uri.path().to_owned();
-                let response = answer(
-                    &parts.method,
-                    &body,
-                    !refused.is_empty() && path.ends_with(refused),
-                );
+                let refuse = !refused.is_empty() && path.ends_with(refused);
+                let response = if parts.method == Method::GET {
+                    given_object(&given.lock().unwrap(), &path)
+                } else {
+                    answer(&parts.method, &body, refuse)
+                };
                 seen.lock().unwrap().push(Asked {
                     method: parts.method,
                     path,
@@ -69,8 +90,14 @@ impl Server {
         let client = Client::new(service, "mail");
         Self {
             asked,
-            context: context(client),
+            there,
+            context: context(client, dns),
         }
+    }
+
+    /// From now on an object is given to who asks for it.
+    fn has(&self, path: &str, object: Value) {
+        self.there.lock().unwrap().insert(path.to_owned(), object);
     }
 
     /// `METHOD path` of what was asked since the last time, the prefix of the API left out.
@@ -82,6 +109,19 @@ impl Server {
         });
         (lines.collect(), asked)
     }
+}
+
+fn given_object(there: &BTreeMap<String, Value>, path: &str) -> Response<Body> {
+    let found = there.iter().find(|(end, _)| path.ends_with(end.as_str()));
+    let (status, body) = match found {
+        Some((_, object)) => (StatusCode::OK, object.clone()),
+        None => (
+            StatusCode::NOT_FOUND,
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "not found", "reason": "NotFound", "code": 404}),
+        ),
+    };
+    let body = Body::from(serde_json::to_vec(&body).unwrap());
+    Response::builder().status(status).body(body).unwrap()
 }
 
 fn answer(method: &Method, body: &Value, refuse: bool) -> Response<Body> {
@@ -102,7 +142,7 @@ fn answer(method: &Method, body: &Value, refuse: bool) -> Response<Body> {
     Response::builder().status(status).body(body).unwrap()
 }
 
-fn context(client: Client) -> Context {
+fn context(client: Client, dns: Vec<SocketAddr>) -> Context {
     let world = World::new(None);
     let surroundings = Surroundings {
         image: "mailpods:test".to_owned(),
@@ -111,7 +151,7 @@ fn context(client: Client) -> Context {
         operator_namespace: "mailpods-system".to_owned(),
         foreign: Vec::new(),
     };
-    let look_ups = LookUps::new(vec!["127.0.0.1:1".parse().unwrap()]).unwrap();
+    let look_ups = LookUps::new(dns).unwrap();
     let events = Events::new(client.clone(), "test");
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let observed = Observed::new(world.clone());

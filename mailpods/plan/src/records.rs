@@ -78,7 +78,7 @@ fn merged_spf(record: &str, own: &DomainDnsSpec) -> String {
     let includes = includes.map(|name| format!("include:{name}"));
     let foreign = own.apex_txt.iter().filter(|text| budget::is_record(text));
     let foreign = foreign.flat_map(|text| budget::mechanisms(text));
-    let parts: Vec<String> = includes.chain(foreign.map(str::to_owned)).collect();
+    let parts: Vec<String> = includes.chain(foreign).collect();
     budget::merge(record, parts.iter().map(String::as_str))
 }
 

@@ -42,11 +42,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let failed = if valid.spec.paused {
         None
     } else {
-        let surroundings = build::Surroundings {
-            foreign: observed.foreign.clone(),
-            ..context.surroundings.clone()
-        };
-        let children = build::build(&valid, &surroundings);
+        let children = build::build(&valid, &context.surroundings());
         apply::apply(context, &valid, children, &observed.live)
             .await
             .err()

@@ -10,7 +10,6 @@ use mailpods_rpc::control::Observations;
 use crate::context::Context;
 use crate::kube::Key;
 use crate::kube::apply::LiveObjects;
-use crate::kube::children::ChildKind;
 use crate::world::Workload;
 use crate::world::snapshot::Kind;
 
@@ -26,8 +25,6 @@ pub struct Observed {
     pub plan: Option<Arc<Plan>>,
     /// Objects in its namespace.
     pub live: LiveObjects,
-    /// Kinds of others that exist.
-    pub foreign: Vec<ChildKind>,
     /// Pods by name of the workload.
     pub workloads: BTreeMap<String, Workload>,
     /// What pods told.
@@ -54,7 +51,6 @@ pub fn observe(context: &Context, key: &Key) -> Option<Observed> {
             .get(key)
             .and_then(|view| view.plan.clone()),
         live: context.world.live(&key.namespace),
-        foreign: context.world.foreign(),
         workloads: workloads.collect(),
         pods: context.observed.pods(key),
         cluster,

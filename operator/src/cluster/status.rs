@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use mailpods_api::v1alpha1::{MailClusterStatus, RoleStatus};
 use mailpods_plan::Role;
+use mailpods_rpc::control::Observations;
 
 use super::build::roles;
 use super::observe::Observed;
@@ -112,29 +113,41 @@ fn tls(observed: &Observed) -> Said {
 }
 
 fn store(observed: &Observed) -> Said {
-    let mut answers = observed
-        .pods
-        .iter()
-        .filter_map(|pod| pod.store_reachable)
-        .peekable();
-    let said =
-        |holds: Holds, reason, message: &str| Said::new(types::STORE, holds, reason, message);
-    if answers.peek().is_none() {
-        return said(
-            Holds::Unknown,
-            "NotObserved",
-            "no pod has told of the store yet",
-        );
+    let said = |holds: Holds, reason, message| Said::new(types::STORE, holds, reason, message);
+    let asked = |pod: &&Observations| pod.store_reachable.is_some();
+    let asked: Vec<&Observations> = observed.pods.iter().filter(asked).collect();
+    let away = || {
+        asked
+            .iter()
+            .filter(|pod| pod.store_reachable == Some(false))
+    };
+    if asked.is_empty() {
+        let message = "no pod has told of the store yet".to_owned();
+        return said(Holds::Unknown, "NotObserved", message);
     }
-    let away = answers.filter(|reachable| !reachable).count();
-    match away {
-        0 => said(Holds::True, "Reachable", ""),
-        _ => said(
-            Holds::False,
-            "Unreachable",
-            "the store does not answer all pods",
-        ),
-    }
+    let Some(first) = away().find_map(|pod| store_error(pod)) else {
+        return match away().count() {
+            0 => said(Holds::True, "Reachable", String::new()),
+            _ => said(
+                Holds::False,
+                "Unreachable",
+                "the store does not answer all pods".to_owned(),
+            ),
+        };
+    };
+    let message = format!(
+        "{} of {} pods do not reach the store; {first}",
+        away().count(),
+        asked.len()
+    );
+    said(Holds::False, "Unreachable", message)
+}
+
+/// Why a pod is without the store, as it tells in its readiness.
+fn store_error(pod: &Observations) -> Option<String> {
+    let mut reasons = pod.not_ready.iter();
+    let error = reasons.find_map(|reason| reason.strip_prefix("store: "))?;
+    Some(format!("{}: {error}", pod.role))
 }
 
 fn roles_ready(observed: &Observed, valid: &ValidCluster) -> Said {

@@ -8,12 +8,12 @@ use axum::body::{Body, Bytes};
 use http::{HeaderName, Method, Request, header};
 use hyper_util::rt::TokioIo;
 use mailpods_rpc::control::{CONTENT_TYPE, observations_path};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
+use super::tls::{TlsError, client};
 use super::{PORT, SERVICE};
 use crate::kube::Key;
 
@@ -28,7 +28,7 @@ pub const FORWARDED: HeaderName = HeaderName::from_static("mailpods-forwarded");
 pub struct Forward {
     own: IpAddr,
     leader: Arc<Mutex<Option<IpAddr>>>,
-    connector: TlsConnector,
+    authorities: watch::Receiver<String>,
     host: ServerName<'static>,
 }
 
@@ -44,40 +44,38 @@ pub enum ForwardError {
     /// A request that cannot be made, which is a mistake in this program.
     #[error("failed to make a request")]
     Request(#[from] http::Error),
-    /// The authority or the name cannot be used.
+    /// The name cannot be used.
     #[error("failed to set up the way to the leader")]
     SetUp,
     /// TLS.
     #[error("failed to set up TLS to the leader")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] TlsError),
 }
 
 impl Forward {
     /// A way from this replica, at `own`, to wherever `leader` is.
     ///
     /// # Errors
-    /// When the authority cannot be used.
+    /// When the namespace makes no host name.
     pub fn new(
-        authority: &str,
+        authorities: watch::Receiver<String>,
         namespace: &str,
         own: IpAddr,
         leader: Arc<Mutex<Option<IpAddr>>>,
     ) -> Result<Self, ForwardError> {
-        let mut roots = RootCertStore::empty();
-        let certificate = CertificateDer::from_pem_slice(authority.as_bytes());
-        roots.add(certificate.map_err(|_| ForwardError::SetUp)?)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let host = format!("{SERVICE}.{namespace}.svc");
         Ok(Self {
             own,
             leader,
-            connector: TlsConnector::from(Arc::new(config)),
+            authorities,
             host: ServerName::try_from(host).map_err(|_| ForwardError::SetUp)?,
         })
+    }
+
+    /// Trusts the authorities of now.
+    fn connector(&self) -> Result<TlsConnector, ForwardError> {
+        let config = client(&self.authorities.borrow())?;
+        Ok(TlsConnector::from(Arc::new(config)))
     }
 
     /// Sends what a pod told, with the pod's own token, when another replica leads.
@@ -105,7 +103,7 @@ impl Forward {
         body: Bytes,
     ) -> Result<(), ForwardError> {
         let stream = TcpStream::connect((leader, PORT)).await?;
-        let stream = self.connector.connect(self.host.clone(), stream).await?;
+        let stream = self.connector()?.connect(self.host.clone(), stream).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let request = Request::builder()

@@ -53,9 +53,8 @@ pub fn router(control: Arc<Control>) -> Router {
         .with_state(control)
 }
 
-/// Serves until the process ends.
-pub async fn serve(listener: TcpListener, config: Arc<ServerConfig>, router: Router) {
-    let acceptor = TlsAcceptor::from(config);
+/// Serves until the process ends, each connection with the certificate of then.
+pub async fn serve(listener: TcpListener, config: impl Fn() -> Arc<ServerConfig>, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
@@ -63,7 +62,7 @@ pub async fn serve(listener: TcpListener, config: Arc<ServerConfig>, router: Rou
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (acceptor, router) = (acceptor.clone(), router.clone());
+                let (acceptor, router) = (TlsAcceptor::from(config()), router.clone());
                 tokio::spawn(async move {
                     connection(stream, acceptor, router).await;
                     drop(permit);

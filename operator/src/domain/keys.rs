@@ -40,7 +40,7 @@ pub fn decided(observed: &Observed, now: Timestamp) -> Decision {
     let annotations = observed.current.metadata.annotations.as_ref();
     let wishes = Wishes {
         keys: observed.dkim(),
-        rotation: cluster.spec.dkim.rotation.as_ref(),
+        rotation: &cluster.spec.dkim.rotation,
         ask: annotations
             .and_then(|annotations| annotations.get(ROTATE))
             .map(String::as_str),

@@ -9,6 +9,7 @@ use mailpods_api::v1alpha1::{
 use mailpods_plan::Problem;
 use mailpods_plan::dns::{Record, RecordType};
 use mailpods_policy::dkim_life::Observation;
+use mailpods_policy::spf::{self, SpfBudget};
 
 use crate::context::Context;
 use crate::dkim::key::ManagedKey;
@@ -48,6 +49,8 @@ pub struct Shown {
     pub judged: Judged,
     /// The same for the status, with times.
     pub records: Vec<RecordStatus>,
+    /// What the domain's SPF record costs with all that it includes.
+    pub spf: Option<SpfBudget>,
 }
 
 impl Observed {
@@ -108,7 +111,23 @@ impl Observed {
         let before = self.current.status.as_ref();
         let before = before.map_or(&[][..], |status| &status.records);
         let records = record_statuses(&judged, before, now);
-        Shown { judged, records }
+        let spf = self.spf_record().map(|record| truth::budget(record, found));
+        Shown {
+            judged,
+            records,
+            spf,
+        }
+    }
+
+    /// The domain's SPF record.
+    #[must_use]
+    pub fn spf_record(&self) -> Option<&str> {
+        let domain = self.domain.spec.domain.as_str();
+        let mut at_apex = self.records.iter().filter_map(|record| {
+            let is_at_apex = record.name == domain && record.kind == RecordType::Txt;
+            record.data.as_deref().filter(|_| is_at_apex)
+        });
+        at_apex.find(|text| spf::is_record(text))
     }
 
     /// Whether nothing is to be changed.

@@ -2,7 +2,7 @@
 
 use mailpods_api::v1alpha1::{DkimKeyStatus, DnsMode, MailDomainStatus, RecordStatus};
 use mailpods_plan::DkimAlgorithm;
-use mailpods_plan::dns::{RecordType, zone};
+use mailpods_plan::dns::zone;
 use mailpods_policy::dkim_life::{Blocked, MAX_KEYS, Phase};
 use mailpods_policy::spf;
 
@@ -185,14 +185,12 @@ fn keys(observed: &Observed) -> Vec<DkimKeyStatus> {
     keys
 }
 
-/// What the domain's SPF record costs by itself.
+/// What the domain's SPF record costs; until somebody has looked at what it includes, by itself.
 fn spf_budget(observed: &Observed) -> Option<spf::SpfBudget> {
-    let domain = observed.domain.spec.domain.as_str();
-    let record = observed.records.iter().find(|record| {
-        let text = record.data.as_deref().unwrap_or_default();
-        record.name == domain && record.kind == RecordType::Txt && spf::is_record(text)
-    })?;
-    record.data.as_deref().map(spf::cost)
+    match &observed.seen {
+        Some(seen) => seen.spf,
+        None => observed.spf_record().map(spf::cost),
+    }
 }
 
 /// Until somebody has looked, what was seen before the operator started holds, with its times.

@@ -15,6 +15,9 @@ use crate::names::{self, Owner};
 /// Name of the annotation with the digest of what was applied.
 const APPLIED: &str = "mailpods.dev/applied";
 
+/// Field manager of numbers of replicas that no MailCluster names.
+const SCALING: &str = "mailpods-scaling";
+
 /// What is known of an object of ours that is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Live {
@@ -82,7 +85,7 @@ impl Applier {
             let key = Key::new(child.namespace(), child.name());
             let found = live.get(&child.kind).and_then(|objects| objects.get(&key));
             match child.mode {
-                Mode::Apply => self.patch(child, &key, found).await?,
+                Mode::Apply | Mode::Scalable => self.patch(child, &key, found).await?,
                 Mode::Once if found.is_none() => self.create(child, &key).await?,
                 Mode::Once => {}
             }
@@ -92,23 +95,63 @@ impl Applier {
     }
 
     async fn patch(&self, child: &Child, key: &Key, found: Option<&Live>) -> Result<(), Error> {
-        let digest = names::digest(&serde_json::to_string(&child.object)?);
+        let mut text = serde_json::to_string(&child.object)?;
+        if child.mode == Mode::Scalable {
+            // The same object with its number of replicas is another wish.
+            text.push_str("scalable");
+        }
+        let digest = names::digest(&text);
         if found.is_some_and(|found| self.is_current(child.kind, key, found, &digest)) {
             return Ok(());
         }
         let mut object = child.object.clone();
         annotate(&mut object, &digest);
-        let api = self.api(child.kind, &key.namespace);
-        let params = PatchParams::apply(self.manager).force();
-        let patched = api.patch(&key.name, &params, &Patch::Apply(&object)).await;
-        let patched = patched.map_err(|source| Error::Apply {
-            kind: child.kind.kind(),
-            name: key.to_string(),
-            source: Box::new(source),
-        })?;
+        if child.mode == Mode::Scalable {
+            if found.is_none() {
+                self.send(child.kind, key, &object).await?;
+            }
+            self.give_up_replicas(child, key).await?;
+            if let Some(Value::Object(spec)) = object.get_mut("spec") {
+                spec.remove("replicas");
+            }
+        }
+        let version = self.send(child.kind, key, &object).await?;
         tracing::info!(kind = child.kind.kind(), object = %key, "applied");
-        self.remember(child.kind, key, &Live::of(&patched.metadata).version);
+        self.remember(child.kind, key, &version);
         Ok(())
+    }
+
+    /// Applies; the version of what came of it.
+    async fn send(&self, kind: ChildKind, key: &Key, object: &Value) -> Result<String, Error> {
+        let api = self.api(kind, &key.namespace);
+        let params = PatchParams::apply(self.manager).force();
+        let patched = api.patch(&key.name, &params, &Patch::Apply(object)).await;
+        let patched = patched.map_err(|source| not_applied(kind, key, source))?;
+        Ok(Live::of(&patched.metadata).version)
+    }
+
+    /// Has another field manager hold the number of replicas that there is, so that it stays when ours lets go of it.
+    /// Whoever scales the workload takes it over from that one.
+    async fn give_up_replicas(&self, child: &Child, key: &Key) -> Result<(), Error> {
+        let api = self.api(child.kind, &key.namespace);
+        let failed = |source| not_applied(child.kind, key, source);
+        let Some(found) = api.get_opt(&key.name).await.map_err(failed)? else {
+            return Ok(());
+        };
+        let replicas = found.data.pointer("/spec/replicas");
+        let held = json!({
+            "apiVersion": child.kind.api_version(),
+            "kind": child.kind.kind(),
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "spec": {"replicas": replicas},
+        });
+        let params = PatchParams::apply(SCALING);
+        match api.patch(&key.name, &params, &Patch::Apply(&held)).await {
+            Ok(_) => Ok(()),
+            // Somebody scales it right now, and holds the number by that.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(source) => Err(failed(source)),
+        }
     }
 
     /// Whether an object has what was wanted last, and nobody changed it since.
@@ -142,11 +185,7 @@ impl Applier {
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-            Err(source) => Err(Error::Apply {
-                kind: child.kind.kind(),
-                name: key.to_string(),
-                source: Box::new(source),
-            }),
+            Err(source) => Err(not_applied(child.kind, key, source)),
         }
     }
 
@@ -202,30 +241,49 @@ impl Applier {
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
     {
-        let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+        let key = Key::new(object.namespace().unwrap_or_default(), object.name_any());
+        self.status_of(&ApiResource::erase::<K>(&()), &key, status)
+            .await
+    }
+
+    /// Writes the status of an object by its key.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn status_of(
+        &self,
+        resource: &ApiResource,
+        key: &Key,
+        status: &impl serde::Serialize,
+    ) -> Result<(), Error> {
         // The answer is not looked at: it need not be what this release takes for such an object.
-        let resource = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &namespace, &resource);
+            Api::namespaced_with(self.client.clone(), &key.namespace, resource);
         let patch = json!({
-            "apiVersion": K::api_version(&()),
-            "kind": K::kind(&()),
-            "metadata": {"name": name, "namespace": namespace},
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {"name": key.name, "namespace": key.namespace},
             "status": status,
         });
         let params = PatchParams::apply(self.manager).force();
-        match api
-            .patch_status(&name, &params, &Patch::Apply(&patch))
-            .await
-        {
+        let patch = Patch::Apply(&patch);
+        match api.patch_status(&key.name, &params, &patch).await {
             Ok(_) => Ok(()),
             // It is gone meanwhile.
             Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
             Err(source) => Err(Error::Status(
-                format!("{} {namespace}/{name}", K::kind(&())),
+                format!("{} {key}", resource.kind),
                 Box::new(source),
             )),
         }
+    }
+}
+
+fn not_applied(kind: ChildKind, key: &Key, source: kube::Error) -> Error {
+    Error::Apply {
+        kind: kind.kind(),
+        name: key.to_string(),
+        source: Box::new(source),
     }
 }
 

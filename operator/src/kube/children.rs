@@ -139,6 +139,8 @@ impl ChildKind {
 pub enum Mode {
     /// As it is built, always.
     Apply,
+    /// As it is built, but for the number of replicas: that is a first one, and whoever scales the workload changes it.
+    Scalable,
     /// Made when it is not there, then left alone: what is random in it must not change.
     Once,
 }

@@ -36,6 +36,9 @@ pub enum Error {
         /// What the client says.
         source: Box<kube::Error>,
     },
+    /// The API server did not give an object.
+    #[error("failed to read {0}")]
+    Read(String, #[source] Box<kube::Error>),
     /// The API server did not take a status.
     #[error("failed to write the status of {0}")]
     Status(String, #[source] Box<kube::Error>),
@@ -52,7 +55,10 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Apply { source, .. } | Self::Delete { source, .. } | Self::Status(_, source) => {
+            Self::Apply { source, .. }
+            | Self::Delete { source, .. }
+            | Self::Read(_, source)
+            | Self::Status(_, source) => {
                 match source.as_ref() {
                     // 422: what was built of the resource is refused. 403: somebody has to allow it.
                     kube::Error::Api(status) if status.code == 422 => Class::Invalid,
@@ -71,6 +77,7 @@ impl Error {
         match self {
             Self::Apply { .. } => "ApplyFailed",
             Self::Delete { .. } => "DeleteFailed",
+            Self::Read(..) => "ReadFailed",
             Self::Status(..) => "StatusFailed",
             Self::Make(..) => "MakeFailed",
             Self::Encode(_) => "EncodeFailed",
@@ -81,12 +88,13 @@ impl Error {
     #[must_use]
     pub fn said(&self) -> String {
         match self {
-            Self::Apply { source, .. } | Self::Delete { source, .. } | Self::Status(_, source) => {
-                match source.as_ref() {
-                    kube::Error::Api(status) => format!("{self}: {}", status.message),
-                    _ => format!("{self}: the API server did not answer"),
-                }
-            }
+            Self::Apply { source, .. }
+            | Self::Delete { source, .. }
+            | Self::Read(_, source)
+            | Self::Status(_, source) => match source.as_ref() {
+                kube::Error::Api(status) => format!("{self}: {}", status.message),
+                _ => format!("{self}: the API server did not answer"),
+            },
             other => other.to_string(),
         }
     }

@@ -5,7 +5,7 @@ pub mod secrets;
 pub mod snapshot;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ pub struct World {
     /// MailingLists.
     pub mailing_lists: Objects<Read<MailingList>>,
     secrets: Objects<Kept>,
-    namespaces: Objects<Arc<std::collections::BTreeMap<String, String>>>,
+    namespaces: Objects<Arc<BTreeMap<String, String>>>,
     /// Objects that the operator made.
     pub children: HashMap<ChildKind, Objects<Live>>,
     workloads: Objects<Workload>,
@@ -158,7 +158,7 @@ impl World {
     pub async fn compile_now(self: &Arc<Self>) {
         let (world, before) = (self.clone(), self.snapshot());
         let compiled = tokio::task::spawn_blocking(move || {
-            Snapshot::compile(world.inventory(), world.keys(), &before)
+            Snapshot::compile(world.inventory(&before.objects), world.keys(), &before)
         })
         .await;
         match compiled {
@@ -189,12 +189,29 @@ impl World {
             && (self.only.is_some() || self.namespaces.is_synced())
     }
 
-    fn inventory(&self) -> Inventory {
-        fn good<K>(objects: &Objects<Read<K>>) -> Vec<Arc<K>> {
-            objects
-                .values()
-                .into_iter()
-                .filter_map(Result::ok)
+    /// What an object is not, when it is not what its kind is.
+    #[must_use]
+    pub fn broken(&self, kind: Kind, key: &Key) -> Option<Arc<Broken>> {
+        match kind {
+            Kind::MailCluster => self.clusters.get(key)?.err(),
+            Kind::MailDomain => self.domains.get(key)?.err(),
+            Kind::Mailbox => self.mailboxes.get(key)?.err(),
+            Kind::OutboundIP => self.outbound_ips.get(key)?.err(),
+            Kind::MailingList => self.mailing_lists.get(key)?.err(),
+        }
+    }
+
+    /// Whether a MailCluster cannot be read: what depends on it may be wanted all the same.
+    #[must_use]
+    pub fn has_broken_cluster(&self) -> bool {
+        self.clusters.values().iter().any(Result::is_err)
+    }
+
+    /// An object that cannot be read any more stays as it was `before`: a bad edit takes nothing down.
+    fn inventory(&self, before: &snapshot::Objects) -> Inventory {
+        fn good<K>(objects: &Objects<Read<K>>, before: &BTreeMap<Key, Arc<K>>) -> Vec<Arc<K>> {
+            let all = objects.all().into_iter();
+            all.filter_map(|(key, read)| read.ok().or_else(|| before.get(&key).cloned()))
                 .collect()
         }
         let secrets = self.secrets.all().into_iter();
@@ -202,11 +219,11 @@ impl World {
         let namespaces = self.namespaces.all().into_iter();
         let namespaces = namespaces.map(|(key, labels)| (key.name, (*labels).clone()));
         Inventory {
-            clusters: good(&self.clusters),
-            domains: good(&self.domains),
-            mailboxes: good(&self.mailboxes),
-            outbound_ips: good(&self.outbound_ips),
-            mailing_lists: good(&self.mailing_lists),
+            clusters: good(&self.clusters, &before.clusters),
+            domains: good(&self.domains, &before.domains),
+            mailboxes: good(&self.mailboxes, &before.mailboxes),
+            outbound_ips: good(&self.outbound_ips, &before.outbound_ips),
+            mailing_lists: good(&self.mailing_lists, &before.mailing_lists),
             secrets: Arc::new(secrets.collect()),
             namespaces: Arc::new(namespaces.collect()),
             dkim: Arc::default(),
@@ -218,6 +235,23 @@ impl World {
     pub fn keys(&self) -> Vec<Arc<ManagedKey>> {
         let secrets = self.secrets.values().into_iter();
         secrets.filter_map(|kept| kept.key).collect()
+    }
+
+    /// Takes in a Secret as a watch would.
+    #[cfg(test)]
+    pub fn take_secret(&self, secret: k8s_openapi::api::core::v1::Secret) {
+        let key = Key::of(&secret.metadata);
+        let event = kube::runtime::watcher::Event::Apply((key, Kept::of(secret)));
+        self.secrets.take(event);
+    }
+
+    /// Lets go of a Secret as a watch would.
+    #[cfg(test)]
+    pub fn drop_secret(&self, key: &Key) {
+        if let Some(kept) = self.secrets.get(key) {
+            let event = kube::runtime::watcher::Event::Delete((key.clone(), kept));
+            self.secrets.take(event);
+        }
     }
 
     /// A Secret.

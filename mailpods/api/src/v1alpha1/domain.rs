@@ -62,7 +62,7 @@ use crate::{DomainName, MailboxAddress, Selector};
 ])))]
 pub struct MailDomainSpec {
     /// The domain's name; U-labels are accepted.
-    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "domain is immutable")])))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "domain is immutable: make another MailDomain")])))]
     pub domain: DomainName,
     /// The MailCluster that serves the domain; the only one there is when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -305,7 +305,7 @@ pub struct MailDomainStatus {
     /// Records wanted and seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<RecordStatus>,
-    /// DNS look-ups that SPF takes, of 10.
+    /// DNS look-ups that SPF takes with all that it includes, of 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spf_lookups: Option<i32>,
     /// Octets of the SPF record, of 512.
