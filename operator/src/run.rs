@@ -1,7 +1,7 @@
 //! `mailpods-operator run`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,7 +15,7 @@ use crate::certificates::renewal::Lifetimes;
 use crate::cluster::build::Surroundings;
 use crate::context::Context;
 use crate::control;
-use crate::control::forward::Forward;
+use crate::control::forward::{Forward, Leader};
 use crate::control::identity::Reviewer;
 use crate::control::observed::Observed;
 use crate::control::publish::Publisher;
@@ -86,7 +86,7 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
     let world = World::new(options.only.clone());
     let observed = Observed::new(world.clone());
     let look_ups = LookUps::new(options.dns_servers.clone())?;
-    let leader = Arc::new(Mutex::new(None));
+    let leader = Leader::default();
     world.watch(&client);
     tokio::spawn(world.clone().compile());
     tokio::spawn(discover(world.clone(), client.clone()));
@@ -128,7 +128,7 @@ async fn serve(
     client: &Client,
     options: &Options,
     world: &Arc<World>,
-    (identity, observed, leader): (&Arc<Identity>, &Arc<Observed>, &Arc<Mutex<Option<IpAddr>>>),
+    (identity, observed, leader): (&Arc<Identity>, &Arc<Observed>, &Leader),
 ) -> Result<()> {
     let forward = Forward::new(
         identity.authorities(),
@@ -156,7 +156,7 @@ async fn serve(
 }
 
 /// Keeps in mind where the leader is.
-async fn follow(election: Election, leader: Arc<Mutex<Option<IpAddr>>>) {
+async fn follow(election: Election, leader: Leader) {
     loop {
         match election.holder().await {
             Ok(holder) => {
@@ -199,20 +199,20 @@ async fn exists(client: &Client, kind: ChildKind) -> bool {
 }
 
 /// Waits to be elected, then writes until the lease is lost or somebody asks to end.
-async fn elected(
-    context: Arc<Context>,
-    mut election: Election,
-    leader: Arc<Mutex<Option<IpAddr>>>,
-) -> Result<()> {
+async fn elected(context: Arc<Context>, mut election: Election, leader: Leader) -> Result<()> {
+    let won = async {
+        // Before it leads: who leads and cannot work keeps those from it that can.
+        while !context.world.knows_children() {
+            tokio::time::sleep(LOOK / 10).await;
+        }
+        election.won().await;
+    };
     tokio::select! {
-        () = election.won() => {}
+        () = won => {}
         () = ended() => return Ok(()),
     }
     tracing::info!("this replica leads");
     context.metrics.leader.set((), 1);
-    while !context.world.knows_children() {
-        tokio::time::sleep(LOOK / 10).await;
-    }
     let (wishes, asked) = mpsc::unbounded_channel();
     context.world.tell(wishes);
     let look_ups = context.look_ups.clone().run(context.world.clone());

@@ -17,6 +17,9 @@ use super::tls::{TlsError, client};
 use super::{PORT, SERVICE};
 use crate::kube::Key;
 
+/// Where the replica that leads is, once that is known.
+pub type Leader = Arc<Mutex<Option<IpAddr>>>;
+
 /// Longest way to the leader and back; a pod waits for it, and tells again soon.
 const LIMIT: Duration = Duration::from_secs(3);
 
@@ -27,7 +30,7 @@ pub const FORWARDED: HeaderName = HeaderName::from_static("mailpods-forwarded");
 /// The way to the replica that leads.
 pub struct Forward {
     own: IpAddr,
-    leader: Arc<Mutex<Option<IpAddr>>>,
+    leader: Leader,
     authorities: watch::Receiver<String>,
     host: ServerName<'static>,
 }
@@ -61,7 +64,7 @@ impl Forward {
         authorities: watch::Receiver<String>,
         namespace: &str,
         own: IpAddr,
-        leader: Arc<Mutex<Option<IpAddr>>>,
+        leader: Leader,
     ) -> Result<Self, ForwardError> {
         let host = format!("{SERVICE}.{namespace}.svc");
         Ok(Self {
