@@ -30,6 +30,7 @@ pub const PEERS: &[Package] = &[
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
     ("postfix", "/usr/sbin/postfix"),
+    ("postgresql", "/usr/bin/pg_ctlcluster"),
 ];
 
 /// What a one-node cluster of plain processes is made of, besides what `e2e/binaries` pins.

@@ -18,6 +18,9 @@ use crate::report::Side;
 
 const HEAD: &str = "apiVersion: mailpods.dev/v1alpha1\nkind: ";
 
+/// Accounts in each domain beside example.test.
+const MAILBOXES_OF_A_DOMAIN: usize = 5;
+
 /// A process that said that it is ready.
 pub struct Running {
     /// The process.
@@ -46,6 +49,7 @@ pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
         imap: listener("imaps")?,
         started: running.started,
         children: vec![running.child],
+        pods: None,
         folder,
     })
 }
@@ -104,7 +108,7 @@ fn parse(line: &str) -> Result<HashMap<String, SocketAddr>> {
 }
 
 /// The configuration: defaults, but for free ports and the DNS responder.
-fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
+pub(super) fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
     let mut text = format!(
         "{HEAD}MailCluster\nmetadata: {{name: bench}}\nspec:\n  hostname: mail.example.test\n  dns: {{servers: ['{}']}}\n  imap: \
          {{maxSessionsPerAccount: 100}}\n  listeners:\n",
@@ -138,11 +142,25 @@ fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
         )?;
     }
     for index in 0..setup.mailboxes.max(1) {
+        mailbox(&mut text, &format!("user{index}"), "example.test")?;
+    }
+    for domain in 0..setup.domains {
+        let name = format!("team{domain}.test");
         writeln!(
             text,
-            "---\n{HEAD}Mailbox\nmetadata: {{name: user{index}}}\nspec:\n  address: user{index}@example.test\n  passwordSecretRef: {{name: \
-             people}}"
+            "---\n{HEAD}MailDomain\nmetadata: {{name: team{domain}}}\nspec: {{domain: {name}}}"
         )?;
+        for person in 0..MAILBOXES_OF_A_DOMAIN {
+            mailbox(&mut text, &format!("person{person}"), &name)?;
+        }
     }
     Ok(text)
+}
+
+fn mailbox(text: &mut String, person: &str, domain: &str) -> std::fmt::Result {
+    let name = format!("{person}.{domain}");
+    writeln!(
+        text,
+        "---\n{HEAD}Mailbox\nmetadata: {{name: {name}}}\nspec:\n  address: {person}@{domain}\n  passwordSecretRef: {{name: people}}"
+    )
 }

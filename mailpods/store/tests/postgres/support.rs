@@ -80,3 +80,23 @@ pub fn delivery(account: &str) -> Delivery {
         quota: Quota::default(),
     }
 }
+
+/// Looks until `condition` holds.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let looks = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looks).await;
+    assert!(found.is_ok(), "waited in vain for {what}");
+}
+
+/// Queues the message of that number, which must be possible soon.
+pub async fn works_again(store: &mailpods_store::Store, number: u64) {
+    until("the store to work again", async || {
+        let new = vec![message(number, "alice@example.test")];
+        store.queue.enqueue(new).await.is_ok()
+    })
+    .await;
+}
