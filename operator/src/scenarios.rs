@@ -29,6 +29,7 @@ use crate::world::World;
 use crate::world::snapshot::Kind;
 use crate::{cluster, domain, mailbox};
 
+mod certificates;
 #[path = "../tests/support/dns.rs"]
 mod dns;
 mod invalid;
@@ -74,6 +75,13 @@ impl Server {
                 let body = serde_json::from_slice(&octets).unwrap_or(Value::Null);
                 let path = parts.uri.path().to_owned();
                 let refuse = !refused.is_empty() && path.ends_with(refused);
+                let kind = parts.headers.get(http::header::CONTENT_TYPE);
+                if kind.is_some_and(|kind| kind == "application/merge-patch+json") {
+                    let mut there = given.lock().unwrap();
+                    if let Some(object) = there.get_mut(&path) {
+                        merge(object, &body);
+                    }
+                }
                 let response = if parts.method == Method::GET {
                     given_object(&given.lock().unwrap(), &path)
                 } else {
@@ -108,6 +116,17 @@ impl Server {
             format!("{} {path}", asked.method)
         });
         (lines.collect(), asked)
+    }
+}
+
+/// RFC 7396.
+fn merge(object: &mut Value, patch: &Value) {
+    for (name, value) in patch.as_object().unwrap() {
+        match value {
+            Value::Null => drop(object.as_object_mut().unwrap().remove(name)),
+            Value::Object(_) if object[name].is_object() => merge(&mut object[name], value),
+            _ => object[name] = value.clone(),
+        }
     }
 }
 

@@ -80,7 +80,9 @@ impl Life {
             (_, false) => {}
             (Method::POST, true) => {
                 let name = asked.body["metadata"]["name"].as_str().unwrap().to_owned();
-                self.keep(name, asked.body);
+                let mut secret = asked.body;
+                secret["metadata"]["creationTimestamp"] = json!(Timestamp::now().to_string());
+                self.keep(name, secret);
             }
             (Method::DELETE, true) => {
                 world.drop_secret(&Key::new("mail", name.clone()));
@@ -126,6 +128,8 @@ impl Life {
         for (name, mut secret) in self.secrets.clone() {
             let since = earlier(&secret["metadata"]["annotations"][SINCE]);
             secret["metadata"]["annotations"][SINCE] = since;
+            let created = earlier(&secret["metadata"]["creationTimestamp"]);
+            secret["metadata"]["creationTimestamp"] = created;
             self.keep(name, secret);
         }
         let records = self.domain["status"]["records"].as_array_mut();

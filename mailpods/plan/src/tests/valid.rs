@@ -182,3 +182,57 @@ fn a_domain_hosted_elsewhere_has_records_and_takes_no_mail() {
         ]
     );
 }
+
+#[test]
+fn every_service_has_exchangers_senders_and_what_clients_look_for() {
+    for (spec, wanted) in [
+        (
+            "provider: Google, providerAccount: {dkimKeys: [{selector: google, record: v=DKIM1; k=rsa; p=AA}]}",
+            "1 smtp.google.com|v=spf1 include:_spf.google.com ~all|google._domainkey TXT v=DKIM1; k=rsa; p=AA|_imaps._tcp SRV 0 1 993 imap.gmail.com",
+        ),
+        (
+            "provider: Microsoft365, providerAccount: {name: contoso}",
+            "0 example-test.mail.protection.outlook.com|v=spf1 include:spf.protection.outlook.com ~all|selector2._domainkey CNAME|autodiscover CNAME autodiscover.outlook.com",
+        ),
+        (
+            "provider: Fastmail",
+            "20 in2-smtp.messagingengine.com|v=spf1 include:spf.messagingengine.com ~all|fm3._domainkey CNAME fm3.example.test.dkim.fmhosted.com|_submissions._tcp SRV 0 1 465 smtp.fastmail.com",
+        ),
+        (
+            "provider: Zoho, providerAccount: {region: eu}",
+            "10 mx.zoho.eu|v=spf1 include:zohomail.eu ~all|_imaps._tcp SRV 0 1 993 imappro.zoho.eu|_submissions._tcp SRV 0 1 465 smtppro.zoho.eu",
+        ),
+        (
+            "provider: Proton, providerAccount: {name: d1}",
+            "10 mail.protonmail.ch|v=spf1 include:_spf.protonmail.ch ~all|protonmail3._domainkey CNAME protonmail3.domainkey.d1.domains.proton.ch",
+        ),
+        (
+            "provider: iCloud",
+            "10 mx01.mail.icloud.com|v=spf1 include:icloud.com ~all|sig1._domainkey CNAME sig1.dkim.example.test.at.icloudmailadmin.com|_imaps._tcp SRV 0 1 993 imap.mail.me.com",
+        ),
+    ] {
+        let compiled = compiled(&[domain("example.test", spec)]);
+        assert_eq!(said(&compiled), Vec::<String>::new(), "{spec}");
+        let records = crate::dns::fill(&compiled.plan.unwrap(), None, |_, _| None);
+        let zone: Vec<String> = records
+            .iter()
+            .map(|record| {
+                let label = record
+                    .name
+                    .trim_end_matches("example.test")
+                    .trim_end_matches('.');
+                format!(
+                    "{label} {} {}",
+                    record.kind.as_str(),
+                    record.data.as_deref().unwrap()
+                )
+            })
+            .collect();
+        for part in wanted.split('|') {
+            assert!(
+                zone.iter().any(|line| line.contains(part)),
+                "{spec}: {part}: {zone:#?}"
+            );
+        }
+    }
+}
