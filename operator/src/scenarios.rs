@@ -110,6 +110,7 @@ fn context(client: Client) -> Context {
         control_ca: "ca".to_owned(),
         operator_namespace: "mailpods-system".to_owned(),
         foreign: Vec::new(),
+        policy_hosts: Vec::new(),
     };
     let look_ups = LookUps::new(vec!["127.0.0.1:1".parse().unwrap()]).unwrap();
     let events = Events::new(client.clone(), "test");

@@ -10,8 +10,10 @@ use std::time::Duration;
 use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
 use mailpods_policy::outbound::choose::{Balance, PoolRule};
+use mailpods_policy::outbound::tls::sts;
 use serde::{Deserialize, Serialize};
 
+use crate::outbound_tls::OutboundTls;
 use crate::secret::SecretText;
 use crate::shared::Shared;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
@@ -79,6 +81,8 @@ pub enum Protocol {
     Imaps,
     /// Metrics and health over HTTP.
     Http,
+    /// MTA-STS policies and autoconfiguration over HTTPS.
+    Https,
 }
 
 impl Protocol {
@@ -93,6 +97,7 @@ impl Protocol {
             Self::Imap => "imap",
             Self::Imaps => "imaps",
             Self::Http => "http",
+            Self::Https => "https",
         }
     }
 }
@@ -334,6 +339,8 @@ pub struct OutboundSettings {
     pub pool_rules: Vec<PoolRule>,
     /// How the senders of forwarded mail are rewritten; `None`: they are not.
     pub srs: Option<SrsSettings>,
+    /// How connections are protected.
+    pub tls: OutboundTls,
 }
 
 /// How the senders of forwarded mail are rewritten.
@@ -477,6 +484,8 @@ pub struct Domain {
     pub limits: Option<RateLimits>,
     /// Sieve scripts around those of its mailboxes.
     pub sieve: SieveStages,
+    /// The MTA-STS policy that is served for it.
+    pub mta_sts: Option<sts::Policy>,
 }
 
 /// Where a domain's mail goes.

@@ -44,6 +44,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     } else {
         let surroundings = build::Surroundings {
             foreign: observed.foreign.clone(),
+            policy_hosts: build::policy_hosts(&valid, observed.plan.as_deref()),
             ..context.surroundings.clone()
         };
         let children = build::build(&valid, &surroundings);
