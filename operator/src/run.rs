@@ -102,6 +102,7 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
         control_ca: identity.authorities().borrow().clone(),
         operator_namespace: options.namespace.clone(),
         foreign: Vec::new(),
+        policy_hosts: Vec::new(),
     };
     let events = Events::new(client.clone(), &options.pod);
     let context = Context::new(

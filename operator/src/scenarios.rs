@@ -169,6 +169,7 @@ fn context(client: Client, dns: Vec<SocketAddr>) -> Context {
         control_ca: "ca".to_owned(),
         operator_namespace: "mailpods-system".to_owned(),
         foreign: Vec::new(),
+        policy_hosts: Vec::new(),
     };
     let look_ups = LookUps::new(dns).unwrap();
     let events = Events::new(client.clone(), "test");

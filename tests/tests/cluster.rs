@@ -31,7 +31,7 @@ fn mail_goes_through_four_processes() -> Result<()> {
         "{recipient}"
     );
     let wanted = [
-        (Role::Smtp, "lmtp smtp submission submissions"),
+        (Role::Smtp, "https lmtp smtp submission submissions"),
         (Role::Imap, "imap imaps"),
         (Role::Delivery, ""),
     ];

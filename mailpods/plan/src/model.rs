@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
+use mailpods_policy::outbound::tls::sts;
 use serde::{Deserialize, Serialize};
 
 pub use outbound::{
@@ -83,6 +84,8 @@ pub enum Protocol {
     Imaps,
     /// Metrics and health over HTTP.
     Http,
+    /// MTA-STS policies and autoconfiguration over HTTPS.
+    Https,
 }
 
 impl Protocol {
@@ -97,6 +100,7 @@ impl Protocol {
             Self::Imap => "imap",
             Self::Imaps => "imaps",
             Self::Http => "http",
+            Self::Https => "https",
         }
     }
 }
@@ -315,6 +319,8 @@ pub struct Domain {
     pub limits: Option<RateLimits>,
     /// Sieve scripts around those of its mailboxes.
     pub sieve: SieveStages,
+    /// The MTA-STS policy that is served for it.
+    pub mta_sts: Option<sts::Policy>,
 }
 
 /// Where a domain's mail goes.

@@ -139,6 +139,10 @@ reasons! {
     ConnectFailed = "connect-failed",
     /// TLS to the next server failed where it is required.
     TlsFailed = "tls-failed",
+    /// No server of the domain may be used by what the domain publishes: MTA-STS or DANE.
+    TlsPolicy = "tls-policy",
+    /// The sender asked for REQUIRETLS, and no server of the domain fulfils it.
+    RequireTlsUnmet = "require-tls-unmet",
     /// The next server refused for now.
     RemoteDeferred = "remote-deferred",
     /// The next server refused for good.

@@ -109,6 +109,7 @@ pub fn classify(reason: Reason) -> FailureClass {
         | Reason::NoSuchDomain
         | Reason::RemoteRejected
         | Reason::ExtensionMissing
+        | Reason::RequireTlsUnmet
         | Reason::RoutingLoop
         | Reason::Expired
         | Reason::BouncedByOperator => FailureClass::Permanent,

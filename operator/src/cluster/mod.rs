@@ -42,7 +42,11 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let failed = if valid.spec.paused {
         None
     } else {
-        let children = build::build(&valid, &context.surroundings());
+        let surroundings = build::Surroundings {
+            policy_hosts: build::policy_hosts(&valid, observed.plan.as_deref()),
+            ..context.surroundings()
+        };
+        let children = build::build(&valid, &surroundings);
         apply::apply(context, &valid, children, &observed.live)
             .await
             .err()

@@ -210,8 +210,10 @@ pub enum ListenerProtocol {
     Imap,
     /// IMAP with TLS from the first octet, usually port 993.
     Imaps,
-    /// Metrics and health over HTTP, usually port 9090.
+    /// Metrics and health over HTTP, usually port 9090; MTA-STS policies and autoconfiguration too.
     Http,
+    /// MTA-STS policies and autoconfiguration over HTTPS, usually port 443.
+    Https,
 }
 
 /// Who must send a PROXY protocol header.

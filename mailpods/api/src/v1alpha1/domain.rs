@@ -263,7 +263,8 @@ pub struct DomainDnsSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = "^v=TLSRPTv1;[ -~]*$"))]
     pub tls_rpt: Option<String>,
-    /// MTA-STS policy (RFC 8461). Not supported yet.
+    /// MTA-STS policy (RFC 8461) that is published and served at `https://mta-sts.DOMAIN`, which needs a listener `https`, or a web
+    /// server that passes requests on to the listener `http`; none when left out.
     #[serde(rename = "mtaSTS", skip_serializing_if = "Option::is_none")]
     pub mta_sts: Option<MtaStsMode>,
     /// Names whose SPF records are included besides, such as those of services that send for the domain.
@@ -279,11 +280,11 @@ pub struct DomainDnsSpec {
     pub apex_txt: Vec<String>,
 }
 
-/// Mode of the MTA-STS policy (RFC 8461). Not supported yet.
+/// Mode of the MTA-STS policy (RFC 8461).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MtaStsMode {
-    /// No policy.
+    /// A policy that says that there is none any more: what is served before the policy is taken away.
     None,
     /// Failures are reported only.
     Testing,

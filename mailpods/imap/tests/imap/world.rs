@@ -256,6 +256,7 @@ pub fn plan() -> Plan {
         outbound_ips: Vec::new(),
         limits: None,
         sieve: Default::default(),
+        mta_sts: None,
     });
     let mailboxes = [
         mailbox("alice@example.test", None),

@@ -11,6 +11,7 @@ use super::cluster::rate_limits;
 use super::{Compiler, Names};
 use crate::load::Located;
 use crate::model::{DkimAlgorithm, DkimKey, Domain, OutboundIp, Transport};
+use crate::outbound_tls::policy;
 use crate::problem::ProblemClass;
 use crate::records;
 
@@ -90,7 +91,9 @@ impl Compiler<'_> {
             Some(hop) => Transport::Relay(self.next_hop(origin, "spec.transport.relay", hop)),
             None => Transport::Mailboxes,
         };
+        self.check_mta_sts(resource);
         let dkim = self.dkim(resource, cluster);
+        let hostname = &cluster.object.spec.hostname;
         Domain {
             name: spec.domain.clone(),
             alias_names: spec.domain_aliases.clone(),
@@ -106,6 +109,7 @@ impl Compiler<'_> {
             outbound_ips: self.domain_ips(resource, ips),
             limits: spec.limits.as_ref().map(rate_limits),
             sieve: self.domain_sieve(origin, spec.sieve.as_ref()),
+            mta_sts: spec.dns.mta_sts.map(|mode| policy(mode, hostname)),
         }
     }
 

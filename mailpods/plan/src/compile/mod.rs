@@ -6,6 +6,7 @@ mod mailboxes;
 mod references;
 mod secrets;
 mod sieve;
+mod tls;
 mod unsupported;
 
 pub use cluster::{dns_server, issued_secret};

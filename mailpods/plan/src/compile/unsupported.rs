@@ -25,7 +25,6 @@ impl Compiler<'_> {
         }
         for domain in &resources.domains {
             let spec = &domain.object.spec;
-            self.refuse(&domain.origin, &domain_nowhere(spec));
             self.refuse_backup(domain);
             if standalone {
                 self.refuse(&domain.origin, &domain_in_pods_only(spec));
@@ -127,10 +126,6 @@ fn in_pods_only(spec: &MailClusterSpec) -> [Row; 12] {
         ("spec.allowedNamespaces.from", from, "Same"),
         ("spec.paused", spec.paused, "false"),
     ]
-}
-
-fn domain_nowhere(spec: &MailDomainSpec) -> [Row; 1] {
-    [("spec.dns.mtaSTS", spec.dns.mta_sts.is_some(), "")]
 }
 
 fn domain_in_pods_only(spec: &MailDomainSpec) -> [Row; 3] {

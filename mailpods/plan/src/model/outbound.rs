@@ -8,6 +8,7 @@ use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_policy::outbound::choose::{Balance, PoolRule};
 use serde::{Deserialize, Serialize};
 
+use crate::outbound_tls::OutboundTls;
 use crate::secret::SecretText;
 
 /// Queue, retries and sending.
@@ -54,6 +55,8 @@ pub struct OutboundSettings {
     pub pool_rules: Vec<PoolRule>,
     /// How the senders of forwarded mail are rewritten; `None`: they are not.
     pub srs: Option<SrsSettings>,
+    /// How connections are protected.
+    pub tls: OutboundTls,
 }
 
 /// How the senders of forwarded mail are rewritten.

@@ -47,13 +47,27 @@ fn mistakes_in_listeners_are_named() {
         problems(&[source("c.yaml", &cluster)]),
         [
             "c.yaml:8:6: MailCluster/main: spec.listeners[1].name: is there twice; found \"smtp\"",
-            "c.yaml:8:18: MailCluster/main: spec.listeners[1].protocol: is none of the values; found \"pop\"; allowed: smtp, submission, submissions, lmtp, imap, imaps, http",
+            "c.yaml:8:18: MailCluster/main: spec.listeners[1].protocol: is none of the values; found \"pop\"; allowed: smtp, submission, submissions, lmtp, imap, imaps, http, https",
             "c.yaml:8:33: MailCluster/main: spec.listeners[1].port: is out of range; found 70000; allowed: 0 to 65535",
             "c.yaml:9:5: MailCluster/main: spec.listeners[2].port: is required but missing",
             "c.yaml:9:6: MailCluster/main: spec.listeners[2].name: has the wrong form; found \"Über\"; allowed: a name of lower-case letters, digits and hyphens, such as smtp-public",
             "c.yaml:9:34: MailCluster/main: spec.listeners[2].address: has the wrong form; found \"localhost\"; allowed: an IP address such as 192.0.2.1 or 2001:db8::1",
         ]
     );
+}
+
+#[test]
+fn a_domain_has_one_minimum_of_tls() {
+    let line = "outbound: {tls: {destinations: [{domains: [a.test, b.test], minimum: Verify}, {domains: [b.test], minimum: None}]}}";
+    let cluster = format!("{CLUSTER}  {line}\n");
+    let found = problems(&[
+        source("c.yaml", &cluster),
+        source("a.yaml", &domain("example.test", "")),
+    ]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let wanted =
+        "spec.outbound.tls.destinations[1].domains: is in destinations[0] already; found b.test";
+    assert!(found[0].contains(wanted), "{found:?}");
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn domain(primary: &str, aliases: &[&str], transport: Transport) -> Domain {
         outbound_ips: Vec::new(),
         limits: None,
         sieve: Default::default(),
+        mta_sts: None,
     }
 }
 

@@ -17,6 +17,7 @@ fn unit(recipients: &[&str]) -> LeasedUnit {
         ret: None,
         envid: None,
         smtputf8: false,
+        tls: Default::default(),
         body_type: BodyType::SevenBit,
     };
     let message = QueuedMessage {

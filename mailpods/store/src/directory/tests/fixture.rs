@@ -91,6 +91,7 @@ fn domain() -> Domain {
         outbound_ips: Vec::new(),
         limits: None,
         sieve: Default::default(),
+        mta_sts: None,
     }
 }
 
