@@ -40,6 +40,9 @@ const DISCOVERY: Duration = Duration::from_secs(60);
 /// Time between looks at who leads, and at whether everything is read.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Address of the replica that leads, as far as it is known.
+type Leader = Arc<Mutex<Option<IpAddr>>>;
+
 /// How the operator runs.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -128,7 +131,7 @@ async fn serve(
     client: &Client,
     options: &Options,
     world: &Arc<World>,
-    (identity, observed, leader): (&Arc<Identity>, &Arc<Observed>, &Arc<Mutex<Option<IpAddr>>>),
+    (identity, observed, leader): (&Arc<Identity>, &Arc<Observed>, &Leader),
 ) -> Result<()> {
     let forward = Forward::new(
         identity.authorities(),
@@ -156,7 +159,7 @@ async fn serve(
 }
 
 /// Keeps in mind where the leader is.
-async fn follow(election: Election, leader: Arc<Mutex<Option<IpAddr>>>) {
+async fn follow(election: Election, leader: Leader) {
     loop {
         match election.holder().await {
             Ok(holder) => {
@@ -199,11 +202,7 @@ async fn exists(client: &Client, kind: ChildKind) -> bool {
 }
 
 /// Waits to be elected, then writes until the lease is lost or somebody asks to end.
-async fn elected(
-    context: Arc<Context>,
-    mut election: Election,
-    leader: Arc<Mutex<Option<IpAddr>>>,
-) -> Result<()> {
+async fn elected(context: Arc<Context>, mut election: Election, leader: Leader) -> Result<()> {
     tokio::select! {
         () = election.won() => {}
         () = ended() => return Ok(()),
