@@ -1,7 +1,7 @@
 //! `mailpods-operator run`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,7 +15,7 @@ use crate::certificates::renewal::Lifetimes;
 use crate::cluster::build::Surroundings;
 use crate::context::Context;
 use crate::control;
-use crate::control::forward::Forward;
+use crate::control::forward::{Forward, Leader};
 use crate::control::identity::Reviewer;
 use crate::control::observed::Observed;
 use crate::control::publish::Publisher;
@@ -39,9 +39,6 @@ const WIDTH: usize = 16;
 const DISCOVERY: Duration = Duration::from_secs(60);
 /// Time between looks at who leads, and at whether everything is read.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Address of the replica that leads, as far as it is known.
-type Leader = Arc<Mutex<Option<IpAddr>>>;
 
 /// How the operator runs.
 #[derive(Debug, Clone)]
@@ -89,7 +86,7 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
     let world = World::new(options.only.clone());
     let observed = Observed::new(world.clone());
     let look_ups = LookUps::new(options.dns_servers.clone())?;
-    let leader = Arc::new(Mutex::new(None));
+    let leader = Leader::default();
     world.watch(&client);
     tokio::spawn(world.clone().compile());
     tokio::spawn(discover(world.clone(), client.clone()));
@@ -203,15 +200,19 @@ async fn exists(client: &Client, kind: ChildKind) -> bool {
 
 /// Waits to be elected, then writes until the lease is lost or somebody asks to end.
 async fn elected(context: Arc<Context>, mut election: Election, leader: Leader) -> Result<()> {
+    let won = async {
+        // Before it leads: who leads and cannot work keeps those from it that can.
+        while !context.world.knows_children() {
+            tokio::time::sleep(LOOK / 10).await;
+        }
+        election.won().await;
+    };
     tokio::select! {
-        () = election.won() => {}
+        () = won => {}
         () = ended() => return Ok(()),
     }
     tracing::info!("this replica leads");
     context.metrics.leader.set((), 1);
-    while !context.world.knows_children() {
-        tokio::time::sleep(LOOK / 10).await;
-    }
     let (wishes, asked) = mpsc::unbounded_channel();
     context.world.tell(wishes);
     let look_ups = context.look_ups.clone().run(context.world.clone());

@@ -436,6 +436,127 @@ async fn the_later_of_two_domains_is_conflicted_and_names_the_older() {
 }
 
 #[tokio::test]
+async fn a_domain_with_an_alias_that_is_taken_keeps_its_records() {
+    let server = Server::start("");
+    add_cluster(
+        &server.context,
+        json!({"hostname": "mail.example.test", "dns": {"mode": "ExternalDNS"}}),
+    );
+    let alias = json!({"name": "info", "targets": ["m@example.test"]});
+    let key = add_domain(
+        &server.context,
+        "a",
+        json!({"domain": "example.test", "aliases": [alias], "dkim": {"keys": []}}),
+    );
+    for name in ["m", "info"] {
+        let spec = json!({"address": format!("{name}@example.test")});
+        let (key, object) = object::<Mailbox>("Mailbox", name, spec);
+        let mailboxes = &server.context.world.mailboxes;
+        mailboxes.take(Event::Apply((key, Ok(object))));
+    }
+    server.context.world.compile_now().await;
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(lines[0], "PATCH mail/dnsendpoints/mail-example.test");
+    assert_eq!(ready(&asked)["reason"], "Conflicted");
+    // Nor are they removed at the next look, when they are there.
+    tell(&server.context, &asked);
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, _) = server.taken();
+    let deleted = lines.iter().filter(|line| line.starts_with("DELETE"));
+    assert_eq!(deleted.count(), 0, "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_problem_of_the_cluster_withdraws_no_records() {
+    let server = Server::start("");
+    let spec = json!({
+        "hostname": "mail.example.test",
+        "dns": {"mode": "ExternalDNS"},
+        "outbound": {"smartHost": {"host": "smtp.example.test", "tls": "Verify", "authSecretRef": {"name": "gone"}}},
+    });
+    add_cluster(&server.context, spec);
+    let domain = json!({"domain": "example.test", "dkim": {"keys": []}});
+    let key = add_domain(&server.context, "a", domain);
+    has_endpoint(&server.context);
+    server.context.world.compile_now().await;
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(
+        lines,
+        ["PATCH mail/maildomains/a/status", "POST mail/events"]
+    );
+    assert_eq!(ready(&asked)["reason"], "NoPlan");
+    assert_eq!(asked[0].body["status"]["cluster"], "mail/main");
+}
+
+/// The DNSEndpoint of MailDomain `a` is there, as it was applied before.
+fn has_endpoint(context: &Context) {
+    let labels = json!({"mailpods.dev/owner-kind": "MailDomain", "mailpods.dev/owner": "a"});
+    let metadata = json!({
+        "name": "mail-example.test", "namespace": "mail", "labels": labels,
+        "annotations": {"mailpods.dev/applied": "before"},
+    });
+    let metadata: kube::api::ObjectMeta = serde_json::from_value(metadata).unwrap();
+    let told = (Key::of(&metadata), Live::of(&metadata));
+    context.world.children[&ChildKind::DnsEndpoint].take(Event::Apply(told));
+}
+
+#[tokio::test]
+async fn a_domain_whose_cluster_is_gone_keeps_its_records() {
+    let server = Server::start("");
+    let domain = json!({"domain": "example.test", "dkim": {"keys": []}});
+    let key = add_domain(&server.context, "a", domain);
+    has_endpoint(&server.context);
+    server.context.world.compile_now().await;
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(
+        lines,
+        ["PATCH mail/maildomains/a/status", "POST mail/events"]
+    );
+    assert_eq!(ready(&asked)["reason"], "Missing");
+}
+
+#[tokio::test]
+async fn a_key_of_the_cluster_is_not_copied_into_another_namespace() {
+    let server = Server::start("");
+    let keys = json!([{"selector": "s", "privateKeySecretRef": {"name": "key"}}]);
+    let spec = json!({
+        "hostname": "mail.example.test", "allowedNamespaces": {"from": "All"}, "dkim": {"keys": keys},
+    });
+    let world = &server.context.world;
+    add_cluster(&server.context, spec);
+    let (_, domain) = object::<MailDomain>(
+        "MailDomain",
+        "a",
+        json!({"domain": "example.test", "clusterRef": {"name": "main", "namespace": "mail"}}),
+    );
+    let mut domain = (*domain).clone();
+    domain.metadata.namespace = Some("team".to_owned());
+    let key = Key::new("team", "a");
+    world
+        .domains
+        .take(Event::Apply((key.clone(), Ok(Arc::new(domain)))));
+    world.compile_now().await;
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(
+        lines,
+        ["PATCH team/maildomains/a/status", "POST team/events"]
+    );
+    let conditions = asked[0].body["status"]["conditions"].as_array().unwrap();
+    let reasons = conditions
+        .iter()
+        .map(|condition| condition["reason"].as_str().unwrap());
+    assert!(
+        reasons
+            .into_iter()
+            .any(|reason| reason == "KeyOfAnotherNamespace")
+    );
+}
+
+#[tokio::test]
 async fn a_mailbox_that_waits_for_its_secret_is_not_stalled() {
     let server = Server::start("");
     add_cluster(&server.context, json!({"hostname": "mail.example.test"}));

@@ -140,7 +140,9 @@ impl<'a> Assigner<'a> {
         if !self.unclaimed(&located) {
             return;
         }
-        let cluster = self.cluster(&located.origin, domain.spec.cluster_ref.as_ref());
+        let status = domain.status.as_ref();
+        let serving = status.and_then(|status| status.cluster.as_deref());
+        let cluster = self.cluster(&located.origin, domain.spec.cluster_ref.as_ref(), serving);
         for name in std::iter::once(&domain.spec.domain).chain(&domain.spec.domain_aliases) {
             let claim = Claim {
                 origin: located.origin.clone(),
@@ -165,7 +167,9 @@ impl<'a> Assigner<'a> {
         let aliases = aliases.map(|(index, name)| (name, format!("spec.domainAliases[{index}]")));
         let names = std::iter::once((&spec.domain, "spec.domain".to_owned())).chain(aliases);
         for (name, field) in names {
-            if let Some(claim) = self.claims.get(name) {
+            // One that no MailCluster serves keeps no name from others, or anybody could keep any name.
+            let claim = self.claims.get(name);
+            if let Some(claim) = claim.filter(|claim| claim.cluster.is_some()) {
                 let message = format!("is already a domain of {}", claim.origin.named());
                 let problem = located.origin.problem(&field, message).found(name);
                 self.assigned
@@ -215,7 +219,7 @@ impl<'a> Assigner<'a> {
     fn outbound_ip(&mut self, ip: &Arc<OutboundIP>) {
         let located = located(ip);
         let origin = &located.origin;
-        let Some(cluster) = self.cluster(origin, ip.spec.cluster_ref.as_ref()) else {
+        let Some(cluster) = self.cluster(origin, ip.spec.cluster_ref.as_ref(), None) else {
             return;
         };
         if cluster.0 != origin.namespace {
@@ -230,15 +234,16 @@ impl<'a> Assigner<'a> {
         }
     }
 
-    /// The MailCluster that a reference means, or the only one that there is for the namespace.
+    /// The MailCluster that a reference means, or the only one that there is in the namespace.
     fn cluster(
         &mut self,
         origin: &Origin,
         reference: Option<&ClusterRef>,
+        serving: Option<&str>,
     ) -> Option<(String, String)> {
         let found = match reference {
             Some(reference) => self.named(origin, reference),
-            None => self.only(origin),
+            None => self.only(origin, serving),
         };
         match found {
             Ok(key) => Some(key),
@@ -275,17 +280,25 @@ impl<'a> Assigner<'a> {
         Err(Box::new(problem.class(ProblemClass::Missing)))
     }
 
-    fn only(&self, origin: &Origin) -> Result<(String, String), Box<Problem>> {
-        let open = self
-            .clusters
-            .iter()
-            .filter(|cluster| self.allows(cluster, &origin.namespace));
-        let (own, others): (Vec<_>, Vec<_>) =
-            open.partition(|cluster| cluster.origin.namespace == origin.namespace);
-        let message = match (own.as_slice(), others.as_slice()) {
-            ([cluster], _) | ([], [cluster]) => return Ok(key(&cluster.origin)),
-            ([], []) => "is needed: there is no MailCluster for this namespace",
-            _ => "is needed: there are several MailClusters for this namespace",
+    /// Those of other namespaces have to be named, or whoever makes one that lets all in would get the domains of others.
+    fn only(
+        &self,
+        origin: &Origin,
+        serving: Option<&str>,
+    ) -> Result<(String, String), Box<Problem>> {
+        let all = self.clusters.iter();
+        let own: Vec<_> = all
+            .filter(|cluster| cluster.origin.namespace == origin.namespace)
+            .collect();
+        // A second one takes nothing from the first.
+        let serves = |cluster: &&&Located<MailCluster>| {
+            let name = format!("{}/{}", cluster.origin.namespace, cluster.origin.name);
+            serving == Some(name.as_str())
+        };
+        let message = match (own.as_slice(), own.iter().find(serves)) {
+            ([cluster], _) | (_, Some(cluster)) => return Ok(key(&cluster.origin)),
+            ([], _) => "is needed: there is no MailCluster in this namespace",
+            _ => "is needed: there are several MailClusters in this namespace",
         };
         let problem = origin.problem("spec.clusterRef", message);
         Err(Box::new(problem.class(ProblemClass::Missing)))

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use http::{Method, Request, header};
+use http::{HeaderName, Method, Request, header};
 use hyper_util::rt::TokioIo;
 use mailpods_rpc::control::{CONTENT_TYPE, observations_path};
 use rustls_pki_types::ServerName;
@@ -17,13 +17,20 @@ use super::tls::{TlsError, client};
 use super::{PORT, SERVICE};
 use crate::kube::Key;
 
+/// Where the replica that leads is, once that is known.
+pub type Leader = Arc<Mutex<Option<IpAddr>>>;
+
 /// Longest way to the leader and back; a pod waits for it, and tells again soon.
 const LIMIT: Duration = Duration::from_secs(3);
+
+/// Header of what another replica passed on. It goes no further: while the lead changes, two may each take the other for the
+/// leader.
+pub const FORWARDED: HeaderName = HeaderName::from_static("mailpods-forwarded");
 
 /// The way to the replica that leads.
 pub struct Forward {
     own: IpAddr,
-    leader: Arc<Mutex<Option<IpAddr>>>,
+    leader: Leader,
     authorities: watch::Receiver<String>,
     host: ServerName<'static>,
 }
@@ -57,7 +64,7 @@ impl Forward {
         authorities: watch::Receiver<String>,
         namespace: &str,
         own: IpAddr,
-        leader: Arc<Mutex<Option<IpAddr>>>,
+        leader: Leader,
     ) -> Result<Self, ForwardError> {
         let host = format!("{SERVICE}.{namespace}.svc");
         Ok(Self {
@@ -108,6 +115,7 @@ impl Forward {
             .header(header::HOST, SERVICE)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .header(FORWARDED, "true")
             .body(Body::from(body))?;
         let answered = sender.send_request(request);
         tokio::select! {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use kube::Client;
 use kube::api::{Api, PostParams};
 use mailpods_plan::Role;
@@ -20,6 +20,9 @@ const KEPT: Duration = Duration::from_secs(60);
 /// Answers that are kept.
 const MAX_KEPT: usize = 10_000;
 
+/// What the API server says of the pod that a token is bound to.
+const POD: &str = "authentication.kubernetes.io/pod-name";
+
 /// A ServiceAccount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -27,6 +30,8 @@ pub struct Account {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// The pod that the token is bound to; `None`: it is bound to none.
+    pub pod: Option<String>,
 }
 
 impl Account {
@@ -38,6 +43,7 @@ impl Account {
         Some(Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+            pod: None,
         })
     }
 
@@ -123,18 +129,36 @@ impl Reviewer {
             .iter()
             .flatten()
             .any(|audience| audience == AUDIENCE);
-        let user = status.user.and_then(|user| user.username);
-        let account = user.as_deref().and_then(Account::of);
-        match account {
-            Some(account) if ours && status.authenticated == Some(true) => Ok(account),
-            _ => Err(IdentityError::Refused),
+        if !ours || status.authenticated != Some(true) {
+            return Err(IdentityError::Refused);
         }
+        let account = status.user.and_then(of_user);
+        account.ok_or(IdentityError::Refused)
     }
+}
+
+fn of_user(user: UserInfo) -> Option<Account> {
+    let account = Account::of(user.username.as_deref()?)?;
+    let pod = user.extra.and_then(|mut extra| extra.remove(POD));
+    let pod = pod.and_then(|names| names.into_iter().next());
+    Some(Account { pod, ..account })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pod_is_the_one_that_the_token_is_bound_to() {
+        let extra = [(POD.to_owned(), vec!["main-smtp-1".to_owned()])];
+        let user = UserInfo {
+            username: Some("system:serviceaccount:mail:main-smtp".to_owned()),
+            extra: Some(extra.into()),
+            ..UserInfo::default()
+        };
+        let account = of_user(user).unwrap();
+        assert_eq!(account.pod.as_deref(), Some("main-smtp-1"));
+    }
 
     #[test]
     fn the_role_follows_from_the_account_and_its_namespace() {

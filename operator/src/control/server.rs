@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,7 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::identity::{IdentityError, Reviewer};
+use super::forward::FORWARDED;
+use super::identity::{Account, IdentityError, Reviewer};
 use super::observed::Observed;
 use super::publish::{PublishError, Publisher};
 use crate::kube::Key;
@@ -49,7 +50,6 @@ pub fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route(PLAN_ROUTE, get(plan))
         .route(OBSERVATIONS_ROUTE, post(observations))
-        .layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_OCTETS))
         .with_state(control)
 }
 
@@ -118,8 +118,12 @@ impl From<PublishError> for Refusal {
     }
 }
 
-/// The role that the asking pod has in a MailCluster.
-async fn role(control: &Control, headers: &HeaderMap, cluster: &Key) -> Result<Role, Refusal> {
+/// Who asks, and the role that it has in a MailCluster.
+async fn asker(
+    control: &Control,
+    headers: &HeaderMap,
+    cluster: &Key,
+) -> Result<(Account, Role), Refusal> {
     let token = bearer(headers).ok_or(Refusal::Unknown)?;
     let account = control.reviewer.account(token).await;
     let account = account.map_err(|error| match error {
@@ -130,7 +134,8 @@ async fn role(control: &Control, headers: &HeaderMap, cluster: &Key) -> Result<R
             Refusal::Later("failed to have the token reviewed".to_owned())
         }
     })?;
-    account.role(cluster).ok_or(Refusal::Forbidden)
+    let role = account.role(cluster).ok_or(Refusal::Forbidden)?;
+    Ok((account, role))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -148,7 +153,7 @@ async fn plan(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let cluster = Key::new(namespace, name);
-    let role = role(&control, &headers, &cluster).await?;
+    let (_, role) = asker(&control, &headers, &cluster).await?;
     let has = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| etag_of(value.to_str().ok()?));
@@ -196,17 +201,33 @@ async fn observations(
     State(control): State<Arc<Control>>,
     Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<StatusCode, Refusal> {
     let cluster = Key::new(namespace, name);
-    let role = role(&control, &headers, &cluster).await?;
+    // Nothing is read of those who may not tell anything.
+    let (account, role) = asker(&control, &headers, &cluster).await?;
+    let snapshot = control.publisher.changes().borrow().clone();
+    if !snapshot.objects.clusters.contains_key(&cluster) {
+        return Err(Refusal::Later("there is no such MailCluster".to_owned()));
+    }
+    let body = whole(body).await?;
     let mut told = Observations::decode(&body)
         .map_err(|error| Refusal::Bad(mailpods_telemetry::error_chain(&error)))?;
-    // What a pod says of its role is not asked for: the token says it.
+    // What a pod says of its name and role is not asked for where the token says it.
     told.role = role.to_string();
+    told.pod = account.pod.unwrap_or(told.pod);
     control.observed.tell(&cluster, told);
-    if let (Some(forward), Some(token)) = (&control.forward, bearer(&headers)) {
+    let passed_on = headers.contains_key(FORWARDED);
+    let forward = control.forward.as_ref().filter(|_| !passed_on);
+    if let (Some(forward), Some(token)) = (forward, bearer(&headers)) {
         forward.send(&cluster, token, body).await;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A body, which has to come at once and be small.
+async fn whole(body: Body) -> Result<Bytes, Refusal> {
+    let read = tokio::time::timeout(PATIENCE, to_bytes(body, MAX_OBSERVATIONS_OCTETS)).await;
+    let read = read.map_err(|_| Refusal::Bad("the body did not come in time".to_owned()))?;
+    read.map_err(|error| Refusal::Bad(mailpods_telemetry::error_chain(&error)))
 }

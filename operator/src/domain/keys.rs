@@ -182,6 +182,10 @@ async fn pem(
     spec: &DkimKeySpec,
 ) -> Result<Option<Zeroizing<String>>, Error> {
     if let Some(reference) = &spec.private_key_secret_ref {
+        if observed.has_key_of_another_namespace() {
+            // A copy beside the MailDomain would give the key of all domains to those who may read Secrets there.
+            return Ok(None);
+        }
         let namespace = match (&observed.domain.spec.dkim, &observed.cluster) {
             (None, Some((cluster, _))) => cluster.namespace.clone(),
             _ => observed

@@ -8,6 +8,7 @@ mod status;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use mailpods_api::v1alpha1::MailDomainStatus;
 use mailpods_policy::dkim_life::Decision;
 
 use crate::context::{Context, after};
@@ -35,6 +36,13 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         context.look_ups.forget(&observed.domain.spec.domain);
         return Ok(Outcome::Done);
     }
+    if observed.is_unplanned() {
+        // Records that nobody wants for now are not withdrawn: mail would be lost over a mistake elsewhere.
+        let status = status::unplanned(&observed);
+        return write(context, &observed, status)
+            .await
+            .map(|()| Outcome::Done);
+    }
     if observed.cluster.is_some() {
         let name = &observed.domain.spec.domain;
         context.look_ups.want(name, observed.wish(key));
@@ -48,14 +56,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     };
     let failed = done.as_ref().err();
     let status = status::status(&observed, &refused, &decision.blocked, failed);
-    let before = observed.current.status.clone().unwrap_or_default();
-    simple::write(
-        context,
-        Kind::MailDomain,
-        &*observed.current,
-        (&before, status),
-    )
-    .await?;
+    write(context, &observed, status).await?;
     match done {
         Ok(again) => Ok(again.map_or(Outcome::Done, Outcome::Again)),
         Err(error) => {
@@ -67,6 +68,21 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
             Ok(after(error.class()))
         }
     }
+}
+
+async fn write(
+    context: &Context,
+    observed: &Observed,
+    status: MailDomainStatus,
+) -> Result<(), Error> {
+    let before = observed.current.status.clone().unwrap_or_default();
+    simple::write(
+        context,
+        Kind::MailDomain,
+        &*observed.current,
+        (&before, status),
+    )
+    .await
 }
 
 fn built(observed: &Observed) -> (Vec<Child>, Vec<Refused>) {
@@ -86,10 +102,6 @@ async fn changed(
     let again = keys::advance(context, observed, decision, now).await?;
     let applier = context.applier(Kind::MailDomain);
     let applied = applier.apply(children, &observed.live).await?;
-    if observed.cluster.is_none() && context.world.has_broken_cluster() {
-        // It may be the one that serves the domain: records stay until somebody mends it.
-        return Ok(again);
-    }
     let owner = build::owner(&observed.domain);
     applier.prune(&owner, &applied, &observed.live).await?;
     Ok(again)

@@ -27,6 +27,8 @@ pub struct Observed {
     pub current: Arc<MailDomain>,
     /// What the compiler found wrong.
     pub problems: Vec<Problem>,
+    /// Whether another MailDomain has its name.
+    pub has_lost_its_name: bool,
     /// The MailCluster that serves it; `None`: none does.
     pub cluster: Option<(Key, Arc<MailCluster>)>,
     /// Records that are wanted.
@@ -68,6 +70,17 @@ impl Observed {
             (None, Some((_, cluster))) => &cluster.spec.dkim.keys,
             (None, None) => &[],
         }
+    }
+
+    /// Whether the MailCluster names a private key of its namespace for a domain of another one.
+    #[must_use]
+    pub fn has_key_of_another_namespace(&self) -> bool {
+        let named = self.dkim().iter();
+        let mut named = named.filter(|key| key.private_key_secret_ref.is_some());
+        let cluster = self.cluster.as_ref().map(|(key, _)| key.namespace.as_str());
+        self.domain.spec.dkim.is_none()
+            && cluster != self.domain.metadata.namespace.as_deref()
+            && named.next().is_some()
     }
 
     /// What is to be looked up.
@@ -124,6 +137,13 @@ impl Observed {
         self.domain.spec.paused || cluster.is_some_and(|(_, cluster)| cluster.spec.paused)
     }
 
+    /// Whether it has its name and no plan has it, because of a problem of its own or of its MailCluster, or because there is
+    /// none for it: what it wants of DNS is not known then.
+    #[must_use]
+    pub fn is_unplanned(&self) -> bool {
+        self.records.is_empty() && !self.has_lost_its_name
+    }
+
     /// Whether mail of the domain is signed here.
     #[must_use]
     pub fn is_signed_here(&self) -> bool {
@@ -139,10 +159,11 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
     let current = context.world.domains.get(key)?.ok()?;
     let name = &domain.spec.domain;
     let problems = snapshot.problems(Kind::MailDomain, key).to_vec();
-    // Of two that claim a name, the one without a problem of that kind has it.
+    // Of two that claim a name, the one without a problem of that kind has it. Where only an alias is another's, the
+    // domain is served.
     let conflicted = problems
         .iter()
-        .any(|problem| problem.class == mailpods_plan::ProblemClass::Conflict);
+        .any(|problem| problem.class == mailpods_plan::ProblemClass::Conflict && !problem.kept);
     let cluster = snapshot.served.get(name).filter(|_| !conflicted);
     let cluster = cluster.and_then(|key| {
         let cluster = snapshot.objects.clusters.get(key)?;
@@ -156,6 +177,7 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
     let keys = snapshot.dkim(&domain).to_vec();
     let mut observed = Observed {
         problems,
+        has_lost_its_name: conflicted,
         withdrawn: withdrawn(&keys, &records),
         records,
         seen: None,

@@ -49,6 +49,27 @@ pub fn status(
     }
 }
 
+/// The status of a MailDomain that is in no plan: what was said of its records and keys holds on, since nothing is changed.
+#[must_use]
+pub fn unplanned(observed: &Observed) -> MailDomainStatus {
+    let before = observed.current.status.clone().unwrap_or_default();
+    let generation = observed.domain.metadata.generation;
+    let mut verdict = verdict(&observed.problems);
+    verdict.waits.get_or_insert_with(|| {
+        let message = "no plan has it yet: the status of the MailCluster says why; its records stay as they are";
+        Said::new("Plan", false, "NoPlan", message)
+    });
+    let parts = [types::DNS, types::DKIM]
+        .into_iter()
+        .filter_map(|kind| said_before(&before.conditions, kind));
+    MailDomainStatus {
+        observed_generation: generation,
+        conditions: object_conditions(&before.conditions, verdict, parts.collect(), generation),
+        cluster: observed.cluster.as_ref().map(|(key, _)| key.to_string()),
+        ..before
+    }
+}
+
 fn note(verdict: &mut Verdict, error: &Error) {
     match error.class() {
         Class::Invalid => {
@@ -110,6 +131,10 @@ fn dns_ready(observed: &Observed, refused: &[Refused]) -> Said {
 }
 
 fn dkim_ready(observed: &Observed, blocked: &[(String, Blocked)]) -> Said {
+    if observed.has_key_of_another_namespace() {
+        let message = "the MailCluster names a private key of its own namespace, which is not copied into another one: name keys in spec.dkim.keys";
+        return Said::new(types::DKIM, false, "KeyOfAnotherNamespace", message);
+    }
     let of = |why: Blocked| blocked.iter().find(|(_, other)| *other == why);
     if let Some((base, _)) = of(Blocked::SelectorTaken) {
         let message = format!(
