@@ -119,7 +119,7 @@ impl Server {
     }
 }
 
-/// RFC 7396.
+/// As a JSON merge patch has it.
 fn merge(object: &mut Value, patch: &Value) {
     for (name, value) in patch.as_object().unwrap() {
         match value {

@@ -102,10 +102,6 @@ async fn changed(
     let again = keys::advance(context, observed, decision, now).await?;
     let applier = context.applier(Kind::MailDomain);
     let applied = applier.apply(children, &observed.live).await?;
-    if observed.cluster.is_none() && context.world.has_broken_cluster() {
-        // It may be the one that serves the domain: records stay until somebody mends it.
-        return Ok(again);
-    }
     let owner = build::owner(&observed.domain);
     applier.prune(&owner, &applied, &observed.live).await?;
     Ok(again)

@@ -286,20 +286,4 @@ async fn a_cluster_that_cannot_be_read_any_more_serves_on_and_its_domains_keep_t
         lines.iter().all(|line| !line.starts_with("DELETE")),
         "{lines:?}"
     );
-    // Once it is gone for good, they go too.
-    let gone = Event::Delete((
-        main.clone(),
-        Err(Arc::new(Broken {
-            error: String::new(),
-            generation: None,
-        })),
-    ));
-    fresh.context.world.clusters.take(gone);
-    fresh.context.world.compile_now().await;
-    domain::reconcile(&fresh.context, &key).await.unwrap();
-    let (lines, _) = fresh.taken();
-    assert!(
-        lines.contains(&"DELETE mail/dnsendpoints/mail-example.test".to_owned()),
-        "{lines:?}"
-    );
 }

@@ -201,12 +201,6 @@ impl World {
         }
     }
 
-    /// Whether a MailCluster cannot be read: what depends on it may be wanted all the same.
-    #[must_use]
-    pub fn has_broken_cluster(&self) -> bool {
-        self.clusters.values().iter().any(Result::is_err)
-    }
-
     /// An object that cannot be read any more stays as it was `before`: a bad edit takes nothing down.
     fn inventory(&self, before: &snapshot::Objects) -> Inventory {
         fn good<K>(objects: &Objects<Read<K>>, before: &BTreeMap<Key, Arc<K>>) -> Vec<Arc<K>> {
