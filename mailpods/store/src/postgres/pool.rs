@@ -56,6 +56,8 @@ struct Breaker {
     why: String,
     /// The database answers, but it has no room.
     crowded: bool,
+    /// When the database was reached last.
+    reached: Option<Instant>,
 }
 
 impl Breaker {
@@ -227,11 +229,10 @@ impl Pool {
         attempt: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Unreachable> {
         self.check_breaker()?;
+        let started = Instant::now();
         let (error, crowded) = match tokio::time::timeout(self.wait, attempt).await {
             Ok(Ok(connected)) => {
-                if std::mem::take(&mut *lock(&self.breaker)).away() {
-                    *lock(&self.back) = Some(Instant::now());
-                }
+                self.reached();
                 self.stats.opened.fetch_add(1, Ordering::Relaxed);
                 return Ok(connected);
             }
@@ -247,7 +248,18 @@ impl Pool {
         if !crowded {
             self.read_again().await;
         }
-        Err(self.failed(error, crowded))
+        Err(self.failed(error, crowded, started))
+    }
+
+    fn reached(&self) {
+        let now = Instant::now();
+        let closed = Breaker {
+            reached: Some(now),
+            ..Breaker::default()
+        };
+        if std::mem::replace(&mut *lock(&self.breaker), closed).away() {
+            *lock(&self.back) = Some(now);
+        }
     }
 
     /// A password may have been replaced, or the database may have moved.
@@ -271,7 +283,7 @@ impl Pool {
     }
 
     /// Every failure to connect may pass: also a password that is being changed.
-    fn failed(&self, error: StoreError, crowded: bool) -> Unreachable {
+    fn failed(&self, error: StoreError, crowded: bool, started: Instant) -> Unreachable {
         self.stats.failed.fetch_add(1, Ordering::Relaxed);
         let why = match error {
             StoreError::Unavailable(why) => why,
@@ -279,8 +291,9 @@ impl Pool {
         };
         let mut breaker = lock(&self.breaker);
         let now = Instant::now();
-        // Attempts that failed together count once.
-        if breaker.until.is_none_or(|until| until <= now) {
+        // Attempts that failed together count once, and one that another has overtaken tells nothing new.
+        let overtaken = breaker.reached.is_some_and(|reached| reached >= started);
+        if !overtaken && breaker.until.is_none_or(|until| until <= now) {
             tracing::warn!(%why, "the database cannot be reached");
             breaker.pause = (breaker.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
             breaker.until = Some(now + jitter(breaker.pause));
