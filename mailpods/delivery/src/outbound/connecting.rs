@@ -3,7 +3,7 @@
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::classify::Stage;
 use mailpods_policy::outbound::tls::report::{Failure as Reported, PolicyShown, ResultType};
-use mailpods_policy::outbound::tls::{Barred, Level, Why};
+use mailpods_policy::outbound::tls::{Barred, Level};
 use mailpods_smtp_proto::client::Failure;
 
 use super::attempt::{Attempt, State};
@@ -118,10 +118,10 @@ impl Attempt<'_> {
         State::Connect
     }
 
-    /// Counts what came of TLS. A second try in clear text is no session of its own.
+    /// Counts what came of TLS. Clear text is nobody's failure: it was asked for, or follows a failure that is counted.
     fn saw(&self, dial: &Dial, seen: Option<&Seen>) {
         let protection = &dial.protection;
-        if protection.decision.level == Level::Clear && protection.decision.why != Why::Configured {
+        if protection.decision.level == Level::Clear {
             return;
         }
         let why = Protected(protection.decision.why.as_str());

@@ -9,6 +9,8 @@ use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_plan::{HopTls, NextHop, Plan};
 use mailpods_policy::outbound::tls::{Minimum, Wish};
 
+use crate::Clock as _;
+use crate::outbound::protection::policies::tidy;
 use crate::testing::web::{self, Web};
 use crate::testing::{
     Authority, Rig, Script, Signed, Sink, Tls, World, message, name, plan, relay,
@@ -203,6 +205,19 @@ async fn a_kept_policy_outlives_its_host_and_a_restart_but_not_its_time() {
     rig.pass(Duration::from_secs(100_000)).await;
     assert!(case.sink.message().await.tls);
     rig.until_empty().await;
+    let names = || async {
+        rig.store
+            .secrets
+            .secret_names("outbound/sts/")
+            .await
+            .unwrap()
+    };
+    let secrets = rig.store.secrets.as_ref();
+    tidy(secrets, rig.clock.now()).await.unwrap();
+    assert_eq!(names().await, ["outbound/sts/remote.test"]);
+    rig.clock.advance(Duration::from_secs(8 * 86_400));
+    tidy(secrets, rig.clock.now()).await.unwrap();
+    assert!(names().await.is_empty());
 }
 
 #[tokio::test]
@@ -289,7 +304,11 @@ async fn requiretls_goes_only_where_all_of_it_holds() {
         !bounce.contains("hello"),
         "the body does not come back: {bounce}"
     );
+}
 
+#[tokio::test]
+async fn servers_that_fall_short_of_requiretls_send_the_mail_back() {
+    let enforced = || web::policy("enforce", "mx.remote.test", 86_400);
     for (shown, status) in [
         (Shown::Right, "5.7.30"),
         (Shown::SelfSigned, "5.7.10"),

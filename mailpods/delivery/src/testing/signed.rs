@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -28,25 +29,7 @@ impl Signed {
             .unwrap()
             .local_addr()
             .unwrap();
-        let config = format!(
-            "launch=gsqlite3\ngsqlite3-database={path}/db\ngsqlite3-dnssec=yes\nlocal-address=127.0.0.1\nlocal-port={}\n\
-             socket-dir={path}\nguardian=no\ndaemon=no\ndisable-syslog=yes\nsecurity-poll-suffix=\n",
-            addr.port()
-        );
-        fs::write(dir.path().join("pdns.conf"), config).unwrap();
-        let schema = fs::File::open(SCHEMA).unwrap();
-        let made = Command::new("sqlite3")
-            .arg(dir.path().join("db"))
-            .stdin(schema)
-            .status();
-        assert!(made.unwrap().success());
-        let root = format!(
-            "$TTL 60\n. IN {SOA}\n. IN NS ns.root.test.\nns.root.test. IN A 127.0.0.1\nplain.test. IN NS ns.root.test.\n{records}\n"
-        );
-        let below =
-            format!("$TTL 60\nplain.test. IN {SOA}\nplain.test. IN NS ns.root.test.\n{plain}\n");
-        fs::write(dir.path().join("root"), root).unwrap();
-        fs::write(dir.path().join("plain"), below).unwrap();
+        write_files(dir.path(), addr.port(), records, plain);
         let tool = |arguments: &[&str]| {
             let mut command = Command::new("pdnsutil");
             let done = command
@@ -113,6 +96,29 @@ impl Signed {
             .await
             .expect("PowerDNS does not answer");
     }
+}
+
+/// Configuration, database and zone files.
+fn write_files(dir: &Path, port: u16, records: &str, plain: &str) {
+    let path = dir.display();
+    let config = format!(
+        "launch=gsqlite3\ngsqlite3-database={path}/db\ngsqlite3-dnssec=yes\nlocal-address=127.0.0.1\nlocal-port={port}\n\
+         socket-dir={path}\nguardian=no\ndaemon=no\ndisable-syslog=yes\nsecurity-poll-suffix=\n"
+    );
+    fs::write(dir.join("pdns.conf"), config).unwrap();
+    let schema = fs::File::open(SCHEMA).unwrap();
+    let made = Command::new("sqlite3")
+        .arg(dir.join("db"))
+        .stdin(schema)
+        .status();
+    assert!(made.unwrap().success());
+    let root = format!(
+        "$TTL 60\n. IN {SOA}\n. IN NS ns.root.test.\nns.root.test. IN A 127.0.0.1\nplain.test. IN NS ns.root.test.\n{records}\n"
+    );
+    let below =
+        format!("$TTL 60\nplain.test. IN {SOA}\nplain.test. IN NS ns.root.test.\n{plain}\n");
+    fs::write(dir.join("root"), root).unwrap();
+    fs::write(dir.join("plain"), below).unwrap();
 }
 
 impl Drop for Signed {

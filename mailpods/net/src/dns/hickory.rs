@@ -80,6 +80,7 @@ struct Current {
     // No look-up takes longer, whatever happens inside.
     limit: Duration,
     validating: Validating,
+    servers: Vec<SocketAddr>,
 }
 
 impl HickoryResolver {
@@ -117,7 +118,12 @@ impl HickoryResolver {
     /// # Errors
     /// See [`ResolverConfigError`]; the old configuration then stays.
     pub fn reconfigure(&self, options: &ResolverOptions) -> Result<(), ResolverConfigError> {
-        self.current.store(Arc::new(build(options)?));
+        let next = build(options)?;
+        let before = self.current.load_full();
+        if next.servers == before.servers {
+            next.validating.inherit(&before.validating);
+        }
+        self.current.store(Arc::new(next));
         Ok(())
     }
 
@@ -188,6 +194,7 @@ fn build(options: &ResolverOptions) -> Result<Current, ResolverConfigError> {
     let anchors = options.trusted_keys.anchors();
     Ok(Current {
         resolver: stub(options, None)?,
+        servers: options.servers.clone(),
         limit,
         // The keys on the way up to the root are look-ups too.
         validating: Validating::new(stub(options, Some(anchors))?, limit * 2),

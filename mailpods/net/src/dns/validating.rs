@@ -82,6 +82,12 @@ impl Validating {
         }
     }
 
+    /// Takes over that the same servers have passed signatures on.
+    pub(super) fn inherit(&self, before: &Self) {
+        let works = before.works.load(Ordering::Relaxed);
+        self.works.store(works, Ordering::Relaxed);
+    }
+
     /// Whether the keys of the root validate. Once they did, a failure is somebody in the way and no reason to trust less.
     pub(super) async fn works(&self) -> bool {
         if self.works.load(Ordering::Relaxed) {

@@ -29,6 +29,7 @@ impl Compiler<'_> {
             Some(&cluster.object.spec.dns.spf),
         );
         for resource in &resources.domains {
+            self.check_mta_sts(resource);
             // A domain that is hosted elsewhere has records here, nothing else.
             if !self.claim(resource) || resource.object.spec.provider != Provider::Builtin {
                 continue;
@@ -91,7 +92,6 @@ impl Compiler<'_> {
             Some(hop) => Transport::Relay(self.next_hop(origin, "spec.transport.relay", hop)),
             None => Transport::Mailboxes,
         };
-        self.check_mta_sts(resource);
         let dkim = self.dkim(resource, cluster);
         let hostname = &cluster.object.spec.hostname;
         Domain {

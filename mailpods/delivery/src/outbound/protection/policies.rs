@@ -28,6 +28,8 @@ const FETCH_LIMIT: Duration = Duration::from_secs(30);
 const AFTER_FAILURE: i64 = 5 * 60_000;
 /// A policy is fetched anew after a day, or half its time.
 const REFRESH: i64 = 86_400_000;
+/// A policy that ran out is kept so long yet.
+const FORGET: i64 = 7 * 86_400_000;
 /// Domains that are remembered.
 const MAX_KNOWN: usize = 16_384;
 /// Addresses of one host that are tried.
@@ -292,6 +294,18 @@ async fn write(secrets: &dyn SecretStore, domain: &str, kept: &Kept) -> Result<(
     let text = serde_json::to_vec(kept).map_err(|error| StoreError::Invalid(error.to_string()))?;
     let name = format!("{KEPT}{domain}");
     secrets.put_secret(&name, Zeroizing::new(text)).await
+}
+
+/// Forgets policies that ran out long ago, so that what is kept is bounded by the domains that mail goes to.
+pub(crate) async fn tidy(secrets: &dyn SecretStore, now: i64) -> Result<(), StoreError> {
+    for name in secrets.secret_names(KEPT).await? {
+        let domain = name.strip_prefix(KEPT).unwrap_or_default();
+        let kept = read(secrets, domain).await?;
+        if kept.is_some_and(|kept| !kept.counts(now.saturating_sub(FORGET))) {
+            secrets.delete_secret(&name).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn fetch(means: &Means<'_>, domain: &str) -> Result<Policy, FetchError> {

@@ -28,6 +28,7 @@ use mailpods_store::tokens::{Take, Taken};
 use mailpods_store::{NewBody, StoreError};
 use zeroize::Zeroizing;
 
+use super::policies;
 use crate::context::{Context, destination_of};
 
 const KEPT: &str = "outbound/tls-report/";
@@ -35,6 +36,8 @@ const KEPT: &str = "outbound/tls-report/";
 const FLUSH: Duration = Duration::from_secs(60);
 /// Who may send reports is settled for so long.
 const TURN: Duration = Duration::from_secs(300);
+/// How often kept policies are looked through.
+const TIDY: Duration = Duration::from_secs(86_400);
 /// Reports leave spread over the first hours of the next day (RFC 8460 §4.1 asks for some delay).
 const SPREAD: i64 = 4 * 3_600_000;
 /// After so many days a report that could not be sent is given up.
@@ -122,13 +125,16 @@ pub(crate) async fn run(ctx: std::sync::Arc<Context>) {
         if let Err(error) = send_due(&ctx).await {
             tracing::warn!(%error, "failed to send TLS reports");
         }
+        if let Err(error) = tidy_policies(&ctx).await {
+            tracing::warn!(%error, "failed to tidy kept MTA-STS policies");
+        }
     }
 }
 
 /// Sends the reports of days that are over, one process at a time.
 pub(crate) async fn send_due(ctx: &Context) -> Result<(), StoreError> {
     let plan = ctx.plan.current();
-    if !plan.outbound.tls.reports || !is_our_turn(ctx).await? {
+    if !plan.outbound.tls.reports || !is_our_turn(ctx, "outbound/tls-report/turn", TURN).await? {
         return Ok(());
     }
     let names = ctx.store.secrets.secret_names(KEPT).await?;
@@ -150,12 +156,20 @@ pub(crate) async fn send_due(ctx: &Context) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn is_our_turn(ctx: &Context) -> Result<bool, StoreError> {
+/// Once a day, by one process.
+async fn tidy_policies(ctx: &Context) -> Result<(), StoreError> {
+    if is_our_turn(ctx, "outbound/sts/turn", TIDY).await? {
+        policies::tidy(ctx.store.secrets.as_ref(), ctx.now()).await?;
+    }
+    Ok(())
+}
+
+async fn is_our_turn(ctx: &Context, what: &str, window: Duration) -> Result<bool, StoreError> {
     let take = Take {
-        key: "outbound/tls-report/turn".to_owned(),
+        key: what.to_owned(),
         amount: 1,
         limit: 1,
-        window: TURN,
+        window,
     };
     let taken = ctx.store.tokens.take(vec![take], ctx.now()).await?;
     Ok(taken == Taken::Granted)
