@@ -70,7 +70,7 @@ pub struct OutboundTlsSpec {
     pub reports: bool,
     /// Domains whose mail needs other protection than what they publish.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 128))]
     pub destinations: Vec<DestinationTlsSpec>,
 }
 
