@@ -111,3 +111,27 @@ fn a_store_that_is_away_takes_readiness_with_it_and_comes_back() -> Result<()> {
     assert_eq!(cluster.send("alice@example.test")?.code, 250);
     cluster.wait_for_mail("alice", 1)
 }
+
+#[test]
+fn a_read_only_store_defers_and_loses_nothing() -> Result<()> {
+    let dns = Dns::start()?;
+    let cluster = Cluster::start(&Config::standard(&dns.yaml()))?;
+    let set = |value: &str| {
+        let sql = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
+        cluster.postgres.execute(&sql)?;
+        cluster.postgres.execute("SELECT pg_reload_conf()")
+    };
+    set("on")?;
+    let mut taken = 0;
+    eventually("a refusal", || {
+        let reply = cluster.send("alice@example.test")?;
+        taken += usize::from(reply.code == 250);
+        Ok((reply.code / 100 == 4).then_some(()))
+    })?;
+    set("off")?;
+    eventually("the message to be taken", || {
+        let reply = cluster.send("alice@example.test")?;
+        Ok((reply.code == 250).then_some(()))
+    })?;
+    cluster.wait_for_mail("alice", taken + 1)
+}

@@ -48,7 +48,11 @@ impl Drop for Running {
 /// When one does not get ready; its log is in the error.
 pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
     let folder = bench.folder()?;
-    let config = Config::default().with("all.yaml", &mailpods::yaml(bench, setup)?);
+    let config = mailpods::files(bench, setup)?
+        .iter()
+        .fold(Config::default(), |config, (name, text)| {
+            config.with(name, text)
+        });
     let (binary, place) = (bench.binary()?, folder.path().to_owned());
     let started = tokio::task::spawn_blocking(move || {
         let (postgres, uri) = database(&place)?;
