@@ -193,13 +193,13 @@ fn positive(lookup: &Lookup) -> Result<Validated<Record>, DnsError> {
         .filter(|record| record.record_type() != RecordType::RRSIG)
         .cloned()
         .collect();
-    let canonical = records.iter().filter_map(|record| match &record.data {
+    let mut canonical = records.iter().filter_map(|record| match &record.data {
         RData::CNAME(target) => Some(plain(&target.0)),
         _ => None,
     });
     Ok(Validated {
         secure: secure(&records)?,
-        canonical: canonical.last(),
+        canonical: canonical.next_back(),
         records,
     })
 }
