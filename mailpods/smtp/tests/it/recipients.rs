@@ -125,8 +125,11 @@ async fn what_a_sender_wants_of_tls_reaches_the_queue() {
             .await;
         peer.ask("RCPT TO:<bob@example.test>", "250").await;
         let message = message(field);
-        peer.ask(&format!("BDAT {} LAST\r\n{message}", message.len()), "250")
-            .await;
+        peer.ask(
+            &format!("BDAT {} LAST\r\n{message}", message.len() + 2),
+            "250",
+        )
+        .await;
         let queue = world.queue().await;
         let queued = queue.iter().max_by_key(|item| item.unit.0).unwrap();
         assert_eq!(queued.message.envelope.tls, wanted, "{option} {field}");
