@@ -140,6 +140,7 @@ async fn servers(plan: &Plan, resolver: &dyn Resolver, way: &Way) -> (Vec<String
         Way::Hop { hop, .. } => (vec![hop.host.clone()], None),
         Way::Literal(address) => (vec![address.to_string()], None),
         Way::Local => (Vec::new(), None),
+        Way::Held => (Vec::new(), Some("its MailDomain has a problem".to_owned())),
         Way::Nowhere => (Vec::new(), Some("not a domain name".to_owned())),
     }
 }
@@ -154,6 +155,7 @@ const fn way_name(way: &Way) -> &'static str {
             from_pool: true, ..
         } => "smart-host",
         Way::Mx(_) | Way::Literal(_) => "mx",
+        Way::Held => "held",
         Way::Nowhere => "nowhere",
     }
 }

@@ -119,6 +119,10 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     async fn route(&mut self) -> State {
         let way = way(self.plan, &self.unit.destination);
+        if matches!(way, Way::Held) || self.is_from_held() {
+            let text = "a domain of ours is on hold: its MailDomain has a problem";
+            return self.all(&Trouble::new(Reason::OnHold, "4.3.5", text).into_fate());
+        }
         let class = match self.class().await {
             Ok(class) => class,
             Err(trouble) => return self.all(&trouble.into_fate()),
@@ -127,7 +131,7 @@ impl Attempt<'_> {
         self.provider = self.ctx.ips.provider(&self.unit.destination.0);
         match &way {
             Way::Local => return self.all(&Fate::Rerouted),
-            Way::Nowhere => {
+            Way::Held | Way::Nowhere => {
                 let text = format!("{} is not a domain name", self.unit.destination.0);
                 return self.all(&Trouble::new(Reason::NoSuchDomain, "5.1.2", text).into_fate());
             }
@@ -145,6 +149,12 @@ impl Attempt<'_> {
             Way::Mx(_) => self.sources = sources,
         }
         State::Targets(way)
+    }
+
+    /// Whether the sender's domain is one that a problem keeps out of the plan, with its keys and addresses.
+    fn is_from_held(&self) -> bool {
+        let sender = MailboxAddress::parse(&self.unit.message.envelope.sender);
+        sender.is_ok_and(|sender| self.plan.is_held_domain(sender.domain()))
     }
 
     /// What kind of mail it is; the header is read only where a rule asks.
@@ -301,7 +311,7 @@ impl Attempt<'_> {
                 let found = mx::addresses(resolver.as_ref(), &hosts, usable).await?;
                 Ok(found.into_iter().map(|target| (target, port)).collect())
             }
-            Way::Local | Way::Nowhere => Ok(Vec::new()),
+            Way::Local | Way::Held | Way::Nowhere => Ok(Vec::new()),
         }
     }
 
