@@ -10,6 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+use mailpods_api::MailboxAddress;
 use mailpods_plan::{HopTls, NextHop, OutboundIp, OutboundTimeouts, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Class, PoolRule};
