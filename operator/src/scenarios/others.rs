@@ -283,3 +283,49 @@ async fn a_new_leader_says_what_was_said_before() {
     let gone = (json!("False"), json!("NotObserved"), Value::Null);
     assert_eq!(said().await, gone);
 }
+
+#[tokio::test]
+async fn an_edit_that_nobody_saw_is_undone_at_the_start() {
+    let spec = json!({"hostname": "mail.example.test"});
+    let before = Server::start("");
+    let key = add_cluster(&before.context, spec.clone());
+    before.context.world.compile_now().await;
+    cluster::reconcile(&before.context, &key).await.unwrap();
+    let (_, asked) = before.taken();
+    // The same objects as an operator finds them that starts now.
+    let server = Server::start("");
+    add_cluster(&server.context, spec);
+    tell(&server.context, &asked);
+    server.context.world.compile_now().await;
+    let patched = async || {
+        cluster::reconcile(&server.context, &key).await.unwrap();
+        let (lines, asked) = server.taken();
+        tell(&server.context, &asked);
+        lines.contains(&"PATCH mail/services/main-smtp".to_owned())
+    };
+    assert!(patched().await);
+    assert!(!patched().await);
+}
+
+#[tokio::test]
+async fn the_cluster_that_served_a_domain_puts_its_mail_off() {
+    let server = Server::start("");
+    let context = &server.context;
+    let main = add_cluster(context, json!({"hostname": "mail.example.test"}));
+    let spec = json!({"domain": "example.test", "clusterRef": {"name": "mian"}});
+    let (key, domain) = object::<MailDomain>("MailDomain", "a", spec);
+    let mut domain = (*domain).clone();
+    let status = json!({"cluster": "mail/main"});
+    domain.status = Some(serde_json::from_value(status).unwrap());
+    let event = Event::Apply((key.clone(), Ok(Arc::new(domain))));
+    context.world.domains.take(event);
+    context.world.compile_now().await;
+    let snapshot = context.world.snapshot();
+    let plan = snapshot.clusters[&main].plan.clone().unwrap();
+    assert!(plan.is_held_domain(&"example.test".parse().unwrap()));
+    // And goes on to do so.
+    domain::reconcile(context, &key).await.unwrap();
+    let (_, asked) = server.taken();
+    let status = asked.iter().find(|asked| asked.path.ends_with("/status"));
+    assert_eq!(status.unwrap().body["status"]["cluster"], "mail/main");
+}
