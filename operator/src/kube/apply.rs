@@ -281,9 +281,15 @@ impl Applier {
         let patched = patched
             .patch_metadata(&key.name, &params, &Patch::Strategic(&patch))
             .await;
-        patched.map_err(|source| not_applied(kind, key, source))?;
-        tracing::info!(kind = kind.kind(), object = %key, "goes with the owner that was made anew");
-        Ok(())
+        match patched {
+            Ok(_) => {
+                tracing::info!(kind = kind.kind(), object = %key, "goes with the owner that was made anew");
+                Ok(())
+            }
+            // It is gone, or another of that name is there now (422: no UID changes). The watch tells of it.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => Ok(()),
+            Err(source) => Err(not_applied(kind, key, source)),
+        }
     }
 
     /// Creates what is made once. That it is there meanwhile is as good.
