@@ -1,5 +1,6 @@
 //! `mailpods-operator run`.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -173,30 +174,41 @@ async fn follow(election: Election, leader: Leader) {
     }
 }
 
-/// Watches kinds of others as soon as they exist.
+/// Watches kinds of others as soon as they exist, and forgets them when they are gone; what may want them is looked at again.
 async fn discover(world: Arc<World>, client: Client) {
-    let mut known: Vec<ChildKind> = Vec::new();
+    let (mut watched, mut present) = (HashSet::new(), HashSet::new());
     loop {
         for kind in ChildKind::ALL.into_iter().filter(|kind| kind.is_foreign()) {
-            if !known.contains(&kind) && exists(&client, kind).await {
-                known.push(kind);
-                world.watch_foreign(&client, kind);
-                for key in world.snapshot().objects.clusters.keys() {
-                    world.wish(Kind::MailCluster, key.clone());
-                }
+            let turned = match exists(&client, kind).await {
+                Some(true) => present.insert(kind),
+                Some(false) => present.remove(&kind),
+                None => false,
+            };
+            if !turned {
+                continue;
+            }
+            match present.contains(&kind) {
+                true if watched.insert(kind) => world.watch_foreign(&client, kind),
+                is_there => world.set_gone(kind, !is_there),
+            }
+            for (kind, key) in world.snapshot().keys() {
+                world.wish(kind, key);
             }
         }
         tokio::time::sleep(DISCOVERY).await;
     }
 }
 
-async fn exists(client: &Client, kind: ChildKind) -> bool {
-    let resources = client.list_api_group_resources(&kind.api_version()).await;
-    resources.is_ok_and(|list| {
-        list.resources
-            .iter()
-            .any(|resource| resource.kind == kind.kind())
-    })
+/// Whether the API server knows a kind; `None`: it did not say.
+async fn exists(client: &Client, kind: ChildKind) -> Option<bool> {
+    match client.list_api_group_resources(&kind.api_version()).await {
+        Ok(list) => {
+            let mut resources = list.resources.iter();
+            Some(resources.any(|resource| resource.kind == kind.kind()))
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => Some(false),
+        Err(_) => None,
+    }
 }
 
 /// Waits to be elected, then writes until the lease is lost or somebody asks to end.
@@ -214,6 +226,7 @@ async fn elected(context: Arc<Context>, mut election: Election, leader: Leader) 
     }
     tracing::info!("this replica leads");
     context.metrics.leader.set((), 1);
+    context.lead();
     let (wishes, asked) = mpsc::unbounded_channel();
     context.world.tell(wishes);
     let look_ups = context.look_ups.clone().run(context.world.clone());

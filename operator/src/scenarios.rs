@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::control::observed::Observed;
 use crate::dns::look_ups::LookUps;
 use crate::kube::Key;
-use crate::kube::apply::Live;
+use crate::kube::apply::{Live, Reference};
 use crate::kube::children::ChildKind;
 use crate::kube::events::Events;
 use crate::kube::queue::Outcome;
@@ -35,6 +35,7 @@ mod dns;
 mod invalid;
 mod keys;
 mod look_ups;
+mod others;
 mod scaling;
 
 /// A request that was made.
@@ -45,11 +46,13 @@ struct Asked {
     body: Value,
 }
 
-/// The played API server: takes everything, but for paths that end like `refused`.
+/// The played API server: takes everything, but for paths that end like `refused`, and has nothing but what it was given.
 struct Server {
     asked: Arc<Mutex<Vec<Asked>>>,
     /// Objects that it gives, by the end of their path.
     there: Arc<Mutex<BTreeMap<String, Value>>>,
+    /// Codes that writes are answered with, by the end of their path.
+    refused: Arc<Mutex<BTreeMap<String, u16>>>,
     context: Context,
 }
 
@@ -66,6 +69,10 @@ impl Server {
         let seen = asked.clone();
         let there: Arc<Mutex<BTreeMap<String, Value>>> = Arc::default();
         let given = there.clone();
+        let codes = BTreeMap::from([(refused.to_owned(), 422)]);
+        let codes = codes.into_iter().filter(|(end, _)| !end.is_empty());
+        let refused: Arc<Mutex<BTreeMap<String, u16>>> = Arc::new(Mutex::new(codes.collect()));
+        let refuses = refused.clone();
         tokio::spawn(async move {
             while let Some((request, send)) = handle.next_request().await {
                 let (parts, body) = request.into_parts();
@@ -74,7 +81,6 @@ impl Server {
                     .unwrap();
                 let body = serde_json::from_slice(&octets).unwrap_or(Value::Null);
                 let path = parts.uri.path().to_owned();
-                let refuse = !refused.is_empty() && path.ends_with(refused);
                 let kind = parts.headers.get(http::header::CONTENT_TYPE);
                 if kind.is_some_and(|kind| kind == "application/merge-patch+json") {
                     let mut there = given.lock().unwrap();
@@ -82,16 +88,23 @@ impl Server {
                         merge(object, &body);
                     }
                 }
+                let refuse = refuses
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .find_map(|(end, code)| path.ends_with(end.as_str()).then_some(*code));
                 let response = if parts.method == Method::GET {
                     given_object(&given.lock().unwrap(), &path)
                 } else {
                     answer(&parts.method, &body, refuse)
                 };
-                seen.lock().unwrap().push(Asked {
-                    method: parts.method,
-                    path,
-                    body,
-                });
+                if parts.method != Method::GET {
+                    seen.lock().unwrap().push(Asked {
+                        method: parts.method,
+                        path,
+                        body,
+                    });
+                }
                 send.send_response(response);
             }
         });
@@ -99,6 +112,7 @@ impl Server {
         Self {
             asked,
             there,
+            refused,
             context: context(client, dns),
         }
     }
@@ -108,7 +122,7 @@ impl Server {
         self.there.lock().unwrap().insert(path.to_owned(), object);
     }
 
-    /// `METHOD path` of what was asked since the last time, the prefix of the API left out.
+    /// `METHOD path` of what was written since the last time, the prefix of the API left out.
     fn taken(&self) -> (Vec<String>, Vec<Asked>) {
         let asked = std::mem::take(&mut *self.asked.lock().unwrap());
         let lines = asked.iter().map(|asked| {
@@ -143,11 +157,11 @@ fn given_object(there: &BTreeMap<String, Value>, path: &str) -> Response<Body> {
     Response::builder().status(status).body(body).unwrap()
 }
 
-fn answer(method: &Method, body: &Value, refuse: bool) -> Response<Body> {
-    let (status, body) = if refuse {
+fn answer(method: &Method, body: &Value, refuse: Option<u16>) -> Response<Body> {
+    let (status, body) = if let Some(code) = refuse {
         (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "spec is wrong", "reason": "Invalid", "code": 422}),
+            StatusCode::from_u16(code).unwrap(),
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "spec is wrong", "reason": "Invalid", "code": code}),
         )
     } else if *method == Method::DELETE {
         (
@@ -289,10 +303,12 @@ async fn what_the_api_server_refuses_stalls_the_cluster_and_says_why() {
     let server = Server::start("/services/main-smtp");
     let key = add_cluster(&server.context, json!({"hostname": "mail.example.test"}));
     server.context.world.compile_now().await;
-    assert_eq!(
-        cluster::reconcile(&server.context, &key).await.unwrap(),
-        Outcome::Done
-    );
+    let error = cluster::reconcile(&server.context, &key).await.unwrap_err();
+    // A webhook that refuses may change its mind.
+    assert!(matches!(
+        crate::context::after(error.class()),
+        Outcome::Again(_)
+    ));
     let (lines, asked) = server.taken();
     assert!(!lines.contains(&"PATCH mail/statefulsets/main-all".to_owned()));
     let ready = ready(&asked);
@@ -320,6 +336,12 @@ async fn what_a_cluster_wants_no_more_is_removed_and_keys_stay() {
         version: "1".to_owned(),
         applied: applied.map(str::to_owned),
         owner: owner.clone(),
+        uid: "uid-child".to_owned(),
+        owners: vec![Reference {
+            kind: "MailCluster".to_owned(),
+            name: "main".to_owned(),
+            uid: "uid-main".to_owned(),
+        }],
     };
     let children = &server.context.world.children;
     let of = |name: &str| Key::new("mail", name);
@@ -330,14 +352,24 @@ async fn what_a_cluster_wants_no_more_is_removed_and_keys_stay() {
         ..there(Some("x"))
     };
     children[&ChildKind::Deployment].take(Event::Apply((of("other-smtp"), stranger)));
+    // Somebody's copy, labels and all, goes with nobody; and what went with an older MailCluster of that name is not ours to remove.
+    let copy = Live {
+        owners: Vec::new(),
+        ..there(Some("x"))
+    };
+    children[&ChildKind::Deployment].take(Event::Apply((of("copy"), copy)));
+    let mut older = there(Some("x"));
+    older.owners[0].uid = "uid-older".to_owned();
+    children[&ChildKind::Deployment].take(Event::Apply((of("older"), older)));
     cluster::reconcile(&server.context, &key).await.unwrap();
-    let removed: Vec<String> = server
-        .taken()
-        .0
-        .into_iter()
-        .filter(|line| line.starts_with("DELETE"))
+    let (lines, asked) = server.taken();
+    let removed = lines.iter().zip(asked);
+    let removed: Vec<_> = removed
+        .filter(|(line, _)| line.starts_with("DELETE"))
+        .map(|(line, asked)| (line.as_str(), asked.body["preconditions"]["uid"].clone()))
         .collect();
-    assert_eq!(removed, ["DELETE mail/deployments/main-smtp"]);
+    let wanted = ("DELETE mail/deployments/main-smtp", json!("uid-child"));
+    assert_eq!(removed, [wanted]);
 }
 
 #[tokio::test]
@@ -497,6 +529,9 @@ fn has_endpoint(context: &Context) {
     let metadata = json!({
         "name": "mail-example.test", "namespace": "mail", "labels": labels,
         "annotations": {"mailpods.dev/applied": "before"},
+        "ownerReferences": [{
+            "apiVersion": "mailpods.dev/v1alpha1", "kind": "MailDomain", "name": "a", "uid": "uid-a",
+        }],
     });
     let metadata: kube::api::ObjectMeta = serde_json::from_value(metadata).unwrap();
     let told = (Key::of(&metadata), Live::of(&metadata));

@@ -122,7 +122,9 @@ impl Context {
 pub(crate) fn destination(plan: &Plan, domain: &DomainName) -> Destination {
     match plan.route(domain) {
         Route::Local => Destination::local(),
-        Route::Relay(_) | Route::SmartHost(_) | Route::Mx => Destination(domain.as_str().into()),
+        Route::Relay(_) | Route::SmartHost(_) | Route::Mx | Route::Held => {
+            Destination(domain.as_str().into())
+        }
     }
 }
 

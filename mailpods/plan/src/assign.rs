@@ -71,6 +71,7 @@ pub fn assign(mut inventory: Inventory) -> Assigned {
     for ip in &inventory.outbound_ips {
         assigner.outbound_ip(ip);
     }
+    assigner.hold();
     assigner.assigned
 }
 
@@ -106,6 +107,8 @@ struct Assigner<'a> {
     clusters: Vec<Located<MailCluster>>,
     namespaces: &'a Namespaces,
     claims: HashMap<DomainName, Claim>,
+    /// MailDomains that a problem keeps from being served, with the MailCluster that would serve them or did.
+    unserved: Vec<(Arc<MailDomain>, (String, String))>,
     assigned: Assigned,
 }
 
@@ -131,17 +134,18 @@ impl<'a> Assigner<'a> {
             clusters,
             namespaces: &inventory.namespaces,
             claims: HashMap::new(),
+            unserved: Vec::new(),
             assigned,
         }
     }
 
     fn domain(&mut self, domain: &Arc<MailDomain>) {
         let located = located(domain);
-        if !self.unclaimed(&located) {
-            return;
-        }
         let status = domain.status.as_ref();
         let serving = status.and_then(|status| status.cluster.as_deref());
+        if !self.unclaimed(&located) {
+            return self.unserved(domain, &located.origin, serving);
+        }
         let cluster = self.cluster(&located.origin, domain.spec.cluster_ref.as_ref(), serving);
         for name in std::iter::once(&domain.spec.domain).chain(&domain.spec.domain_aliases) {
             let claim = Claim {
@@ -157,6 +161,35 @@ impl<'a> Assigner<'a> {
             if let Some(resources) = self.assigned.clusters.get_mut(&cluster) {
                 resources.domains.push(located);
             }
+        } else {
+            self.unserved(domain, &located.origin, serving);
+        }
+    }
+
+    /// Keeps in mind who is to put off the mail of a domain that nobody serves.
+    fn unserved(&mut self, domain: &Arc<MailDomain>, origin: &Origin, serving: Option<&str>) {
+        let wanted = self.wanted(origin, domain.spec.cluster_ref.as_ref(), serving);
+        let before = serving.and_then(|serving| serving.split_once('/'));
+        let before = before.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
+        if let Some(cluster) = wanted.ok().or(before) {
+            self.unserved.push((domain.clone(), cluster));
+        }
+    }
+
+    /// Names of unserved domains that nobody else has.
+    fn hold(&mut self) {
+        for (domain, cluster) in std::mem::take(&mut self.unserved) {
+            let Some(resources) = self.assigned.clusters.get_mut(&cluster) else {
+                continue;
+            };
+            let claims = &self.claims;
+            let served = |name: &DomainName| {
+                claims
+                    .get(name)
+                    .is_some_and(|claim| claim.cluster.is_some())
+            };
+            resources.left_out.add(&domain);
+            resources.left_out.names.retain(|name| !served(name));
         }
     }
 
@@ -241,16 +274,24 @@ impl<'a> Assigner<'a> {
         reference: Option<&ClusterRef>,
         serving: Option<&str>,
     ) -> Option<(String, String)> {
-        let found = match reference {
-            Some(reference) => self.named(origin, reference),
-            None => self.only(origin, serving),
-        };
-        match found {
+        match self.wanted(origin, reference, serving) {
             Ok(key) => Some(key),
             Err(problem) => {
                 self.assigned.problems.push(*problem);
                 None
             }
+        }
+    }
+
+    fn wanted(
+        &self,
+        origin: &Origin,
+        reference: Option<&ClusterRef>,
+        serving: Option<&str>,
+    ) -> Result<(String, String), Box<Problem>> {
+        match reference {
+            Some(reference) => self.named(origin, reference),
+            None => self.only(origin, serving),
         }
     }
 

@@ -28,7 +28,8 @@ pub use assign::{Assigned, Inventory, Namespaces, assign};
 pub use compile::{Compiled, check, check_with, compile, compile_valid, dns_server, issued_secret};
 pub use handle::PlanHandle;
 pub use load::{
-    Environment, Located, ManagedDkim, Resources, Secret, Secrets, Source, load, load_valid,
+    Environment, LeftOut, Located, ManagedDkim, Resources, Secret, Secrets, Source, load,
+    load_valid,
 };
 pub use model::*;
 pub use outbound_tls::OutboundTls;

@@ -2,6 +2,7 @@
 //!
 //! A role reads the plan that is current when a command, message or attempt starts, and keeps that `Arc` until it ends.
 
+mod held;
 mod outbound;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +14,7 @@ use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
 use mailpods_policy::outbound::tls::sts;
 use serde::{Deserialize, Serialize};
 
+pub use held::Held;
 pub use outbound::{
     HopTls, IpFamily, NextHop, OutboundIp, OutboundSettings, OutboundTimeouts, SrsSettings, WarmUp,
 };
@@ -60,6 +62,8 @@ pub struct Plan {
     pub mailboxes: Shared<HashMap<MailboxAddress, Arc<Mailbox>>>,
     /// Alias and list addresses to what they lead to, one step, in primary domain names.
     pub aliases: Shared<HashMap<MailboxAddress, Vec<MailboxAddress>>>,
+    /// What is there but left out because of a problem.
+    pub held: Shared<Held>,
     /// What a running system wants published, by domain. The operator publishes, so the plan of a role pod has none.
     pub records: Vec<WantedRecord>,
     /// How long a clean stop waits for sessions.
@@ -451,6 +455,9 @@ pub enum Resolved {
     NotLocal,
     /// Our domain, but nothing has this address.
     Unknown,
+    /// Something is there that a problem keeps from its mail: a resource that is left out of the plan, or an alias that leads
+    /// nowhere. To be put off.
+    Held,
     /// A mailbox that is switched off.
     Disabled(Arc<Mailbox>),
     /// Aliases lead round in a circle or deeper than 16 steps, or to more than 1,000 targets.

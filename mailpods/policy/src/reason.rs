@@ -53,6 +53,8 @@ reasons! {
     MailboxDisabled = "mailbox-disabled",
     /// The mailbox is over its quota.
     OverQuota = "over-quota",
+    /// The resource that the address belongs to has a problem.
+    OnHold = "on-hold",
     /// An alias leads in a circle.
     AliasLoop = "alias-loop",
     /// Too many Received fields, or our own Delivered-To.

@@ -102,7 +102,6 @@ pub fn classify(reason: Reason) -> FailureClass {
     match reason {
         Reason::UnknownRecipient
         | Reason::MailboxDisabled
-        | Reason::AliasLoop
         | Reason::MailLoop
         | Reason::MessageTooLarge
         | Reason::NullMx

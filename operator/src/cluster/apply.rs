@@ -8,13 +8,14 @@ use k8s_openapi::jiff::Timestamp;
 use mailpods_plan::SecretText;
 use serde_json::{Value, json};
 
+use super::hosts;
+use super::observe::Observed;
 use super::validate::ValidCluster;
 use crate::certificates;
 use crate::certificates::renewal::{self, Lifetimes, Subject};
 use crate::certificates::secret::{encoded, renewal_of_secret};
 use crate::context::Context;
 use crate::kube::Key;
-use crate::kube::apply::LiveObjects;
 use crate::kube::children::{Child, ChildKind, Mode};
 use crate::kube::error::Error;
 use crate::names;
@@ -33,8 +34,9 @@ pub async fn apply(
     context: &Context,
     cluster: &ValidCluster,
     mut children: Vec<Child>,
-    live: &LiveObjects,
+    observed: &Observed,
 ) -> Result<(), Error> {
+    let live = &observed.live;
     for child in &mut children {
         let there = live.get(&child.kind).is_some_and(|objects| {
             objects.contains_key(&Key::new(child.namespace(), child.name()))
@@ -49,8 +51,18 @@ pub async fn apply(
             renew(context, cluster, &key).await?;
         }
     }
+    children.extend(hosts::build(
+        cluster,
+        observed.hosts.as_deref().unwrap_or_default(),
+    )?);
     let applier = context.applier(Kind::MailCluster);
-    let applied = applier.apply(&children, live).await?;
+    let mut applied = applier.apply(&cluster.owner, &children, live).await?;
+    if observed.hosts.is_none() {
+        // What is wanted is not known now: nothing is withdrawn.
+        let name = hosts::endpoint_name(cluster.name());
+        let key = Key::new(cluster.owner.namespace.clone(), name);
+        applied.keep(ChildKind::DnsEndpoint, key);
+    }
     applier.prune(&cluster.owner, &applied, live).await
 }
 

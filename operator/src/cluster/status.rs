@@ -12,7 +12,7 @@ use super::observe::Observed;
 use super::validate::ValidCluster;
 use crate::context::{Verdict, object_conditions, verdict};
 use crate::dkim::key::stamp;
-use crate::kube::conditions::{Holds, Said, types};
+use crate::kube::conditions::{Holds, Said, said_before, types};
 use crate::kube::error::{Class, Error};
 use crate::names;
 use crate::world::Workload;
@@ -26,7 +26,7 @@ pub fn status(
 ) -> MailClusterStatus {
     let mut parts = vec![tls(observed), store(observed), roles_ready(observed, valid)];
     if valid.spec.paused {
-        let message = "spec.paused is set: nothing is changed";
+        let message = "spec.paused is set: objects, records and keys stay as they are; pods are told of changes all the same";
         parts.insert(0, Said::new("Paused", true, "Paused", message));
     }
     let mut verdict = verdict(&observed.problems);
@@ -60,16 +60,19 @@ fn with(
     let before = observed.current.status.clone().unwrap_or_default();
     let generation = observed.cluster.metadata.generation;
     let plan = observed.plan.as_ref();
+    let silent = observed.is_new && observed.pods.is_empty();
+    let kept = before.clone();
+    let kept = Some(kept).filter(|_| silent).unwrap_or_default();
     let count = |number: usize| i64::try_from(number).ok();
     MailClusterStatus {
         observed_generation: generation,
         conditions: object_conditions(&before.conditions, verdict, parts, generation),
-        version: version(observed),
-        queue_depth: queue(observed),
-        certificate_expiry: expiry(observed),
+        version: version(observed).or(kept.version),
+        queue_depth: queue(observed).or(kept.queue_depth),
+        certificate_expiry: expiry(observed).or(kept.certificate_expiry),
         roles: roles(valid)
             .iter()
-            .map(|role| (role.to_string(), role_status(observed, *role)))
+            .map(|role| (role.to_string(), role_status(observed, &before, *role)))
             .collect(),
         domains: plan.and_then(|plan| count(plan.domains.len())),
         mailboxes: plan.and_then(|plan| count(plan.mailboxes.len())),
@@ -112,6 +115,16 @@ fn tls(observed: &Observed) -> Said {
     }
 }
 
+/// What was said before of what this leader has not had the time to look at.
+fn before(observed: &Observed, kind: &'static str) -> Option<Said> {
+    let status = observed
+        .current
+        .status
+        .as_ref()
+        .filter(|_| observed.is_new)?;
+    said_before(&status.conditions, kind)
+}
+
 fn store(observed: &Observed) -> Said {
     let said = |holds: Holds, reason, message| Said::new(types::STORE, holds, reason, message);
     let asked = |pod: &&Observations| pod.store_reachable.is_some();
@@ -122,6 +135,9 @@ fn store(observed: &Observed) -> Said {
             .filter(|pod| pod.store_reachable == Some(false))
     };
     if asked.is_empty() {
+        if let Some(before) = before(observed, types::STORE) {
+            return before;
+        }
         let message = "no pod has told of the store yet".to_owned();
         return said(Holds::Unknown, "NotObserved", message);
     }
@@ -151,6 +167,12 @@ fn store_error(pod: &Observations) -> Option<String> {
 }
 
 fn roles_ready(observed: &Observed, valid: &ValidCluster) -> Said {
+    let unread = |role: &Role| workload(observed, *role).is_none();
+    if roles(valid).iter().any(unread)
+        && let Some(before) = before(observed, types::ROLES)
+    {
+        return before;
+    }
     let waiting: Vec<String> = roles(valid)
         .iter()
         .filter_map(|role| {
@@ -178,14 +200,20 @@ fn workload(observed: &Observed, role: Role) -> Option<&Workload> {
     observed.workloads.get(&names::of_role(name, role))
 }
 
-fn role_status(observed: &Observed, role: Role) -> RoleStatus {
+fn role_status(observed: &Observed, before: &MailClusterStatus, role: Role) -> RoleStatus {
     let name = observed
         .cluster
         .metadata
         .name
         .as_deref()
         .unwrap_or_default();
-    let workload = workload(observed, role).cloned().unwrap_or_default();
+    let workload = workload(observed, role).cloned();
+    if let (None, true, Some(before)) =
+        (&workload, observed.is_new, before.roles.get(role.as_str()))
+    {
+        return before.clone();
+    }
+    let workload = workload.unwrap_or_default();
     RoleStatus {
         replicas: workload.replicas,
         ready: workload.ready,

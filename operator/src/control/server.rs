@@ -1,6 +1,8 @@
 //! The HTTPS server of the control channel.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,6 +32,8 @@ use crate::kube::Key;
 
 /// Connections at once, of all pods.
 const CONNECTIONS: usize = 4_096;
+/// Connections at once of one address: a pod has two, and all pods of a node may come from one.
+const CONNECTIONS_OF_ADDRESS: usize = 512;
 /// Time to shake hands, and to send a request's header.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -56,22 +60,70 @@ pub fn router(control: Arc<Control>) -> Router {
 /// Serves until the process ends, each connection with the certificate of then.
 pub async fn serve(listener: TcpListener, config: impl Fn() -> Arc<ServerConfig>, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let peers = Peers::default();
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
+                let Some(place) = peers.take(peer.ip()) else {
+                    tracing::debug!(%peer, "too many connections of one address");
+                    continue;
+                };
                 let (acceptor, router) = (TlsAcceptor::from(config()), router.clone());
                 tokio::spawn(async move {
                     connection(stream, acceptor, router).await;
-                    drop(permit);
+                    drop((place, permit));
                 });
             }
             Err(error) => {
                 // Out of descriptors, mostly: others close theirs meanwhile.
                 tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Connections by address.
+#[derive(Clone, Default)]
+struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Peers {
+    /// Room for one more connection; `None`: the address has enough.
+    fn take(&self, address: IpAddr) -> Option<Place> {
+        let mut peers = self.lock();
+        let count = peers.entry(address).or_default();
+        if *count >= CONNECTIONS_OF_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            peers: self.clone(),
+            address,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Each change is whole before the lock is given back.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The room that a connection takes.
+struct Place {
+    peers: Peers,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut peers = self.peers.lock();
+        if let Some(count) = peers.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                peers.remove(&self.address);
             }
         }
     }
@@ -125,17 +177,17 @@ async fn asker(
     cluster: &Key,
 ) -> Result<(Account, Role), Refusal> {
     let token = bearer(headers).ok_or(Refusal::Unknown)?;
-    let account = control.reviewer.account(token).await;
-    let account = account.map_err(|error| match error {
+    let asker = control.reviewer.role(token, cluster).await;
+    asker.map_err(|error| match error {
         IdentityError::Refused => Refusal::Unknown,
+        IdentityError::Forbidden => Refusal::Forbidden,
+        IdentityError::Busy => Refusal::Later(error.to_string()),
         IdentityError::Review(_) => {
             let error = mailpods_telemetry::error_chain(&error);
             tracing::warn!(%error, "control channel");
             Refusal::Later("failed to have the token reviewed".to_owned())
         }
-    })?;
-    let role = account.role(cluster).ok_or(Refusal::Forbidden)?;
-    Ok((account, role))
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -230,4 +282,24 @@ async fn whole(body: Body) -> Result<Bytes, Refusal> {
     let read = tokio::time::timeout(PATIENCE, to_bytes(body, MAX_OBSERVATIONS_OCTETS)).await;
     let read = read.map_err(|_| Refusal::Bad("the body did not come in time".to_owned()))?;
     read.map_err(|error| Refusal::Bad(mailpods_telemetry::error_chain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_hold_all_connections() {
+        let peers = Peers::default();
+        let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let mut places: Vec<_> = (0..CONNECTIONS_OF_ADDRESS)
+            .map(|_| peers.take(one))
+            .collect();
+        assert!(places.iter().all(Option::is_some));
+        assert!(peers.take(one).is_none() && peers.take(other).is_some());
+        places.pop();
+        assert!(peers.take(one).is_some());
+        places.clear();
+        assert!(peers.lock().is_empty());
+    }
 }

@@ -98,6 +98,7 @@ mod tests {
         let day = Timestamp::from_second(DAY).unwrap();
         Arc::new(ManagedKey {
             secret: crate::kube::Key::new("mail", selector),
+            live: Default::default(),
             domain: "example.test".parse().unwrap(),
             selector: selector.parse().unwrap(),
             algorithm: DkimAlgorithm::Ed25519Sha256,

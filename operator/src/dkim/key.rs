@@ -11,6 +11,7 @@ use mailpods_plan::{DkimAlgorithm, DkimKey, SecretText};
 use mailpods_policy::dkim_life::Phase;
 use serde_json::{Value, json};
 
+use crate::kube::apply::Live;
 use crate::names::{Owner, digest, object_name};
 
 /// Label of Secrets with keys, and its value.
@@ -53,6 +54,8 @@ pub struct Origin {
 pub struct ManagedKey {
     /// Namespace and name of the Secret.
     pub secret: crate::kube::Key,
+    /// What is known of the Secret.
+    pub live: Live,
     /// Domain that it signs for.
     pub domain: DomainName,
     /// Selector.
@@ -111,6 +114,7 @@ pub fn read(secret: &Secret) -> Option<ManagedKey> {
     let selector: Selector = noted(SELECTOR)?.parse().ok()?;
     Some(ManagedKey {
         secret: crate::kube::Key::of(metadata),
+        live: Live::of(metadata),
         domain: noted(DOMAIN)?.parse().ok()?,
         origin: origin(annotations, &selector),
         selector,

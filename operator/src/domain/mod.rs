@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use mailpods_api::v1alpha1::MailDomainStatus;
 use mailpods_policy::dkim_life::Decision;
 
-use crate::context::{Context, after};
+use crate::context::Context;
 use crate::dns::endpoint::Refused;
 use crate::kube::Key;
 use crate::kube::children::Child;
@@ -36,6 +36,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         context.look_ups.forget(&observed.domain.spec.domain);
         return Ok(Outcome::Done);
     }
+    keys::adopt(context, &observed).await?;
     if observed.is_unplanned() {
         // Records that nobody wants for now are not withdrawn: mail would be lost over a mistake elsewhere.
         let status = status::unplanned(&observed);
@@ -57,17 +58,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let failed = done.as_ref().err();
     let status = status::status(&observed, &refused, &decision.blocked, failed);
     write(context, &observed, status).await?;
-    match done {
-        Ok(again) => Ok(again.map_or(Outcome::Done, Outcome::Again)),
-        Err(error) => {
-            tracing::warn!(maildomain = %key, error = %mailpods_telemetry::error_chain(&error), "failed");
-            context
-                .metrics
-                .reconciliations
-                .inc((Kind::MailDomain, error.class().into()));
-            Ok(after(error.class()))
-        }
-    }
+    done.map(|again| again.map_or(Outcome::Done, Outcome::Again))
 }
 
 async fn write(
@@ -101,8 +92,8 @@ async fn changed(
 ) -> Result<Option<Duration>, Error> {
     let again = keys::advance(context, observed, decision, now).await?;
     let applier = context.applier(Kind::MailDomain);
-    let applied = applier.apply(children, &observed.live).await?;
     let owner = build::owner(&observed.domain);
+    let applied = applier.apply(&owner, children, &observed.live).await?;
     applier.prune(&owner, &applied, &observed.live).await?;
     Ok(again)
 }

@@ -65,7 +65,12 @@ pub fn unplanned(observed: &Observed) -> MailDomainStatus {
     MailDomainStatus {
         observed_generation: generation,
         conditions: object_conditions(&before.conditions, verdict, parts.collect(), generation),
-        cluster: observed.cluster.as_ref().map(|(key, _)| key.to_string()),
+        // The one that had it last puts its mail off meanwhile.
+        cluster: observed
+            .cluster
+            .as_ref()
+            .map(|(key, _)| key.to_string())
+            .or(before.cluster),
         ..before
     }
 }
@@ -94,7 +99,7 @@ fn parts(observed: &Observed, refused: &[Refused], blocked: &[(String, Blocked)]
             "Paused",
             true,
             "Paused",
-            "spec.paused is set: nothing is changed",
+            "spec.paused is set: records and keys stay as they are; pods are told of changes all the same",
         ));
     }
     parts.push(dns_ready(observed, refused));

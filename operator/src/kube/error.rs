@@ -2,6 +2,8 @@
 
 use mailpods_telemetry::metrics::Label;
 
+use super::children::MANAGED_BY;
+
 /// What helps against an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -25,6 +27,22 @@ pub enum Error {
         name: String,
         /// What the client says.
         source: Box<kube::Error>,
+    },
+    /// An object of somebody else has the name of one of ours.
+    #[error("{kind} {name} is somebody else's")]
+    Taken {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Namespace and name.
+        name: String,
+    },
+    /// The API server does not know the kind of an object.
+    #[error("{project}'s definitions are not installed: there is no kind {kind}")]
+    NotInstalled {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Whose kind it is.
+        project: &'static str,
     },
     /// The API server did not delete an object.
     #[error("failed to delete {kind} {name}")]
@@ -66,6 +84,7 @@ impl Error {
                     _ => Class::Transient,
                 }
             }
+            Self::Taken { .. } | Self::NotInstalled { .. } => Class::Blocked,
             Self::Make(..) => Class::Transient,
             Self::Encode(_) => Class::Invalid,
         }
@@ -76,6 +95,8 @@ impl Error {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Apply { .. } => "ApplyFailed",
+            Self::Taken { .. } => "Taken",
+            Self::NotInstalled { .. } => "NotInstalled",
             Self::Delete { .. } => "DeleteFailed",
             Self::Read(..) => "ReadFailed",
             Self::Status(..) => "StatusFailed",
@@ -95,6 +116,13 @@ impl Error {
                 kube::Error::Api(status) => format!("{self}: {}", status.message),
                 _ => format!("{self}: the API server did not answer"),
             },
+            Self::Taken { .. } => format!(
+                "{self}: it has no label {}={}; delete or rename it, or choose another name here",
+                MANAGED_BY.0, MANAGED_BY.1
+            ),
+            Self::NotInstalled { .. } => {
+                format!("{self}; install them, or ask for nothing of that kind")
+            }
             other => other.to_string(),
         }
     }

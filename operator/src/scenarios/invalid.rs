@@ -220,7 +220,6 @@ async fn what_cannot_be_read_is_stalled_with_its_path_and_keeps_what_was_told() 
             .unwrap();
         let (lines, asked) = server.taken();
         let written = [
-            format!("GET mail{path}"),
             format!("PATCH mail{path}/status"),
             "POST mail/events".to_owned(),
         ];
@@ -228,7 +227,7 @@ async fn what_cannot_be_read_is_stalled_with_its_path_and_keeps_what_was_told() 
         let (conditions, said) = told(&asked);
         assert_eq!(conditions, ["Ready=False Invalid", "Stalled=True Invalid"]);
         assert_eq!(said, message);
-        let status = asked[1].body["status"].clone();
+        let status = asked[0].body["status"].clone();
         assert_eq!(
             (&status["usedOctets"], &status["observedGeneration"]),
             (&json!(5), &json!(7))
@@ -238,7 +237,7 @@ async fn what_cannot_be_read_is_stalled_with_its_path_and_keeps_what_was_told() 
         broken::reconcile(&server.context, kind, &key)
             .await
             .unwrap();
-        assert_eq!(server.taken().0, [format!("GET mail{path}")]);
+        assert_eq!(server.taken().0, Vec::<String>::new());
     }
 }
 
@@ -276,9 +275,31 @@ async fn a_cluster_that_cannot_be_read_any_more_serves_on_and_its_domains_keep_t
         version: "1".to_owned(),
         applied: Some("x".to_owned()),
         owner: Some(("MailDomain".to_owned(), "a".to_owned())),
+        uid: "uid-endpoint".to_owned(),
+        owners: vec![Reference {
+            kind: "MailDomain".to_owned(),
+            name: "a".to_owned(),
+            uid: "uid-a".to_owned(),
+        }],
     };
     let named = (Key::new("mail", "mail-example.test"), endpoint);
     fresh.context.world.children[&ChildKind::DnsEndpoint].take(Event::Apply(named));
+    fresh.context.world.compile_now().await;
+    domain::reconcile(&fresh.context, &key).await.unwrap();
+    let (lines, _) = fresh.taken();
+    assert!(
+        lines.iter().all(|line| !line.starts_with("DELETE")),
+        "{lines:?}"
+    );
+    // Nor when it is gone for good: only the MailDomain's own end does that.
+    let gone = Event::Delete((
+        main.clone(),
+        Err(Arc::new(Broken {
+            error: String::new(),
+            generation: None,
+        })),
+    ));
+    fresh.context.world.clusters.take(gone);
     fresh.context.world.compile_now().await;
     domain::reconcile(&fresh.context, &key).await.unwrap();
     let (lines, _) = fresh.taken();

@@ -25,7 +25,10 @@ impl Life {
     async fn start() -> Self {
         let sight = Sight::start(zone()).await;
         let context = &sight.server.context;
-        let dkim = json!({"keys": [{"selector": "s", "algorithm": "Ed25519Sha256"}]});
+        let dkim = json!({
+            "keys": [{"selector": "s", "algorithm": "Ed25519Sha256"}],
+            "rotation": {"interval": "0s"},
+        });
         add_cluster(
             context,
             json!({"hostname": "mail.example.test", "dkim": dkim}),

@@ -36,7 +36,7 @@ async fn a_role_without_a_number_is_scaled_by_others_and_one_with_a_number_is_no
     );
     server.has(
         "/deployments/main-smtp",
-        json!({"metadata": {"name": "main-smtp"}, "spec": {"replicas": 5}}),
+        json!({"metadata": {"name": "main-smtp", "labels": {"app.kubernetes.io/managed-by": "mailpods-operator"}}, "spec": {"replicas": 5}}),
     );
     server.context.world.compile_now().await;
     cluster::reconcile(&server.context, &key).await.unwrap();

@@ -5,8 +5,8 @@ pub mod secrets;
 pub mod snapshot;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -70,6 +70,8 @@ pub struct World {
     /// Objects that the operator made.
     pub children: HashMap<ChildKind, Objects<Live>>,
     workloads: Objects<Workload>,
+    /// Kinds of others that were there and are gone.
+    gone: Mutex<BTreeSet<ChildKind>>,
     /// Something was told since the last compiling.
     dirty: Notify,
     snapshot: channel::Sender<Arc<Snapshot>>,
@@ -92,6 +94,7 @@ impl World {
             namespaces: Objects::default(),
             children: kinds.map(|kind| (kind, Objects::default())).collect(),
             workloads: Objects::default(),
+            gone: Mutex::default(),
             dirty: Notify::new(),
             snapshot: channel::Sender::new(Arc::default()),
             wishes: channel::Sender::new(None),
@@ -274,12 +277,23 @@ impl World {
         own.into_iter().all(|(_, objects)| objects.is_synced())
     }
 
+    /// Notes whether a kind of others that was there is gone. Its watch goes on by itself when it is there again.
+    pub fn set_gone(&self, kind: ChildKind, gone: bool) {
+        let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        match gone {
+            true => drop(all.insert(kind)),
+            false => drop(all.remove(&kind)),
+        }
+    }
+
     /// Kinds of others that exist.
     #[must_use]
     pub fn foreign(&self) -> Vec<ChildKind> {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         let kinds = self.children.iter();
+        let kinds = kinds.filter(|(kind, _)| kind.is_foreign() && !gone.contains(kind));
         let mut foreign: Vec<ChildKind> = kinds
-            .filter(|(kind, objects)| kind.is_foreign() && objects.is_synced())
+            .filter(|(_, objects)| objects.is_synced())
             .map(|(kind, _)| *kind)
             .collect();
         foreign.sort();

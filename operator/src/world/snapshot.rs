@@ -342,6 +342,7 @@ mod tests {
     fn key(namespace: &str, selector: &str) -> Arc<ManagedKey> {
         Arc::new(ManagedKey {
             secret: Key::new(namespace, selector),
+            live: crate::kube::apply::Live::default(),
             domain: "example.test".parse().unwrap(),
             selector: selector.parse().unwrap(),
             algorithm: DkimAlgorithm::Ed25519Sha256,

@@ -131,7 +131,8 @@ pub struct MailClusterSpec {
     /// Namespaces whose resources may name this cluster.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
-    /// Stops all changes to what runs. In a Kubernetes cluster only.
+    /// Stops changes of the objects that run it and of its domains' records and keys. What pods are told of domains, mailboxes and
+    /// settings is not stopped: it follows the resources at once, as always. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }

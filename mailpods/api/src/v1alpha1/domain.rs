@@ -110,7 +110,8 @@ pub struct MailDomainSpec {
     /// Sieve scripts (RFC 5228) around those of the mailboxes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sieve: Option<DomainSieveSpec>,
-    /// Stops all changes to records and keys. In a Kubernetes cluster only.
+    /// Stops changes of records and keys. What pods are told of the domain is not stopped: it follows the resource at once, as
+    /// always. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
@@ -312,7 +313,7 @@ pub struct MailDomainStatus {
     /// Octets of the SPF record, of 512.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spf_octets: Option<i32>,
-    /// The MailCluster that serves the domain, `namespace/name`.
+    /// The MailCluster that serves the domain, or that did before a problem, `namespace/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     /// DKIM keys.

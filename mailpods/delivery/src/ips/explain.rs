@@ -189,6 +189,10 @@ async fn servers(
             let protection = Protection::new(Level::Opportunistic, Why::Default);
             Ok(one(address.to_string(), protection))
         }
+        Way::Held => Ok(Servers {
+            trouble: Some("its MailDomain has a problem".to_owned()),
+            ..Servers::default()
+        }),
         Way::Local | Way::Nowhere => Ok(Servers::default()),
     }
 }
@@ -271,6 +275,7 @@ const fn way_name(way: &Way) -> &'static str {
             from_pool: true, ..
         } => "smart-host",
         Way::Mx(_) | Way::Literal(_) => "mx",
+        Way::Held => "held",
         Way::Nowhere => "nowhere",
     }
 }

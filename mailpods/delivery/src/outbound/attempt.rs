@@ -10,6 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
+use mailpods_api::MailboxAddress;
 use mailpods_plan::{NextHop, OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Class, PoolRule};
@@ -127,6 +128,10 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     async fn route(&mut self) -> State {
         let way = way(self.plan, &self.unit.destination);
+        if matches!(way, Way::Held) || self.is_from_held() {
+            let text = "a domain of ours is on hold: its MailDomain has a problem";
+            return self.all(&Trouble::new(Reason::OnHold, "4.3.5", text).into_fate());
+        }
         let class = match self.class().await {
             Ok(class) => class,
             Err(trouble) => return self.all(&trouble.into_fate()),
@@ -135,7 +140,7 @@ impl Attempt<'_> {
         self.provider = self.ctx.ips.provider(&self.unit.destination.0);
         match &way {
             Way::Local => return self.all(&Fate::Rerouted),
-            Way::Nowhere => {
+            Way::Held | Way::Nowhere => {
                 let text = format!("{} is not a domain name", self.unit.destination.0);
                 return self.all(&Trouble::new(Reason::NoSuchDomain, "5.1.2", text).into_fate());
             }
@@ -162,6 +167,12 @@ impl Attempt<'_> {
             Wish::Required if envelope.sender.is_empty() => Wish::Usual,
             wish => wish,
         }
+    }
+
+    /// Whether the sender's domain is one that a problem keeps out of the plan, with its keys and addresses.
+    fn is_from_held(&self) -> bool {
+        let sender = MailboxAddress::parse(&self.unit.message.envelope.sender);
+        sender.is_ok_and(|sender| self.plan.is_held_domain(sender.domain()))
     }
 
     /// What kind of mail it is; the header is read only where a rule asks.

@@ -106,7 +106,7 @@ impl Attempt<'_> {
                 let found = mx::addresses(resolver.as_ref(), &hosts, usable).await?;
                 Ok(found.into_iter().map(|target| (target, port)).collect())
             }
-            Way::Local | Way::Nowhere => Ok(Vec::new()),
+            Way::Local | Way::Held | Way::Nowhere => Ok(Vec::new()),
         }
     }
 

@@ -103,6 +103,7 @@ pub(crate) fn plan(port: u16) -> Plan {
             ),
         ])
         .into(),
+        held: Shared::default(),
         records: Vec::new(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,

@@ -294,6 +294,7 @@ pub fn plan() -> Plan {
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
             .collect(),
         aliases: Shared::default(),
+        held: Shared::default(),
         records: Vec::new(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,

@@ -55,6 +55,7 @@ impl Compiler<'_> {
             names: Shared::default(),
             mailboxes: Shared::default(),
             aliases: Shared::default(),
+            held: Shared::default(),
             records: Vec::new(),
             shutdown_grace: spec.shutdown_grace.get(),
         })

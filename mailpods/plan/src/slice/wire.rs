@@ -138,6 +138,7 @@ impl Settings {
             names: Default::default(),
             mailboxes: Default::default(),
             aliases: Default::default(),
+            held: Default::default(),
             records: Vec::new(),
             shutdown_grace: self.shutdown_grace,
         }
@@ -419,6 +420,10 @@ impl Mailbox {
         }
     }
 }
+
+/// `held-domain/NAME` and `held-address/ADDRESS`: the key says it all.
+#[derive(Serialize)]
+pub(super) struct Held {}
 
 /// `alias/ADDRESS`: what it leads to.
 #[derive(Serialize, Deserialize)]

@@ -205,3 +205,51 @@ fn a_second_cluster_takes_no_domain_from_the_first() {
         ]
     );
 }
+
+fn held(assigned: &Assigned, name: &str) -> Vec<String> {
+    let key = ("mail".to_owned(), name.to_owned());
+    let names = assigned.clusters[&key].left_out.names.iter();
+    names.map(ToString::to_string).collect()
+}
+
+#[test]
+fn mail_of_a_domain_that_nobody_serves_is_put_off_where_it_was_served() {
+    let status = |name: &str, domain: &str, more: &str| {
+        let domain = object(
+            "MailDomain",
+            ("mail", name, 5),
+            &format!("{{domain: {domain}{more}}}"),
+        );
+        domain + "status: {cluster: mail/one}\n"
+    };
+    let assigned = assigned(&[
+        cluster(("mail", "one", 0), ""),
+        cluster(("mail", "two", 1), ""),
+        object(
+            "MailDomain",
+            ("mail", "first", 2),
+            "{domain: first.test, clusterRef: {name: two}}",
+        ),
+        status("slip", "slip.test", ", clusterRef: {name: oen}"),
+        // One of its names is taken; the other is nobody's.
+        status(
+            "later",
+            "later.test",
+            ", domainAliases: [first.test], clusterRef: {name: two}",
+        ),
+        // Never served.
+        object(
+            "MailDomain",
+            ("team", "new", 6),
+            "{domain: new.test, clusterRef: {name: one, namespace: mail}}",
+        ),
+        // Its mail is elsewhere.
+        status(
+            "hosted",
+            "hosted.test",
+            ", provider: Fastmail, clusterRef: {name: oen}",
+        ),
+    ]);
+    assert_eq!(held(&assigned, "one"), ["slip.test"]);
+    assert_eq!(held(&assigned, "two"), ["later.test"]);
+}

@@ -1,7 +1,10 @@
 //! A bad resource is left out alone.
 
 use super::{CLUSTER, address, domain, mailbox, name, resource, source, with_cluster};
-use crate::{Compiled, Environment, ProblemClass, Resources, compile_valid, load_valid};
+use crate::{
+    Compiled, Environment, ProblemClass, Resolved, Resources, Role, Route, compile_valid,
+    load_valid, slice,
+};
 
 fn resources(documents: &[String]) -> Resources {
     let (resources, problems) = load_valid(&with_cluster(documents));
@@ -235,4 +238,71 @@ fn every_service_has_exchangers_senders_and_what_clients_look_for() {
             );
         }
     }
+}
+
+fn leads(plan: &crate::Plan, text: &str) -> &'static str {
+    match plan.resolve(&address(text)) {
+        Resolved::NotLocal => "not ours",
+        Resolved::Unknown => "unknown",
+        Resolved::Held => "held",
+        Resolved::Disabled(_) => "disabled",
+        Resolved::Loop => "loop",
+        Resolved::Targets(_) => "there",
+    }
+}
+
+#[test]
+fn mail_for_what_is_left_out_is_put_off() {
+    let compiled = compiled(&[
+        domain(
+            "example.test",
+            "domainAliases: [alias.test], aliases: [{name: team, targets: [a@example.test, bad@example.test]}, {name: slip, targets: [aa@example.test]}]",
+        ),
+        domain(
+            "away.test",
+            "domainAliases: [far.test], transport: {relay: {host: in.test, tls: Verify, authSecretRef: {name: gone}}}",
+        ),
+        domain("relay.test", "transport: {relay: {host: in.test}}"),
+        mailbox("a@example.test", ""),
+        mailbox(
+            "bad@example.test",
+            "sieve: nonsense, aliases: [worse@example.test, a@example.test]",
+        ),
+        mailbox("here@away.test", ""),
+        mailbox("stray@relay.test", ""),
+    ]);
+    let plan = compiled.plan.unwrap();
+    let wanted = [
+        ("a@example.test", "there"),
+        ("nobody@example.test", "unknown"),
+        ("bad@example.test", "held"),
+        ("Bad+tag@alias.test", "held"),
+        ("worse@example.test", "held"),
+        // One who gets no copy is one whose copy is lost.
+        ("team@example.test", "held"),
+        ("slip@example.test", "held"),
+        ("here@away.test", "held"),
+        ("anybody@far.test", "held"),
+        ("stray@relay.test", "there"),
+        ("x@elsewhere.test", "not ours"),
+    ];
+    for (address, wanted) in wanted {
+        assert_eq!(leads(&plan, address), wanted, "{address}");
+    }
+    assert!(matches!(plan.route(&name("far.test")), Route::Held));
+    // Pods know it too, as long as it lasts.
+    let cut = slice::entries(&plan, Role::Delivery).unwrap();
+    let mut pod = slice::Slice::default();
+    pod.apply(slice::full(&cut)).unwrap();
+    for (address, wanted) in wanted {
+        assert_eq!(leads(&pod.plan().unwrap(), address), wanted, "{address}");
+    }
+    let mended = crate::Plan {
+        held: crate::Shared::default(),
+        ..plan
+    };
+    let mended = slice::entries(&mended, Role::Delivery).unwrap();
+    pod.apply(slice::diff(&cut, &mended)).unwrap();
+    assert_eq!(leads(&pod.plan().unwrap(), "bad@example.test"), "unknown");
+    assert_eq!(leads(&pod.plan().unwrap(), "x@far.test"), "not ours");
 }

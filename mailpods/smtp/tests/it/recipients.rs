@@ -36,7 +36,12 @@ async fn each_recipient_has_its_answer_and_reason() {
         ),
         ("carol@example.test", "550 5.2.1", Some("mailbox-disabled")),
         ("dave@example.test", "452 4.2.2", Some("over-quota")),
-        ("round@example.test", "550 5.4.6", Some("alias-loop")),
+        ("round@example.test", "451 4.4.6", Some("alias-loop")),
+        ("erin@example.test", "451 4.3.5", Some("on-hold")),
+        ("Erin+tag@alias.test", "451 4.3.5", Some("on-hold")),
+        ("anyone@held.test", "451 4.3.5", Some("on-hold")),
+        ("all@example.test", "451 4.3.5", Some("on-hold")),
+        ("nowhere@example.test", "451 4.3.5", Some("on-hold")),
     ];
     for (recipient, reply, reason) in table {
         let before = world.reasons().len();
