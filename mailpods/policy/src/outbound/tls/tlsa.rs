@@ -203,7 +203,7 @@ mod tests {
             record(1, 0, 1, b"q"),
         ];
         assert_eq!(usable(&all), [strong, other]);
-        assert_eq!(usable(&[weak.clone()]), [weak]);
+        assert_eq!(usable(std::slice::from_ref(&weak)), [weak]);
     }
 
     #[test]
