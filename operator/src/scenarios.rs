@@ -24,7 +24,7 @@ use crate::kube::events::Events;
 use crate::kube::queue::Outcome;
 use crate::metrics::Metrics;
 use crate::world::World;
-use crate::{cluster, domain, mailbox};
+use crate::{cluster, domain, simple};
 
 /// A request that was made.
 #[derive(Debug, Clone)]
@@ -392,7 +392,7 @@ async fn a_mailbox_that_waits_for_its_secret_is_not_stalled() {
         .mailboxes
         .take(Event::Apply((key.clone(), Ok(object))));
     server.context.world.compile_now().await;
-    mailbox::reconcile(&server.context, &key).await.unwrap();
+    simple::reconcile::<Mailbox>(&server.context, &key).await.unwrap();
     let (_, asked) = server.taken();
     let conditions = asked[0].body["status"]["conditions"].as_array().unwrap();
     let said: Vec<_> = conditions

@@ -45,7 +45,7 @@ pub struct Located<T> {
 }
 
 /// A Secret's data.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secret {
     /// Values by key; what is not UTF-8 is left out.
     pub data: BTreeMap<String, SecretText>,

@@ -35,7 +35,9 @@ pub(crate) fn wanted(
     let cluster = &*cluster.object;
     for resource in &resources.domains {
         let spec = &resource.object.spec;
+        let start = records.len();
         let mut writer = Writer {
+            start,
             cluster: &cluster.spec,
             plan,
             owner: &spec.domain,
@@ -89,6 +91,8 @@ struct Writer<'a> {
     /// The domain that the name belongs to.
     owner: &'a DomainName,
     name: &'a DomainName,
+    /// Where the domain's records begin.
+    start: usize,
     records: &'a mut Vec<WantedRecord>,
 }
 
@@ -228,7 +232,9 @@ impl Writer<'_> {
             data,
             ttl: self.cluster.dns.ttl,
         };
-        if !self.records.contains(&record) {
+        // What is of another domain is never equal.
+        let own = self.records.iter().skip(self.start);
+        if !own.into_iter().any(|other| *other == record) {
             self.records.push(record);
         }
     }

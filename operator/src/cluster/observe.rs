@@ -24,7 +24,7 @@ pub struct Observed {
     pub problems: Vec<Problem>,
     /// The plan that pods get.
     pub plan: Option<Arc<Plan>>,
-    /// Objects in its namespace.
+    /// What it brought about.
     pub live: LiveObjects,
     /// Kinds of others that exist.
     pub foreign: Vec<ChildKind>,
@@ -53,7 +53,7 @@ pub fn observe(context: &Context, key: &Key) -> Option<Observed> {
             .clusters
             .get(key)
             .and_then(|view| view.plan.clone()),
-        live: context.world.live(&key.namespace),
+        live: context.world.live(Kind::MailCluster, key),
         foreign: context.world.foreign(),
         workloads: workloads.collect(),
         pods: context.observed.pods(key),

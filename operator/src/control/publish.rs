@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use mailpods_plan::slice::{self, Entries, Update, diff, entries, full};
+use mailpods_plan::slice::{self, Entries, Update, diff, entries, follow, full};
 use mailpods_plan::{Listener, Plan, Protocol, Role};
 use tokio::sync::{Mutex, watch};
 
@@ -97,10 +97,13 @@ impl Line {
         {
             return Ok(());
         }
-        let first = self.plan.is_none();
-        let pod = plan.clone();
-        let new = tokio::task::spawn_blocking(move || entries(&for_pods(&pod), role)).await??;
-        if !first && new.digest() != self.entries.digest() {
+        let (before, known, pod) = (self.plan.clone(), self.entries.clone(), plan.clone());
+        let cut = tokio::task::spawn_blocking(move || match before {
+            Some(before) => follow((&before, &known), &for_pods(&pod), role),
+            None => entries(&for_pods(&pod), role),
+        });
+        let new = cut.await??;
+        if self.plan.is_some() && new.digest() != self.entries.digest() {
             self.steps.push_back(diff(&self.entries, &new));
             if self.steps.len() > MAX_STEPS {
                 self.steps.pop_front();

@@ -31,7 +31,7 @@ pub struct Wish {
     /// The MailDomain that is told of what changes.
     pub owner: Key,
     /// Records that should be there.
-    pub records: Vec<Record>,
+    pub records: Arc<Vec<Record>>,
     /// Records that should not be there any more.
     pub withdrawn: Vec<Record>,
     /// Who publishes.
@@ -127,6 +127,10 @@ impl LookUps {
         let Some(wish) = wish else {
             return Outcome::Done;
         };
+        if world.domains.get(&wish.owner).is_none() {
+            self.forget(domain);
+            return Outcome::Done;
+        }
         let wanted = wish.wanted();
         let answers = Arc::new(self.observer.observe(wanted.questions()).await);
         let good = ready(&judge(wanted, &answers)).holds == Some(true);

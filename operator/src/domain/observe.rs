@@ -29,14 +29,14 @@ pub struct Observed {
     /// The MailCluster that serves it; `None`: none does.
     pub cluster: Option<(Key, Arc<MailCluster>)>,
     /// Records that are wanted.
-    pub records: Vec<Record>,
+    pub records: Arc<Vec<Record>>,
     /// Records that are not wanted any more.
     pub withdrawn: Vec<Record>,
     /// What DNS shows; `None`: nobody has looked yet.
     pub seen: Option<Shown>,
     /// Keys.
     pub keys: Vec<Arc<ManagedKey>>,
-    /// Objects in its namespace.
+    /// What it brought about.
     pub live: LiveObjects,
 }
 
@@ -131,7 +131,7 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
     });
     let records = match &cluster {
         Some(_) => snapshot.records.get(name).cloned().unwrap_or_default(),
-        None => Vec::new(),
+        None => Arc::default(),
     };
     let found = context.look_ups.found(name);
     let keys = snapshot.dkim(&domain).to_vec();
@@ -141,7 +141,7 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
         records,
         seen: None,
         keys,
-        live: context.world.live(&key.namespace),
+        live: context.world.live(Kind::MailDomain, key),
         cluster,
         domain,
         current,

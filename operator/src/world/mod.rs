@@ -1,9 +1,11 @@
 //! What the API server holds of ours, compiled anew whenever it changes. Every replica does this; it only reads.
 
+pub mod children;
 pub mod objects;
 pub mod secrets;
 pub mod snapshot;
 mod watch;
+mod writes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,9 +20,11 @@ use crate::dkim::key::ManagedKey;
 use crate::kube::Key;
 use crate::kube::apply::{Live, LiveObjects};
 use crate::kube::children::ChildKind;
-use objects::Objects;
+use children::Children;
+use objects::{Objects, Told};
 use secrets::Kept;
 use snapshot::{Kind, Snapshot};
+use writes::Writes;
 
 /// Changes within this time are compiled at once.
 const GATHER: Duration = Duration::from_millis(25);
@@ -37,6 +41,36 @@ pub struct Broken {
 /// An object as it was read.
 pub type Read<K> = Result<Arc<K>, Arc<Broken>>;
 
+/// The resource version tells; without one, as in tests, nothing is the same.
+impl<K: kube::Resource> Told for Read<K> {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Ok(one), Ok(other)) => {
+                let (one, other) = (one.meta(), other.meta());
+                one.resource_version.is_some()
+                    && (&one.uid, &one.resource_version) == (&other.uid, &other.resource_version)
+            }
+            (Err(one), Err(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// Labels of a namespace.
+type Labels = Arc<std::collections::BTreeMap<String, String>>;
+
+impl Told for Labels {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl Told for Live {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
 /// What is known of pods of a workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Workload {
@@ -50,6 +84,12 @@ pub struct Workload {
     pub updated: i32,
     /// Whether this is about the current specification.
     pub observed: bool,
+}
+
+impl Told for Workload {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 /// Objects of ours as their watches tell.
@@ -66,11 +106,13 @@ pub struct World {
     /// MailingLists.
     pub mailing_lists: Objects<Read<MailingList>>,
     secrets: Objects<Kept>,
-    namespaces: Objects<Arc<std::collections::BTreeMap<String, String>>>,
+    namespaces: Objects<Labels>,
     /// Objects that the operator made.
-    pub children: HashMap<ChildKind, Objects<Live>>,
+    pub children: HashMap<ChildKind, Children>,
     workloads: Objects<Workload>,
-    /// Something was told since the last compiling.
+    /// Statuses that we wrote.
+    pub writes: Writes,
+    /// Something that is compiled has changed since the last compiling.
     dirty: Notify,
     snapshot: channel::Sender<Arc<Snapshot>>,
     wishes: channel::Sender<Option<mpsc::UnboundedSender<(Kind, Key)>>>,
@@ -90,8 +132,9 @@ impl World {
             mailing_lists: Objects::default(),
             secrets: Objects::default(),
             namespaces: Objects::default(),
-            children: kinds.map(|kind| (kind, Objects::default())).collect(),
+            children: kinds.map(|kind| (kind, Children::default())).collect(),
             workloads: Objects::default(),
+            writes: Writes::default(),
             dirty: Notify::new(),
             snapshot: channel::Sender::new(Arc::default()),
             wishes: channel::Sender::new(None),
@@ -191,24 +234,23 @@ impl World {
 
     fn inventory(&self) -> Inventory {
         fn good<K>(objects: &Objects<Read<K>>) -> Vec<Arc<K>> {
-            objects
-                .values()
-                .into_iter()
-                .filter_map(Result::ok)
-                .collect()
+            objects.pick(|_, object| object.as_ref().ok().cloned())
         }
-        let secrets = self.secrets.all().into_iter();
-        let secrets = secrets.map(|(key, kept)| ((key.namespace, key.name), kept.data));
-        let namespaces = self.namespaces.all().into_iter();
-        let namespaces = namespaces.map(|(key, labels)| (key.name, (*labels).clone()));
+        let secrets = self.secrets.pick(|key, kept| {
+            let name = (key.namespace.clone(), key.name.clone());
+            Some((name, kept.data.clone()))
+        });
+        let namespaces = self
+            .namespaces
+            .pick(|key, labels| Some((key.name.clone(), (**labels).clone())));
         Inventory {
             clusters: good(&self.clusters),
             domains: good(&self.domains),
             mailboxes: good(&self.mailboxes),
             outbound_ips: good(&self.outbound_ips),
             mailing_lists: good(&self.mailing_lists),
-            secrets: Arc::new(secrets.collect()),
-            namespaces: Arc::new(namespaces.collect()),
+            secrets: Arc::new(secrets),
+            namespaces: Arc::new(namespaces),
             dkim: Arc::default(),
         }
     }
@@ -216,8 +258,7 @@ impl World {
     /// DKIM keys that the operator made.
     #[must_use]
     pub fn keys(&self) -> Vec<Arc<ManagedKey>> {
-        let secrets = self.secrets.values().into_iter();
-        secrets.filter_map(|kept| kept.key).collect()
+        self.secrets.pick(|_, kept| kept.key.clone())
     }
 
     /// A Secret.
@@ -226,16 +267,12 @@ impl World {
         self.secrets.get(key).map(|kept| kept.data)
     }
 
-    /// Objects of ours that are there, of one owner's namespace.
+    /// What an object brought about and is there.
     #[must_use]
-    pub fn live(&self, namespace: &str) -> LiveObjects {
+    pub fn live(&self, kind: Kind, owner: &Key) -> LiveObjects {
         let kinds = self.children.iter();
         kinds
-            .map(|(kind, objects)| {
-                let mut objects = objects.all();
-                objects.retain(|key, _| key.namespace == namespace);
-                (*kind, objects)
-            })
+            .map(|(child, objects)| (*child, objects.of(kind, owner).into_iter().collect()))
             .collect()
     }
 

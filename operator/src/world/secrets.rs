@@ -6,15 +6,22 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use mailpods_plan::SecretText;
 
+use super::objects::Told;
 use crate::dkim::key::{ManagedKey, read};
 
 /// A Secret.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Kept {
     /// Values that are text.
     pub data: Arc<mailpods_plan::Secret>,
     /// The DKIM key that it holds, when it is one of ours.
     pub key: Option<Arc<ManagedKey>>,
+}
+
+impl Told for Kept {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 impl Kept {

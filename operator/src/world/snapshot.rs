@@ -1,6 +1,6 @@
 //! One compiled state of everything.
 
-use std::collections::hash_map::DefaultHasher;
+use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub struct Snapshot {
     /// MailCluster of each domain that has one.
     pub served: BTreeMap<DomainName, Key>,
     /// Records by domain.
-    pub records: HashMap<DomainName, Vec<Record>>,
+    pub records: HashMap<DomainName, Arc<Vec<Record>>>,
     /// DKIM keys by namespace and domain.
     keys: Keys,
     problems: HashMap<(Kind, Key), Vec<Problem>>,
@@ -147,15 +147,56 @@ impl Snapshot {
 
     fn add(&mut self, key: Key, plan: Option<Plan>, before: &Self) {
         let current = plan.is_some();
-        let kept = || before.clusters.get(&key).and_then(|view| view.plan.clone());
-        let plan = plan.map(Arc::new).or_else(kept);
-        for record in plan.iter().flat_map(|plan| fill(plan, None, |_, _| None)) {
-            self.records
-                .entry(record.domain.clone())
-                .or_default()
-                .push(record);
-        }
+        let kept = before.clusters.get(&key).and_then(|view| view.plan.clone());
+        let plan = match plan {
+            Some(mut plan) => {
+                self.add_records(fill(&plan, None, |_, _| None), before);
+                // They are kept once, by domain.
+                plan.records = Vec::new();
+                if let Some(kept) = &kept {
+                    plan.share(kept);
+                }
+                Some(Arc::new(plan))
+            }
+            None => {
+                self.keep_records(&key, before);
+                kept
+            }
+        };
         self.clusters.insert(key, ClusterView { plan, current });
+    }
+
+    /// Keeps records by domain; those that are as before are shared with it.
+    fn add_records(&mut self, records: Vec<Record>, before: &Self) {
+        let mut new: HashMap<DomainName, Vec<Record>> = HashMap::new();
+        for record in records {
+            new.entry(record.domain.clone()).or_default().push(record);
+        }
+        for (domain, mut records) in new {
+            let known = before.records.get(&domain);
+            let known = known.filter(|known| ***known == records);
+            let records = known.cloned().unwrap_or_else(|| {
+                records.shrink_to_fit();
+                Arc::new(records)
+            });
+            match self.records.entry(domain) {
+                Entry::Vacant(place) => drop(place.insert(records)),
+                // The name of one MailCluster's host may be a domain of another.
+                Entry::Occupied(mut place) => {
+                    Arc::make_mut(place.get_mut()).extend(records.iter().cloned());
+                }
+            }
+        }
+    }
+
+    /// The records of a MailCluster whose plan is kept.
+    fn keep_records(&mut self, cluster: &Key, before: &Self) {
+        let kept = before.records.iter();
+        for (domain, records) in kept.filter(|(domain, _)| before.served.get(*domain) == Some(cluster)) {
+            self.records
+                .entry(domain.clone())
+                .or_insert_with(|| records.clone());
+        }
     }
 
     fn note(&mut self, problems: Vec<Problem>) {
@@ -222,7 +263,7 @@ impl Snapshot {
             |_, domain, hash| {
                 let name = &domain.spec.domain;
                 self.served.get(name).hash(hash);
-                for record in self.records.get(name).into_iter().flatten() {
+                for record in self.records.get(name).into_iter().flat_map(|own| own.iter()) {
                     (&record.name, record.kind, &record.data, record.ttl).hash(hash);
                 }
                 for key in self.dkim(domain) {
@@ -275,7 +316,8 @@ impl Snapshot {
     ) {
         for (key, object) in objects {
             let mut hash = DefaultHasher::new();
-            object.meta().generation.hash(&mut hash);
+            // An object that was made anew under the name of another has a status to get.
+            (&object.meta().uid, object.meta().generation).hash(&mut hash);
             object.meta().annotations.hash(&mut hash);
             for problem in self.problems(kind, key) {
                 problem.said().hash(&mut hash);
