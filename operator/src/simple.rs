@@ -1,8 +1,5 @@
 //! Kinds that bring no objects about: their status is all.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
@@ -15,7 +12,7 @@ use crate::kube::Key;
 use crate::kube::error::Error;
 use crate::kube::queue::Outcome;
 use crate::world::objects::Objects;
-use crate::world::snapshot::{self, Kind};
+use crate::world::snapshot::{self, ByKey, Kind};
 use crate::world::{Read, World};
 
 /// A status as far as all kinds have it.
@@ -61,7 +58,7 @@ pub trait Simple:
     const KIND: Kind;
 
     /// Objects as they were compiled.
-    fn compiled(objects: &snapshot::Objects) -> &BTreeMap<Key, Arc<Self>>;
+    fn compiled(objects: &snapshot::Objects) -> &ByKey<Self>;
 
     /// Objects as they are now.
     fn current(world: &World) -> &Objects<Read<Self>>;
@@ -72,7 +69,7 @@ macro_rules! simple {
         $(impl Simple for $kind {
             const KIND: Kind = Kind::$kind;
 
-            fn compiled(objects: &snapshot::Objects) -> &BTreeMap<Key, Arc<Self>> {
+            fn compiled(objects: &snapshot::Objects) -> &ByKey<Self> {
                 &objects.$field
             }
 

@@ -90,14 +90,6 @@ impl Api {
         self.done(Method::POST, path, Some(object)).await.map(drop)
     }
 
-    /// Changes an object.
-    ///
-    /// # Errors
-    /// When the API server does not take it.
-    pub async fn merge(&self, path: &str, patch: &Value) -> Result<()> {
-        self.done(Method::PATCH, path, Some(patch)).await.map(drop)
-    }
-
     /// Looks at every object of a list, page by page.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub struct ControlPlane {
     pub api: Api,
     folder: TempDir,
     // In the order in which they end.
-    api_server: Process,
+    _api_server: Process,
     _etcd: Process,
 }
 
@@ -69,7 +69,7 @@ impl ControlPlane {
         let plane = Self {
             api,
             folder,
-            api_server,
+            _api_server: api_server,
             _etcd: etcd,
         };
         tokio::time::timeout(PATIENCE, plane.ready())
@@ -91,11 +91,6 @@ impl ControlPlane {
     /// A file of its folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    /// The API server's process.
-    pub fn api_server(&self) -> u32 {
-        self.api_server.0.id()
     }
 
     async fn ready(&self) {

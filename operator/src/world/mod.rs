@@ -9,7 +9,7 @@ mod writes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Client;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
@@ -115,7 +115,7 @@ pub struct World {
     /// Something that is compiled has changed since the last compiling.
     dirty: Notify,
     snapshot: channel::Sender<Arc<Snapshot>>,
-    wishes: channel::Sender<Option<mpsc::UnboundedSender<(Kind, Key)>>>,
+    wishes: channel::Sender<Option<mpsc::UnboundedSender<(Kind, Arc<Key>)>>>,
     only: Option<String>,
 }
 
@@ -171,7 +171,7 @@ impl World {
     }
 
     /// From now on, tells which objects are to be looked at: first all of them.
-    pub fn tell(&self, wishes: mpsc::UnboundedSender<(Kind, Key)>) {
+    pub fn tell(&self, wishes: mpsc::UnboundedSender<(Kind, Arc<Key>)>) {
         for (kind, key) in self.snapshot().keys() {
             // The receiver is gone only when the process ends.
             let _ = wishes.send((kind, key));
@@ -180,9 +180,9 @@ impl World {
     }
 
     /// Asks for a look at an object.
-    pub fn wish(&self, kind: Kind, key: Key) {
+    pub fn wish(&self, kind: Kind, key: impl Into<Arc<Key>>) {
         if let Some(wishes) = self.wishes.borrow().as_ref() {
-            let _ = wishes.send((kind, key));
+            let _ = wishes.send((kind, key.into()));
         }
     }
 
@@ -199,13 +199,16 @@ impl World {
 
     /// Compiles what there is.
     pub async fn compile_now(self: &Arc<Self>) {
-        let (world, before) = (self.clone(), self.snapshot());
+        let (world, before, begin) = (self.clone(), self.snapshot(), Instant::now());
         let compiled = tokio::task::spawn_blocking(move || {
-            Snapshot::compile(world.inventory(), world.keys(), &before)
+            Snapshot::compile(world.objects(), world.inventory(), world.keys(), &before)
         })
         .await;
         match compiled {
-            Ok(snapshot) => self.publish(Arc::new(snapshot)),
+            Ok(snapshot) => {
+                tracing::debug!(time = ?begin.elapsed(), "compiled");
+                self.publish(Arc::new(snapshot));
+            }
             Err(error) => tracing::error!(%error, "failed to compile"),
         }
     }
@@ -232,10 +235,21 @@ impl World {
             && (self.only.is_some() || self.namespaces.is_synced())
     }
 
-    fn inventory(&self) -> Inventory {
-        fn good<K>(objects: &Objects<Read<K>>) -> Vec<Arc<K>> {
-            objects.pick(|_, object| object.as_ref().ok().cloned())
+    fn objects(&self) -> snapshot::Objects {
+        fn good<K>(objects: &Objects<Read<K>>) -> snapshot::ByKey<K> {
+            objects.pick(|key, object| Some((key.clone(), object.as_ref().ok()?.clone())))
         }
+        snapshot::Objects {
+            clusters: good(&self.clusters),
+            domains: good(&self.domains),
+            mailboxes: good(&self.mailboxes),
+            outbound_ips: good(&self.outbound_ips),
+            mailing_lists: good(&self.mailing_lists),
+        }
+    }
+
+    /// What else is compiled.
+    fn inventory(&self) -> Inventory {
         let secrets = self.secrets.pick(|key, kept| {
             let name = (key.namespace.clone(), key.name.clone());
             Some((name, kept.data.clone()))
@@ -244,14 +258,9 @@ impl World {
             .namespaces
             .pick(|key, labels| Some((key.name.clone(), (**labels).clone())));
         Inventory {
-            clusters: good(&self.clusters),
-            domains: good(&self.domains),
-            mailboxes: good(&self.mailboxes),
-            outbound_ips: good(&self.outbound_ips),
-            mailing_lists: good(&self.mailing_lists),
             secrets: Arc::new(secrets),
             namespaces: Arc::new(namespaces),
-            dkim: Arc::default(),
+            ..Inventory::default()
         }
     }
 

@@ -1,7 +1,7 @@
 //! Objects of one kind as a watch tells of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::runtime::watcher::Event;
 
@@ -17,7 +17,7 @@ pub trait Told: Clone {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change<V> {
     /// Which.
-    pub key: Key,
+    pub key: Arc<Key>,
     /// As it was known.
     pub before: Option<V>,
     /// As it is now.
@@ -32,9 +32,10 @@ pub struct Objects<V> {
 
 #[derive(Debug)]
 struct Inner<V> {
-    live: BTreeMap<Key, V>,
+    /// Keys are shared with what is compiled.
+    live: BTreeMap<Arc<Key>, V>,
     /// Objects of a new listing, until it is complete.
-    listing: Option<BTreeMap<Key, V>>,
+    listing: Option<BTreeMap<Arc<Key>, V>>,
     synced: bool,
 }
 
@@ -59,7 +60,7 @@ impl<V: Told> Objects<V> {
             Event::Delete((key, _)) => vec![Change {
                 before: inner.live.remove(&key),
                 after: None,
-                key,
+                key: key.into(),
             }],
             Event::Init => {
                 inner.listing = Some(BTreeMap::new());
@@ -91,7 +92,7 @@ impl<V: Clone> Objects<V> {
     }
 
     /// What is picked of all of them, by key. The pick is made under the lock and must be quick.
-    pub fn pick<T, C: FromIterator<T>>(&self, pick: impl Fn(&Key, &V) -> Option<T>) -> C {
+    pub fn pick<T, C: FromIterator<T>>(&self, pick: impl Fn(&Arc<Key>, &V) -> Option<T>) -> C {
         let inner = self.lock();
         let live = inner.live.iter();
         live.filter_map(|(key, value)| pick(key, value)).collect()
@@ -107,6 +108,7 @@ impl<V> Objects<V> {
 
 impl<V: Told> Inner<V> {
     fn put(&mut self, key: Key, value: V) -> Change<V> {
+        let key = self.shared(key);
         let after = Some(value.clone());
         Change {
             before: self.live.insert(key.clone(), value),
@@ -115,10 +117,17 @@ impl<V: Told> Inner<V> {
         }
     }
 
+    /// The key that is held already, when there is one.
+    fn shared(&self, key: Key) -> Arc<Key> {
+        let known = self.live.get_key_value(&key);
+        known.map_or_else(|| Arc::new(key), |(known, _)| known.clone())
+    }
+
     /// What is as it was known stays the same value, so that a new listing takes no memory for it.
     fn list(&mut self, key: Key, value: V) {
         let known = self.live.get(&key).filter(|known| known.is_same(&value));
         let value = known.cloned().unwrap_or(value);
+        let key = self.shared(key);
         self.listing
             .get_or_insert_with(BTreeMap::new)
             .insert(key, value);
@@ -165,7 +174,7 @@ mod tests {
 
     fn change(name: &str, before: Option<i32>, after: Option<i32>) -> Change<i32> {
         Change {
-            key: key(name),
+            key: key(name).into(),
             before,
             after,
         }

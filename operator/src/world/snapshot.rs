@@ -83,45 +83,49 @@ pub struct Snapshot {
     pub records: HashMap<DomainName, Arc<Vec<Record>>>,
     /// DKIM keys by namespace and domain.
     keys: Keys,
-    problems: HashMap<(Kind, Key), Vec<Problem>>,
-    /// What each object's status depends on, as a hash.
-    marks: BTreeMap<(Kind, Key), u64>,
+    problems: HashMap<Kind, HashMap<Key, Vec<Problem>>>,
+    /// What each object's status depends on, as a hash; sorted.
+    marks: BTreeMap<Kind, Vec<(Arc<Key>, u64)>>,
 }
+
+/// Objects of one kind.
+pub type ByKey<K> = BTreeMap<Arc<Key>, Arc<K>>;
 
 /// Objects by kind.
 #[derive(Debug, Default)]
 pub struct Objects {
     /// MailClusters.
-    pub clusters: BTreeMap<Key, Arc<MailCluster>>,
+    pub clusters: ByKey<MailCluster>,
     /// MailDomains.
-    pub domains: BTreeMap<Key, Arc<MailDomain>>,
+    pub domains: ByKey<MailDomain>,
     /// Mailboxes.
-    pub mailboxes: BTreeMap<Key, Arc<Mailbox>>,
+    pub mailboxes: ByKey<Mailbox>,
     /// OutboundIPs.
-    pub outbound_ips: BTreeMap<Key, Arc<OutboundIP>>,
+    pub outbound_ips: ByKey<OutboundIP>,
     /// MailingLists.
-    pub mailing_lists: BTreeMap<Key, Arc<MailingList>>,
-}
-
-fn keyed<K: Resource>(objects: &[Arc<K>]) -> BTreeMap<Key, Arc<K>> {
-    let objects = objects.iter();
-    objects
-        .map(|object| (Key::of(object.meta()), object.clone()))
-        .collect()
+    pub mailing_lists: ByKey<MailingList>,
 }
 
 impl Snapshot {
-    /// Compiles everything. A MailCluster that has no good plan keeps the one that it had `before`.
+    /// Compiles everything: `objects`, and what else is in the inventory. A MailCluster that has no good plan keeps the one
+    /// that it had `before`.
     #[must_use]
-    pub fn compile(mut inventory: Inventory, keys: Vec<Arc<ManagedKey>>, before: &Self) -> Self {
+    pub fn compile(
+        objects: Objects,
+        inventory: Inventory,
+        keys: Vec<Arc<ManagedKey>>,
+        before: &Self,
+    ) -> Self {
         let keys = by_owner(keys);
-        inventory.dkim = Arc::new(managed(&inventory.domains, &keys));
-        let objects = Objects {
-            clusters: keyed(&inventory.clusters),
-            domains: keyed(&inventory.domains),
-            mailboxes: keyed(&inventory.mailboxes),
-            outbound_ips: keyed(&inventory.outbound_ips),
-            mailing_lists: keyed(&inventory.mailing_lists),
+        let domains: Vec<_> = objects.domains.values().cloned().collect();
+        let inventory = Inventory {
+            dkim: Arc::new(managed(&domains, &keys)),
+            clusters: objects.clusters.values().cloned().collect(),
+            domains,
+            mailboxes: objects.mailboxes.values().cloned().collect(),
+            outbound_ips: objects.outbound_ips.values().cloned().collect(),
+            mailing_lists: objects.mailing_lists.values().cloned().collect(),
+            ..inventory
         };
         let assigned = assign(inventory);
         let served = assigned.domains.into_iter();
@@ -207,7 +211,8 @@ impl Snapshot {
             };
             if let Some(kind) = Kind::named(kind) {
                 let key = Key::new(problem.namespace.clone(), name);
-                self.problems.entry((kind, key)).or_default().push(problem);
+                let problems = self.problems.entry(kind).or_default();
+                problems.entry(key).or_default().push(problem);
             }
         }
     }
@@ -215,8 +220,8 @@ impl Snapshot {
     /// What is wrong with an object.
     #[must_use]
     pub fn problems(&self, kind: Kind, key: &Key) -> &[Problem] {
-        self.problems
-            .get(&(kind, key.clone()))
+        let problems = self.problems.get(&kind).and_then(|all| all.get(key));
+        problems
             .map(Vec::as_slice)
             .unwrap_or_default()
     }
@@ -232,89 +237,80 @@ impl Snapshot {
     }
 
     /// Every object.
-    pub fn keys(&self) -> impl Iterator<Item = (Kind, Key)> + '_ {
-        self.marks.keys().cloned()
+    pub fn keys(&self) -> impl Iterator<Item = (Kind, Arc<Key>)> + '_ {
+        let kinds = self.marks.iter();
+        kinds.flat_map(|(kind, marks)| marks.iter().map(|(key, _)| (*kind, key.clone())))
     }
 
     /// Objects whose status may differ from before.
-    pub fn changed<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = (Kind, Key)> + 'a {
-        let marks = self.marks.iter();
-        marks
-            .filter(|(object, mark)| before.marks.get(*object) != Some(*mark))
-            .map(|(object, _)| object.clone())
+    #[must_use]
+    pub fn changed(&self, before: &Self) -> Vec<(Kind, Arc<Key>)> {
+        let mut changed = Vec::new();
+        for (kind, marks) in &self.marks {
+            // Both are sorted: one walk over the two.
+            let mut known = before.marks.get(kind).into_iter().flatten().peekable();
+            for (key, mark) in marks {
+                while known.next_if(|(other, _)| other < key).is_some() {}
+                let same = known.next_if(|(other, _)| other == key);
+                if same.is_none_or(|(_, other)| other != mark) {
+                    changed.push((*kind, key.clone()));
+                }
+            }
+        }
+        changed
     }
 
-    fn marked(&self) -> BTreeMap<(Kind, Key), u64> {
-        let mut marks = BTreeMap::new();
-        self.mark(
-            &mut marks,
-            Kind::MailCluster,
-            &self.objects.clusters,
-            |key, _, hash| {
+    fn marked(&self) -> BTreeMap<Kind, Vec<(Arc<Key>, u64)>> {
+        let objects = &self.objects;
+        let dns = self.dns_of_clusters();
+        [
+            self.mark(Kind::MailCluster, &objects.clusters, |key, _, hash| {
                 let plan = self.clusters.get(key).and_then(|view| view.plan.as_ref());
                 plan.map(|plan| (plan.domains.len(), plan.mailboxes.len()))
                     .hash(hash);
-            },
-        );
-        self.mark(
-            &mut marks,
-            Kind::MailDomain,
-            &self.objects.domains,
-            |_, domain, hash| {
-                let name = &domain.spec.domain;
-                self.served.get(name).hash(hash);
-                for record in self.records.get(name).into_iter().flat_map(|own| own.iter()) {
-                    (&record.name, record.kind, &record.data, record.ttl).hash(hash);
-                }
-                for key in self.dkim(domain) {
-                    (&key.selector, key.phase, key.since.as_second()).hash(hash);
-                }
-                self.dns_of(domain).hash(hash);
-            },
-        );
-        self.mark(
-            &mut marks,
-            Kind::Mailbox,
-            &self.objects.mailboxes,
-            |_, _, _| {},
-        );
-        self.mark(
-            &mut marks,
-            Kind::OutboundIP,
-            &self.objects.outbound_ips,
-            |_, _, _| {},
-        );
-        self.mark(
-            &mut marks,
-            Kind::MailingList,
-            &self.objects.mailing_lists,
-            |_, _, _| {},
-        );
-        marks
+            }),
+            self.mark(Kind::MailDomain, &objects.domains, |_, domain, hash| {
+                let served = self.served.get(&domain.spec.domain);
+                served.and_then(|cluster| dns.get(cluster)).hash(hash);
+                served.hash(hash);
+                self.hash_domain(domain, hash);
+            }),
+            self.mark(Kind::Mailbox, &objects.mailboxes, |_, _, _| {}),
+            self.mark(Kind::OutboundIP, &objects.outbound_ips, |_, _, _| {}),
+            self.mark(Kind::MailingList, &objects.mailing_lists, |_, _, _| {}),
+        ]
+        .into()
+    }
+
+    fn hash_domain(&self, domain: &MailDomain, hash: &mut DefaultHasher) {
+        let records = self.records.get(&domain.spec.domain);
+        for record in records.into_iter().flat_map(|records| records.iter()) {
+            (&record.name, record.kind, &record.data, record.ttl).hash(hash);
+        }
+        for key in self.dkim(domain) {
+            (&key.selector, key.phase, key.since.as_second()).hash(hash);
+        }
     }
 
     /// What a domain's objects depend on of its MailCluster.
-    fn dns_of(&self, domain: &MailDomain) -> String {
-        let cluster = self.served.get(&domain.spec.domain);
-        let cluster = cluster.and_then(|key| self.objects.clusters.get(key));
-        cluster
-            .map(|cluster| {
-                format!(
-                    "{:?} {:?} {}",
-                    cluster.spec.dns, cluster.spec.dkim, cluster.spec.paused
-                )
-            })
-            .unwrap_or_default()
+    fn dns_of_clusters(&self) -> HashMap<&Key, String> {
+        let clusters = self.objects.clusters.iter();
+        let dns = |cluster: &MailCluster| {
+            let spec = &cluster.spec;
+            format!("{:?} {:?} {}", spec.dns, spec.dkim, spec.paused)
+        };
+        clusters
+            .map(|(key, cluster)| (&**key, dns(cluster)))
+            .collect()
     }
 
     fn mark<K: Resource>(
         &self,
-        marks: &mut BTreeMap<(Kind, Key), u64>,
         kind: Kind,
-        objects: &BTreeMap<Key, Arc<K>>,
+        objects: &ByKey<K>,
         more: impl Fn(&Key, &K, &mut DefaultHasher),
-    ) {
-        for (key, object) in objects {
+    ) -> (Kind, Vec<(Arc<Key>, u64)>) {
+        let mark = |(key, object): (&Arc<Key>, &Arc<K>)| {
             let mut hash = DefaultHasher::new();
             // An object that was made anew under the name of another has a status to get.
             (&object.meta().uid, object.meta().generation).hash(&mut hash);
@@ -323,8 +319,9 @@ impl Snapshot {
                 problem.said().hash(&mut hash);
             }
             more(key, object, &mut hash);
-            marks.insert((kind, key.clone()), hash.finish());
-        }
+            (key.clone(), hash.finish())
+        };
+        (kind, objects.iter().map(mark).collect())
     }
 }
 
