@@ -135,7 +135,7 @@ pub fn object_conditions(
     conditions(before, said, generation, Timestamp::now())
 }
 
-/// The condition that everything comes down to, when it turned. That a new object is good is no news.
+/// The condition that everything comes down to, when it turned. That a new object is good, or waits for something, is no news.
 #[must_use]
 pub fn turned<'a>(before: &[Condition], after: &'a [Condition]) -> Option<&'a Condition> {
     let ready = |conditions: &'a [Condition]| {
@@ -149,7 +149,7 @@ pub fn turned<'a>(before: &[Condition], after: &'a [Condition]) -> Option<&'a Co
     let new = ready(after)?;
     let same = match old {
         Some(old) => (&old.status, &old.reason) == (&new.status, &new.reason),
-        None => new.status == "True",
+        None => !after.iter().any(|condition| condition.type_ == types::STALLED),
     };
     (!same).then_some(new)
 }

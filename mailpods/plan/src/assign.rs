@@ -35,6 +35,8 @@ pub struct Inventory {
     pub namespaces: Arc<Namespaces>,
     /// DKIM keys by domain.
     pub dkim: Arc<BTreeMap<DomainName, ManagedDkim>>,
+    /// See [`Resources::records_apart`].
+    pub records_apart: bool,
 }
 
 /// What each MailCluster serves.
@@ -118,6 +120,7 @@ impl<'a> Assigner<'a> {
             clusters: vec![cluster.clone()],
             secrets: inventory.secrets.clone(),
             dkim: Some(inventory.dkim.clone()),
+            records_apart: inventory.records_apart,
             environment: Environment::Cluster,
             complete: true,
             ..Resources::default()

@@ -130,7 +130,7 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
         Some((key.clone(), cluster.clone()))
     });
     let records = match &cluster {
-        Some(_) => snapshot.records.get(name).cloned().unwrap_or_default(),
+        Some(_) => snapshot.records(name),
         None => Arc::default(),
     };
     let found = context.look_ups.found(name);

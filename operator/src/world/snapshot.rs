@@ -1,14 +1,15 @@
 //! One compiled state of everything.
 
-use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt as _};
 use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
-use mailpods_plan::dns::{Record, fill};
+use mailpods_plan::dns::{Record, domain_records, fill, filled};
 use mailpods_plan::{Inventory, ManagedDkim, Plan, Problem, assign, compile_valid};
 use mailpods_policy::dkim_life::Phase;
 
@@ -79,13 +80,35 @@ pub struct Snapshot {
     pub objects: Objects,
     /// MailCluster of each domain that has one.
     pub served: BTreeMap<DomainName, Key>,
-    /// Records by domain.
-    pub records: HashMap<DomainName, Arc<Vec<Record>>>,
+    records: HashMap<DomainName, DomainRecords>,
     /// DKIM keys by namespace and domain.
     keys: Keys,
     problems: HashMap<Kind, HashMap<Key, Vec<Problem>>>,
     /// What each object's status depends on, as a hash; sorted.
     marks: BTreeMap<Kind, Vec<(Arc<Key>, u64)>>,
+}
+
+/// The records of a domain, and what they follow from.
+#[derive(Debug, Clone)]
+struct DomainRecords {
+    records: Arc<Vec<Record>>,
+    domain: Arc<MailDomain>,
+    cluster: Arc<MailCluster>,
+    keys: Vec<Arc<ManagedKey>>,
+}
+
+impl DomainRecords {
+    /// Whether the same records follow from these.
+    fn follow_from(&self, domain: &MailDomain, cluster: &MailCluster, keys: &[Arc<ManagedKey>]) -> bool {
+        let same = |one: &ObjectMeta, other: &ObjectMeta| {
+            one.generation.is_some() && (&one.uid, one.generation) == (&other.uid, other.generation)
+        };
+        let mut both = self.keys.iter().zip(keys);
+        same(&self.domain.metadata, &domain.metadata)
+            && same(&self.cluster.metadata, &cluster.metadata)
+            && self.keys.len() == keys.len()
+            && both.all(|(one, other)| Arc::ptr_eq(one, other))
+    }
 }
 
 /// Objects of one kind.
@@ -118,8 +141,10 @@ impl Snapshot {
     ) -> Self {
         let keys = by_owner(keys);
         let domains: Vec<_> = objects.domains.values().cloned().collect();
+        let dkim = Arc::new(managed(&domains, &keys));
         let inventory = Inventory {
-            dkim: Arc::new(managed(&domains, &keys)),
+            dkim: dkim.clone(),
+            records_apart: true,
             clusters: objects.clusters.values().cloned().collect(),
             domains,
             mailboxes: objects.mailboxes.values().cloned().collect(),
@@ -141,21 +166,31 @@ impl Snapshot {
         snapshot.note(assigned.problems);
         for ((namespace, name), resources) in assigned.clusters {
             let key = Key::new(namespace, name);
+            let domains = resources.domains.iter();
+            let domains: Vec<_> = domains.map(|domain| domain.object.clone()).collect();
             let compiled = compile_valid(resources);
             snapshot.note(compiled.problems);
-            snapshot.add(key, compiled.plan, before);
+            snapshot.add(key, compiled.plan, (domains, &dkim), before);
         }
         snapshot.marks = snapshot.marked();
         snapshot
     }
 
-    fn add(&mut self, key: Key, plan: Option<Plan>, before: &Self) {
+    fn add(
+        &mut self,
+        key: Key,
+        plan: Option<Plan>,
+        (domains, dkim): (Vec<Arc<MailDomain>>, &BTreeMap<DomainName, ManagedDkim>),
+        before: &Self,
+    ) {
         let current = plan.is_some();
         let kept = before.clusters.get(&key).and_then(|view| view.plan.clone());
         let plan = match plan {
             Some(mut plan) => {
-                self.add_records(fill(&plan, None, |_, _| None), before);
-                // They are kept once, by domain.
+                if let Some(cluster) = self.objects.clusters.get(&key).cloned() {
+                    self.add_records(&cluster, &plan, (&domains, dkim), before);
+                }
+                // They are kept by domain.
                 plan.records = Vec::new();
                 if let Some(kept) = &kept {
                     plan.share(kept);
@@ -170,27 +205,57 @@ impl Snapshot {
         self.clusters.insert(key, ClusterView { plan, current });
     }
 
-    /// Keeps records by domain; those that are as before are shared with it.
-    fn add_records(&mut self, records: Vec<Record>, before: &Self) {
-        let mut new: HashMap<DomainName, Vec<Record>> = HashMap::new();
-        for record in records {
-            new.entry(record.domain.clone()).or_default().push(record);
+    /// Keeps records by domain; those that follow from the same as before are shared with it.
+    fn add_records(
+        &mut self,
+        cluster: &Arc<MailCluster>,
+        plan: &Plan,
+        (domains, dkim): (&[Arc<MailDomain>], &BTreeMap<DomainName, ManagedDkim>),
+        before: &Self,
+    ) {
+        let mut addresses: HashMap<DomainName, Vec<Record>> = HashMap::new();
+        for record in fill(plan, None, |_, _| None) {
+            addresses.entry(record.domain.clone()).or_default().push(record);
         }
-        for (domain, mut records) in new {
-            let known = before.records.get(&domain);
-            let known = known.filter(|known| ***known == records);
-            let records = known.cloned().unwrap_or_else(|| {
-                records.shrink_to_fit();
-                Arc::new(records)
-            });
-            match self.records.entry(domain) {
-                Entry::Vacant(place) => drop(place.insert(records)),
-                // The name of one MailCluster's host may be a domain of another.
-                Entry::Occupied(mut place) => {
-                    Arc::make_mut(place.get_mut()).extend(records.iter().cloned());
-                }
+        for domain in domains {
+            if !self.is_good(domain) {
+                continue;
             }
+            let (name, keys) = (&domain.spec.domain, self.dkim(domain).to_vec());
+            let own = addresses.remove(name).unwrap_or_default();
+            let known = before.records.get(name).filter(|known| {
+                own.is_empty() && known.follow_from(domain, cluster, &keys)
+            });
+            let records = known.map_or_else(
+                || {
+                    let kept = dkim.get(name).cloned().unwrap_or_default();
+                    let wanted = domain_records(cluster, domain, plan, Some(&kept));
+                    let wanted = wanted.iter().map(|record| filled(record, |_, _| None));
+                    Arc::new(wanted.chain(own).collect::<Vec<_>>())
+                },
+                |known| known.records.clone(),
+            );
+            let records = DomainRecords {
+                records,
+                domain: domain.clone(),
+                cluster: cluster.clone(),
+                keys,
+            };
+            self.records.insert(name.clone(), records);
         }
+    }
+
+    /// Whether nothing is wrong with a domain that would leave it out of the plan.
+    fn is_good(&self, domain: &MailDomain) -> bool {
+        let problems = self.problems(Kind::MailDomain, &Key::of(&domain.metadata));
+        problems.iter().all(|problem| problem.kept)
+    }
+
+    /// Records that are wanted of a domain.
+    #[must_use]
+    pub fn records(&self, domain: &DomainName) -> Arc<Vec<Record>> {
+        let own = self.records.get(domain);
+        own.map(|own| own.records.clone()).unwrap_or_default()
     }
 
     /// The records of a MailCluster whose plan is kept.
@@ -283,8 +348,7 @@ impl Snapshot {
     }
 
     fn hash_domain(&self, domain: &MailDomain, hash: &mut DefaultHasher) {
-        let records = self.records.get(&domain.spec.domain);
-        for record in records.into_iter().flat_map(|records| records.iter()) {
+        for record in self.records(&domain.spec.domain).iter() {
             (&record.name, record.kind, &record.data, record.ttl).hash(hash);
         }
         for key in self.dkim(domain) {
