@@ -7,8 +7,8 @@ pub mod snapshot;
 mod watch;
 mod writes;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::Client;
@@ -110,6 +110,8 @@ pub struct World {
     /// Objects that the operator made.
     pub children: HashMap<ChildKind, Children>,
     workloads: Objects<Workload>,
+    /// Kinds of others that were there and are gone.
+    gone: Mutex<BTreeSet<ChildKind>>,
     /// Statuses that we wrote.
     pub writes: Writes,
     /// Something that is compiled has changed since the last compiling.
@@ -134,6 +136,7 @@ impl World {
             namespaces: Objects::default(),
             children: kinds.map(|kind| (kind, Children::default())).collect(),
             workloads: Objects::default(),
+            gone: Mutex::default(),
             writes: Writes::default(),
             dirty: Notify::new(),
             snapshot: channel::Sender::new(Arc::default()),
@@ -172,8 +175,9 @@ impl World {
 
     /// From now on, tells which objects are to be looked at: first all of them.
     pub fn tell(&self, wishes: mpsc::UnboundedSender<(Kind, Arc<Key>)>) {
-        for (kind, key) in self.snapshot().keys() {
-            // The receiver is gone only when the process ends.
+        let snapshot = self.snapshot();
+        // The receiver is gone only when the process ends.
+        for (kind, key) in snapshot.keys().chain(self.all_broken()) {
             let _ = wishes.send((kind, key));
         }
         self.wishes.send_replace(Some(wishes));
@@ -201,7 +205,8 @@ impl World {
     pub async fn compile_now(self: &Arc<Self>) {
         let (world, before, begin) = (self.clone(), self.snapshot(), Instant::now());
         let compiled = tokio::task::spawn_blocking(move || {
-            Snapshot::compile(world.objects(), world.inventory(), world.keys(), &before)
+            let objects = world.objects(&before.objects);
+            Snapshot::compile(objects, world.inventory(), world.keys(), &before)
         })
         .await;
         match compiled {
@@ -235,16 +240,47 @@ impl World {
             && (self.only.is_some() || self.namespaces.is_synced())
     }
 
-    fn objects(&self) -> snapshot::Objects {
-        fn good<K>(objects: &Objects<Read<K>>) -> snapshot::ByKey<K> {
-            objects.pick(|key, object| Some((key.clone(), object.as_ref().ok()?.clone())))
+    /// What an object is not, when it is not what its kind is.
+    #[must_use]
+    pub fn broken(&self, kind: Kind, key: &Key) -> Option<Arc<Broken>> {
+        match kind {
+            Kind::MailCluster => self.clusters.get(key)?.err(),
+            Kind::MailDomain => self.domains.get(key)?.err(),
+            Kind::Mailbox => self.mailboxes.get(key)?.err(),
+            Kind::OutboundIP => self.outbound_ips.get(key)?.err(),
+            Kind::MailingList => self.mailing_lists.get(key)?.err(),
+        }
+    }
+
+    /// Objects that are not what their kind is.
+    fn all_broken(&self) -> Vec<(Kind, Arc<Key>)> {
+        fn of<K>(kind: Kind, objects: &Objects<Read<K>>) -> Vec<(Kind, Arc<Key>)> {
+            objects.pick(|key, object| object.is_err().then(|| (kind, key.clone())))
+        }
+        [
+            of(Kind::MailCluster, &self.clusters),
+            of(Kind::MailDomain, &self.domains),
+            of(Kind::Mailbox, &self.mailboxes),
+            of(Kind::OutboundIP, &self.outbound_ips),
+            of(Kind::MailingList, &self.mailing_lists),
+        ]
+        .concat()
+    }
+
+    /// An object that cannot be read any more stays as it was `before`: a bad edit takes nothing down.
+    fn objects(&self, before: &snapshot::Objects) -> snapshot::Objects {
+        fn good<K>(objects: &Objects<Read<K>>, before: &snapshot::ByKey<K>) -> snapshot::ByKey<K> {
+            objects.pick(|key, object| {
+                let good = object.as_ref().ok().or_else(|| before.get(key))?;
+                Some((key.clone(), good.clone()))
+            })
         }
         snapshot::Objects {
-            clusters: good(&self.clusters),
-            domains: good(&self.domains),
-            mailboxes: good(&self.mailboxes),
-            outbound_ips: good(&self.outbound_ips),
-            mailing_lists: good(&self.mailing_lists),
+            clusters: good(&self.clusters, &before.clusters),
+            domains: good(&self.domains, &before.domains),
+            mailboxes: good(&self.mailboxes, &before.mailboxes),
+            outbound_ips: good(&self.outbound_ips, &before.outbound_ips),
+            mailing_lists: good(&self.mailing_lists, &before.mailing_lists),
         }
     }
 
@@ -270,6 +306,23 @@ impl World {
         self.secrets.pick(|_, kept| kept.key.clone())
     }
 
+    /// Takes in a Secret as a watch would.
+    #[cfg(test)]
+    pub fn take_secret(&self, secret: k8s_openapi::api::core::v1::Secret) {
+        let key = Key::of(&secret.metadata);
+        let event = kube::runtime::watcher::Event::Apply((key, Kept::of(secret)));
+        self.secrets.take(event);
+    }
+
+    /// Lets go of a Secret as a watch would.
+    #[cfg(test)]
+    pub fn drop_secret(&self, key: &Key) {
+        if let Some(kept) = self.secrets.get(key) {
+            let event = kube::runtime::watcher::Event::Delete((key.clone(), kept));
+            self.secrets.take(event);
+        }
+    }
+
     /// A Secret.
     #[must_use]
     pub fn secret(&self, key: &Key) -> Option<Arc<mailpods_plan::Secret>> {
@@ -292,12 +345,23 @@ impl World {
         own.into_iter().all(|(_, objects)| objects.is_synced())
     }
 
+    /// Notes whether a kind of others that was there is gone. Its watch goes on by itself when it is there again.
+    pub fn set_gone(&self, kind: ChildKind, gone: bool) {
+        let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        match gone {
+            true => drop(all.insert(kind)),
+            false => drop(all.remove(&kind)),
+        }
+    }
+
     /// Kinds of others that exist.
     #[must_use]
     pub fn foreign(&self) -> Vec<ChildKind> {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         let kinds = self.children.iter();
+        let kinds = kinds.filter(|(kind, _)| kind.is_foreign() && !gone.contains(kind));
         let mut foreign: Vec<ChildKind> = kinds
-            .filter(|(kind, objects)| kind.is_foreign() && objects.is_synced())
+            .filter(|(_, objects)| objects.is_synced())
             .map(|(kind, _)| *kind)
             .collect();
         foreign.sort();

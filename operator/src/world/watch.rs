@@ -133,7 +133,8 @@ pub(super) fn take_own<K>(
     let mut differs = !objects.is_synced() && matches!(event, Event::InitDone);
     for change in objects.take(event) {
         differs |= is_compiled(&change);
-        if !world.is_as_written(kind, &change) {
+        let is_broken = matches!(change.after, Some(Err(_)));
+        if is_broken || !world.is_as_written(kind, &change) {
             world.wish(kind, change.key);
         }
     }

@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use mailpods_delivery::ips::{self, Explanation};
+use mailpods_delivery::ips::{self, ExplainError, Explanation, ProtectedHost};
 use mailpods_net::dns::HickoryResolver;
 
 use super::ip::table;
@@ -60,7 +60,10 @@ impl Args {
                 time::now(),
             )
             .await
-            .map_err(|error| Failure::because(Exit::Failed, "failed to explain", &error))?;
+            .map_err(|error| match &error {
+                ExplainError::NotADomain(_) => Failure::new(Exit::Usage, error.to_string()),
+                _ => Failure::because(Exit::Failed, "failed to explain", &error),
+            })?;
             match format {
                 Format::Json => output::json(&explained)?,
                 Format::Table => print(&explained)?,
@@ -84,7 +87,9 @@ fn print(explained: &Explanation) -> std::io::Result<()> {
         explained.connections, explained.messages_per_connection
     );
     line("LIMITS", &limits)?;
-    line("TLS", explained.tls)?;
+    for (at, server) in explained.tls.iter().enumerate() {
+        line(if at == 0 { "TLS" } else { "" }, &tls(server))?;
+    }
     let pool = explained.pool.as_deref();
     line(
         "POOL",
@@ -98,4 +103,12 @@ fn print(explained: &Explanation) -> std::io::Result<()> {
     }
     output::line("")?;
     table(&explained.addresses)
+}
+
+fn tls(server: &ProtectedHost) -> String {
+    let level = server.level.unwrap_or("not used");
+    match server.level {
+        Some(_) => format!("{}: {level} ({})", server.host, server.why),
+        None => format!("{level}: {}", server.why),
+    }
 }

@@ -25,7 +25,7 @@ use mailpods_policy::outbound::shape::{Concurrency, Feedback};
 use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
 
-pub use explain::{AddressState, ExplainError, Explanation, explain};
+pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, explain};
 
 pub(crate) use choose::Ask;
 pub(crate) use watch::watch;

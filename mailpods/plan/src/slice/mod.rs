@@ -10,6 +10,7 @@
 //! | `mailbox/ADDRESS` | a mailbox | with credential | with credential | | Sieve, no credential |
 //! | `alias/ADDRESS` | what it leads to, one step | yes | | | yes |
 //! | `outbound-ip/NAME` | a sending address | | | | yes |
+//! | `held-domain/NAME`, `held-address/ADDRESS` | left out because of a problem | yes | yes | | yes |
 //!
 //! [`Role::All`] gets everything. Secrets serialise here and nowhere else.
 
@@ -18,7 +19,9 @@ mod entries;
 mod update;
 mod wire;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -154,6 +157,20 @@ impl Entry {
         &self.json
     }
 
+    /// The digest alone, for one who has to know that it is the same, and can make the text anew.
+    #[must_use]
+    fn bare(&self) -> Self {
+        Self {
+            json: Zeroizing::new(String::new()),
+            digest: self.digest,
+        }
+    }
+
+    /// Whether the text is left out.
+    fn is_bare(&self) -> bool {
+        self.json.is_empty()
+    }
+
     /// SHA-256 of the text.
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
@@ -177,6 +194,7 @@ pub fn entries(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
         mailboxes: Shared::default(),
         aliases: Shared::default(),
         outbound_ips: Shared::default(),
+        held: Shared::default(),
         ..plan.clone()
     };
     follow((&nothing, &Entries::default()), plan, role)
@@ -204,6 +222,9 @@ pub fn follow(
         cut.changed("mailbox", mailboxes.1.iter(), |name| mailboxes.0.get(name), |mailbox| {
             wire::Mailbox::of(mailbox, role)
         })?;
+        let (old, new) = (&before.held, &plan.held);
+        cut.held("held-domain", (&old.domains, &new.domains))?;
+        cut.held("held-address", (&old.addresses, &new.addresses))?;
     }
     if role.resolves_addresses() {
         cut.aliases(before, plan)?;
@@ -264,6 +285,19 @@ impl Cut {
             if !before(name).is_some_and(|known| Arc::ptr_eq(known, value)) {
                 self.put(format!("{kind}/{name}"), &form(value))?;
             }
+        }
+        Ok(())
+    }
+
+    /// What mail is put off for.
+    fn held<K: fmt::Display + Eq + Hash>(
+        &mut self,
+        kind: &str,
+        (before, now): (&HashSet<K>, &HashSet<K>),
+    ) -> Result<(), serde_json::Error> {
+        self.gone(kind, before.difference(now));
+        for name in now.difference(before) {
+            self.put(format!("{kind}/{name}"), &wire::Held {})?;
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub struct Capabilities {
     pub rcpt_max: Option<u32>,
     /// MAILMAX (RFC 9422).
     pub mail_max: Option<u32>,
+    /// REQUIRETLS (RFC 8689).
+    pub require_tls: bool,
 }
 
 impl Capabilities {
@@ -54,6 +56,7 @@ impl Capabilities {
             "CHUNKING" => self.chunking = true,
             "BINARYMIME" => self.binary_mime = true,
             "DSN" => self.dsn = true,
+            "REQUIRETLS" => self.require_tls = true,
             "STARTTLS" => self.starttls = true,
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "SIZE" => {

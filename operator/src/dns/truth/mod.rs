@@ -9,11 +9,13 @@ mod finding;
 mod judge;
 mod observe;
 mod seen;
+mod spf;
 mod status;
 mod wire;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 use mailpods_api::v1alpha1::DnsMode;
 use mailpods_plan::dns::{Record, RecordType};
@@ -23,6 +25,7 @@ pub use finding::{Finding, Reason, Weight};
 pub use judge::{Judged, judge};
 pub use observe::{Observer, ObserverOptions};
 pub use seen::RecordSeen;
+pub use spf::{budget, unknown_includes};
 pub use status::{Ready, key_seen, ready, record_statuses};
 pub use wire::Failure;
 pub use zone::SetUpError;
@@ -59,9 +62,37 @@ pub struct Seen {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// Data, in the form of [`Record::data`]; empty: there is none.
-    pub records: BTreeSet<String>,
+    pub records: Texts,
     /// The name is an alias of this one.
     pub alias: Option<String>,
+}
+
+/// Texts in order, each once. The answers of all domains are kept: this takes a tenth of a tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts(Box<[String]>);
+
+impl FromIterator<String> for Texts {
+    fn from_iter<I: IntoIterator<Item = String>>(texts: I) -> Self {
+        let texts: BTreeSet<String> = texts.into_iter().collect();
+        Self(texts.into_iter().collect())
+    }
+}
+
+impl Deref for Texts {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl<'a> IntoIterator for &'a Texts {
+    type Item = &'a String;
+    type IntoIter = std::slice::Iter<'a, String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
 }
 
 /// What was seen, by question; `Err`: why nobody could be asked.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio_postgres::Row;
 
@@ -20,6 +21,9 @@ use crate::types::{BodyId, UnitId, UnixMillis};
 const MAX_IDLE: usize = 1_000;
 /// Destinations asked for their next time in one statement.
 const CHUNK: usize = 100;
+/// How long the database has been reachable before leases of others that have run out are taken over. When it was away for longer than a
+/// lease, all have run out, and whoever still works on one gets this time to say so or to settle it.
+const TOUCH: Duration = Duration::from_secs(10);
 /// Turns that a call gives to destinations that have more.
 const MAX_TURNS: usize = 8;
 
@@ -35,7 +39,7 @@ const LEASE: &str = "WITH clock AS MATERIALIZED (SELECT clock_shift($1) AS shift
     picked AS MATERIALIZED (
         SELECT d.turn, u.shard, u.id, u.due FROM clock, unnest($2::text[]) WITH ORDINALITY AS d (name, turn) CROSS JOIN LATERAL (
             SELECT shard, id, due FROM unit
-            WHERE destination = d.name AND due <= $3 + clock.shift AND NOT held
+            WHERE destination = d.name AND due <= $3 + clock.shift AND NOT held AND (lease = 0 OR $9)
             ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED
         ) AS u LIMIT $5
     ), leased AS (
@@ -131,6 +135,7 @@ async fn take(
     let (share, limit) = (rows(share), rows(limit));
     let token = token()?;
     let connection = shared.pool.get().await?;
+    let takes_over = shared.pool.in_touch_for(TOUCH);
     let mut pipeline = Pipeline::default();
     kind.begin(&mut pipeline);
     let leased = pipeline.add(
@@ -144,6 +149,7 @@ async fn take(
             &token,
             &term.worker,
             &term.until,
+            &takes_over,
         ],
     );
     let earliest = pipeline.add(EARLIEST, &[&names, &clock]);
