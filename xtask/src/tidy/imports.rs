@@ -13,6 +13,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-sasl", &[]),
     ("mailpods-dkim", &[]),
     ("mailpods-smtp-proto", &[]),
+    ("mailpods-spf", &[]),
     ("mailpods-imap-proto", &["message"]),
     ("mailpods-sieve", &["message"]),
     // T1: pure, on T0.
@@ -87,6 +88,7 @@ const RULES: &[(&str, &[&str])] = &[
             "sasl",
             "sieve",
             "smtp-proto",
+            "spf",
             "store",
             "telemetry",
         ],
@@ -117,6 +119,7 @@ const PURE: &[&str] = &[
     "mailpods-sasl",
     "mailpods-dkim",
     "mailpods-smtp-proto",
+    "mailpods-spf",
     "mailpods-imap-proto",
     "mailpods-sieve",
     "mailpods-plan",

@@ -7,10 +7,12 @@
 //!   choose::Turn              in which order they are taken; warmup::Ramp says how much a new one may send
 //!   shape::Concurrency        how many connections at once; shape::Fair whose message is next
 //! classify::Classifier        what a reply is about
+//! blocklist::read, believe    what a block list says of an address
 //!   hotness::Thresholds       when refusals are more than chance; then Life goes hot for the provider and rests
 //! ```
 //! Times are milliseconds since 1970.
 
+pub mod blocklist;
 pub mod choose;
 pub mod classify;
 pub mod hotness;
