@@ -12,6 +12,7 @@ mod handle;
 mod kinds;
 mod load;
 pub mod model;
+mod outbound;
 mod problem;
 mod providers;
 mod records;
@@ -30,6 +31,7 @@ pub use load::{
     Environment, Located, ManagedDkim, Resources, Secret, Secrets, Source, load, load_valid,
 };
 pub use model::*;
+pub use outbound::{BlockList, BlockLists, Suppression};
 pub use problem::{Origin, Position, Problem, ProblemClass};
 pub use records::reverse_name;
 pub use resolve::Route;

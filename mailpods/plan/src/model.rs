@@ -10,8 +10,10 @@ use std::time::Duration;
 use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
 use mailpods_policy::outbound::choose::{Balance, PoolRule};
+use mailpods_policy::outbound::provider::Override;
 use serde::{Deserialize, Serialize};
 
+use crate::outbound::{BlockLists, Suppression};
 use crate::secret::SecretText;
 use crate::shared::Shared;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
@@ -117,6 +119,8 @@ pub struct Listener {
 pub struct TlsSettings {
     /// PEM chain and key from a Secret; `None`: a self-signed certificate is made and kept.
     pub certificate: Option<TlsMaterial>,
+    /// The chain that servers present, PEM, without its key: outbound addresses of that name are checked against it.
+    pub presented: Option<String>,
     /// TLS 1.3 only.
     pub require_tls13: bool,
 }
@@ -140,6 +144,8 @@ pub struct DnsSettings {
     pub timeout: Duration,
     /// Tries before a look-up is a temporary failure.
     pub attempts: usize,
+    /// How long others may keep a record of ours.
+    pub ttl: Duration,
 }
 
 /// Limits and habits of the SMTP and LMTP servers. Counts are for one session unless said otherwise.
@@ -334,6 +340,12 @@ pub struct OutboundSettings {
     pub pool_rules: Vec<PoolRule>,
     /// How the senders of forwarded mail are rewritten; `None`: they are not.
     pub srs: Option<SrsSettings>,
+    /// What is put over the profiles of providers.
+    pub providers: Vec<Override>,
+    /// Block lists that are asked; `None`: none.
+    pub block_lists: Option<BlockLists>,
+    /// Recipients that do not exist are remembered; `None`: they are not.
+    pub suppression: Option<Suppression>,
 }
 
 /// How the senders of forwarded mail are rewritten.

@@ -1,10 +1,11 @@
 //! What pods told last.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mailpods_rpc::control::Observations;
+use mailpods_rpc::control::{AddressObservation, Observations};
 use tokio::time::Instant;
 
 use crate::kube::Key;
@@ -40,11 +41,43 @@ impl Observed {
             pods.retain(|_, (_, at)| at.elapsed() < FRESH);
         }
         let pod = (cluster.clone(), observations.pod.clone());
+        let addresses = observations.addresses.clone();
         let told = (observations.clone(), now);
         let before = pods.insert(pod, told).map(|(before, _)| before);
+        let before_addresses = before.as_ref().map(|before| before.addresses.clone());
+        let before_addresses = before_addresses.unwrap_or_default();
         if before.is_none_or(|before| matters(&before) != matters(&observations)) {
             self.world.wish(Kind::MailCluster, cluster.clone());
         }
+        drop(pods);
+        self.tell_addresses(&addresses, before_addresses);
+    }
+
+    /// OutboundIPs whose state changed are looked at.
+    fn tell_addresses(&self, now: &[AddressObservation], before: Vec<AddressObservation>) {
+        let changed: Vec<&str> = now
+            .iter()
+            .filter(|address| !before.contains(address))
+            .map(|address| address.name.as_str())
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let snapshot = self.world.snapshot();
+        let keys = snapshot.objects.outbound_ips.keys();
+        for key in keys.filter(|key| changed.contains(&key.name.as_str())) {
+            self.world.wish(Kind::OutboundIP, key.clone());
+        }
+    }
+
+    /// What pods told of an address, the newest change first: they share what is known of it.
+    #[must_use]
+    pub fn address(&self, name: &str, address: IpAddr) -> Option<AddressObservation> {
+        let (pods, address) = (self.lock(), address.to_string());
+        let fresh = pods.values().filter(|(_, at)| at.elapsed() < FRESH);
+        let told = fresh.flat_map(|(told, _)| &told.addresses);
+        let own = told.filter(|told| told.name == name && told.address == address);
+        own.max_by_key(|told| (told.since, told.sent)).cloned()
     }
 
     /// What the pods of a MailCluster told, by name.

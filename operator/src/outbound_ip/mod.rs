@@ -1,13 +1,14 @@
-//! OutboundIP: its records are published; pods do not send from it yet.
+//! OutboundIP: its records are published, and what pods see of it becomes its status.
 
-use crate::context::Context;
+use crate::context::{Context, verdict};
+use crate::control::addresses;
 use crate::kube::Key;
 use crate::kube::error::Error;
 use crate::kube::queue::Outcome;
-use crate::simple::{self, Looked};
+use crate::simple::{self, Status};
 use crate::world::snapshot::Kind;
 
-/// Brings the status of one OutboundIP to what it should be.
+/// Brings the status of one OutboundIP to what it should be, and tells of what happened to it.
 ///
 /// # Errors
 /// When the API server does not take the status.
@@ -19,10 +20,16 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         return Ok(Outcome::Done);
     };
     let before = current.status.clone().unwrap_or_default();
-    let looked = Looked {
-        compiled,
-        current,
-        before,
-    };
-    simple::reconcile(context, (Kind::OutboundIP, key), looked, Vec::new()).await
+    let seen = context.observed.address(&key.name, compiled.spec.address);
+    let generation = compiled.metadata.generation;
+    let verdict = verdict(snapshot.problems(Kind::OutboundIP, key));
+    let conditions = addresses::conditions(before.conditions(), verdict, seen.as_ref(), generation);
+    let after = addresses::status(&before, seen.as_ref()).with(generation, conditions);
+    let told = addresses::events(&before, &after);
+    simple::write(context, Kind::OutboundIP, &*current, (&before, after)).await?;
+    let about = kube::Resource::object_ref(&*current, &());
+    for (good, reason, note) in told {
+        context.events.tell(&about, good, &reason, &note).await;
+    }
+    Ok(Outcome::Done)
 }

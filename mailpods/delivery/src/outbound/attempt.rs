@@ -21,7 +21,7 @@ use tokio::sync::SemaphorePermit;
 use super::learned::{Learned, stage};
 use super::mx::{self, Own, Target};
 use super::outcome::{Answered, lost};
-use super::route::{Sources, Way, class, hop_key, way};
+use super::route::{Sources, Way, class, helo, hop_key, way};
 use super::session::{Dial, OpenError, Session};
 use super::transaction::Outgoing;
 use crate::ROOM;
@@ -73,7 +73,11 @@ pub(crate) async fn attempt(
         fates: vec![None; unit.recipients.len()],
         last: None,
     };
-    let mut state = State::Route;
+    attempt.drop_suppressed().await;
+    let mut state = match attempt.fates.iter().all(Option::is_some) {
+        true => State::Done,
+        false => State::Route,
+    };
     loop {
         state = match state {
             State::Route => attempt.route().await,
@@ -132,7 +136,7 @@ impl Attempt<'_> {
                 return self.all(&Trouble::new(Reason::NoSuchDomain, "5.1.2", text).into_fate());
             }
             Way::Hop { hop, from_pool } => {
-                self.provider = self.ctx.ips.profiles.of_mx([hop.host.as_str()]);
+                self.provider = self.ctx.ips.profiles(self.plan).of_mx([hop.host.as_str()]);
                 self.hop = Some(hop.clone());
                 if *from_pool {
                     self.sources = sources;
@@ -202,6 +206,7 @@ impl Attempt<'_> {
             message: self.unit.message.body.0.unsigned_abs(),
             turn: self.turn,
             created: self.unit.message.created,
+            sender: &self.unit.message.envelope.sender,
         };
         let picked = self.ctx.ips.pick(self.ctx, &ask, v4).await;
         self.picked.insert(v4, picked.clone());
@@ -257,8 +262,8 @@ impl Attempt<'_> {
         let most = match self.hop {
             Some(_) => usize::MAX,
             None => {
-                let profile = self.ctx.ips.profiles.profile(provider);
-                profile.messages_per_connection
+                let profiles = self.ctx.ips.profiles(self.plan);
+                profiles.profile(provider).messages_per_connection
             }
         };
         most.min(self.plan.outbound.messages_per_connection).max(1)
@@ -294,7 +299,7 @@ impl Attempt<'_> {
                 let answer = resolver.mx(domain.as_str()).await;
                 let hosts = mx::rank(&domain, answer, &OwnNames(self.plan), self.ctx.random_u64())?;
                 let names = hosts.iter().map(String::as_str);
-                self.provider = self.ctx.ips.profiles.of_mx(names);
+                self.provider = self.ctx.ips.profiles(self.plan).of_mx(names);
                 if let Some(provider) = &self.provider {
                     self.ctx.ips.remember(domain.as_str(), provider);
                 }
@@ -310,10 +315,7 @@ impl Attempt<'_> {
         Dial {
             to: SocketAddr::new(target.address, port),
             source: address,
-            helo: source.map_or_else(
-                || self.plan.hostname.to_string(),
-                |ip| ip.hostname.to_string(),
-            ),
+            helo: helo(self.plan, source),
             tls: self
                 .hop
                 .as_ref()
@@ -340,7 +342,8 @@ impl Attempt<'_> {
             return self.all(&trouble.into_fate());
         };
         match Session::open(self.ctx, dial.clone()).await {
-            Ok(session) => {
+            Ok(mut session) => {
+                self.observe(&mut session).await;
                 self.session = Some(session);
                 self.fresh = true;
                 State::Transact
@@ -419,11 +422,12 @@ impl Attempt<'_> {
             lmtp: session.dial.lmtp,
         };
         let replies = result.recipients.iter().zip(&result.phases);
-        for (outcome, phase) in replies {
+        for (&at, (outcome, phase)) in undecided.iter().zip(replies) {
             match outcome {
                 Outcome::Accepted(_) => self.learned.deliver(source),
                 Outcome::Temporary(reply) | Outcome::Permanent(reply) => {
-                    self.hear(reply, stage(*phase), source);
+                    let class = self.hear(reply, stage(*phase), source);
+                    self.remember_unknown(at, class, reply).await;
                 }
                 _ => {}
             }

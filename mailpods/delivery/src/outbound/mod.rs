@@ -11,6 +11,7 @@ mod outcome;
 pub(crate) mod pool;
 pub(crate) mod route;
 mod session;
+mod suppress;
 #[cfg(test)]
 mod tests;
 mod transaction;

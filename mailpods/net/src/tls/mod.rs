@@ -3,6 +3,7 @@
 
 mod client;
 mod der;
+mod names;
 mod server;
 
 use std::io;
@@ -12,6 +13,7 @@ use rustls::{CipherSuite, CommonState, ConnectionCommon, ProtocolVersion};
 use rustls_pki_types::ServerName;
 
 pub use client::TlsClient;
+pub use names::covers;
 pub use server::{MinimumVersion, Pem, ServerIdentity, TlsServer, self_signed};
 
 /// Why a connection could not be encrypted.

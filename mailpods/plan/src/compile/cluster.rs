@@ -31,8 +31,10 @@ impl Compiler<'_> {
         let (spec, origin) = (&cluster.object.spec, &cluster.origin);
         self.refuse_zeros(cluster);
         self.refuse_short_idle(cluster);
+        let certificate = self.certificate(origin, &spec.tls);
         let tls = TlsSettings {
-            certificate: self.certificate(origin, &spec.tls),
+            presented: certificate.as_ref().map(|own| own.chain.clone()),
+            certificate,
             require_tls13: spec.tls.min_version == TlsVersion::Tls13,
         };
         Some(Plan {
@@ -165,6 +167,7 @@ impl Compiler<'_> {
             servers,
             timeout: spec.timeout.get(),
             attempts: spec.attempts.into(),
+            ttl: std::time::Duration::from_secs(spec.ttl.into()),
         }
     }
 
@@ -198,6 +201,9 @@ impl Compiler<'_> {
         }
         OutboundSettings {
             smart_host,
+            providers: self.providers(&cluster.origin, spec),
+            block_lists: self.block_lists(&cluster.origin, spec),
+            suppression: self.suppression(&cluster.origin, spec),
             ..outbound(spec)
         }
     }
@@ -393,6 +399,9 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
         srs: spec.srs.as_ref().map(|srs| SrsSettings {
             domain: srs.domain.clone(),
         }),
+        providers: Vec::new(),
+        block_lists: None,
+        suppression: None,
     }
 }
 

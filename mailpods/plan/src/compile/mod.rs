@@ -4,6 +4,7 @@ mod cluster;
 mod domains;
 mod mailboxes;
 mod references;
+mod reputation;
 mod secrets;
 mod sieve;
 mod unsupported;

@@ -175,6 +175,8 @@ fn known_listeners<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lis
 struct Tls {
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<Material>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presented: Option<String>,
     require_tls13: bool,
 }
 
@@ -192,6 +194,7 @@ impl Tls {
                 chain: material.chain.clone(),
                 key: Secret(material.key.clone()),
             }),
+            presented: tls.presented.clone().filter(|_| role.sends()),
             require_tls13: tls.require_tls13,
         }
     }
@@ -202,6 +205,7 @@ impl Tls {
                 chain: material.chain,
                 key: material.key.0,
             }),
+            presented: self.presented,
             require_tls13: self.require_tls13,
         }
     }
