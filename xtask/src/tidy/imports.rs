@@ -73,6 +73,7 @@ const RULES: &[(&str, &[&str])] = &[
             "plan",
             "policy",
             "rpc",
+            "spf",
             "telemetry",
         ],
     ),
