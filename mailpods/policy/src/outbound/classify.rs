@@ -134,6 +134,9 @@ pub enum Told {
     ReplyCode,
 }
 
+/// Names a rule by its place.
+type Place = fn(usize) -> Told;
+
 impl Profiles {
     /// What a reply of a provider means.
     #[must_use]
@@ -152,7 +155,7 @@ impl Profiles {
             .to_lowercase()
             .replace('\u{2019}', "'");
         let profile = self.profile(provider);
-        let sets: [(&[Rule], fn(usize) -> Told); 3] = [
+        let sets: [(&[Rule], Place); 3] = [
             (&profile.own_rules, Told::Settings),
             (&profile.rules, Told::Profile),
             (&self.rules, Told::All),
