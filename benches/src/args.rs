@@ -73,12 +73,16 @@ impl Args {
 pub enum Measure {
     /// From accepting by SMTP until IMAP shows the message.
     Deliver,
+    /// The same by the pods of a cluster on PostgreSQL.
+    DeliverPostgres,
     /// Through the queue to the next server.
     Relay,
     /// Memory of logged-in connections in IDLE.
     IdleImap,
     /// Memory at rest.
     Idle,
+    /// Memory of each pod of a cluster at rest.
+    IdlePod,
     /// Memory while many SMTP sessions send at once.
     Loaded,
     /// Time from exec to ready.

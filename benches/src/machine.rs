@@ -127,7 +127,12 @@ pub fn peak_resident(process: u32) -> f64 {
     field(&format!("/proc/{process}/status"), "VmHWM:").unwrap_or_default()
 }
 
-/// Octets that a folder takes on disk.
+/// The memory that a process has resident, octets.
+pub fn resident(process: u32) -> f64 {
+    field(&format!("/proc/{process}/status"), "VmRSS:").unwrap_or_default()
+}
+
+/// Octets that a folder takes on disk, but for PostgreSQL's WAL: its files are written anew in turns.
 pub fn stored(folder: &Path) -> f64 {
     let mut folders = vec![PathBuf::from(folder)];
     let mut blocks = 0;
@@ -139,7 +144,7 @@ pub fn stored(folder: &Path) -> f64 {
                 continue;
             };
             blocks += metadata.blocks();
-            if metadata.is_dir() {
+            if metadata.is_dir() && entry.file_name() != "pg_wal" {
                 folders.push(entry.path());
             }
         }

@@ -72,10 +72,12 @@ async fn all(args: Args) -> Result<bool> {
 
 async fn one(bench: &Bench, measure: Measure, report: &mut Report) -> Result<()> {
     match measure {
-        Measure::Deliver => measure::deliver::run(bench, report).await,
+        Measure::Deliver => measure::deliver::standalone(bench, report).await,
+        Measure::DeliverPostgres => measure::deliver::on_postgres(bench, report).await,
         Measure::Relay => measure::relay::run(bench, report).await,
         Measure::IdleImap => measure::idle_imap::run(bench, report).await,
         Measure::Idle => measure::idle::at_rest(bench, report).await,
+        Measure::IdlePod => measure::idle::pods(bench, report).await,
         Measure::Loaded => measure::idle::loaded(bench, report).await,
         Measure::Start => measure::start::run(bench, report).await,
         Measure::Imap => measure::imap::run(bench, report).await,

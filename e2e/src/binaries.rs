@@ -71,6 +71,21 @@ const PROGRAMS: &[Program] = &[
         version_variable: Some("sigs.k8s.io/external-dns/pkg/apis/externaldns.Version"),
     },
     Program {
+        name: "kubeconform",
+        module: "kubeconform",
+        package: "github.com/yannh/kubeconform/cmd/kubeconform",
+        versioned_by: "github.com/yannh/kubeconform",
+        version_variable: None,
+    },
+    // The interpreter that Argo CD runs health checks with.
+    Program {
+        name: "glua",
+        module: "gopher-lua",
+        package: "github.com/yuin/gopher-lua/cmd/glua",
+        versioned_by: "github.com/yuin/gopher-lua",
+        version_variable: None,
+    },
+    Program {
         name: "kind",
         module: "kind",
         package: "sigs.k8s.io/kind",
@@ -85,6 +100,56 @@ pub fn program(name: &str) -> Result<PathBuf> {
     program
         .with_context(|| format!("`{name}` is not pinned in e2e/binaries"))?
         .built()
+}
+
+/// A file of a Go module that is pinned in `e2e/binaries/FOLDER`, kept in the cache.
+pub fn file(folder: &str, module: &str, path: &str) -> Result<PathBuf> {
+    let version = pinned(folder, module)?;
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let kept = cache()?.join(format!("{folder}-{version}")).join(name);
+    if kept.exists() {
+        return Ok(kept);
+    }
+    let text = std::fs::read(unpacked(folder, module, &version)?.join(path))
+        .with_context(|| format!("{module} {version} has no {path}"))?;
+    if let Some(folder) = kept.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
+    }
+    let unfinished = kept.with_extension(format!("{}.part", std::process::id()));
+    std::fs::write(&unfinished, text)
+        .and_then(|()| std::fs::rename(&unfinished, &kept))
+        .with_context(|| format!("failed to keep {}", kept.display()))?;
+    Ok(kept)
+}
+
+/// Where Go keeps a module; it is fetched, and compared with go.sum, when it is not there.
+fn unpacked(folder: &str, module: &str, version: &str) -> Result<PathBuf> {
+    let mut download = Command::new(go());
+    download
+        .current_dir(crate::root().join("e2e/binaries").join(folder))
+        .args(["mod", "download", "-json"])
+        .arg(format!("{module}@{version}"));
+    let told = command::run(&mut download)?;
+    let told: serde_json::Value =
+        serde_json::from_str(&told).context("`go mod download` printed no JSON")?;
+    told["Dir"]
+        .as_str()
+        .map(PathBuf::from)
+        .context("`go mod download` named no folder")
+}
+
+/// The version of a module that `e2e/binaries/FOLDER/go.mod` requires.
+fn pinned(folder: &str, module: &str) -> Result<String> {
+    let path = crate::root()
+        .join("e2e/binaries")
+        .join(folder)
+        .join("go.mod");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("failed to read {}", path.display()))?;
+    required_version(&text, module)
+        .map(str::to_owned)
+        .with_context(|| format!("{}: does not require {module}", path.display()))
 }
 
 /// The folder of what is built once for a machine.
@@ -110,12 +175,7 @@ impl Program {
 
     /// The version that the module's go.mod requires.
     fn version(&self) -> Result<String> {
-        let path = self.folder().join("go.mod");
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("failed to read {}", path.display()))?;
-        required_version(&text, self.versioned_by)
-            .map(str::to_owned)
-            .with_context(|| format!("{}: does not require {}", path.display(), self.versioned_by))
+        pinned(self.module, self.versioned_by)
     }
 
     fn folder(&self) -> PathBuf {

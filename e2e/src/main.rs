@@ -1,6 +1,7 @@
-//! A real cluster, the image, and mail through both from end to end. `cargo xtask cluster`, `image` and `e2e` start it.
+//! A real cluster, the image, and mail through both from end to end. `cargo xtask charts`, `cluster`, `image` and `e2e` start it.
 
 mod binaries;
+mod charts;
 mod cluster;
 mod command;
 mod image;
@@ -28,6 +29,8 @@ enum Task {
         #[command(subcommand)]
         action: Action,
     },
+    /// Check the charts, and what the operator makes, against the schemas of the kinds.
+    Charts,
     /// Build the container image, without Docker.
     Image(image::Options),
     /// Mail through a real cluster, from end to end.
@@ -50,6 +53,7 @@ enum Action {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Cluster { action } => act(&action),
+        Task::Charts => charts::check(),
         Task::Image(options) => image::run(&options),
         Task::E2e(options) => scenarios::run(&options),
         Task::Balancer(options) => cluster::balancer::serve(&options),

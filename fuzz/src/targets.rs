@@ -36,6 +36,12 @@ pub const TARGETS: &[Target] = &[
         short_run: 500,
     },
     Target {
+        name: "mta-sts",
+        run: mta_sts,
+        words: STS,
+        short_run: 2000,
+    },
+    Target {
         name: "password",
         run: mailpods_sasl::fuzzing::password,
         words: PASSWORD,
@@ -96,6 +102,12 @@ pub const TARGETS: &[Target] = &[
         short_run: 2000,
     },
     Target {
+        name: "tlsa",
+        run: tlsa,
+        words: TLSA,
+        short_run: 2000,
+    },
+    Target {
         name: "yaml",
         run: yaml,
         words: YAML,
@@ -122,10 +134,43 @@ fn yaml(input: &[u8]) {
     );
 }
 
+fn mta_sts(input: &[u8]) {
+    let held = mailpods_policy::outbound::tls::fuzzing::sts_policy(input);
+    assert_eq!(held, Ok(()));
+}
+
+fn tlsa(input: &[u8]) {
+    let held = mailpods_policy::outbound::tls::fuzzing::tlsa(input);
+    assert_eq!(held, Ok(()));
+}
+
 fn spf_budget(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let _ = mailpods_policy::spf::total_cost(&text, |_| None);
 }
+
+const STS: &[&[u8]] = &[
+    b"version: STSv1\r\n",
+    b"mode: enforce\n",
+    b"mode: testing\n",
+    b"mode: none\n",
+    b"mx: *.a.test\n",
+    b"mx: ",
+    b"max_age: 86400\n",
+    b"max_age: 9999999999\n",
+    b"v=STSv1; id=",
+    b": ",
+    b"\r",
+];
+
+const TLSA: &[&[u8]] = &[
+    b"3 1 1 ",
+    b"2 0 2 ",
+    b"3 0 0 ",
+    b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    b"\n",
+    b" ",
+];
 
 const SMTP: &[&[u8]] = &[
     b"EHLO ",

@@ -54,7 +54,9 @@ short_runs! {
     sieve => "sieve",
     smtp_client => "smtp-client",
     smtp_server => "smtp-server",
+    mta_sts => "mta-sts",
     spf_budget => "spf-budget",
+    tlsa => "tlsa",
     yaml => "yaml",
 }
 

@@ -11,13 +11,11 @@ use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use mailpods_rpc::control::plan_path;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::control::{PORT, SERVICE};
+use crate::control::{PORT, SERVICE, tls};
 
 /// Lists each kind, and asks the control channel for a plan without a token: it has to refuse.
 ///
@@ -63,7 +61,7 @@ async fn listed(client: &Client, definition: &serde_json::Value, only: Option<&s
     Ok(())
 }
 
-async fn refuses(url: &str, authority: &[u8]) -> Result<()> {
+async fn refuses(url: &str, authorities: &[u8]) -> Result<()> {
     let uri: Uri = url
         .parse()
         .context("the URL of the control channel cannot be read")?;
@@ -71,13 +69,8 @@ async fn refuses(url: &str, authority: &[u8]) -> Result<()> {
         .host()
         .context("the URL of the control channel has no host")?;
     let port = uri.port_u16().unwrap_or(PORT);
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority).context("ca.crt is no certificate")?)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let authorities = std::str::from_utf8(authorities).context("ca.crt is not text")?;
+    let config = tls::client(authorities)?;
     let stream = TcpStream::connect((host, port))
         .await
         .with_context(|| format!("failed to connect to {host}:{port}"))?;

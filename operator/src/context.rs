@@ -1,11 +1,14 @@
 //! What every controller works with.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use mailpods_plan::{Problem, ProblemClass};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::cluster::build::Surroundings;
 use crate::control::observed::Observed;
@@ -27,16 +30,23 @@ pub struct Context {
     pub world: Arc<World>,
     /// Events.
     pub events: Events,
-    /// What is the same for all MailClusters; kinds of others apart, which come and go.
-    pub surroundings: Surroundings,
+    /// What is the same for all MailClusters, as it was at the start.
+    surroundings: Surroundings,
     /// What pods told.
     pub observed: Arc<Observed>,
     /// What DNS answers.
     pub look_ups: Arc<LookUps>,
     /// Numbers.
     pub metrics: Metrics,
+    /// PEM of the authorities of the control channel, as they are now.
+    authorities: watch::Receiver<String>,
     appliers: [Applier; 5],
+    /// When this replica began to lead.
+    leads_since: OnceLock<Instant>,
 }
+
+/// Time in which all pods tell of themselves and all workloads are read.
+const SETTLED: Duration = Duration::from_secs(60);
 
 impl Context {
     /// A context of these.
@@ -48,6 +58,7 @@ impl Context {
         (observed, look_ups): (Arc<Observed>, Arc<LookUps>),
         (events, metrics): (Events, Metrics),
     ) -> Self {
+        let authorities = watch::Sender::new(surroundings.control_ca.clone()).subscribe();
         let appliers = Kind::ALL.map(|kind| Applier::new(client.clone(), manager(kind)));
         Self {
             client,
@@ -57,8 +68,39 @@ impl Context {
             observed,
             look_ups,
             metrics,
+            authorities,
             appliers,
+            leads_since: OnceLock::new(),
         }
+    }
+
+    /// The same with authorities of the control channel that change.
+    #[must_use]
+    pub fn trusting(mut self, authorities: watch::Receiver<String>) -> Self {
+        self.authorities = authorities;
+        self
+    }
+
+    /// What MailClusters are built with now.
+    #[must_use]
+    pub fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            control_ca: self.authorities.borrow().clone(),
+            foreign: self.world.foreign(),
+            ..self.surroundings.clone()
+        }
+    }
+
+    /// From now on this replica leads.
+    pub fn lead(&self) {
+        self.leads_since.get_or_init(Instant::now);
+    }
+
+    /// Whether what was not told yet may be on its way: what was said of it before holds on.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        let since = self.leads_since.get();
+        since.is_none_or(|since| since.elapsed() < SETTLED)
     }
 
     /// The applier of a kind's controller, with its own field manager.
@@ -151,12 +193,15 @@ pub fn turned<'a>(before: &[Condition], after: &'a [Condition]) -> Option<&'a Co
     (!same).then_some(new)
 }
 
+/// Time until what was refused is tried again.
+const REFUSED: Duration = Duration::from_secs(300);
+
 /// How work goes on after an error.
 #[must_use]
 pub const fn after(class: Class) -> Outcome {
     match class {
-        // A change of the resource, or of what it needs, asks for another look.
-        Class::Invalid => Outcome::Done,
+        // A change of the resource asks for another look at once; one of a webhook or definition of others does not.
+        Class::Invalid => Outcome::Again(REFUSED),
         Class::Blocked | Class::Transient => Outcome::Failed,
     }
 }

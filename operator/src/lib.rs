@@ -6,6 +6,7 @@
 //!
 //! It is the only user of the Kubernetes client, and it never touches mail: no role, no network code of theirs, no store.
 
+pub mod broken;
 pub mod certificates;
 pub mod check;
 pub mod cluster;

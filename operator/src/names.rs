@@ -10,6 +10,8 @@ use crate::kube::children::{MANAGER, OWNER_KIND, OWNER_NAME};
 
 /// Longest name of a MailCluster: what is put behind it must fit into a label of DNS.
 pub const MAX_CLUSTER_NAME: usize = 40;
+/// Longest name of an object.
+const MAX_NAME: usize = 253;
 /// Longest value of a label.
 const MAX_LABEL: usize = 63;
 
@@ -81,6 +83,16 @@ pub fn shortened(name: &str, limit: usize) -> String {
     let digest = digest(name);
     let kept: String = name.chars().take(limit.saturating_sub(11)).collect();
     format!("{}-{digest}", kept.trim_end_matches(['.', '-', '_']))
+}
+
+/// A text as the name of an object. A name of DNS may have underscores, that of an object may not.
+#[must_use]
+pub fn object_name(text: &str) -> String {
+    if !text.contains('_') {
+        return shortened(text, MAX_NAME);
+    }
+    let bare = text.replace('_', "-");
+    shortened(&format!("{bare}-{}", digest(text)), MAX_NAME)
 }
 
 /// Ten hexadecimal digits.

@@ -11,7 +11,7 @@ use mailpods_plan::{
     load_valid,
 };
 
-use crate::cluster::build::{Surroundings, build};
+use crate::cluster::build::{Surroundings, build, policy_hosts};
 use crate::cluster::validate::validate;
 use crate::domain;
 use crate::kube::children::{Child, ChildKind, Mode};
@@ -74,16 +74,22 @@ fn render_cluster(
 ) -> Result<(String, Vec<Problem>)> {
     let mut text = String::new();
     let mut problems = Vec::new();
-    for cluster in &resources.clusters {
-        match validate(&cluster.object) {
-            Ok(valid) => write_children(&mut text, &build(&valid, surroundings))?,
-            Err(more) => problems.extend(more),
-        }
-    }
     // Keys are made by the operator when it runs: their records are known then.
     let mut unkeyed = resources.clone();
     unkeyed.dkim = None;
     let compiled = compile_valid(unkeyed);
+    for cluster in &resources.clusters {
+        match validate(&cluster.object) {
+            Ok(valid) => {
+                let surroundings = Surroundings {
+                    policy_hosts: policy_hosts(&valid, compiled.plan.as_ref()),
+                    ..surroundings.clone()
+                };
+                write_children(&mut text, &build(&valid, &surroundings))?;
+            }
+            Err(more) => problems.extend(more),
+        }
+    }
     problems.extend(compiled.problems);
     if let Some(plan) = compiled.plan {
         render_records(&mut text, resources, &plan)?;
@@ -201,5 +207,6 @@ pub fn surroundings(image: &str, namespace: &str) -> Surroundings {
             .into_iter()
             .filter(|kind| kind.is_foreign())
             .collect(),
+        policy_hosts: Vec::new(),
     }
 }

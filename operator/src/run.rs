@@ -1,7 +1,8 @@
 //! `mailpods-operator run`.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -11,14 +12,16 @@ use mailpods_telemetry::metrics::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use crate::certificates::renewal::Lifetimes;
 use crate::cluster::build::Surroundings;
 use crate::context::Context;
-use crate::control::forward::Forward;
+use crate::control;
+use crate::control::forward::{Forward, Leader};
 use crate::control::identity::Reviewer;
 use crate::control::observed::Observed;
 use crate::control::publish::Publisher;
 use crate::control::server::{self, Control};
-use crate::control::{self, tls};
+use crate::control::tls::Identity;
 use crate::dns::look_ups::LookUps;
 use crate::kube::Key;
 use crate::kube::children::ChildKind;
@@ -29,7 +32,7 @@ use crate::kube::queue::{Outcome, work};
 use crate::metrics::{self, Metrics};
 use crate::world::World;
 use crate::world::snapshot::Kind;
-use crate::{cluster, context, domain, mailbox, mailing_list, outbound_ip};
+use crate::{broken, cluster, context, domain, mailbox, mailing_list, outbound_ip};
 
 /// Objects that are looked at at once.
 const WIDTH: usize = 16;
@@ -79,11 +82,12 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
         registry.clone(),
         std::future::pending(),
     ));
-    let identity = tls::identity(client.clone(), &options.namespace).await?;
+    let identity = Identity::load(client.clone(), &options.namespace, Lifetimes::default()).await?;
+    tokio::spawn(identity.clone().follow());
     let world = World::new(options.only.clone());
     let observed = Observed::new(world.clone());
     let look_ups = LookUps::new(options.dns_servers.clone())?;
-    let leader = Arc::new(Mutex::new(None));
+    let leader = Leader::default();
     world.watch(&client);
     tokio::spawn(world.clone().compile());
     tokio::spawn(discover(world.clone(), client.clone()));
@@ -96,9 +100,10 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
     let surroundings = Surroundings {
         image: options.image.clone(),
         control_url: options.control_url.clone(),
-        control_ca: identity.authority.clone(),
+        control_ca: identity.authorities().borrow().clone(),
         operator_namespace: options.namespace.clone(),
         foreign: Vec::new(),
+        policy_hosts: Vec::new(),
     };
     let events = Events::new(client.clone(), &options.pod);
     let context = Context::new(
@@ -107,7 +112,8 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
         surroundings,
         (observed, look_ups),
         (events, metrics),
-    );
+    )
+    .trusting(identity.authorities());
     let election = Election::new(client, &options.namespace, &options.identity());
     elected(Arc::new(context), election, leader).await
 }
@@ -124,10 +130,10 @@ async fn serve(
     client: &Client,
     options: &Options,
     world: &Arc<World>,
-    (identity, observed, leader): (&tls::Identity, &Arc<Observed>, &Arc<Mutex<Option<IpAddr>>>),
+    (identity, observed, leader): (&Arc<Identity>, &Arc<Observed>, &Leader),
 ) -> Result<()> {
     let forward = Forward::new(
-        &identity.authority,
+        identity.authorities(),
         &options.namespace,
         options.address,
         leader.clone(),
@@ -142,7 +148,8 @@ async fn serve(
         .await
         .with_context(|| format!("failed to listen on {}", options.control))?;
     let router = server::router(Arc::new(control));
-    tokio::spawn(server::serve(listener, identity.config.clone(), router));
+    let identity = identity.clone();
+    tokio::spawn(server::serve(listener, move || identity.config(), router));
     tokio::spawn(follow(
         Election::new(client.clone(), &options.namespace, &options.identity()),
         leader.clone(),
@@ -151,7 +158,7 @@ async fn serve(
 }
 
 /// Keeps in mind where the leader is.
-async fn follow(election: Election, leader: Arc<Mutex<Option<IpAddr>>>) {
+async fn follow(election: Election, leader: Leader) {
     loop {
         match election.holder().await {
             Ok(holder) => {
@@ -167,47 +174,59 @@ async fn follow(election: Election, leader: Arc<Mutex<Option<IpAddr>>>) {
     }
 }
 
-/// Watches kinds of others as soon as they exist.
+/// Watches kinds of others as soon as they exist, and forgets them when they are gone; what may want them is looked at again.
 async fn discover(world: Arc<World>, client: Client) {
-    let mut known: Vec<ChildKind> = Vec::new();
+    let (mut watched, mut present) = (HashSet::new(), HashSet::new());
     loop {
         for kind in ChildKind::ALL.into_iter().filter(|kind| kind.is_foreign()) {
-            if !known.contains(&kind) && exists(&client, kind).await {
-                known.push(kind);
-                world.watch_foreign(&client, kind);
-                for key in world.snapshot().objects.clusters.keys() {
-                    world.wish(Kind::MailCluster, key.clone());
-                }
+            let turned = match exists(&client, kind).await {
+                Some(true) => present.insert(kind),
+                Some(false) => present.remove(&kind),
+                None => false,
+            };
+            if !turned {
+                continue;
+            }
+            match present.contains(&kind) {
+                true if watched.insert(kind) => world.watch_foreign(&client, kind),
+                is_there => world.set_gone(kind, !is_there),
+            }
+            for (kind, key) in world.snapshot().keys() {
+                world.wish(kind, key);
             }
         }
         tokio::time::sleep(DISCOVERY).await;
     }
 }
 
-async fn exists(client: &Client, kind: ChildKind) -> bool {
-    let resources = client.list_api_group_resources(&kind.api_version()).await;
-    resources.is_ok_and(|list| {
-        list.resources
-            .iter()
-            .any(|resource| resource.kind == kind.kind())
-    })
+/// Whether the API server knows a kind; `None`: it did not say.
+async fn exists(client: &Client, kind: ChildKind) -> Option<bool> {
+    match client.list_api_group_resources(&kind.api_version()).await {
+        Ok(list) => {
+            let mut resources = list.resources.iter();
+            Some(resources.any(|resource| resource.kind == kind.kind()))
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => Some(false),
+        Err(_) => None,
+    }
 }
 
 /// Waits to be elected, then writes until the lease is lost or somebody asks to end.
-async fn elected(
-    context: Arc<Context>,
-    mut election: Election,
-    leader: Arc<Mutex<Option<IpAddr>>>,
-) -> Result<()> {
+async fn elected(context: Arc<Context>, mut election: Election, leader: Leader) -> Result<()> {
+    let won = async {
+        // Before it leads: who leads and cannot work keeps those from it that can.
+        while !context.world.knows_children() {
+            tokio::time::sleep(LOOK / 10).await;
+        }
+        election.won().await;
+    };
     tokio::select! {
-        () = election.won() => {}
+        () = won => {}
         () = ended() => return Ok(()),
     }
     tracing::info!("this replica leads");
     context.metrics.leader.set((), 1);
-    while !context.world.knows_children() {
-        tokio::time::sleep(LOOK / 10).await;
-    }
+    context.lead();
     let (wishes, asked) = mpsc::unbounded_channel();
     context.world.tell(wishes);
     let look_ups = context.look_ups.clone().run(context.world.clone());
@@ -228,7 +247,9 @@ async fn elected(
 }
 
 async fn reconcile(context: &Context, kind: Kind, key: &Key) -> Outcome {
+    let broken = context.world.broken(kind, key);
     let done: Result<Outcome, Error> = match kind {
+        _ if broken.is_some() => broken::reconcile(context, kind, key).await,
         Kind::MailCluster => cluster::reconcile(context, key).await,
         Kind::MailDomain => domain::reconcile(context, key).await,
         Kind::Mailbox => mailbox::reconcile(context, key).await,

@@ -1,5 +1,7 @@
 //! Controllers against an API server that is played: which requests are made, in which order, with what in them.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::body::to_bytes;
@@ -18,13 +20,23 @@ use crate::context::Context;
 use crate::control::observed::Observed;
 use crate::dns::look_ups::LookUps;
 use crate::kube::Key;
-use crate::kube::apply::Live;
+use crate::kube::apply::{Live, Reference};
 use crate::kube::children::ChildKind;
 use crate::kube::events::Events;
 use crate::kube::queue::Outcome;
 use crate::metrics::Metrics;
 use crate::world::World;
+use crate::world::snapshot::Kind;
 use crate::{cluster, domain, mailbox};
+
+mod certificates;
+#[path = "../tests/support/dns.rs"]
+mod dns;
+mod invalid;
+mod keys;
+mod look_ups;
+mod others;
+mod scaling;
 
 /// A request that was made.
 #[derive(Debug, Clone)]
@@ -34,17 +46,33 @@ struct Asked {
     body: Value,
 }
 
-/// The played API server: takes everything, but for paths that end like `refused`.
+/// The played API server: takes everything, but for paths that end like `refused`, and has nothing but what it was given.
 struct Server {
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// Objects that it gives, by the end of their path.
+    there: Arc<Mutex<BTreeMap<String, Value>>>,
+    /// Codes that writes are answered with, by the end of their path.
+    refused: Arc<Mutex<BTreeMap<String, u16>>>,
     context: Context,
 }
 
 impl Server {
     fn start(refused: &'static str) -> Self {
+        let nobody = vec!["127.0.0.1:1".parse().unwrap()];
+        Self::asking(nobody, refused)
+    }
+
+    /// One whose operator asks these DNS servers.
+    fn asking(dns: Vec<SocketAddr>, refused: &'static str) -> Self {
         let (service, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let seen = asked.clone();
+        let there: Arc<Mutex<BTreeMap<String, Value>>> = Arc::default();
+        let given = there.clone();
+        let codes = BTreeMap::from([(refused.to_owned(), 422)]);
+        let codes = codes.into_iter().filter(|(end, _)| !end.is_empty());
+        let refused: Arc<Mutex<BTreeMap<String, u16>>> = Arc::new(Mutex::new(codes.collect()));
+        let refuses = refused.clone();
         tokio::spawn(async move {
             while let Some((request, send)) = handle.next_request().await {
                 let (parts, body) = request.into_parts();
@@ -53,27 +81,48 @@ impl Server {
                     .unwrap();
                 let body = serde_json::from_slice(&octets).unwrap_or(Value::Null);
                 let path = parts.uri.path().to_owned();
-                let response = answer(
-                    &parts.method,
-                    &body,
-                    !refused.is_empty() && path.ends_with(refused),
-                );
-                seen.lock().unwrap().push(Asked {
-                    method: parts.method,
-                    path,
-                    body,
-                });
+                let kind = parts.headers.get(http::header::CONTENT_TYPE);
+                if kind.is_some_and(|kind| kind == "application/merge-patch+json") {
+                    let mut there = given.lock().unwrap();
+                    if let Some(object) = there.get_mut(&path) {
+                        merge(object, &body);
+                    }
+                }
+                let refuse = refuses
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .find_map(|(end, code)| path.ends_with(end.as_str()).then_some(*code));
+                let response = if parts.method == Method::GET {
+                    given_object(&given.lock().unwrap(), &path)
+                } else {
+                    answer(&parts.method, &body, refuse)
+                };
+                if parts.method != Method::GET {
+                    seen.lock().unwrap().push(Asked {
+                        method: parts.method,
+                        path,
+                        body,
+                    });
+                }
                 send.send_response(response);
             }
         });
         let client = Client::new(service, "mail");
         Self {
             asked,
-            context: context(client),
+            there,
+            refused,
+            context: context(client, dns),
         }
     }
 
-    /// `METHOD path` of what was asked since the last time, the prefix of the API left out.
+    /// From now on an object is given to who asks for it.
+    fn has(&self, path: &str, object: Value) {
+        self.there.lock().unwrap().insert(path.to_owned(), object);
+    }
+
+    /// `METHOD path` of what was written since the last time, the prefix of the API left out.
     fn taken(&self) -> (Vec<String>, Vec<Asked>) {
         let asked = std::mem::take(&mut *self.asked.lock().unwrap());
         let lines = asked.iter().map(|asked| {
@@ -84,11 +133,35 @@ impl Server {
     }
 }
 
-fn answer(method: &Method, body: &Value, refuse: bool) -> Response<Body> {
-    let (status, body) = if refuse {
+/// As a JSON merge patch has it.
+fn merge(object: &mut Value, patch: &Value) {
+    for (name, value) in patch.as_object().unwrap() {
+        match value {
+            Value::Null => drop(object.as_object_mut().unwrap().remove(name)),
+            Value::Object(_) if object[name].is_object() => merge(&mut object[name], value),
+            _ => object[name] = value.clone(),
+        }
+    }
+}
+
+fn given_object(there: &BTreeMap<String, Value>, path: &str) -> Response<Body> {
+    let found = there.iter().find(|(end, _)| path.ends_with(end.as_str()));
+    let (status, body) = match found {
+        Some((_, object)) => (StatusCode::OK, object.clone()),
+        None => (
+            StatusCode::NOT_FOUND,
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "not found", "reason": "NotFound", "code": 404}),
+        ),
+    };
+    let body = Body::from(serde_json::to_vec(&body).unwrap());
+    Response::builder().status(status).body(body).unwrap()
+}
+
+fn answer(method: &Method, body: &Value, refuse: Option<u16>) -> Response<Body> {
+    let (status, body) = if let Some(code) = refuse {
         (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "spec is wrong", "reason": "Invalid", "code": 422}),
+            StatusCode::from_u16(code).unwrap(),
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "spec is wrong", "reason": "Invalid", "code": code}),
         )
     } else if *method == Method::DELETE {
         (
@@ -102,7 +175,7 @@ fn answer(method: &Method, body: &Value, refuse: bool) -> Response<Body> {
     Response::builder().status(status).body(body).unwrap()
 }
 
-fn context(client: Client) -> Context {
+fn context(client: Client, dns: Vec<SocketAddr>) -> Context {
     let world = World::new(None);
     let surroundings = Surroundings {
         image: "mailpods:test".to_owned(),
@@ -110,8 +183,9 @@ fn context(client: Client) -> Context {
         control_ca: "ca".to_owned(),
         operator_namespace: "mailpods-system".to_owned(),
         foreign: Vec::new(),
+        policy_hosts: Vec::new(),
     };
-    let look_ups = LookUps::new(vec!["127.0.0.1:1".parse().unwrap()]).unwrap();
+    let look_ups = LookUps::new(dns).unwrap();
     let events = Events::new(client.clone(), "test");
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let observed = Observed::new(world.clone());
@@ -229,10 +303,12 @@ async fn what_the_api_server_refuses_stalls_the_cluster_and_says_why() {
     let server = Server::start("/services/main-smtp");
     let key = add_cluster(&server.context, json!({"hostname": "mail.example.test"}));
     server.context.world.compile_now().await;
-    assert_eq!(
-        cluster::reconcile(&server.context, &key).await.unwrap(),
-        Outcome::Done
-    );
+    let error = cluster::reconcile(&server.context, &key).await.unwrap_err();
+    // A webhook that refuses may change its mind.
+    assert!(matches!(
+        crate::context::after(error.class()),
+        Outcome::Again(_)
+    ));
     let (lines, asked) = server.taken();
     assert!(!lines.contains(&"PATCH mail/statefulsets/main-all".to_owned()));
     let ready = ready(&asked);
@@ -260,6 +336,12 @@ async fn what_a_cluster_wants_no_more_is_removed_and_keys_stay() {
         version: "1".to_owned(),
         applied: applied.map(str::to_owned),
         owner: owner.clone(),
+        uid: "uid-child".to_owned(),
+        owners: vec![Reference {
+            kind: "MailCluster".to_owned(),
+            name: "main".to_owned(),
+            uid: "uid-main".to_owned(),
+        }],
     };
     let children = &server.context.world.children;
     let of = |name: &str| Key::new("mail", name);
@@ -270,14 +352,24 @@ async fn what_a_cluster_wants_no_more_is_removed_and_keys_stay() {
         ..there(Some("x"))
     };
     children[&ChildKind::Deployment].take(Event::Apply((of("other-smtp"), stranger)));
+    // Somebody's copy, labels and all, goes with nobody; and what went with an older MailCluster of that name is not ours to remove.
+    let copy = Live {
+        owners: Vec::new(),
+        ..there(Some("x"))
+    };
+    children[&ChildKind::Deployment].take(Event::Apply((of("copy"), copy)));
+    let mut older = there(Some("x"));
+    older.owners[0].uid = "uid-older".to_owned();
+    children[&ChildKind::Deployment].take(Event::Apply((of("older"), older)));
     cluster::reconcile(&server.context, &key).await.unwrap();
-    let removed: Vec<String> = server
-        .taken()
-        .0
-        .into_iter()
-        .filter(|line| line.starts_with("DELETE"))
+    let (lines, asked) = server.taken();
+    let removed = lines.iter().zip(asked);
+    let removed: Vec<_> = removed
+        .filter(|(line, _)| line.starts_with("DELETE"))
+        .map(|(line, asked)| (line.as_str(), asked.body["preconditions"]["uid"].clone()))
         .collect();
-    assert_eq!(removed, ["DELETE mail/deployments/main-smtp"]);
+    let wanted = ("DELETE mail/deployments/main-smtp", json!("uid-child"));
+    assert_eq!(removed, [wanted]);
 }
 
 #[tokio::test]
@@ -373,6 +465,130 @@ async fn the_later_of_two_domains_is_conflicted_and_names_the_older() {
     assert_eq!(
         conditions[2]["message"],
         "spec.domain: is already a domain of MailDomain/a in namespace mail; found example.test"
+    );
+}
+
+#[tokio::test]
+async fn a_domain_with_an_alias_that_is_taken_keeps_its_records() {
+    let server = Server::start("");
+    add_cluster(
+        &server.context,
+        json!({"hostname": "mail.example.test", "dns": {"mode": "ExternalDNS"}}),
+    );
+    let alias = json!({"name": "info", "targets": ["m@example.test"]});
+    let key = add_domain(
+        &server.context,
+        "a",
+        json!({"domain": "example.test", "aliases": [alias], "dkim": {"keys": []}}),
+    );
+    for name in ["m", "info"] {
+        let spec = json!({"address": format!("{name}@example.test")});
+        let (key, object) = object::<Mailbox>("Mailbox", name, spec);
+        let mailboxes = &server.context.world.mailboxes;
+        mailboxes.take(Event::Apply((key, Ok(object))));
+    }
+    server.context.world.compile_now().await;
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(lines[0], "PATCH mail/dnsendpoints/mail-example.test");
+    assert_eq!(ready(&asked)["reason"], "Conflicted");
+    // Nor are they removed at the next look, when they are there.
+    tell(&server.context, &asked);
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, _) = server.taken();
+    let deleted = lines.iter().filter(|line| line.starts_with("DELETE"));
+    assert_eq!(deleted.count(), 0, "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_problem_of_the_cluster_withdraws_no_records() {
+    let server = Server::start("");
+    let spec = json!({
+        "hostname": "mail.example.test",
+        "dns": {"mode": "ExternalDNS"},
+        "outbound": {"smartHost": {"host": "smtp.example.test", "tls": "Verify", "authSecretRef": {"name": "gone"}}},
+    });
+    add_cluster(&server.context, spec);
+    let domain = json!({"domain": "example.test", "dkim": {"keys": []}});
+    let key = add_domain(&server.context, "a", domain);
+    has_endpoint(&server.context);
+    server.context.world.compile_now().await;
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(
+        lines,
+        ["PATCH mail/maildomains/a/status", "POST mail/events"]
+    );
+    assert_eq!(ready(&asked)["reason"], "NoPlan");
+    assert_eq!(asked[0].body["status"]["cluster"], "mail/main");
+}
+
+/// The DNSEndpoint of MailDomain `a` is there, as it was applied before.
+fn has_endpoint(context: &Context) {
+    let labels = json!({"mailpods.dev/owner-kind": "MailDomain", "mailpods.dev/owner": "a"});
+    let metadata = json!({
+        "name": "mail-example.test", "namespace": "mail", "labels": labels,
+        "annotations": {"mailpods.dev/applied": "before"},
+        "ownerReferences": [{
+            "apiVersion": "mailpods.dev/v1alpha1", "kind": "MailDomain", "name": "a", "uid": "uid-a",
+        }],
+    });
+    let metadata: kube::api::ObjectMeta = serde_json::from_value(metadata).unwrap();
+    let told = (Key::of(&metadata), Live::of(&metadata));
+    context.world.children[&ChildKind::DnsEndpoint].take(Event::Apply(told));
+}
+
+#[tokio::test]
+async fn a_domain_whose_cluster_is_gone_keeps_its_records() {
+    let server = Server::start("");
+    let domain = json!({"domain": "example.test", "dkim": {"keys": []}});
+    let key = add_domain(&server.context, "a", domain);
+    has_endpoint(&server.context);
+    server.context.world.compile_now().await;
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(
+        lines,
+        ["PATCH mail/maildomains/a/status", "POST mail/events"]
+    );
+    assert_eq!(ready(&asked)["reason"], "Missing");
+}
+
+#[tokio::test]
+async fn a_key_of_the_cluster_is_not_copied_into_another_namespace() {
+    let server = Server::start("");
+    let keys = json!([{"selector": "s", "privateKeySecretRef": {"name": "key"}}]);
+    let spec = json!({
+        "hostname": "mail.example.test", "allowedNamespaces": {"from": "All"}, "dkim": {"keys": keys},
+    });
+    let world = &server.context.world;
+    add_cluster(&server.context, spec);
+    let (_, domain) = object::<MailDomain>(
+        "MailDomain",
+        "a",
+        json!({"domain": "example.test", "clusterRef": {"name": "main", "namespace": "mail"}}),
+    );
+    let mut domain = (*domain).clone();
+    domain.metadata.namespace = Some("team".to_owned());
+    let key = Key::new("team", "a");
+    world
+        .domains
+        .take(Event::Apply((key.clone(), Ok(Arc::new(domain)))));
+    world.compile_now().await;
+    domain::reconcile(&server.context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(
+        lines,
+        ["PATCH team/maildomains/a/status", "POST team/events"]
+    );
+    let conditions = asked[0].body["status"]["conditions"].as_array().unwrap();
+    let reasons = conditions
+        .iter()
+        .map(|condition| condition["reason"].as_str().unwrap());
+    assert!(
+        reasons
+            .into_iter()
+            .any(|reason| reason == "KeyOfAnotherNamespace")
     );
 }
 

@@ -2,164 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+#[path = "support/shown.rs"]
+mod shown;
 
-use k8s_openapi::jiff::Timestamp;
-use mailpods_api::v1alpha1::{DnsMode, RecordStatus};
-use mailpods_operator::dns::truth::{
-    Answer, Failure, Judged, Observed, Seen, Wanted, judge, key_seen, ready, record_statuses,
-};
-use mailpods_plan::dns::{
-    Record,
-    RecordType::{self, A, Cname, Mx, Ptr, Srv, Txt},
-};
+use mailpods_api::v1alpha1::DnsMode;
+use mailpods_operator::dns::truth::{Failure, Seen, budget, key_seen, ready, unknown_includes};
+use mailpods_plan::dns::RecordType::{self, A, Cname, Mx, Ptr, Srv, Txt};
 use mailpods_policy::dkim_life::Observation;
-
-const SPF: &str = "v=spf1 a mx ~all";
-const DMARC: &str = "v=DMARC1; p=quarantine; pct=100;";
-const DKIM: &str = "v=DKIM1; k=rsa; p=AbCd";
-const DOMAIN: &str = "example.test";
-const KEY: &str = "s._domainkey.example.test";
-const WILD: &str = "mailpods-no-such-name.example.test";
-
-fn record(name: &str, kind: RecordType, data: &str) -> Record {
-    Record {
-        domain: DOMAIN.parse().unwrap(),
-        name: name.to_owned(),
-        kind,
-        data: Some(data.to_owned()),
-        ttl: 300,
-    }
-}
-
-fn records() -> Vec<Record> {
-    vec![
-        record(DOMAIN, Mx, "10 mail.example.test"),
-        record(DOMAIN, Txt, SPF),
-        record(KEY, Txt, DKIM),
-        record("_dmarc.example.test", Txt, DMARC),
-        record("_imaps._tcp.example.test", Srv, "0 1 993 mail.example.test"),
-        record("_imap._tcp.example.test", Srv, "0 0 0 ."),
-        record("autoconfig.example.test", Cname, "mail.example.test"),
-    ]
-}
-
-/// What two servers show.
-struct Dns {
-    wanted: Vec<Record>,
-    withdrawn: Vec<Record>,
-    mode: DnsMode,
-    observed: Observed,
-}
-
-impl Dns {
-    /// All is as wanted.
-    fn good(mode: DnsMode) -> Self {
-        let mut dns = Self {
-            wanted: records(),
-            withdrawn: Vec::new(),
-            mode,
-            observed: Observed::new(),
-        };
-        for question in dns.wanted().questions() {
-            dns.observed.insert(question, Ok(seen(&[&[], &[]])));
-        }
-        for record in dns.wanted.clone() {
-            let data = record.data.unwrap();
-            if data != "0 0 0 ." {
-                dns = dns.with(&record.name, record.kind, &[&[&data], &[&data]]);
-            }
-        }
-        dns
-    }
-
-    fn external() -> Self {
-        Self::good(DnsMode::ExternalDNS)
-    }
-
-    fn wanted(&self) -> Wanted<'_> {
-        Wanted {
-            records: &self.wanted,
-            withdrawn: &self.withdrawn,
-            mode: self.mode,
-        }
-    }
-
-    fn with(mut self, name: &str, kind: RecordType, servers: &[&[&str]]) -> Self {
-        let question = (name.to_owned(), kind);
-        self.observed.insert(question, Ok(seen(servers)));
-        self
-    }
-
-    fn both(self, name: &str, kind: RecordType, data: &[&str]) -> Self {
-        self.with(name, kind, &[data, data])
-    }
-
-    fn failing(mut self, name: &str, kind: RecordType, index: usize, failure: Failure) -> Self {
-        let seen = self.observed.get_mut(&(name.to_owned(), kind)).unwrap();
-        seen.as_mut().unwrap().answers[index].1 = Err(failure);
-        self
-    }
-
-    fn alias(mut self, name: &str, kind: RecordType, target: &str) -> Self {
-        let mut seen = seen(&[&[], &[]]);
-        for (_, answer) in &mut seen.answers {
-            answer.as_mut().unwrap().alias = Some(target.to_owned());
-        }
-        self.observed.insert((name.to_owned(), kind), Ok(seen));
-        self
-    }
-
-    fn judge(&self) -> Judged {
-        judge(self.wanted(), &self.observed)
-    }
-
-    /// `Reason TYPE name`.
-    fn findings(&self) -> Vec<String> {
-        let findings = self.judge().findings;
-        let line = |finding: &mailpods_operator::dns::truth::Finding| {
-            let kind = finding.kind.map_or("-", RecordType::as_str);
-            let line = format!("{} {kind} {}", finding.reason, finding.name);
-            line.trim_end().to_owned()
-        };
-        findings.iter().map(line).collect()
-    }
-
-    fn faults(&self) -> Vec<String> {
-        let judged = self.judge().records;
-        let faulty = judged.into_iter().filter_map(|seen| {
-            let fault = seen.fault?.as_str();
-            Some(format!(
-                "{} {} {fault}",
-                seen.record.kind.as_str(),
-                seen.record.name
-            ))
-        });
-        faulty.collect()
-    }
-
-    fn remedy(&self) -> String {
-        self.judge().findings[0].remedy.clone()
-    }
-}
-
-fn seen(servers: &[&[&str]]) -> Seen {
-    let answer = |(index, records): (usize, &&[&str])| {
-        let answer = Answer {
-            records: records.iter().map(|text| (*text).to_owned()).collect(),
-            alias: None,
-        };
-        (format!("ns{}.example.test", index + 1), Ok(answer))
-    };
-    Seen {
-        zone: DOMAIN.to_owned(),
-        answers: servers.iter().enumerate().map(answer).collect(),
-    }
-}
-
-fn none() -> Vec<String> {
-    Vec::new()
-}
+use shown::{DKIM, DMARC, DOMAIN, Dns, KEY, SPF, WILD, none, record, records};
 
 #[test]
 fn what_is_as_wanted_is_published() {
@@ -448,7 +298,7 @@ fn a_domain_that_nobody_delegated_is_told_once() {
     for seen in dns.observed.values_mut() {
         *seen = Ok(Seen {
             zone: "test".to_owned(),
-            ..self::seen(&[&[]])
+            ..self::shown::seen(&[&[]])
         });
     }
     assert_eq!(dns.findings(), ["NotDelegated - example.test"]);
@@ -517,88 +367,28 @@ fn the_order_of_wanted_records_makes_no_difference_to_findings() {
 }
 
 #[test]
-fn a_status_keeps_its_time_until_something_changes() {
-    let at = |second: i64| Timestamp::from_second(second).unwrap();
-    let since = |statuses: &[RecordStatus], name: &str| {
-        let status = statuses.iter().find(|status| status.name == name).unwrap();
-        (
-            status.since.clone().unwrap(),
-            status.servers.clone().unwrap(),
-        )
+fn an_spf_record_that_takes_too_many_look_ups_is_told_with_the_sum() {
+    let record = "v=spf1 mx include:a.test include:_spf.b.test ~all";
+    let mut dns = Dns::external().both(DOMAIN, Txt, &[record]);
+    dns.wanted[1].data = Some(record.to_owned());
+    let asked = |dns: &Dns| -> Vec<String> {
+        let unknown = unknown_includes(dns.wanted(), &dns.observed);
+        unknown.into_iter().map(|(name, _)| name).collect()
     };
-    let good = Dns::external().judge();
-    let first = record_statuses(&good, &[], at(100));
-    assert_eq!(record_statuses(&good, &first, at(200)), first);
-    assert_eq!(
-        since(&first, KEY),
-        ("1970-01-01T00:01:40Z".to_owned(), "2/2".to_owned())
-    );
-    let partly = Dns::external().with(KEY, Txt, &[&[DKIM], &[]]).judge();
-    let second = record_statuses(&partly, &first, at(300));
-    assert_eq!(
-        since(&second, KEY),
-        ("1970-01-01T00:05:00Z".to_owned(), "1/2".to_owned())
-    );
-    assert_eq!(since(&second, DOMAIN).0, "1970-01-01T00:01:40Z");
-    // A clock that was ahead does not hold the time back.
-    assert_eq!(
-        since(&record_statuses(&good, &first, at(50)), KEY).0,
-        "1970-01-01T00:00:50Z"
-    );
-}
-
-#[test]
-fn a_status_is_bounded_and_has_every_key() {
-    let mut dns = Dns::external();
-    for number in 0..100 {
-        dns.wanted
-            .push(record(&format!("x{number}.example.test"), A, "192.0.2.1"));
-    }
-    dns.wanted
-        .push(record("t._domainkey.example.test", Txt, DKIM));
-    let statuses = record_statuses(&dns.judge(), &[], Timestamp::UNIX_EPOCH);
-    assert_eq!(statuses.len(), 64);
-    let names: BTreeSet<&str> = statuses.iter().map(|status| status.name.as_str()).collect();
-    assert!(names.contains(KEY) && names.contains("t._domainkey.example.test"));
-}
-
-#[test]
-fn what_is_seen_of_a_key() {
-    let now = Timestamp::from_second(100).unwrap();
-    let failing = |index| Dns::external().failing(KEY, Txt, index, Failure::NoAnswer);
-    for (dns, wanted) in [
-        (Dns::external(), Observation::Everywhere { since: 100 }),
-        (
-            Dns::external().with(KEY, Txt, &[&[DKIM], &[]]),
-            Observation::Partly,
-        ),
-        (
-            Dns::external().both(KEY, Txt, &[DKIM, "x"]),
-            Observation::Partly,
-        ),
-        (failing(0), Observation::Partly),
-        (
-            failing(0).failing(KEY, Txt, 1, Failure::Lame),
-            Observation::Unknown,
-        ),
-        (Dns::external().both(KEY, Txt, &[]), Observation::Absent),
-        (
-            Dns::external().both(KEY, Txt, &["v=DKIM1; p=other"]),
-            Observation::Absent,
-        ),
-        (
-            Dns::external()
-                .with(KEY, Txt, &[&[], &[]])
-                .failing(KEY, Txt, 0, Failure::NoAnswer),
-            Observation::Absent,
-        ),
-    ] {
-        let judged = dns.judge();
-        let statuses = record_statuses(&judged, &[], now);
-        assert_eq!(key_seen(&judged, &statuses, KEY), wanted);
-    }
-    assert_eq!(
-        key_seen(&Dns::external().judge(), &[], "none"),
-        Observation::Unknown
-    );
+    assert_eq!(asked(&dns), ["_spf.b.test", "a.test"]);
+    assert_eq!(dns.findings(), none());
+    let five = "v=spf1 a:1.test a:2.test a:3.test a:4.test a:5.test -all";
+    let dns = dns
+        .both("_spf.b.test", Txt, &["v=spf1 include:C.test -all"])
+        .both("a.test", Txt, &["other", five]);
+    assert_eq!(asked(&dns), ["c.test"]);
+    assert_eq!(budget(record, &dns.observed).lookups, 3 + 5 + 1);
+    assert_eq!(dns.findings(), none());
+    let dns = dns.both("c.test", Txt, &["v=spf1 mx a redirect=a.test"]);
+    assert_eq!(asked(&dns), none());
+    assert_eq!(dns.findings(), [format!("SPFOverBudget TXT {DOMAIN}")]);
+    let ready = ready(&dns.judge());
+    assert_eq!(ready.holds, Some(false));
+    let told = "SPF of example.test takes 17 DNS look-ups, of which receivers make 10: 3 of its own, a.test 5, _spf.b.test 9; leave includes out";
+    assert!(ready.message.starts_with(told), "{}", ready.message);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 
@@ -18,6 +19,7 @@ use crate::server::binary;
 /// A running pod.
 pub struct Pod {
     child: Child,
+    role: Role,
     name: String,
     health: SocketAddr,
     ready: mpsc::Receiver<Value>,
@@ -41,9 +43,23 @@ impl Pod {
     /// # Errors
     /// When they are not served.
     pub fn spawn(operator: &Operator, role: Role, name: &str, more: &[&str]) -> Result<Self> {
+        Self::spawn_of(&binary()?, operator, role, name, more)
+    }
+
+    /// [`Pod::spawn`] of a binary of choice.
+    ///
+    /// # Errors
+    /// As [`Pod::spawn`].
+    pub fn spawn_of(
+        binary: &Path,
+        operator: &Operator,
+        role: Role,
+        name: &str,
+        more: &[&str],
+    ) -> Result<Self> {
         let log = NamedTempFile::new()?;
         let (folder, (namespace, cluster)) = (operator.folder(), CLUSTER);
-        let mut child = Command::new(binary()?)
+        let mut child = Command::new(binary)
             .args([role.as_str(), "--output", "json", "--health", "127.0.0.1:0"])
             .args(["--control", &operator.url(), "--pod-name", name])
             .args(["--cluster", &format!("{namespace}/{cluster}")])
@@ -73,6 +89,7 @@ impl Pod {
         Ok(Self {
             health: health.with_context(text)?,
             child,
+            role,
             name: name.to_owned(),
             ready: follow(lines),
             addresses: BTreeMap::new(),
@@ -115,6 +132,18 @@ impl Pod {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has logged.

@@ -94,6 +94,7 @@ const LISTENERS: &[&str] = &[
     "imap",
     "imaps",
     "http",
+    "https",
 ];
 
 impl Config {

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use crate::LIMIT;
+use crate::{LIMIT, eventually};
 
 /// A connection with implicit TLS. Certificates are not checked, only told apart.
 pub struct Session {
@@ -88,6 +88,21 @@ impl Session {
             anyhow::Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
         };
         runtime.block_on(async { timeout(LIMIT, read).await? })
+    }
+
+    /// Waits until INBOX of whoever is logged in has so many messages.
+    ///
+    /// # Errors
+    /// When they do not come.
+    pub fn wait_for_mail(&mut self, count: usize) -> Result<()> {
+        let wanted = format!("MESSAGES {count}");
+        eventually(&wanted, || {
+            let lines = self.imap("STATUS INBOX (MESSAGES)")?;
+            Ok(lines
+                .iter()
+                .any(|line| line.contains(&wanted))
+                .then_some(()))
+        })
     }
 
     /// Sends an IMAP command that must be answered OK; its untagged lines.

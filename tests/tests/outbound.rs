@@ -430,6 +430,12 @@ fn an_address_that_a_provider_refuses_rests_there_and_a_standby_takes_over() -> 
     ])?;
     let route: serde_json::Value = serde_json::from_str(&route)?;
     assert_eq!(route["provider"], "remote.test");
+    assert_eq!(route["tls"][0]["level"], "opportunistic", "{route}");
+    let nowhere = tool(&["--data", &data, "route", "not..a", "--config", &config])?;
+    assert_eq!(nowhere.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    assert!(told.contains("\"not..a\" is not a domain name"), "{told}");
+    assert!(nowhere.stdout.is_empty());
     assert_eq!(route["addresses"][1]["phase"], "Active", "{route}");
     assert_eq!(
         route["addresses"][2]["phase"], "Standby",
@@ -520,5 +526,45 @@ fn forwarded_mail_gets_a_sender_here_that_leads_back() -> Result<()> {
         &format!("RCPT TO:<{}>", sender.replace("Xavier", "victim")),
         550,
     )?;
+    Ok(())
+}
+
+#[test]
+fn our_own_policy_is_published_and_served() -> Result<()> {
+    let domain = "apiVersion: mailpods.dev/v1alpha1\nkind: MailDomain\nmetadata: {name: example}\nspec:\n  domain: example.test\n  dns: {mtaSTS: enforce}\n";
+    let config = Config::standard("").with("domain.yaml", domain);
+    let server = Server::start(&config)?;
+    let fetch = |listener: &str, host: &str, path: &str| -> Result<String> {
+        let address = server.address(listener);
+        let port = address.port();
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--insecure", "--include", "--max-time", "20"]);
+        curl.args(["--resolve", &format!("{host}:{port}:127.0.0.1")]);
+        let scheme = if listener == "https" { "https" } else { "http" };
+        curl.arg(format!("{scheme}://{host}:{port}{path}"));
+        Ok(String::from_utf8(output(&mut curl)?.stdout)?)
+    };
+    let path = "/.well-known/mta-sts.txt";
+    for listener in ["https", "http"] {
+        let told = fetch(listener, "mta-sts.example.test", path)?;
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+        assert!(
+            told.to_lowercase().contains("content-type: text/plain"),
+            "{told}"
+        );
+        let policy =
+            "version: STSv1\r\nmode: enforce\r\nmx: mail.example.test\r\nmax_age: 1209600\r\n";
+        assert!(told.ends_with(policy), "{told}");
+        let other = fetch(listener, "mta-sts.other.test", path)?;
+        assert!(other.starts_with("HTTP/1.1 404"), "{other}");
+    }
+    let metrics = fetch("https", "mta-sts.example.test", "/metrics")?;
+    assert!(
+        metrics.starts_with("HTTP/1.1 404"),
+        "the world sees no metrics: {metrics}"
+    );
+    let config = server.config().to_string_lossy().into_owned();
+    let records = tool_ok(&["dns", "print", "--config", &config])?;
+    assert!(records.contains("v=STSv1; id="), "{records}");
     Ok(())
 }

@@ -38,16 +38,51 @@ fn login(pod: &Pod) -> Result<Session> {
 }
 
 fn wait_for_mail(pod: &Pod, count: usize) -> Result<()> {
-    let mut session = login(pod)?;
-    let wanted = format!("MESSAGES {count}");
-    eventually(&wanted, || {
-        let lines = session.imap("STATUS INBOX (MESSAGES)")?;
-        Ok(lines
-            .iter()
-            .any(|line| line.contains(&wanted))
-            .then_some(()))
-    })
+    login(pod)?.wait_for_mail(count)
 }
+
+/// An operator with a plan, and the folder of a pod that has all roles.
+struct Setup {
+    _dns: Dns,
+    config: Config,
+    operator: Operator,
+    data: TempDir,
+}
+
+impl Setup {
+    /// `more` is YAML for the MailCluster's spec.
+    fn new(more: &str) -> Result<Self> {
+        let dns = Dns::start()?;
+        let config = Config::standard(&(dns.yaml() + more));
+        Self::with(dns, config)
+    }
+
+    fn with(dns: Dns, config: Config) -> Result<Self> {
+        Ok(Self {
+            _dns: dns,
+            operator: Operator::start(&config)?,
+            config,
+            data: TempDir::new()?,
+        })
+    }
+
+    /// Starts the pod and waits for its probes alone.
+    fn spawn(&self, more: &[&str]) -> Result<Pod> {
+        let mut arguments = vec!["--data", path(self.data.path())?];
+        arguments.extend(more);
+        Pod::spawn(&self.operator, Role::All, "all-0", &arguments)
+    }
+
+    /// Starts the pod and waits until it serves.
+    fn start(&self, more: &[&str]) -> Result<Pod> {
+        let mut pod = self.spawn(more)?;
+        pod.wait_ready()?;
+        Ok(pod)
+    }
+}
+
+/// A stop is not to wait.
+const AT_ONCE: [&str; 2] = ["--drain-delay", "0"];
 
 fn path(path: &Path) -> Result<&str> {
     path.to_str().context("a path in UTF-8")
@@ -67,15 +102,9 @@ fn with_certificate(config: Config) -> Result<Config> {
 
 #[test]
 fn one_pod_with_all_roles_takes_and_serves_mail_and_reports() -> Result<()> {
-    let dns = Dns::start()?;
-    let operator = Operator::start(&Config::standard(&dns.yaml()))?;
-    let data = TempDir::new()?;
-    let pod = Pod::start(
-        &operator,
-        Role::All,
-        "all-0",
-        &["--data", path(data.path())?],
-    )?;
+    let setup = Setup::new("")?;
+    let operator = &setup.operator;
+    let pod = setup.start(&[])?;
     assert_eq!(pod.http("/livez")?.0, 200);
     eventually("readiness", || {
         Ok((pod.http("/readyz")?.0 == 200).then_some(()))
@@ -103,19 +132,13 @@ fn one_pod_with_all_roles_takes_and_serves_mail_and_reports() -> Result<()> {
 
 #[test]
 fn a_change_reaches_a_pod_and_its_open_sessions() -> Result<()> {
-    let dns = Dns::start()?;
-    let config = Config::standard(&dns.yaml());
-    let operator = Operator::start(&config)?;
-    let data = TempDir::new()?;
-    let pod = Pod::start(
-        &operator,
-        Role::All,
-        "all-0",
-        &["--data", path(data.path())?],
-    )?;
+    let setup = Setup::new("")?;
+    let pod = setup.start(&[])?;
     let mut session = login(&pod)?;
     assert!(!takes(&pod, "carol")?);
-    operator.change(&config.mailbox("carol", ""))?;
+    setup
+        .operator
+        .change(&setup.config.clone().mailbox("carol", ""))?;
     let changed = Instant::now();
     eventually(
         "the new mailbox",
@@ -128,22 +151,19 @@ fn a_change_reaches_a_pod_and_its_open_sessions() -> Result<()> {
 
 #[test]
 fn a_pod_starts_and_serves_while_the_operator_is_away() -> Result<()> {
-    let dns = Dns::start()?;
-    let config = Config::standard(&dns.yaml());
-    let mut operator = Operator::start(&config)?;
-    let data = TempDir::new()?;
-    let arguments = ["--data", path(data.path())?, "--drain-delay", "0"];
-    let mut pod = Pod::start(&operator, Role::All, "all-0", &arguments)?;
+    let mut setup = Setup::new("")?;
+    let mut pod = setup.start(&AT_ONCE)?;
     assert_eq!(send(&pod)?.code, 250);
     pod.terminate()?;
     pod.wait_end()?;
-    operator.pause();
-    let pod = Pod::start(&operator, Role::All, "all-0", &arguments)?;
+    setup.operator.pause();
+    let pod = setup.start(&AT_ONCE)?;
     assert_eq!(send(&pod)?.code, 250);
     wait_for_mail(&pod, 2)?;
     // What changed meanwhile comes with the operator.
-    operator.change(&config.mailbox("carol", ""))?;
-    operator.resume()?;
+    let carol = setup.config.clone().mailbox("carol", "");
+    setup.operator.change(&carol)?;
+    setup.operator.resume()?;
     eventually(
         "the new mailbox",
         || Ok(takes(&pod, "carol")?.then_some(())),
@@ -152,16 +172,9 @@ fn a_pod_starts_and_serves_while_the_operator_is_away() -> Result<()> {
 
 #[test]
 fn a_pod_without_any_plan_waits_and_says_so() -> Result<()> {
-    let dns = Dns::start()?;
-    let mut operator = Operator::start(&Config::standard(&dns.yaml()))?;
-    operator.pause();
-    let data = TempDir::new()?;
-    let mut pod = Pod::spawn(
-        &operator,
-        Role::All,
-        "all-0",
-        &["--data", path(data.path())?],
-    )?;
+    let mut setup = Setup::new("")?;
+    setup.operator.pause();
+    let mut pod = setup.spawn(&[])?;
     let (code, body) = pod.http("/readyz")?;
     assert!(code == 503 && body.contains("no plan yet"), "{code} {body}");
     assert_eq!(pod.http("/livez")?.0, 200);
@@ -171,7 +184,7 @@ fn a_pod_without_any_plan_waits_and_says_so() -> Result<()> {
             .contains("no plan from the operator")
             .then_some(()))
     })?;
-    operator.resume()?;
+    setup.operator.resume()?;
     pod.wait_ready()?;
     assert_eq!(send(&pod)?.code, 250);
     Ok(())
@@ -179,17 +192,10 @@ fn a_pod_without_any_plan_waits_and_says_so() -> Result<()> {
 
 #[test]
 fn a_wrong_token_gets_no_plan() -> Result<()> {
-    let dns = Dns::start()?;
-    let operator = Operator::start(&Config::standard(&dns.yaml()))?;
-    let token = operator.folder().join("token-all");
+    let setup = Setup::new("")?;
+    let token = setup.operator.folder().join("token-all");
     std::fs::write(&token, "stolen")?;
-    let data = TempDir::new()?;
-    let mut pod = Pod::spawn(
-        &operator,
-        Role::All,
-        "all-0",
-        &["--data", path(data.path())?],
-    )?;
+    let mut pod = setup.spawn(&[])?;
     eventually("the refusal in the log", || {
         Ok(pod
             .log()
@@ -206,14 +212,9 @@ fn a_new_certificate_is_served_and_no_session_is_dropped() -> Result<()> {
     let dns = Dns::start()?;
     let tls = dns.yaml() + "  tls: {secretRef: {name: web}}\n";
     let config = with_certificate(Config::standard(&tls))?;
-    let operator = Operator::start(&config)?;
-    let data = TempDir::new()?;
-    let pod = Pod::start(
-        &operator,
-        Role::All,
-        "all-0",
-        &["--data", path(data.path())?],
-    )?;
+    let setup = Setup::with(dns, config.clone())?;
+    let operator = &setup.operator;
+    let pod = setup.start(&[])?;
     let mut open = login(&pod)?;
     let old = open.certificate()?;
     operator.change(&with_certificate(config.clone())?)?;
@@ -235,9 +236,9 @@ fn a_new_certificate_is_served_and_no_session_is_dropped() -> Result<()> {
 
 #[test]
 fn releases_may_be_apart() -> Result<()> {
-    let dns = Dns::start()?;
-    let config = Config::standard(&dns.yaml());
-    let mut operator = Operator::start(&config)?;
+    let mut setup = Setup::new("")?;
+    let config = setup.config.clone();
+    let operator = &setup.operator;
     operator.change_edited(&config, &|entries| {
         entries.insert(
             "sieve/alice@example.test".to_owned(),
@@ -247,9 +248,7 @@ fn releases_may_be_apart() -> Result<()> {
             *json = json.replacen('{', r#"{"later": [1], "#, 1);
         }
     })?;
-    let data = TempDir::new()?;
-    let arguments = ["--data", path(data.path())?, "--drain-delay", "0"];
-    let mut pod = Pod::start(&operator, Role::All, "all-0", &arguments)?;
+    let mut pod = setup.start(&AT_ONCE)?;
     assert_eq!(send(&pod)?.code, 250);
 
     // What cannot be read is left, and the plan of before runs on, also after a restart without the operator.
@@ -268,14 +267,14 @@ fn releases_may_be_apart() -> Result<()> {
         "{why}"
     );
     assert!(pod.http("/metrics")?.1.contains("mailpods_plan_refused 1"));
-    operator.pause();
+    setup.operator.pause();
     pod.kill()?;
-    let pod = Pod::start(&operator, Role::All, "all-0", &arguments)?;
+    let pod = setup.start(&AT_ONCE)?;
     wait_for_mail(&pod, 1)?;
-    operator.change(&config)?;
-    operator.resume()?;
-    let etag = operator.etag(Role::All)?;
-    operator.wait_for("all-0", |seen| {
+    setup.operator.change(&config)?;
+    setup.operator.resume()?;
+    let etag = setup.operator.etag(Role::All)?;
+    setup.operator.wait_for("all-0", |seen| {
         seen.plan.as_ref() == Some(&etag) && seen.refused.is_none()
     })?;
     Ok(())
@@ -341,11 +340,8 @@ fn a_filter_in_its_own_process_judges_and_its_absence_defers() -> Result<()> {
 
 #[test]
 fn a_stop_turns_readiness_off_first_and_tells_idle_clients() -> Result<()> {
-    let dns = Dns::start()?;
-    let operator = Operator::start(&Config::standard(&(dns.yaml() + "  shutdownGrace: 4s\n")))?;
-    let data = TempDir::new()?;
-    let arguments = ["--data", path(data.path())?, "--drain-delay", "3"];
-    let mut pod = Pod::start(&operator, Role::All, "all-0", &arguments)?;
+    let setup = Setup::new("  shutdownGrace: 4s\n")?;
+    let mut pod = setup.start(&["--drain-delay", "3"])?;
     eventually("readiness", || {
         Ok((pod.http("/readyz")?.0 == 200).then_some(()))
     })?;

@@ -6,6 +6,18 @@ use anyhow::Result;
 
 use crate::{packages, run};
 
+/// `cargo xtask charts`.
+pub fn charts() -> Result<()> {
+    run::cargo(&[
+        "run",
+        "--quiet",
+        "--package",
+        "mailpods-e2e",
+        "--",
+        "charts",
+    ])
+}
+
 /// `cargo xtask cluster`.
 pub fn cluster(arguments: &[String]) -> Result<()> {
     start("cluster", arguments)

@@ -45,6 +45,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Check the charts, and what the operator makes, against the schemas of the kinds; no cluster is needed.
+    Charts,
     /// Start, stop or show a cluster for tests: `up`, `down`, `status`.
     Cluster {
         /// See `cargo xtask cluster help`.
@@ -63,7 +65,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Everything that must pass before a change lands: format, tidy, clippy, tests, fuzz.
+    /// Everything that must pass before a change lands: format, tidy, clippy, tests, fuzz, and mail through a real cluster.
     Ci,
 }
 
@@ -74,6 +76,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test { arguments } => run::test(&arguments),
         Task::Bench { arguments } => bench::run(&arguments),
         Task::Simulate { arguments } => bench::simulate(&arguments),
+        Task::Charts => e2e::charts(),
         Task::Cluster { arguments } => e2e::cluster(&arguments),
         Task::Image { arguments } => e2e::image(&arguments),
         Task::E2e { arguments } => e2e::run(&arguments),

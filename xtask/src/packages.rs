@@ -20,8 +20,14 @@ pub const TESTS: &[Package] = &[
     ("mutt", "/usr/bin/mutt"),
     ("offlineimap3", "/usr/bin/offlineimap"),
     ("openssl", "/usr/bin/openssl"),
+    (
+        "pdns-backend-sqlite3",
+        "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql",
+    ),
+    ("pdns-server", "/usr/sbin/pdns_server"),
     ("postgresql", "/usr/bin/pg_ctlcluster"),
     ("python3", "/usr/bin/python3"),
+    ("sqlite3", "/usr/bin/sqlite3"),
     ("swaks", "/usr/bin/swaks"),
 ];
 
@@ -30,6 +36,7 @@ pub const PEERS: &[Package] = &[
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
     ("postfix", "/usr/sbin/postfix"),
+    ("postgresql", "/usr/bin/pg_ctlcluster"),
 ];
 
 /// What a one-node cluster of plain processes is made of, besides what `e2e/binaries` pins.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{crds, packages, tidy};
+use crate::{crds, e2e, packages, tidy};
 
 /// Seconds of fuzzing for each target in `test`.
 const FUZZ_SECONDS: &str = "2";
@@ -65,5 +65,6 @@ pub fn ci() -> Result<()> {
         "--deny",
         "warnings",
     ])?;
-    test(&[])
+    test(&[])?;
+    e2e::run(&[])
 }

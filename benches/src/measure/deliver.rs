@@ -10,13 +10,18 @@ use crate::machine::{self, sync};
 use crate::progress;
 use crate::report::Report;
 use crate::smtp::Load;
-use crate::stack::{Bench, Setup, Stack};
+use crate::stack::{Bench, Setup, Shape, Stack};
 
 /// Between two looks at a mailbox that is not complete.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// The rows of one process, and of a cluster.
+const STANDALONE: &str = "deliver";
+const CLUSTER: &str = "deliver-postgres";
+
 /// A side with a logged-in reader for each mailbox.
 struct Watched {
+    name: &'static str,
     stack: Stack,
     readers: Vec<Client>,
     sent: usize,
@@ -26,15 +31,27 @@ struct Watched {
 ///
 /// # Errors
 /// When a server does not start, refuses a message or loses one.
-pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+pub async fn standalone(bench: &Bench, report: &mut Report) -> Result<()> {
+    run(bench, report, Shape::Standalone, STANDALONE).await
+}
+
+/// The same with Mailpods as a cluster on PostgreSQL.
+///
+/// # Errors
+/// As [`standalone`].
+pub async fn on_postgres(bench: &Bench, report: &mut Report) -> Result<()> {
+    run(bench, report, Shape::Cluster, CLUSTER).await
+}
+
+async fn run(bench: &Bench, report: &mut Report, shape: Shape, name: &'static str) -> Result<()> {
     let setup = Setup {
         mailboxes: bench.args.mailboxes,
-        sink: None,
+        ..Setup::default()
     };
     let mut sides = Vec::new();
-    for stack in bench.start(setup).await? {
+    for stack in bench.start(shape, setup).await? {
         progress(&format!("{:?}: log-ins and history", stack.side));
-        let mut watched = Watched::new(bench, stack).await?;
+        let mut watched = Watched::new(bench, name, stack).await?;
         watched.send(bench, bench.args.history).await?;
         sync(watched.stack.folder()).await?;
         sides.push(watched);
@@ -49,24 +66,21 @@ pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     for (side, (stored, sent)) in sides.iter().zip(before) {
         let (stored_now, sent_now) = side.kept();
         let each = (stored_now - stored) / (sent_now - sent).max(1) as f64;
-        report.add(
-            side.stack.side,
-            "deliver.stored",
-            "KB/message",
-            each / 1000.0,
-        );
+        let row = format!("{name}.stored");
+        report.add(side.stack.side, &row, "KB/message", each / 1000.0);
     }
     Ok(())
 }
 
 impl Watched {
-    async fn new(bench: &Bench, stack: Stack) -> Result<Self> {
+    async fn new(bench: &Bench, name: &'static str, stack: Stack) -> Result<Self> {
         let mut readers = Vec::new();
         for index in 0..bench.args.mailboxes {
             let user = format!("user{index}@example.test");
             readers.push(Client::login(&bench.tls, stack.imap, &user).await?);
         }
         Ok(Self {
+            name,
             stack,
             readers,
             sent: 0,
@@ -88,10 +102,14 @@ impl Watched {
         sync(self.stack.folder()).await?;
         let cost = self.stack.meter()?.since(&before);
         let rate = |time: Duration| count as f64 / time.as_secs_f64();
-        report.add(side, "deliver.rate", "messages/s", rate(visible));
-        report.add(side, "deliver.accepted", "messages/s", rate(accepted));
-        costs(report, side, "deliver", &cost, count);
-        report.add(side, "deliver.memory", "MiB PSS", memory / MIB);
+        let name = self.name;
+        let mut add = |part: &str, unit, value| {
+            report.add(side, &format!("{name}.{part}"), unit, value);
+        };
+        add("rate", "messages/s", rate(visible));
+        add("accepted", "messages/s", rate(accepted));
+        add("memory", "MiB PSS", memory / MIB);
+        costs(report, side, name, &cost, count);
         Ok(())
     }
 

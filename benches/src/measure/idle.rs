@@ -9,7 +9,7 @@ use crate::machine;
 use crate::progress;
 use crate::report::Report;
 use crate::smtp::Load;
-use crate::stack::{Bench, Setup, mailpods};
+use crate::stack::{Bench, Setup, Shape, cluster, mailpods};
 
 /// Between ready and the look at memory.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -24,13 +24,41 @@ const EACH: usize = 3;
 pub async fn at_rest(bench: &Bench, report: &mut Report) -> Result<()> {
     let setup = Setup {
         mailboxes: 2,
-        sink: None,
+        ..Setup::default()
     };
     for _ in 0..bench.args.runs {
-        let stacks = bench.start(setup).await?;
+        let stacks = bench.start(Shape::Standalone, setup).await?;
         tokio::time::sleep(SETTLE).await;
         for stack in stacks {
             report.add(stack.side, "idle.memory", "MiB PSS", stack.pss() / MIB);
+        }
+    }
+    Ok(())
+}
+
+/// Domains of the large plan of [`pods`], with five mailboxes each.
+const MANY_DOMAINS: usize = 10_000;
+
+/// Each pod of a cluster alone: with two mailboxes, and with fifty thousand.
+///
+/// # Errors
+/// When one does not start.
+pub async fn pods(bench: &Bench, report: &mut Report) -> Result<()> {
+    if bench.args.skip_ours {
+        return Ok(());
+    }
+    for (name, domains) in [("idle-pod", 0), ("idle-pod-50000", MANY_DOMAINS)] {
+        let setup = Setup {
+            mailboxes: 2,
+            domains,
+            ..Setup::default()
+        };
+        let stack = cluster::start(bench, setup).await?;
+        tokio::time::sleep(SETTLE).await;
+        for (role, process) in stack.pods() {
+            let row = format!("{name}.{role}");
+            let octets = machine::resident(process);
+            report.add(stack.side, &row, "MiB RSS", octets / MIB);
         }
     }
     Ok(())
@@ -43,7 +71,7 @@ pub async fn at_rest(bench: &Bench, report: &mut Report) -> Result<()> {
 pub async fn loaded(bench: &Bench, report: &mut Report) -> Result<()> {
     let setup = Setup {
         mailboxes: bench.args.mailboxes,
-        sink: None,
+        ..Setup::default()
     };
     if bench.args.skip_ours {
         return Ok(());

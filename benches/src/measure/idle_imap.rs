@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::imap::Client;
 use crate::progress;
 use crate::report::Report;
-use crate::stack::{Bench, Setup, Stack};
+use crate::stack::{Bench, Setup, Shape, Stack};
 
 /// Between the last log-in and the look at memory.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -19,9 +19,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let setup = Setup {
         mailboxes: bench.args.mailboxes,
-        sink: None,
+        ..Setup::default()
     };
-    for stack in bench.start(setup).await? {
+    for stack in bench.start(Shape::Standalone, setup).await? {
         progress(&format!(
             "{:?}: {} log-ins",
             stack.side, bench.args.connections

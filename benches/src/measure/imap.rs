@@ -9,7 +9,7 @@ use crate::imap::Client;
 use crate::message::{Messages, NEEDLE, NEEDLE_EVERY, Random};
 use crate::progress;
 use crate::report::Report;
-use crate::stack::{Bench, Setup, Stack};
+use crate::stack::{Bench, Setup, Shape, Stack};
 
 const USER: &str = "user0@example.test";
 
@@ -32,9 +32,9 @@ pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let count = bench.args.messages.unwrap_or(20_000);
     let setup = Setup {
         mailboxes: 1,
-        sink: None,
+        ..Setup::default()
     };
-    let stacks = bench.start(setup).await?;
+    let stacks = bench.start(Shape::Standalone, setup).await?;
     for stack in &stacks {
         progress(&format!("{:?}: {count} messages by APPEND", stack.side));
         fill(bench, report, stack, count).await?;

@@ -10,7 +10,7 @@ use crate::progress;
 use crate::report::Report;
 use crate::sink::Sink;
 use crate::smtp::Load;
-use crate::stack::{Bench, Setup, Stack};
+use crate::stack::{Bench, Setup, Shape, Stack};
 
 /// Measures both sides in turns.
 ///
@@ -19,10 +19,14 @@ use crate::stack::{Bench, Setup, Stack};
 pub async fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let sink = Sink::start().await?;
     let stacks = bench
-        .start(Setup {
-            mailboxes: 1,
-            sink: Some(sink.address),
-        })
+        .start(
+            Shape::Standalone,
+            Setup {
+                mailboxes: 1,
+                sink: Some(sink.address),
+                ..Setup::default()
+            },
+        )
         .await?;
     for run in 0..=bench.args.runs {
         for stack in &stacks {

@@ -43,6 +43,7 @@ pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
         imap,
         started: Duration::ZERO,
         children,
+        pods: None,
         folder,
     };
     ready(&mut stack).await?;

@@ -18,6 +18,12 @@ use crate::report::Side;
 
 const HEAD: &str = "apiVersion: mailpods.dev/v1alpha1\nkind: ";
 
+/// Accounts in each domain beside example.test.
+const MAILBOXES_OF_A_DOMAIN: usize = 5;
+
+/// So that a file stays small.
+const DOMAINS_IN_A_FILE: usize = 1_000;
+
 /// A process that said that it is ready.
 pub struct Running {
     /// The process.
@@ -36,7 +42,9 @@ pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
     let folder = bench.folder()?;
     let config = folder.path().join("config");
     std::fs::create_dir(&config)?;
-    std::fs::write(config.join("all.yaml"), yaml(bench, setup)?)?;
+    for (name, text) in files(bench, setup)? {
+        std::fs::write(config.join(name), text)?;
+    }
     let running = exec(bench, &config, &folder.path().join("data")).await?;
     let listener = |name: &str| running.listeners.get(name).copied().context("no listener");
     Ok(Stack {
@@ -46,6 +54,7 @@ pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
         imap: listener("imaps")?,
         started: running.started,
         children: vec![running.child],
+        pods: None,
         folder,
     })
 }
@@ -103,7 +112,19 @@ fn parse(line: &str) -> Result<HashMap<String, SocketAddr>> {
     Ok(listeners.into_iter().flatten().filter_map(entry).collect())
 }
 
-/// The configuration: defaults, but for free ports and the DNS responder.
+/// The configuration as files: defaults, but for free ports and the DNS responder.
+pub(super) fn files(bench: &Bench, setup: Setup) -> Result<Vec<(String, String)>> {
+    let mut files = vec![("all.yaml".to_owned(), yaml(bench, setup)?)];
+    for first in (0..setup.domains).step_by(DOMAINS_IN_A_FILE) {
+        let mut text = String::new();
+        for domain in first..(first + DOMAINS_IN_A_FILE).min(setup.domains) {
+            team(&mut text, domain)?;
+        }
+        files.push((format!("teams-{first}.yaml"), text));
+    }
+    Ok(files)
+}
+
 fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
     let mut text = format!(
         "{HEAD}MailCluster\nmetadata: {{name: bench}}\nspec:\n  hostname: mail.example.test\n  dns: {{servers: ['{}']}}\n  imap: \
@@ -138,11 +159,28 @@ fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
         )?;
     }
     for index in 0..setup.mailboxes.max(1) {
-        writeln!(
-            text,
-            "---\n{HEAD}Mailbox\nmetadata: {{name: user{index}}}\nspec:\n  address: user{index}@example.test\n  passwordSecretRef: {{name: \
-             people}}"
-        )?;
+        mailbox(&mut text, &format!("user{index}"), "example.test")?;
     }
     Ok(text)
+}
+
+/// A domain with its accounts.
+fn team(text: &mut String, number: usize) -> std::fmt::Result {
+    let name = format!("team{number}.test");
+    writeln!(
+        text,
+        "---\n{HEAD}MailDomain\nmetadata: {{name: team{number}}}\nspec: {{domain: {name}}}"
+    )?;
+    for person in 0..MAILBOXES_OF_A_DOMAIN {
+        mailbox(text, &format!("person{person}"), &name)?;
+    }
+    Ok(())
+}
+
+fn mailbox(text: &mut String, person: &str, domain: &str) -> std::fmt::Result {
+    let name = format!("{person}.{domain}");
+    writeln!(
+        text,
+        "---\n{HEAD}Mailbox\nmetadata: {{name: {name}}}\nspec:\n  address: {person}@{domain}\n  passwordSecretRef: {{name: people}}"
+    )
 }

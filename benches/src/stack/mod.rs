@@ -1,6 +1,7 @@
 //! The two sides as running servers.
 
 pub mod classic;
+pub mod cluster;
 pub mod mailpods;
 
 use std::net::{SocketAddr, TcpListener};
@@ -40,8 +41,19 @@ pub struct Bench {
 pub struct Setup {
     /// Accounts user0 to user{N-1} at example.test.
     pub mailboxes: usize,
+    /// Domains beside example.test, with five accounts each.
+    pub domains: usize,
     /// Where mail for relay.test goes.
     pub sink: Option<SocketAddr>,
+}
+
+/// How Mailpods runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One process with an embedded store.
+    Standalone,
+    /// A process for each role, on PostgreSQL.
+    Cluster,
 }
 
 /// A running server or a pair of them; stopped when dropped.
@@ -57,6 +69,8 @@ pub struct Stack {
     /// From exec to ready.
     pub started: Duration,
     children: Vec<Child>,
+    /// Mailpods as a cluster.
+    pods: Option<cluster::Running>,
     folder: TempDir,
 }
 
@@ -87,10 +101,13 @@ impl Bench {
     ///
     /// # Errors
     /// When one does not get ready.
-    pub async fn start(&self, setup: Setup) -> Result<Vec<Stack>> {
+    pub async fn start(&self, shape: Shape, setup: Setup) -> Result<Vec<Stack>> {
         let mut stacks = Vec::new();
         if !self.args.skip_ours {
-            stacks.push(mailpods::start(self, setup).await?);
+            stacks.push(match shape {
+                Shape::Standalone => mailpods::start(self, setup).await?,
+                Shape::Cluster => cluster::start(self, setup).await?,
+            });
         }
         if !self.args.skip_peers {
             stacks.push(classic::start(self, setup).await?);
@@ -142,6 +159,14 @@ impl Stack {
         machine::pss(&self.roots)
     }
 
+    /// The processes of a cluster's pods, by role.
+    pub fn pods(&self) -> Vec<(mailpods_plan::Role, u32)> {
+        self.pods
+            .as_ref()
+            .map(cluster::Running::pods)
+            .unwrap_or_default()
+    }
+
     /// Reads the meters.
     ///
     /// # Errors
@@ -153,6 +178,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        self.pods = None;
         let processes = machine::processes(&self.roots);
         signal(
             processes

@@ -6,15 +6,40 @@ app.kubernetes.io/name: mailpods-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "mailpods.labels" -}}
-{{ include "mailpods.selector" . }}
+{{- /* Labels of everything but what selectors are made of. */}}
+{{- define "mailpods.common" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: mailpods
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
-{{- with .Values.labels }}
-{{ toYaml . }}
 {{- end }}
+
+{{- /* The chart's own labels win over the user's: selectors depend on them. */}}
+{{- define "mailpods.labels" -}}
+{{- $own := merge (include "mailpods.selector" . | fromYaml) (include "mailpods.common" . | fromYaml) }}
+{{- toYaml (merge $own .Values.labels) }}
+{{- end }}
+
+{{- define "mailpods.podLabels" -}}
+{{- toYaml (merge (include "mailpods.selector" . | fromYaml) .Values.podLabels) }}
+{{- end }}
+
+{{- define "mailpods.monitoringLabels" -}}
+{{- $own := merge (include "mailpods.selector" . | fromYaml) (include "mailpods.common" . | fromYaml) }}
+{{- toYaml (merge $own .Values.monitoring.labels .Values.labels) }}
+{{- end }}
+
+{{- define "mailpods.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "mailpods.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
 {{- end }}
 
 {{- define "mailpods.image" -}}
@@ -28,7 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   verbs: [get, list, watch]
 - apiGroups: [mailpods.dev]
   resources: [mailclusters/status, maildomains/status, mailboxes/status, outboundips/status, mailinglists/status]
-  verbs: [patch, update]
+  verbs: [patch]
 # Owner references with blockOwnerDeletion, where the API server checks them.
 - apiGroups: [mailpods.dev]
   resources: [mailclusters/finalizers, maildomains/finalizers]

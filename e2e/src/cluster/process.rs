@@ -54,7 +54,7 @@ impl Processes {
             .append(true)
             .open(self.log(name))
             .with_context(|| format!("failed to open the log of {name}"))?;
-        let child = command
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -63,6 +63,8 @@ impl Processes {
         let pid = i32::try_from(child.id())?;
         let start = start_time(pid).with_context(|| self.ended(name))?;
         std::fs::write(self.record(name), format!("{pid} {start}\n"))?;
+        // Until somebody collects what is left of it, its id is taken, and others believe that it runs.
+        std::thread::spawn(move || child.wait());
         Ok(())
     }
 

@@ -52,6 +52,11 @@ struct Scenario {
 
 const SCENARIOS: &[Scenario] = &[
     Scenario {
+        name: "t00_charts",
+        shows: "the charts are sound, and every object of theirs and of the operator's fits the schema of its kind",
+        run: |_| crate::charts::check(),
+    },
+    Scenario {
         name: "t01_cluster",
         shows: "pods run, find each other by name, keep files, and answer at an address of a load balancer",
         run: t01_cluster::run,

@@ -78,12 +78,14 @@ pub fn patch(kubectl: &Kubectl, resource: &str, fields: &str) -> Result<()> {
 pub fn under_load(
     world: &World,
     name: &str,
-    happens: impl FnOnce() -> Result<()>,
+    happens: impl FnOnce(&Load) -> Result<()>,
 ) -> Result<Report> {
+    // A run that failed may have left it dead.
+    world.postgres()?;
     let server: SocketAddr = format!("{ADDRESS}:25").parse()?;
     let name = world.subject(name).replace(' ', "-");
     let load = Load::start(world.outside()?, server, SITE.person.address, &name)?;
-    let happened = happens();
+    let happened = load.flows(1).and_then(|()| happens(&load));
     let report = load.stop()?;
     happened?;
     ensure!(

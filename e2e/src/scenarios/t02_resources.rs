@@ -132,7 +132,10 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "MailDomain",
         "domain: 'exa mple'",
-        &["spec.domain", "exa mple"],
+        &[
+            "spec.domain",
+            "must be a domain name such as example.com; found exa mple",
+        ],
     ),
     ("MailDomain", "domian: example.test", &["spec.domian"]),
     ("MailDomain", "paused: false", &["spec.domain"]),
@@ -157,19 +160,26 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "MailDomain",
         "domain: b.test\n  dns: {spf: 'spf1 mx'}",
-        &["spec.dns.spf", "v=spf1"],
+        &["spec.dns.spf", "must be an SPF record", "found spf1 mx"],
     ),
     (
         "MailDomain",
         "domain: b.test\n  dns: {dmarc: p=none}",
-        &["spec.dns.dmarc", "v=DMARC1"],
+        &["spec.dns.dmarc", "must be a DMARC record", "found p=none"],
     ),
     (
         "MailDomain",
         "domain: b.test\n  provider: Gmail",
         &["spec.provider", "Google", "Microsoft365"],
     ),
-    ("Mailbox", "address: nobody", &["spec.address", "nobody"]),
+    (
+        "Mailbox",
+        "address: nobody",
+        &[
+            "spec.address",
+            "must be an address such as alice@example.com; found nobody",
+        ],
+    ),
     (
         "Mailbox",
         "address: b@b.test\n  passwordSecretRef: {name: a}\n  passwordHashSecretRef: {name: b}",
@@ -178,7 +188,10 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "Mailbox",
         "address: b@b.test\n  quota: {size: much}",
-        &["spec.quota.size", "Ki"],
+        &[
+            "spec.quota.size",
+            "must be a size such as 512Ki, 25Mi or 10Gi; found much",
+        ],
     ),
     (
         "MailCluster",
@@ -212,7 +225,31 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "OutboundIP",
         "address: 192.0.2.x\n  hostname: mail.b.test",
-        &["spec.address", "192.0.2.x"],
+        &["spec.address", "must be an IP address", "found 192.0.2.x"],
+    ),
+    (
+        "OutboundIP",
+        "address: 999.0.0.1\n  hostname: mail.b.test",
+        &[
+            "spec.address",
+            "must be an IP address such as 192.0.2.1 or 2001:db8::1; found 999.0.0.1",
+        ],
+    ),
+    (
+        "MailCluster",
+        "hostname: mail.b.test\n  smtp: {limitExempt: [10.0.0.0/33]}",
+        &[
+            "spec.smtp.limitExempt[0]",
+            "must be a network such as 192.0.2.0/24 or 2001:db8::/32; found 10.0.0.0/33",
+        ],
+    ),
+    (
+        "MailCluster",
+        "hostname: mail.b.test\n  smtp: {idleTimeout: 5 minutes}",
+        &[
+            "spec.smtp.idleTimeout",
+            "must be a time such as 30s, 4h or 1d12h; found 5 minutes",
+        ],
     ),
 ];
 

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::system::{LIMIT, MAIL, OPERATOR, SITE, ready};
 use super::t03_dns::await_answer;
+use crate::charts::health;
 use crate::image;
 use crate::kubectl::Kubectl;
 use crate::wait::{self, Seen};
@@ -16,6 +17,7 @@ pub fn run(world: &World) -> Result<()> {
     world.external_dns()?;
     world.postgres()?;
     install(world)?;
+    test(world)?;
     let kubectl = &world.kubectl;
     kubectl.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {MAIL}\n  labels: {{pod-security.kubernetes.io/enforce: restricted}}\n"))?;
     secret(kubectl, "database", "uri", &Postgres::uri())?;
@@ -23,11 +25,15 @@ pub fn run(world: &World) -> Result<()> {
     kubectl.apply(include_str!("t05/cluster.yaml"))?;
     kubectl.apply(include_str!("t05/domain.yaml"))?;
     kubectl.apply(include_str!("t05/mailbox.yaml"))?;
-    ready(
-        kubectl,
-        MAIL,
-        &["mailcluster/main", "maildomain/example", "mailbox/ann"],
-    )?;
+    let resources = ["mailcluster/main", "maildomain/example", "mailbox/ann"];
+    ready(kubectl, MAIL, &resources)?;
+    for resource in resources {
+        let health = health::of(&kubectl.get(&["-n", MAIL, resource])?)?;
+        ensure!(
+            health.status == "Healthy",
+            "Argo CD would show {health:?} of {resource}"
+        );
+    }
     dns_is_as_wanted(world)
 }
 
@@ -75,6 +81,18 @@ fn install(world: &World) -> Result<()> {
         "image.pullPolicy=Never",
     ])?;
     Ok(())
+}
+
+/// `helm test`, with the words of its pod when it fails.
+fn test(world: &World) -> Result<()> {
+    let outcome = world.helm(&["test", "mailpods", "--namespace", OPERATOR, "--timeout=2m"]);
+    outcome.map(|_| ()).map_err(|error| {
+        let told = world
+            .kubectl
+            .run(&["-n", OPERATOR, "logs", "mailpods-operator-test"]);
+        let told = told.unwrap_or_else(|error| format!("{error:#}"));
+        error.context(format!("its pod said: {told}"))
+    })
 }
 
 fn secret(kubectl: &Kubectl, name: &str, key: &str, value: &str) -> Result<()> {

@@ -1,46 +1,71 @@
 //! kill -9, one after the other, while mail flows.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use super::system::{MAIL, OPERATOR, rolled_out, under_load};
+use super::system::{LIMIT, MAIL, OPERATOR, rolled_out, under_load};
 use crate::cluster::Cluster;
+use crate::wait::{self, Seen};
 use crate::world::World;
+use crate::world::load::Load;
 use crate::world::postgres;
+
+/// Messages that are acknowledged before something is killed.
+const BETWEEN: usize = 25;
 
 /// Every message that was acknowledged arrives once, whatever was killed.
 pub fn run(world: &World) -> Result<()> {
-    under_load(world, "kills", || {
+    under_load(world, "kills", |load| {
         for role in ["smtp", "imap", "filter", "delivery"] {
-            kill_pods(world, MAIL, &format!("app.kubernetes.io/component={role}"))?;
+            let label = format!("app.kubernetes.io/component={role}");
+            each_killed(world, load, MAIL, &label)?;
             rolled_out(&world.kubectl, MAIL, &format!("deployment/main-{role}"))?;
         }
-        kill_pods(world, OPERATOR, "app.kubernetes.io/name=mailpods-operator")?;
-        kill_database(world)
+        let operator = "app.kubernetes.io/name=mailpods-operator";
+        each_killed(world, load, OPERATOR, operator)?;
+        load.flows(BETWEEN)?;
+        kill_database(world)?;
+        load.flows(BETWEEN)
     })?;
     Ok(())
 }
 
-/// Kills the processes of all pods with a label.
-fn kill_pods(world: &World, namespace: &str, label: &str) -> Result<()> {
+/// Kills the container of each pod with a label, one after the other: mail flows before, and the killed one is back before the next.
+fn each_killed(world: &World, load: &Load, namespace: &str, label: &str) -> Result<()> {
     let Cluster::Node(node) = &world.cluster else {
         anyhow::bail!("only the processes of the one-node cluster can be killed from here");
     };
-    // Those that run: a pod that has ended keeps the id of its last container.
-    let ids = "-o=jsonpath={.items[*].status.containerStatuses[?(@.state.running)].containerID}";
-    let ids = world
+    let names = "-o=jsonpath={.items[?(@.status.phase=='Running')].metadata.name}";
+    let names = world
         .kubectl
-        .run(&["-n", namespace, "get", "pods", "-l", label, ids])?;
-    let mut killed = 0;
-    for id in ids
-        .split_whitespace()
-        .filter_map(|id| id.strip_prefix("containerd://"))
-    {
-        node.kill_container(id)?;
-        killed += 1;
+        .run(&["-n", namespace, "get", "pods", "-l", label, names])?;
+    ensure!(
+        !names.trim().is_empty(),
+        "no pod in {namespace} has the label {label}"
+    );
+    for pod in names.split_whitespace() {
+        load.flows(BETWEEN)?;
+        let killed = container(world, namespace, pod)?;
+        node.kill_container(&killed)?;
+        eprintln!("==> killed {pod}");
+        let another = || {
+            let now = container(world, namespace, pod)?;
+            Ok(match now != killed && !now.is_empty() {
+                true => Seen::Yes(()),
+                false => Seen::NotYet("it has not".to_owned()),
+            })
+        };
+        wait::until(&format!("{pod} has started again"), LIMIT, another)?;
     }
-    eprintln!("==> killed {killed} containers with {label}");
-    anyhow::ensure!(killed > 0, "no pod in {namespace} has the label {label}");
     Ok(())
+}
+
+/// The running container of a pod; empty while there is none.
+fn container(world: &World, namespace: &str, pod: &str) -> Result<String> {
+    let id = "-o=jsonpath={.status.containerStatuses[?(@.state.running)].containerID}";
+    let id = world
+        .kubectl
+        .run(&["-n", namespace, "get", "pod", pod, id])?;
+    Ok(id.trim().trim_start_matches("containerd://").to_owned())
 }
 
 /// Every process of the server at once, then a fresh start from what is on disk.

@@ -17,7 +17,7 @@ pub fn run(world: &World) -> Result<()> {
     let next = format!("{repository}:{tag}");
     world.load_image(&next)?;
     let chart = crate::root().join("charts/mailpods").display().to_string();
-    let report = under_load(world, "upgrade", || {
+    let report = under_load(world, "upgrade", |load| {
         let tag = format!("image.tag={tag}");
         world.helm(&[
             "upgrade",
@@ -34,12 +34,13 @@ pub fn run(world: &World) -> Result<()> {
         for role in ["smtp", "imap", "filter", "delivery"] {
             runs(world, role, &next)?;
         }
-        Ok(())
+        load.flows(10)
     })?;
     ensure!(
-        report.refused.is_empty(),
-        "refused connections: {:?}",
-        report.refused
+        report.refused.is_empty() && report.failed.is_empty(),
+        "refused connections: {:?}; other failures: {:?}",
+        report.refused,
+        report.failed
     );
     Ok(())
 }
@@ -59,5 +60,15 @@ fn runs(world: &World, role: &str, image: &str) -> Result<()> {
         &place,
         |seen| seen == image,
     )?;
-    rolled_out(&world.kubectl, MAIL, &deployment)
+    rolled_out(&world.kubectl, MAIL, &deployment)?;
+    // Those of before finish their sessions; load goes on until the last one has ended.
+    let label = format!("app.kubernetes.io/component={role}");
+    let images = "-o=jsonpath={.items[*].spec.containers[0].image}";
+    let pods = ["-n", MAIL, "pods", "-l", &label, images];
+    let all_new = |seen: &str| seen.split_whitespace().all(|one| one == image);
+    let what = format!("no {role} pod of before is left");
+    world
+        .kubectl
+        .until(&what, super::system::LIMIT, &pods, all_new)?;
+    Ok(())
 }

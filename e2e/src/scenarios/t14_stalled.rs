@@ -13,7 +13,8 @@ const TOLD: &[(&str, &str, &str)] = &[
     // It waits: a MailDomain may come.
     ("mailbox/lost", "Reconciling", "nowhere.test"),
     ("maildomain/again", "Conflicted", "example"),
-    ("outboundip/impossible", "Stalled", "999.0.0.1"),
+    ("outboundip/impossible", "Stalled", "found xn--a.test"),
+    ("maildomain/crowded", "Stalled", "look-ups; found 11"),
 ];
 
 /// Each is told, and mail flows as before.

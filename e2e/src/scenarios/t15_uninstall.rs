@@ -40,6 +40,8 @@ pub fn run(world: &World) -> Result<()> {
         "--wait=true",
         "--timeout=120s",
     ])?;
+    // The key that opens what is sealed in it went with the namespace.
+    world.postgres()?.empty()?;
     let definitions = crate::root().join("crds").display().to_string();
     kubectl.run(&["delete", "-f", &definitions, "--wait=true", "--timeout=60s"])?;
     Ok(())

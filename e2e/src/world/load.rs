@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,15 +13,19 @@ use rustix::thread::move_into_link_name_space;
 
 use super::outside::Outside;
 use crate::scenarios::mail;
+use crate::wait;
 
 /// Between two messages.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longest wait for one reply.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for messages to be taken again after something was killed.
+const RECOVERY: Duration = Duration::from_secs(120);
 
 /// Messages on their way, one after the other, until it is stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    taken: Arc<AtomicUsize>,
     thread: JoinHandle<Report>,
 }
 
@@ -40,19 +44,37 @@ impl Load {
     /// Starts to send to somebody, from the outside host, with subjects that begin with `name`.
     pub fn start(outside: &Outside, server: SocketAddr, to: &str, name: &str) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (end, to, name) = (Arc::clone(&stop), to.to_owned(), name.to_owned());
+        let taken = Arc::new(AtomicUsize::new(0));
+        let (end, count) = (Arc::clone(&stop), Arc::clone(&taken));
+        let (to, name) = (to.to_owned(), name.to_owned());
         let namespace = outside.namespace()?;
         let thread = std::thread::spawn(move || {
             // This thread alone moves there. From the node itself, servers would see the address of a gateway.
             match move_into_link_name_space(namespace.as_fd(), None) {
-                Ok(()) => send_until(&end, server, &to, &name),
+                Ok(()) => send_until((&end, &count), server, &to, &name),
                 Err(error) => Report {
                     failed: vec![format!("the sender cannot move outside: {error}")],
                     ..Report::default()
                 },
             }
         });
-        Ok(Self { stop, thread })
+        Ok(Self {
+            stop,
+            taken,
+            thread,
+        })
+    }
+
+    /// Waits until `more` messages were acknowledged from now on.
+    pub fn flows(&self, more: usize) -> Result<()> {
+        let goal = self.taken.load(Ordering::Relaxed) + more;
+        wait::until("mail flows", RECOVERY, || {
+            let taken = self.taken.load(Ordering::Relaxed);
+            Ok(wait::holds(
+                taken >= goal,
+                format!("{taken} of {goal} messages were taken"),
+            ))
+        })
     }
 
     /// Ends after the message that is on its way.
@@ -64,7 +86,12 @@ impl Load {
     }
 }
 
-fn send_until(end: &AtomicBool, server: SocketAddr, to: &str, name: &str) -> Report {
+fn send_until(
+    (end, taken): (&AtomicBool, &AtomicUsize),
+    server: SocketAddr,
+    to: &str,
+    name: &str,
+) -> Report {
     let mut report = Report::default();
     let mut number = 0;
     while !end.load(Ordering::Relaxed) {
@@ -73,7 +100,10 @@ fn send_until(end: &AtomicBool, server: SocketAddr, to: &str, name: &str) -> Rep
         match TcpStream::connect_timeout(&server, PATIENCE) {
             Err(error) => report.refused.push(format!("{subject}: {error}")),
             Ok(stream) => match send(stream, to, &subject) {
-                Ok(()) => report.acknowledged.push(subject),
+                Ok(()) => {
+                    report.acknowledged.push(subject);
+                    taken.fetch_add(1, Ordering::Relaxed);
+                }
                 Err(error) => report.failed.push(format!("{subject}: {error:#}")),
             },
         }

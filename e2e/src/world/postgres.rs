@@ -37,12 +37,18 @@ impl Postgres {
         }
         server.resume(processes)?;
         if fresh {
-            let statements = format!(
-                "CREATE ROLE mailpods LOGIN PASSWORD '{PASSWORD}';\nCREATE DATABASE mailpods OWNER mailpods;\n"
-            );
-            feed(&mut server.psql("postgres"), statements.as_bytes())?;
+            let role = format!("CREATE ROLE mailpods LOGIN PASSWORD '{PASSWORD}';\n");
+            feed(&mut server.psql("postgres"), role.as_bytes())?;
+            server.empty()?;
         }
         Ok(server)
+    }
+
+    /// Replaces the database by an empty one.
+    pub fn empty(&self) -> Result<()> {
+        let statements = "DROP DATABASE IF EXISTS mailpods WITH (FORCE);\nCREATE DATABASE mailpods OWNER mailpods;\n";
+        feed(&mut self.psql("postgres"), statements.as_bytes())?;
+        Ok(())
     }
 
     /// Starts it again after it was stopped or killed. A new server refuses to start as long as a process of the old one lives.

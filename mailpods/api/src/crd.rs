@@ -4,6 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube_core::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
+use crate::forms::explain_patterns;
 use crate::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
 
 /// Group of all kinds.
@@ -35,7 +36,7 @@ pub struct CrdFile {
     pub yaml: String,
 }
 
-/// The definitions of all kinds, as JSON.
+/// The definitions of all kinds, as JSON. What a text must look like stands in patterns, whose words are in [`crate::Form`].
 ///
 /// # Errors
 /// When a definition is not JSON, which would be a mistake in this crate.
@@ -50,12 +51,27 @@ pub fn definitions() -> Result<Vec<Value>, CrdError> {
     definitions.into_iter().map(definition).collect()
 }
 
+/// The definitions of all kinds as the API server gets them: what a text must look like is said by rules, in words.
+///
+/// # Errors
+/// As [`definitions`].
+pub fn served_definitions() -> Result<Vec<Value>, CrdError> {
+    let mut definitions = definitions()?;
+    for definition in &mut definitions {
+        let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+        if let Some(spec) = definition.pointer_mut(spec) {
+            explain_patterns(spec);
+        }
+    }
+    Ok(definitions)
+}
+
 /// The definitions of all kinds, as files.
 ///
 /// # Errors
 /// As [`definitions`].
 pub fn crds() -> Result<Vec<CrdFile>, CrdError> {
-    definitions()?.iter().map(file).collect()
+    served_definitions()?.iter().map(file).collect()
 }
 
 fn file(definition: &Value) -> Result<CrdFile, CrdError> {

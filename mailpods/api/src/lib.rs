@@ -4,11 +4,15 @@
 //! defaults the defaults, their attributes the limits and rules. `cargo xtask crds` writes the definitions to `crds/`.
 
 pub mod crd;
+pub mod forms;
 pub mod names;
 pub mod quantity;
 pub mod v1alpha1;
 
-pub use crd::{API_VERSION, CrdError, CrdFile, GROUP, crds, definitions, schema};
+pub use crd::{
+    API_VERSION, CrdError, CrdFile, GROUP, crds, definitions, schema, served_definitions,
+};
+pub use forms::Form;
 pub use names::{
     AddressError, DomainName, IpNet, IpNetError, MailboxAddress, NameError, QueueId, Selector,
 };

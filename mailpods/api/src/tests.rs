@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -84,7 +84,8 @@ fn crds_folder_has_the_definitions_of_this_crate() {
 
 #[test]
 fn schemas_are_structural() {
-    for definition in definitions().unwrap() {
+    let all = [definitions().unwrap(), served_definitions().unwrap()].concat();
+    for definition in all {
         let kind = definition
             .pointer("/spec/names/kind")
             .unwrap()
@@ -164,7 +165,8 @@ fn assert_structural(node: &Value, path: &str) {
 
 #[test]
 fn rules_compile() {
-    for definition in definitions().unwrap() {
+    let all = [definitions().unwrap(), served_definitions().unwrap()].concat();
+    for definition in all {
         let compiled = kube_core::cel::compile_schema(schema(&definition).unwrap());
         assert!(
             !compiled.has_errors(),
@@ -172,4 +174,106 @@ fn rules_compile() {
             compiled.compilation_errors()
         );
     }
+}
+
+/// Patterns of a schema that people write against.
+fn patterns(node: &Value, found: &mut Vec<String>) {
+    if let Some(pattern) = node.get("pattern").and_then(Value::as_str) {
+        found.push(pattern.to_owned());
+    }
+    match node {
+        Value::Object(object) => object.values().for_each(|inner| patterns(inner, found)),
+        Value::Array(values) => values.iter().for_each(|inner| patterns(inner, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_one_is_shown_a_pattern() {
+    let spec = "/properties/spec";
+    let (mut written, mut served) = (Vec::new(), Vec::new());
+    for definition in definitions().unwrap() {
+        let schema = schema(&definition).unwrap();
+        patterns(schema.pointer(spec).unwrap(), &mut written);
+    }
+    for definition in served_definitions().unwrap() {
+        let schema = schema(&definition).unwrap();
+        patterns(schema.pointer(spec).unwrap(), &mut served);
+    }
+    // What may be there too often for a rule has one that reads like an address.
+    served.dedup();
+    assert_eq!(served, [r"^.+@[^@\s]+$"]);
+    for pattern in written {
+        assert!(Form::of(&pattern).is_some(), "{pattern} has no words");
+    }
+}
+
+/// What the API server would say of a text at a field that holds a form.
+fn said(pattern: &str, text: &Value) -> Result<(), String> {
+    let mut field = json!({"type": "string", "pattern": pattern});
+    if text.is_number() {
+        field = json!({"x-kubernetes-int-or-string": true, "pattern": pattern});
+    }
+    let mut schema = json!({"type": "object", "properties": {"field": field}});
+    crate::forms::explain_patterns(&mut schema);
+    let object = json!({"field": text});
+    let told = kube_core::cel::Validator::new().validate(&schema, &object, None);
+    told.map_err(|errors| errors[0].message.clone())
+}
+
+#[test]
+fn rules_say_in_words_what_a_text_must_look_like() {
+    let address = "^[0-9A-Fa-f:.]+$";
+    for (pattern, good, bad, words) in [
+        (
+            address,
+            "192.0.2.1",
+            "999.0.0.1",
+            "must be an IP address such as 192.0.2.1 or 2001:db8::1; found 999.0.0.1",
+        ),
+        (address, "2001:db8::1", "192.0.2", "found 192.0.2"),
+        (
+            r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+            "192.0.2.0/24",
+            "10.0.0.0/33",
+            "must be a network such as 192.0.2.0/24 or 2001:db8::/32; found 10.0.0.0/33",
+        ),
+        (
+            r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+            "::1",
+            "home",
+            "found home",
+        ),
+        (
+            r"^[!#$%&'*+/=?^_`{|}~-]$",
+            "'",
+            "\\'",
+            "must be one of the characters ! # $ % & ' *",
+        ),
+        (
+            r"^v=spf1( [!-~]+)*$",
+            "v=spf1 -all",
+            "v=spf1  -all",
+            "must be an SPF record: v=spf1, then terms with one space before each; found v=spf1  -all",
+        ),
+        (
+            r"^[^@\s\x00-\x1f\x7f]+$",
+            "info",
+            "a b",
+            "must be what stands before the @ of an address, such as info; found a b",
+        ),
+    ] {
+        assert_eq!(said(pattern, &json!(good)), Ok(()), "{good}");
+        let told = said(pattern, &json!(bad)).unwrap_err();
+        assert!(told.contains(words), "{bad}: {told}");
+        let form = Form::of(pattern).unwrap();
+        assert!(form.holds(good), "{good}");
+    }
+    let size = r"^[0-9]{1,19}(Ei|Pi|Ti|Gi|Mi|Ki|E|P|T|G|M|k)?$";
+    assert_eq!(said(size, &json!(5)), Ok(()));
+    assert!(
+        said(size, &json!("much"))
+            .unwrap_err()
+            .contains("10Gi; found much")
+    );
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mailpods_api::{DomainName, MailboxAddress, QueueId};
+use mailpods_net::Connector;
 use mailpods_net::dns::Resolver;
-use mailpods_net::{Connector, TlsClient};
 use mailpods_plan::{Plan, PlanHandle, Route};
 use mailpods_store::queue::{Destination, LeasedUnit, NewMessage, NewRecipient, Origin};
 use mailpods_store::trace::{Stage, TraceEvent};
@@ -17,6 +17,7 @@ use crate::fate::Fate;
 use crate::ips::Ips;
 use crate::metrics::{Metrics, Way, Why};
 use crate::outbound::pool::Pool;
+use crate::outbound::protection::Protections;
 use crate::scheduler::leases::Leases;
 use crate::sign::Signers;
 use crate::srs::Rewriter;
@@ -26,8 +27,9 @@ pub(crate) struct Context {
     pub(crate) plan: PlanHandle,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) connector: Connector,
-    pub(crate) tls_any: TlsClient,
-    pub(crate) tls_verified: TlsClient,
+    pub(crate) protections: Protections,
+    /// Where MTA-STS policies are served.
+    pub(crate) https_port: u16,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: SystemRandom,
     pub(crate) metrics: Metrics,
@@ -120,7 +122,9 @@ impl Context {
 pub(crate) fn destination(plan: &Plan, domain: &DomainName) -> Destination {
     match plan.route(domain) {
         Route::Local => Destination::local(),
-        Route::Relay(_) | Route::SmartHost(_) | Route::Mx => Destination(domain.as_str().into()),
+        Route::Relay(_) | Route::SmartHost(_) | Route::Mx | Route::Held => {
+            Destination(domain.as_str().into())
+        }
     }
 }
 

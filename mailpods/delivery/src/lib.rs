@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use mailpods_net::dns::Resolver;
 use mailpods_net::tls::TlsConfigError;
-use mailpods_net::{Connector, Shutdown, TlsClient};
+use mailpods_net::{Connector, Shutdown};
 use mailpods_plan::PlanHandle;
 use mailpods_store::Store;
 use mailpods_telemetry::metrics::{MetricsError, Registry};
@@ -45,6 +45,8 @@ use tokio::sync::{Semaphore, watch};
 pub use clock::{Clock, SystemClock};
 
 use context::Context;
+use outbound::protection::policies::Policies;
+use outbound::protection::{Clients, Protections, reports};
 use scheduler::remote::Remote;
 
 /// How often idle connections are looked at.
@@ -79,6 +81,8 @@ pub struct Dependencies {
     pub connector: Connector,
     /// PEM roots besides Mozilla's for next hops whose certificate is verified; may be empty.
     pub extra_roots: Vec<u8>,
+    /// Where the policies of other domains are served: 443 on the Internet.
+    pub https_port: u16,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Name of this worker in leases: unique among the workers of a store.
@@ -98,8 +102,12 @@ impl Delivery {
     pub fn new(dependencies: Dependencies, registry: &Registry) -> Result<Self, DeliveryError> {
         let ctx = Context {
             metrics: metrics::Metrics::new(registry)?,
-            tls_any: TlsClient::opportunistic()?,
-            tls_verified: TlsClient::verified(&dependencies.extra_roots)?,
+            protections: Protections {
+                policies: Policies::default(),
+                reports: reports::Reports::default(),
+                clients: Clients::new(&dependencies.extra_roots)?,
+            },
+            https_port: dependencies.https_port,
             store: dependencies.store,
             plan: dependencies.plan,
             resolver: dependencies.resolver,
@@ -132,6 +140,7 @@ impl Delivery {
         let heartbeat = tokio::spawn(scheduler::heartbeat(ctx.clone(), shutdown.clone()));
         let tidy = tokio::spawn(tidy_pool(ctx.clone()));
         let watch = tokio::spawn(ips::watch(ctx.clone()));
+        let told = tokio::spawn(reports::run(ctx.clone()));
         tokio::join!(
             scheduler::remote::run(remote),
             scheduler::local::run(ctx.clone(), shutdown.clone()),
@@ -139,6 +148,8 @@ impl Delivery {
         heartbeat.abort();
         tidy.abort();
         watch.abort();
+        told.abort();
+        ctx.protections.reports.flush(&ctx).await;
         ctx.leases.hand_back_all(&ctx).await;
         tokio::select! {
             () = ctx.pool.tidy(true) => {}

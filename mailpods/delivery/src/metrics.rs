@@ -4,6 +4,7 @@ use mailpods_policy::Reason;
 use mailpods_policy::outbound::blocklist::Word;
 use mailpods_policy::outbound::classify::{Blame, Bounce};
 use mailpods_policy::outbound::life::{Cause, Phase};
+use mailpods_policy::outbound::tls::report::ResultType;
 use mailpods_telemetry::metrics::{
     Counter, Gauge, Histogram, LATENCY_SECONDS, Label, MetricsError, Registry, WAIT_SECONDS,
 };
@@ -132,6 +133,26 @@ impl Label for Stands {
     }
 }
 
+/// Who asked for the protection of a connection, as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Protected(pub(crate) &'static str);
+
+impl Label for Protected {
+    fn as_str(&self) -> &'static str {
+        self.0
+    }
+}
+
+/// What came of it, as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TlsOutcome(pub(crate) Option<ResultType>);
+
+impl Label for TlsOutcome {
+    fn as_str(&self) -> &'static str {
+        self.0.map_or("ok", ResultType::as_str)
+    }
+}
+
 /// The metrics of the role.
 pub(crate) struct Metrics {
     /// Recipients by way and reason.
@@ -148,6 +169,8 @@ pub(crate) struct Metrics {
     pub(crate) notifications: Counter<Kind>,
     /// What refusals are about.
     pub(crate) refusals: Counter<(Fault, Failure)>,
+    /// Connections by who asked for their protection and what came of it.
+    pub(crate) tls: Counter<(Protected, TlsOutcome)>,
     /// Changes in the lives of outbound addresses.
     pub(crate) transitions: Counter<Changed>,
     /// Outbound addresses by phase.
@@ -205,6 +228,11 @@ impl Metrics {
                 "mailpods_outbound_refusals_total",
                 "Refusals by what they are about and of what kind they are.",
                 &["blame", "kind"],
+            )?,
+            tls: registry.counter(
+                "mailpods_outbound_tls_total",
+                "Connections to next servers by who asked for their protection, and what came of it.",
+                &["policy", "outcome"],
             )?,
             transitions: registry.counter(
                 "mailpods_outbound_transitions_total",

@@ -5,6 +5,7 @@ use mailpods_message::Meta;
 use mailpods_message::dsn::{self, Action, Dsn, Recipient, Returned};
 use mailpods_plan::Plan;
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::tls::Wish;
 use mailpods_store::NewBody;
 use mailpods_store::queue::{
     BodyType, Envelope, LeasedUnit, NewMessage, NewRecipient, Notify, Origin, QueuedRecipient, Ret,
@@ -192,6 +193,8 @@ fn message(
         && (unit.message.envelope.ret == Some(Ret::Full)
             || unit.message.origin == Origin::Notification)
         && unit.message.envelope.body_type != BodyType::Binary
+        // RFC 8689 §4.2.2: a message that must not leave without TLS does not come back whole on a way that may have none.
+        && unit.message.envelope.tls != Wish::Required
         && original.len() <= MAX_RETURNED;
     let from = format!("mailer-daemon@{}", plan.hostname);
     let built = dsn::build(&Dsn {
@@ -229,6 +232,7 @@ fn message(
             ret: None,
             envid: None,
             smtputf8: built.smtputf8,
+            tls: Wish::Usual,
             body_type: if built.eight_bit {
                 BodyType::EightBit
             } else {

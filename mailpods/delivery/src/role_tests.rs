@@ -3,6 +3,8 @@
 mod local;
 mod notifications;
 mod once;
+mod protection;
 mod remote;
 mod sieve;
 mod stop;
+mod tls_reports;

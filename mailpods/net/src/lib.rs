@@ -18,4 +18,4 @@ pub use connection::Connection;
 pub use listener::{Connections, Listener, ListenerOptions, client_prefix};
 pub use rate::{Limit, RateLimiter};
 pub use shutdown::{Shutdown, Stage, Tracker, Trigger};
-pub use tls::{TlsClient, TlsError, TlsInfo, TlsServer};
+pub use tls::{CertificateFault, TlsClient, TlsError, TlsInfo, TlsServer};

@@ -71,6 +71,7 @@ pub fn assign(mut inventory: Inventory) -> Assigned {
     for ip in &inventory.outbound_ips {
         assigner.outbound_ip(ip);
     }
+    assigner.hold();
     assigner.assigned
 }
 
@@ -106,6 +107,8 @@ struct Assigner<'a> {
     clusters: Vec<Located<MailCluster>>,
     namespaces: &'a Namespaces,
     claims: HashMap<DomainName, Claim>,
+    /// MailDomains that a problem keeps from being served, with the MailCluster that would serve them or did.
+    unserved: Vec<(Arc<MailDomain>, (String, String))>,
     assigned: Assigned,
 }
 
@@ -131,16 +134,19 @@ impl<'a> Assigner<'a> {
             clusters,
             namespaces: &inventory.namespaces,
             claims: HashMap::new(),
+            unserved: Vec::new(),
             assigned,
         }
     }
 
     fn domain(&mut self, domain: &Arc<MailDomain>) {
         let located = located(domain);
+        let status = domain.status.as_ref();
+        let serving = status.and_then(|status| status.cluster.as_deref());
         if !self.unclaimed(&located) {
-            return;
+            return self.unserved(domain, &located.origin, serving);
         }
-        let cluster = self.cluster(&located.origin, domain.spec.cluster_ref.as_ref());
+        let cluster = self.cluster(&located.origin, domain.spec.cluster_ref.as_ref(), serving);
         for name in std::iter::once(&domain.spec.domain).chain(&domain.spec.domain_aliases) {
             let claim = Claim {
                 origin: located.origin.clone(),
@@ -155,6 +161,35 @@ impl<'a> Assigner<'a> {
             if let Some(resources) = self.assigned.clusters.get_mut(&cluster) {
                 resources.domains.push(located);
             }
+        } else {
+            self.unserved(domain, &located.origin, serving);
+        }
+    }
+
+    /// Keeps in mind who is to put off the mail of a domain that nobody serves.
+    fn unserved(&mut self, domain: &Arc<MailDomain>, origin: &Origin, serving: Option<&str>) {
+        let wanted = self.wanted(origin, domain.spec.cluster_ref.as_ref(), serving);
+        let before = serving.and_then(|serving| serving.split_once('/'));
+        let before = before.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
+        if let Some(cluster) = wanted.ok().or(before) {
+            self.unserved.push((domain.clone(), cluster));
+        }
+    }
+
+    /// Names of unserved domains that nobody else has.
+    fn hold(&mut self) {
+        for (domain, cluster) in std::mem::take(&mut self.unserved) {
+            let Some(resources) = self.assigned.clusters.get_mut(&cluster) else {
+                continue;
+            };
+            let claims = &self.claims;
+            let served = |name: &DomainName| {
+                claims
+                    .get(name)
+                    .is_some_and(|claim| claim.cluster.is_some())
+            };
+            resources.left_out.add(&domain);
+            resources.left_out.names.retain(|name| !served(name));
         }
     }
 
@@ -165,7 +200,9 @@ impl<'a> Assigner<'a> {
         let aliases = aliases.map(|(index, name)| (name, format!("spec.domainAliases[{index}]")));
         let names = std::iter::once((&spec.domain, "spec.domain".to_owned())).chain(aliases);
         for (name, field) in names {
-            if let Some(claim) = self.claims.get(name) {
+            // One that no MailCluster serves keeps no name from others, or anybody could keep any name.
+            let claim = self.claims.get(name);
+            if let Some(claim) = claim.filter(|claim| claim.cluster.is_some()) {
                 let message = format!("is already a domain of {}", claim.origin.named());
                 let problem = located.origin.problem(&field, message).found(name);
                 self.assigned
@@ -215,7 +252,7 @@ impl<'a> Assigner<'a> {
     fn outbound_ip(&mut self, ip: &Arc<OutboundIP>) {
         let located = located(ip);
         let origin = &located.origin;
-        let Some(cluster) = self.cluster(origin, ip.spec.cluster_ref.as_ref()) else {
+        let Some(cluster) = self.cluster(origin, ip.spec.cluster_ref.as_ref(), None) else {
             return;
         };
         if cluster.0 != origin.namespace {
@@ -230,22 +267,31 @@ impl<'a> Assigner<'a> {
         }
     }
 
-    /// The MailCluster that a reference means, or the only one that there is for the namespace.
+    /// The MailCluster that a reference means, or the only one that there is in the namespace.
     fn cluster(
         &mut self,
         origin: &Origin,
         reference: Option<&ClusterRef>,
+        serving: Option<&str>,
     ) -> Option<(String, String)> {
-        let found = match reference {
-            Some(reference) => self.named(origin, reference),
-            None => self.only(origin),
-        };
-        match found {
+        match self.wanted(origin, reference, serving) {
             Ok(key) => Some(key),
             Err(problem) => {
                 self.assigned.problems.push(*problem);
                 None
             }
+        }
+    }
+
+    fn wanted(
+        &self,
+        origin: &Origin,
+        reference: Option<&ClusterRef>,
+        serving: Option<&str>,
+    ) -> Result<(String, String), Box<Problem>> {
+        match reference {
+            Some(reference) => self.named(origin, reference),
+            None => self.only(origin, serving),
         }
     }
 
@@ -275,17 +321,25 @@ impl<'a> Assigner<'a> {
         Err(Box::new(problem.class(ProblemClass::Missing)))
     }
 
-    fn only(&self, origin: &Origin) -> Result<(String, String), Box<Problem>> {
-        let open = self
-            .clusters
-            .iter()
-            .filter(|cluster| self.allows(cluster, &origin.namespace));
-        let (own, others): (Vec<_>, Vec<_>) =
-            open.partition(|cluster| cluster.origin.namespace == origin.namespace);
-        let message = match (own.as_slice(), others.as_slice()) {
-            ([cluster], _) | ([], [cluster]) => return Ok(key(&cluster.origin)),
-            ([], []) => "is needed: there is no MailCluster for this namespace",
-            _ => "is needed: there are several MailClusters for this namespace",
+    /// Those of other namespaces have to be named, or whoever makes one that lets all in would get the domains of others.
+    fn only(
+        &self,
+        origin: &Origin,
+        serving: Option<&str>,
+    ) -> Result<(String, String), Box<Problem>> {
+        let all = self.clusters.iter();
+        let own: Vec<_> = all
+            .filter(|cluster| cluster.origin.namespace == origin.namespace)
+            .collect();
+        // A second one takes nothing from the first.
+        let serves = |cluster: &&&Located<MailCluster>| {
+            let name = format!("{}/{}", cluster.origin.namespace, cluster.origin.name);
+            serving == Some(name.as_str())
+        };
+        let message = match (own.as_slice(), own.iter().find(serves)) {
+            ([cluster], _) | (_, Some(cluster)) => return Ok(key(&cluster.origin)),
+            ([], _) => "is needed: there is no MailCluster in this namespace",
+            _ => "is needed: there are several MailClusters in this namespace",
         };
         let problem = origin.problem("spec.clusterRef", message);
         Err(Box::new(problem.class(ProblemClass::Missing)))

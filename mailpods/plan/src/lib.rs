@@ -13,6 +13,7 @@ mod kinds;
 mod load;
 pub mod model;
 mod outbound;
+mod outbound_tls;
 mod problem;
 mod providers;
 mod records;
@@ -28,10 +29,12 @@ pub use assign::{Assigned, Inventory, Namespaces, assign};
 pub use compile::{Compiled, check, check_with, compile, compile_valid, dns_server, issued_secret};
 pub use handle::PlanHandle;
 pub use load::{
-    Environment, Located, ManagedDkim, Resources, Secret, Secrets, Source, load, load_valid,
+    Environment, LeftOut, Located, ManagedDkim, Resources, Secret, Secrets, Source, load,
+    load_valid,
 };
 pub use model::*;
 pub use outbound::{BlockList, BlockLists, Suppression};
+pub use outbound_tls::OutboundTls;
 pub use problem::{Origin, Position, Problem, ProblemClass};
 pub use records::reverse_name;
 pub use resolve::Route;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube_core::cel::Validator;
-use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
+use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP, Provider};
 use mailpods_api::{DomainName, Selector};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -96,6 +96,27 @@ pub struct Resources {
     pub digest: String,
     /// Whether nothing was left out because of a problem.
     pub complete: bool,
+    /// What was left out because of a problem.
+    pub left_out: LeftOut,
+}
+
+/// What a problem keeps out of a plan, as far as it has mail.
+#[derive(Debug, Clone, Default)]
+pub struct LeftOut {
+    /// Names of MailDomains, aliases too.
+    pub names: Vec<DomainName>,
+    /// Mailboxes.
+    pub mailboxes: Vec<Located<Mailbox>>,
+}
+
+impl LeftOut {
+    /// Adds the names of a domain whose mail is taken here.
+    pub(crate) fn add(&mut self, domain: &MailDomain) {
+        if domain.spec.provider == Provider::Builtin {
+            let names = std::iter::once(&domain.spec.domain).chain(&domain.spec.domain_aliases);
+            self.names.extend(names.cloned());
+        }
+    }
 }
 
 impl Resources {
@@ -107,8 +128,17 @@ impl Resources {
             return false;
         }
         let before = self.count();
-        self.domains.retain(|resource| good(&resource.origin));
-        self.mailboxes.retain(|resource| good(&resource.origin));
+        let left_out = &mut self.left_out;
+        for domain in self
+            .domains
+            .extract_if(.., |resource| !good(&resource.origin))
+        {
+            left_out.add(&domain.object);
+        }
+        let mailboxes = &mut self.mailboxes;
+        left_out
+            .mailboxes
+            .extend(mailboxes.extract_if(.., |resource| !good(&resource.origin)));
         self.outbound_ips.retain(|resource| good(&resource.origin));
         self.mailing_lists.retain(|resource| good(&resource.origin));
         self.count() < before

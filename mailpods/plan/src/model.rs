@@ -2,18 +2,23 @@
 //!
 //! A role reads the plan that is current when a command, message or attempt starts, and keeps that `Arc` until it ends.
 
+mod held;
+mod outbound;
+
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress, Selector};
-use mailpods_policy::outbound::choose::{Balance, PoolRule};
-use mailpods_policy::outbound::provider::Override;
+use mailpods_policy::outbound::tls::sts;
 use serde::{Deserialize, Serialize};
 
-use crate::outbound::{BlockLists, Suppression};
+pub use held::Held;
+pub use outbound::{
+    HopTls, IpFamily, NextHop, OutboundIp, OutboundSettings, OutboundTimeouts, SrsSettings, WarmUp,
+};
+
 use crate::secret::SecretText;
 use crate::shared::Shared;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
@@ -57,6 +62,8 @@ pub struct Plan {
     pub mailboxes: Shared<HashMap<MailboxAddress, Arc<Mailbox>>>,
     /// Alias and list addresses to what they lead to, one step, in primary domain names.
     pub aliases: Shared<HashMap<MailboxAddress, Vec<MailboxAddress>>>,
+    /// What is there but left out because of a problem.
+    pub held: Shared<Held>,
     /// What a running system wants published, by domain. The operator publishes, so the plan of a role pod has none.
     pub records: Vec<WantedRecord>,
     /// How long a clean stop waits for sessions.
@@ -81,6 +88,8 @@ pub enum Protocol {
     Imaps,
     /// Metrics and health over HTTP.
     Http,
+    /// MTA-STS policies and autoconfiguration over HTTPS.
+    Https,
 }
 
 impl Protocol {
@@ -95,6 +104,7 @@ impl Protocol {
             Self::Imap => "imap",
             Self::Imaps => "imaps",
             Self::Http => "http",
+            Self::Https => "https",
         }
     }
 }
@@ -296,178 +306,6 @@ pub enum ReverseDnsPolicy {
     Reject,
 }
 
-/// Queue, retries and sending.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct OutboundSettings {
-    /// Wait after the first temporary failure.
-    pub retry_initial: Duration,
-    /// Longest wait between tries.
-    pub retry_max: Duration,
-    /// Age at which a message is given up (RFC 5321 §4.5.4.1: 4-5 days at least).
-    pub max_age: Duration,
-    /// Age at which a null-sender message is given up.
-    pub max_age_bounce: Duration,
-    /// Age at which the sender is told of the delay; `None`: never.
-    pub delay_warning: Option<Duration>,
-    /// Attempts at once, all destinations.
-    pub concurrency: usize,
-    /// Connections at once to one destination.
-    pub concurrency_per_destination: usize,
-    /// Messages on one connection.
-    pub messages_per_connection: usize,
-    /// Where mail goes that no domain's transport takes; `None`: its MX.
-    // It holds a password, and serialises with a role's slice alone.
-    #[serde(skip)]
-    pub smart_host: Option<NextHop>,
-    /// Destination port of SMTP by MX.
-    pub port: u16,
-    /// Double bounces and notices go here.
-    // Its serialised form would forget the letter case that another server may need; the slice writes it.
-    #[serde(skip)]
-    pub postmaster: Option<MailboxAddress>,
-    /// Which address families are tried.
-    pub ip_family: IpFamily,
-    /// How long other servers are waited for.
-    pub timeouts: OutboundTimeouts,
-    /// Addresses of a pool that are kept on standby.
-    pub min_standby: usize,
-    /// How long an address rests for a provider that refuses it.
-    pub cool_down: Duration,
-    /// How messages are spread over the addresses that send.
-    pub balance: Balance,
-    /// Mail that leaves from a pool of its own.
-    pub pool_rules: Vec<PoolRule>,
-    /// How the senders of forwarded mail are rewritten; `None`: they are not.
-    pub srs: Option<SrsSettings>,
-    /// What is put over the profiles of providers.
-    pub providers: Vec<Override>,
-    /// Block lists that are asked; `None`: none.
-    pub block_lists: Option<BlockLists>,
-    /// Recipients that do not exist are remembered; `None`: they are not.
-    pub suppression: Option<Suppression>,
-}
-
-/// How the senders of forwarded mail are rewritten.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct SrsSettings {
-    /// Domain of the new senders; `None`: that of the alias.
-    pub domain: Option<DomainName>,
-}
-
-/// How long other servers are waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct OutboundTimeouts {
-    /// To be connected.
-    pub connect: Duration,
-    /// For the greeting and the reply to any command but DATA.
-    pub command: Duration,
-    /// For the 354 of DATA.
-    pub data_init: Duration,
-    /// For the server to take a part of the body.
-    pub data_block: Duration,
-    /// For the reply to the end of the body.
-    pub data_end: Duration,
-}
-
-impl From<&OutboundTimeoutsSpec> for OutboundTimeouts {
-    fn from(spec: &OutboundTimeoutsSpec) -> Self {
-        Self {
-            connect: spec.connect.get(),
-            command: spec.command.get(),
-            data_init: spec.data_init.get(),
-            data_block: spec.data_block.get(),
-            data_end: spec.data_end.get(),
-        }
-    }
-}
-
-impl Default for OutboundTimeouts {
-    fn default() -> Self {
-        Self::from(&OutboundTimeoutsSpec::default())
-    }
-}
-
-/// Which address families are tried for sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum IpFamily {
-    /// IPv6 and IPv4.
-    Both,
-    /// IPv4 only.
-    V4,
-    /// IPv6 only.
-    V6,
-}
-
-/// A fixed next hop.
-#[derive(Debug, Clone)]
-pub struct NextHop {
-    /// Name or address; its MX records are never asked for.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// TLS on the way there.
-    pub tls: HopTls,
-    /// SMTP or LMTP.
-    pub lmtp: bool,
-    /// Name and password for AUTH.
-    pub auth: Option<(String, SecretText)>,
-}
-
-/// TLS to a next hop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum HopTls {
-    /// Never.
-    None,
-    /// STARTTLS when offered, certificate not checked.
-    Opportunistic,
-    /// STARTTLS with a certificate that verifies for the host.
-    Verify,
-    /// TLS from the first octet, with a certificate that verifies.
-    Implicit,
-}
-
-/// An address to send from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OutboundIp {
-    /// Resource name.
-    pub name: String,
-    /// The source address.
-    pub address: IpAddr,
-    /// HELO name and PTR.
-    pub hostname: DomainName,
-    /// Used for sending (not on standby).
-    pub sending: bool,
-    /// The pool that it belongs to.
-    #[serde(default)]
-    pub pool: String,
-    /// Share among those of its pool that send.
-    #[serde(default = "weight_of_one")]
-    pub weight: u32,
-    /// Its slow start.
-    #[serde(default)]
-    pub warm_up: Option<WarmUp>,
-}
-
-const fn weight_of_one() -> u32 {
-    1
-}
-
-/// The slow start of an address, for each provider on its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WarmUp {
-    /// Messages on the first day.
-    pub initial_per_day: u32,
-    /// How long until there is no limit.
-    pub duration: Duration,
-}
-
 /// A domain that is ours.
 #[derive(Debug, Clone)]
 pub struct Domain {
@@ -489,6 +327,8 @@ pub struct Domain {
     pub limits: Option<RateLimits>,
     /// Sieve scripts around those of its mailboxes.
     pub sieve: SieveStages,
+    /// The MTA-STS policy that is served for it.
+    pub mta_sts: Option<sts::Policy>,
 }
 
 /// Where a domain's mail goes.
@@ -619,6 +459,9 @@ pub enum Resolved {
     NotLocal,
     /// Our domain, but nothing has this address.
     Unknown,
+    /// Something is there that a problem keeps from its mail: a resource that is left out of the plan, or an alias that leads
+    /// nowhere. To be put off.
+    Held,
     /// A mailbox that is switched off.
     Disabled(Arc<Mailbox>),
     /// Aliases lead round in a circle or deeper than 16 steps, or to more than 1,000 targets.

@@ -14,7 +14,7 @@ pub(crate) struct Service {
     /// Selector, and the name that has the key.
     dkim: Vec<(&'static str, String)>,
     /// Label, port and host of what clients look for (RFC 6186, RFC 8314).
-    services: Vec<(&'static str, u16, &'static str)>,
+    services: Vec<(&'static str, u16, String)>,
     /// Label and host of what clients look for by name.
     aliases: Vec<(&'static str, &'static str)>,
 }
@@ -56,7 +56,7 @@ impl Service {
                 priority: 0,
                 weight: 1,
                 port,
-                target: target.to_owned(),
+                target,
             };
             (label.to_owned(), data)
         });
@@ -74,15 +74,24 @@ fn exchangers(hosts: &[(u16, &str)]) -> Vec<(u16, String)> {
         .collect()
 }
 
+fn services<const N: usize>(
+    services: [(&'static str, u16, &str); N],
+) -> Vec<(&'static str, u16, String)> {
+    let services = services.into_iter();
+    services
+        .map(|(label, port, host)| (label, port, host.to_owned()))
+        .collect()
+}
+
 fn google() -> Service {
     Service {
         mail_exchangers: exchangers(&[(1, "smtp.google.com")]),
         spf_include: "_spf.google.com".to_owned(),
         dkim: Vec::new(),
-        services: vec![
+        services: services([
             ("_imaps._tcp", 993, "imap.gmail.com"),
             ("_submissions._tcp", 465, "smtp.gmail.com"),
-        ],
+        ]),
         aliases: Vec::new(),
     }
 }
@@ -100,10 +109,10 @@ fn microsoft(domain: &DomainName, tenant: Option<&str>) -> Service {
             .into_iter()
             .filter_map(key)
             .collect(),
-        services: vec![
+        services: services([
             ("_imaps._tcp", 993, "outlook.office365.com"),
             ("_submission._tcp", 587, "smtp.office365.com"),
-        ],
+        ]),
         aliases: vec![("autodiscover", "autodiscover.outlook.com")],
     }
 }
@@ -117,11 +126,11 @@ fn fastmail(domain: &DomainName) -> Service {
         ]),
         spf_include: "spf.messagingengine.com".to_owned(),
         dkim: ["fm1", "fm2", "fm3"].map(key).into(),
-        services: vec![
+        services: services([
             ("_imaps._tcp", 993, "imap.fastmail.com"),
             ("_pop3s._tcp", 995, "pop.fastmail.com"),
             ("_submissions._tcp", 465, "smtp.fastmail.com"),
-        ],
+        ]),
         aliases: Vec::new(),
     }
 }
@@ -135,7 +144,12 @@ fn zoho(region: &str) -> Service {
         ],
         spf_include: format!("zohomail.{region}"),
         dkim: Vec::new(),
-        services: Vec::new(),
+        // Those of accounts with a domain of their own.
+        services: vec![
+            ("_imaps._tcp", 993, format!("imappro.zoho.{region}")),
+            ("_pop3s._tcp", 995, format!("poppro.zoho.{region}")),
+            ("_submissions._tcp", 465, format!("smtppro.zoho.{region}")),
+        ],
         aliases: Vec::new(),
     }
 }
@@ -152,6 +166,7 @@ fn proton(token: Option<&str>) -> Service {
             .into_iter()
             .filter_map(key)
             .collect(),
+        // Clients read through a program on their own machine.
         services: Vec::new(),
         aliases: Vec::new(),
     }
@@ -162,10 +177,10 @@ fn icloud(domain: &DomainName) -> Service {
         mail_exchangers: exchangers(&[(10, "mx01.mail.icloud.com"), (10, "mx02.mail.icloud.com")]),
         spf_include: "icloud.com".to_owned(),
         dkim: vec![("sig1", format!("sig1.dkim.{domain}.at.icloudmailadmin.com"))],
-        services: vec![
+        services: services([
             ("_imaps._tcp", 993, "imap.mail.me.com"),
             ("_submission._tcp", 587, "smtp.mail.me.com"),
-        ],
+        ]),
         aliases: Vec::new(),
     }
 }

@@ -78,7 +78,7 @@ fn merged_spf(record: &str, own: &DomainDnsSpec) -> String {
     let includes = includes.map(|name| format!("include:{name}"));
     let foreign = own.apex_txt.iter().filter(|text| budget::is_record(text));
     let foreign = foreign.flat_map(|text| budget::mechanisms(text));
-    let parts: Vec<String> = includes.chain(foreign.map(str::to_owned)).collect();
+    let parts: Vec<String> = includes.chain(foreign).collect();
     budget::merge(record, parts.iter().map(String::as_str))
 }
 
@@ -112,6 +112,7 @@ impl Writer<'_> {
             RecordData::Txt(own.dmarc.as_ref().unwrap_or(&dns.dmarc).clone()),
         );
         self.push("_smtp._tls", RecordData::Txt(self.tls_rpt(spec)));
+        self.mta_sts(domain);
         self.services();
         self.push(
             "autoconfig",
@@ -184,6 +185,16 @@ impl Writer<'_> {
         named
             .cloned()
             .unwrap_or_else(|| format!("v=TLSRPTv1; rua=mailto:postmaster@{}", self.name))
+    }
+
+    /// RFC 8461 §3.1, §3.2: where the policy is, and which one it is.
+    fn mta_sts(&mut self, domain: &Domain) {
+        if let Some(policy) = &domain.mta_sts {
+            let record = format!("v=STSv1; id={};", policy.id());
+            self.push("_mta-sts", RecordData::Txt(record));
+            let host = self.plan.hostname.to_string();
+            self.push("mta-sts", RecordData::Cname(host));
+        }
     }
 
     fn services(&mut self) {

@@ -24,20 +24,26 @@ pub enum Route<'a> {
     SmartHost(&'a NextHop),
     /// Not ours: to its mail exchangers.
     Mx,
+    /// One of our domains that a problem keeps from its mail: nowhere for now.
+    Held,
 }
 
 impl Plan {
     /// What an address of an envelope leads to.
     #[must_use]
     pub fn resolve(&self, address: &MailboxAddress) -> Resolved {
-        if !self.is_local(address.domain()) {
+        if !self.is_local(address.domain()) && !self.is_held(address) {
             return Resolved::NotLocal;
         }
         let mut walk = Walk::new(self);
-        match walk.visit(address, None) {
-            Err(Circle) => Resolved::Loop,
-            Ok(()) if !walk.targets.is_empty() => Resolved::Targets(walk.targets),
-            Ok(()) => walk.disabled.map_or(Resolved::Unknown, Resolved::Disabled),
+        match (walk.visit(address, None), walk.disabled) {
+            (Err(Circle), _) => Resolved::Loop,
+            // Who gets a copy and who does not is decided when all are known again.
+            (Ok(()), _) if walk.held => Resolved::Held,
+            (Ok(()), _) if !walk.targets.is_empty() => Resolved::Targets(walk.targets),
+            (Ok(()), Some(disabled)) => Resolved::Disabled(disabled),
+            (Ok(()), None) if walk.followed => Resolved::Held,
+            (Ok(()), None) => Resolved::Unknown,
         }
     }
 
@@ -45,6 +51,19 @@ impl Plan {
     #[must_use]
     pub fn is_local(&self, domain: &DomainName) -> bool {
         self.names.contains_key(domain)
+    }
+
+    /// Whether a problem keeps an address from its mail: its domain or its mailbox is left out of the plan.
+    #[must_use]
+    pub fn is_held(&self, address: &MailboxAddress) -> bool {
+        let held = |primary: &MailboxAddress| self.held.addresses.contains(primary);
+        self.is_held_domain(address.domain()) || self.primary(address).as_ref().is_some_and(held)
+    }
+
+    /// Whether a problem keeps a domain from its mail.
+    #[must_use]
+    pub fn is_held_domain(&self, name: &DomainName) -> bool {
+        self.held.domains.contains(name)
     }
 
     /// The domain that a name belongs to.
@@ -56,6 +75,9 @@ impl Plan {
     /// How mail for a domain leaves.
     #[must_use]
     pub fn route(&self, domain: &DomainName) -> Route<'_> {
+        if self.is_held_domain(domain) {
+            return Route::Held;
+        }
         match (
             self.names.get(domain).map(|domain| &domain.transport),
             &self.outbound.smart_host,
@@ -114,7 +136,7 @@ impl Plan {
         Some(address.canonical().with_domain(domain.name.clone()))
     }
 
-    fn is_taken(&self, primary: &MailboxAddress) -> bool {
+    pub(crate) fn is_taken(&self, primary: &MailboxAddress) -> bool {
         self.mailboxes.contains_key(primary) || self.aliases.contains_key(primary)
     }
 }
@@ -130,6 +152,10 @@ struct Walk<'a> {
     done: HashSet<MailboxAddress>,
     targets: Vec<Target>,
     disabled: Option<Arc<Mailbox>>,
+    /// Something on the way is held.
+    held: bool,
+    /// The walk led from one address to another.
+    followed: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -140,11 +166,17 @@ impl<'a> Walk<'a> {
             done: HashSet::new(),
             targets: Vec::new(),
             disabled: None,
+            held: false,
+            followed: false,
         }
     }
 
     fn visit(&mut self, address: &MailboxAddress, detail: Option<&str>) -> Result<(), Circle> {
         let Some(domain) = self.plan.names.get(address.domain()).cloned() else {
+            if self.plan.is_held(address) {
+                self.held = true;
+                return Ok(());
+            }
             return self.end(address, Target::Remote(address.clone()));
         };
         let primary = address.canonical().with_domain(domain.name.clone());
@@ -155,6 +187,11 @@ impl<'a> Walk<'a> {
             && self.plan.is_taken(&base)
         {
             return self.enter(&base, Some(&tag));
+        }
+        let base = primary.split_detail(&domain.detail_separators);
+        if self.plan.is_held(&primary) || base.is_some_and(|(base, _)| self.plan.is_held(&base)) {
+            self.held = true;
+            return Ok(());
         }
         match (&domain.transport, self.fallback(&domain, &primary)) {
             (Transport::Relay(_), _) => self.end(&primary, Target::Remote(address.clone())),
@@ -243,6 +280,7 @@ impl<'a> Walk<'a> {
         if self.path.len() >= MAX_DEPTH || self.path.contains(address) {
             return Err(Circle);
         }
+        self.followed = true;
         self.path.push(address.clone());
         Ok(())
     }

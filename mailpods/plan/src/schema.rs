@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mailpods_api::Form;
 use regex::Regex;
 use serde_json::{Map, Number, Value};
 
@@ -342,7 +343,7 @@ impl Check<'_> {
         if let Some(pattern) = schema
             .pattern
             .as_ref()
-            .filter(|pattern| !pattern.is_match(&text))
+            .filter(|pattern| !fits(pattern, &text))
         {
             let problem = self
                 .origin
@@ -419,34 +420,15 @@ fn range(low: Option<f64>, high: Option<f64>) -> String {
     }
 }
 
+fn fits(pattern: &Regex, text: &str) -> bool {
+    pattern.is_match(text) && Form::of(pattern.as_str()).is_none_or(|form| form.holds(text))
+}
+
 /// What a pattern of a schema means to people, where it is one of ours.
 #[must_use]
 pub fn form_of(pattern: &str) -> String {
-    let known = [
-        (r"(ms|s|m|h|d)", "a time such as 30s, 4h or 1d12h"),
-        (r"(Ei|Pi|Ti|Gi|Mi|Ki", "a size such as 512Ki, 25Mi or 10Gi"),
-        (
-            r"^[0-9A-Fa-f:.]+(/",
-            "a network such as 192.0.2.0/24 or 2001:db8::/32",
-        ),
-        (
-            r"^[0-9A-Fa-f:.]+$|^\[",
-            "an address such as 192.0.2.53 or 127.0.0.1:5353",
-        ),
-        (r"^[0-9A-Fa-f:.]+$", "an IP address"),
-        (r"\x7f]+@[", "an address such as alice@example.com"),
-        (r"^[^\x00-,./", "a domain name such as example.com"),
-        (
-            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?",
-            "lower-case letters, digits and hyphens",
-        ),
-        (r"^v=spf1", "a record that starts with v=spf1"),
-        (r"^v=DMARC1", "a record that starts with v=DMARC1;"),
-        (r"^v=TLSRPTv1", "a record that starts with v=TLSRPTv1;"),
-    ];
-    let found = known.iter().find(|(part, _)| pattern.contains(part));
-    found.map_or_else(
+    Form::of(pattern).map_or_else(
         || format!("what matches {pattern}"),
-        |(_, meaning)| (*meaning).to_owned(),
+        |form| form.words.to_owned(),
     )
 }

@@ -45,16 +45,48 @@ pub async fn run(options: Options) -> Result<(), PodError> {
         health.clone(),
         &registry,
     )?;
+    let control = Arc::new(Control::new(options.control.clone(), &registry)?);
     let opened = tokio::select! {
-        opened = Opened::open(&options.store, &options.pod, &state, &registry) => opened?,
+        opened = open(&options, &registry, &state, &control) => opened?,
         () = signals.stop() => return Ok(()),
     };
-    let result = Pod::new(&options, &registry, &health, &opened, state)?
+    let result = Pod::new(&options, &registry, &health, &opened, (state, control))
         .run(&mut signals)
         .await;
     opened.close().await?;
     probes.advance(Stage::StopAccepting);
     result
+}
+
+/// Opens the store. The operator is told meanwhile why that takes long, and at last why it cannot be.
+async fn open(
+    options: &Options,
+    registry: &Registry,
+    state: &Arc<State>,
+    control: &Arc<Control>,
+) -> Result<Opened, PodError> {
+    let reporter = Reporter {
+        control: control.clone(),
+        state: state.clone(),
+        sight: Arc::default(),
+        store: None,
+        role: options.role,
+    };
+    let (_cut, shutdown) = shutdown::channel();
+    // Dropping the set ends the reports.
+    let mut reports = JoinSet::new();
+    reports.spawn(reporter.run(shutdown));
+    let opened = Opened::open(&options.store, &options.pod, state, registry).await;
+    if let Err(error) = &opened {
+        state.store(Err(error_chain(error)));
+        if let Err(error) = control.report(&state.observations(0, None)).await {
+            tracing::debug!(
+                error = error_chain(&error),
+                "failed to report to the operator"
+            );
+        }
+    }
+    Ok(opened?)
 }
 
 async fn serve_probes(
@@ -105,9 +137,9 @@ impl<'a> Pod<'a> {
         registry: &'a Registry,
         health: &'a Health,
         opened: &'a Opened,
-        state: Arc<State>,
-    ) -> Result<Self, PodError> {
-        Ok(Self {
+        (state, control): (Arc<State>, Arc<Control>),
+    ) -> Self {
+        Self {
             options,
             registry,
             health,
@@ -115,11 +147,11 @@ impl<'a> Pod<'a> {
             store: opened.store(),
             state,
             sight: Arc::default(),
-            control: Arc::new(Control::new(options.control.clone(), registry)?),
+            control,
             trigger: shutdown::channel().0,
             tracker: Tracker::new(),
             keep: watch::Sender::new(None),
-        })
+        }
     }
 
     async fn run(&self, signals: &mut Signals) -> Result<(), PodError> {

@@ -169,6 +169,7 @@ async fn connect(
         })?;
         let options = postgres::Options {
             name: pod.to_owned(),
+            uri_file: Some(uri_file.to_owned()),
             ..postgres::Options::new(uri.trim(), key(seal_key).await?)
         };
         match PostgresStore::connect(options).await {

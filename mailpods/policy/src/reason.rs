@@ -53,6 +53,8 @@ reasons! {
     MailboxDisabled = "mailbox-disabled",
     /// The mailbox is over its quota.
     OverQuota = "over-quota",
+    /// The resource that the address belongs to has a problem.
+    OnHold = "on-hold",
     /// An alias leads in a circle.
     AliasLoop = "alias-loop",
     /// Too many Received fields, or our own Delivered-To.
@@ -141,6 +143,10 @@ reasons! {
     ConnectFailed = "connect-failed",
     /// TLS to the next server failed where it is required.
     TlsFailed = "tls-failed",
+    /// No server of the domain may be used by what the domain publishes: MTA-STS or DANE.
+    TlsPolicy = "tls-policy",
+    /// The sender asked for REQUIRETLS, and no server of the domain fulfils it.
+    RequireTlsUnmet = "require-tls-unmet",
     /// The next server refused for now.
     RemoteDeferred = "remote-deferred",
     /// The next server refused for good.

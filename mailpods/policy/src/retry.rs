@@ -102,13 +102,13 @@ pub fn classify(reason: Reason) -> FailureClass {
     match reason {
         Reason::UnknownRecipient
         | Reason::MailboxDisabled
-        | Reason::AliasLoop
         | Reason::MailLoop
         | Reason::MessageTooLarge
         | Reason::NullMx
         | Reason::NoSuchDomain
         | Reason::RemoteRejected
         | Reason::ExtensionMissing
+        | Reason::RequireTlsUnmet
         | Reason::RoutingLoop
         | Reason::Expired
         | Reason::BouncedByOperator => FailureClass::Permanent,

@@ -56,6 +56,20 @@ pub fn total_cost(record: &str, mut record_of: impl FnMut(&str) -> Option<String
     }
 }
 
+/// What each record that a record includes costs with all that it includes itself, by name. What is not known costs nothing more.
+pub fn included_costs(
+    record: &str,
+    mut record_of: impl FnMut(&str) -> Option<String>,
+) -> Vec<(String, usize)> {
+    let mut costs = Vec::new();
+    for name in included(record) {
+        let known = record_of(name);
+        let cost = known.map_or(0, |known| total_cost(&known, &mut record_of).lookups);
+        costs.push((name.to_owned(), cost));
+    }
+    costs
+}
+
 /// Names whose records a record includes or redirects to; those with macros left out.
 pub fn included(record: &str) -> impl Iterator<Item = &str> {
     terms(record)
@@ -73,15 +87,16 @@ pub fn is_record(text: &str) -> bool {
     version.is_some_and(|version| version.eq_ignore_ascii_case("v=spf1"))
 }
 
-/// The terms of a record that say who may send: all but `all` and modifiers.
-pub fn mechanisms(record: &str) -> impl Iterator<Item = &str> {
+/// The terms of a record that say who may send, for another record: all but `all` and modifiers; a redirection is included.
+pub fn mechanisms(record: &str) -> impl Iterator<Item = String> {
     let terms = record.split_ascii_whitespace().skip(1);
-    terms.filter(|text| {
-        !ends(text)
-            && !text
-                .split([':', '/'])
-                .next()
-                .is_some_and(|n| n.contains('='))
+    terms.filter_map(|text| match text.split_once('=') {
+        // RFC 7208 §6.1: another's policy is read by its `all`, too, which is not ours to take over.
+        Some((name, target)) if name.eq_ignore_ascii_case("redirect") => {
+            Some(format!("include:{target}"))
+        }
+        Some((name, _)) if !name.contains([':', '/']) => None,
+        _ => (!ends(text)).then(|| text.to_owned()),
     })
 }
 
@@ -191,6 +206,11 @@ mod tests {
         );
         assert_eq!(total.lookups, 2 + 3 + 1);
         assert!(total.fits());
+        let parts = included_costs("v=spf1 mx include:a.example redirect=c.example", records);
+        assert_eq!(
+            parts,
+            [("a.example".to_owned(), 4), ("c.example".to_owned(), 0)]
+        );
     }
 
     #[test]
@@ -204,9 +224,14 @@ mod tests {
     #[test]
     fn mechanisms_are_merged_where_they_count_and_once() {
         let other = "v=spf1 include:a.example ip4:192.0.2.1 redirect=b.example exp=w.example -all";
-        let merged = merge("v=spf1 a mx ~all", mechanisms(other));
-        assert_eq!(merged, "v=spf1 a mx include:a.example ip4:192.0.2.1 ~all");
-        assert_eq!(merge(&merged, mechanisms(other)), merged);
+        let parts: Vec<String> = mechanisms(other).collect();
+        let parts = || parts.iter().map(String::as_str);
+        let merged = merge("v=spf1 a mx ~all", parts());
+        assert_eq!(
+            merged,
+            "v=spf1 a mx include:a.example ip4:192.0.2.1 include:b.example ~all"
+        );
+        assert_eq!(merge(&merged, parts()), merged);
         assert_eq!(merge("v=spf1 a", ["MX"]), "v=spf1 a MX");
         assert!(is_record("V=SPF1 -all") && !is_record("v=spf10 -all") && !is_record(""));
     }

@@ -10,8 +10,10 @@ use axum::routing::get;
 use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_plan::{Plan, PlanHandle, Protocol, Transport};
 
+use crate::mta_sts;
+
 /// Below `autoconfig.DOMAIN`, and below the domain itself.
-const PATHS: [&str; 2] = [
+pub(crate) const PATHS: [&str; 2] = [
     "/mail/config-v1.1.xml",
     "/.well-known/autoconfig/mail/config-v1.1.xml",
 ];
@@ -33,7 +35,23 @@ pub fn router(plan: PlanHandle) -> Router {
         .fold(Router::new(), |router, path| {
             router.route(path, get(answer))
         })
+        .route(mta_sts::PATH, get(policy))
         .with_state(plan)
+}
+
+/// For those whose own web server has the certificate of `mta-sts.DOMAIN`.
+async fn policy(State(plan): State<PlanHandle>, headers: HeaderMap) -> Response {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    match host.and_then(|host| mta_sts::document(&plan.current(), host)) {
+        Some(policy) => (
+            [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+            policy,
+        )
+            .into_response(),
+        None => (StatusCode::NOT_FOUND, "no policy of that domain here\n").into_response(),
+    }
 }
 
 async fn answer(
@@ -55,7 +73,7 @@ async fn answer(
 }
 
 /// The document for the domain of the address asked for, or else for the name of the host that was asked.
-fn document(plan: &Plan, query: &str, host: Option<&str>) -> Option<String> {
+pub(crate) fn document(plan: &Plan, query: &str, host: Option<&str>) -> Option<String> {
     let name = of_query(query).or_else(|| of_host(host?))?;
     let domain = plan.domain(&name)?;
     if !matches!(domain.transport, Transport::Mailboxes) {

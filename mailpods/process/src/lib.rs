@@ -6,10 +6,12 @@ mod autoconfig;
 mod listeners;
 mod lock;
 mod measures;
+mod mta_sts;
 mod roles;
 mod signals;
 mod stop;
 mod tls;
+mod web;
 
 pub use listeners::{Bound, Closed, Listeners, Sessions};
 pub use lock::{LockError, take as take_folder};

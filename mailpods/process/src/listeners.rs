@@ -160,7 +160,9 @@ impl Listeners {
             Protocol::Imap => (self.imap_sessions.clone(), Some(IMAP_BUSY)),
             // TLS comes first there, so that no reply can be read.
             Protocol::Imaps => (self.imap_sessions.clone(), None),
-            Protocol::Submissions | Protocol::Http => (self.smtp_sessions.clone(), None),
+            Protocol::Submissions | Protocol::Http | Protocol::Https => {
+                (self.smtp_sessions.clone(), None)
+            }
             Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
                 (self.smtp_sessions.clone(), Some(SMTP_BUSY))
             }

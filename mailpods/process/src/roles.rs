@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use mailpods_delivery::{Delivery, Dependencies, SystemClock};
 use mailpods_filter::Engine;
 use mailpods_imap::{Imap, ImapDeps};
-use mailpods_net::dns::{HickoryResolver, ResolverConfigError, ResolverOptions};
+use mailpods_net::dns::{HickoryResolver, ResolverConfigError, ResolverOptions, TrustedKeys};
+use mailpods_net::https::{self, Asked};
 use mailpods_net::{Connection, Connector, Listener, Shutdown, TlsServer};
 use mailpods_plan::{Plan, PlanHandle, Protocol, Role};
 use mailpods_rpc::Scan;
@@ -19,6 +20,7 @@ use mailpods_telemetry::metrics::{MetricsError, Registry};
 
 use crate::autoconfig;
 use crate::tls::{self, TlsSetupError};
+use crate::web;
 
 /// Answers of the DNS that are kept.
 const DNS_CACHE: u64 = 8192;
@@ -78,6 +80,7 @@ pub struct Roles {
     health: Health,
     registry: Registry,
     plan: PlanHandle,
+    shutdown: Shutdown,
 }
 
 /// What was built.
@@ -117,6 +120,7 @@ impl Roles {
             health: setup.health.clone(),
             registry: setup.registry.clone(),
             plan: setup.plan.clone(),
+            shutdown: setup.shutdown.clone(),
         };
         if let (Some(tls), Some(directory)) = (tls, directory) {
             if smtp {
@@ -151,6 +155,7 @@ impl Roles {
                     smtp.serve(connection, protocol).await;
                 }
             }
+            Protocol::Https => self.serve_https(connection).await,
             // `Listeners` gives these sockets to `serve_http` whole.
             Protocol::Http => {}
         }
@@ -168,6 +173,18 @@ impl Roles {
             stop.stop_accepting(),
         )
         .await;
+    }
+
+    async fn serve_https(&self, connection: Connection) {
+        let Some(tls) = self.tls.clone() else {
+            return;
+        };
+        let plan = self.plan.clone();
+        let handler = move |request: Asked| {
+            let answer = web::respond(&plan.current(), &request);
+            async move { answer }
+        };
+        https::serve_connection(connection, tls, self.shutdown.clone(), handler).await;
     }
 
     /// Takes over what a new plan changes outside the roles' own view of it: certificate and DNS servers.
@@ -247,6 +264,7 @@ fn build_delivery(setup: Setup, resolver: HickoryResolver) -> Result<Delivery, R
         resolver: Arc::new(resolver),
         connector: Connector::direct(),
         extra_roots: setup.extra_roots,
+        https_port: 443,
         clock: Arc::new(SystemClock),
         worker: setup.worker,
     };
@@ -289,5 +307,6 @@ pub fn resolver_options(plan: &Plan, servers: &[SocketAddr]) -> ResolverOptions 
         timeout: plan.dns.timeout,
         attempts: plan.dns.attempts,
         cache_size: DNS_CACHE,
+        trusted_keys: TrustedKeys::default(),
     }
 }

@@ -1,5 +1,5 @@
 //! ESMTP parameters of MAIL and RCPT: SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531), DSN (RFC 3461),
-//! AUTH (RFC 4954).
+//! AUTH (RFC 4954), REQUIRETLS (RFC 8689).
 
 use crate::error::ProtocolError;
 use crate::xtext;
@@ -78,6 +78,8 @@ pub struct MailParams {
     pub envid: Option<String>,
     /// AUTH=.
     pub auth: Option<AuthParam>,
+    /// REQUIRETLS was given.
+    pub require_tls: bool,
 }
 
 /// The parameters of RCPT.
@@ -102,10 +104,13 @@ impl MailParams {
             ("SIZE", Some(value)) => self.size = Some(parse_size(value).ok_or_else(bad)?),
             ("BODY", Some(value)) => self.body = parse_body(value).ok_or_else(bad)?,
             ("SMTPUTF8", None) => self.smtputf8 = true,
+            ("REQUIRETLS", None) => self.require_tls = true,
             ("RET", Some(value)) => self.ret = Some(parse_ret(value).ok_or_else(bad)?),
             ("ENVID", Some(value)) => self.envid = Some(parse_envid(value).ok_or_else(bad)?),
             ("AUTH", Some(value)) => self.auth = Some(parse_auth(value).ok_or_else(bad)?),
-            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH", _) => return Err(bad()),
+            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH" | "REQUIRETLS", _) => {
+                return Err(bad());
+            }
             _ => return Ok(None),
         }
         Ok(Some(()))

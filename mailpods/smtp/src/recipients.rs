@@ -73,10 +73,12 @@ pub(crate) async fn accept(
                 format!("<{address}>: mailbox is disabled"),
             ));
         }
+        Resolved::Held => return Err(held(&address)),
+        // A slip of the pen in a resource sends nobody's mail back.
         Resolved::Loop => {
             return Err(Refusal::new(
                 Reason::AliasLoop,
-                550,
+                451,
                 (4, 6),
                 format!("<{address}>: alias leads in a circle"),
             ));
@@ -245,6 +247,12 @@ fn unknown(address: &MailboxAddress) -> Refusal {
         (1, 1),
         format!("<{address}>: no such mailbox here"),
     )
+}
+
+/// RFC 3463 §3.4: the system is not configured so that it can take the message.
+fn held(address: &MailboxAddress) -> Refusal {
+    let text = format!("<{address}>: mail is on hold here, try again later");
+    Refusal::new(Reason::OnHold, 451, (3, 5), text)
 }
 
 fn relay_denied(address: &dyn std::fmt::Display) -> Refusal {

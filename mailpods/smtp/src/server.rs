@@ -68,7 +68,7 @@ impl Server {
             Protocol::Smtp | Protocol::Submission | Protocol::Submissions | Protocol::Lmtp => {
                 session::run(self.0.clone(), connection, protocol).await;
             }
-            Protocol::Imap | Protocol::Imaps | Protocol::Http => {
+            Protocol::Imap | Protocol::Imaps | Protocol::Http | Protocol::Https => {
                 tracing::error!(
                     protocol = protocol.as_str(),
                     "the listener's protocol is not for the smtp role"

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use mailpods_net::tls::{MinimumVersion, ServerIdentity};
-use mailpods_plan::{Plan, Problem, Resources, TlsMaterial};
+use mailpods_plan::{Plan, Problem, Protocol, Resources, TlsMaterial};
 use mailpods_telemetry::error_chain;
 
 const FIELD: &str = "spec.tls.secretRef";
@@ -36,11 +36,27 @@ pub fn examine(plan: &Plan, resources: &Resources, now: SystemTime) -> Found {
         let hint = "mail programs and other servers will not trust it; it needs that name among its subject alternative names";
         found.warnings.push(problem(text).hint(hint));
     }
+    for host in policy_hosts(plan).filter(|host| !identity.is_for(host)) {
+        let text = format!("the certificate is not for {host}");
+        let hint = "other servers will not take the MTA-STS policy that is served there; it needs that name among its subject alternative names";
+        found.warnings.push(problem(text).hint(hint));
+    }
     if identity.not_after().is_some_and(|end| end < now) {
         let text = "the certificate has expired".to_owned();
         found.warnings.push(problem(text).hint("renew it"));
     }
     found
+}
+
+/// Where MTA-STS policies are served, when this server does it itself.
+fn policy_hosts(plan: &Plan) -> impl Iterator<Item = String> {
+    let mut listeners = plan.listeners.iter();
+    let served = listeners.any(|listener| listener.protocol == Protocol::Https);
+    let domains = plan.domains.values().filter(move |_| served);
+    let with_policy = domains.filter(|domain| domain.mta_sts.is_some());
+    let names =
+        with_policy.flat_map(|domain| std::iter::once(&domain.name).chain(&domain.alias_names));
+    names.map(|name| format!("mta-sts.{name}"))
 }
 
 fn identity(given: &TlsMaterial) -> Result<ServerIdentity, String> {

@@ -10,7 +10,7 @@ use mailpods_process::{Closed, Listeners, Roles};
 use mailpods_telemetry::health::Component;
 use mailpods_telemetry::metrics::{Gauge, Label, MetricsError, Registry};
 
-const PROTOCOLS: [Protocol; 7] = [
+const PROTOCOLS: [Protocol; 8] = [
     Protocol::Smtp,
     Protocol::Submission,
     Protocol::Submissions,
@@ -18,6 +18,7 @@ const PROTOCOLS: [Protocol; 7] = [
     Protocol::Imap,
     Protocol::Imaps,
     Protocol::Http,
+    Protocol::Https,
 ];
 
 #[derive(Clone, Copy)]

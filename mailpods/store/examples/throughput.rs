@@ -186,6 +186,7 @@ fn message(number: u64, body: &[u8]) -> Result<NewMessage> {
             ret: None,
             envid: None,
             smtputf8: false,
+            tls: Default::default(),
             body_type: BodyType::EightBit,
         },
         origin: Origin::Inbound,

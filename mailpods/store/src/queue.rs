@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mailpods_api::{MailboxAddress, QueueId};
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::tls::Wish;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -118,6 +119,9 @@ pub struct Envelope {
     pub smtputf8: bool,
     /// BODY.
     pub body_type: BodyType,
+    /// What the sender wants of TLS (RFC 8689).
+    #[serde(default, skip_serializing_if = "Wish::is_usual")]
+    pub tls: Wish,
 }
 
 /// A recipient of a new message.

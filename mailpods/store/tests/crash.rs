@@ -60,6 +60,7 @@ fn message(number: u64) -> NewMessage {
             ret: None,
             envid: None,
             smtputf8: false,
+            tls: Default::default(),
             body_type: BodyType::EightBit,
         },
         origin: Origin::Inbound,

@@ -2,6 +2,7 @@
 
 mod apply;
 pub mod build;
+mod hosts;
 mod observe;
 pub mod status;
 pub mod validate;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use mailpods_api::v1alpha1::MailClusterStatus;
 
-use crate::context::{Context, after};
+use crate::context::Context;
 use crate::kube::Key;
 use crate::kube::error::Error;
 use crate::kube::queue::Outcome;
@@ -43,25 +44,18 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         None
     } else {
         let surroundings = build::Surroundings {
-            foreign: observed.foreign.clone(),
-            ..context.surroundings.clone()
+            policy_hosts: build::policy_hosts(&valid, observed.plan.as_deref()),
+            ..context.surroundings()
         };
         let children = build::build(&valid, &surroundings);
-        apply::apply(context, &valid, children, &observed.live)
+        apply::apply(context, &valid, children, &observed)
             .await
             .err()
     };
     let status = status::status(&observed, &valid, failed.as_ref());
     write(context, &observed, status).await?;
     match failed {
-        Some(error) => {
-            tracing::warn!(mailcluster = %key, error = %mailpods_telemetry::error_chain(&error), "failed");
-            context
-                .metrics
-                .reconciliations
-                .inc((Kind::MailCluster, error.class().into()));
-            Ok(after(error.class()))
-        }
+        Some(error) => Err(error),
         None => Ok(Outcome::Again(LOOK_AGAIN)),
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mailpods_api::v1alpha1::MailCluster;
+use mailpods_plan::dns::Record;
 use mailpods_plan::{Plan, Problem};
 use mailpods_rpc::control::Observations;
 
+use super::hosts;
 use crate::context::Context;
 use crate::kube::Key;
 use crate::kube::apply::LiveObjects;
-use crate::kube::children::ChildKind;
 use crate::world::Workload;
 use crate::world::snapshot::Kind;
 
@@ -24,14 +25,16 @@ pub struct Observed {
     pub problems: Vec<Problem>,
     /// The plan that pods get.
     pub plan: Option<Arc<Plan>>,
+    /// Records of its hosts that are in no MailDomain; `None`: without a plan nobody knows.
+    pub hosts: Option<Vec<Record>>,
     /// Objects in its namespace.
     pub live: LiveObjects,
-    /// Kinds of others that exist.
-    pub foreign: Vec<ChildKind>,
     /// Pods by name of the workload.
     pub workloads: BTreeMap<String, Workload>,
     /// What pods told.
     pub pods: Vec<Observations>,
+    /// Whether pods may not have had the time to tell anything.
+    pub is_new: bool,
 }
 
 /// Looks; `None` when there is nothing to look at.
@@ -47,16 +50,18 @@ pub fn observe(context: &Context, key: &Key) -> Option<Observed> {
             .workload(&Key::new(key.namespace.clone(), name.clone()))?;
         Some((name, workload))
     });
+    let view = snapshot.clusters.get(key);
+    let plan = view.and_then(|view| view.plan.clone());
     Some(Observed {
         problems: snapshot.problems(Kind::MailCluster, key).to_vec(),
-        plan: snapshot
-            .clusters
-            .get(key)
-            .and_then(|view| view.plan.clone()),
+        hosts: plan
+            .as_ref()
+            .map(|plan| hosts::records(plan, &snapshot.served)),
+        plan,
         live: context.world.live(&key.namespace),
-        foreign: context.world.foreign(),
         workloads: workloads.collect(),
         pods: context.observed.pods(key),
+        is_new: context.is_new(),
         cluster,
         current,
     })

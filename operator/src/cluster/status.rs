@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use mailpods_api::v1alpha1::{MailClusterStatus, RoleStatus};
 use mailpods_plan::Role;
+use mailpods_rpc::control::Observations;
 
 use super::build::roles;
 use super::observe::Observed;
 use super::validate::ValidCluster;
 use crate::context::{Verdict, object_conditions, verdict};
 use crate::dkim::key::stamp;
-use crate::kube::conditions::{Holds, Said, types};
+use crate::kube::conditions::{Holds, Said, said_before, types};
 use crate::kube::error::{Class, Error};
 use crate::names;
 use crate::world::Workload;
@@ -25,7 +26,7 @@ pub fn status(
 ) -> MailClusterStatus {
     let mut parts = vec![tls(observed), store(observed), roles_ready(observed, valid)];
     if valid.spec.paused {
-        let message = "spec.paused is set: nothing is changed";
+        let message = "spec.paused is set: objects, records and keys stay as they are; pods are told of changes all the same";
         parts.insert(0, Said::new("Paused", true, "Paused", message));
     }
     let mut verdict = verdict(&observed.problems);
@@ -59,16 +60,19 @@ fn with(
     let before = observed.current.status.clone().unwrap_or_default();
     let generation = observed.cluster.metadata.generation;
     let plan = observed.plan.as_ref();
+    let silent = observed.is_new && observed.pods.is_empty();
+    let kept = before.clone();
+    let kept = Some(kept).filter(|_| silent).unwrap_or_default();
     let count = |number: usize| i64::try_from(number).ok();
     MailClusterStatus {
         observed_generation: generation,
         conditions: object_conditions(&before.conditions, verdict, parts, generation),
-        version: version(observed),
-        queue_depth: queue(observed),
-        certificate_expiry: expiry(observed),
+        version: version(observed).or(kept.version),
+        queue_depth: queue(observed).or(kept.queue_depth),
+        certificate_expiry: expiry(observed).or(kept.certificate_expiry),
         roles: roles(valid)
             .iter()
-            .map(|role| (role.to_string(), role_status(observed, *role)))
+            .map(|role| (role.to_string(), role_status(observed, &before, *role)))
             .collect(),
         domains: plan.and_then(|plan| count(plan.domains.len())),
         mailboxes: plan.and_then(|plan| count(plan.mailboxes.len())),
@@ -111,33 +115,64 @@ fn tls(observed: &Observed) -> Said {
     }
 }
 
+/// What was said before of what this leader has not had the time to look at.
+fn before(observed: &Observed, kind: &'static str) -> Option<Said> {
+    let status = observed
+        .current
+        .status
+        .as_ref()
+        .filter(|_| observed.is_new)?;
+    said_before(&status.conditions, kind)
+}
+
 fn store(observed: &Observed) -> Said {
-    let mut answers = observed
-        .pods
-        .iter()
-        .filter_map(|pod| pod.store_reachable)
-        .peekable();
-    let said =
-        |holds: Holds, reason, message: &str| Said::new(types::STORE, holds, reason, message);
-    if answers.peek().is_none() {
-        return said(
-            Holds::Unknown,
-            "NotObserved",
-            "no pod has told of the store yet",
-        );
+    let said = |holds: Holds, reason, message| Said::new(types::STORE, holds, reason, message);
+    let asked = |pod: &&Observations| pod.store_reachable.is_some();
+    let asked: Vec<&Observations> = observed.pods.iter().filter(asked).collect();
+    let away = || {
+        asked
+            .iter()
+            .filter(|pod| pod.store_reachable == Some(false))
+    };
+    if asked.is_empty() {
+        if let Some(before) = before(observed, types::STORE) {
+            return before;
+        }
+        let message = "no pod has told of the store yet".to_owned();
+        return said(Holds::Unknown, "NotObserved", message);
     }
-    let away = answers.filter(|reachable| !reachable).count();
-    match away {
-        0 => said(Holds::True, "Reachable", ""),
-        _ => said(
-            Holds::False,
-            "Unreachable",
-            "the store does not answer all pods",
-        ),
-    }
+    let Some(first) = away().find_map(|pod| store_error(pod)) else {
+        return match away().count() {
+            0 => said(Holds::True, "Reachable", String::new()),
+            _ => said(
+                Holds::False,
+                "Unreachable",
+                "the store does not answer all pods".to_owned(),
+            ),
+        };
+    };
+    let message = format!(
+        "{} of {} pods do not reach the store; {first}",
+        away().count(),
+        asked.len()
+    );
+    said(Holds::False, "Unreachable", message)
+}
+
+/// Why a pod is without the store, as it tells in its readiness.
+fn store_error(pod: &Observations) -> Option<String> {
+    let mut reasons = pod.not_ready.iter();
+    let error = reasons.find_map(|reason| reason.strip_prefix("store: "))?;
+    Some(format!("{}: {error}", pod.role))
 }
 
 fn roles_ready(observed: &Observed, valid: &ValidCluster) -> Said {
+    let unread = |role: &Role| workload(observed, *role).is_none();
+    if roles(valid).iter().any(unread)
+        && let Some(before) = before(observed, types::ROLES)
+    {
+        return before;
+    }
     let waiting: Vec<String> = roles(valid)
         .iter()
         .filter_map(|role| {
@@ -165,14 +200,20 @@ fn workload(observed: &Observed, role: Role) -> Option<&Workload> {
     observed.workloads.get(&names::of_role(name, role))
 }
 
-fn role_status(observed: &Observed, role: Role) -> RoleStatus {
+fn role_status(observed: &Observed, before: &MailClusterStatus, role: Role) -> RoleStatus {
     let name = observed
         .cluster
         .metadata
         .name
         .as_deref()
         .unwrap_or_default();
-    let workload = workload(observed, role).cloned().unwrap_or_default();
+    let workload = workload(observed, role).cloned();
+    if let (None, true, Some(before)) =
+        (&workload, observed.is_new, before.roles.get(role.as_str()))
+    {
+        return before.clone();
+    }
+    let workload = workload.unwrap_or_default();
     RoleStatus {
         replicas: workload.replicas,
         ready: workload.ready,

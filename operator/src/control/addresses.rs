@@ -73,8 +73,8 @@ pub fn said(seen: Option<&AddressObservation>) -> Vec<Said> {
     let Some(seen) = seen else {
         return Vec::new();
     };
-    let sends = !matches!(seen.phase.as_str(), "Pending" | "")
-        && !(seen.phase == "Hot" && seen.providers.is_empty());
+    let rests = seen.phase == "Hot" && seen.providers.is_empty();
+    let sends = !rests && !matches!(seen.phase.as_str(), "Pending" | "");
     let holds = if seen.phase.is_empty() {
         Holds::Unknown
     } else {

@@ -5,26 +5,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use http::{Method, Request, header};
+use http::{HeaderName, Method, Request, header};
 use hyper_util::rt::TokioIo;
 use mailpods_rpc::control::{CONTENT_TYPE, observations_path};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
+use super::tls::{TlsError, client};
 use super::{PORT, SERVICE};
 use crate::kube::Key;
+
+/// Where the replica that leads is, once that is known.
+pub type Leader = Arc<Mutex<Option<IpAddr>>>;
 
 /// Longest way to the leader and back; a pod waits for it, and tells again soon.
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// Header of what another replica passed on. It goes no further: while the lead changes, two may each take the other for the
+/// leader.
+pub const FORWARDED: HeaderName = HeaderName::from_static("mailpods-forwarded");
+
 /// The way to the replica that leads.
 pub struct Forward {
     own: IpAddr,
-    leader: Arc<Mutex<Option<IpAddr>>>,
-    connector: TlsConnector,
+    leader: Leader,
+    authorities: watch::Receiver<String>,
     host: ServerName<'static>,
 }
 
@@ -40,40 +47,38 @@ pub enum ForwardError {
     /// A request that cannot be made, which is a mistake in this program.
     #[error("failed to make a request")]
     Request(#[from] http::Error),
-    /// The authority or the name cannot be used.
+    /// The name cannot be used.
     #[error("failed to set up the way to the leader")]
     SetUp,
     /// TLS.
     #[error("failed to set up TLS to the leader")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] TlsError),
 }
 
 impl Forward {
     /// A way from this replica, at `own`, to wherever `leader` is.
     ///
     /// # Errors
-    /// When the authority cannot be used.
+    /// When the namespace makes no host name.
     pub fn new(
-        authority: &str,
+        authorities: watch::Receiver<String>,
         namespace: &str,
         own: IpAddr,
-        leader: Arc<Mutex<Option<IpAddr>>>,
+        leader: Leader,
     ) -> Result<Self, ForwardError> {
-        let mut roots = RootCertStore::empty();
-        let certificate = CertificateDer::from_pem_slice(authority.as_bytes());
-        roots.add(certificate.map_err(|_| ForwardError::SetUp)?)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let host = format!("{SERVICE}.{namespace}.svc");
         Ok(Self {
             own,
             leader,
-            connector: TlsConnector::from(Arc::new(config)),
+            authorities,
             host: ServerName::try_from(host).map_err(|_| ForwardError::SetUp)?,
         })
+    }
+
+    /// Trusts the authorities of now.
+    fn connector(&self) -> Result<TlsConnector, ForwardError> {
+        let config = client(&self.authorities.borrow())?;
+        Ok(TlsConnector::from(Arc::new(config)))
     }
 
     /// Sends what a pod told, with the pod's own token, when another replica leads.
@@ -101,7 +106,7 @@ impl Forward {
         body: Bytes,
     ) -> Result<(), ForwardError> {
         let stream = TcpStream::connect((leader, PORT)).await?;
-        let stream = self.connector.connect(self.host.clone(), stream).await?;
+        let stream = self.connector()?.connect(self.host.clone(), stream).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let request = Request::builder()
@@ -110,6 +115,7 @@ impl Forward {
             .header(header::HOST, SERVICE)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .header(FORWARDED, "true")
             .body(Body::from(body))?;
         let answered = sender.send_request(request);
         tokio::select! {

@@ -10,17 +10,22 @@ use tokio::time::Instant;
 
 use crate::kube::Key;
 use crate::world::World;
-use crate::world::snapshot::Kind;
+use crate::world::snapshot::{Kind, Snapshot};
 
 /// A pod that says nothing for so long is not counted.
 const FRESH: Duration = Duration::from_secs(60);
-/// Pods of all MailClusters.
-const MAX_PODS: usize = 10_000;
+/// Pods of one MailCluster.
+const MAX_PODS: usize = 1_000;
+/// Longest name of a pod.
+const MAX_NAME: usize = 253;
+
+/// Pods of MailClusters by name, each with what it told and when.
+type Pods = HashMap<Key, HashMap<String, (Observations, Instant)>>;
 
 /// What pods told last.
 pub struct Observed {
     world: Arc<World>,
-    pods: Mutex<HashMap<(Key, String), (Observations, Instant)>>,
+    pods: Mutex<Pods>,
 }
 
 impl Observed {
@@ -33,70 +38,115 @@ impl Observed {
         })
     }
 
-    /// Keeps what a pod of a MailCluster tells; its status is looked at when that matters.
+    /// Keeps what a pod of a MailCluster tells; what it is about is looked at when that matters.
     pub fn tell(&self, cluster: &Key, observations: Observations) {
-        let mut pods = self.lock();
-        let now = Instant::now();
-        if pods.len() >= MAX_PODS {
-            pods.retain(|_, (_, at)| at.elapsed() < FRESH);
-        }
-        let pod = (cluster.clone(), observations.pod.clone());
-        let addresses = observations.addresses.clone();
-        let told = (observations.clone(), now);
-        let before = pods.insert(pod, told).map(|(before, _)| before);
-        let before_addresses = before.as_ref().map(|before| before.addresses.clone());
-        let before_addresses = before_addresses.unwrap_or_default();
-        if before.is_none_or(|before| matters(&before) != matters(&observations)) {
+        let news = self.keep(cluster, observations);
+        if news.matters {
             self.world.wish(Kind::MailCluster, cluster.clone());
         }
-        drop(pods);
-        self.tell_addresses(&addresses, before_addresses);
+        if !news.addresses.is_empty() {
+            self.wish_addresses(cluster, &news.addresses);
+        }
     }
 
-    /// OutboundIPs whose state changed are looked at.
-    fn tell_addresses(&self, now: &[AddressObservation], before: Vec<AddressObservation>) {
-        let changed: Vec<&str> = now
-            .iter()
-            .filter(|address| !before.contains(address))
-            .map(|address| address.name.as_str())
-            .collect();
-        if changed.is_empty() {
-            return;
-        }
+    /// OutboundIPs of a MailCluster are looked at.
+    fn wish_addresses(&self, cluster: &Key, names: &[String]) {
         let snapshot = self.world.snapshot();
-        let keys = snapshot.objects.outbound_ips.keys();
-        for key in keys.filter(|key| changed.contains(&key.name.as_str())) {
-            self.world.wish(Kind::OutboundIP, key.clone());
+        let ips = &snapshot.objects.outbound_ips;
+        let named = ips.iter().filter(|(key, _)| names.contains(&key.name));
+        for (key, ip) in named {
+            if sends(&snapshot, cluster, &key.name, ip.spec.address) {
+                self.world.wish(Kind::OutboundIP, key.clone());
+            }
         }
     }
 
-    /// What pods told of an address, the newest change first: they share what is known of it.
+    /// What pods told of an address, the newest change first: they share what is known of it. Pods of a MailCluster that does not send
+    /// from it are not heard.
     #[must_use]
     pub fn address(&self, name: &str, address: IpAddr) -> Option<AddressObservation> {
-        let (pods, address) = (self.lock(), address.to_string());
-        let fresh = pods.values().filter(|(_, at)| at.elapsed() < FRESH);
+        let (snapshot, all, text) = (self.world.snapshot(), self.lock(), address.to_string());
+        let of_sender = all
+            .iter()
+            .filter(|(cluster, _)| sends(&snapshot, cluster, name, address));
+        let fresh = of_sender
+            .flat_map(|(_, pods)| pods.values())
+            .filter(|(_, at)| at.elapsed() < FRESH);
         let told = fresh.flat_map(|(told, _)| &told.addresses);
-        let own = told.filter(|told| told.name == name && told.address == address);
+        let own = told.filter(|told| told.name == name && told.address == text);
         own.max_by_key(|told| (told.since, told.sent)).cloned()
+    }
+
+    /// Keeps what a pod tells; what is new in it.
+    fn keep(&self, cluster: &Key, observations: Observations) -> News {
+        let mut all = self.lock();
+        // Those of a MailCluster that is gone stay no longer than their pods.
+        all.retain(|_, pods| pods.values().any(|(_, at)| at.elapsed() < FRESH));
+        let pods = all.entry(cluster.clone()).or_default();
+        if !pods.contains_key(&observations.pod) && pods.len() >= MAX_PODS {
+            pods.retain(|_, (_, at)| at.elapsed() < FRESH);
+        }
+        // One that tells under more and more names is not heard any more, and takes no memory.
+        let room = pods.contains_key(&observations.pod) || pods.len() < MAX_PODS;
+        if !room || observations.pod.len() > MAX_NAME {
+            tracing::warn!(%cluster, "a pod too many tells of itself; it is not heard");
+            return News::default();
+        }
+        let before = pods.get(&observations.pod).map(|(before, _)| before);
+        let news = News::between(before, &observations);
+        pods.insert(observations.pod.clone(), (observations, Instant::now()));
+        news
     }
 
     /// What the pods of a MailCluster told, by name.
     #[must_use]
     pub fn pods(&self, cluster: &Key) -> Vec<Observations> {
-        let pods = self.lock();
-        let mut told: Vec<Observations> = pods
-            .iter()
-            .filter(|((of, _), (_, at))| of == cluster && at.elapsed() < FRESH)
-            .map(|(_, (observations, _))| observations.clone())
+        let all = self.lock();
+        let mut told: Vec<Observations> = all
+            .get(cluster)
+            .into_iter()
+            .flat_map(HashMap::values)
+            .filter(|(_, at)| at.elapsed() < FRESH)
+            .map(|(observations, _)| observations.clone())
             .collect();
         told.sort_by(|a, b| a.pod.cmp(&b.pod));
         told
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Key, String), (Observations, Instant)>> {
-        // Each change is a single insert or remove.
+    fn lock(&self) -> MutexGuard<'_, Pods> {
+        // Each change is whole before the lock is given back.
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is new in what a pod tells.
+#[derive(Debug, Default)]
+struct News {
+    /// The status of its MailCluster is to be looked at.
+    matters: bool,
+    /// OutboundIPs of which it tells something else than before.
+    addresses: Vec<String>,
+}
+
+impl News {
+    fn between(before: Option<&Observations>, now: &Observations) -> Self {
+        let known = before.map_or(&[][..], |before| &before.addresses);
+        let changed = now.addresses.iter().filter(|one| !known.contains(one));
+        Self {
+            matters: before.is_none_or(|before| matters(before) != matters(now)),
+            addresses: changed.map(|one| one.name.clone()).collect(),
+        }
+    }
+}
+
+/// Whether mail of a MailCluster leaves from an address.
+fn sends(snapshot: &Snapshot, cluster: &Key, name: &str, address: IpAddr) -> bool {
+    let view = snapshot.clusters.get(cluster);
+    let plan = view.and_then(|view| view.plan.as_ref());
+    plan.is_some_and(|plan| {
+        let mut ips = plan.outbound_ips.values();
+        ips.any(|ip| ip.name == name && ip.address == address)
+    })
 }
 
 /// What a status is written for at once; counts wait for the next look.
@@ -107,4 +157,33 @@ fn matters(told: &Observations) -> (bool, Option<bool>, Option<i64>, &str) {
         told.certificate_not_after,
         &told.version,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(pod: String) -> Observations {
+        Observations {
+            pod,
+            ..Observations::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_of_many_names_takes_bounded_memory_until_its_names_are_old() {
+        let observed = Observed::new(World::new(None));
+        let (cluster, other) = (Key::new("mail", "main"), Key::new("mail", "other"));
+        for count in 0..MAX_PODS + 10 {
+            observed.tell(&cluster, told(format!("pod-{count}")));
+        }
+        observed.tell(&cluster, told("x".repeat(MAX_NAME + 1)));
+        observed.tell(&other, told("pod".to_owned()));
+        assert_eq!(observed.pods(&cluster).len(), MAX_PODS);
+        assert_eq!(observed.pods(&other).len(), 1);
+        tokio::time::advance(FRESH).await;
+        observed.tell(&other, told("pod".to_owned()));
+        assert_eq!(observed.pods(&cluster).len(), 0);
+        assert!(!observed.lock().contains_key(&cluster));
+    }
 }

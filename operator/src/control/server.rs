@@ -1,11 +1,13 @@
 //! The HTTPS server of the control channel.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,13 +24,16 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::identity::{IdentityError, Reviewer};
+use super::forward::FORWARDED;
+use super::identity::{Account, IdentityError, Reviewer};
 use super::observed::Observed;
 use super::publish::{PublishError, Publisher};
 use crate::kube::Key;
 
 /// Connections at once, of all pods.
 const CONNECTIONS: usize = 4_096;
+/// Connections at once of one address: a pod has two, and all pods of a node may come from one.
+const CONNECTIONS_OF_ADDRESS: usize = 512;
 /// Time to shake hands, and to send a request's header.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -49,30 +54,76 @@ pub fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route(PLAN_ROUTE, get(plan))
         .route(OBSERVATIONS_ROUTE, post(observations))
-        .layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_OCTETS))
         .with_state(control)
 }
 
-/// Serves until the process ends.
-pub async fn serve(listener: TcpListener, config: Arc<ServerConfig>, router: Router) {
-    let acceptor = TlsAcceptor::from(config);
+/// Serves until the process ends, each connection with the certificate of then.
+pub async fn serve(listener: TcpListener, config: impl Fn() -> Arc<ServerConfig>, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let peers = Peers::default();
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let (acceptor, router) = (acceptor.clone(), router.clone());
+            Ok((stream, peer)) => {
+                let Some(place) = peers.take(peer.ip()) else {
+                    tracing::debug!(%peer, "too many connections of one address");
+                    continue;
+                };
+                let (acceptor, router) = (TlsAcceptor::from(config()), router.clone());
                 tokio::spawn(async move {
                     connection(stream, acceptor, router).await;
-                    drop(permit);
+                    drop((place, permit));
                 });
             }
             Err(error) => {
                 // Out of descriptors, mostly: others close theirs meanwhile.
                 tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Connections by address.
+#[derive(Clone, Default)]
+struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Peers {
+    /// Room for one more connection; `None`: the address has enough.
+    fn take(&self, address: IpAddr) -> Option<Place> {
+        let mut peers = self.lock();
+        let count = peers.entry(address).or_default();
+        if *count >= CONNECTIONS_OF_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            peers: self.clone(),
+            address,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Each change is whole before the lock is given back.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The room that a connection takes.
+struct Place {
+    peers: Peers,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut peers = self.peers.lock();
+        if let Some(count) = peers.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                peers.remove(&self.address);
             }
         }
     }
@@ -119,19 +170,24 @@ impl From<PublishError> for Refusal {
     }
 }
 
-/// The role that the asking pod has in a MailCluster.
-async fn role(control: &Control, headers: &HeaderMap, cluster: &Key) -> Result<Role, Refusal> {
+/// Who asks, and the role that it has in a MailCluster.
+async fn asker(
+    control: &Control,
+    headers: &HeaderMap,
+    cluster: &Key,
+) -> Result<(Account, Role), Refusal> {
     let token = bearer(headers).ok_or(Refusal::Unknown)?;
-    let account = control.reviewer.account(token).await;
-    let account = account.map_err(|error| match error {
+    let asker = control.reviewer.role(token, cluster).await;
+    asker.map_err(|error| match error {
         IdentityError::Refused => Refusal::Unknown,
+        IdentityError::Forbidden => Refusal::Forbidden,
+        IdentityError::Busy => Refusal::Later(error.to_string()),
         IdentityError::Review(_) => {
             let error = mailpods_telemetry::error_chain(&error);
             tracing::warn!(%error, "control channel");
             Refusal::Later("failed to have the token reviewed".to_owned())
         }
-    })?;
-    account.role(cluster).ok_or(Refusal::Forbidden)
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -149,7 +205,7 @@ async fn plan(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let cluster = Key::new(namespace, name);
-    let role = role(&control, &headers, &cluster).await?;
+    let (_, role) = asker(&control, &headers, &cluster).await?;
     let has = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| etag_of(value.to_str().ok()?));
@@ -197,17 +253,53 @@ async fn observations(
     State(control): State<Arc<Control>>,
     Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<StatusCode, Refusal> {
     let cluster = Key::new(namespace, name);
-    let role = role(&control, &headers, &cluster).await?;
+    // Nothing is read of those who may not tell anything.
+    let (account, role) = asker(&control, &headers, &cluster).await?;
+    let snapshot = control.publisher.changes().borrow().clone();
+    if !snapshot.objects.clusters.contains_key(&cluster) {
+        return Err(Refusal::Later("there is no such MailCluster".to_owned()));
+    }
+    let body = whole(body).await?;
     let mut told = Observations::decode(&body)
         .map_err(|error| Refusal::Bad(mailpods_telemetry::error_chain(&error)))?;
-    // What a pod says of its role is not asked for: the token says it.
+    // What a pod says of its name and role is not asked for where the token says it.
     told.role = role.to_string();
+    told.pod = account.pod.unwrap_or(told.pod);
     control.observed.tell(&cluster, told);
-    if let (Some(forward), Some(token)) = (&control.forward, bearer(&headers)) {
+    let passed_on = headers.contains_key(FORWARDED);
+    let forward = control.forward.as_ref().filter(|_| !passed_on);
+    if let (Some(forward), Some(token)) = (forward, bearer(&headers)) {
         forward.send(&cluster, token, body).await;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A body, which has to come at once and be small.
+async fn whole(body: Body) -> Result<Bytes, Refusal> {
+    let read = tokio::time::timeout(PATIENCE, to_bytes(body, MAX_OBSERVATIONS_OCTETS)).await;
+    let read = read.map_err(|_| Refusal::Bad("the body did not come in time".to_owned()))?;
+    read.map_err(|error| Refusal::Bad(mailpods_telemetry::error_chain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_hold_all_connections() {
+        let peers = Peers::default();
+        let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let mut places: Vec<_> = (0..CONNECTIONS_OF_ADDRESS)
+            .map(|_| peers.take(one))
+            .collect();
+        assert!(places.iter().all(Option::is_some));
+        assert!(peers.take(one).is_none() && peers.take(other).is_some());
+        places.pop();
+        assert!(peers.take(one).is_some());
+        places.clear();
+        assert!(peers.lock().is_empty());
+    }
 }

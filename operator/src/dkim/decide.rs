@@ -16,7 +16,7 @@ pub struct Wishes<'a> {
     /// First keys, and base of the selectors of later ones.
     pub keys: &'a [DkimKeySpec],
     /// New keys from time to time.
-    pub rotation: Option<&'a DkimRotationSpec>,
+    pub rotation: &'a DkimRotationSpec,
     /// Value of the annotation that asks for new keys; each new value makes new ones.
     pub ask: Option<&'a str>,
     /// Time to live of the records.
@@ -33,11 +33,11 @@ pub fn decide(
 ) -> Decision {
     let families: Vec<Family> = wishes.keys.iter().map(family).collect();
     let keys: Vec<Key> = keys.iter().map(|key| state(key, seen(key))).collect();
-    let retire_after = wishes.rotation.cloned().unwrap_or_default().retire_after;
+    let interval = wishes.rotation.interval.get();
     let rules = Rules {
-        interval: wishes.rotation.map(|rotation| rotation.interval.get()),
+        interval: Some(interval).filter(|interval| !interval.is_zero()),
         demand: wishes.ask.map(str::to_owned),
-        retire_after: retire_after.get(),
+        retire_after: wishes.rotation.retire_after.get(),
         ttl: wishes.ttl,
     };
     dkim_life::decide(&families, &keys, &rules, now.as_second())
@@ -98,6 +98,7 @@ mod tests {
         let day = Timestamp::from_second(DAY).unwrap();
         Arc::new(ManagedKey {
             secret: crate::kube::Key::new("mail", selector),
+            live: Default::default(),
             domain: "example.test".parse().unwrap(),
             selector: selector.parse().unwrap(),
             algorithm: DkimAlgorithm::Ed25519Sha256,
@@ -115,13 +116,18 @@ mod tests {
     }
 
     fn run(ask: Option<&str>, own: bool, keys: &[Arc<ManagedKey>], day: i64) -> Decision {
-        let rotation = DkimRotationSpec {
-            interval: TimeSpan::days(180),
-            retire_after: TimeSpan::days(7),
-        };
+        run_by(&DkimRotationSpec::default(), (ask, own), keys, day)
+    }
+
+    fn run_by(
+        rotation: &DkimRotationSpec,
+        (ask, own): (Option<&str>, bool),
+        keys: &[Arc<ManagedKey>],
+        day: i64,
+    ) -> Decision {
         let wishes = Wishes {
             keys: &[spec(own)],
-            rotation: Some(&rotation),
+            rotation,
             ask,
             ttl: Duration::from_secs(300),
         };
@@ -148,6 +154,21 @@ mod tests {
         let aged = run(None, false, &keys, 181).actions;
         assert_eq!(aged, made("s-19700701", 1, None));
         let asked = run(Some("now"), false, &keys, 2).actions;
+        assert_eq!(asked, made("s-19700103", 1, Some("now")));
+    }
+
+    #[test]
+    fn the_default_is_that_of_the_rules_and_zero_is_never_by_age() {
+        let (written, rules) = (DkimRotationSpec::default(), Rules::default());
+        assert_eq!(Some(written.interval.get()), rules.interval);
+        assert_eq!(written.retire_after.get(), rules.retire_after);
+        let never = DkimRotationSpec {
+            interval: TimeSpan::days(0),
+            ..written
+        };
+        let keys = [signing("s")];
+        assert_eq!(run_by(&never, (None, false), &keys, 5_000).actions, []);
+        let asked = run_by(&never, (Some("now"), false), &keys, 2).actions;
         assert_eq!(asked, made("s-19700103", 1, Some("now")));
     }
 

@@ -11,12 +11,11 @@ use mailpods_plan::{DkimAlgorithm, DkimKey, SecretText};
 use mailpods_policy::dkim_life::Phase;
 use serde_json::{Value, json};
 
-use crate::names::{Owner, digest, shortened};
+use crate::kube::apply::Live;
+use crate::names::{Owner, digest, object_name};
 
 /// Label of Secrets with keys, and its value.
 pub const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "dkim-key");
-/// Longest name of an object.
-const MAX_NAME: usize = 253;
 /// Key of the Secret's data.
 pub const FILE: &str = "private.pem";
 const DOMAIN: &str = "mailpods.dev/domain";
@@ -55,6 +54,8 @@ pub struct Origin {
 pub struct ManagedKey {
     /// Namespace and name of the Secret.
     pub secret: crate::kube::Key,
+    /// What is known of the Secret.
+    pub live: Live,
     /// Domain that it signs for.
     pub domain: DomainName,
     /// Selector.
@@ -113,6 +114,7 @@ pub fn read(secret: &Secret) -> Option<ManagedKey> {
     let selector: Selector = noted(SELECTOR)?.parse().ok()?;
     Some(ManagedKey {
         secret: crate::kube::Key::of(metadata),
+        live: Live::of(metadata),
         domain: noted(DOMAIN)?.parse().ok()?,
         origin: origin(annotations, &selector),
         selector,
@@ -147,15 +149,15 @@ fn origin(annotations: &BTreeMap<String, String>, selector: &Selector) -> Origin
     }
 }
 
-/// Name of the Secret of a key. A selector may have underscores, a name may not.
+/// Name of the Secret of a key. A selector may have dots, so that its end could be taken for the start of a domain.
 #[must_use]
 pub fn secret_name(domain: &DomainName, selector: &Selector) -> String {
     let plain = format!("dkim-{selector}.{domain}");
-    if !plain.contains('_') {
-        return shortened(&plain, MAX_NAME);
+    if selector.as_str().contains('.') {
+        let whole = format!("{selector} {domain}");
+        return object_name(&format!("{plain}-{}", digest(&whole)));
     }
-    let bare = plain.replace('_', "-");
-    shortened(&format!("{bare}-{}", digest(&plain)), MAX_NAME)
+    object_name(&plain)
 }
 
 /// A Secret with a new key.
@@ -281,5 +283,6 @@ mod tests {
         let odd = name("example.test", "a_b");
         assert!(odd.starts_with("dkim-a-b.example.test-"), "{odd}");
         assert_ne!(odd, name("example.test", "a-b"));
+        assert_ne!(name("example.test", "a.b"), name("b.example.test", "a"));
     }
 }

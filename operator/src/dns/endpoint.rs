@@ -16,6 +16,9 @@ const MAX_LABEL: usize = 63;
 /// Longest TXT data that is published, octets: what fits into one answer over TCP with room to spare.
 const MAX_TXT: usize = 4_096;
 
+/// How ExternalDNS's notes of ownership begin.
+const HERITAGE: &str = "heritage=";
+
 /// A record that is not published, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -136,6 +139,13 @@ fn txt(data: &str, format: TxtFormat) -> Result<String, String> {
     if !data.bytes().all(|octet| matches!(octet, b' '..=b'~')) || data.is_empty() {
         return Err("text that is not printable ASCII".to_owned());
     }
+    // A text of this form tells ExternalDNS whose the records of another name are, which is not for a MailDomain to say.
+    let heritage = data.get(..HERITAGE.len());
+    if heritage.is_some_and(|start| start.eq_ignore_ascii_case(HERITAGE)) {
+        return Err(format!(
+            "text that begins with {HERITAGE:?} is ExternalDNS's own"
+        ));
+    }
     if data.len() > MAX_TXT {
         return Err(format!("text of {} octets; at most {MAX_TXT}", data.len()));
     }
@@ -204,6 +214,10 @@ mod tests {
             (RecordType::Ptr, ""),
             (RecordType::Txt, "käse"),
             (RecordType::Txt, ""),
+            (
+                RecordType::Txt,
+                "Heritage=external-dns,external-dns/owner=default",
+            ),
         ] {
             assert!(shown(kind, data).is_err(), "{data}");
         }

@@ -10,7 +10,9 @@ use mailpods_api::v1alpha1::DnsMode;
 use mailpods_plan::dns::Record;
 use tokio::sync::mpsc;
 
-use super::truth::{Observed, Observer, ObserverOptions, SetUpError, Wanted, judge, ready};
+use super::truth::{
+    Observed, Observer, ObserverOptions, Seen, SetUpError, Wanted, judge, ready, unknown_includes,
+};
 use crate::kube::Key;
 use crate::kube::queue::{Outcome, work};
 use crate::world::World;
@@ -18,6 +20,8 @@ use crate::world::snapshot::Kind;
 
 /// Domains that are looked up at once.
 const WIDTH: usize = 16;
+/// Includes in includes that are looked up; receivers give up before.
+const MAX_INCLUDES: usize = 10;
 /// Wait after a look that found everything as wanted.
 const CALM: Duration = Duration::from_secs(600);
 /// First wait after one that did not; it grows with each look.
@@ -122,13 +126,35 @@ impl LookUps {
         .await;
     }
 
+    /// Adds the SPF records that are included; one that is not answered now is what it was before.
+    async fn includes(&self, domain: &DomainName, wanted: Wanted<'_>, answers: &mut Observed) {
+        let before = self.found(domain);
+        for _ in 0..MAX_INCLUDES {
+            let unknown = unknown_includes(wanted, answers);
+            if unknown.is_empty() {
+                return;
+            }
+            for (question, seen) in self.observer.observe(unknown).await {
+                let old = before.as_ref().and_then(|before| before.get(&question));
+                let good = |seen: &Seen| seen.answers.iter().any(|(_, answer)| answer.is_ok());
+                let kept = match (&seen, old) {
+                    (Ok(seen), _) if good(seen) => None,
+                    (_, old) => old.cloned(),
+                };
+                answers.insert(question, kept.unwrap_or(seen));
+            }
+        }
+    }
+
     async fn look(&self, world: &World, domain: &DomainName) -> Outcome {
         let wish = lock(&self.watched).get(domain).map(|w| w.wish.clone());
         let Some(wish) = wish else {
             return Outcome::Done;
         };
         let wanted = wish.wanted();
-        let answers = Arc::new(self.observer.observe(wanted.questions()).await);
+        let mut answers = self.observer.observe(wanted.questions()).await;
+        self.includes(domain, wanted, &mut answers).await;
+        let answers = Arc::new(answers);
         let good = ready(&judge(wanted, &answers)).holds == Some(true);
         let mut all = lock(&self.watched);
         // One that was forgotten meanwhile is not to be found again.

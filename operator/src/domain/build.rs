@@ -6,10 +6,7 @@ use mailpods_plan::dns::Record;
 
 use crate::dns::endpoint::{Refused, endpoint};
 use crate::kube::children::Child;
-use crate::names::{Owner, shortened};
-
-/// Longest name of an object.
-const MAX_NAME: usize = 253;
+use crate::names::{Owner, object_name};
 
 /// Who owns what a MailDomain brings about.
 #[must_use]
@@ -29,7 +26,7 @@ pub fn owner(domain: &MailDomain) -> Owner {
 /// Name of the DNSEndpoint of a domain.
 #[must_use]
 pub fn endpoint_name(domain: &DomainName) -> String {
-    shortened(&format!("mail-{domain}"), MAX_NAME)
+    object_name(&format!("mail-{domain}"))
 }
 
 /// What a MailDomain brings about, and the records that cannot be published.
@@ -45,4 +42,16 @@ pub fn build(
     let name = endpoint_name(&domain.spec.domain);
     let (child, refused) = endpoint(&owner(domain), &name, records, dns);
     (child.into_iter().collect(), refused)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_of_endpoints_are_names() {
+        let name = |domain: &str| super::endpoint_name(&domain.parse().unwrap());
+        assert_eq!(name("example.test"), "mail-example.test");
+        let odd = name("a_b.test");
+        assert!(odd.starts_with("mail-a-b.test-"), "{odd}");
+        assert_ne!(odd, name("a-b.test"));
+    }
 }

@@ -16,9 +16,12 @@ use super::build::owner;
 use super::observe::Observed;
 use crate::context::Context;
 use crate::dkim::decide::{Wishes, decide};
-use crate::dkim::key::{FILE, ManagedKey, Origin, algorithm, phase_patch, secret};
+use crate::dkim::key::{FILE, ManagedKey, Origin, algorithm, phase_patch, secret, secret_name};
 use crate::kube::Key;
+use crate::kube::apply::same;
+use crate::kube::children::ChildKind;
 use crate::kube::error::Error;
+use crate::world::snapshot::Kind;
 
 /// Annotation that asks for new keys: each new value makes a new key beside each that signs.
 pub const ROTATE: &str = "mailpods.dev/rotate-dkim";
@@ -40,7 +43,7 @@ pub fn decided(observed: &Observed, now: Timestamp) -> Decision {
     let annotations = observed.current.metadata.annotations.as_ref();
     let wishes = Wishes {
         keys: observed.dkim(),
-        rotation: cluster.spec.dkim.rotation.as_ref(),
+        rotation: &cluster.spec.dkim.rotation,
         ask: annotations
             .and_then(|annotations| annotations.get(ROTATE))
             .map(String::as_str),
@@ -48,6 +51,22 @@ pub fn decided(observed: &Observed, now: Timestamp) -> Decision {
     };
     let seen = |key: &ManagedKey| observed.key_seen(key);
     decide(&wishes, &observed.keys, seen, now)
+}
+
+/// Keys of a MailDomain that was deleted and made again go with the new one, before they are used or anything else: nobody
+/// could make them again.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn adopt(context: &Context, observed: &Observed) -> Result<(), Error> {
+    let owner = owner(&observed.domain);
+    let applier = context.applier(Kind::MailDomain);
+    for key in &observed.keys {
+        applier
+            .adopt(&owner, ChildKind::Secret, &key.secret, &key.live)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Takes the steps; when to look again at the latest.
@@ -105,7 +124,7 @@ async fn act(
             None => Ok(()),
         },
         Action::Delete { selector } => match named(selector) {
-            Some(key) => delete(context, key).await,
+            Some(key) => delete(context, observed, key).await,
             None => Ok(()),
         },
     }
@@ -129,13 +148,20 @@ async fn set_phase(
     Ok(())
 }
 
-async fn delete(context: &Context, key: &ManagedKey) -> Result<(), Error> {
+async fn delete(context: &Context, observed: &Observed, key: &ManagedKey) -> Result<(), Error> {
+    // One that a person brought back from a backup goes with nobody; a copy under another name stays.
+    let owner = owner(&observed.domain);
+    let named = key.secret.name == secret_name(&key.domain, &key.selector);
+    if !named && !key.live.is_of(&owner) {
+        return Ok(());
+    }
+    let params = DeleteParams::default().preconditions(same(&key.live));
     let deleted = api(context, &key.secret)
-        .delete(&key.secret.name, &DeleteParams::default())
+        .delete(&key.secret.name, &params)
         .await;
     match deleted {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(source) => Err(failed(&key.secret, source)),
     }
 }
@@ -169,8 +195,11 @@ async fn create(
             tracing::info!(%domain, %selector, "DKIM key made");
             Ok(())
         }
-        // The watch has not told of it yet.
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        // The watch has not told of it yet, or it is not ours.
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let applier = context.applier(Kind::MailDomain);
+            applier.there(ChildKind::Secret, &key).await.map(drop)
+        }
         Err(source) => Err(failed(&key, source)),
     }
 }
@@ -182,6 +211,10 @@ async fn pem(
     spec: &DkimKeySpec,
 ) -> Result<Option<Zeroizing<String>>, Error> {
     if let Some(reference) = &spec.private_key_secret_ref {
+        if observed.has_key_of_another_namespace() {
+            // A copy beside the MailDomain would give the key of all domains to those who may read Secrets there.
+            return Ok(None);
+        }
         let namespace = match (&observed.domain.spec.dkim, &observed.cluster) {
             (None, Some((cluster, _))) => cluster.namespace.clone(),
             _ => observed

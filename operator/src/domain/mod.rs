@@ -8,9 +8,10 @@ mod status;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use mailpods_api::v1alpha1::MailDomainStatus;
 use mailpods_policy::dkim_life::Decision;
 
-use crate::context::{Context, after};
+use crate::context::Context;
 use crate::dns::endpoint::Refused;
 use crate::kube::Key;
 use crate::kube::children::Child;
@@ -35,6 +36,14 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         context.look_ups.forget(&observed.domain.spec.domain);
         return Ok(Outcome::Done);
     }
+    keys::adopt(context, &observed).await?;
+    if observed.is_unplanned() {
+        // Records that nobody wants for now are not withdrawn: mail would be lost over a mistake elsewhere.
+        let status = status::unplanned(&observed);
+        return write(context, &observed, status)
+            .await
+            .map(|()| Outcome::Done);
+    }
     if observed.cluster.is_some() {
         let name = &observed.domain.spec.domain;
         context.look_ups.want(name, observed.wish(key));
@@ -48,6 +57,15 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     };
     let failed = done.as_ref().err();
     let status = status::status(&observed, &refused, &decision.blocked, failed);
+    write(context, &observed, status).await?;
+    done.map(|again| again.map_or(Outcome::Done, Outcome::Again))
+}
+
+async fn write(
+    context: &Context,
+    observed: &Observed,
+    status: MailDomainStatus,
+) -> Result<(), Error> {
     let before = observed.current.status.clone().unwrap_or_default();
     simple::write(
         context,
@@ -55,18 +73,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         &*observed.current,
         (&before, status),
     )
-    .await?;
-    match done {
-        Ok(again) => Ok(again.map_or(Outcome::Done, Outcome::Again)),
-        Err(error) => {
-            tracing::warn!(maildomain = %key, error = %mailpods_telemetry::error_chain(&error), "failed");
-            context
-                .metrics
-                .reconciliations
-                .inc((Kind::MailDomain, error.class().into()));
-            Ok(after(error.class()))
-        }
-    }
+    .await
 }
 
 fn built(observed: &Observed) -> (Vec<Child>, Vec<Refused>) {
@@ -85,8 +92,8 @@ async fn changed(
 ) -> Result<Option<Duration>, Error> {
     let again = keys::advance(context, observed, decision, now).await?;
     let applier = context.applier(Kind::MailDomain);
-    let applied = applier.apply(children, &observed.live).await?;
     let owner = build::owner(&observed.domain);
+    let applied = applier.apply(&owner, children, &observed.live).await?;
     applier.prune(&owner, &applied, &observed.live).await?;
     Ok(again)
 }

@@ -9,6 +9,7 @@ use mailpods_api::v1alpha1::{
 use mailpods_plan::Problem;
 use mailpods_plan::dns::{Record, RecordType};
 use mailpods_policy::dkim_life::Observation;
+use mailpods_policy::spf::{self, SpfBudget};
 
 use crate::context::Context;
 use crate::dkim::key::ManagedKey;
@@ -26,6 +27,8 @@ pub struct Observed {
     pub current: Arc<MailDomain>,
     /// What the compiler found wrong.
     pub problems: Vec<Problem>,
+    /// Whether another MailDomain has its name.
+    pub has_lost_its_name: bool,
     /// The MailCluster that serves it; `None`: none does.
     pub cluster: Option<(Key, Arc<MailCluster>)>,
     /// Records that are wanted.
@@ -46,6 +49,8 @@ pub struct Shown {
     pub judged: Judged,
     /// The same for the status, with times.
     pub records: Vec<RecordStatus>,
+    /// What the domain's SPF record costs with all that it includes.
+    pub spf: Option<SpfBudget>,
 }
 
 impl Observed {
@@ -65,6 +70,17 @@ impl Observed {
             (None, Some((_, cluster))) => &cluster.spec.dkim.keys,
             (None, None) => &[],
         }
+    }
+
+    /// Whether the MailCluster names a private key of its namespace for a domain of another one.
+    #[must_use]
+    pub fn has_key_of_another_namespace(&self) -> bool {
+        let named = self.dkim().iter();
+        let mut named = named.filter(|key| key.private_key_secret_ref.is_some());
+        let cluster = self.cluster.as_ref().map(|(key, _)| key.namespace.as_str());
+        self.domain.spec.dkim.is_none()
+            && cluster != self.domain.metadata.namespace.as_deref()
+            && named.next().is_some()
     }
 
     /// What is to be looked up.
@@ -95,7 +111,23 @@ impl Observed {
         let before = self.current.status.as_ref();
         let before = before.map_or(&[][..], |status| &status.records);
         let records = record_statuses(&judged, before, now);
-        Shown { judged, records }
+        let spf = self.spf_record().map(|record| truth::budget(record, found));
+        Shown {
+            judged,
+            records,
+            spf,
+        }
+    }
+
+    /// The domain's SPF record.
+    #[must_use]
+    pub fn spf_record(&self) -> Option<&str> {
+        let domain = self.domain.spec.domain.as_str();
+        let mut at_apex = self.records.iter().filter_map(|record| {
+            let is_at_apex = record.name == domain && record.kind == RecordType::Txt;
+            record.data.as_deref().filter(|_| is_at_apex)
+        });
+        at_apex.find(|text| spf::is_record(text))
     }
 
     /// Whether nothing is to be changed.
@@ -103,6 +135,13 @@ impl Observed {
     pub fn is_paused(&self) -> bool {
         let cluster = self.cluster.as_ref();
         self.domain.spec.paused || cluster.is_some_and(|(_, cluster)| cluster.spec.paused)
+    }
+
+    /// Whether it has its name and no plan has it, because of a problem of its own or of its MailCluster, or because there is
+    /// none for it: what it wants of DNS is not known then.
+    #[must_use]
+    pub fn is_unplanned(&self) -> bool {
+        self.records.is_empty() && !self.has_lost_its_name
     }
 
     /// Whether mail of the domain is signed here.
@@ -120,10 +159,11 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
     let current = context.world.domains.get(key)?.ok()?;
     let name = &domain.spec.domain;
     let problems = snapshot.problems(Kind::MailDomain, key).to_vec();
-    // Of two that claim a name, the one without a problem of that kind has it.
+    // Of two that claim a name, the one without a problem of that kind has it. Where only an alias is another's, the
+    // domain is served.
     let conflicted = problems
         .iter()
-        .any(|problem| problem.class == mailpods_plan::ProblemClass::Conflict);
+        .any(|problem| problem.class == mailpods_plan::ProblemClass::Conflict && !problem.kept);
     let cluster = snapshot.served.get(name).filter(|_| !conflicted);
     let cluster = cluster.and_then(|key| {
         let cluster = snapshot.objects.clusters.get(key)?;
@@ -137,6 +177,7 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
     let keys = snapshot.dkim(&domain).to_vec();
     let mut observed = Observed {
         problems,
+        has_lost_its_name: conflicted,
         withdrawn: withdrawn(&keys, &records),
         records,
         seen: None,

@@ -2,7 +2,7 @@
 
 use mailpods_api::v1alpha1::{DkimKeyStatus, DnsMode, MailDomainStatus, RecordStatus};
 use mailpods_plan::DkimAlgorithm;
-use mailpods_plan::dns::{RecordType, zone};
+use mailpods_plan::dns::zone;
 use mailpods_policy::dkim_life::{Blocked, MAX_KEYS, Phase};
 use mailpods_policy::spf;
 
@@ -49,6 +49,32 @@ pub fn status(
     }
 }
 
+/// The status of a MailDomain that is in no plan: what was said of its records and keys holds on, since nothing is changed.
+#[must_use]
+pub fn unplanned(observed: &Observed) -> MailDomainStatus {
+    let before = observed.current.status.clone().unwrap_or_default();
+    let generation = observed.domain.metadata.generation;
+    let mut verdict = verdict(&observed.problems);
+    verdict.waits.get_or_insert_with(|| {
+        let message = "no plan has it yet: the status of the MailCluster says why; its records stay as they are";
+        Said::new("Plan", false, "NoPlan", message)
+    });
+    let parts = [types::DNS, types::DKIM]
+        .into_iter()
+        .filter_map(|kind| said_before(&before.conditions, kind));
+    MailDomainStatus {
+        observed_generation: generation,
+        conditions: object_conditions(&before.conditions, verdict, parts.collect(), generation),
+        // The one that had it last puts its mail off meanwhile.
+        cluster: observed
+            .cluster
+            .as_ref()
+            .map(|(key, _)| key.to_string())
+            .or(before.cluster),
+        ..before
+    }
+}
+
 fn note(verdict: &mut Verdict, error: &Error) {
     match error.class() {
         Class::Invalid => {
@@ -73,7 +99,7 @@ fn parts(observed: &Observed, refused: &[Refused], blocked: &[(String, Blocked)]
             "Paused",
             true,
             "Paused",
-            "spec.paused is set: nothing is changed",
+            "spec.paused is set: records and keys stay as they are; pods are told of changes all the same",
         ));
     }
     parts.push(dns_ready(observed, refused));
@@ -110,6 +136,10 @@ fn dns_ready(observed: &Observed, refused: &[Refused]) -> Said {
 }
 
 fn dkim_ready(observed: &Observed, blocked: &[(String, Blocked)]) -> Said {
+    if observed.has_key_of_another_namespace() {
+        let message = "the MailCluster names a private key of its own namespace, which is not copied into another one: name keys in spec.dkim.keys";
+        return Said::new(types::DKIM, false, "KeyOfAnotherNamespace", message);
+    }
     let of = |why: Blocked| blocked.iter().find(|(_, other)| *other == why);
     if let Some((base, _)) = of(Blocked::SelectorTaken) {
         let message = format!(
@@ -160,14 +190,12 @@ fn keys(observed: &Observed) -> Vec<DkimKeyStatus> {
     keys
 }
 
-/// What the domain's SPF record costs by itself.
+/// What the domain's SPF record costs; until somebody has looked at what it includes, by itself.
 fn spf_budget(observed: &Observed) -> Option<spf::SpfBudget> {
-    let domain = observed.domain.spec.domain.as_str();
-    let record = observed.records.iter().find(|record| {
-        let text = record.data.as_deref().unwrap_or_default();
-        record.name == domain && record.kind == RecordType::Txt && spf::is_record(text)
-    })?;
-    record.data.as_deref().map(spf::cost)
+    match &observed.seen {
+        Some(seen) => seen.spf,
+        None => observed.spf_record().map(spf::cost),
+    }
 }
 
 /// Until somebody has looked, what was seen before the operator started holds, with its times.

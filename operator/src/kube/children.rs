@@ -10,6 +10,8 @@ pub const OWNER_KIND: &str = "mailpods.dev/owner-kind";
 pub const OWNER_NAME: &str = "mailpods.dev/owner";
 /// Value of `app.kubernetes.io/managed-by`.
 pub const MANAGER: &str = "mailpods-operator";
+/// Label of all objects of ours.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", MANAGER);
 /// What all objects of ours are selected by.
 pub const MANAGED: &str = "app.kubernetes.io/managed-by=mailpods-operator";
 
@@ -124,13 +126,21 @@ impl ChildKind {
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
 
+    /// Whose CustomResourceDefinition the kind comes with; `None`: every API server has it.
+    #[must_use]
+    pub const fn project(self) -> Option<&'static str> {
+        match self {
+            Self::Certificate => Some("cert-manager"),
+            Self::DnsEndpoint => Some("ExternalDNS"),
+            Self::ServiceMonitor | Self::PrometheusRule => Some("the Prometheus operator"),
+            _ => None,
+        }
+    }
+
     /// Whether the kind comes with somebody else's CustomResourceDefinition.
     #[must_use]
     pub const fn is_foreign(self) -> bool {
-        matches!(
-            self,
-            Self::Certificate | Self::DnsEndpoint | Self::ServiceMonitor | Self::PrometheusRule
-        )
+        self.project().is_some()
     }
 }
 
@@ -139,6 +149,8 @@ impl ChildKind {
 pub enum Mode {
     /// As it is built, always.
     Apply,
+    /// As it is built, but for the number of replicas: that is a first one, and whoever scales the workload changes it.
+    Scalable,
     /// Made when it is not there, then left alone: what is random in it must not change.
     Once,
 }

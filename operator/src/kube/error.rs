@@ -2,6 +2,8 @@
 
 use mailpods_telemetry::metrics::Label;
 
+use super::children::MANAGED_BY;
+
 /// What helps against an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -26,6 +28,22 @@ pub enum Error {
         /// What the client says.
         source: Box<kube::Error>,
     },
+    /// An object of somebody else has the name of one of ours.
+    #[error("{kind} {name} is somebody else's")]
+    Taken {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Namespace and name.
+        name: String,
+    },
+    /// The API server does not know the kind of an object.
+    #[error("{project}'s definitions are not installed: there is no kind {kind}")]
+    NotInstalled {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Whose kind it is.
+        project: &'static str,
+    },
     /// The API server did not delete an object.
     #[error("failed to delete {kind} {name}")]
     Delete {
@@ -36,6 +54,9 @@ pub enum Error {
         /// What the client says.
         source: Box<kube::Error>,
     },
+    /// The API server did not give an object.
+    #[error("failed to read {0}")]
+    Read(String, #[source] Box<kube::Error>),
     /// The API server did not take a status.
     #[error("failed to write the status of {0}")]
     Status(String, #[source] Box<kube::Error>),
@@ -52,7 +73,10 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Apply { source, .. } | Self::Delete { source, .. } | Self::Status(_, source) => {
+            Self::Apply { source, .. }
+            | Self::Delete { source, .. }
+            | Self::Read(_, source)
+            | Self::Status(_, source) => {
                 match source.as_ref() {
                     // 422: what was built of the resource is refused. 403: somebody has to allow it.
                     kube::Error::Api(status) if status.code == 422 => Class::Invalid,
@@ -60,6 +84,7 @@ impl Error {
                     _ => Class::Transient,
                 }
             }
+            Self::Taken { .. } | Self::NotInstalled { .. } => Class::Blocked,
             Self::Make(..) => Class::Transient,
             Self::Encode(_) => Class::Invalid,
         }
@@ -70,7 +95,10 @@ impl Error {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Apply { .. } => "ApplyFailed",
+            Self::Taken { .. } => "Taken",
+            Self::NotInstalled { .. } => "NotInstalled",
             Self::Delete { .. } => "DeleteFailed",
+            Self::Read(..) => "ReadFailed",
             Self::Status(..) => "StatusFailed",
             Self::Make(..) => "MakeFailed",
             Self::Encode(_) => "EncodeFailed",
@@ -81,11 +109,19 @@ impl Error {
     #[must_use]
     pub fn said(&self) -> String {
         match self {
-            Self::Apply { source, .. } | Self::Delete { source, .. } | Self::Status(_, source) => {
-                match source.as_ref() {
-                    kube::Error::Api(status) => format!("{self}: {}", status.message),
-                    _ => format!("{self}: the API server did not answer"),
-                }
+            Self::Apply { source, .. }
+            | Self::Delete { source, .. }
+            | Self::Read(_, source)
+            | Self::Status(_, source) => match source.as_ref() {
+                kube::Error::Api(status) => format!("{self}: {}", status.message),
+                _ => format!("{self}: the API server did not answer"),
+            },
+            Self::Taken { .. } => format!(
+                "{self}: it has no label {}={}; delete or rename it, or choose another name here",
+                MANAGED_BY.0, MANAGED_BY.1
+            ),
+            Self::NotInstalled { .. } => {
+                format!("{self}; install them, or ask for nothing of that kind")
             }
             other => other.to_string(),
         }

@@ -5,8 +5,8 @@ pub mod secrets;
 pub mod snapshot;
 mod watch;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -66,10 +66,12 @@ pub struct World {
     /// MailingLists.
     pub mailing_lists: Objects<Read<MailingList>>,
     secrets: Objects<Kept>,
-    namespaces: Objects<Arc<std::collections::BTreeMap<String, String>>>,
+    namespaces: Objects<Arc<BTreeMap<String, String>>>,
     /// Objects that the operator made.
     pub children: HashMap<ChildKind, Objects<Live>>,
     workloads: Objects<Workload>,
+    /// Kinds of others that were there and are gone.
+    gone: Mutex<BTreeSet<ChildKind>>,
     /// Something was told since the last compiling.
     dirty: Notify,
     snapshot: channel::Sender<Arc<Snapshot>>,
@@ -92,6 +94,7 @@ impl World {
             namespaces: Objects::default(),
             children: kinds.map(|kind| (kind, Objects::default())).collect(),
             workloads: Objects::default(),
+            gone: Mutex::default(),
             dirty: Notify::new(),
             snapshot: channel::Sender::new(Arc::default()),
             wishes: channel::Sender::new(None),
@@ -158,7 +161,7 @@ impl World {
     pub async fn compile_now(self: &Arc<Self>) {
         let (world, before) = (self.clone(), self.snapshot());
         let compiled = tokio::task::spawn_blocking(move || {
-            Snapshot::compile(world.inventory(), world.keys(), &before)
+            Snapshot::compile(world.inventory(&before.objects), world.keys(), &before)
         })
         .await;
         match compiled {
@@ -189,12 +192,23 @@ impl World {
             && (self.only.is_some() || self.namespaces.is_synced())
     }
 
-    fn inventory(&self) -> Inventory {
-        fn good<K>(objects: &Objects<Read<K>>) -> Vec<Arc<K>> {
-            objects
-                .values()
-                .into_iter()
-                .filter_map(Result::ok)
+    /// What an object is not, when it is not what its kind is.
+    #[must_use]
+    pub fn broken(&self, kind: Kind, key: &Key) -> Option<Arc<Broken>> {
+        match kind {
+            Kind::MailCluster => self.clusters.get(key)?.err(),
+            Kind::MailDomain => self.domains.get(key)?.err(),
+            Kind::Mailbox => self.mailboxes.get(key)?.err(),
+            Kind::OutboundIP => self.outbound_ips.get(key)?.err(),
+            Kind::MailingList => self.mailing_lists.get(key)?.err(),
+        }
+    }
+
+    /// An object that cannot be read any more stays as it was `before`: a bad edit takes nothing down.
+    fn inventory(&self, before: &snapshot::Objects) -> Inventory {
+        fn good<K>(objects: &Objects<Read<K>>, before: &BTreeMap<Key, Arc<K>>) -> Vec<Arc<K>> {
+            let all = objects.all().into_iter();
+            all.filter_map(|(key, read)| read.ok().or_else(|| before.get(&key).cloned()))
                 .collect()
         }
         let secrets = self.secrets.all().into_iter();
@@ -202,11 +216,11 @@ impl World {
         let namespaces = self.namespaces.all().into_iter();
         let namespaces = namespaces.map(|(key, labels)| (key.name, (*labels).clone()));
         Inventory {
-            clusters: good(&self.clusters),
-            domains: good(&self.domains),
-            mailboxes: good(&self.mailboxes),
-            outbound_ips: good(&self.outbound_ips),
-            mailing_lists: good(&self.mailing_lists),
+            clusters: good(&self.clusters, &before.clusters),
+            domains: good(&self.domains, &before.domains),
+            mailboxes: good(&self.mailboxes, &before.mailboxes),
+            outbound_ips: good(&self.outbound_ips, &before.outbound_ips),
+            mailing_lists: good(&self.mailing_lists, &before.mailing_lists),
             secrets: Arc::new(secrets.collect()),
             namespaces: Arc::new(namespaces.collect()),
             dkim: Arc::default(),
@@ -218,6 +232,23 @@ impl World {
     pub fn keys(&self) -> Vec<Arc<ManagedKey>> {
         let secrets = self.secrets.values().into_iter();
         secrets.filter_map(|kept| kept.key).collect()
+    }
+
+    /// Takes in a Secret as a watch would.
+    #[cfg(test)]
+    pub fn take_secret(&self, secret: k8s_openapi::api::core::v1::Secret) {
+        let key = Key::of(&secret.metadata);
+        let event = kube::runtime::watcher::Event::Apply((key, Kept::of(secret)));
+        self.secrets.take(event);
+    }
+
+    /// Lets go of a Secret as a watch would.
+    #[cfg(test)]
+    pub fn drop_secret(&self, key: &Key) {
+        if let Some(kept) = self.secrets.get(key) {
+            let event = kube::runtime::watcher::Event::Delete((key.clone(), kept));
+            self.secrets.take(event);
+        }
     }
 
     /// A Secret.
@@ -246,12 +277,23 @@ impl World {
         own.into_iter().all(|(_, objects)| objects.is_synced())
     }
 
+    /// Notes whether a kind of others that was there is gone. Its watch goes on by itself when it is there again.
+    pub fn set_gone(&self, kind: ChildKind, gone: bool) {
+        let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        match gone {
+            true => drop(all.insert(kind)),
+            false => drop(all.remove(&kind)),
+        }
+    }
+
     /// Kinds of others that exist.
     #[must_use]
     pub fn foreign(&self) -> Vec<ChildKind> {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         let kinds = self.children.iter();
+        let kinds = kinds.filter(|(kind, _)| kind.is_foreign() && !gone.contains(kind));
         let mut foreign: Vec<ChildKind> = kinds
-            .filter(|(kind, objects)| kind.is_foreign() && objects.is_synced())
+            .filter(|(_, objects)| objects.is_synced())
             .map(|(kind, _)| *kind)
             .collect();
         foreign.sort();

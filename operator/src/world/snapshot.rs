@@ -9,7 +9,7 @@ use kube::{Resource, ResourceExt as _};
 use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
 use mailpods_plan::dns::{Record, fill};
-use mailpods_plan::{Inventory, ManagedDkim, Plan, Problem, assign, compile_valid};
+use mailpods_plan::{Inventory, Located, ManagedDkim, Plan, Problem, assign, compile_valid};
 use mailpods_policy::dkim_life::Phase;
 
 use crate::dkim::key::ManagedKey;
@@ -113,9 +113,7 @@ fn keyed<K: Resource>(objects: &[Arc<K>]) -> BTreeMap<Key, Arc<K>> {
 impl Snapshot {
     /// Compiles everything. A MailCluster that has no good plan keeps the one that it had `before`.
     #[must_use]
-    pub fn compile(mut inventory: Inventory, keys: Vec<Arc<ManagedKey>>, before: &Self) -> Self {
-        let keys = by_owner(keys);
-        inventory.dkim = Arc::new(managed(&inventory.domains, &keys));
+    pub fn compile(inventory: Inventory, keys: Vec<Arc<ManagedKey>>, before: &Self) -> Self {
         let objects = Objects {
             clusters: keyed(&inventory.clusters),
             domains: keyed(&inventory.domains),
@@ -128,15 +126,16 @@ impl Snapshot {
         let mut snapshot = Self {
             complete: true,
             objects,
-            keys,
+            keys: by_owner(keys),
             served: served
                 .map(|(domain, (namespace, name))| (domain, Key::new(namespace, name)))
                 .collect(),
             ..Self::default()
         };
         snapshot.note(assigned.problems);
-        for ((namespace, name), resources) in assigned.clusters {
+        for ((namespace, name), mut resources) in assigned.clusters {
             let key = Key::new(namespace, name);
+            resources.dkim = Some(Arc::new(managed(&resources.domains, &snapshot.keys)));
             let compiled = compile_valid(resources);
             snapshot.note(compiled.problems);
             snapshot.add(key, compiled.plan, before);
@@ -297,23 +296,93 @@ fn by_owner(keys: Vec<Arc<ManagedKey>>) -> Keys {
     owners
 }
 
-/// The keys of each domain, from Secrets beside its MailDomain: what is elsewhere may be anybody's.
-fn managed(domains: &[Arc<MailDomain>], keys: &Keys) -> BTreeMap<DomainName, ManagedDkim> {
+/// The keys of each domain, from Secrets beside the MailDomain that has the name: what is elsewhere may be anybody's, also
+/// beside another MailDomain that claims the same name in vain.
+fn managed(domains: &[Located<MailDomain>], keys: &Keys) -> BTreeMap<DomainName, ManagedDkim> {
     let mut managed = BTreeMap::new();
     for domain in domains {
-        let name = domain.spec.domain.clone();
-        let owner = (domain.namespace().unwrap_or_default(), name.clone());
+        let name = domain.object.spec.domain.clone();
+        let owner = (domain.object.namespace().unwrap_or_default(), name.clone());
         let Some(keys) = keys.get(&owner) else {
             continue;
         };
         let published = keys.iter().filter(|key| key.phase.is_published());
         let signing = keys.iter().filter(|key| key.phase == Phase::Signing);
-        managed.entry(name).or_insert_with(|| ManagedDkim {
+        let kept = ManagedDkim {
             published: published
                 .map(|key| (key.selector.clone(), key.record.clone()))
                 .collect(),
             signing: signing.map(|key| key.signing()).collect(),
-        });
+        };
+        managed.insert(name, kept);
     }
     managed
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use mailpods_plan::{DkimAlgorithm, SecretText};
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::dkim::key::Origin;
+
+    fn object<K: DeserializeOwned>(namespace: &str, age: u32, kind: &str, spec: &Value) -> Arc<K> {
+        let object = json!({
+            "apiVersion": "mailpods.dev/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": "a", "namespace": namespace, "creationTimestamp": format!("2026-01-01T00:00:{age:02}Z")},
+            "spec": spec,
+        });
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    fn key(namespace: &str, selector: &str) -> Arc<ManagedKey> {
+        Arc::new(ManagedKey {
+            secret: Key::new(namespace, selector),
+            live: crate::kube::apply::Live::default(),
+            domain: "example.test".parse().unwrap(),
+            selector: selector.parse().unwrap(),
+            algorithm: DkimAlgorithm::Ed25519Sha256,
+            origin: Origin::default(),
+            phase: Phase::Signing,
+            since: Timestamp::UNIX_EPOCH,
+            created: Timestamp::UNIX_EPOCH,
+            has_signed: true,
+            record: format!("v=DKIM1; k=ed25519; p={selector}"),
+            pem: SecretText::new(String::new()),
+        })
+    }
+
+    #[test]
+    fn keys_beside_a_domain_that_has_not_the_name_neither_sign_nor_are_published() {
+        let domain = json!({"domain": "example.test"});
+        let inventory = Inventory {
+            clusters: vec![object(
+                "mail",
+                0,
+                "MailCluster",
+                &json!({"hostname": "mail.example.test", "allowedNamespaces": {"from": "All"}}),
+            )],
+            domains: vec![
+                object("a-thief", 9, "MailDomain", &domain),
+                object("mail", 1, "MailDomain", &domain),
+            ],
+            ..Inventory::default()
+        };
+        let keys = vec![key("a-thief", "thief"), key("mail", "own")];
+        let snapshot = Snapshot::compile(inventory, keys, &Snapshot::default());
+        let name: DomainName = "example.test".parse().unwrap();
+        let plan = snapshot.clusters[&Key::new("mail", "a")].plan.clone();
+        let plan = plan.unwrap();
+        let signing = plan.domains[&name].dkim.iter();
+        let signing: Vec<_> = signing.map(|key| key.selector.as_str()).collect();
+        assert_eq!(signing, ["own"]);
+        let records = snapshot.records[&name].iter();
+        let keys = records.filter(|record| record.name.contains("._domainkey."));
+        let names: Vec<_> = keys.map(|record| record.name.as_str()).collect();
+        assert_eq!(names, ["own._domainkey.example.test"]);
+    }
 }

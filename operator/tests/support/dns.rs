@@ -1,8 +1,10 @@
 //! DNS servers on loopback: several of one port at addresses of their own, over UDP and TCP, each with zones and manners.
 
+#![allow(clippy::unwrap_used, dead_code)]
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME, MX, NS, SOA, TXT};
@@ -163,6 +165,7 @@ fn key(name: &Name) -> String {
 /// Servers that stop when dropped: `setups[i]` at `127.0.0.(i + 1)`, all at one port.
 pub struct Servers {
     pub port: u16,
+    setups: Vec<Arc<Mutex<Setup>>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -178,13 +181,25 @@ impl Servers {
 
     fn serve(sockets: Vec<(UdpSocket, TcpListener)>, setups: Vec<Setup>) -> Self {
         let port = sockets[0].0.local_addr().unwrap().port();
+        let setups: Vec<_> = setups
+            .into_iter()
+            .map(|setup| Arc::new(Mutex::new(setup)))
+            .collect();
         let mut tasks = Vec::new();
-        for ((udp, tcp), setup) in sockets.into_iter().zip(setups) {
-            let setup = Arc::new(setup);
+        for ((udp, tcp), setup) in sockets.into_iter().zip(&setups) {
             tasks.push(tokio::spawn(serve_udp(udp, setup.clone())));
-            tasks.push(tokio::spawn(serve_tcp(tcp, setup)));
+            tasks.push(tokio::spawn(serve_tcp(tcp, setup.clone())));
         }
-        Self { port, tasks }
+        Self {
+            port,
+            setups,
+            tasks,
+        }
+    }
+
+    /// From now on a server has these zones.
+    pub fn change(&self, index: usize, zones: Vec<Zone>) {
+        self.setups[index].lock().unwrap().zones = zones;
     }
 
     /// Address of a server.
@@ -214,14 +229,14 @@ async fn bind(count: usize) -> Option<Vec<(UdpSocket, TcpListener)>> {
     Some(sockets)
 }
 
-async fn serve_udp(socket: UdpSocket, setup: Arc<Setup>) {
+async fn serve_udp(socket: UdpSocket, setup: Arc<Mutex<Setup>>) {
     let mut buffer = [0; 4096];
     loop {
         let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
         let query = Message::from_vec(&buffer[..length]).unwrap();
-        let Some(mut reply) = setup.answer(&query) else {
+        let Some(mut reply) = setup.lock().unwrap().answer(&query) else {
             continue;
         };
         if reply.to_vec().unwrap().len() > usize::from(query.max_payload()) {
@@ -234,13 +249,17 @@ async fn serve_udp(socket: UdpSocket, setup: Arc<Setup>) {
     }
 }
 
-async fn serve_tcp(listener: TcpListener, setup: Arc<Setup>) {
+async fn serve_tcp(listener: TcpListener, setup: Arc<Mutex<Setup>>) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         let length = stream.read_u16().await.unwrap();
         let mut query = vec![0; usize::from(length)];
         stream.read_exact(&mut query).await.unwrap();
-        let Some(reply) = setup.answer(&Message::from_vec(&query).unwrap()) else {
+        let Some(reply) = setup
+            .lock()
+            .unwrap()
+            .answer(&Message::from_vec(&query).unwrap())
+        else {
             continue;
         };
         let reply = reply.to_vec().unwrap();

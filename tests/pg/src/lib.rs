@@ -44,8 +44,16 @@ impl Server {
     /// # Errors
     /// When PostgreSQL is not installed or does not start.
     pub fn with_settings(settings: &[&str]) -> Result<Self> {
+        Self::in_folder(&std::env::temp_dir(), settings)
+    }
+
+    /// The same with its files below a folder.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed or does not start.
+    pub fn in_folder(folder: &Path, settings: &[&str]) -> Result<Self> {
         let mut server = Self {
-            dir: tempfile::tempdir().context("failed to make a folder")?,
+            dir: tempfile::tempdir_in(folder).context("failed to make a folder")?,
             bin: bin()?,
             port: free_port()?,
             settings: settings.iter().map(|text| (*text).to_owned()).collect(),
@@ -153,22 +161,98 @@ impl Server {
         self.stop("QUIT")
     }
 
-    fn stop(&mut self, signal: &str) -> Result<()> {
+    /// Stops it from doing anything, as a machine that hangs: connections stay, and nobody answers.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.signal_all("STOP")
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resume(&self) -> Result<()> {
+        self.signal_all("CONT")
+    }
+
+    /// To the first process, then to those that it has started.
+    fn signal_all(&self, name: &str) -> Result<()> {
+        let first = self.id().context("the server does not run")?;
+        signal(first, name)?;
+        let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children"))?;
+        for child in children.split_whitespace() {
+            // It may have ended by itself.
+            signal(child.parse()?, name).ok();
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, name: &str) -> Result<()> {
+        if self.child.is_some() {
+            self.resume()?;
+        }
         let Some(mut child) = self.child.take() else {
             return Ok(());
         };
-        Command::new("kill")
-            .args([&format!("-{signal}"), &child.id().to_string()])
-            .status()?;
+        signal(child.id(), name)?;
         let started = Instant::now();
         while child.try_wait()?.is_none() {
             if started.elapsed() > PATIENCE {
                 child.kill()?;
-                bail!("postgres did not end after SIG{signal}");
+                bail!("postgres did not end after SIG{name}");
             }
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
+    }
+
+    /// Its first process, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Asks a role for its password on TCP from now on.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub fn demand_passwords(&self, role: &str) -> Result<()> {
+        let path = self.data().join("pg_hba.conf");
+        let rules = std::fs::read_to_string(&path)?;
+        std::fs::write(
+            &path,
+            format!("host all {role} 127.0.0.1/32 scram-sha-256\n{rules}"),
+        )?;
+        self.execute("SELECT pg_reload_conf()").map(drop)
+    }
+
+    /// Whether it runs; it may have ended by itself.
+    ///
+    /// # Errors
+    /// When its process cannot be asked.
+    pub fn runs(&mut self) -> Result<bool> {
+        if let Some(child) = &mut self.child
+            && child.try_wait()?.is_some()
+        {
+            self.child = None;
+        }
+        Ok(self.child.is_some())
+    }
+
+    /// Starts it again with TLS, by a certificate and its key in PEM.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn encrypt(&mut self, certificate: &str, key: &str) -> Result<()> {
+        self.stop("INT")?;
+        let certificate = self.put("server.crt", certificate)?;
+        let key = self.put("server.key", key)?;
+        self.set("ssl=on");
+        self.set(&format!("ssl_cert_file={}", certificate.display()));
+        self.set(&format!("ssl_key_file={}", key.display()));
+        self.run()
     }
 
     /// Adds a setting of the configuration, `name=value`, for the next [`Server::run`].
@@ -208,6 +292,18 @@ impl Server {
             "postgresql://{NAME}@{host}:{}/{NAME}?{parameters}",
             self.port
         )
+    }
+
+    /// Host and port of TCP.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The URI over TCP without TLS through a proxy on a port of this machine.
+    #[must_use]
+    pub fn uri_through(&self, port: u16) -> String {
+        format!("postgresql://{NAME}@127.0.0.1:{port}/{NAME}?sslmode=disable")
     }
 
     /// The URI of a new, empty schema.
@@ -268,6 +364,26 @@ impl Server {
         self.dir.path().join("data")
     }
 
+    /// A file system of so many MiB in memory, mounted for the server's user; it goes with the value. Needs root.
+    ///
+    /// # Errors
+    /// When it cannot be mounted.
+    pub fn small_disk(mib: u32) -> Result<SmallDisk> {
+        ensure!(
+            id(&["-u"])? == 0,
+            "this test mounts a small file system: run it as root"
+        );
+        let dir = tempfile::tempdir()?;
+        let (uid, gid) = other_user()?.context("no user for the server")?;
+        let options = format!("size={mib}m,mode=0755,uid={uid},gid={gid}");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(dir.path())
+            .status()?;
+        ensure!(mounted.success(), "failed to mount a file system");
+        Ok(SmallDisk(dir))
+    }
+
     /// Puts a file into the server's folder, for its eyes alone.
     ///
     /// # Errors
@@ -298,6 +414,56 @@ impl Server {
         };
         command.current_dir(self.dir.path()).env("LC_ALL", "C");
         Ok(command)
+    }
+}
+
+/// A small file system; it is unmounted with the value.
+#[derive(Debug)]
+pub struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Takes all room but so many KiB.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn fill(&self, left_kib: u64) -> Result<()> {
+        let output = Command::new("df")
+            .args(["--output=avail", "--block-size=1K"])
+            .arg(self.path())
+            .output()?;
+        let text = String::from_utf8(output.stdout)?;
+        let free: u64 = text.lines().last().context("no figure")?.trim().parse()?;
+        let octets = free.saturating_sub(left_kib) * 1024;
+        let ballast = vec![0; usize::try_from(octets)?];
+        std::fs::write(self.ballast(), ballast).context("failed to fill the disk")
+    }
+
+    /// Gives the room back.
+    ///
+    /// # Errors
+    /// When none was taken.
+    pub fn relieve(&self) -> Result<()> {
+        Ok(std::fs::remove_file(self.ballast())?)
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path().join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazy: a server that fails to stop must not keep it for ever.
+        let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} is still mounted", self.path().display());
+        }
     }
 }
 
@@ -341,6 +507,15 @@ fn bin() -> Result<PathBuf> {
     let output = Command::new("pg_config").arg("--bindir").output();
     let output = output.context("PostgreSQL is not installed; install the package postgresql")?;
     Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).to_owned())
+}
+
+fn signal(process: u32, name: &str) -> Result<()> {
+    let done = Command::new("kill")
+        .args([&format!("-{name}"), &process.to_string()])
+        .stderr(Stdio::null())
+        .status()?;
+    ensure!(done.success(), "process {process} took no SIG{name}");
+    Ok(())
 }
 
 fn free_port() -> Result<u16> {

@@ -131,7 +131,8 @@ pub struct MailClusterSpec {
     /// Namespaces whose resources may name this cluster.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
-    /// Stops all changes to what runs. In a Kubernetes cluster only.
+    /// Stops changes of the objects that run it and of its domains' records and keys. What pods are told of domains, mailboxes and
+    /// settings is not stopped: it follows the resources at once, as always. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
@@ -210,8 +211,10 @@ pub enum ListenerProtocol {
     Imap,
     /// IMAP with TLS from the first octet, usually port 993.
     Imaps,
-    /// Metrics and health over HTTP, usually port 9090.
+    /// Metrics and health over HTTP, usually port 9090; MTA-STS policies and autoconfiguration too.
     Http,
+    /// MTA-STS policies and autoconfiguration over HTTPS, usually port 443.
+    Https,
 }
 
 /// Who must send a PROXY protocol header.

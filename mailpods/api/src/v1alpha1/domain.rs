@@ -62,7 +62,7 @@ use crate::{DomainName, MailboxAddress, Selector};
 ])))]
 pub struct MailDomainSpec {
     /// The domain's name; U-labels are accepted.
-    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "domain is immutable")])))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "domain is immutable: make another MailDomain")])))]
     pub domain: DomainName,
     /// The MailCluster that serves the domain; the only one there is when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,8 @@ pub struct MailDomainSpec {
     /// Sieve scripts (RFC 5228) around those of the mailboxes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sieve: Option<DomainSieveSpec>,
-    /// Stops all changes to records and keys. In a Kubernetes cluster only.
+    /// Stops changes of records and keys. What pods are told of the domain is not stopped: it follows the resource at once, as
+    /// always. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
 }
@@ -263,7 +264,8 @@ pub struct DomainDnsSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = "^v=TLSRPTv1;[ -~]*$"))]
     pub tls_rpt: Option<String>,
-    /// MTA-STS policy (RFC 8461). Not supported yet.
+    /// MTA-STS policy (RFC 8461) that is published and served at `https://mta-sts.DOMAIN`, which needs a listener `https`, or a web
+    /// server that passes requests on to the listener `http`; none when left out.
     #[serde(rename = "mtaSTS", skip_serializing_if = "Option::is_none")]
     pub mta_sts: Option<MtaStsMode>,
     /// Names whose SPF records are included besides, such as those of services that send for the domain.
@@ -279,11 +281,11 @@ pub struct DomainDnsSpec {
     pub apex_txt: Vec<String>,
 }
 
-/// Mode of the MTA-STS policy (RFC 8461). Not supported yet.
+/// Mode of the MTA-STS policy (RFC 8461).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MtaStsMode {
-    /// No policy.
+    /// A policy that says that there is none any more: what is served before the policy is taken away.
     None,
     /// Failures are reported only.
     Testing,
@@ -305,13 +307,13 @@ pub struct MailDomainStatus {
     /// Records wanted and seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<RecordStatus>,
-    /// DNS look-ups that SPF takes, of 10.
+    /// DNS look-ups that SPF takes with all that it includes, of 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spf_lookups: Option<i32>,
     /// Octets of the SPF record, of 512.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spf_octets: Option<i32>,
-    /// The MailCluster that serves the domain, `namespace/name`.
+    /// The MailCluster that serves the domain, or that did before a problem, `namespace/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     /// DKIM keys.

@@ -50,7 +50,7 @@ use crate::{MailboxAddress, Octets};
 ])))]
 pub struct MailboxSpec {
     /// Address and log-in name; its domain must be a MailDomain.
-    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "address is immutable")])))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "address is immutable: add an alias, or make another Mailbox")])))]
     pub address: MailboxAddress,
     /// Whether it receives and lets in.
     #[serde(default = "yes")]

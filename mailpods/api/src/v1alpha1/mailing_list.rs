@@ -42,7 +42,7 @@ use crate::MailboxAddress;
 #[serde(rename_all = "camelCase")]
 pub struct MailingListSpec {
     /// The address that members write to; its domain must be a MailDomain.
-    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "address is immutable")])))]
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "address is immutable: make another MailingList")])))]
     pub address: MailboxAddress,
     /// What the list is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -64,7 +64,7 @@ pub struct OutboundIPSpec {
         with = "String",
         length(min = 2, max = 45),
         regex(pattern = "^[0-9A-Fa-f:.]+$"),
-        extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "address is immutable")]))
+        extend("x-kubernetes-validations" = rules(&[("self == oldSelf", "address is immutable: make another OutboundIP")]))
     )]
     pub address: IpAddr,
     /// The name for HELO and for the PTR record; its A or AAAA record should give the address back.

@@ -105,9 +105,8 @@ pub struct ClusterDkimSpec {
     /// Keys that each domain gets, its own under each selector.
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["selector"]))]
     pub keys: Vec<DkimKeySpec>,
-    /// New keys from time to time. In a Kubernetes cluster only, where `keys` are then the first ones.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rotation: Option<DkimRotationSpec>,
+    /// New keys from time to time. In a Kubernetes cluster only, where `keys` are the first ones.
+    pub rotation: DkimRotationSpec,
 }
 
 impl Default for ClusterDkimSpec {
@@ -126,7 +125,7 @@ impl Default for ClusterDkimSpec {
         ];
         Self {
             keys: keys.into_iter().flatten().collect(),
-            rotation: None,
+            rotation: DkimRotationSpec::default(),
         }
     }
 }
@@ -135,7 +134,7 @@ impl Default for ClusterDkimSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DkimRotationSpec {
-    /// How long a key signs.
+    /// Age at which a key gets a successor; `0s`: only when the annotation `mailpods.dev/rotate-dkim` of a MailDomain gets another value.
     pub interval: TimeSpan,
     /// How long a key stays published after it signed for the last time.
     pub retire_after: TimeSpan,

@@ -63,6 +63,60 @@ pub struct OutboundSpec {
     /// Remembers recipients that do not exist and does not write to them; off when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppression: Option<SuppressionSpec>,
+    /// How connections to other servers are protected.
+    pub tls: OutboundTlsSpec,
+}
+
+/// How connections to other servers are protected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OutboundTlsSpec {
+    /// Whether TLSA records of servers are looked up and kept to (DANE, RFC 7672). Works where the DNS servers pass DNSSEC on.
+    pub dane: bool,
+    /// Whether policies of recipients' domains are fetched and kept to (MTA-STS, RFC 8461).
+    #[serde(rename = "mtaSTS")]
+    pub mta_sts: bool,
+    /// Whether domains that ask for it get a report each day of how TLS went (RFC 8460).
+    pub reports: bool,
+    /// Domains whose mail needs other protection than what they publish.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub destinations: Vec<DestinationTlsSpec>,
+}
+
+impl Default for OutboundTlsSpec {
+    fn default() -> Self {
+        Self {
+            dane: true,
+            mta_sts: true,
+            reports: true,
+            destinations: Vec::new(),
+        }
+    }
+}
+
+/// Protection on the way to some domains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationTlsSpec {
+    /// Domains of recipients, those named alone and not what is below them.
+    #[schemars(length(min = 1, max = 256), extend("x-kubernetes-list-type" = "set"))]
+    pub domains: Vec<DomainName>,
+    /// What is asked of their servers.
+    pub minimum: DestinationTlsMode,
+}
+
+/// What is asked of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DestinationTlsMode {
+    /// Never TLS, whatever the domain publishes.
+    None,
+    /// TLS where offered, any certificate, whatever the domain publishes.
+    Opportunistic,
+    /// TLS or no mail; more where the domain publishes more.
+    Encrypt,
+    /// TLS with a certificate that proves the server's name, or no mail.
+    Verify,
 }
 
 /// How messages are spread over addresses.
@@ -139,6 +193,7 @@ impl Default for OutboundSpec {
             providers: Vec::new(),
             block_lists: None,
             suppression: None,
+            tls: OutboundTlsSpec::default(),
         }
     }
 }

@@ -150,6 +150,7 @@ pub struct MonitoringSpec {
 fn quantities(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "object",
+        "maxProperties": 16,
         "additionalProperties": {
             "type": "string",
             "maxLength": 32,

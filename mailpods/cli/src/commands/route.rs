@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use mailpods_delivery::ips::{self, Explanation, Meaning};
+use mailpods_delivery::ips::{self, ExplainError, Explanation, Meaning, ProtectedHost};
 use mailpods_net::dns::HickoryResolver;
 use mailpods_policy::outbound::classify::Stage;
 
@@ -123,7 +123,10 @@ impl Args {
                 time::now(),
             )
             .await
-            .map_err(|error| Failure::because(Exit::Failed, "failed to explain", &error))?;
+            .map_err(|error| match &error {
+                ExplainError::NotADomain(_) => Failure::new(Exit::Usage, error.to_string()),
+                _ => Failure::because(Exit::Failed, "failed to explain", &error),
+            })?;
             let reply = self.meaning(&plan, &explained.provider)?;
             let told = Told {
                 route: explained,
@@ -160,7 +163,9 @@ fn print(told: &Told) -> std::io::Result<()> {
         explained.connections, explained.messages_per_connection
     );
     line("LIMITS", &limits)?;
-    line("TLS", explained.tls)?;
+    for (at, server) in explained.tls.iter().enumerate() {
+        line(if at == 0 { "TLS" } else { "" }, &tls(server))?;
+    }
     if let Some(reply) = &told.reply {
         let text = format!("about {} ({}), by {}", reply.blame, reply.kind, reply.rule);
         line("REPLY", &text)?;
@@ -178,4 +183,12 @@ fn print(told: &Told) -> std::io::Result<()> {
     }
     output::line("")?;
     table(&explained.addresses)
+}
+
+fn tls(server: &ProtectedHost) -> String {
+    let level = server.level.unwrap_or("not used");
+    match server.level {
+        Some(_) => format!("{}: {level} ({})", server.host, server.why),
+        None => format!("{level}: {}", server.why),
+    }
 }

@@ -32,6 +32,7 @@ fn message(number: u64, sender: &str, recipient: &str, age: i64) -> NewMessage {
             ret: None,
             envid: None,
             smtputf8: false,
+            tls: Default::default(),
             body_type: BodyType::SevenBit,
         },
         origin: Origin::Inbound,

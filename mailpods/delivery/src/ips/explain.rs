@@ -1,10 +1,14 @@
 //! What would happen to mail for a domain now, and why.
 
+use mailpods_api::DomainName;
+use mailpods_net::TlsClient;
 use mailpods_net::dns::Resolver;
-use mailpods_plan::{HopTls, OutboundIp, Plan};
+use mailpods_net::tls::TlsConfigError;
+use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::choose::{Class, Seats, pool, seats};
 use mailpods_policy::outbound::life::{Life, Phase};
 use mailpods_policy::outbound::provider::{ProfileError, Profiles};
+use mailpods_policy::outbound::tls::{Level, Why, Wish};
 use mailpods_store::queue::Destination;
 use mailpods_store::{SecretStore, StoreError};
 use serde::Serialize;
@@ -12,6 +16,8 @@ use serde::Serialize;
 use super::choose::{member, ramp};
 use super::{kept, sent};
 use crate::outbound::mx;
+use crate::outbound::protection::policies::{Means, Policies};
+use crate::outbound::protection::{Bar, Protection, Question};
 use crate::outbound::route::{Sources, Way, way};
 
 /// What would happen to mail for a domain.
@@ -38,14 +44,27 @@ pub struct Explanation {
     pub connections: usize,
     /// Messages on one connection, at most.
     pub messages_per_connection: usize,
-    /// How connections are protected.
-    pub tls: &'static str,
+    /// How connections to each server are protected.
+    pub tls: Vec<ProtectedHost>,
     /// The pool that a rule names; `None`: what the sender's domain names, or all.
     pub pool: Option<String>,
     /// The addresses that such mail may leave from; empty: the system chooses.
     pub addresses: Vec<AddressState>,
     /// Fewer addresses are on standby than are wanted.
     pub short: bool,
+}
+
+/// How connections to a server are protected.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProtectedHost {
+    /// The server.
+    pub host: String,
+    /// The protection; `None`: the server is not used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<&'static str>,
+    /// Why.
+    pub why: String,
 }
 
 /// An address as it is for one provider, or for all.
@@ -112,6 +131,14 @@ pub enum ExplainError {
     /// What is known of providers cannot be read.
     #[error(transparent)]
     Profiles(#[from] ProfileError),
+    /// TLS cannot be set up.
+    #[error("failed to set up TLS")]
+    Tls(#[from] TlsConfigError),
+    /// Mail can go to no such name.
+    #[error(
+        "{0:?} is not a domain name (wanted: labels of letters, digits and hyphens with dots between, such as example.org, or an address in brackets, such as [192.0.2.1])"
+    )]
+    NotADomain(String),
 }
 
 /// Explains what mail from `sender` for `domain` would meet now, `now` in milliseconds since 1970.
@@ -128,7 +155,14 @@ pub async fn explain(
     let profiles = Profiles::shipped()?.with(&plan.outbound.providers)?;
     let destination = Destination(domain.to_ascii_lowercase().into());
     let way = way(plan, &destination);
-    let (hosts, trouble) = servers(plan, resolver, &way).await;
+    if matches!(way, Way::Nowhere) {
+        return Err(ExplainError::NotADomain(domain.to_owned()));
+    }
+    let Servers {
+        hosts,
+        trouble,
+        tls,
+    } = servers(plan, resolver, secrets, &way, now).await?;
     let provider = profiles
         .of_mx(hosts.iter().map(String::as_str))
         .unwrap_or_default();
@@ -156,7 +190,7 @@ pub async fn explain(
         messages_per_connection: profile
             .messages_per_connection
             .min(plan.outbound.messages_per_connection),
-        tls: tls(&way),
+        tls,
         pool: pool(&plan.outbound.pool_rules, sender, class).map(str::to_owned),
         title: profile.title.clone(),
         settings: profile.place,
@@ -167,19 +201,106 @@ pub async fn explain(
     })
 }
 
-async fn servers(plan: &Plan, resolver: &dyn Resolver, way: &Way) -> (Vec<String>, Option<String>) {
+/// Where mail goes, and how it is protected on the way.
+#[derive(Default)]
+struct Servers {
+    hosts: Vec<String>,
+    trouble: Option<String>,
+    tls: Vec<ProtectedHost>,
+}
+
+async fn servers(
+    plan: &Plan,
+    resolver: &dyn Resolver,
+    secrets: &dyn SecretStore,
+    way: &Way,
+    now: i64,
+) -> Result<Servers, ExplainError> {
+    let one = |host: String, protection: Protection| Servers {
+        tls: vec![protected(&host, Ok(protection))],
+        hosts: vec![host],
+        trouble: None,
+    };
     match way {
-        Way::Mx(domain) => {
-            let answer = resolver.mx(domain.as_str()).await;
-            match mx::rank(domain, answer, &crate::outbound::OwnNames(plan), 0) {
-                Ok(hosts) => (hosts, None),
-                Err(trouble) => (Vec::new(), Some(trouble.text)),
-            }
+        Way::Mx(domain) => exchangers(plan, resolver, secrets, domain, now).await,
+        Way::Hop { hop, .. } => Ok(one(hop.host.clone(), Protection::of_hop(hop, Wish::Usual))),
+        Way::Literal(address) => {
+            let protection = Protection::new(Level::Opportunistic, Why::Default);
+            Ok(one(address.to_string(), protection))
         }
-        Way::Hop { hop, .. } => (vec![hop.host.clone()], None),
-        Way::Literal(address) => (vec![address.to_string()], None),
-        Way::Local => (Vec::new(), None),
-        Way::Nowhere => (Vec::new(), Some("not a domain name".to_owned())),
+        Way::Held => Ok(Servers {
+            trouble: Some("its MailDomain has a problem".to_owned()),
+            ..Servers::default()
+        }),
+        Way::Local | Way::Nowhere => Ok(Servers::default()),
+    }
+}
+
+async fn exchangers(
+    plan: &Plan,
+    resolver: &dyn Resolver,
+    secrets: &dyn SecretStore,
+    domain: &DomainName,
+    now: i64,
+) -> Result<Servers, ExplainError> {
+    let question = Question {
+        plan,
+        resolver,
+        domain,
+        wish: Wish::Usual,
+    };
+    let (answer, vouched) = question.exchangers().await;
+    let hosts = match mx::rank(domain, answer, &crate::outbound::OwnNames(plan), 0) {
+        Ok(hosts) => hosts,
+        Err(trouble) => {
+            return Ok(Servers {
+                trouble: Some(trouble.text),
+                ..Servers::default()
+            });
+        }
+    };
+    let means = Means {
+        resolver,
+        secrets,
+        tls: &TlsClient::verified(&[])?,
+        port: 443,
+        now,
+    };
+    let policies = Policies::default();
+    let published = question.published(&policies, &means, vouched).await;
+    let mut tls = Vec::new();
+    for host in &hosts {
+        let port = plan.outbound.port;
+        tls.push(protected(
+            host,
+            published.protection(resolver, host, port).await,
+        ));
+    }
+    let unfetched = published
+        .unfetched
+        .map(|(_, text)| format!("no MTA-STS policy: {text}"));
+    Ok(Servers {
+        hosts,
+        trouble: unfetched,
+        tls,
+    })
+}
+
+fn protected(host: &str, protection: Result<Protection, Bar>) -> ProtectedHost {
+    let (level, why) = match protection {
+        Ok(protection) => {
+            let level = match protection.implicit {
+                true => "verified, TLS from the first octet",
+                false => protection.decision.level.as_str(),
+            };
+            (Some(level), protection.decision.why.words().to_owned())
+        }
+        Err(bar) => (None, bar.text),
+    };
+    ProtectedHost {
+        host: host.to_owned(),
+        level,
+        why,
     }
 }
 
@@ -193,20 +314,8 @@ const fn way_name(way: &Way) -> &'static str {
             from_pool: true, ..
         } => "smart-host",
         Way::Mx(_) | Way::Literal(_) => "mx",
+        Way::Held => "held",
         Way::Nowhere => "nowhere",
-    }
-}
-
-const fn tls(way: &Way) -> &'static str {
-    let tls = match way {
-        Way::Hop { hop, .. } => hop.tls,
-        _ => HopTls::Opportunistic,
-    };
-    match tls {
-        HopTls::None => "none",
-        HopTls::Opportunistic => "opportunistic",
-        HopTls::Verify => "verified",
-        HopTls::Implicit => "implicit, verified",
     }
 }
 

@@ -32,8 +32,7 @@ use mailpods_policy::outbound::shape::{Concurrency, Feedback};
 use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
 
-pub use explain::ProviderState;
-pub use explain::{AddressState, ExplainError, Explanation, explain};
+pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, ProviderState, explain};
 pub use reply::{Meaning, meaning};
 
 pub(crate) use choose::Ask;

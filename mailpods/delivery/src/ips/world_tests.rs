@@ -57,6 +57,7 @@ impl World {
             extra_roots: Vec::new(),
             clock: clock.clone(),
             worker: "test".to_owned(),
+            https_port: 443,
         };
         let delivery = Delivery::new(dependencies, &Registry::new()).unwrap();
         Self {

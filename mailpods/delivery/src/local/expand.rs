@@ -93,6 +93,9 @@ impl Walk<'_> {
         let failed = |reason, status: &str, text: &str| {
             (Fate::Failed(Trouble::new(reason, status, text)), 0)
         };
+        let deferred = |reason, status: &str, text: &str| {
+            (Fate::Deferred(Trouble::new(reason, status, text)), 0)
+        };
         let Ok(address) = MailboxAddress::parse(&recipient.address) else {
             return failed(
                 Reason::UnknownRecipient,
@@ -108,7 +111,9 @@ impl Walk<'_> {
                 "5.2.1",
                 "the mailbox is switched off",
             ),
-            Resolved::Loop => failed(Reason::AliasLoop, "5.4.6", "the alias leads in a circle"),
+            // What a slip of the pen in a resource keeps from its mail gets it when that is mended.
+            Resolved::Held => deferred(Reason::OnHold, "4.3.5", "mail is on hold here"),
+            Resolved::Loop => deferred(Reason::AliasLoop, "4.4.6", "the alias leads in a circle"),
             Resolved::Targets(targets) => (
                 self.targets(position, recipient, &address, &targets),
                 targets.len(),
@@ -131,6 +136,7 @@ impl Walk<'_> {
                 detail: None,
             }]),
             Some(mailbox) => Resolved::Disabled(mailbox),
+            None if self.plan.is_held(address) => Resolved::Held,
             None => Resolved::Unknown,
         }
     }

@@ -8,34 +8,37 @@
 //! ```
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use mailpods_plan::{HopTls, NextHop, OutboundIp, OutboundTimeouts, Plan};
+use mailpods_api::MailboxAddress;
+use mailpods_plan::{NextHop, OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Class, PoolRule};
-use mailpods_policy::outbound::classify::Stage;
-use mailpods_smtp_proto::client::{Failure, Outcome, Phase, Timeouts};
+use mailpods_policy::outbound::tls::Wish;
+use mailpods_smtp_proto::client::{Outcome, Phase};
 use mailpods_store::queue::{LeasedUnit, QueuedRecipient};
 use tokio::sync::SemaphorePermit;
 
 use super::learned::{Learned, stage};
-use super::mx::{self, Own, Target};
 use super::outcome::{Answered, lost};
-use super::route::{Sources, Way, class, helo, hop_key, way};
-use super::session::{Dial, OpenError, Session};
+use super::protection::Published;
+use super::route::{Sources, Way, class, hop_key, way};
+use super::session::{Dial, Session};
 use super::transaction::Outgoing;
+use super::troubles::{Unmet, never_begun};
 use crate::ROOM;
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
-use crate::ips::Ask;
 use crate::metrics::Connected;
 use crate::sign;
+
+pub(super) use super::troubles::with_causes;
 
 /// Recipients of one transaction (RFC 5321 §4.5.3.1.8: a server takes 100 at least).
 const MAX_RECIPIENTS: usize = 100;
 
 /// Where the attempt is.
-enum State {
+pub(super) enum State {
     Route,
     Targets(Way),
     Connect,
@@ -72,6 +75,8 @@ pub(crate) async fn attempt(
         room: None,
         fates: vec![None; unit.recipients.len()],
         last: None,
+        published: Published::default(),
+        unmet: Unmet::default(),
     };
     attempt.drop_suppressed().await;
     let mut state = match attempt.fates.iter().all(Option::is_some) {
@@ -100,29 +105,37 @@ pub(super) struct Attempt<'a> {
     /// Whose servers are talked to.
     pub(super) provider: Option<String>,
     /// The place of the message among all, for taking addresses in turn.
-    turn: u64,
+    pub(super) turn: u64,
     /// The address for each family, IPv4 by `true`.
-    picked: HashMap<bool, Result<Option<OutboundIp>, Trouble>>,
+    pub(super) picked: HashMap<bool, Result<Option<OutboundIp>, Trouble>>,
     /// What the servers said of us.
     pub(super) learned: Learned,
-    hop: Option<NextHop>,
+    pub(super) hop: Option<NextHop>,
     /// What is still to be tried.
-    dials: VecDeque<Dial>,
+    pub(super) dials: VecDeque<Dial>,
     /// The session was opened by this attempt.
-    fresh: bool,
-    session: Option<Session>,
+    pub(super) fresh: bool,
+    pub(super) session: Option<Session>,
     outgoing: Option<Outgoing>,
     /// The memory that the message takes.
     room: Option<SemaphorePermit<'a>>,
     /// `None`: not decided.
     pub(super) fates: Vec<Option<Fate>>,
     /// Why the last target could not be used.
-    last: Option<Trouble>,
+    pub(super) last: Option<Trouble>,
+    /// What the recipients' domain publishes about TLS.
+    pub(super) published: Published,
+    /// Whether servers fell short of what the sender asked for.
+    pub(super) unmet: Unmet,
 }
 
 impl Attempt<'_> {
     async fn route(&mut self) -> State {
         let way = way(self.plan, &self.unit.destination);
+        if matches!(way, Way::Held) || self.is_from_held() {
+            let text = "a domain of ours is on hold: its MailDomain has a problem";
+            return self.all(&Trouble::new(Reason::OnHold, "4.3.5", text).into_fate());
+        }
         let class = match self.class().await {
             Ok(class) => class,
             Err(trouble) => return self.all(&trouble.into_fate()),
@@ -131,7 +144,7 @@ impl Attempt<'_> {
         self.provider = self.ctx.ips.provider(&self.unit.destination.0);
         match &way {
             Way::Local => return self.all(&Fate::Rerouted),
-            Way::Nowhere => {
+            Way::Held | Way::Nowhere => {
                 let text = format!("{} is not a domain name", self.unit.destination.0);
                 return self.all(&Trouble::new(Reason::NoSuchDomain, "5.1.2", text).into_fate());
             }
@@ -151,6 +164,21 @@ impl Attempt<'_> {
         State::Targets(way)
     }
 
+    /// What the sender wants of TLS. RFC 8689 §4.2.1: REQUIRETLS holds for mail that somebody can be told of.
+    pub(super) fn wish(&self) -> Wish {
+        let envelope = &self.unit.message.envelope;
+        match envelope.tls {
+            Wish::Required if envelope.sender.is_empty() => Wish::Usual,
+            wish => wish,
+        }
+    }
+
+    /// Whether the sender's domain is one that a problem keeps out of the plan, with its keys and addresses.
+    fn is_from_held(&self) -> bool {
+        let sender = MailboxAddress::parse(&self.unit.message.envelope.sender);
+        sender.is_ok_and(|sender| self.plan.is_held_domain(sender.domain()))
+    }
+
     /// What kind of mail it is; the header is read only where a rule asks.
     async fn class(&mut self) -> Result<Class, Trouble> {
         let asks = |rule: &PoolRule| matches!(rule.class, Some(Class::Bulk | Class::Transactional));
@@ -161,60 +189,8 @@ impl Attempt<'_> {
         Ok(class(self.unit, header))
     }
 
-    /// Takes a connection that is there, or finds the servers to connect to.
-    async fn targets(&mut self, way: Way) -> State {
-        if self.reuse().await {
-            return State::Transact;
-        }
-        let targets = match self.look_up(way).await {
-            Ok(targets) => targets,
-            Err(trouble) => return self.all(&trouble.into_fate()),
-        };
-        match self.dials(targets).await {
-            Ok(dials) => {
-                self.dials = dials;
-                State::Connect
-            }
-            Err(trouble) => self.all(&trouble.into_fate()),
-        }
-    }
-
-    /// Every target with the address to reach it from; targets of a family that no address may send by are left out.
-    async fn dials(&mut self, targets: Vec<(Target, u16)>) -> Result<VecDeque<Dial>, Trouble> {
-        let (mut dials, mut trouble) = (VecDeque::new(), None);
-        for (target, port) in targets {
-            match self.source(target.address.is_ipv4()).await {
-                Ok(source) => dials.push_back(self.dial(target, port, source.as_ref())),
-                Err(error) => trouble = Some(error),
-            }
-        }
-        match trouble {
-            Some(trouble) if dials.is_empty() => Err(trouble),
-            _ => Ok(dials),
-        }
-    }
-
-    /// The address of a family for this attempt, chosen once; `None`: the system chooses.
-    async fn source(&mut self, v4: bool) -> Result<Option<OutboundIp>, Trouble> {
-        if let Some(picked) = self.picked.get(&v4) {
-            return picked.clone();
-        }
-        let ask = Ask {
-            plan: self.plan,
-            sources: &self.sources,
-            provider: self.provider.as_deref().unwrap_or_default(),
-            message: self.unit.message.body.0.unsigned_abs(),
-            turn: self.turn,
-            created: self.unit.message.created,
-            sender: &self.unit.message.envelope.sender,
-        };
-        let picked = self.ctx.ips.pick(self.ctx, &ask, v4).await;
-        self.picked.insert(v4, picked.clone());
-        picked
-    }
-
     /// The kept connection, when it leads to the same place from the source that the message has.
-    async fn reuse(&mut self) -> bool {
+    pub(super) async fn reuse(&mut self) -> bool {
         let mut kept = self.session.take();
         if self.fresh {
             // A kept connection has failed in this attempt; others are likely as old.
@@ -257,7 +233,7 @@ impl Attempt<'_> {
     }
 
     /// Messages on one connection, as the plan and the provider have it.
-    fn most(&self) -> usize {
+    pub(super) fn most(&self) -> usize {
         let provider = self.provider.as_deref().unwrap_or_default();
         let most = match self.hop {
             Some(_) => usize::MAX,
@@ -269,109 +245,18 @@ impl Attempt<'_> {
         most.min(self.plan.outbound.messages_per_connection).max(1)
     }
 
-    fn pool_key(&self, source: Option<IpAddr>) -> String {
+    pub(super) fn pool_key(&self, source: Option<IpAddr>) -> String {
         let place = self
             .hop
             .as_ref()
             .map_or_else(|| self.unit.destination.0.to_string(), hop_key);
-        source.map_or_else(|| place.clone(), |source| format!("{place} from {source}"))
-    }
-
-    async fn look_up(&mut self, way: Way) -> Result<Vec<(Target, u16)>, Trouble> {
-        let port = self.plan.outbound.port;
-        let (sources, resolver) = (self.sources.clone(), self.ctx.resolver.clone());
-        let usable = |address| sources.reaches(address);
-        match way {
-            Way::Literal(address) => Ok(vec![(
-                Target {
-                    name: address.to_string(),
-                    address,
-                },
-                port,
-            )]),
-            Way::Hop { hop, .. } => {
-                let hosts = [hop.host.clone()];
-                let found = mx::addresses(resolver.as_ref(), &hosts, usable).await;
-                let found = found.map_err(of_hop)?.into_iter();
-                Ok(found.map(|target| (target, hop.port)).collect())
-            }
-            Way::Mx(domain) => {
-                let answer = resolver.mx(domain.as_str()).await;
-                let hosts = mx::rank(&domain, answer, &OwnNames(self.plan), self.ctx.random_u64())?;
-                let names = hosts.iter().map(String::as_str);
-                self.provider = self.ctx.ips.profiles(self.plan).of_mx(names);
-                if let Some(provider) = &self.provider {
-                    self.ctx.ips.remember(domain.as_str(), provider);
-                }
-                let found = mx::addresses(resolver.as_ref(), &hosts, usable).await?;
-                Ok(found.into_iter().map(|target| (target, port)).collect())
-            }
-            Way::Local | Way::Nowhere => Ok(Vec::new()),
-        }
-    }
-
-    fn dial(&self, target: Target, port: u16, source: Option<&OutboundIp>) -> Dial {
-        let address = source.map(|ip| ip.address);
-        Dial {
-            to: SocketAddr::new(target.address, port),
-            source: address,
-            helo: helo(self.plan, source),
-            tls: self
-                .hop
-                .as_ref()
-                .map_or(HopTls::Opportunistic, |hop| hop.tls),
-            lmtp: self.hop.as_ref().is_some_and(|hop| hop.lmtp),
-            connect: self.plan.outbound.timeouts.connect,
-            timeouts: timeouts(&self.plan.outbound.timeouts),
-            auth: self.hop.as_ref().and_then(|hop| hop.auth.clone()),
-            name: target.name,
-            pool_key: self.pool_key(address),
-        }
-    }
-
-    async fn connect(&mut self) -> State {
-        let Some(dial) = self.dials.pop_front() else {
-            let none = || Trouble::new(Reason::ConnectFailed, "4.4.1", "no server to connect to");
-            let mut trouble = self.last.take().unwrap_or_else(none);
-            if self.learned.is_of_address() {
-                // Another address may do: the servers are there for it.
-                trouble = self.again(trouble);
-            } else {
-                trouble = trouble.unreachable();
-            }
-            return self.all(&trouble.into_fate());
+        // A connection serves messages alone whose senders want the same of it.
+        let place = match self.wish() {
+            Wish::Usual => place,
+            Wish::Required => format!("{place} requiretls"),
+            Wish::Waived => format!("{place} waived"),
         };
-        match Session::open(self.ctx, dial.clone()).await {
-            Ok(mut session) => {
-                self.observe(&mut session).await;
-                self.session = Some(session);
-                self.fresh = true;
-                State::Transact
-            }
-            Err(OpenError::Tls(error)) if dial.tls == HopTls::Opportunistic => {
-                // RFC 7435 §3: no TLS is better than no mail where none was asked for.
-                tracing::info!(id = %self.unit.message.id, peer = %dial.to, %error, "TLS failed; trying in clear text");
-                self.dials.push_front(Dial {
-                    tls: HopTls::None,
-                    ..dial
-                });
-                State::Connect
-            }
-            Err(error) => {
-                tracing::info!(id = %self.unit.message.id, peer = %dial.to, host = dial.name, %error, "no session");
-                self.last = Some(open_trouble(&error, &dial));
-                if let OpenError::Session(Failure::Refused(reply)) = &error {
-                    self.hear(reply, Stage::Session, dial.source);
-                } else {
-                    self.learned.unreachable = true;
-                }
-                if self.learned.is_of_address() {
-                    // Every server of the provider knows what one knows; it wants rest, not requests.
-                    self.dials.clear();
-                }
-                State::Connect
-            }
-        }
+        source.map_or_else(|| place.clone(), |source| format!("{place} from {source}"))
     }
 
     /// Sends to all undecided recipients, in several transactions where the server takes fewer.
@@ -490,7 +375,7 @@ impl Attempt<'_> {
         Ok(Outgoing::new(self.unit, signatures, body))
     }
 
-    fn undecided(&self) -> Vec<usize> {
+    pub(super) fn undecided(&self) -> Vec<usize> {
         let open = self
             .fates
             .iter()
@@ -500,7 +385,7 @@ impl Attempt<'_> {
     }
 
     /// Gives every undecided recipient the same fate.
-    fn all(&mut self, fate: &Fate) -> State {
+    pub(super) fn all(&mut self, fate: &Fate) -> State {
         self.fates.iter_mut().for_each(|slot| {
             slot.get_or_insert_with(|| fate.clone());
         });
@@ -520,88 +405,5 @@ impl Attempt<'_> {
             .into_iter()
             .map(|fate| fate.unwrap_or_else(none))
             .collect()
-    }
-}
-
-/// The session ended before any of the message was sent (RFC 5321 §3.8: 421 may answer anything).
-fn never_begun(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Lost(phase) => !matches!(phase, Phase::DataBlock | Phase::DataEnd),
-        Outcome::Temporary(reply) => reply.code() == 421,
-        _ => false,
-    }
-}
-
-/// A hop that is not in DNS is a mistake of the configuration that somebody will mend: its mail waits.
-fn of_hop(trouble: Trouble) -> Trouble {
-    if trouble.reason != Reason::NoSuchDomain {
-        return trouble;
-    }
-    Trouble {
-        reason: Reason::ConnectFailed,
-        status: "4.4.1".to_owned(),
-        ..trouble
-    }
-    .unreachable()
-}
-
-/// A server that cannot be used now. Even a refusal for good is about this server, not about the recipient: another one may
-/// take the mail, and an administrator may mend this one (RFC 5321 §4.2.5 leaves it to the client).
-fn open_trouble(error: &OpenError, dial: &Dial) -> Trouble {
-    let at = format!("{} [{}]", dial.name, dial.to.ip());
-    let trouble = match error {
-        OpenError::Connect(error) => {
-            Trouble::new(Reason::ConnectFailed, "4.4.1", with_causes(error))
-        }
-        OpenError::Tls(error) => Trouble::new(
-            Reason::TlsFailed,
-            "4.7.5",
-            format!("{at}: {}", with_causes(error)),
-        ),
-        OpenError::Session(Failure::TlsUnavailable) => {
-            Trouble::new(Reason::TlsFailed, "4.7.4", format!("{at} offers no TLS"))
-        }
-        OpenError::Session(Failure::Refused(reply)) => {
-            let status = reply
-                .enhanced()
-                .filter(|code| code.class == 4)
-                .map_or("4.3.0".to_owned(), |code| code.to_string());
-            Trouble::new(Reason::RemoteDeferred, &status, reply.to_string())
-        }
-        OpenError::Session(failure @ Failure::Violation { .. }) => {
-            Trouble::new(Reason::RemoteProtocol, "4.5.0", failure.to_string())
-        }
-        OpenError::Session(Failure::Lost(phase)) => lost(*phase),
-        OpenError::LogIn(_) => {
-            Trouble::new(Reason::AuthenticationRequired, "4.7.8", error.to_string())
-        }
-    };
-    trouble.said_by(&dial.name)
-}
-
-/// The error with what caused it, for a person who reads a notification.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
-/// The names that this server goes by.
-pub(crate) struct OwnNames<'a>(pub(crate) &'a Plan);
-
-impl Own for OwnNames<'_> {
-    fn is_own(&self, host: &str) -> bool {
-        self.0.hostname == *host || self.0.outbound_ips.values().any(|ip| ip.hostname == *host)
-    }
-}
-
-fn timeouts(settings: &OutboundTimeouts) -> Timeouts {
-    Timeouts {
-        command: settings.command,
-        data_init: settings.data_init,
-        data_block: settings.data_block,
-        data_end: settings.data_end,
     }
 }

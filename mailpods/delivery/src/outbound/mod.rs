@@ -5,16 +5,21 @@
 
 mod attempt;
 mod auth;
+mod connecting;
 mod learned;
 pub(crate) mod mx;
 mod outcome;
 pub(crate) mod pool;
+pub(crate) mod protection;
 pub(crate) mod route;
 mod session;
 mod suppress;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod troubles;
 
-pub(crate) use attempt::{OwnNames, attempt};
+pub(crate) use attempt::attempt;
 pub(crate) use session::Session;
+pub(crate) use targets::OwnNames;

@@ -66,6 +66,11 @@ fn unsupported(missing: Missing) -> Trouble {
             "5.6.7",
             "the message needs SMTPUTF8, which the server does not offer",
         ),
+        // RFC 8689 §4.2.1.
+        Missing::RequireTls => (
+            "5.7.30",
+            "the sender asked for REQUIRETLS, which the server does not offer",
+        ),
         Missing::EightBitMime => (
             "5.6.3",
             "the message needs 8BITMIME, which the server does not offer",

@@ -20,6 +20,8 @@ pub(crate) enum Way {
     Mx(DomainName),
     /// An address literal (RFC 5321 §4.1.3).
     Literal(IpAddr),
+    /// A domain of ours that a problem keeps from its mail: nowhere for now.
+    Held,
     /// Not a name that mail can go to.
     Nowhere,
 }
@@ -43,6 +45,7 @@ pub(crate) fn way(plan: &Plan, destination: &Destination) -> Way {
     };
     match plan.route(&domain) {
         Route::Local => Way::Local,
+        Route::Held => Way::Held,
         Route::Relay(hop) => Way::Hop {
             hop: hop.clone(),
             from_pool: false,
@@ -59,7 +62,7 @@ pub(crate) fn way(plan: &Plan, destination: &Destination) -> Way {
 pub(crate) fn lane(plan: &Plan, destination: &Destination) -> LaneKey {
     match way(plan, destination) {
         Way::Hop { hop, .. } => LaneKey(hop_key(&hop)),
-        Way::Local | Way::Mx(_) | Way::Literal(_) | Way::Nowhere => {
+        Way::Local | Way::Mx(_) | Way::Literal(_) | Way::Held | Way::Nowhere => {
             LaneKey(destination.0.to_string())
         }
     }

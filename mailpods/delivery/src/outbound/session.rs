@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use mailpods_net::tls::{TlsConfigError, Verdict};
 use mailpods_net::{ConnectError, Connection, TlsError};
-use mailpods_plan::{HopTls, SecretText};
+use mailpods_plan::SecretText;
 use mailpods_sasl::ChannelBindings;
 use mailpods_smtp_proto::client::{
-    Client, ClientConfig, Event, Failure, Mode, Protocol, Timeouts, TlsMode, Transaction,
-    TransactionResult,
+    Client, ClientConfig, Event, Failure, Mode, Protocol, Timeouts, Transaction, TransactionResult,
 };
 use tokio::time::Instant;
 
 use super::auth;
+use super::protection::Protection;
 use crate::context::Context;
 use crate::metrics::Connected;
 
@@ -35,6 +36,12 @@ pub(crate) enum OpenError {
     /// The server did not let the session stand.
     #[error("{0}")]
     Session(Failure),
+    /// REQUIRETLS is wanted and the server does not offer it.
+    #[error("the server does not offer REQUIRETLS")]
+    NoRequireTls,
+    /// TLS cannot be set up on this side.
+    #[error("failed to set up TLS for a connection")]
+    TlsConfig(#[from] TlsConfigError),
     /// The log-in failed.
     #[error("failed to log in at the next server: {0}")]
     LogIn(String),
@@ -48,7 +55,7 @@ pub(crate) struct Dial {
     pub(crate) to: SocketAddr,
     pub(crate) source: Option<std::net::IpAddr>,
     pub(crate) helo: String,
-    pub(crate) tls: HopTls,
+    pub(crate) protection: Protection,
     pub(crate) lmtp: bool,
     /// To be connected.
     pub(crate) connect: Duration,
@@ -74,6 +81,8 @@ pub(crate) struct Session {
 struct Handshake {
     tls: mailpods_net::TlsClient,
     failed: Option<TlsError>,
+    /// On a certificate that is only looked at.
+    verdict: Option<Verdict>,
 }
 
 impl Session {
@@ -103,6 +112,9 @@ impl Session {
         self.greet()
             .await
             .inspect_err(|_| ctx.metrics.connections.inc(Connected::Failed))?;
+        if self.dial.protection.require_tls && !self.client.capabilities().require_tls {
+            return Err(OpenError::NoRequireTls);
+        }
         let Some(auth) = self.dial.auth.clone() else {
             return Ok(());
         };
@@ -119,15 +131,11 @@ impl Session {
             .connector
             .connect(dial.to, dial.source, dial.connect)
             .await?;
-        let verify = matches!(dial.tls, HopTls::Verify | HopTls::Implicit);
-        let tls = if verify {
-            ctx.tls_verified.clone()
-        } else {
-            ctx.tls_any.clone()
-        };
-        if dial.tls == HopTls::Implicit {
+        let protection = &dial.protection;
+        let (tls, verdict) = protection.client(&ctx.protections.clients)?;
+        if protection.implicit {
             connection
-                .start_tls_client(&dial.name, &tls, HANDSHAKE)
+                .start_tls_client(protection.server_name(&dial.name), &tls, HANDSHAKE)
                 .await
                 .map_err(OpenError::Tls)?;
         }
@@ -138,7 +146,7 @@ impl Session {
                 Protocol::Smtp
             },
             helo: dial.helo.clone(),
-            tls: tls_mode(dial.tls),
+            tls: protection.mode(),
             pipelining: true,
             // Converting to quoted-printable would break the author's signature, and bouncing would lose mail that nearly every
             // server takes: 8-bit content goes as it is, as Exim and qmail do.
@@ -146,7 +154,11 @@ impl Session {
             timeouts: dial.timeouts,
         };
         let client = Client::new(Arc::new(config));
-        let handshake = Handshake { tls, failed: None };
+        let handshake = Handshake {
+            tls,
+            failed: None,
+            verdict,
+        };
         Ok(Self {
             client,
             connection,
@@ -176,6 +188,16 @@ impl Session {
     /// The protocol machine.
     pub(crate) fn client(&mut self) -> &mut Client {
         &mut self.client
+    }
+
+    /// Whether it is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.connection.is_tls()
+    }
+
+    /// What a certificate that was only looked at is worth.
+    pub(crate) fn verdict(&self) -> Option<&Verdict> {
+        self.handshake.verdict.as_ref()
     }
 
     /// Whether nobody on the way can read along: TLS, or this machine itself.
@@ -278,7 +300,11 @@ impl Session {
     async fn start_tls(&mut self) {
         match self
             .connection
-            .start_tls_client(&self.dial.name, &self.handshake.tls, HANDSHAKE)
+            .start_tls_client(
+                self.dial.protection.server_name(&self.dial.name),
+                &self.handshake.tls,
+                HANDSHAKE,
+            )
             .await
         {
             Ok(()) => self.client.tls_established(),
@@ -287,14 +313,5 @@ impl Session {
                 self.client.lost();
             }
         }
-    }
-}
-
-fn tls_mode(tls: HopTls) -> TlsMode {
-    match tls {
-        HopTls::None => TlsMode::Off,
-        HopTls::Opportunistic => TlsMode::Opportunistic,
-        HopTls::Verify => TlsMode::Required,
-        HopTls::Implicit => TlsMode::Implicit,
     }
 }

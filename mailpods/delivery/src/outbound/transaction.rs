@@ -4,6 +4,7 @@ use bytes::Bytes;
 use mailpods_api::MailboxAddress;
 use mailpods_message::decode::longest_line;
 use mailpods_message::header::header_len;
+use mailpods_policy::outbound::tls::Wish;
 use mailpods_smtp_proto as proto;
 use mailpods_smtp_proto::client::{Capabilities, Recipient, Transaction};
 use mailpods_store::queue::{BodyType, LeasedUnit, Notify, QueuedRecipient, Ret};
@@ -49,6 +50,7 @@ impl Outgoing {
     ) -> Transaction {
         let envelope = &unit.message.envelope;
         let sender = wire(&envelope.sender);
+        let sender_is_null = sender.is_empty();
         let recipients: Vec<Recipient> = recipients
             .iter()
             .map(|recipient| self.recipient(recipient))
@@ -67,6 +69,7 @@ impl Outgoing {
             ret: envelope.ret.map(ret),
             envid: envelope.envid.clone(),
             auth: None,
+            require_tls: envelope.tls == Wish::Required && (!sender_is_null || offered.require_tls),
         }
     }
 

@@ -51,7 +51,6 @@ async fn what_cannot_be_delivered_comes_back_in_one_notification() {
     let recipients = [
         "nobody@example.test",
         "gone@example.test",
-        "loop@example.test",
         "alice@example.test",
     ];
     rig.send("bob@example.test", &recipients).await;
@@ -63,7 +62,6 @@ async fn what_cannot_be_delivered_comes_back_in_one_notification() {
     for text in [
         "Status: 5.1.1",
         "Status: 5.2.1",
-        "Status: 5.4.6",
         "Final-Recipient: rfc822;nobody@example.test",
         "Subject: a test",
     ] {

@@ -573,3 +573,29 @@ async fn a_recipient_that_does_not_exist_is_not_tried_again_for_a_while() {
     );
     rig.until_empty().await;
 }
+
+#[tokio::test]
+async fn mail_to_and_from_a_domain_on_hold_waits_for_its_plan() {
+    let mut sink = Sink::start(Script::default()).await;
+    let mut rig = rig(&sink).await;
+    let mut held = (*rig.plan.current()).clone();
+    held.held = mailpods_plan::Held {
+        domains: [name("held.test")].into(),
+        ..Default::default()
+    }
+    .into();
+    rig.plan.swap(held);
+    rig.send("bob@held.test", &["carol@remote.test"]).await;
+    rig.send("x@remote.test", &["carol@held.test"]).await;
+    let waiting = rig.until_tried(1).await;
+    assert_eq!(waiting.len(), 2);
+    for item in waiting {
+        let error = item.last_error.unwrap_or_default();
+        assert!(error.contains("on hold"), "{error}");
+    }
+    // Mended: what would have gone out unsigned, or come back, is on its way.
+    rig.plan.swap(plan(sink.addr.port()));
+    rig.pass(Duration::from_secs(60)).await;
+    let received = sink.message().await;
+    assert!(received.has("MAIL FROM:<bob@held.test>"), "{received:?}");
+}

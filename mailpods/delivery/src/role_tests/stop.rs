@@ -93,7 +93,7 @@ async fn a_worker_that_lost_its_lease_delivers_nothing() {
     let ctx = build(&store, &PlanHandle::new(plan), &clock, Zone::new()).ctx;
     let units = crate::scheduler::lease(&ctx, Wanted::Local, 10).await;
     assert_eq!(units.len(), 1);
-    ctx.leases.extend(&ctx).await;
+    assert!(ctx.leases.extend(&ctx).await);
     assert!(ctx.leases.is_held(units[0].lease));
 
     clock.advance(Duration::from_secs(300));
@@ -104,7 +104,7 @@ async fn a_worker_that_lost_its_lease_delivers_nothing() {
         .await
         .unwrap();
     assert_eq!(taken.len(), 1);
-    ctx.leases.extend(&ctx).await;
+    assert!(ctx.leases.extend(&ctx).await);
     assert!(!ctx.leases.is_held(units[0].lease));
     crate::local::deliver(&ctx, units).await;
     let account = taken[0].recipients[0].address.parse().unwrap();

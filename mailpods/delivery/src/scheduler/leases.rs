@@ -89,11 +89,11 @@ impl Leases {
         (known.now == now).then_some(known.first)
     }
 
-    /// Extends all leases and forgets those that are lost.
-    pub(crate) async fn extend(&self, ctx: &Context) {
+    /// Extends all leases and forgets those that are lost. False when the store did not answer.
+    pub(crate) async fn extend(&self, ctx: &Context) -> bool {
         let held: Vec<Lease> = self.lock().values().map(|known| known.now).collect();
         if held.is_empty() {
-            return;
+            return true;
         }
         let until = ctx
             .now()
@@ -106,8 +106,12 @@ impl Leases {
                     tracing::warn!(unit = %lease.unit, "lease lost; another worker goes on with the unit");
                     self.release(ctx, lease);
                 }
+                true
             }
-            Err(error) => tracing::warn!(%error, "failed to extend leases"),
+            Err(error) => {
+                tracing::warn!(%error, "failed to extend leases");
+                false
+            }
         }
     }
 

@@ -23,6 +23,8 @@ use crate::context::Context;
 pub(crate) const LEASE: Duration = Duration::from_secs(120);
 /// How often leases are extended.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How soon that is tried again when the store did not answer: before others take over what has run out meanwhile.
+const HEARTBEAT_AGAIN: Duration = Duration::from_secs(3);
 /// Longest sleep of a scheduler, should a notification get lost between processes.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// Shortest sleep: units that are due but taken by somebody else must not keep a scheduler spinning.
@@ -91,9 +93,13 @@ pub(crate) fn open(shutdown: &Shutdown) -> bool {
 
 /// Extends leases until everything is cut.
 pub(crate) async fn heartbeat(ctx: Arc<Context>, shutdown: Shutdown) {
+    let mut pause = HEARTBEAT;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(HEARTBEAT) => ctx.leases.extend(&ctx).await,
+            () = tokio::time::sleep(pause) => {
+                let extended = ctx.leases.extend(&ctx).await;
+                pause = if extended { HEARTBEAT } else { HEARTBEAT_AGAIN };
+            }
             () = shutdown.force() => return,
         }
     }

@@ -20,6 +20,7 @@ fn unit(number: i64, destination: &str) -> LeasedUnit {
         ret: None,
         envid: None,
         smtputf8: false,
+        tls: Default::default(),
         body_type: BodyType::SevenBit,
     };
     let message = QueuedMessage {

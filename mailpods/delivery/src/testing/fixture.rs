@@ -17,6 +17,7 @@ pub(crate) fn unit(sender: &str) -> mailpods_store::queue::LeasedUnit {
         ret: None,
         envid: None,
         smtputf8: false,
+        tls: Default::default(),
         body_type: BodyType::SevenBit,
     };
     let message = QueuedMessage {
@@ -102,6 +103,7 @@ pub(crate) fn plan(port: u16) -> Plan {
             ),
         ])
         .into(),
+        held: Shared::default(),
         records: Vec::new(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
@@ -155,6 +157,7 @@ fn domain(domain_name: &str, transport: Transport) -> Domain {
         outbound_ips: Vec::new(),
         limits: None,
         sieve: Default::default(),
+        mta_sts: None,
     }
 }
 

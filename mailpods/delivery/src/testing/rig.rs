@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mailpods_api::QueueId;
 use mailpods_net::Connector;
+use mailpods_net::dns::Resolver;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_net::shutdown::{Stage, Trigger, channel};
 use mailpods_plan::{Plan, PlanHandle};
@@ -20,7 +21,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::address;
-use crate::context::destination_of;
+use crate::context::{Context, destination_of};
+use crate::outbound::protection::reports::send_due;
 use crate::{Clock, Delivery, Dependencies};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -72,6 +74,7 @@ pub(crate) fn message(plan: &Plan, sender: &str, recipients: &[&str]) -> NewMess
             ret: None,
             envid: None,
             smtputf8: false,
+            tls: Default::default(),
             body_type: BodyType::SevenBit,
         },
         origin: Origin::Inbound,
@@ -92,12 +95,36 @@ pub(crate) fn build(
     clock: &Arc<TestClock>,
     zone: Zone,
 ) -> Delivery {
+    build_in(store, plan, clock, World::of(zone))
+}
+
+/// What is around the role.
+pub(crate) struct World {
+    pub(crate) resolver: Arc<dyn Resolver>,
+    /// PEM roots that count as public ones.
+    pub(crate) roots: String,
+    /// Where policies are served.
+    pub(crate) https_port: u16,
+}
+
+impl World {
+    pub(crate) fn of(zone: Zone) -> Self {
+        Self {
+            resolver: Arc::new(StaticResolver::new(zone)),
+            roots: String::new(),
+            https_port: 443,
+        }
+    }
+}
+
+fn build_in(store: &Store, plan: &PlanHandle, clock: &Arc<TestClock>, world: World) -> Delivery {
     let dependencies = Dependencies {
         store: store.clone(),
         plan: plan.clone(),
-        resolver: Arc::new(StaticResolver::new(zone)),
+        resolver: world.resolver,
         connector: Connector::direct(),
-        extra_roots: Vec::new(),
+        extra_roots: world.roots.into_bytes(),
+        https_port: world.https_port,
         clock: clock.clone(),
         worker: "test".to_owned(),
     };
@@ -109,6 +136,7 @@ pub(crate) struct Rig {
     pub(crate) store: Store,
     pub(crate) plan: PlanHandle,
     pub(crate) clock: Arc<TestClock>,
+    ctx: Arc<Context>,
     settled: watch::Receiver<u64>,
     trigger: Trigger,
     task: JoinHandle<()>,
@@ -117,6 +145,10 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) async fn start(plan: Plan, zone: Zone) -> Self {
+        Self::start_in(plan, World::of(zone)).await
+    }
+
+    pub(crate) async fn start_in(plan: Plan, world: World) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = sqlite::open(
             dir.path(),
@@ -126,21 +158,27 @@ impl Rig {
             },
         )
         .unwrap();
-        Self::on(store, dir, plan, zone)
+        Self::on_in(store, dir, plan, world)
     }
 
     /// On a store that is there.
     pub(crate) fn on(store: Store, dir: tempfile::TempDir, plan: Plan, zone: Zone) -> Self {
+        Self::on_in(store, dir, plan, World::of(zone))
+    }
+
+    pub(crate) fn on_in(store: Store, dir: tempfile::TempDir, plan: Plan, world: World) -> Self {
         let clock = Arc::new(TestClock::default());
         let plan = PlanHandle::new(plan);
-        let delivery = build(&store, &plan, &clock, zone);
+        let delivery = build_in(&store, &plan, &clock, world);
         let settled = delivery.watch_settled();
+        let ctx = delivery.ctx.clone();
         let (trigger, shutdown) = channel();
         let task = tokio::spawn(delivery.run(shutdown));
         Self {
             store,
             plan,
             clock,
+            ctx,
             settled,
             trigger,
             task,
@@ -192,6 +230,11 @@ impl Rig {
                     .all(|item| item.attempts == attempts && !item.leased)
         })
         .await
+    }
+
+    /// Sends the TLS reports that are due, if it is this role's turn.
+    pub(crate) async fn report(&self) {
+        send_due(&self.ctx).await.unwrap();
     }
 
     pub(crate) async fn act(&self, action: QueueAction) {

@@ -22,6 +22,8 @@ pub(crate) enum Tls {
     Broken,
     /// It works.
     Good(TlsServer),
+    /// The connection is closed when the client has said hello under TLS.
+    Cut(TlsServer),
 }
 
 impl Tls {
@@ -217,6 +219,10 @@ impl Peer {
         self.say("220 go ahead").await;
         match self.script.tls.clone() {
             Tls::Good(server) => self.connection.start_tls(&server, LIMIT).await.is_ok(),
+            Tls::Cut(server) => {
+                let _ = self.connection.start_tls(&server, LIMIT).await;
+                false
+            }
             Tls::None | Tls::Broken => false,
         }
     }

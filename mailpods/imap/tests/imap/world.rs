@@ -256,6 +256,7 @@ pub fn plan() -> Plan {
         outbound_ips: Vec::new(),
         limits: None,
         sieve: Default::default(),
+        mta_sts: None,
     });
     let mailboxes = [
         mailbox("alice@example.test", None),
@@ -293,6 +294,7 @@ pub fn plan() -> Plan {
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
             .collect(),
         aliases: Shared::default(),
+        held: Shared::default(),
         records: Vec::new(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,

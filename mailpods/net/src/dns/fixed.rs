@@ -1,17 +1,18 @@
 //! DNS from a table: for checks without a network and for tests. [`Zone`] is the table, [`StaticResolver`] answers from
 //! it in process, and [`super::responder::Responder`] serves it to anything that speaks DNS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use mailpods_policy::outbound::tls::tlsa::Tlsa;
 
 use super::{
-    DnsError, Family, Lookup, MAX_CNAMES, Mx, Resolver, Srv, join_families, literal, reverse_name,
-    to_ascii,
+    DnsError, Family, Lookup, MAX_CNAMES, Mx, Resolver, Srv, Validated, join_families, literal,
+    reverse_name, to_ascii,
 };
 
 /// A line of zone text that cannot be read.
@@ -52,6 +53,8 @@ pub enum Data {
     Cname(String),
     /// SRV.
     Srv(Srv),
+    /// TLSA.
+    Tlsa(Tlsa),
 }
 
 /// What the table says about a name.
@@ -67,6 +70,8 @@ pub(super) enum Entry<'a> {
 pub struct Zone {
     records: BTreeMap<String, Vec<Data>>,
     failures: BTreeMap<String, Failure>,
+    /// DNSSEC vouches for these names and all below.
+    secure: BTreeSet<String>,
 }
 
 impl Zone {
@@ -76,8 +81,8 @@ impl Zone {
     }
 
     /// Reads one record a line: `name TYPE data`, data as in zone files, `;` or `#` begins a comment. Types: A, AAAA, MX,
-    /// TXT (quoted strings are joined), PTR (the name may be an address), CNAME, SRV, and FAIL with `servfail`, `refused`
-    /// or `silent`.
+    /// TXT (quoted strings are joined), PTR (the name may be an address), CNAME, SRV, TLSA, FAIL with `servfail`, `refused`
+    /// or `silent`, and SECURE for a name that DNSSEC vouches for, with all below it.
     /// ```
     /// # use mailpods_net::dns::fixed::Zone;
     /// Zone::parse(r#"
@@ -115,6 +120,10 @@ impl Zone {
         };
         if kind.eq_ignore_ascii_case("FAIL") {
             self.failures.insert(name, parse_failure(data)?);
+            return Ok(());
+        }
+        if kind.eq_ignore_ascii_case("SECURE") {
+            self.secure.insert(name);
             return Ok(());
         }
         self.records
@@ -183,6 +192,29 @@ impl Zone {
             self.failures.insert(name, failure);
         }
         self
+    }
+
+    fn is_secure(&self, name: &str) -> bool {
+        let below = |zone: &String| name == zone || name.ends_with(&format!(".{zone}"));
+        self.secure.iter().any(below)
+    }
+
+    fn validated<T>(
+        &self,
+        name: &str,
+        pick: impl Fn(&Data) -> Option<T>,
+    ) -> Result<Validated<T>, DnsError> {
+        let chain = self.follow(&to_ascii(name)?)?;
+        let records = match self.lookup(name, pick) {
+            Ok(records) => records,
+            Err(error) if error.is_negative() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(Validated {
+            records,
+            secure: chain.iter().all(|name| self.is_secure(name)),
+            canonical: chain.get(1..).unwrap_or_default().last().cloned(),
+        })
     }
 
     pub(super) fn entry(&self, name: &str) -> Entry<'_> {
@@ -287,12 +319,16 @@ fn parse_data(kind: &str, data: &str) -> Result<Data, String> {
             port: parse_word(port, "a number")?,
             target: parse_name(target)?,
         })),
+        ("TLSA", [_, ..]) => data
+            .parse()
+            .map(Data::Tlsa)
+            .map_err(|error| format!("{error}")),
         ("TXT", [_, ..]) => Ok(Data::Txt(parse_txt(data))),
-        ("A" | "AAAA" | "MX" | "PTR" | "CNAME" | "SRV" | "TXT", _) => {
+        ("A" | "AAAA" | "MX" | "PTR" | "CNAME" | "SRV" | "TLSA" | "TXT", _) => {
             Err(format!("{kind} does not take `{data}`"))
         }
         (other, _) => Err(format!(
-            "`{other}` is not a type (allowed: A, AAAA, MX, TXT, PTR, CNAME, SRV, FAIL)"
+            "`{other}` is not a type (allowed: A, AAAA, MX, TXT, PTR, CNAME, SRV, TLSA, FAIL, SECURE)"
         )),
     }
 }
@@ -412,5 +448,33 @@ impl Resolver for StaticResolver {
             return Ok(chain);
         }
         zone.lookup(name, |_| None)
+    }
+
+    async fn validates(&self) -> bool {
+        !self.0.load().secure.is_empty()
+    }
+
+    async fn validated_mx(&self, domain: &str) -> Result<Validated<Mx>, DnsError> {
+        let mut answer = self.0.load().validated(domain, |data| match data {
+            Data::Mx(mx) => Some(mx.clone()),
+            _ => None,
+        })?;
+        answer.records.sort_by_key(|mx| mx.preference);
+        Ok(answer)
+    }
+
+    async fn validated_addresses(&self, name: &str) -> Result<Validated<IpAddr>, DnsError> {
+        self.0.load().validated(name, |data| match data {
+            Data::A(address) => Some(IpAddr::V4(*address)),
+            Data::Aaaa(address) => Some(IpAddr::V6(*address)),
+            _ => None,
+        })
+    }
+
+    async fn validated_tlsa(&self, name: &str) -> Result<Validated<Tlsa>, DnsError> {
+        self.0.load().validated(name, |data| match data {
+            Data::Tlsa(tlsa) => Some(tlsa.clone()),
+            _ => None,
+        })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use hickory_proto::dnssec::TrustAnchors;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_resolver::config::{
@@ -15,9 +16,12 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{self, NetError};
 use hickory_resolver::{Resolver as Hickory, TokioResolver};
 
+use mailpods_policy::outbound::tls::tlsa::Tlsa;
+
+use super::validating::{TrustedKeys, Validating};
 use super::{
-    DnsError, Family, Lookup, MAX_CNAMES, Mx, Resolver, Srv, join_families, literal, reverse_name,
-    to_ascii,
+    DnsError, Family, Lookup, MAX_CNAMES, Mx, Resolver, Srv, Validated, join_families, literal,
+    reverse_name, to_ascii,
 };
 
 /// Negative answers are kept this long at least, so that a flood of mail from one forged domain asks once.
@@ -26,7 +30,7 @@ const LEAST_NEGATIVE_TTL: Duration = Duration::from_secs(5);
 const MOST_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 3600);
 
 /// Where and how to ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ResolverOptions {
     /// The servers, with port; those of the system (`/etc/resolv.conf`) when empty.
     pub servers: Vec<SocketAddr>,
@@ -36,6 +40,8 @@ pub struct ResolverOptions {
     pub attempts: usize,
     /// How many answers are kept.
     pub cache_size: u64,
+    /// What DNSSEC trusts.
+    pub trusted_keys: TrustedKeys,
 }
 
 impl Default for ResolverOptions {
@@ -45,6 +51,7 @@ impl Default for ResolverOptions {
             timeout: Duration::from_secs(5),
             attempts: 2,
             cache_size: 8192,
+            trusted_keys: TrustedKeys::default(),
         }
     }
 }
@@ -72,6 +79,8 @@ struct Current {
     resolver: TokioResolver,
     // No look-up takes longer, whatever happens inside.
     limit: Duration,
+    validating: Validating,
+    servers: Vec<SocketAddr>,
 }
 
 impl HickoryResolver {
@@ -90,6 +99,7 @@ impl HickoryResolver {
             timeout,
             attempts,
             cache_size,
+            trusted_keys: TrustedKeys::default(),
         })
     }
 
@@ -108,7 +118,12 @@ impl HickoryResolver {
     /// # Errors
     /// See [`ResolverConfigError`]; the old configuration then stays.
     pub fn reconfigure(&self, options: &ResolverOptions) -> Result<(), ResolverConfigError> {
-        self.current.store(Arc::new(build(options)?));
+        let next = build(options)?;
+        let before = self.current.load_full();
+        if next.servers == before.servers {
+            next.validating.inherit(&before.validating);
+        }
+        self.current.store(Arc::new(next));
         Ok(())
     }
 
@@ -168,6 +183,29 @@ impl std::fmt::Debug for HickoryResolver {
 }
 
 fn build(options: &ResolverOptions) -> Result<Current, ResolverConfigError> {
+    let tries = u32::try_from(options.attempts)
+        .unwrap_or(u32::MAX)
+        .clamp(1, 10)
+        + 1;
+    let servers = u32::try_from(options.servers.len())
+        .unwrap_or(u32::MAX)
+        .clamp(1, 4);
+    let limit = options.timeout * tries * servers;
+    let anchors = options.trusted_keys.anchors();
+    Ok(Current {
+        resolver: stub(options, None)?,
+        servers: options.servers.clone(),
+        limit,
+        // The keys on the way up to the root are look-ups too.
+        validating: Validating::new(stub(options, Some(anchors))?, limit * 2),
+    })
+}
+
+/// A resolver; one that validates with `anchors`.
+fn stub(
+    options: &ResolverOptions,
+    anchors: Option<Arc<TrustAnchors>>,
+) -> Result<TokioResolver, ResolverConfigError> {
     let provider = TokioRuntimeProvider::default();
     let mut builder = if options.servers.is_empty() {
         Hickory::builder(provider).map_err(ResolverConfigError::System)?
@@ -179,22 +217,14 @@ fn build(options: &ResolverOptions) -> Result<Current, ResolverConfigError> {
         builder
     };
     tune(builder.options_mut(), options);
+    if let Some(anchors) = anchors {
+        builder = builder.with_trust_anchor(anchors);
+    }
     // Only plain DNS is spoken; without a configuration of ours hickory would load the system's certificates.
-    let resolver = builder
+    builder
         .with_tls_config(no_tls()?)
         .build()
-        .map_err(ResolverConfigError::Build)?;
-    let tries = u32::try_from(options.attempts)
-        .unwrap_or(u32::MAX)
-        .clamp(1, 10)
-        + 1;
-    let servers = u32::try_from(options.servers.len())
-        .unwrap_or(u32::MAX)
-        .clamp(1, 4);
-    Ok(Current {
-        resolver,
-        limit: options.timeout * tries * servers,
-    })
+        .map_err(ResolverConfigError::Build)
 }
 
 fn name_server(addr: SocketAddr) -> NameServerConfig {
@@ -250,7 +280,7 @@ fn classify(error: NetError) -> DnsError {
 }
 
 /// A name out of DNS: lower case, no dot at the end; the root is empty.
-fn plain(name: &Name) -> String {
+pub(super) fn plain(name: &Name) -> String {
     let mut text = name.to_ascii().to_ascii_lowercase();
     if text.ends_with('.') {
         text.pop();
@@ -339,5 +369,21 @@ impl Resolver for HickoryResolver {
         Err(DnsError::Temporary(
             "the CNAME chain is too long".to_owned(),
         ))
+    }
+
+    async fn validates(&self) -> bool {
+        self.current.load_full().validating.works().await
+    }
+
+    async fn validated_mx(&self, domain: &str) -> Result<Validated<Mx>, DnsError> {
+        self.current.load_full().validating.mx(domain).await
+    }
+
+    async fn validated_addresses(&self, name: &str) -> Result<Validated<IpAddr>, DnsError> {
+        self.current.load_full().validating.addresses(name).await
+    }
+
+    async fn validated_tlsa(&self, name: &str) -> Result<Validated<Tlsa>, DnsError> {
+        self.current.load_full().validating.tlsa(name).await
     }
 }

@@ -5,13 +5,16 @@ pub mod fixed;
 mod hickory;
 mod name;
 pub mod responder;
+mod validating;
 
 use std::net::IpAddr;
 
 use async_trait::async_trait;
+use mailpods_policy::outbound::tls::tlsa::Tlsa;
 
 pub use hickory::{HickoryResolver, ResolverConfigError, ResolverOptions};
 pub use name::{reverse_name, to_ascii};
+pub use validating::{TrustAnchorError, TrustedKeys};
 
 /// The most CNAMEs that are followed.
 pub const MAX_CNAMES: usize = 8;
@@ -98,6 +101,29 @@ pub struct Srv {
     pub target: String,
 }
 
+/// An answer and what DNSSEC says of it. A DNSSEC proof that an answer is wrong is [`DnsError::Temporary`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validated<T> {
+    /// Empty: there are none.
+    pub records: Vec<T>,
+    /// DNSSEC vouches for it, for each alias on the way, and for that there are none.
+    pub secure: bool,
+    /// Where aliases led; `None`: the name is none.
+    pub canonical: Option<String>,
+}
+
+impl<T> Validated<T> {
+    /// Nobody vouches for anything.
+    #[must_use]
+    pub const fn insecure() -> Self {
+        Self {
+            records: Vec::new(),
+            secure: false,
+            canonical: None,
+        }
+    }
+}
+
 /// Looks records up. Names are given in U-labels or A-labels, with or without a dot at the end; they are always absolute.
 /// CNAMEs are followed. Names in answers are lower-case A-labels without a dot at the end.
 #[async_trait]
@@ -121,6 +147,27 @@ pub trait Resolver: Send + Sync {
     /// The names that the CNAMEs of `name` lead through, the last one being the canonical name; [`DnsError::NoRecords`]
     /// when `name` is no alias. A chain longer than [`MAX_CNAMES`] or a loop is temporary.
     async fn cname_chain(&self, name: &str) -> Lookup<String>;
+
+    /// Whether the look-ups below can tell anything: the servers pass DNSSEC's records on. Once they did, it stays so, and what does not
+    /// validate is [`DnsError::Temporary`].
+    async fn validates(&self) -> bool {
+        false
+    }
+
+    /// The MX records, by preference, validated (RFC 4035 §4.3).
+    async fn validated_mx(&self, _domain: &str) -> Result<Validated<Mx>, DnsError> {
+        Ok(Validated::insecure())
+    }
+
+    /// The addresses of a host, validated; IPv6 ones only where there are no others.
+    async fn validated_addresses(&self, _name: &str) -> Result<Validated<IpAddr>, DnsError> {
+        Ok(Validated::insecure())
+    }
+
+    /// The TLSA records, validated.
+    async fn validated_tlsa(&self, _name: &str) -> Result<Validated<Tlsa>, DnsError> {
+        Ok(Validated::insecure())
+    }
 }
 
 /// One family's answer joined with the other's, by the rule of [`Resolver::addresses`].

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, SRV, TLSA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -217,6 +217,12 @@ fn record(owner: &str, data: &Data) -> Option<Record> {
             srv.weight,
             srv.port,
             name(&srv.target)?,
+        )),
+        Data::Tlsa(tlsa) => RData::TLSA(TLSA::new(
+            tlsa.usage.into(),
+            tlsa.selector.into(),
+            tlsa.matching.into(),
+            tlsa.data.clone(),
         )),
     };
     Some(Record::from_rdata(name(owner)?, TTL, data))

@@ -128,6 +128,8 @@ impl FromStr for ServerUrl {
 /// A client of one server.
 pub struct Client {
     url: ServerUrl,
+    /// Where the server is; empty: where the system's resolver says.
+    addresses: Vec<SocketAddr>,
     tls: TlsClient,
     idle: Mutex<Vec<SendRequest<Pieces>>>,
 }
@@ -144,8 +146,15 @@ impl Client {
     /// A client of a server. Nothing is connected yet.
     #[must_use]
     pub fn new(url: ServerUrl, tls: TlsClient) -> Self {
+        Self::at(url, Vec::new(), tls)
+    }
+
+    /// A client of a server whose addresses are known.
+    #[must_use]
+    pub fn at(url: ServerUrl, addresses: Vec<SocketAddr>, tls: TlsClient) -> Self {
         Self {
             url,
+            addresses,
             tls,
             idle: Mutex::default(),
         }
@@ -229,8 +238,11 @@ impl Client {
             host: self.url.host.clone(),
             source,
         };
-        let found = tokio::net::lookup_host((self.url.host.as_str(), self.url.port)).await;
-        let addresses: Vec<SocketAddr> = found.map_err(failed)?.collect();
+        let mut addresses = self.addresses.clone();
+        if addresses.is_empty() {
+            let found = tokio::net::lookup_host((self.url.host.as_str(), self.url.port)).await;
+            addresses.extend(found.map_err(failed)?);
+        }
         let mut last = None;
         for address in addresses {
             match Connector::direct()

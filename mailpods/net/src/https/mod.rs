@@ -19,7 +19,7 @@ pub use client::{Client, HttpsError, Limits, Request, Response, ServerUrl, UrlEr
 pub use hyper::body::{Body, Incoming};
 pub use hyper::header;
 pub use hyper::http::{HeaderMap, HeaderValue, Method, StatusCode};
-pub use server::{Answer, Asked, answer, serve};
+pub use server::{Answer, Asked, answer, serve, serve_connection};
 
 /// A body in pieces that are all here: nothing is copied to join them.
 #[derive(Clone, Debug, Default)]

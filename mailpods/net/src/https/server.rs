@@ -55,7 +55,8 @@ pub async fn serve<F, S>(
     listener.run(shutdown, tracker, session).await;
 }
 
-async fn serve_connection<F, S>(
+/// Serves the requests of one connection over TLS, until `shutdown` says to drain.
+pub async fn serve_connection<F, S>(
     mut connection: Connection,
     tls: TlsServer,
     shutdown: Shutdown,

@@ -1,14 +1,15 @@
 //! The client's side.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::server::certificates;
-use super::{MinimumVersion, TlsConfigError, provider};
+use super::{MinimumVersion, TlsConfigError, TlsError, provider};
 
 /// How outgoing connections are encrypted. Clones share the session cache.
 #[derive(Clone)]
@@ -27,11 +28,16 @@ impl TlsClient {
     /// # Errors
     /// [`TlsConfigError::Unusable`] when the crypto provider lacks the protocol versions; not with ring.
     pub fn opportunistic() -> Result<Self, TlsConfigError> {
+        Self::judging(Arc::new(AnyCertificate { judge: None }))
+    }
+
+    /// Lets `verifier` judge the certificate.
+    pub(super) fn judging(verifier: Arc<dyn ServerCertVerifier>) -> Result<Self, TlsConfigError> {
         let config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(MinimumVersion::Tls12.versions())
             .map_err(TlsConfigError::Unusable)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+            .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         Ok(Self(Arc::new(config)))
     }
@@ -41,13 +47,7 @@ impl TlsClient {
     /// # Errors
     /// Malformed PEM, or a certificate that cannot be a root.
     pub fn verified(extra_roots: &[u8]) -> Result<Self, TlsConfigError> {
-        let mut roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        for root in certificates(extra_roots)? {
-            roots.add(root).map_err(TlsConfigError::Unusable)?;
-        }
-        Self::trusting(roots, MinimumVersion::Tls12)
+        Self::trusting(public_roots(extra_roots)?, MinimumVersion::Tls12)
     }
 
     /// Verifies the certificate and its name against the roots in `roots` (PEM) and no others, by TLS 1.3: for our own
@@ -80,19 +80,90 @@ impl TlsClient {
     }
 }
 
+/// Mozilla's roots and those in `extra` (PEM, may be empty).
+fn public_roots(extra: &[u8]) -> Result<RootCertStore, TlsConfigError> {
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    for root in certificates(extra)? {
+        roots.add(root).map_err(TlsConfigError::Unusable)?;
+    }
+    Ok(roots)
+}
+
+/// Makes clients that take any certificate, and tell whether it would have verified.
+#[derive(Clone, Debug)]
+pub struct Checker(Arc<WebPkiServerVerifier>);
+
+impl Checker {
+    /// A checker with the roots of [`TlsClient::verified`].
+    ///
+    /// # Errors
+    /// Malformed PEM, or a certificate that cannot be a root.
+    pub fn new(extra_roots: &[u8]) -> Result<Self, TlsConfigError> {
+        let roots = Arc::new(public_roots(extra_roots)?);
+        let builder = WebPkiServerVerifier::builder_with_provider(roots, provider());
+        let verifier = builder
+            .build()
+            .map_err(|error| TlsConfigError::Unusable(rustls::Error::General(error.to_string())))?;
+        Ok(Self(verifier))
+    }
+
+    /// A client for one connection, and where it leaves its verdict.
+    ///
+    /// # Errors
+    /// As [`TlsClient::opportunistic`].
+    pub fn client(&self) -> Result<(TlsClient, Verdict), TlsConfigError> {
+        let verdict = Verdict::default();
+        let judge = Some((self.0.clone(), verdict.clone()));
+        let client = TlsClient::judging(Arc::new(AnyCertificate { judge }))?;
+        Ok((client, verdict))
+    }
+}
+
+/// Whether the certificate of one connection would have verified.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict(Arc<Mutex<Option<rustls::Error>>>);
+
+impl Verdict {
+    /// Why it would not; `None`: it would, or there was none yet.
+    #[must_use]
+    pub fn objection(&self) -> Option<TlsError> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clone().map(TlsError::Certificate)
+    }
+
+    fn leave(&self, error: Option<rustls::Error>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+}
+
 /// Takes every certificate and signature, so that old and odd servers still get encryption instead of plain text.
 #[derive(Debug)]
-struct AnyCertificate;
+struct AnyCertificate {
+    /// Who is asked all the same, and where the answer goes.
+    judge: Option<(Arc<WebPkiServerVerifier>, Verdict)>,
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some((judge, verdict)) = &self.judge {
+            let judged = judge.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                now,
+            );
+            verdict.leave(judged.err());
+        }
         Ok(ServerCertVerified::assertion())
     }
 

@@ -1,4 +1,4 @@
-//! The two things we need from a certificate: the hash of its signature algorithm and its expiry. Reads DER by RFC 5280
+//! The three things we need from a certificate: the hash of its signature algorithm, its expiry and its key. Reads DER by RFC 5280
 //! §4.1; every length is checked, nothing nests deeper than the code below does.
 
 use ring::digest;
@@ -31,6 +31,22 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<u64> {
     validity.next()?;
     let (tag, text) = validity.next()?;
     parse_time(tag, text)
+}
+
+/// The SubjectPublicKeyInfo, whole.
+pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let mut certificate = Reader(Reader(certificate).expect(SEQUENCE)?);
+    let mut body = Reader(certificate.expect(SEQUENCE)?);
+    if body.peek() == Some(VERSION) {
+        body.next()?;
+    }
+    // serialNumber, signature, issuer, validity, subject
+    for _ in 0..5 {
+        body.next()?;
+    }
+    let from = body.0;
+    body.expect(SEQUENCE)?;
+    from.get(..from.len() - body.0.len())
 }
 
 /// RFC 5929 §4.1: the hash of the signature algorithm, SHA-256 in place of MD5 and SHA-1.
@@ -160,9 +176,13 @@ mod tests {
             digest::digest(&digest::SHA256, whole).as_ref()
         );
         assert_eq!(not_after(whole), Some(90 * 86_400));
+        let key = public_key(whole).unwrap();
+        assert_eq!(key[0], SEQUENCE);
+        assert!(whole.windows(key.len()).any(|window| window == key));
         for cut in 0..whole.len() {
             assert_eq!(end_point(&whole[..cut]), None);
             assert_eq!(not_after(&whole[..cut]), None);
+            assert_eq!(public_key(&whole[..cut]), None);
         }
     }
 }

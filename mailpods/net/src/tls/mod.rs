@@ -2,6 +2,7 @@
 //! accept any certificate.
 
 mod client;
+mod dane;
 mod der;
 mod names;
 mod server;
@@ -9,10 +10,10 @@ mod server;
 use std::io;
 use std::time::Duration;
 
-use rustls::{CipherSuite, CommonState, ConnectionCommon, ProtocolVersion};
+use rustls::{CertificateError, CipherSuite, CommonState, ConnectionCommon, ProtocolVersion};
 use rustls_pki_types::ServerName;
 
-pub use client::TlsClient;
+pub use client::{Checker, TlsClient, Verdict};
 pub use names::covers;
 pub use server::{MinimumVersion, Pem, ServerIdentity, TlsServer, self_signed};
 
@@ -52,6 +53,15 @@ impl TlsError {
         }
     }
 
+    /// What is wrong with the server's certificate; `None`: something else is wrong.
+    #[must_use]
+    pub fn certificate_fault(&self) -> Option<CertificateFault> {
+        let TlsError::Certificate(error) = self else {
+            return None;
+        };
+        Some(CertificateFault::of(error))
+    }
+
     /// A stable name for logs and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -60,6 +70,41 @@ impl TlsError {
             TlsError::Io(_) => "tls_io",
             TlsError::Timeout(_) => "tls_timeout",
             TlsError::NotPlain => "tls_state",
+        }
+    }
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// It is for another name.
+    Name,
+    /// It has expired, or is not valid yet.
+    Expired,
+    /// No authority that is trusted gave it.
+    Untrusted,
+    /// No TLSA record names it.
+    Unmatched,
+    /// Anything else.
+    Other,
+}
+
+impl CertificateFault {
+    fn of(error: &rustls::Error) -> Self {
+        let rustls::Error::InvalidCertificate(error) = error else {
+            return Self::Other;
+        };
+        match error {
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::Name
+            }
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => Self::Expired,
+            CertificateError::UnknownIssuer => Self::Untrusted,
+            CertificateError::ApplicationVerificationFailure => Self::Unmatched,
+            _ => Self::Other,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::model::{
     OutboundSettings, OutboundTimeouts, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy,
     SmtpSettings, SrsSettings, SubmissionSettings, TlsMaterial, TlsSettings,
 };
+use crate::outbound_tls::OutboundTls;
 use crate::problem::Origin;
 use crate::shared::Shared;
 
@@ -56,6 +57,7 @@ impl Compiler<'_> {
             names: Shared::default(),
             mailboxes: Shared::default(),
             aliases: Shared::default(),
+            held: Shared::default(),
             records: Vec::new(),
             shutdown_grace: spec.shutdown_grace.get(),
         })
@@ -199,6 +201,7 @@ impl Compiler<'_> {
                     .push(problem.found(longer).allowed(format!("{shorter} or more")));
             }
         }
+        self.check_destinations(&cluster.origin, &spec.tls);
         OutboundSettings {
             smart_host,
             providers: self.providers(&cluster.origin, spec),
@@ -273,6 +276,7 @@ const fn protocol(protocol: ListenerProtocol) -> Protocol {
         ListenerProtocol::Imap => Protocol::Imap,
         ListenerProtocol::Imaps => Protocol::Imaps,
         ListenerProtocol::Http => Protocol::Http,
+        ListenerProtocol::Https => Protocol::Https,
     }
 }
 
@@ -399,6 +403,7 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
         srs: spec.srs.as_ref().map(|srs| SrsSettings {
             domain: srs.domain.clone(),
         }),
+        tls: OutboundTls::from(&spec.tls),
         providers: Vec::new(),
         block_lists: None,
         suppression: None,

@@ -11,6 +11,7 @@ use super::cluster::rate_limits;
 use super::{Compiler, Names};
 use crate::load::Located;
 use crate::model::{DkimAlgorithm, DkimKey, Domain, OutboundIp, Transport};
+use crate::outbound_tls::policy;
 use crate::problem::ProblemClass;
 use crate::records;
 
@@ -28,6 +29,7 @@ impl Compiler<'_> {
             Some(&cluster.object.spec.dns.spf),
         );
         for resource in &resources.domains {
+            self.check_mta_sts(resource);
             // A domain that is hosted elsewhere has records here, nothing else.
             if !self.claim(resource) || resource.object.spec.provider != Provider::Builtin {
                 continue;
@@ -91,6 +93,7 @@ impl Compiler<'_> {
             None => Transport::Mailboxes,
         };
         let dkim = self.dkim(resource, cluster);
+        let hostname = &cluster.object.spec.hostname;
         Domain {
             name: spec.domain.clone(),
             alias_names: spec.domain_aliases.clone(),
@@ -106,6 +109,7 @@ impl Compiler<'_> {
             outbound_ips: self.domain_ips(resource, ips),
             limits: spec.limits.as_ref().map(rate_limits),
             sieve: self.domain_sieve(origin, spec.sieve.as_ref()),
+            mta_sts: spec.dns.mta_sts.map(|mode| policy(mode, hostname)),
         }
     }
 

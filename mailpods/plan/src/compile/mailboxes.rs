@@ -202,7 +202,7 @@ impl Compiler<'_> {
     }
 
     /// In a cluster of several tenants, addresses are given by those who own the domain, and by those who own the cluster.
-    fn may_name(&self, plan: &Plan, origin: &Origin, address: &MailboxAddress) -> bool {
+    pub(super) fn may_name(&self, plan: &Plan, origin: &Origin, address: &MailboxAddress) -> bool {
         let owner = plan
             .names
             .get(address.domain())

@@ -2,11 +2,13 @@
 
 mod cluster;
 mod domains;
+mod held;
 mod mailboxes;
 mod references;
 mod reputation;
 mod secrets;
 mod sieve;
+mod tls;
 mod unsupported;
 
 pub use cluster::{dns_server, issued_secret};
@@ -47,7 +49,8 @@ pub struct Compiled {
     pub problems: Vec<Problem>,
 }
 
-/// Compiles what is good: a resource with a problem is left out, and nothing else is, but for what cannot be without it.
+/// Compiles what is good: a resource with a problem is left out, and nothing else is, but for what cannot be without it. Mail
+/// for what is left out is put off.
 #[must_use]
 pub fn compile_valid(mut resources: Resources) -> Compiled {
     resources.complete = true;
@@ -149,6 +152,7 @@ impl<'a> Compiler<'a> {
         self.add_mailboxes(&mut plan);
         self.add_aliases(&mut plan);
         self.set_postmaster(cluster, &mut plan);
+        plan.held = self.held(&plan).into();
         self.tolerating(|compiler| compiler.check_pools(cluster, &plan));
         self.tolerating(|compiler| compiler.check_targets(&plan));
         self.grant_senders(&mut plan);

@@ -69,7 +69,7 @@ impl Compiler<'_> {
         let Some(primary) = plan.primary(target) else {
             return;
         };
-        if !plan.mailboxes.contains_key(&primary) && !plan.aliases.contains_key(&primary) {
+        if !plan.is_taken(&primary) && !plan.is_held(&primary) {
             self.missing(nobody(plan, origin, field, target));
         }
     }
@@ -153,7 +153,8 @@ fn is_there(plan: &Plan, address: &MailboxAddress) -> bool {
             && postmaster.is_some_and(|other| other != address)
     };
     let own = |address: &MailboxAddress| taken(address) || reserved(address);
-    plan.primary(address).is_none_or(|primary| own(&primary))
+    plan.is_held(address)
+        || plan.primary(address).is_none_or(|primary| own(&primary))
         || base(plan, address).is_some_and(|base| taken(&base))
 }
 

@@ -1,8 +1,8 @@
 //! Fields that nothing acts on yet are refused by name, never ignored.
 
 use mailpods_api::v1alpha1::{
-    AttachmentType, DnsMode, FilterEngine, FromNamespaces, MailClusterSpec, MailDomain,
-    MailDomainSpec, Provider, TxtFormat,
+    AttachmentType, DkimRotationSpec, DnsMode, FilterEngine, FromNamespaces, MailClusterSpec,
+    MailDomain, MailDomainSpec, Provider, TxtFormat,
 };
 
 use super::Compiler;
@@ -25,7 +25,6 @@ impl Compiler<'_> {
         }
         for domain in &resources.domains {
             let spec = &domain.object.spec;
-            self.refuse(&domain.origin, &domain_nowhere(spec));
             self.refuse_backup(domain);
             if standalone {
                 self.refuse(&domain.origin, &domain_in_pods_only(spec));
@@ -111,6 +110,7 @@ fn in_pods_only(spec: &MailClusterSpec) -> [Row; 12] {
     let issuer = spec.tls.issuer_ref.is_some();
     let mode = dns.mode != DnsMode::Manual;
     let format = dns.txt_format != TxtFormat::Quoted;
+    let rotation = spec.dkim.rotation != DkimRotationSpec::default();
     let from = spec.allowed_namespaces.from != FromNamespaces::Same;
     [
         ("spec.store.postgresql", postgresql, "embedded"),
@@ -122,14 +122,10 @@ fn in_pods_only(spec: &MailClusterSpec) -> [Row; 12] {
         ("spec.tls.issuerRef", issuer, "secretRef"),
         ("spec.dns.mode", mode, "Manual"),
         ("spec.dns.txtFormat", format, "Quoted"),
-        ("spec.dkim.rotation", spec.dkim.rotation.is_some(), ""),
+        ("spec.dkim.rotation", rotation, ""),
         ("spec.allowedNamespaces.from", from, "Same"),
         ("spec.paused", spec.paused, "false"),
     ]
-}
-
-fn domain_nowhere(spec: &MailDomainSpec) -> [Row; 1] {
-    [("spec.dns.mtaSTS", spec.dns.mta_sts.is_some(), "")]
 }
 
 fn domain_in_pods_only(spec: &MailDomainSpec) -> [Row; 3] {

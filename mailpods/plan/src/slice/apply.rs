@@ -7,7 +7,7 @@ use mailpods_api::{DomainName, MailboxAddress};
 use serde::de::DeserializeOwned;
 
 use super::{Entries, Entry, Update, VERSION, wire};
-use crate::model::{Domain, Mailbox, OutboundIp, Plan};
+use crate::model::{Domain, Held, Mailbox, OutboundIp, Plan};
 use crate::shared::Shared;
 
 /// Why an update was not taken; the slice is as it was.
@@ -67,6 +67,7 @@ struct Parts {
     mailboxes: Shared<HashMap<MailboxAddress, Arc<Mailbox>>>,
     aliases: Shared<HashMap<MailboxAddress, Vec<MailboxAddress>>>,
     outbound_ips: Shared<BTreeMap<String, OutboundIp>>,
+    held: Shared<Held>,
 }
 
 /// A key that this release knows.
@@ -76,6 +77,8 @@ enum Key<'a> {
     Mailbox(MailboxAddress),
     Alias(MailboxAddress),
     OutboundIp(&'a str),
+    HeldDomain(DomainName),
+    HeldAddress(MailboxAddress),
 }
 
 /// A value that has been read.
@@ -85,6 +88,8 @@ enum Value {
     Mailbox(Mailbox),
     Alias(MailboxAddress, Vec<MailboxAddress>),
     OutboundIp(OutboundIp),
+    HeldDomain(DomainName),
+    HeldAddress(MailboxAddress),
 }
 
 impl Slice {
@@ -146,6 +151,7 @@ impl Slice {
             mailboxes: parts.mailboxes,
             aliases: parts.aliases,
             outbound_ips: parts.outbound_ips,
+            held: parts.held,
             ..settings.plan(self.entries.digest())
         })
     }
@@ -211,6 +217,8 @@ impl Slice {
             Value::OutboundIp(ip) => {
                 parts.outbound_ips.insert(ip.name.clone(), ip);
             }
+            Value::HeldDomain(name) => drop(parts.held.domains.insert(name)),
+            Value::HeldAddress(address) => drop(parts.held.addresses.insert(address)),
         }
     }
 }
@@ -249,6 +257,8 @@ impl Parts {
             Ok(Some(Key::Mailbox(address))) => drop(self.mailboxes.remove(&address)),
             Ok(Some(Key::Alias(address))) => drop(self.aliases.remove(&address)),
             Ok(Some(Key::OutboundIp(name))) => drop(self.outbound_ips.remove(name)),
+            Ok(Some(Key::HeldDomain(name))) => drop(self.held.domains.remove(&name)),
+            Ok(Some(Key::HeldAddress(address))) => drop(self.held.addresses.remove(&address)),
             // What this release never read has left nothing behind; that settings stay is checked before.
             Ok(Some(Key::Settings) | None) | Err(_) => {}
         }
@@ -262,11 +272,14 @@ fn parse(key: &str) -> Result<Option<Key<'_>>, ApplyError> {
     }
     let bad = || ApplyError::Key(key.to_owned());
     let address = |text: &str| MailboxAddress::parse(text).map_err(|_| bad());
+    let domain = |text: &str| DomainName::parse(text).map_err(|_| bad());
     Ok(match key.split_once('/') {
-        Some(("domain", name)) => Some(Key::Domain(DomainName::parse(name).map_err(|_| bad())?)),
+        Some(("domain", name)) => Some(Key::Domain(domain(name)?)),
         Some(("mailbox", text)) => Some(Key::Mailbox(address(text)?)),
         Some(("alias", text)) => Some(Key::Alias(address(text)?)),
         Some(("outbound-ip", name)) => Some(Key::OutboundIp(name)),
+        Some(("held-domain", name)) => Some(Key::HeldDomain(domain(name)?)),
+        Some(("held-address", text)) => Some(Key::HeldAddress(address(text)?)),
         _ => None,
     })
 }
@@ -284,6 +297,8 @@ fn read(key: &str, entry: &Entry) -> Result<Option<Value>, ApplyError> {
             name: name.to_owned(),
             ..json(key, entry)?
         }),
+        Key::HeldDomain(name) => Value::HeldDomain(name),
+        Key::HeldAddress(address) => Value::HeldAddress(address),
     };
     Ok(Some(value))
 }

@@ -10,6 +10,7 @@
 //! | `mailbox/ADDRESS` | a mailbox | with credential | with credential | | Sieve, no credential |
 //! | `alias/ADDRESS` | what it leads to, one step | yes | | | yes |
 //! | `outbound-ip/NAME` | a sending address | | | | yes |
+//! | `held-domain/NAME`, `held-address/ADDRESS` | left out because of a problem | yes | yes | | yes |
 //!
 //! [`Role::All`] gets everything. Secrets serialise here and nowhere else.
 
@@ -248,6 +249,12 @@ pub fn entries(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
         for mailbox in plan.mailboxes.values() {
             let key = format!("mailbox/{}", mailbox.address);
             cut.add(key, &wire::Mailbox::of(mailbox, role))?;
+        }
+        for name in &plan.held.domains {
+            cut.add(format!("held-domain/{name}"), &wire::Held {})?;
+        }
+        for address in &plan.held.addresses {
+            cut.add(format!("held-address/{address}"), &wire::Held {})?;
         }
     }
     if role.resolves_addresses() {

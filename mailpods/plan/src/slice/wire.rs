@@ -3,6 +3,7 @@
 //! Every field has a default and unknown fields are passed over, so that operator and pods may be one release apart.
 
 use mailpods_api::{DomainName, MailboxAddress, Selector};
+use mailpods_policy::outbound::tls::sts;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Role;
@@ -137,6 +138,7 @@ impl Settings {
             names: Default::default(),
             mailboxes: Default::default(),
             aliases: Default::default(),
+            held: Default::default(),
             records: Vec::new(),
             shutdown_grace: self.shutdown_grace,
         }
@@ -146,9 +148,11 @@ impl Settings {
 /// Health and metrics of a pod are where its command line says, so `http` listeners are in no slice.
 fn listeners(plan: &Plan, role: Role) -> Vec<Listener> {
     let of_role = |listener: &&Listener| match listener.protocol {
-        Protocol::Smtp | Protocol::Submission | Protocol::Submissions | Protocol::Lmtp => {
-            role.is(true, false, false)
-        }
+        Protocol::Smtp
+        | Protocol::Submission
+        | Protocol::Submissions
+        | Protocol::Lmtp
+        | Protocol::Https => role.is(true, false, false),
         Protocol::Imap | Protocol::Imaps => role.is(false, true, false),
         Protocol::Http => false,
     };
@@ -276,6 +280,8 @@ pub(super) struct Domain {
     limits: Option<RateLimits>,
     #[serde(skip_serializing_if = "SieveStages::is_empty")]
     sieve: SieveStages,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mta_sts: Option<sts::Policy>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -308,6 +314,10 @@ impl Domain {
             sieve: Some(domain.sieve.clone())
                 .filter(|_| role.filters_mail())
                 .unwrap_or_default(),
+            mta_sts: domain
+                .mta_sts
+                .clone()
+                .filter(|_| role.is(true, false, false)),
         }
     }
 
@@ -325,6 +335,7 @@ impl Domain {
             outbound_ips: self.outbound_ips,
             limits: self.limits,
             sieve: self.sieve,
+            mta_sts: self.mta_sts,
         }
     }
 }
@@ -413,6 +424,10 @@ impl Mailbox {
         }
     }
 }
+
+/// `held-domain/NAME` and `held-address/ADDRESS`: the key says it all.
+#[derive(Serialize)]
+pub(super) struct Held {}
 
 /// `alias/ADDRESS`: what it leads to.
 #[derive(Serialize, Deserialize)]

@@ -91,6 +91,28 @@ fn the_older_of_two_domains_wins_and_the_later_names_it() {
 }
 
 #[test]
+fn a_domain_that_no_cluster_serves_keeps_no_name_from_others() {
+    let assigned = assigned(&[
+        cluster(("mail", "main", 0), ""),
+        object(
+            "MailDomain",
+            ("thief", "first", 1),
+            "{domain: example.test, domainAliases: [other.test]}",
+        ),
+        object("MailDomain", ("mail", "d", 8), "{domain: example.test}"),
+        object("MailDomain", ("mail", "e", 9), "{domain: other.test}"),
+        object("Mailbox", ("mail", "m", 9), "{address: m@example.test}"),
+    ]);
+    assert_eq!(
+        said(&assigned),
+        [
+            "thief/MailDomain/first Missing spec.clusterRef: is needed: there is no MailCluster in this namespace"
+        ]
+    );
+    assert_eq!(counts(&assigned), [("main", 2, 1)]);
+}
+
+#[test]
 fn namespaces_are_let_in_by_label() {
     let reference = "{domain: example.test, clusterRef: {name: main, namespace: mail}}";
     let team = object("MailDomain", ("team", "d", 1), reference);
@@ -110,7 +132,11 @@ fn namespaces_are_let_in_by_label() {
 fn addresses_are_given_by_the_namespace_of_the_domain_and_of_the_cluster() {
     let assigned = assigned(&[
         cluster(("mail", "main", 0), ", allowedNamespaces: {from: All}"),
-        object("MailDomain", ("team", "d", 1), "{domain: example.test}"),
+        object(
+            "MailDomain",
+            ("team", "d", 1),
+            "{domain: example.test, clusterRef: {name: main, namespace: mail}}",
+        ),
         object("Mailbox", ("team", "own", 1), "{address: a@example.test}"),
         object("Mailbox", ("mail", "admin", 1), "{address: b@example.test}"),
         object(
@@ -151,7 +177,79 @@ fn several_clusters_need_a_name() {
     assert_eq!(
         said(&assigned),
         [
-            "mail/MailDomain/d Missing spec.clusterRef: is needed: there are several MailClusters for this namespace"
+            "mail/MailDomain/d Missing spec.clusterRef: is needed: there are several MailClusters in this namespace"
         ]
     );
+}
+
+#[test]
+fn a_second_cluster_takes_no_domain_from_the_first() {
+    let mut serving = object("MailDomain", ("mail", "d", 1), "{domain: example.test}");
+    serving.push_str("status: {cluster: mail/one}\n");
+    let assigned = assigned(&[
+        cluster(("mail", "one", 0), ""),
+        cluster(("mail", "two", 5), ""),
+        // Of another namespace, for all who name none.
+        cluster(("thief", "three", 0), ", allowedNamespaces: {from: All}"),
+        serving,
+        object("MailDomain", ("team", "e", 1), "{domain: other.test}"),
+    ]);
+    assert_eq!(
+        counts(&assigned),
+        [("one", 1, 0), ("two", 0, 0), ("three", 0, 0)]
+    );
+    assert_eq!(
+        said(&assigned),
+        [
+            "team/MailDomain/e Missing spec.clusterRef: is needed: there is no MailCluster in this namespace"
+        ]
+    );
+}
+
+fn held(assigned: &Assigned, name: &str) -> Vec<String> {
+    let key = ("mail".to_owned(), name.to_owned());
+    let names = assigned.clusters[&key].left_out.names.iter();
+    names.map(ToString::to_string).collect()
+}
+
+#[test]
+fn mail_of_a_domain_that_nobody_serves_is_put_off_where_it_was_served() {
+    let status = |name: &str, domain: &str, more: &str| {
+        let domain = object(
+            "MailDomain",
+            ("mail", name, 5),
+            &format!("{{domain: {domain}{more}}}"),
+        );
+        domain + "status: {cluster: mail/one}\n"
+    };
+    let assigned = assigned(&[
+        cluster(("mail", "one", 0), ""),
+        cluster(("mail", "two", 1), ""),
+        object(
+            "MailDomain",
+            ("mail", "first", 2),
+            "{domain: first.test, clusterRef: {name: two}}",
+        ),
+        status("slip", "slip.test", ", clusterRef: {name: oen}"),
+        // One of its names is taken; the other is nobody's.
+        status(
+            "later",
+            "later.test",
+            ", domainAliases: [first.test], clusterRef: {name: two}",
+        ),
+        // Never served.
+        object(
+            "MailDomain",
+            ("team", "new", 6),
+            "{domain: new.test, clusterRef: {name: one, namespace: mail}}",
+        ),
+        // Its mail is elsewhere.
+        status(
+            "hosted",
+            "hosted.test",
+            ", provider: Fastmail, clusterRef: {name: oen}",
+        ),
+    ]);
+    assert_eq!(held(&assigned, "one"), ["slip.test"]);
+    assert_eq!(held(&assigned, "two"), ["later.test"]);
 }

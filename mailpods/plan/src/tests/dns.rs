@@ -74,6 +74,28 @@ fn zone_text_has_every_record() {
 }
 
 #[test]
+fn a_policy_is_published_with_an_id_of_its_own() {
+    let text = |mode: &str| {
+        let extra = format!("dns: {{mtaSTS: {mode}}}");
+        let sources = [
+            source("c.yaml", CLUSTER),
+            source("a.yaml", &domain("example.test", &extra)),
+        ];
+        let (plan, problems) = check(&sources);
+        zone(&records(&plan.unwrap_or_else(|| panic!("{problems:?}"))))
+    };
+    let id = |text: &str| {
+        let (_, rest) = text.split_once("v=STSv1; id=").unwrap();
+        rest.split(';').next().unwrap().to_owned()
+    };
+    let (enforce, testing) = (text("enforce"), text("testing"));
+    assert!(enforce.contains("mta-sts.example.test."), "{enforce}");
+    assert_eq!(id(&enforce).len(), 32);
+    assert_eq!(id(&enforce), id(&text("enforce")));
+    assert_ne!(id(&enforce), id(&testing));
+}
+
+#[test]
 fn endpoints_have_the_forms_that_external_dns_needs() {
     let text = endpoints(&records(&example()), Some("mail")).unwrap();
     let parsed: serde_json::Value = serde_yaml::from_str(text.trim_start_matches("---\n")).unwrap();

@@ -34,6 +34,7 @@ fn ends(plan: &Plan, text: &str) -> String {
     match plan.resolve(&address(text)) {
         Resolved::NotLocal => "not local".to_owned(),
         Resolved::Unknown => "unknown".to_owned(),
+        Resolved::Held => "held".to_owned(),
         Resolved::Disabled(mailbox) => format!("disabled {}", mailbox.address),
         Resolved::Loop => "loop".to_owned(),
         Resolved::Targets(targets) => targets.iter().map(end).collect::<Vec<_>>().join(" "),

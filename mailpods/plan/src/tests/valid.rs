@@ -1,7 +1,10 @@
 //! A bad resource is left out alone.
 
 use super::{CLUSTER, address, domain, mailbox, name, resource, source, with_cluster};
-use crate::{Compiled, Environment, ProblemClass, Resources, compile_valid, load_valid};
+use crate::{
+    Compiled, Environment, ProblemClass, Resolved, Resources, Role, Route, compile_valid,
+    load_valid, slice,
+};
 
 fn resources(documents: &[String]) -> Resources {
     let (resources, problems) = load_valid(&with_cluster(documents));
@@ -181,4 +184,125 @@ fn a_domain_hosted_elsewhere_has_records_and_takes_no_mail() {
             "autodiscover.example.test CNAME autodiscover.outlook.com",
         ]
     );
+}
+
+#[test]
+fn every_service_has_exchangers_senders_and_what_clients_look_for() {
+    for (spec, wanted) in [
+        (
+            "provider: Google, providerAccount: {dkimKeys: [{selector: google, record: v=DKIM1; k=rsa; p=AA}]}",
+            "1 smtp.google.com|v=spf1 include:_spf.google.com ~all|google._domainkey TXT v=DKIM1; k=rsa; p=AA|_imaps._tcp SRV 0 1 993 imap.gmail.com",
+        ),
+        (
+            "provider: Microsoft365, providerAccount: {name: contoso}",
+            "0 example-test.mail.protection.outlook.com|v=spf1 include:spf.protection.outlook.com ~all|selector2._domainkey CNAME|autodiscover CNAME autodiscover.outlook.com",
+        ),
+        (
+            "provider: Fastmail",
+            "20 in2-smtp.messagingengine.com|v=spf1 include:spf.messagingengine.com ~all|fm3._domainkey CNAME fm3.example.test.dkim.fmhosted.com|_submissions._tcp SRV 0 1 465 smtp.fastmail.com",
+        ),
+        (
+            "provider: Zoho, providerAccount: {region: eu}",
+            "10 mx.zoho.eu|v=spf1 include:zohomail.eu ~all|_imaps._tcp SRV 0 1 993 imappro.zoho.eu|_submissions._tcp SRV 0 1 465 smtppro.zoho.eu",
+        ),
+        (
+            "provider: Proton, providerAccount: {name: d1}",
+            "10 mail.protonmail.ch|v=spf1 include:_spf.protonmail.ch ~all|protonmail3._domainkey CNAME protonmail3.domainkey.d1.domains.proton.ch",
+        ),
+        (
+            "provider: iCloud",
+            "10 mx01.mail.icloud.com|v=spf1 include:icloud.com ~all|sig1._domainkey CNAME sig1.dkim.example.test.at.icloudmailadmin.com|_imaps._tcp SRV 0 1 993 imap.mail.me.com",
+        ),
+    ] {
+        let compiled = compiled(&[domain("example.test", spec)]);
+        assert_eq!(said(&compiled), Vec::<String>::new(), "{spec}");
+        let records = crate::dns::fill(&compiled.plan.unwrap(), None, |_, _| None);
+        let zone: Vec<String> = records
+            .iter()
+            .map(|record| {
+                let label = record
+                    .name
+                    .trim_end_matches("example.test")
+                    .trim_end_matches('.');
+                format!(
+                    "{label} {} {}",
+                    record.kind.as_str(),
+                    record.data.as_deref().unwrap()
+                )
+            })
+            .collect();
+        for part in wanted.split('|') {
+            assert!(
+                zone.iter().any(|line| line.contains(part)),
+                "{spec}: {part}: {zone:#?}"
+            );
+        }
+    }
+}
+
+fn leads(plan: &crate::Plan, text: &str) -> &'static str {
+    match plan.resolve(&address(text)) {
+        Resolved::NotLocal => "not ours",
+        Resolved::Unknown => "unknown",
+        Resolved::Held => "held",
+        Resolved::Disabled(_) => "disabled",
+        Resolved::Loop => "loop",
+        Resolved::Targets(_) => "there",
+    }
+}
+
+#[test]
+fn mail_for_what_is_left_out_is_put_off() {
+    let compiled = compiled(&[
+        domain(
+            "example.test",
+            "domainAliases: [alias.test], aliases: [{name: team, targets: [a@example.test, bad@example.test]}, {name: slip, targets: [aa@example.test]}]",
+        ),
+        domain(
+            "away.test",
+            "domainAliases: [far.test], transport: {relay: {host: in.test, tls: Verify, authSecretRef: {name: gone}}}",
+        ),
+        domain("relay.test", "transport: {relay: {host: in.test}}"),
+        mailbox("a@example.test", ""),
+        mailbox(
+            "bad@example.test",
+            "sieve: nonsense, aliases: [worse@example.test, a@example.test]",
+        ),
+        mailbox("here@away.test", ""),
+        mailbox("stray@relay.test", ""),
+    ]);
+    let plan = compiled.plan.unwrap();
+    let wanted = [
+        ("a@example.test", "there"),
+        ("nobody@example.test", "unknown"),
+        ("bad@example.test", "held"),
+        ("Bad+tag@alias.test", "held"),
+        ("worse@example.test", "held"),
+        // One who gets no copy is one whose copy is lost.
+        ("team@example.test", "held"),
+        ("slip@example.test", "held"),
+        ("here@away.test", "held"),
+        ("anybody@far.test", "held"),
+        ("stray@relay.test", "there"),
+        ("x@elsewhere.test", "not ours"),
+    ];
+    for (address, wanted) in wanted {
+        assert_eq!(leads(&plan, address), wanted, "{address}");
+    }
+    assert!(matches!(plan.route(&name("far.test")), Route::Held));
+    // Pods know it too, as long as it lasts.
+    let cut = slice::entries(&plan, Role::Delivery).unwrap();
+    let mut pod = slice::Slice::default();
+    pod.apply(slice::full(&cut)).unwrap();
+    for (address, wanted) in wanted {
+        assert_eq!(leads(&pod.plan().unwrap(), address), wanted, "{address}");
+    }
+    let mended = crate::Plan {
+        held: crate::Shared::default(),
+        ..plan
+    };
+    let mended = slice::entries(&mended, Role::Delivery).unwrap();
+    pod.apply(slice::diff(&cut, &mended)).unwrap();
+    assert_eq!(leads(&pod.plan().unwrap(), "bad@example.test"), "unknown");
+    assert_eq!(leads(&pod.plan().unwrap(), "x@far.test"), "not ours");
 }

@@ -33,6 +33,8 @@ pub struct Capabilities {
     pub rcpt_max: Option<u32>,
     /// MAILMAX (RFC 9422).
     pub mail_max: Option<u32>,
+    /// REQUIRETLS (RFC 8689).
+    pub require_tls: bool,
     /// The address that the server saw the connection come from, where its greeting to EHLO names one in brackets: RFC 5321
     /// §4.1.1.1 leaves the text to the server, and most name the client.
     pub seen_from: Option<IpAddr>,
@@ -76,6 +78,7 @@ impl Capabilities {
             "CHUNKING" => self.chunking = true,
             "BINARYMIME" => self.binary_mime = true,
             "DSN" => self.dsn = true,
+            "REQUIRETLS" => self.require_tls = true,
             "STARTTLS" => self.starttls = true,
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "SIZE" => {

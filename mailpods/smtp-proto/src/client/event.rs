@@ -187,6 +187,8 @@ pub enum Missing {
     EightBitMime,
     /// Binary body.
     BinaryMime,
+    /// The promise of RFC 8689.
+    RequireTls,
 }
 
 /// What became of a recipient.

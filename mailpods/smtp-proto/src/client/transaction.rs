@@ -36,6 +36,8 @@ pub struct Transaction {
     pub envid: Option<String>,
     /// Passed on where AUTH is offered.
     pub auth: Option<AuthParam>,
+    /// REQUIRETLS (RFC 8689): only to a server that offers it.
+    pub require_tls: bool,
 }
 
 /// What became of each recipient, in the transaction's order.
@@ -56,6 +58,9 @@ impl Transaction {
     ) -> Option<Outcome> {
         if self.smtputf8 && !offered.smtputf8 {
             return Some(Outcome::Unsupported(Missing::SmtpUtf8));
+        }
+        if self.require_tls && !offered.require_tls {
+            return Some(Outcome::Unsupported(Missing::RequireTls));
         }
         if self.body == BodyType::BinaryMime && !(offered.binary_mime && offered.chunking) {
             return Some(Outcome::Unsupported(Missing::BinaryMime));
@@ -84,6 +89,9 @@ impl Transaction {
         }
         if self.smtputf8 {
             line.push_str(" SMTPUTF8");
+        }
+        if self.require_tls {
+            line.push_str(" REQUIRETLS");
         }
         if offered.dsn {
             self.push_dsn(&mut line);

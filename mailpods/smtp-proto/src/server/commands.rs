@@ -94,6 +94,10 @@ impl Session {
         if !self.extended && params != MailParams::default() {
             return self.fault(ProtocolError::UnknownParameter("EHLO extensions".into()));
         }
+        // RFC 8689 §3: it is a promise about TLS, this hop's first.
+        if params.require_tls && !self.tls {
+            return self.fault(ProtocolError::UnknownParameter("REQUIRETLS".into()));
+        }
         let question = Question::Mail {
             smtputf8: params.smtputf8,
             binary: params.body == BodyType::BinaryMime,
@@ -255,6 +259,10 @@ impl Session {
         ));
         if config.starttls && !self.tls {
             lines.push("STARTTLS".to_owned());
+        }
+        // RFC 8689 §3: offered under TLS only.
+        if self.tls {
+            lines.push("REQUIRETLS".to_owned());
         }
         // RFC 4954 §4, RFC 8314 §3.3: no password without TLS.
         if self.tls

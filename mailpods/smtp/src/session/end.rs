@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use mailpods_api::QueueId;
+use mailpods_message::header::find;
 use mailpods_plan::Protocol;
-use mailpods_smtp_proto::Reply;
+use mailpods_policy::outbound::tls::Wish;
+use mailpods_smtp_proto::{MailParams, Reply};
 use mailpods_store::queue::{BodyType, Envelope, NewMessage, NewRecipient, Origin, Ret};
 
 use super::Driver;
@@ -145,11 +147,12 @@ impl Driver {
         let local = recipients
             .iter()
             .any(|recipient| recipient.destination.is_local());
+        let wish = wish(&transaction.params, &draft.message);
         let (octets, body) = draft.into_body(local).await;
         let message = NewMessage {
             id: id.clone(),
             body,
-            envelope: envelope(transaction),
+            envelope: envelope(transaction, wish),
             origin: self.origin(),
             junk,
             created: now,
@@ -205,7 +208,21 @@ fn rows(accepted: &[&Recipient]) -> Vec<NewRecipient> {
     fresh.map(|recipient| recipient.row.clone()).collect()
 }
 
-fn envelope(transaction: &Transaction) -> Envelope {
+/// RFC 8689 §4.1: REQUIRETLS outweighs the field.
+fn wish(params: &MailParams, message: &[u8]) -> Wish {
+    if params.require_tls {
+        return Wish::Required;
+    }
+    let value = find(message, b"tls-required").unwrap_or_default();
+    // RFC 8689 §5: `No` is the only value.
+    if value.trim_ascii().eq_ignore_ascii_case(b"no") {
+        Wish::Waived
+    } else {
+        Wish::Usual
+    }
+}
+
+fn envelope(transaction: &Transaction, tls: Wish) -> Envelope {
     use mailpods_smtp_proto as proto;
     let params = &transaction.params;
     Envelope {
@@ -216,6 +233,7 @@ fn envelope(transaction: &Transaction) -> Envelope {
         }),
         envid: params.envid.clone(),
         smtputf8: params.smtputf8,
+        tls,
         body_type: match params.body {
             proto::BodyType::SevenBit => BodyType::SevenBit,
             proto::BodyType::EightBitMime => BodyType::EightBit,

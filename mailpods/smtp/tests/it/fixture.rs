@@ -86,7 +86,20 @@ pub fn plan() -> Plan {
                 address("again@example.test"),
                 vec![address("round@example.test")],
             ),
+            (
+                address("all@example.test"),
+                vec![address("alice@example.test"), address("erin@example.test")],
+            ),
+            (
+                address("nowhere@example.test"),
+                vec![address("slip-of-the-pen@example.test")],
+            ),
         ])
+        .into(),
+        held: Held {
+            domains: [name("held.test")].into(),
+            addresses: [address("erin@example.test")].into(),
+        }
         .into(),
         records: Vec::new(),
         sieve: Default::default(),
@@ -105,6 +118,7 @@ fn domain(primary: &str, aliases: &[&str], transport: Transport) -> Domain {
         outbound_ips: Vec::new(),
         limits: None,
         sieve: Default::default(),
+        mta_sts: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What RCPT takes, and where it goes.
 
 use mailpods_plan::OverQuota;
+use mailpods_policy::outbound::tls::Wish;
 
 use crate::world::World;
 
@@ -35,7 +36,12 @@ async fn each_recipient_has_its_answer_and_reason() {
         ),
         ("carol@example.test", "550 5.2.1", Some("mailbox-disabled")),
         ("dave@example.test", "452 4.2.2", Some("over-quota")),
-        ("round@example.test", "550 5.4.6", Some("alias-loop")),
+        ("round@example.test", "451 4.4.6", Some("alias-loop")),
+        ("erin@example.test", "451 4.3.5", Some("on-hold")),
+        ("Erin+tag@alias.test", "451 4.3.5", Some("on-hold")),
+        ("anyone@held.test", "451 4.3.5", Some("on-hold")),
+        ("all@example.test", "451 4.3.5", Some("on-hold")),
+        ("nowhere@example.test", "451 4.3.5", Some("on-hold")),
     ];
     for (recipient, reply, reason) in table {
         let before = world.reasons().len();
@@ -102,4 +108,35 @@ async fn dsn_parameters_reach_the_queue() {
     let recipient = &queue[0].recipients[0];
     assert_eq!(recipient.orcpt.as_deref(), Some("rfc822;q@x@y.test"));
     assert!(recipient.notify.given && !recipient.notify.failure);
+}
+
+#[tokio::test]
+async fn what_a_sender_wants_of_tls_reaches_the_queue() {
+    let world = World::new().await;
+    let mut peer = world.mx().await;
+    peer.ask("MAIL FROM:<a@elsewhere.test> REQUIRETLS", "555")
+        .await;
+    peer.start_tls().await;
+    let offered = peer.ask("EHLO client.test", "250").await;
+    assert!(offered.contains("REQUIRETLS"), "{offered}");
+    let message = |field: &str| format!("From: a@elsewhere.test\r\n{field}\r\nhi");
+    for (option, field, wanted) in [
+        (" REQUIRETLS", "TLS-Required: No\r\n", Wish::Required),
+        ("", "tls-required:  no \r\n", Wish::Waived),
+        ("", "TLS-Required: Maybe\r\n", Wish::Usual),
+        ("", "", Wish::Usual),
+    ] {
+        peer.ask(&format!("MAIL FROM:<a@elsewhere.test>{option}"), "250")
+            .await;
+        peer.ask("RCPT TO:<bob@example.test>", "250").await;
+        let message = message(field);
+        peer.ask(
+            &format!("BDAT {} LAST\r\n{message}", message.len() + 2),
+            "250",
+        )
+        .await;
+        let queue = world.queue().await;
+        let queued = queue.iter().max_by_key(|item| item.unit.0).unwrap();
+        assert_eq!(queued.message.envelope.tls, wanted, "{option} {field}");
+    }
 }

@@ -1,9 +1,11 @@
 //! Mailboxes: the arithmetic of their rows.
 
+use std::ops::RangeInclusive;
+
 use super::names;
 use crate::error::{Result, StoreError};
-use crate::mail::{MailboxInfo, SpecialUse, SystemFlags};
-use crate::types::{MailboxId, Quota, Uid, Usage};
+use crate::mail::{Columns, MailboxInfo, SpecialUse, SystemFlags};
+use crate::types::{MailboxId, ModSeq, Quota, Uid, Usage};
 
 /// Most subscriptions of an account.
 pub(crate) const MAX_SUBSCRIPTIONS: i64 = 20_000;
@@ -13,6 +15,39 @@ pub(crate) const MAX_EXPUNGED: i64 = 10_000;
 pub(crate) const FORGET_EVERY: usize = 64;
 /// Messages changed in one transaction, so that a large change does not keep others waiting.
 pub(crate) const STEP: usize = 1_000;
+
+/// What is asked for of the messages of a mailbox.
+pub(crate) struct Query {
+    pub(crate) mailbox: MailboxId,
+    pub(crate) uids: RangeInclusive<Uid>,
+    pub(crate) changed_since: ModSeq,
+    pub(crate) columns: Columns,
+    pub(crate) limit: usize,
+}
+
+impl Query {
+    /// `changed_since` as a column has it.
+    pub(crate) fn since(&self) -> i64 {
+        since(self.changed_since)
+    }
+
+    /// `limit` as a statement takes it.
+    pub(crate) fn limit(&self) -> i64 {
+        i64::try_from(self.limit).unwrap_or(i64::MAX)
+    }
+}
+
+/// A modseq as a column has it.
+pub(crate) fn since(modseq: ModSeq) -> i64 {
+    modseq.min(i64::MAX.cast_unsigned()).cast_signed()
+}
+
+/// UIDs below `next` that are not `there`, which ascends.
+pub(crate) fn missing(next: Uid, there: &[Uid]) -> Vec<Uid> {
+    (1..next)
+        .filter(|uid| there.binary_search(uid).is_err())
+        .collect()
+}
 
 /// Most mailboxes of an account.
 pub(crate) const MAX_MAILBOXES: i64 = 10_000;

@@ -9,6 +9,7 @@ pub(crate) mod frame;
 mod frame_tests;
 pub(crate) mod keywords;
 pub(crate) mod mailbox;
+pub(crate) mod metrics;
 pub(crate) mod names;
 pub(crate) mod queue;
 pub(crate) mod seal;

@@ -17,6 +17,22 @@ pub(crate) struct Known {
     pub(crate) uids: Arc<[Uid]>,
 }
 
+impl Known {
+    /// The UIDs now: without those that have `gone`, which ascend, and with `newer` ones, which ascend too.
+    pub(crate) fn after(&self, gone: &[Uid], newer: impl IntoIterator<Item = Uid>) -> Vec<Uid> {
+        let there = self.uids.iter().copied();
+        there
+            .filter(|uid| gone.binary_search(uid).is_err())
+            .chain(newer)
+            .collect()
+    }
+
+    /// The last UID; later ones are new.
+    pub(crate) fn last(&self) -> Uid {
+        self.uids.last().copied().unwrap_or(0)
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct UidCache {
     state: Mutex<State>,

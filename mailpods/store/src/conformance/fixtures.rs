@@ -102,6 +102,7 @@ pub(super) fn message(number: u64, recipients: &[&str]) -> NewMessage {
             ret: None,
             envid: None,
             smtputf8: false,
+            tls: Default::default(),
             body_type: BodyType::SevenBit,
         },
         origin: Origin::Inbound,

@@ -96,6 +96,9 @@ pub enum Refusal {
     /// The client does not follow the mechanism.
     #[error("failed to read the client's message")]
     Malformed(#[source] SaslError),
+    /// The resource of the account has a problem, and what the account is cannot be told until it is mended.
+    #[error("the account is on hold: its resource has a problem")]
+    OnHold,
     /// Too many hashes are being computed.
     #[error("too many log-ins at once")]
     Busy,
@@ -115,6 +118,7 @@ impl Refusal {
             Self::Banned { .. } => Reason::Banned,
             Self::TlsRequired => Reason::TlsRequired,
             Self::Malformed(_) => Reason::MalformedLogin,
+            Self::OnHold => Reason::OnHold,
             Self::Busy => Reason::RateLimited,
             Self::Unavailable(_) => Reason::StoreUnavailable,
         }
@@ -136,6 +140,6 @@ impl Refusal {
     /// Whether the client should try again later (454 4.7.0, `[UNAVAILABLE]`).
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Busy | Self::Unavailable(_))
+        matches!(self, Self::OnHold | Self::Busy | Self::Unavailable(_))
     }
 }

@@ -22,8 +22,20 @@ const ACCEPTED_LIFE: Duration = Duration::from_secs(3600);
 pub(super) struct Subject {
     /// What failures are counted under, for an address of ours, whether or not it is an account.
     pub account: Option<String>,
+    /// A problem of its resource keeps the account out of the plan.
+    held: bool,
     /// The account, when it may log in.
     mailbox: Result<Arc<Mailbox>, Denied>,
+}
+
+impl Subject {
+    /// Nobody is banned for a password that cannot be checked.
+    const fn check_held(&self) -> Result<(), Refusal> {
+        match self.held {
+            true => Err(Refusal::OnHold),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Why there is no account to check.
@@ -137,6 +149,7 @@ impl Login {
         let inner = &self.directory.0;
         let subject = inner.subject(&login);
         inner.check_bans(&subject, self.context.client).await?;
+        subject.check_held()?;
         let (mut keys, mut fingerprint) = (None, None);
         if let Ok(mailbox) = &subject.mailbox {
             fingerprint = Some(inner.fingerprint(mailbox));
@@ -255,12 +268,12 @@ impl Inner {
     /// The account of a name: its address, also with a domain alias. Aliases are no log-in names.
     fn subject(&self, login: &NameLogin) -> Subject {
         let plan = self.plan();
-        let address = MailboxAddress::parse(&login.authcid)
-            .ok()
-            .and_then(|address| plan.primary(&address));
+        let named = MailboxAddress::parse(&login.authcid).ok();
+        let address = named.as_ref().and_then(|address| plan.primary(address));
         let account = address.as_ref().map(ToString::to_string);
         Subject {
             account,
+            held: named.is_some_and(|address| plan.is_held(&address)),
             mailbox: find(&plan, address.as_ref(), login.authzid.as_deref()),
         }
     }
@@ -286,6 +299,7 @@ impl Inner {
     ) -> Result<Arc<Mailbox>, Refusal> {
         let subject = self.subject(&login.login);
         self.check_bans(&subject, context.client).await?;
+        subject.check_held()?;
         let (mailbox, denied) = match subject.mailbox.clone() {
             Ok(mailbox) => (Some(mailbox), Denied::Unknown),
             Err(denied) => (None, denied),

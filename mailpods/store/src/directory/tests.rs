@@ -556,3 +556,35 @@ async fn a_client_that_breaks_the_mechanism_is_told_so_and_not_counted() {
     );
     assert!(lock(&world.fake.counts).is_empty());
 }
+
+#[tokio::test]
+async fn nobody_is_banned_over_a_resource_with_a_problem() {
+    let world = World::new().await;
+    let mut held = (*world.plan.current()).clone();
+    held.mailboxes = Default::default();
+    held.held = mailpods_plan::Held {
+        addresses: [fixture::address(ALICE)].into(),
+        ..Default::default()
+    }
+    .into();
+    world.plan.swap(held);
+    for _ in 0..50 {
+        assert_eq!(
+            world.plain("192.0.2.1", ALICE, "quickstart").await,
+            Err(Reason::OnHold)
+        );
+    }
+    assert_eq!(
+        world
+            .scram(Mechanism::ScramSha256, ALICE, "quickstart")
+            .await,
+        Err(Reason::OnHold)
+    );
+    assert!(Refusal::OnHold.is_temporary());
+    assert!(lock(&world.fake.bans).is_empty());
+    world.plan.swap(plan());
+    assert_eq!(
+        world.plain("192.0.2.1", ALICE, "quickstart").await,
+        Ok(ALICE.to_owned())
+    );
+}

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use tokio::task::AbortHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::error::is_conflict;
+use super::pool::Open;
 use crate::common::lock;
 use crate::error::{Result, StoreError};
 
@@ -39,6 +41,10 @@ impl<'p> Pipeline<'p> {
 
 pub(super) struct Connection {
     client: Client,
+    /// What polls the socket.
+    driver: AbortHandle,
+    /// One of the open connections of its pool.
+    _open: Open,
     statements: Mutex<HashMap<String, Statement>>,
     patience: Duration,
     /// Not to be used again.
@@ -49,15 +55,30 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, statement_timeout: Duration) -> Self {
+    pub(super) fn new(
+        client: Client,
+        driver: AbortHandle,
+        open: Open,
+        statement_timeout: Duration,
+    ) -> Self {
         Self {
             client,
+            driver,
+            _open: open,
             statements: Mutex::default(),
             patience: statement_timeout + GRACE,
-            broken: AtomicBool::new(false),
+            // Until it is set up.
+            broken: AtomicBool::new(true),
             conflict: AtomicBool::new(false),
             in_transaction: AtomicBool::new(false),
         }
+    }
+
+    /// Makes the session's settings; without them it is not used.
+    pub(super) async fn set_up(&self, settings: &str) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute(settings).await?;
+        self.broken.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether another call may use the connection.
@@ -161,6 +182,15 @@ impl Connection {
             if matches!(sent, Some(Err(_))) {
                 self.broken.store(true, Ordering::Relaxed);
             }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // One that did not answer may never do, and its socket would stay open for as long.
+        if self.broken.load(Ordering::Relaxed) {
+            self.driver.abort();
         }
     }
 }

@@ -18,8 +18,6 @@ use crate::types::MailboxId;
 
 /// How soon traces are written.
 const FLUSH: Duration = Duration::from_millis(900);
-/// How often changes are looked for that no notification told of.
-const POLL: Duration = Duration::from_secs(15);
 /// How often old rows are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 /// How long a marker of a commit is of use: much longer than anybody looks for it.
@@ -37,8 +35,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         }
         told("writing traces", trace::flush(&shared).await);
         told("removing deleted mailboxes", reap(&shared).await);
-        if polled.elapsed() >= POLL {
+        if polled.elapsed() >= shared.options.poll {
             polled = Instant::now();
+            told(
+                "looking at the schema's version",
+                schema::look(&shared.pool).await,
+            );
             told("looking for changes", poll(&shared).await);
         }
         if swept.elapsed() >= SWEEP {
@@ -96,14 +98,11 @@ async fn poll(shared: &Shared) -> Result<()> {
     Ok(())
 }
 
-/// Looks whether this program may go on with the schema, and removes old rows: one process at a time, whoever has the lock.
+/// Removes old rows: one process at a time, whoever has the lock.
 async fn sweep(shared: &Shared) -> Result<()> {
     const LOCK: &str =
         "SELECT pg_try_advisory_xact_lock(hashtext('mailpods sweep'), hashtext(current_schema()))";
     let holder = shared.pool.get().await?;
-    if let Err(error @ StoreError::Invalid(_)) = schema::version(&holder).await {
-        shared.pool.refuse(&error.to_string());
-    }
     let mut pipeline = Pipeline::default();
     pipeline.add("BEGIN", &[]);
     let locked = pipeline.add(LOCK, &[]);

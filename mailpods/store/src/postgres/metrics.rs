@@ -1,33 +1,14 @@
 //! What the store tells Prometheus.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use mailpods_telemetry::metrics::{COUNT, Histogram, LATENCY_SECONDS, MetricsError, Registry};
+use mailpods_telemetry::metrics::{MetricsError, Registry};
 
 use super::PostgresStore;
 use super::shared::Shared;
+use crate::common::metrics::{Observed, observe};
 
-/// Reads one number at each scrape.
-type Read = fn(&Shared) -> u64;
-
-/// Observed by the writers for each group.
-#[derive(Debug)]
-pub(super) struct WriterMetrics {
-    commit_seconds: Histogram,
-    group_jobs: Histogram,
-}
-
-impl WriterMetrics {
-    pub(super) fn group(&self, jobs: usize, time: Duration) {
-        self.commit_seconds.observe_duration((), time);
-        self.group_jobs.observe((), jobs as f64);
-    }
-}
-
-/// Names, helps and how to read them.
-const OBSERVED: [(&str, &str, Read); 8] = [
+const OBSERVED: &[Observed<Shared>] = &[
     (
         "mailpods_store_jobs_waiting",
         "Jobs that wait for a writer.",
@@ -76,29 +57,7 @@ impl PostgresStore {
     /// # Errors
     /// [`MetricsError`] when names of these metrics are taken.
     pub fn register_metrics(&self, registry: &Registry) -> Result<(), MetricsError> {
-        let shared = &self.core.shared;
-        let writer = WriterMetrics {
-            commit_seconds: registry.histogram(
-                "mailpods_store_commit_seconds",
-                "Time a writer took for a group of jobs, commit included.",
-                &[],
-                LATENCY_SECONDS,
-            )?,
-            group_jobs: registry.histogram(
-                "mailpods_store_group_jobs",
-                "Jobs that shared a commit.",
-                &[],
-                COUNT,
-            )?,
-        };
-        for (name, help, read) in OBSERVED {
-            let shared: Weak<Shared> = Arc::downgrade(shared);
-            registry.observed_gauge(name, help, move || {
-                shared.upgrade().map(|shared| read(&shared) as f64)
-            })?;
-        }
-        // Somebody else may have registered before: then the writers go on with theirs.
-        let _ = shared.metrics.set(writer);
-        Ok(())
+        self.core.shared.metrics.register(registry)?;
+        observe(registry, OBSERVED, &self.core.shared)
     }
 }

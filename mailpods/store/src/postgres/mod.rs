@@ -27,18 +27,20 @@ mod tx;
 mod uri;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::Store;
 use crate::common::body::new_octets;
 use crate::common::{closed, lock};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::types::NewBody;
 
 use group::Job;
@@ -52,6 +54,8 @@ pub struct Options {
     /// `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, with libpq's parameters. `sslmode` is `verify-full` (without a word in the URI),
     /// `verify-ca`, `require` or `disable`; sockets of this machine have no TLS. `sslrootcert` names a file with CA certificates.
     pub uri: Zeroizing<String>,
+    /// The file that `uri` comes from: it is read again when the database cannot be reached, because passwords are replaced.
+    pub uri_file: Option<PathBuf>,
     /// CA certificates in PEM that sign the server's, in place of the public ones; `sslrootcert` in the URI goes before it.
     pub ca: Option<Vec<u8>>,
     /// The key that seals secrets; the same for all processes of one store.
@@ -62,10 +66,12 @@ pub struct Options {
     pub max_connections: usize,
     /// Writers that commit groups, each on a connection of its own while it does.
     pub writers: usize,
-    /// Longest wait for a free connection, and for a new one to be made.
+    /// Longest wait for a free connection, for a new one to be made, for room among the jobs, and for a writer to take a job.
     pub wait: Duration,
     /// Longest time that the database takes for a statement.
     pub statement_timeout: Duration,
+    /// How often changes are looked for that no notification told of, and whether the schema may still be used.
+    pub poll: Duration,
     /// Most octets of recently written bodies kept in memory.
     pub cache_octets: usize,
     /// How long trace events are kept.
@@ -80,6 +86,7 @@ impl Options {
     pub fn new(uri: &str, seal_key: Zeroizing<[u8; 32]>) -> Self {
         Self {
             uri: Zeroizing::new(uri.to_owned()),
+            uri_file: None,
             ca: None,
             seal_key,
             name: "mailpods".to_owned(),
@@ -87,6 +94,7 @@ impl Options {
             writers: 4,
             wait: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
+            poll: Duration::from_secs(15),
             cache_octets: 16 << 20,
             trace_age: Duration::from_secs(7 * 24 * 3600),
             trace_rows: 1_000_000,
@@ -231,7 +239,7 @@ impl Core {
         self.stop.send_replace(true);
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         let ended = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(CLOSE, ended).await.is_err() {
+        if timeout(CLOSE, ended).await.is_err() {
             tracing::warn!("the store's tasks did not end in time");
         }
         self.shared.pool.close();
@@ -249,7 +257,15 @@ impl Core {
         if kib == 0 {
             return Ok(None);
         }
-        let permit = Arc::clone(&self.admission).acquire_many_owned(kib).await;
-        permit.map(Some).map_err(|_| closed())
+        let room = Arc::clone(&self.admission).acquire_many_owned(kib);
+        match timeout(self.shared.options.wait, room).await {
+            Ok(permit) => permit.map(Some).map_err(|_| closed()),
+            Err(_) => Err(too_slow()),
+        }
     }
+}
+
+/// The database does not keep up with what is asked of it.
+fn too_slow() -> StoreError {
+    StoreError::Unavailable("the database is too slow for what it is asked".to_owned())
 }

@@ -187,6 +187,17 @@ pub(super) struct Listener {
 impl Listener {
     /// Begins to listen. What is told from now on is heard.
     pub(super) async fn open(shared: &Shared) -> Result<Self> {
+        let wait = shared.options.wait;
+        match tokio::time::timeout(wait, Self::begin(shared)).await {
+            Ok(begun) => begun,
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "the database did not let us listen within {} s",
+                wait.as_secs()
+            ))),
+        }
+    }
+
+    async fn begin(shared: &Shared) -> Result<Self> {
         let (client, mut connection) = shared.pool.connect().await?;
         let quoted = channel(&shared.schema).replace('"', "\"\"");
         let statement = format!("LISTEN \"{quoted}\"");

@@ -3,7 +3,7 @@
 //! - *Expand*: a step adds tables, columns with a default, indexes. Programs of the version before go on; they name their columns, so
 //!   that they do not see new ones. `oldest_reader` stays.
 //! - *Contract*: what no program reads any more is removed by a step of a later release, which sets `oldest_reader` to the first version
-//!   that did without it. An older program that starts (or asks again, each minute) refuses to go on.
+//!   that did without it. An older program that starts (or asks again, see `Options::poll`) refuses to go on.
 //!
 //! Each step is one transaction under an advisory lock; pods that start together wait for the first.
 
@@ -80,8 +80,19 @@ pub(super) async fn migrate(pool: &Pool, options: &Options) -> Result<String> {
     }
 }
 
+/// Looks whether this program may still use the schema, or may again.
+pub(super) async fn look(pool: &Pool) -> Result<()> {
+    let found = version(&*pool.get_anyway().await?).await;
+    match found {
+        Ok(_) => pool.refuse(None),
+        Err(StoreError::Invalid(why)) => pool.refuse(Some(why)),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
 /// The version found; an error when this program is too old for it.
-pub(super) async fn version(connection: &super::connection::Connection) -> Result<i32> {
+async fn version(connection: &super::connection::Connection) -> Result<i32> {
     let row = connection
         .row("SELECT version, oldest_reader FROM schema_version", &[])
         .await?;

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use super::Options;
-use super::metrics::WriterMetrics;
 use super::notify::Outbox;
 use super::pool::Pool;
 use super::queue::due::Due;
 use super::tx::Effect;
 use crate::common::body_cache::BodyCache;
 use crate::common::lock;
+use crate::common::metrics::WriterMetrics;
 use crate::common::seal::Seal;
 use crate::common::trace::TraceBuffer;
 use crate::common::uid_cache::UidCache;
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     /// Held while events go from the buffer into the database.
     pub(super) trace_turn: tokio::sync::Mutex<()>,
     pub(super) stats: Stats,
-    pub(super) metrics: OnceLock<WriterMetrics>,
+    pub(super) metrics: WriterMetrics,
     /// What must be added to this process's clock to have the database's, in milliseconds, as it was found last.
     pub(super) shift: AtomicI64,
     /// Mailboxes were deleted whose messages are still to be removed.
@@ -67,7 +67,7 @@ impl Shared {
             trace: TraceBuffer::default(),
             trace_turn: tokio::sync::Mutex::default(),
             stats: Stats::default(),
-            metrics: OnceLock::new(),
+            metrics: WriterMetrics::default(),
             shift: AtomicI64::new(0),
             reap: AtomicBool::new(true),
             accounts: Mutex::default(),

@@ -1,10 +1,14 @@
 //! The database's URI: what libpq takes, with its `sslmode`.
 
+use std::io::Read as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use zeroize::Zeroizing;
 
+use super::Options;
 use super::tls::{MakeTls, Verify};
 use crate::error::{Result, StoreError};
 
@@ -13,10 +17,46 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Silence after which the other side is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
+/// Octets of a file with a URI.
+const MAX_OCTETS: u64 = 16 << 10;
+
 /// How to reach a database.
 pub(super) struct Target {
     pub(super) config: Config,
     pub(super) tls: MakeTls,
+}
+
+/// Where the URI comes from, and what else makes a target.
+pub(super) struct Source {
+    file: Option<PathBuf>,
+    ca: Option<Vec<u8>>,
+    application: String,
+}
+
+impl Source {
+    pub(super) fn of(options: &Options) -> Self {
+        Self {
+            file: options.uri_file.clone(),
+            ca: options.ca.clone(),
+            application: options.name.clone(),
+        }
+    }
+
+    /// What the file says now; `None` when there is no file.
+    pub(super) async fn read(&self) -> Result<Option<Target>> {
+        let Some(file) = self.file.clone() else {
+            return Ok(None);
+        };
+        let text = tokio::task::spawn_blocking(move || {
+            let mut text = Zeroizing::new(String::new());
+            let mut limited = std::fs::File::open(&file)?.take(MAX_OCTETS);
+            limited.read_to_string(&mut text)?;
+            std::io::Result::Ok(text)
+        });
+        let text = text.await.map_err(|error| invalid(&error.to_string()))?;
+        let text = text.map_err(|error| invalid(&format!("failed to read it: {error}")))?;
+        parse(text.trim(), self.ca.as_deref(), &self.application).map(Some)
+    }
 }
 
 /// Reads `uri`; `ca` are the certificates (PEM) that sign the server's, in place of the public ones.

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::body::file::BodyFiles;
 use super::guard::DiskGuard;
-use super::metrics::WriterMetrics;
 use super::queue::due;
 use super::tokens::TokenTable;
 use super::tx::Effect;
@@ -18,6 +17,7 @@ use super::{Options, Statistics, writer};
 use crate::common::body_cache::BodyCache;
 use crate::common::due::DueIndex;
 use crate::common::lock;
+use crate::common::metrics::WriterMetrics;
 use crate::common::trace::TraceBuffer;
 use crate::common::uid_cache::UidCache;
 use crate::common::watch::Watchers;
@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub(super) trace: TraceBuffer,
     pub(super) checkpoint: CheckpointState,
     pub(super) stats: Stats,
-    pub(super) metrics: OnceLock<WriterMetrics>,
+    pub(super) metrics: WriterMetrics,
     /// Mailboxes were deleted whose messages are still to be removed.
     pub(super) reap: AtomicBool,
     data_version: AtomicU64,
@@ -65,7 +65,7 @@ impl Shared {
             trace: TraceBuffer::default(),
             checkpoint: CheckpointState::new(options.checkpoint_octets),
             stats: Stats::default(),
-            metrics: OnceLock::new(),
+            metrics: WriterMetrics::default(),
             reap: AtomicBool::new(true),
             data_version: AtomicU64::new(data_version(connection)?),
         })

@@ -224,9 +224,7 @@ impl Loop {
         while self.receiver.blocking_recv_many(&mut jobs, GROUP) > 0 {
             let (started, count) = (Instant::now(), jobs.len());
             self.group(&mut jobs);
-            if let Some(metrics) = self.shared.metrics.get() {
-                metrics.group(count, started.elapsed());
-            }
+            self.shared.metrics.group(count, started.elapsed());
             self.checkpoint_if_asked();
             self.shared.stats.busy(started.elapsed());
             if self.stop.load(Ordering::Acquire) && self.receiver.is_empty() {

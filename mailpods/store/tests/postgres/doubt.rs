@@ -77,15 +77,8 @@ async fn pass(mut client: TcpStream, database: String, next: Arc<AtomicU8>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_doubtful_commit_is_looked_up() {
     let server = server();
-    let direct = server.tcp_uri("127.0.0.1", "sslmode=disable");
-    let place = direct
-        .split(['@', '/'])
-        .nth(3)
-        .expect("host and port")
-        .to_owned();
-    let proxy = Proxy::start(place.clone()).await;
-    let uri = direct.replace(&place, &format!("127.0.0.1:{}", proxy.port));
-    let handle = connect(&uri).await;
+    let proxy = Proxy::start(server.place()).await;
+    let handle = connect(&server.uri_through(proxy.port)).await;
     let store = handle.store();
     let account = store
         .mail

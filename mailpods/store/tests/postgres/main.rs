@@ -3,8 +3,12 @@
 
 mod conformance;
 mod doubt;
+mod full;
+mod hang;
+mod limits;
 mod metrics;
 mod outage;
+mod proxy;
 mod support;
 mod tls;
 mod together;

@@ -56,6 +56,7 @@ pub fn message(number: u64, recipient: &str) -> NewMessage {
             ret: None,
             envid: None,
             smtputf8: false,
+            tls: Default::default(),
             body_type: BodyType::SevenBit,
         },
         origin: Origin::Inbound,
@@ -79,4 +80,24 @@ pub fn delivery(account: &str) -> Delivery {
         received: now() / 1000,
         quota: Quota::default(),
     }
+}
+
+/// Looks until `condition` holds.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let looks = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looks).await;
+    assert!(found.is_ok(), "waited in vain for {what}");
+}
+
+/// Queues the message of that number, which must be possible soon.
+pub async fn works_again(store: &mailpods_store::Store, number: u64) {
+    until("the store to work again", async || {
+        let new = vec![message(number, "alice@example.test")];
+        store.queue.enqueue(new).await.is_ok()
+    })
+    .await;
 }

@@ -19,17 +19,9 @@ fn encrypted() -> (Server, String) {
     let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
     let certificate = params.signed_by(&key, &ca).expect("a certificate");
     let mut server = Server::start().expect("a server");
-    server.crash().expect("stopped");
-    let certificate = server
-        .put("server.crt", &certificate.pem())
-        .expect("written");
-    let key = server
-        .put("server.key", &key.serialize_pem())
-        .expect("written");
-    server.set("ssl=on");
-    server.set(&format!("ssl_cert_file={}", certificate.display()));
-    server.set(&format!("ssl_key_file={}", key.display()));
-    server.run().expect("started");
+    server
+        .encrypt(&certificate.pem(), &key.serialize_pem())
+        .expect("started");
     (server, ca.pem())
 }
 

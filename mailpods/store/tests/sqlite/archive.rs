@@ -6,18 +6,29 @@ use std::path::{Path, PathBuf};
 use mailpods_store::StoreError;
 use mailpods_store::queue::QueueFilter;
 use mailpods_store::sqlite::{DATABASE_FILE, FsckOptions, Progress, backup, fsck, restore};
+use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::{alice, append, message, noise, open};
 
+/// Where a store, its backup and what is restored of it are.
+struct Places(TempDir);
+
+impl Places {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn all(&self) -> (PathBuf, PathBuf, PathBuf) {
+        let place = |name| self.0.path().join(name);
+        (place("store"), place("archive"), place("restored"))
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_a_store_in_use_is_restored_whole() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (dir, archive, target) = (
-        folder.path().join("store"),
-        folder.path().join("archive"),
-        folder.path().join("restored"),
-    );
+    let places = Places::new();
+    let (dir, archive, target) = places.all();
     let handle = open(&dir);
     let store = handle.store();
     let (_, inbox) = alice(&store).await;
@@ -114,12 +125,8 @@ fn body_file(dir: &Path) -> PathBuf {
 
 #[tokio::test]
 async fn damage_of_one_copy_does_not_reach_the_others() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (dir, archive, target) = (
-        folder.path().join("store"),
-        folder.path().join("archive"),
-        folder.path().join("restored"),
-    );
+    let places = Places::new();
+    let (dir, archive, target) = places.all();
     let handle = open(&dir);
     let (_, inbox) = alice(&handle.store()).await;
     append(&handle.store(), inbox, noise(500_000))
@@ -147,12 +154,8 @@ async fn damage_of_one_copy_does_not_reach_the_others() {
 
 #[tokio::test]
 async fn a_restore_that_was_cut_short_leaves_no_store_and_can_be_made_again() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (dir, archive, target) = (
-        folder.path().join("store"),
-        folder.path().join("archive"),
-        folder.path().join("restored"),
-    );
+    let places = Places::new();
+    let (dir, archive, target) = places.all();
     let handle = open(&dir);
     let (_, inbox) = alice(&handle.store()).await;
     append(&handle.store(), inbox, noise(5_000))
@@ -180,8 +183,8 @@ async fn a_restore_that_was_cut_short_leaves_no_store_and_can_be_made_again() {
 
 #[tokio::test]
 async fn neither_overwrites_anything() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (dir, archive) = (folder.path().join("store"), folder.path().join("archive"));
+    let places = Places::new();
+    let (dir, archive, _) = places.all();
     open(&dir).close().await.expect("closed");
     backup(&dir, &archive, &mut |_| ()).expect("a backup");
     let exists =
@@ -189,8 +192,8 @@ async fn neither_overwrites_anything() {
     assert!(exists(backup(&dir, &archive, &mut |_| ())));
     assert!(exists(restore(&archive, &dir, &mut |_| ()).map(drop)));
     let none = backup(
-        &folder.path().join("nothing"),
-        &folder.path().join("new"),
+        &places.0.path().join("nothing"),
+        &places.0.path().join("new"),
         &mut |_| (),
     );
     assert!(matches!(none, Err(StoreError::NotFound(_))));

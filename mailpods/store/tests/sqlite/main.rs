@@ -98,6 +98,7 @@ fn message(number: u64, address: &str) -> NewMessage {
             ret: None,
             envid: None,
             smtputf8: false,
+            tls: Default::default(),
             body_type: BodyType::SevenBit,
         },
         origin: Origin::Inbound,

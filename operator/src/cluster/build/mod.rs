@@ -6,8 +6,8 @@ mod pods;
 mod services;
 mod workloads;
 
-use mailpods_api::v1alpha1::ListenerProtocol;
-use mailpods_plan::Role;
+use mailpods_api::v1alpha1::{ListenerProtocol, ListenerSpec};
+use mailpods_plan::{Plan, Role};
 
 use super::validate::ValidCluster;
 use crate::kube::children::{Child, ChildKind, Mode};
@@ -32,6 +32,27 @@ pub struct Surroundings {
     pub operator_namespace: String,
     /// Kinds of others that exist.
     pub foreign: Vec<ChildKind>,
+    /// Hosts that MTA-STS policies are served at, for the certificate.
+    pub policy_hosts: Vec<String>,
+}
+
+/// Names that a certificate takes, as common authorities have it, the hostname not counted.
+const MAX_POLICY_HOSTS: usize = 99;
+
+/// The hosts that a cluster serves MTA-STS policies at (RFC 8461 §3.3), where it has a listener for them.
+#[must_use]
+pub fn policy_hosts(cluster: &ValidCluster, plan: Option<&Plan>) -> Vec<String> {
+    let https = |listener: &ListenerSpec| listener.protocol == ListenerProtocol::Https;
+    let served = cluster.listeners().any(https);
+    let domains = plan.filter(|_| served).map(|plan| plan.domains.values());
+    let domains = domains.into_iter().flatten();
+    let names = domains
+        .filter(|domain| domain.mta_sts.is_some())
+        .flat_map(|domain| std::iter::once(&domain.name).chain(&domain.alias_names));
+    names
+        .map(|name| format!("mta-sts.{name}"))
+        .take(MAX_POLICY_HOSTS)
+        .collect()
 }
 
 /// Everything that a MailCluster brings about, in the order in which it is applied.
@@ -74,9 +95,10 @@ pub const fn pod_port(port: u16) -> u16 {
 #[must_use]
 pub const fn served_by(protocol: ListenerProtocol) -> Option<Role> {
     match protocol {
-        ListenerProtocol::Smtp | ListenerProtocol::Submission | ListenerProtocol::Submissions => {
-            Some(Role::Smtp)
-        }
+        ListenerProtocol::Smtp
+        | ListenerProtocol::Submission
+        | ListenerProtocol::Submissions
+        | ListenerProtocol::Https => Some(Role::Smtp),
         ListenerProtocol::Imap | ListenerProtocol::Imaps => Some(Role::Imap),
         // LMTP asks for no password: it is for those who are let in by a NetworkPolicy of their own.
         ListenerProtocol::Lmtp | ListenerProtocol::Http => None,

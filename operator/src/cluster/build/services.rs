@@ -86,9 +86,13 @@ impl Context<'_> {
     fn certificate(&self) -> Option<Child> {
         let issuer = self.cluster.spec.tls.issuer_ref.as_ref()?;
         let name = issued_secret(self.cluster.name());
+        let hostname = std::iter::once(self.cluster.spec.hostname.to_string());
+        let names: Vec<String> = hostname
+            .chain(self.surroundings.policy_hosts.iter().cloned())
+            .collect();
         let spec = json!({
             "secretName": name,
-            "dnsNames": [self.cluster.spec.hostname.as_str()],
+            "dnsNames": names,
             "issuerRef": {"group": "cert-manager.io", "kind": issuer.kind, "name": issuer.name},
             "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
         });

@@ -23,16 +23,27 @@ impl Context<'_> {
 
     fn workload(&self, role: Role) -> Child {
         let name = names::of_role(self.cluster.name(), role);
-        let (kind, spec) = match role {
-            Role::All => (ChildKind::StatefulSet, self.stateful_set()),
-            _ => (ChildKind::Deployment, self.deployment(role)),
+        let wanted = replicas(self.cluster.spec.roles.as_ref(), role);
+        let (kind, mode, spec) = match (role, wanted) {
+            (Role::All, _) => (ChildKind::StatefulSet, Mode::Apply, self.stateful_set()),
+            (_, Some(wanted)) => (
+                ChildKind::Deployment,
+                Mode::Apply,
+                self.deployment(role, wanted),
+            ),
+            // A HorizontalPodAutoscaler or a person may have another number.
+            (_, None) => (
+                ChildKind::Deployment,
+                Mode::Scalable,
+                self.deployment(role, REPLICAS),
+            ),
         };
-        self.child(kind, Mode::Apply, &name, json!({ "spec": spec }))
+        self.child(kind, mode, &name, json!({ "spec": spec }))
     }
 
-    fn deployment(&self, role: Role) -> Value {
+    fn deployment(&self, role: Role, replicas: u16) -> Value {
         json!({
-            "replicas": replicas(self.cluster.spec.roles.as_ref(), role),
+            "replicas": replicas,
             "revisionHistoryLimit": 3,
             "selector": {"matchLabels": names::selector(self.cluster.name(), role)},
             // Nobody is turned away while pods are exchanged.
@@ -86,8 +97,8 @@ impl Context<'_> {
     }
 }
 
-/// Pods of a role.
-fn replicas(roles: Option<&RolesSpec>, role: Role) -> u16 {
+/// Pods of a role, where the resource says how many.
+fn replicas(roles: Option<&RolesSpec>, role: Role) -> Option<u16> {
     let spec: Option<&RoleSpec> = roles.and_then(|roles| match role {
         Role::Smtp => roles.smtp.as_ref(),
         Role::Imap => roles.imap.as_ref(),
@@ -95,5 +106,5 @@ fn replicas(roles: Option<&RolesSpec>, role: Role) -> u16 {
         Role::Delivery => roles.delivery.as_ref(),
         Role::All => None,
     });
-    spec.and_then(|spec| spec.replicas).unwrap_or(REPLICAS)
+    spec?.replicas
 }

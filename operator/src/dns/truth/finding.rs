@@ -21,6 +21,8 @@ pub enum Reason {
     TypeNotManaged,
     /// Mail goes to other hosts, too.
     ForeignMx,
+    /// An SPF record takes more look-ups than receivers make.
+    SpfOverBudget,
     /// Names lead to others, too.
     ForeignRecords,
     /// What is at the name of a DKIM key is another key.
@@ -70,6 +72,7 @@ impl Reason {
             Self::ApexOfAnotherOwner => "ApexOfAnotherOwner",
             Self::TypeNotManaged => "TypeNotManaged",
             Self::ForeignMx => "ForeignMX",
+            Self::SpfOverBudget => "SPFOverBudget",
             Self::ForeignRecords => "ForeignRecords",
             Self::DkimDiffers => "DKIMDiffers",
             Self::CaseDiffers => "CaseDiffers",

@@ -112,6 +112,7 @@ impl Judging<'_> {
             .iter()
             .filter(|seen| !covered.contains(&(seen.record.name.clone(), seen.record.kind)));
         findings.extend(rest.filter_map(|seen| self.finding(seen)));
+        findings.extend(super::spf::over_budget(self.wanted, self.observed));
         findings.extend(self.failing_servers());
         findings.extend(self.stale());
         findings

@@ -83,7 +83,7 @@ pub fn record_statuses(
         room -= usize::from(fits && !is_key);
         is_key || fits
     });
-    shown.map(|seen| dated(status(seen), before, now)).collect()
+    shown.map(|seen| dated(seen, before, now)).collect()
 }
 
 fn status(seen: &RecordSeen) -> RecordStatus {
@@ -98,13 +98,20 @@ fn status(seen: &RecordSeen) -> RecordStatus {
     }
 }
 
-fn dated(status: RecordStatus, before: &[RecordStatus], now: Timestamp) -> RecordStatus {
-    let same = before.iter().find(|old| {
-        let old = RecordStatus {
-            since: None,
-            ..(*old).clone()
-        };
-        old == status
+/// The status of a record with its time. Servers that fail to answer change nothing of what was seen before.
+fn dated(seen: &RecordSeen, before: &[RecordStatus], now: Timestamp) -> RecordStatus {
+    let new = status(seen);
+    let old = before.iter().find(|old| question(old) == question(&new));
+    let new = match old.filter(|old| is_hidden(seen, &new, old)) {
+        Some(old) => RecordStatus {
+            seen: old.seen.clone(),
+            servers: old.servers.clone(),
+            ..new
+        },
+        None => new,
+    };
+    let same = old.filter(|old| {
+        (&old.seen, &old.servers) == (&new.seen, &new.servers) && is_same_fault(old, &new)
     });
     let since: Option<Timestamp> = same.and_then(|old| old.since.as_ref()?.parse().ok());
     // A time to come was written by a clock that was ahead.
@@ -112,8 +119,33 @@ fn dated(status: RecordStatus, before: &[RecordStatus], now: Timestamp) -> Recor
     let whole = Timestamp::from_second(since.as_second()).unwrap_or(since);
     RecordStatus {
         since: Some(whole.to_string()),
-        ..status
+        ..new
     }
+}
+
+fn question(status: &RecordStatus) -> (&str, &str, &str) {
+    (&status.name, &status.r#type, &status.wanted)
+}
+
+/// Whether servers did not answer, and those that did show what was there before: then what they all showed stands.
+fn is_hidden(seen: &RecordSeen, new: &RecordStatus, old: &RecordStatus) -> bool {
+    if seen.answering == 0 {
+        return seen.fault == Some(Fault::NotAnswered);
+    }
+    let total = |status: &RecordStatus| {
+        let servers = status.servers.as_deref()?;
+        Some(servers.split_once('/')?.1.to_owned())
+    };
+    seen.answering < seen.servers
+        && new.seen == old.seen
+        && is_same_fault(old, new)
+        && total(new) == total(old)
+}
+
+/// Nobody's answer is no fault of the record.
+fn is_same_fault(old: &RecordStatus, new: &RecordStatus) -> bool {
+    let unknown = Some(Fault::NotAnswered.as_str());
+    old.fault == new.fault || old.fault.as_deref() == unknown || new.fault.as_deref() == unknown
 }
 
 /// What DNS shows of a DKIM key, by the name of its record. `statuses`: those of [`record_statuses`], which know since when.

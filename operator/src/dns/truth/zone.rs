@@ -52,6 +52,8 @@ pub(super) struct Zones {
     resolver: TokioResolver,
     /// Port of the servers.
     port: u16,
+    /// Whether servers at addresses of this machine and link may be asked: somebody named the resolvers.
+    asks_any: bool,
     known: Mutex<HashMap<String, (Arc<Zone>, Instant)>>,
 }
 
@@ -73,6 +75,7 @@ impl Zones {
         Ok(Self {
             resolver: resolver.map_err(SetUpError)?,
             port,
+            asks_any: !resolvers.is_empty(),
             known: Mutex::default(),
         })
     }
@@ -137,7 +140,10 @@ impl Zones {
         for host in hosts {
             let found = self.resolver.lookup_ip(host.clone()).await;
             // A server whose address is not found is one that does not answer.
-            let mut addresses: Vec<IpAddr> = found.iter().flat_map(|ips| ips.iter()).collect();
+            let addresses = found.iter().flat_map(|ips| ips.iter());
+            let mut addresses: Vec<IpAddr> = addresses
+                .filter(|address| self.asks_any || is_elsewhere(*address))
+                .collect();
             // One address of a server is enough, and IPv4 is what every cluster has.
             addresses.sort();
             let address = addresses.first().map(|ip| SocketAddr::new(*ip, self.port));
@@ -198,4 +204,44 @@ fn no_tls() -> Result<rustls::ClientConfig, SetUpError> {
 pub(super) fn absolute(name: &str) -> Result<Name, Failure> {
     let name = name.trim_end_matches('.');
     Name::from_ascii(format!("{name}.")).map_err(|_| Failure::BadName)
+}
+
+/// Whether an address is of another machine: whoever runs a zone may put any address into it.
+fn is_elsewhere(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            !(address.is_loopback()
+                || address.is_link_local()
+                || address.is_unspecified()
+                || address.is_multicast()
+                || address.is_broadcast())
+        }
+        IpAddr::V6(address) => {
+            !(address.is_loopback()
+                || address.is_unicast_link_local()
+                || address.is_unspecified()
+                || address.is_multicast())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_elsewhere;
+
+    #[test]
+    fn servers_of_a_zone_are_on_other_machines() {
+        let here = [
+            "127.0.0.53",
+            "169.254.169.254",
+            "0.0.0.0",
+            "::1",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+            "224.0.0.1",
+        ];
+        assert!(here.iter().all(|text| !is_elsewhere(text.parse().unwrap())));
+        let there = ["192.0.2.1", "10.0.0.1", "2001:db8::1"];
+        assert!(there.iter().all(|text| is_elsewhere(text.parse().unwrap())));
+    }
 }

@@ -17,6 +17,7 @@ fn unit(recipients: &[&str]) -> LeasedUnit {
         ret: None,
         envid: None,
         smtputf8: false,
+        tls: Default::default(),
         body_type: BodyType::SevenBit,
     };
     let message = QueuedMessage {
@@ -108,7 +109,6 @@ fn what_leads_nowhere_fails_by_name() {
     let recipients = [
         "nobody@example.test",
         "gone@example.test",
-        "loop@example.test",
         "no address",
         "x@moved.test",
     ];
@@ -117,13 +117,46 @@ fn what_leads_nowhere_fails_by_name() {
     let wanted = [
         Reason::UnknownRecipient,
         Reason::MailboxDisabled,
-        Reason::AliasLoop,
         Reason::UnknownRecipient,
         Reason::Expanded,
     ];
     assert_eq!(reasons, wanted);
     assert!(expanded.incoming.is_empty());
     assert_eq!(&*expanded.rerouted[0].destination.0, "moved.test");
+}
+
+#[test]
+fn what_a_problem_of_a_resource_is_in_the_way_of_waits() {
+    let mut plan = plan(25);
+    plan.held = mailpods_plan::Held {
+        domains: ["held.test".parse().unwrap()].into(),
+        addresses: [crate::testing::address("erin@example.test")].into(),
+    }
+    .into();
+    let recipients = [
+        "loop@example.test",
+        "erin@example.test",
+        "anybody@held.test",
+    ];
+    let mut unit = unit(&recipients);
+    let waits = |unit: &LeasedUnit| {
+        let fates = expand(&plan, unit, 5).fates;
+        assert!(
+            fates.iter().all(|fate| matches!(fate, Fate::Deferred(_))),
+            "{fates:?}"
+        );
+        fates.iter().map(Fate::reason).collect::<Vec<_>>()
+    };
+    let wanted = [Reason::AliasLoop, Reason::OnHold, Reason::OnHold];
+    assert_eq!(waits(&unit), wanted);
+    // What was expanded before leads to its mailbox alone.
+    unit.recipients.remove(0);
+    let message = QueuedMessage {
+        origin: Origin::Expanded("1".to_owned()),
+        ..(*unit.message).clone()
+    };
+    unit.message = Arc::new(message);
+    assert_eq!(waits(&unit), wanted[1..]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use mailpods_message::edit::delivered_to;
 use mailpods_message::header::header_len;
 use mailpods_plan::Plan;
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::tls::Wish;
 use mailpods_sieve::{Action, FileInto, Outcome, Reply, RunError, Version};
 use mailpods_store::mail::{Flags, SystemFlags};
 use mailpods_store::queue::{
@@ -389,6 +390,7 @@ fn made(ctx: &Context, destination: Destination, to: &str, octets: Vec<u8>) -> N
             ret: None,
             envid: None,
             smtputf8,
+            tls: Wish::Usual,
             body_type,
         },
         origin: Origin::Notification,

@@ -45,6 +45,7 @@ pub fn plan() -> Plan {
             .map(|mailbox| (mailbox.address.clone(), Arc::new(mailbox)))
             .collect(),
         aliases: HashMap::from([(address("info@example.test"), vec![address(ALICE)])]).into(),
+        held: Shared::default(),
         records: Vec::new(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
@@ -91,6 +92,7 @@ fn domain() -> Domain {
         outbound_ips: Vec::new(),
         limits: None,
         sieve: Default::default(),
+        mta_sts: None,
     }
 }
 

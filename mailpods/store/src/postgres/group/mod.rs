@@ -9,11 +9,14 @@ mod output;
 mod state;
 mod writer;
 
-use tokio::sync::oneshot;
+use std::time::Instant;
 
-use super::Core;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
 use super::body::Prepared;
 use super::queue::prepare::{PreparedMessage, PreparedSettlement};
+use super::{Core, too_slow};
 use crate::common::closed;
 use crate::error::Result;
 use crate::mail::Flags;
@@ -81,6 +84,7 @@ pub(super) enum Answer {
 /// A job, and who waits for it.
 pub(super) struct Job {
     work: Work,
+    since: Instant,
     reply: oneshot::Sender<Result<Answer>>,
 }
 
@@ -90,6 +94,7 @@ impl Core {
         &self,
         works: Vec<Work>,
     ) -> Result<Vec<oneshot::Receiver<Result<Answer>>>> {
+        let since = Instant::now();
         let mut answers = Vec::with_capacity(works.len());
         if works.is_empty() {
             return Ok(answers);
@@ -97,10 +102,13 @@ impl Core {
         let job = |work| {
             let (reply, answer) = oneshot::channel();
             answers.push(answer);
-            Job { work, reply }
+            Job { work, since, reply }
         };
         let jobs = works.into_iter().map(job).collect();
-        self.jobs.send(jobs).await.map_err(|_| closed())?;
+        match timeout(self.shared.options.wait, self.jobs.send(jobs)).await {
+            Ok(sent) => sent.map_err(|_| closed())?,
+            Err(_) => return Err(too_slow()),
+        }
         Ok(answers)
     }
 

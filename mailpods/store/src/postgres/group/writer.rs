@@ -13,6 +13,7 @@ use crate::common::{repeat, seal};
 use crate::error::{Result, StoreError};
 use crate::postgres::pool::Pooled;
 use crate::postgres::shared::Shared;
+use crate::postgres::too_slow;
 use crate::postgres::tx::{Effect, TRIES, get};
 
 /// Jobs that may wait; callers beyond wait for a place.
@@ -39,13 +40,15 @@ pub(in crate::postgres) async fn run(
         if group.is_empty() {
             return;
         }
+        let group = in_time(group, shared.options.wait);
+        if group.is_empty() {
+            continue;
+        }
         let started = Instant::now();
         let (works, replies): (Vec<Work>, Vec<_>) =
             group.into_iter().map(|job| (job.work, job.reply)).unzip();
         let results = commit(&shared, &works).await;
-        if let Some(metrics) = shared.metrics.get() {
-            metrics.group(works.len(), started.elapsed());
-        }
+        shared.metrics.group(works.len(), started.elapsed());
         for (reply, result) in replies.into_iter().zip(results) {
             // Whoever asked may have gone.
             let _ = reply.send(result);
@@ -77,6 +80,17 @@ async fn take(shared: &Shared, jobs: &Queue, stop: &mut watch::Receiver<bool>) -
     let waiting = jobs.len() as u64;
     shared.stats.waiting.store(waiting, Ordering::Relaxed);
     group
+}
+
+/// Jobs that did not wait too long; the others are told so, and their clients come again later.
+fn in_time(jobs: Vec<Job>, wait: Duration) -> Vec<Job> {
+    let (jobs, late): (Vec<Job>, Vec<Job>) =
+        (jobs.into_iter()).partition(|job| job.since.elapsed() <= wait);
+    for job in late {
+        // Whoever asked may have gone.
+        let _ = job.reply.send(Err(too_slow()));
+    }
+    jobs
 }
 
 fn weight(jobs: &[Job]) -> usize {

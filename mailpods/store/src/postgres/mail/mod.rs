@@ -14,13 +14,12 @@ use bytes::Bytes;
 use mailpods_api::MailboxAddress;
 use tokio::sync::watch;
 
-use self::read::Query;
 use super::Core;
 use super::body;
 use super::group::{Answer, PreparedMail, Work};
 use super::tx::{Kind, transact};
 use crate::common::flags::FlagChange;
-use crate::common::mailbox::{STEP, ordered};
+use crate::common::mailbox::{Query, STEP, ordered};
 use crate::common::names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
@@ -97,7 +96,7 @@ impl MailStore for Core {
     }
 
     async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()> {
-        let name = names::canonical(name).map_err(|_| StoreError::NotFound("mailbox"))?;
+        let name = names::existing(name)?;
         let deleted: Result<()> = transact!(&self.shared, Kind::Durable, |tx| {
             folders::delete(&tx, account, &name).await
         });
@@ -106,10 +105,7 @@ impl MailStore for Core {
     }
 
     async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (
-            names::canonical(from).map_err(|_| StoreError::NotFound("mailbox"))?,
-            names::canonical(to)?,
-        );
+        let (from, to) = (names::existing(from)?, names::canonical(to)?);
         transact!(&self.shared, Kind::Durable, |tx| {
             folders::rename(&tx, account, &from, &to).await
         })

@@ -1,6 +1,5 @@
 //! Reading what is in a mailbox.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,9 +7,10 @@ use tokio_postgres::Row;
 
 use super::messages::flags;
 use super::rows;
+use crate::common::mailbox::{self, Query};
 use crate::common::uid_cache::Known;
 use crate::error::{Result, StoreError};
-use crate::mail::{Columns, Entry};
+use crate::mail::Entry;
 use crate::postgres::connection::{Connection, Pipeline};
 use crate::postgres::shard;
 use crate::postgres::shared::Shared;
@@ -81,7 +81,7 @@ async fn changed(
     known: &Known,
 ) -> Result<Option<(i64, Vec<Uid>)>> {
     let account = shard::account_of(mailbox);
-    let last = i64::from(known.uids.last().copied().unwrap_or(0));
+    let last = i64::from(known.last());
     let mut pipeline = Pipeline::default();
     pipeline.add(BEGIN, &[]);
     pipeline.add(MODSEQ, &[&account, &mailbox.0]);
@@ -95,11 +95,7 @@ async fn changed(
     if gone.first() == Some(&0) {
         return Ok(None);
     }
-    let there = known.uids.iter().copied();
-    let mut uids: Vec<Uid> = there
-        .filter(|uid| gone.binary_search(uid).is_err())
-        .collect();
-    uids.extend(numbers(&answers[3])?);
+    let uids = known.after(&gone, numbers(&answers[3])?);
     Ok(Some((modseq(&answers[1])?, uids)))
 }
 
@@ -115,7 +111,7 @@ pub(super) async fn vanished(
     mailbox: MailboxId,
     since: ModSeq,
 ) -> Result<Vec<Uid>> {
-    let since = since.min(i64::MAX.cast_unsigned()).cast_signed();
+    let since = mailbox::since(since);
     let rows = connection
         .query(GONE, &[&shard::account_of(mailbox), &mailbox.0, &since])
         .await?;
@@ -128,63 +124,47 @@ pub(super) async fn vanished(
     // are not among them.
     let row = rows::by_id(connection, mailbox).await?;
     let there = scan(connection, mailbox).await?;
-    Ok((1..row.uid_next)
-        .filter(|uid| there.binary_search(uid).is_err())
-        .collect())
+    Ok(mailbox::missing(row.uid_next, &there))
 }
 
-/// What [`entries`] is asked for.
-pub(super) struct Query {
-    pub(super) mailbox: MailboxId,
-    pub(super) uids: RangeInclusive<Uid>,
-    pub(super) changed_since: ModSeq,
-    pub(super) columns: Columns,
-    pub(super) limit: usize,
-}
-
-impl Query {
-    fn sql(&self) -> String {
-        let prefix = if self.columns.prefix {
-            "m.prefix"
-        } else {
-            "NULL::bytea"
-        };
-        let (meta, join) = if self.columns.meta {
-            let mask = shard::SHARDS - 1;
-            (
-                "b.meta",
-                format!(
-                    " LEFT JOIN body AS b ON b.shard = (m.body & {mask})::smallint AND b.id = m.body"
-                ),
-            )
-        } else {
-            ("NULL::bytea", String::new())
-        };
-        // By the index of modseqs, which has the UIDs too: in a large mailbox few messages have changed.
-        let (with, changed) = if self.changed_since > 0 {
-            (
-                "WITH changed AS MATERIALIZED (SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 AND modseq > $4) ",
-                " AND m.uid IN (SELECT uid FROM changed)",
-            )
-        } else {
-            ("", " AND $4::bigint = 0")
-        };
-        format!(
-            "{with}SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}
-             FROM mail AS m{join} WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $6{changed} ORDER BY m.uid LIMIT $5"
+fn sql(query: &Query) -> String {
+    let prefix = if query.columns.prefix {
+        "m.prefix"
+    } else {
+        "NULL::bytea"
+    };
+    let (meta, join) = if query.columns.meta {
+        let mask = shard::SHARDS - 1;
+        (
+            "b.meta",
+            format!(
+                " LEFT JOIN body AS b ON b.shard = (m.body & {mask})::smallint AND b.id = m.body"
+            ),
         )
-    }
+    } else {
+        ("NULL::bytea", String::new())
+    };
+    // By the index of modseqs, which has the UIDs too: in a large mailbox few messages have changed.
+    let (with, changed) = if query.changed_since > 0 {
+        (
+            "WITH changed AS MATERIALIZED (SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 AND modseq > $4) ",
+            " AND m.uid IN (SELECT uid FROM changed)",
+        )
+    } else {
+        ("", " AND $4::bigint = 0")
+    };
+    format!(
+        "{with}SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}
+         FROM mail AS m{join} WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $6{changed} ORDER BY m.uid LIMIT $5"
+    )
 }
 
 pub(super) async fn entries(connection: &Connection, query: &Query) -> Result<Vec<Entry>> {
     let account = shard::account_of(query.mailbox);
-    let since = query
-        .changed_since
-        .min(i64::MAX.cast_unsigned())
-        .cast_signed();
+    let since = query.since();
     let (first, last) = (i64::from(*query.uids.start()), i64::from(*query.uids.end()));
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-    let sql = query.sql();
+    let limit = query.limit();
+    let sql = sql(query);
     let mut pipeline = Pipeline::default();
     pipeline.add(MODSEQ, &[&account, &query.mailbox.0]);
     pipeline.add(

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -21,6 +22,9 @@ use crate::types::{BodyId, UnitId, UnixMillis};
 const MAX_IDLE: usize = 1_000;
 /// Destinations asked for their next time in one statement.
 const CHUNK: usize = 100;
+/// How long the database has been reachable before leases of others that have run out are taken over. When it was away for longer than a
+/// lease, all have run out, and whoever still works on one gets this time to say so or to settle it.
+const TOUCH: Duration = Duration::from_secs(10);
 /// Parts that a share is cut into for the tenants of a destination.
 const TENANTS: usize = 8;
 /// Turns that a call gives to destinations that have more.
@@ -38,7 +42,7 @@ const LEASE: &str = "WITH clock AS MATERIALIZED (SELECT clock_shift($1) AS shift
     picked AS MATERIALIZED (
         SELECT d.turn, u.shard, u.id, u.due FROM clock, unnest($2::text[]) WITH ORDINALITY AS d (name, turn) CROSS JOIN LATERAL (
             SELECT shard, id, due FROM unit
-            WHERE destination = d.name AND due <= $3 + clock.shift AND NOT held
+            WHERE destination = d.name AND due <= $3 + clock.shift AND NOT held AND (lease = 0 OR $9)
             ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED
         ) AS u LIMIT $5
     ), leased AS (
@@ -55,7 +59,7 @@ const LEASE_IN_TURN: &str = "WITH RECURSIVE clock AS MATERIALIZED (SELECT clock_
     found (name, turn, count, tenant) AS (
         SELECT d.name, d.turn, 1, (SELECT min(tenant) FROM unit
             WHERE destination = d.name AND destination <> 'local' AND NOT held AND tenant >= s.start)
-        FROM unnest($2::text[]) WITH ORDINALITY AS d (name, turn), unnest($9::bigint[]) AS s (start)
+        FROM unnest($2::text[]) WITH ORDINALITY AS d (name, turn), unnest($10::bigint[]) AS s (start)
         UNION ALL
         SELECT f.name, f.turn, f.count + 1, (SELECT min(tenant) FROM unit
             WHERE destination = f.name AND destination <> 'local' AND NOT held AND tenant > f.tenant)
@@ -65,6 +69,7 @@ const LEASE_IN_TURN: &str = "WITH RECURSIVE clock AS MATERIALIZED (SELECT clock_
         SELECT t.turn, u.shard, u.id, u.due FROM clock, tenants AS t CROSS JOIN LATERAL (
             SELECT shard, id, due FROM unit
             WHERE destination = t.name AND destination <> 'local' AND tenant = t.tenant AND due <= $3 + clock.shift AND NOT held
+                AND (lease = 0 OR $9)
             ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED
         ) AS u LIMIT $5
     ), leased AS (
@@ -191,9 +196,10 @@ async fn take(
     let starts = [i64::from_le_bytes(seal::random()?), i64::MIN];
     let starts = starts.as_slice();
     let connection = shared.pool.get().await?;
+    let takes_over = shared.pool.in_touch_for(TOUCH);
     let mut pipeline = Pipeline::default();
     kind.begin(&mut pipeline);
-    let parameters: [&(dyn ToSql + Sync); 9] = [
+    let parameters: [&(dyn ToSql + Sync); 10] = [
         &clock,
         &names,
         &term.now,
@@ -202,11 +208,12 @@ async fn take(
         &token,
         &term.worker,
         &term.until,
+        &takes_over,
         &starts,
     ];
     let leased = match in_turn {
         true => pipeline.add(LEASE_IN_TURN, &parameters),
-        false => pipeline.add(LEASE, parameters.get(..8).unwrap_or_default()),
+        false => pipeline.add(LEASE, parameters.get(..9).unwrap_or_default()),
     };
     let earliest = pipeline.add(EARLIEST, &[&names, &clock]);
     pipeline.add("COMMIT", &[]);

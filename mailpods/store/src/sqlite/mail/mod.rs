@@ -15,12 +15,11 @@ use mailpods_api::MailboxAddress;
 use tokio::sync::watch;
 
 use self::messages::PreparedMail;
-use self::read::Query;
 use super::Core;
 use crate::common::flags::FlagChange;
-use crate::common::mailbox::{STEP, ordered};
+use crate::common::mailbox::{Query, STEP, ordered};
 use crate::common::names;
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use crate::mail::{
     AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
     NewMail, SpecialUse,
@@ -105,16 +104,13 @@ impl MailStore for Core {
     }
 
     async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()> {
-        let name = names::canonical(name).map_err(|_| StoreError::NotFound("mailbox"))?;
+        let name = names::existing(name)?;
         self.write(move |tx| folders::delete(tx, account, &name))
             .await
     }
 
     async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (
-            names::canonical(from).map_err(|_| StoreError::NotFound("mailbox"))?,
-            names::canonical(to)?,
-        );
+        let (from, to) = (names::existing(from)?, names::canonical(to)?);
         self.write(move |tx| folders::rename(tx, account, &from, &to))
             .await
     }

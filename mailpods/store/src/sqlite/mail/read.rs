@@ -1,6 +1,5 @@
 //! Reading what is in a mailbox.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,9 +7,10 @@ use rusqlite::{Connection, Row};
 
 use super::row;
 use crate::common::keywords;
+use crate::common::mailbox::{self, Query};
 use crate::common::uid_cache::{Known, UidCache};
 use crate::error::Result;
-use crate::mail::{Columns, Entry, Flags, SystemFlags};
+use crate::mail::{Entry, Flags, SystemFlags};
 use crate::types::{BodyId, MailboxId, ModSeq, Uid};
 
 /// UIDs of a mailbox, from what was known of it and what changed since.
@@ -42,19 +42,12 @@ fn changed(connection: &Connection, mailbox: MailboxId, known: &Known) -> Result
     let Some(gone) = remembered(connection, mailbox, known.modseq.cast_unsigned())? else {
         return scan(connection, mailbox);
     };
-    let mut uids: Vec<Uid> = known
-        .uids
-        .iter()
-        .copied()
-        .filter(|uid| gone.binary_search(uid).is_err())
-        .collect();
-    let last = known.uids.last().copied().unwrap_or(0);
     let mut statement = connection
         .prepare_cached("SELECT uid FROM mail WHERE mailbox = ?1 AND uid > ?2 ORDER BY uid")?;
-    for uid in statement.query_map((mailbox.0, last), |row| row.get(0))? {
-        uids.push(uid?);
-    }
-    Ok(uids)
+    let newer = statement
+        .query_map((mailbox.0, known.last()), |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<Uid>>>()?;
+    Ok(known.after(&gone, newer))
 }
 
 /// The index by modseq is a third of the size of the table, and it holds the UIDs too.
@@ -79,9 +72,7 @@ pub(super) fn vanished(
     // RFC 7162 §3.2.5.2: who asks for more than is remembered is told of all that is not there.
     let mailbox_row = row::by_id(connection, mailbox)?;
     let there = scan(connection, mailbox)?;
-    Ok((1..mailbox_row.uid_next)
-        .filter(|uid| there.binary_search(uid).is_err())
-        .collect())
+    Ok(mailbox::missing(mailbox_row.uid_next, &there))
 }
 
 /// The UIDs expunged after `since`; `None` when some of them were forgotten, which a row with UID 0 tells.
@@ -93,59 +84,42 @@ fn remembered(
     let mut statement =
         connection.prepare_cached("SELECT uid FROM expunged WHERE mailbox = ?1 AND modseq > ?2")?;
     let mut uids = statement
-        .query_map(
-            (mailbox.0, since.min(i64::MAX.cast_unsigned()).cast_signed()),
-            |row| row.get(0),
-        )?
+        .query_map((mailbox.0, mailbox::since(since)), |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<Uid>>>()?;
     uids.sort_unstable();
     Ok((uids.first() != Some(&0)).then_some(uids))
 }
 
-/// What [`entries`] is asked for.
-pub(super) struct Query {
-    pub(super) mailbox: MailboxId,
-    pub(super) uids: RangeInclusive<Uid>,
-    pub(super) changed_since: ModSeq,
-    pub(super) columns: Columns,
-    pub(super) limit: usize,
-}
-
-impl Query {
-    fn sql(&self) -> String {
-        let prefix = if self.columns.prefix {
-            "m.prefix"
-        } else {
-            "NULL"
-        };
-        let (meta, join) = if self.columns.meta {
-            ("b.meta", " LEFT JOIN body b ON b.id = m.body")
-        } else {
-            ("NULL", "")
-        };
-        let (index, changed) = if self.changed_since > 0 {
-            (" INDEXED BY mail_modseq", " AND m.modseq > ?4")
-        } else {
-            ("", " AND ?4 = 0")
-        };
-        format!(
-            "SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, m.prefix_len, {prefix}, {meta}
-             FROM mail m{index}{join} WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5"
-        )
-    }
+fn sql(query: &Query) -> String {
+    let prefix = if query.columns.prefix {
+        "m.prefix"
+    } else {
+        "NULL"
+    };
+    let (meta, join) = if query.columns.meta {
+        ("b.meta", " LEFT JOIN body b ON b.id = m.body")
+    } else {
+        ("NULL", "")
+    };
+    let (index, changed) = if query.changed_since > 0 {
+        (" INDEXED BY mail_modseq", " AND m.modseq > ?4")
+    } else {
+        ("", " AND ?4 = 0")
+    };
+    format!(
+        "SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, m.prefix_len, {prefix}, {meta}
+         FROM mail m{index}{join} WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5"
+    )
 }
 
 pub(super) fn entries(connection: &Connection, query: &Query) -> Result<Vec<Entry>> {
     let mailbox_row = row::by_id(connection, query.mailbox)?;
-    let since = query
-        .changed_since
-        .min(i64::MAX.cast_unsigned())
-        .cast_signed();
+    let since = query.since();
     if since > 0 && since >= mailbox_row.modseq {
         return Ok(Vec::new());
     }
-    let mut statement = connection.prepare_cached(&query.sql())?;
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(&sql(query))?;
+    let limit = query.limit();
     let rows = statement.query_map(
         (
             query.mailbox.0,

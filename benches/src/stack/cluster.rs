@@ -1,0 +1,98 @@
+//! Mailpods as a cluster: a process for each role, all on one PostgreSQL.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use mailpods_plan::Role;
+use mailpods_test_postgres::Server as Postgres;
+use mailpods_tests::cluster::Cluster;
+use mailpods_tests::server::Config;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use super::{Bench, Setup, Stack, mailpods};
+use crate::report::Side;
+
+/// What is set for the load, as somebody with a mail system would; durability and checkpoints by time are as shipped.
+const SETTINGS: &[&str] = &[
+    "shared_buffers=512MB",
+    "max_wal_size=4GB",
+    "min_wal_size=1GB",
+    "wal_compression=off",
+];
+
+/// Pods and database; also ended where a runtime must not wait.
+pub struct Running(Option<Cluster>);
+
+impl Running {
+    /// The pods' first processes, by role.
+    pub fn pods(&self) -> Vec<(Role, u32)> {
+        let cluster = self.0.iter();
+        let pods = cluster.flat_map(|cluster| cluster.filter.iter().chain(&cluster.pods));
+        pods.map(|pod| (pod.role(), pod.id())).collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let cluster = self.0.take();
+        if std::thread::spawn(move || drop(cluster)).join().is_err() {
+            eprintln!("the cluster was not stopped");
+        }
+    }
+}
+
+/// Starts database and pods on new folders.
+///
+/// # Errors
+/// When one does not get ready; its log is in the error.
+pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
+    let folder = bench.folder()?;
+    let config = mailpods::files(bench, setup)?
+        .iter()
+        .fold(Config::default(), |config, (name, text)| {
+            config.with(name, text)
+        });
+    let (binary, place) = (bench.binary()?, folder.path().to_owned());
+    let started = tokio::task::spawn_blocking(move || {
+        let (postgres, uri) = database(&place)?;
+        let begin = Instant::now();
+        let cluster = Cluster::on(postgres, &uri, &binary, &config)?;
+        anyhow::Ok((cluster, begin.elapsed()))
+    });
+    let (cluster, started) = started.await??;
+    stack(cluster, started, folder)
+}
+
+fn stack(cluster: Cluster, started: Duration, folder: tempfile::TempDir) -> Result<Stack> {
+    let smtp = cluster.pod(Role::Smtp)?.address("smtp");
+    let imap = cluster.pod(Role::Imap)?.address("imaps");
+    let database = cluster.postgres.id().context("the database has ended")?;
+    let running = Running(Some(cluster));
+    let pods = running.pods();
+    Ok(Stack {
+        side: Side::Ours,
+        roots: pods.iter().map(|(_, id)| *id).chain([database]).collect(),
+        smtp,
+        imap,
+        started,
+        children: Vec::new(),
+        pods: Some(running),
+        folder,
+    })
+}
+
+/// A database that is reached as in a cluster: over TCP, with TLS, by a name that is checked.
+fn database(folder: &Path) -> Result<(Postgres, String)> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &authority)?;
+    let mut postgres = Postgres::in_folder(folder, SETTINGS)?;
+    postgres.encrypt(&certificate.pem(), &key.serialize_pem())?;
+    let roots = postgres.put("ca.crt", &authority.pem())?;
+    let uri = postgres.tcp_uri("localhost", &format!("sslrootcert={}", roots.display()));
+    Ok((postgres, uri))
+}

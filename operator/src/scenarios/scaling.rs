@@ -1,0 +1,101 @@
+//! Who says how many pods a role has, and what the store's errors and certificates come to.
+
+use mailpods_rpc::control::Observations;
+
+use super::*;
+
+fn postgresql(roles: Value) -> Value {
+    json!({
+        "hostname": "mail.example.test",
+        "store": {"postgresql": {"uriSecretRef": {"name": "db"}}},
+        "roles": roles,
+    })
+}
+
+/// `manager replicas` of each patch of a Deployment.
+fn patches(asked: &[Asked], name: &str) -> Vec<String> {
+    let path = format!("/deployments/{name}");
+    let of_it = |asked: &&Asked| asked.method == Method::PATCH && asked.path.ends_with(&path);
+    asked
+        .iter()
+        .filter(of_it)
+        .map(|asked| {
+            let replicas = &asked.body["spec"]["replicas"];
+            let whole = asked.body["spec"]["template"].is_object();
+            format!("{} {replicas}", if whole { "whole" } else { "replicas" })
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_role_without_a_number_is_scaled_by_others_and_one_with_a_number_is_not() {
+    let server = Server::start("");
+    let key = add_cluster(
+        &server.context,
+        postgresql(json!({"imap": {"replicas": 3}})),
+    );
+    server.has(
+        "/deployments/main-smtp",
+        json!({"metadata": {"name": "main-smtp", "labels": {"app.kubernetes.io/managed-by": "mailpods-operator"}}, "spec": {"replicas": 5}}),
+    );
+    server.context.world.compile_now().await;
+    cluster::reconcile(&server.context, &key).await.unwrap();
+    let (_, asked) = server.taken();
+    assert_eq!(patches(&asked, "main-imap"), ["whole 3"]);
+    // The first number, then what is there is left to others, then everything else.
+    assert_eq!(
+        patches(&asked, "main-smtp"),
+        ["whole 2", "replicas 5", "whole null"]
+    );
+    tell(&server.context, &asked);
+    let key = add_cluster(
+        &server.context,
+        postgresql(json!({"smtp": {"replicas": 2}})),
+    );
+    server.context.world.compile_now().await;
+    cluster::reconcile(&server.context, &key).await.unwrap();
+    let (_, asked) = server.taken();
+    assert_eq!(patches(&asked, "main-smtp"), ["whole 2"]);
+    assert_eq!(patches(&asked, "main-imap"), ["whole null"]);
+}
+
+#[tokio::test]
+async fn why_pods_do_not_reach_the_store_is_told() {
+    let server = Server::start("");
+    let key = add_cluster(&server.context, postgresql(json!({})));
+    for (pod, role, error) in [
+        ("main-smtp-1", "smtp", None),
+        (
+            "main-delivery-1",
+            "delivery",
+            Some("failed to connect: invalid peer certificate: UnknownIssuer"),
+        ),
+    ] {
+        let not_ready = error.iter().map(|error| format!("store: {error}"));
+        let told = Observations {
+            pod: pod.to_owned(),
+            role: role.to_owned(),
+            store_reachable: Some(error.is_none()),
+            not_ready: std::iter::once("plan: none yet".to_owned())
+                .chain(not_ready)
+                .collect(),
+            ..Observations::default()
+        };
+        server.context.observed.tell(&key, told);
+    }
+    server.context.world.compile_now().await;
+    cluster::reconcile(&server.context, &key).await.unwrap();
+    let (_, asked) = server.taken();
+    let status = asked.iter().find(|asked| asked.path.ends_with("/status"));
+    let conditions = status.unwrap().body["status"]["conditions"].clone();
+    let conditions = conditions.as_array().unwrap();
+    let store = conditions
+        .iter()
+        .find(|c| c["type"] == "StoreReady")
+        .unwrap();
+    assert_eq!(store["reason"], "Unreachable");
+    assert_eq!(
+        store["message"],
+        "1 of 2 pods do not reach the store; delivery: failed to connect: invalid peer certificate: UnknownIssuer"
+    );
+}
