@@ -232,10 +232,9 @@ mod tests {
             plan: Some(plan(mailboxes)),
             current: true,
         };
-        Arc::new(Snapshot {
-            clusters: [(cluster.clone(), view)].into(),
-            ..Snapshot::default()
-        })
+        let mut snapshot = Snapshot::default();
+        snapshot.clusters.insert(cluster.clone(), view);
+        Arc::new(snapshot)
     }
 
     fn keys(update: &Update) -> Vec<&str> {

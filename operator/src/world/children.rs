@@ -109,8 +109,8 @@ mod tests {
     fn live(owner: &str) -> Live {
         Live {
             version: "1".to_owned(),
-            applied: None,
             owner: Some(("MailDomain".to_owned(), owner.to_owned())),
+            ..Live::default()
         }
     }
 

@@ -57,7 +57,7 @@ impl<K: kube::Resource> Told for Read<K> {
 }
 
 /// Labels of a namespace.
-type Labels = Arc<std::collections::BTreeMap<String, String>>;
+type Labels = Arc<BTreeMap<String, String>>;
 
 impl Told for Labels {
     fn is_same(&self, other: &Self) -> bool {

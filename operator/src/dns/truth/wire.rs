@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::Answer;
+use super::{Answer, Texts};
 
 /// Octets of a UDP answer that pass without fragments nearly everywhere.
 const UDP_PAYLOAD: u16 = 1_232;
