@@ -191,7 +191,9 @@ pub fn turned<'a>(before: &[Condition], after: &'a [Condition]) -> Option<&'a Co
     let new = ready(after)?;
     let same = match old {
         Some(old) => (&old.status, &old.reason) == (&new.status, &new.reason),
-        None => !after.iter().any(|condition| condition.type_ == types::STALLED),
+        None => !after
+            .iter()
+            .any(|condition| condition.type_ == types::STALLED),
     };
     (!same).then_some(new)
 }

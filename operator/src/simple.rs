@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
-use mailpods_api::v1alpha1::{Mailbox, MailingList, OutboundIP};
+use mailpods_api::v1alpha1::{Mailbox, MailingList};
 use serde::Serialize;
 
 use crate::context::{Context, object_conditions, turned, verdict};
@@ -82,7 +82,6 @@ macro_rules! simple {
 
 simple!(
     Mailbox in mailboxes,
-    OutboundIP in outbound_ips,
     MailingList in mailing_lists
 );
 

@@ -28,7 +28,14 @@ pub fn run(arguments: &[String]) -> Result<()> {
 /// The operator with many resources, against etcd and kube-apiserver.
 fn operator(arguments: &[String]) -> Result<()> {
     let programs = run::output(&[
-        "run", "--quiet", "--package", "mailpods-e2e", "--", "program", "etcd", "kube-apiserver",
+        "run",
+        "--quiet",
+        "--package",
+        "mailpods-e2e",
+        "--",
+        "program",
+        "etcd",
+        "kube-apiserver",
     ])?;
     let (etcd, api_server) = programs.trim().split_once('\n').context("no programs")?;
     run::cargo(&[
@@ -39,10 +46,24 @@ fn operator(arguments: &[String]) -> Result<()> {
         "--package",
         "mailpods-benches",
     ])?;
-    let mut line = vec!["run", "--release", "--package", "mailpods-benches", "--", "operator"];
+    let mut line = vec![
+        "run",
+        "--release",
+        "--package",
+        "mailpods-benches",
+        "--",
+        "operator",
+    ];
     let operator = run::target()?.join("release/mailpods-operator");
     let operator = operator.display().to_string();
-    line.extend(["--etcd", etcd, "--kube-apiserver", api_server, "--crds", "crds"]);
+    line.extend([
+        "--etcd",
+        etcd,
+        "--kube-apiserver",
+        api_server,
+        "--crds",
+        "crds",
+    ]);
     line.extend(["--operator", &operator]);
     line.extend(arguments.iter().map(String::as_str));
     run::cargo(&line)

@@ -39,7 +39,11 @@ pub fn output(arguments: &[&str]) -> Result<String> {
         .stderr(Stdio::inherit())
         .output()
         .context("failed to start cargo")?;
-    ensure!(output.status.success(), "`cargo {}` failed", arguments.join(" "));
+    ensure!(
+        output.status.success(),
+        "`cargo {}` failed",
+        arguments.join(" ")
+    );
     Ok(String::from_utf8(output.stdout)?)
 }
 

@@ -114,9 +114,7 @@ mod tests {
     #[test]
     fn leases_and_reviews_are_named_apart() {
         let line = |verb: &str, resource: &str, part: &str| {
-            format!(
-                "{{\"verb\":\"{verb}\",\"objectRef\":{{\"resource\":\"{resource}\"{part}}}}}\n"
-            )
+            format!("{{\"verb\":\"{verb}\",\"objectRef\":{{\"resource\":\"{resource}\"{part}}}}}\n")
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
@@ -130,7 +128,10 @@ mod tests {
         let mut audit = Audit::new(&path);
         let mut writes = audit.since().unwrap();
         assert_eq!(shown(&writes.counted), "1 patch mailboxes/status");
-        assert_eq!(shown(&writes.apart), "1 create tokenreviews, 1 update leases");
+        assert_eq!(
+            shown(&writes.apart),
+            "1 create tokenreviews, 1 update leases"
+        );
         assert_eq!(audit.since().unwrap(), Writes::default());
         writes.add(&status);
         writes.add(&line("patch", "services", ""));

@@ -50,7 +50,10 @@ impl Bench<'_> {
         }
         report.note("pods: whole plans", "s", begin.elapsed().as_secs_f64());
         let count = self.options.changes;
-        progress(&format!("{count} changes in a minute, seen by pods of {} roles", ROLES.len()));
+        progress(&format!(
+            "{count} changes in a minute, seen by pods of {} roles",
+            ROLES.len()
+        ));
         self.change(api, &pods).await?;
         let end = Instant::now() + GRACE;
         while pods.iter().any(|pod| pod.waiting.left() > 0) && Instant::now() < end {
@@ -60,7 +63,10 @@ impl Bench<'_> {
         for pod in pods {
             let (role, left) = (pod.role, pod.waiting.left());
             let of_role = pod.stop()?;
-            ensure!(left == 0, "the pod of role {role} has not seen {left} of {count} changes");
+            ensure!(
+                left == 0,
+                "the pod of role {role} has not seen {left} of {count} changes"
+            );
             times.extend(of_role);
         }
         times.sort();
@@ -87,7 +93,9 @@ impl Bench<'_> {
             }
             let api = api.clone();
             requests.spawn(async move {
-                let Change { method, path, body, .. } = change;
+                let Change {
+                    method, path, body, ..
+                } = change;
                 api.done(method, &path, Some(&body)).await
             });
         }
@@ -143,9 +151,7 @@ fn change(world: &World, index: usize) -> Change {
 
 /// A pod of a role, as the control channel knows it.
 async fn identity(api: &Api, operator: &Operator, role: &str) -> Result<Identity> {
-    let path = format!(
-        "/api/v1/namespaces/{OPERATOR_NAMESPACE}/secrets/mailpods-operator-control"
-    );
+    let path = format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/secrets/mailpods-operator-control");
     let secret = api.done(Method::GET, &path, None).await?;
     let data: BTreeMap<String, String> =
         serde_json::from_value(secret.get("data").cloned().unwrap_or_default())?;

@@ -11,7 +11,7 @@ use rcgen::KeyPair;
 use tempfile::TempDir;
 
 use super::api::Api;
-use super::{Options, OPERATOR_NAMESPACE, free_port};
+use super::{OPERATOR_NAMESPACE, Options, free_port};
 
 /// Time until the API server answers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -133,7 +133,11 @@ fn etcd(options: &Options, folder: &Path, port: u16) -> Result<Command> {
     let mut command = Command::new(&options.etcd);
     command
         // What is measured is the operator, not the disk.
-        .args(["--name=bench", "--unsafe-no-fsync", "--quota-backend-bytes=8000000000"])
+        .args([
+            "--name=bench",
+            "--unsafe-no-fsync",
+            "--quota-backend-bytes=8000000000",
+        ])
         .arg(format!("--data-dir={}", folder.join("etcd").display()))
         .arg(format!("--listen-client-urls={clients}"))
         .arg(format!("--advertise-client-urls={clients}"))
@@ -145,7 +149,9 @@ fn etcd(options: &Options, folder: &Path, port: u16) -> Result<Command> {
 
 fn api_server(options: &Options, folder: &Path, etcd: u16, port: u16) -> Result<Command> {
     let file = |name: &str| folder.join(name).display().to_string();
-    let version = Command::new(&options.kube_apiserver).arg("--version").output();
+    let version = Command::new(&options.kube_apiserver)
+        .arg("--version")
+        .output();
     ensure!(
         version.is_ok_and(|output| output.status.success()),
         "{} cannot be run",
@@ -154,16 +160,31 @@ fn api_server(options: &Options, folder: &Path, etcd: u16, port: u16) -> Result<
     let mut command = Command::new(&options.kube_apiserver);
     command
         .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-        .args(["--service-cluster-ip-range=10.0.0.0/24", "--allow-privileged"])
-        .args(["--endpoint-reconciler-type=none", "--authorization-mode=AlwaysAllow"])
-        .args(["--disable-admission-plugins=ServiceAccount", "--audit-log-maxsize=2000"])
+        .args([
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--allow-privileged",
+        ])
+        .args([
+            "--endpoint-reconciler-type=none",
+            "--authorization-mode=AlwaysAllow",
+        ])
+        .args([
+            "--disable-admission-plugins=ServiceAccount",
+            "--audit-log-maxsize=2000",
+        ])
         .arg("--service-account-issuer=https://kubernetes.default.svc.cluster.local")
         .arg(format!("--secure-port={port}"))
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd}"))
         .arg(format!("--tls-cert-file={}", file("server.pem")))
         .arg(format!("--tls-private-key-file={}", file("server.key")))
-        .arg(format!("--service-account-key-file={}", file("accounts.pub")))
-        .arg(format!("--service-account-signing-key-file={}", file("accounts.key")))
+        .arg(format!(
+            "--service-account-key-file={}",
+            file("accounts.pub")
+        ))
+        .arg(format!(
+            "--service-account-signing-key-file={}",
+            file("accounts.key")
+        ))
         .arg(format!("--token-auth-file={}", file("tokens.csv")))
         .arg(format!("--audit-policy-file={}", file("audit.yaml")))
         .arg(format!("--audit-log-path={}", file("audit.log")))

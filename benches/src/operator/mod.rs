@@ -91,7 +91,10 @@ pub async fn run(options: &Options) -> Result<bool> {
     progress("etcd and kube-apiserver");
     let plane = ControlPlane::start(options).await?;
     let begin = Instant::now();
-    progress(&format!("{} MailDomains and {} Mailboxes", world.domains, world.mailboxes));
+    progress(&format!(
+        "{} MailDomains and {} Mailboxes",
+        world.domains, world.mailboxes
+    ));
     world.fill(&plane.api, &options.crds).await?;
     let mut report = Report::new(world.domains, world.mailboxes);
     report.note("seeded in", "s", begin.elapsed().as_secs_f64());
@@ -141,7 +144,11 @@ impl Bench<'_> {
         let took = last.duration_since(begin).as_secs_f64();
         report.note("first start: all written", "s", took);
         report.note("first start: writes", "requests", writes.count() as f64);
-        report.note("first start: writes", "requests/s", writes.count() as f64 / took);
+        report.note(
+            "first start: writes",
+            "requests/s",
+            writes.count() as f64 / took,
+        );
         report.note("first start: peak memory", "MiB RSS", operator.peak() / MIB);
         progress(&format!("written: {}", audit::shown(&writes.counted)));
         self.check_statuses().await?;
@@ -175,8 +182,14 @@ impl Bench<'_> {
                 true => good += 1,
                 false => bad = Some(object.to_string()),
             };
-            self.plane.api.each(&format!("{OURS}/{plural}"), look).await?;
-            ensure!(good == wanted, "{good} of {wanted} {plural} are right; {bad:?}");
+            self.plane
+                .api
+                .each(&format!("{OURS}/{plural}"), look)
+                .await?;
+            ensure!(
+                good == wanted,
+                "{good} of {wanted} {plural} are right; {bad:?}"
+            );
         }
         Ok(())
     }
@@ -188,9 +201,16 @@ impl Bench<'_> {
         let begin = Instant::now();
         let operator = Operator::start(self.options, &self.plane, self.dns).await?;
         report.note("restart: ready", "s", operator.ready.as_secs_f64());
-        self.looked(&operator, "mailbox", self.world.mailboxes).await?;
-        self.looked(&operator, "maildomain", self.world.domains).await?;
-        report.below("restart: all looked at", "s", begin.elapsed().as_secs_f64(), 60.0);
+        self.looked(&operator, "mailbox", self.world.mailboxes)
+            .await?;
+        self.looked(&operator, "maildomain", self.world.domains)
+            .await?;
+        report.below(
+            "restart: all looked at",
+            "s",
+            begin.elapsed().as_secs_f64(),
+            60.0,
+        );
         report.note("restart: peak memory", "MiB RSS", operator.peak() / MIB);
         let mut writes = audit.since()?;
         writes.set_applied_apart();
@@ -199,7 +219,10 @@ impl Bench<'_> {
     }
 
     async fn looked(&self, operator: &Operator, kind: &str, wanted: usize) -> Result<()> {
-        let (name, label) = ("mailpods_operator_reconciliations_total", format!("\"{kind}\""));
+        let (name, label) = (
+            "mailpods_operator_reconciliations_total",
+            format!("\"{kind}\""),
+        );
         let looked = async {
             while operator.counter(name, &label).await? < wanted as f64 {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -223,7 +246,9 @@ impl Bench<'_> {
 
 fn is_right(object: &Value) -> bool {
     let observed = object.pointer("/status/observedGeneration");
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let conditions = object
+        .pointer("/status/conditions")
+        .and_then(Value::as_array);
     let mut conditions = conditions.into_iter().flatten();
     observed.is_some()
         && observed == object.pointer("/metadata/generation")

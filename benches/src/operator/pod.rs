@@ -144,7 +144,9 @@ async fn follow(
         if let Some(whole) = whole.take() {
             whole.send(()).ok();
         }
-        let seen = put.iter().filter_map(|(key, entry)| waiting.seen(key, entry.json()));
+        let seen = put
+            .iter()
+            .filter_map(|(key, entry)| waiting.seen(key, entry.json()));
         let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
         times.extend(seen);
     }

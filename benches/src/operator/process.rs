@@ -80,8 +80,12 @@ impl Operator {
     /// When it does not answer.
     pub async fn counter(&self, name: &str, wanted: &str) -> Result<f64> {
         let text = get(self.health, "/metrics").await?;
-        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(wanted));
-        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(wanted));
+        Ok(lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
     }
 
     /// Asks it to end, and waits; how long that took.

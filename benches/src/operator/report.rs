@@ -128,7 +128,10 @@ mod tests {
         assert!(!report.table().contains("MISSED"));
         report.below("memory", "MiB", 300.0, 256.0);
         let table = report.table();
-        assert!(table.contains("memory     300  MiB   below 256  MISSED"), "{table}");
+        assert!(
+            table.contains("memory     300  MiB   below 256  MISSED"),
+            "{table}"
+        );
         assert!(!report.print().unwrap());
     }
 }

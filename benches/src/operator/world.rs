@@ -56,19 +56,24 @@ impl World {
     pub async fn fill(&self, api: &Api, crds: &Path) -> Result<()> {
         definitions(api, crds).await?;
         for name in [OPERATOR_NAMESPACE, "mail"] {
-            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+            let namespace =
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             api.create("/api/v1/namespaces", &namespace).await?;
         }
         let secrets = "/api/v1/namespaces/mail/secrets";
-        api.create(secrets, &secret("database", "uri", "postgresql://db.test/mail"))
-            .await?;
+        api.create(
+            secrets,
+            &secret("database", "uri", "postgresql://db.test/mail"),
+        )
+        .await?;
         api.create(secrets, &secret("dkim", "private.pem", &self.key))
             .await?;
         // What a hash is of matters to nobody here.
         let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$bm8gcGFzc3dvcmQgaGFzIHRoaXMgaGFzaCBhdCBhbGw";
         api.create(secrets, &secret("people", "passwordHash", hash))
             .await?;
-        api.create(&format!("{OURS}/mailclusters"), &cluster()).await?;
+        api.create(&format!("{OURS}/mailclusters"), &cluster())
+            .await?;
         let domains = self.clone();
         many(api, self.domains, move |index| domains.maildomain(index)).await?;
         let mailboxes = self.clone();
@@ -76,7 +81,11 @@ impl World {
     }
 
     fn maildomain(&self, index: usize) -> (String, Value) {
-        let object = ours("MailDomain", &format!("d{index}"), json!({"domain": domain(index)}));
+        let object = ours(
+            "MailDomain",
+            &format!("d{index}"),
+            json!({"domain": domain(index)}),
+        );
         (format!("{OURS}/maildomains"), object)
     }
 
@@ -147,7 +156,13 @@ async fn definitions(api: &Api, crds: &Path) -> Result<()> {
         api.create(path, &definition).await?;
     }
     let served = async {
-        for plural in ["mailclusters", "maildomains", "mailboxes", "outboundips", "mailinglists"] {
+        for plural in [
+            "mailclusters",
+            "maildomains",
+            "mailboxes",
+            "outboundips",
+            "mailinglists",
+        ] {
             let path = format!("{OURS}/{plural}?limit=1");
             while !api.ask(Method::GET, &path, None).await?.0.is_success() {
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -63,7 +63,10 @@ mod tests {
     #[test]
     fn names_are_split_at_their_domain() {
         assert_eq!(split("d7.bench.test"), Some(("", "d7.bench.test")));
-        assert_eq!(split("_smtp._tls.d7.bench.test"), Some(("_smtp._tls", "d7.bench.test")));
+        assert_eq!(
+            split("_smtp._tls.d7.bench.test"),
+            Some(("_smtp._tls", "d7.bench.test"))
+        );
         assert_eq!(split("d7.other.test"), None);
     }
 }

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     backup, bans, check, completions, dns, explain, fsck, hash, ip, mailbox, pod, queue, restore,
-    route, sieve, standalone, trace, verify, version,
+    route, sieve, standalone, suppression, trace, verify, version,
 };
 use crate::failure::Outcome;
 
@@ -97,6 +97,8 @@ enum Command {
     Sieve(sieve::Command),
     Trace(trace::Args),
     #[command(subcommand)]
+    Suppression(suppression::Command),
+    #[command(subcommand)]
     Bans(bans::Command),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -127,6 +129,7 @@ impl Args {
             Command::Mailbox(command) => command.run(globals),
             Command::Sieve(command) => command.run(globals),
             Command::Trace(args) => args.run(globals),
+            Command::Suppression(command) => command.run(globals),
             Command::Bans(command) => command.run(globals),
             Command::Backup(args) => args.run(globals),
             Command::Restore(args) => args.run(globals),

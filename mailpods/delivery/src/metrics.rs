@@ -1,6 +1,7 @@
 //! What the role counts.
 
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::blocklist::Word;
 use mailpods_policy::outbound::classify::{Blame, Bounce};
 use mailpods_policy::outbound::life::{Cause, Phase};
 use mailpods_policy::outbound::tls::report::ResultType;
@@ -94,6 +95,34 @@ impl Label for Changed {
     }
 }
 
+/// What a block list said, as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked {
+    Listed,
+    Clear,
+    Nothing,
+}
+
+impl Asked {
+    pub(crate) const fn of(word: &Word) -> Self {
+        match word {
+            Word::Listed(_) => Self::Listed,
+            Word::Clear => Self::Clear,
+            Word::Nothing(_) => Self::Nothing,
+        }
+    }
+}
+
+impl Label for Asked {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::Clear => "clear",
+            Self::Nothing => "no-answer",
+        }
+    }
+}
+
 /// The phase of an address as a label.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stands(pub(crate) Phase);
@@ -148,6 +177,12 @@ pub(crate) struct Metrics {
     pub(crate) addresses: Gauge<Stands>,
     /// Pools that cannot keep the standby that is wanted.
     pub(crate) short: Gauge,
+    /// What block lists said of the own addresses.
+    pub(crate) asked: Counter<Asked>,
+    /// Outbound addresses that a block list names.
+    pub(crate) listed: Gauge,
+    /// Domains whose SPF record does not show an address that their mail may leave from.
+    pub(crate) hidden: Gauge,
     /// Leases that were lost before they were settled.
     pub(crate) leases_lost: Counter,
     /// Messages that left without a signature because a key could not be used.
@@ -214,6 +249,21 @@ impl Metrics {
                 "Pools that cannot keep as many addresses on standby as are wanted, for one provider at least.",
                 &[],
             )?,
+            asked: registry.counter(
+                "mailpods_outbound_block_list_answers_total",
+                "Answers of block lists for the own addresses.",
+                &["answer"],
+            )?,
+            listed: registry.gauge(
+                "mailpods_outbound_listed_addresses",
+                "Outbound addresses that a block list names.",
+                &[],
+            )?,
+            hidden: registry.gauge(
+                "mailpods_outbound_spf_missing",
+                "Pairs of a domain and an address of its pool that its SPF record does not show.",
+                &[],
+            )?,
             leases_lost: registry.counter(
                 "mailpods_delivery_leases_lost_total",
                 "Leases lost before they were settled.",
@@ -225,5 +275,35 @@ impl Metrics {
                 &[],
             )?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// What dashboards and alerts ask for is there.
+    #[test]
+    fn the_names_in_the_chart_are_those_of_metrics() {
+        let known = [
+            include_str!("metrics.rs"),
+            include_str!("../../process/src/measures.rs"),
+        ];
+        let asked = [
+            include_str!("../../../charts/mailpods/dashboards/outbound.json"),
+            include_str!("../../../charts/mailpods/templates/outbound-monitoring.yaml"),
+        ];
+        let mut names = std::collections::BTreeSet::new();
+        for text in asked {
+            let parts = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+            names.extend(parts.filter(|part| part.starts_with("mailpods_")));
+        }
+        assert!(names.len() >= 10, "{names:?}");
+        for name in names {
+            let base = name.trim_end_matches("_bucket");
+            let quoted = format!("\"{base}\"");
+            assert!(
+                known.iter().any(|source| source.contains(&quoted)),
+                "{name}"
+            );
+        }
     }
 }

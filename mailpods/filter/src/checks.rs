@@ -15,7 +15,7 @@ use crate::dmarc::{self, DmarcCheck, DmarcResult, Found, Policy};
 use crate::dns::Lookups;
 use crate::iprev::{self, IprevCheck};
 use crate::message::{Message, a_label};
-use crate::spf::{self, Identity, SpfCheck, SpfResult};
+use mailpods_spf::{self as spf, Identity, SpfCheck, SpfResult};
 
 /// Bodies above this many octets are hashed on a thread of their own.
 const LARGE_BODY: usize = 1 << 20;
@@ -116,7 +116,7 @@ async fn spf_both(
         domain: &helo,
     };
     if request.mail_from.is_empty() {
-        let check = spf::check(dns, &of_helo).await;
+        let check = spf::check(&dns, &of_helo).await;
         return (check.clone(), check);
     }
     let (local, domain) = request
@@ -129,7 +129,7 @@ async fn spf_both(
             domain: String::new(),
             reason: "sender has no domain name".to_owned(),
         };
-        return (spf::check(dns, &of_helo).await, none);
+        return (spf::check(&dns, &of_helo).await, none);
     };
     let of_sender = Identity {
         client_ip,
@@ -137,7 +137,7 @@ async fn spf_both(
         local,
         domain: &domain,
     };
-    tokio::join!(spf::check(dns, &of_helo), spf::check(dns, &of_sender))
+    tokio::join!(spf::check(&dns, &of_helo), spf::check(&dns, &of_sender))
 }
 
 async fn signatures(

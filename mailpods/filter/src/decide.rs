@@ -7,7 +7,7 @@ use mailpods_rpc::Action;
 use crate::checks::Checks;
 use crate::dmarc::{self, DmarcCheck, DmarcResult, Policy};
 use crate::iprev::IprevResult;
-use crate::spf::SpfResult;
+use mailpods_spf::SpfResult;
 
 /// What is to be done, under which name, with which reply.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use mailpods_rpc::ScanRequest;
 use crate::checks::Checks;
 use crate::decide::{Decision, action_name};
 use crate::dkim::{DkimCheck, DkimResult};
-use crate::spf::SpfCheck;
+use mailpods_spf::SpfCheck;
 
 /// Columns that lines are folded at where words allow it (RFC 5322 §2.1.1).
 const COLUMNS: usize = 78;

@@ -5,7 +5,7 @@ use mail_auth::dkim::Canonicalization;
 use crate::arc::Chain;
 use crate::dkim::{BodyHashes, KeyRecord, Kind, Signature, Tags, without_signature};
 use crate::message::{Message, a_label};
-use crate::{dmarc, fields, spf};
+use crate::{dmarc, fields};
 
 /// Runs everything over `input`: as a message, and as what DNS may answer.
 pub fn fuzz_filter(input: &[u8]) {
@@ -26,7 +26,7 @@ fn records(input: &[u8]) {
         .map(Box::from)
         .collect();
     let _ = (
-        spf::Published::parse(&texts),
+        mailpods_spf::Published::parse(&texts),
         dmarc::Published::parse(&texts),
         KeyRecord::parse_set(&texts),
     );

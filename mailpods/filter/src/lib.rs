@@ -16,7 +16,6 @@ mod iprev;
 mod message;
 mod metrics;
 pub mod report;
-mod spf;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,7 @@ mod handle;
 mod kinds;
 mod load;
 pub mod model;
+mod outbound;
 mod outbound_tls;
 mod problem;
 mod providers;
@@ -32,6 +33,7 @@ pub use load::{
     load_valid,
 };
 pub use model::*;
+pub use outbound::{BlockList, BlockLists, Suppression};
 pub use outbound_tls::OutboundTls;
 pub use problem::{Origin, Position, Problem, ProblemClass};
 pub use records::reverse_name;

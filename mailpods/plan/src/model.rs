@@ -152,6 +152,8 @@ pub struct Listener {
 pub struct TlsSettings {
     /// PEM chain and key from a Secret; `None`: a self-signed certificate is made and kept.
     pub certificate: Option<TlsMaterial>,
+    /// The chain that servers present, PEM, without its key: outbound addresses of that name are checked against it.
+    pub presented: Option<String>,
     /// TLS 1.3 only.
     pub require_tls13: bool,
 }
@@ -175,6 +177,8 @@ pub struct DnsSettings {
     pub timeout: Duration,
     /// Tries before a look-up is a temporary failure.
     pub attempts: usize,
+    /// How long others may keep a record of ours.
+    pub ttl: Duration,
 }
 
 /// Limits and habits of the SMTP and LMTP servers. Counts are for one session unless said otherwise.

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use mailpods_api::v1alpha1::{
-    ClusterDnsSpec, DnsMode, DomainDnsSpec, MailCluster, MailClusterSpec, MailDomain, MailDomainSpec,
+    ClusterDnsSpec, DnsMode, DomainDnsSpec, MailCluster, MailClusterSpec, MailDomain,
+    MailDomainSpec,
 };
 use mailpods_api::{DomainName, Selector};
 use mailpods_policy::spf as budget;
@@ -33,13 +34,22 @@ pub(crate) fn wanted(
 ) -> Vec<WantedRecord> {
     let mut records = Vec::new();
     let cluster = &*cluster.object;
-    for resource in resources.domains.iter().filter(|_| !resources.records_apart) {
+    for resource in resources
+        .domains
+        .iter()
+        .filter(|_| !resources.records_apart)
+    {
         let domain = &resource.object.spec.domain;
         let kept = resources
             .dkim
             .as_ref()
             .map(|dkim| dkim.get(domain).cloned().unwrap_or_default());
-        records.extend(domain_records(cluster, &resource.object, plan, kept.as_ref()));
+        records.extend(domain_records(
+            cluster,
+            &resource.object,
+            plan,
+            kept.as_ref(),
+        ));
     }
     let reverse = resources.environment == Environment::Standalone
         || cluster.spec.dns.mode == DnsMode::Manual

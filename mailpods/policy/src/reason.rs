@@ -137,6 +137,8 @@ reasons! {
     WarmUp = "warm-up",
     /// A rewritten sender address that was not made here, or has expired.
     ForgedReturnPath = "forged-return-path",
+    /// The recipient's server said not long ago that there is no such mailbox.
+    SuppressedRecipient = "suppressed-recipient",
     /// The next server could not be reached.
     ConnectFailed = "connect-failed",
     /// TLS to the next server failed where it is required.

@@ -200,6 +200,12 @@ impl Roles {
         Ok(())
     }
 
+    /// The plan that the roles follow now.
+    #[must_use]
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.current()
+    }
+
     /// When the certificate that is served expires.
     #[must_use]
     pub fn certificate_not_after(&self) -> Option<SystemTime> {

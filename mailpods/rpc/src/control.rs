@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::addresses;
+pub use crate::addresses::{AddressObservation, MAX_ADDRESSES, ProviderObservation};
+
 /// The step that a pod's plan takes; [`encode`](mailpods_plan::slice::Update::encode) and
 /// [`decode`](mailpods_plan::slice::Update::decode) are its wire form.
 pub use mailpods_plan::slice::Update as PlanUpdate;
@@ -21,7 +24,7 @@ pub const CONTENT_TYPE: &str = "application/json";
 /// Octets of an encoded [`PlanUpdate`]: 10,000 domains and 50,000 mailboxes take about a third.
 pub const MAX_PLAN_OCTETS: usize = 64 * 1024 * 1024;
 /// Octets of encoded [`Observations`].
-pub const MAX_OBSERVATIONS_OCTETS: usize = 64 * 1024;
+pub const MAX_OBSERVATIONS_OCTETS: usize = 512 * 1024;
 /// Octets of a token.
 pub const MAX_TOKEN_OCTETS: usize = 16 * 1024;
 /// Longest wait of a plan request.
@@ -111,6 +114,9 @@ pub struct Observations {
     /// Whether the store answered the last question; `None` where there is no store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_reachable: Option<bool>,
+    /// The addresses that mail leaves from, where delivery runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<AddressObservation>,
     /// The last errors, newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ErrorObservation>,
@@ -171,6 +177,7 @@ impl Observations {
         let old = self.errors.len().saturating_sub(MAX_ERRORS);
         self.errors.drain(..old);
         self.not_ready.truncate(MAX_ERRORS);
+        addresses::cut(&mut self.addresses);
         let texts = [&mut self.pod, &mut self.role, &mut self.version];
         texts
             .into_iter()
@@ -199,6 +206,15 @@ mod tests {
             at,
             text: "é".repeat(2 * MAX_TEXT),
         };
+        let provider = ProviderObservation {
+            reason: "é".repeat(2 * MAX_TEXT),
+            ..ProviderObservation::default()
+        };
+        let full = AddressObservation {
+            reason: "é".repeat(2 * MAX_TEXT),
+            providers: vec![provider; 10],
+            ..AddressObservation::default()
+        };
         let seen = Observations {
             pod: "mail-smtp-0".to_owned(),
             plan: Some("abc".to_owned()),
@@ -207,6 +223,7 @@ mod tests {
                 oldest_seconds: 60,
             }),
             errors: (0..100).map(error).collect(),
+            addresses: vec![full; 1_000],
             ..Observations::default()
         };
         let octets = seen.encode().unwrap();
@@ -218,6 +235,9 @@ mod tests {
         );
         assert_eq!(read.errors.len(), MAX_ERRORS);
         assert_eq!(read.errors.last().unwrap().at, 99);
+        assert_eq!(read.addresses.len(), addresses::MAX_ADDRESSES);
+        let providers = read.addresses.iter().map(|address| address.providers.len());
+        assert_eq!(providers.sum::<usize>(), addresses::MAX_PROVIDERS);
         assert!(
             read.errors
                 .iter()

@@ -3,6 +3,7 @@
 //! Values only: never touches sockets, files, clocks or tokio. `net` carries these over HTTP between pods; in one process the trait is called
 //! directly.
 
+mod addresses;
 pub mod control;
 pub mod fuzzing;
 pub mod scan;

@@ -6,6 +6,7 @@ use mailpods_policy::Reason;
 use mailpods_policy::srs::{Keys, SECRET};
 use mailpods_smtp_proto::{Domain, ForwardPath, RcptParams};
 use mailpods_store::queue::{Destination, NewRecipient, Notify};
+use mailpods_store::suppression::suppressed;
 use mailpods_store::{MailStore, SecretStore, Store, StoreError};
 
 use crate::report::Refusal;
@@ -21,9 +22,11 @@ pub(crate) struct Recipient {
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asker {
+pub(crate) struct Asker<'a> {
     /// A log-in may send to anywhere; nobody else may.
     pub(crate) may_relay: bool,
+    /// Envelope sender.
+    pub(crate) sender: &'a str,
     /// Declared size of the message in octets, for the quota.
     pub(crate) size: u64,
     /// Milliseconds since 1970.
@@ -37,7 +40,7 @@ pub(crate) struct Asker {
 pub(crate) async fn accept(
     plan: &Plan,
     store: &Store,
-    asker: Asker,
+    asker: Asker<'_>,
     path: &ForwardPath,
     params: &RcptParams,
 ) -> Result<Recipient, Refusal> {
@@ -56,7 +59,11 @@ pub(crate) async fn accept(
     }
     let mail = store.mail.as_ref();
     let (destination, mailboxes) = match plan.resolve(&address) {
-        Resolved::NotLocal => (remote(asker, &address)?, Vec::new()),
+        Resolved::NotLocal => {
+            let destination = remote(asker, &address)?;
+            refuse_suppressed(plan, store.secrets.as_ref(), asker, &address).await?;
+            (destination, Vec::new())
+        }
         Resolved::Unknown => return Err(unknown(&address)),
         Resolved::Disabled(_) => {
             return Err(Refusal::new(
@@ -85,6 +92,38 @@ pub(crate) async fn accept(
         row: row(destination, written(path, &address), params),
         mailboxes,
     })
+}
+
+/// A recipient whose server said that it does not exist is not written to again for a while.
+async fn refuse_suppressed(
+    plan: &Plan,
+    secrets: &dyn SecretStore,
+    asker: Asker<'_>,
+    address: &MailboxAddress,
+) -> Result<(), Refusal> {
+    if plan.outbound.suppression.is_none() {
+        return Ok(());
+    }
+    let recipient = address.to_string();
+    let found = suppressed(secrets, asker.sender, &recipient, asker.now).await;
+    match found.map_err(|error| unavailable(&error))? {
+        None => Ok(()),
+        Some(found) => Err(Refusal::new(
+            Reason::SuppressedRecipient,
+            550,
+            (1, 1),
+            format!(
+                "<{address}>: not tried, because its server said before: {}",
+                one_line(&found.reply)
+            ),
+        )),
+    }
+}
+
+/// A reply may have several lines.
+fn one_line(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(clean).take(200).collect()
 }
 
 /// Where an address leads back to that a forward from here had as its sender; `None`: it is none.
@@ -162,7 +201,11 @@ fn postmaster(plan: &Plan) -> Result<MailboxAddress, Refusal> {
     })
 }
 
-fn literal(asker: Asker, path: &ForwardPath, params: &RcptParams) -> Result<Recipient, Refusal> {
+fn literal(
+    asker: Asker<'_>,
+    path: &ForwardPath,
+    params: &RcptParams,
+) -> Result<Recipient, Refusal> {
     let ForwardPath::Mailbox(mailbox) = path else {
         return Err(relay_denied(path));
     };
@@ -176,7 +219,7 @@ fn literal(asker: Asker, path: &ForwardPath, params: &RcptParams) -> Result<Reci
     })
 }
 
-fn remote(asker: Asker, address: &MailboxAddress) -> Result<Destination, Refusal> {
+fn remote(asker: Asker<'_>, address: &MailboxAddress) -> Result<Destination, Refusal> {
     if !asker.may_relay {
         return Err(relay_denied(address));
     }
@@ -225,7 +268,7 @@ fn relay_denied(address: &dyn std::fmt::Display) -> Refusal {
 async fn check_quotas(
     plan: &Plan,
     mail: &dyn MailStore,
-    asker: Asker,
+    asker: Asker<'_>,
     targets: &[Target],
 ) -> Result<Vec<MailboxAddress>, Refusal> {
     let mut mailboxes = Vec::new();

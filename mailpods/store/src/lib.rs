@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod queue;
 pub mod secrets;
 pub mod sqlite;
+pub mod suppression;
 pub mod tokens;
 pub mod trace;
 pub mod types;

@@ -175,6 +175,18 @@ pub struct QueuedMessage {
     pub created: UnixMillis,
 }
 
+/// Who a message belongs to, for taking turns: the account that sent it, or else the domain of its sender.
+#[must_use]
+pub fn tenant(origin: &Origin, sender: &str) -> String {
+    match origin {
+        Origin::Submission(account) => account.clone(),
+        _ => {
+            let domain = sender.rsplit_once('@').map_or("", |(_, domain)| domain);
+            domain.to_ascii_lowercase()
+        }
+    }
+}
+
 /// A recipient that is not settled yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedRecipient {
@@ -351,7 +363,8 @@ pub struct QueueTotals {
 pub trait QueueStore: Send + Sync {
     /// Queues messages, all or none; durable on return.
     async fn enqueue(&self, messages: Vec<NewMessage>) -> Result<()>;
-    /// Leases up to `limit` units that are due at `now`, oldest first, until `until`. Expired leases are due again.
+    /// Leases up to `limit` units that are due at `now` until `until`: oldest first, but where a remote destination has more than are
+    /// leased, half of them go to its tenants in turn ([`tenant`]). Expired leases are due again.
     async fn lease(
         &self,
         worker: &str,

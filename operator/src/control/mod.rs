@@ -1,5 +1,6 @@
 //! The control channel: plans to pods, and what pods see back. Every replica serves it.
 
+pub mod addresses;
 pub mod forward;
 pub mod identity;
 pub mod observed;

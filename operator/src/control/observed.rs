@@ -1,15 +1,16 @@
 //! What pods told last.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mailpods_rpc::control::Observations;
+use mailpods_rpc::control::{AddressObservation, Observations};
 use tokio::time::Instant;
 
 use crate::kube::Key;
 use crate::world::World;
-use crate::world::snapshot::Kind;
+use crate::world::snapshot::{Kind, Snapshot};
 
 /// A pod that says nothing for so long is not counted.
 const FRESH: Duration = Duration::from_secs(60);
@@ -37,15 +38,47 @@ impl Observed {
         })
     }
 
-    /// Keeps what a pod of a MailCluster tells; its status is looked at when that matters.
+    /// Keeps what a pod of a MailCluster tells; what it is about is looked at when that matters.
     pub fn tell(&self, cluster: &Key, observations: Observations) {
-        if self.keep(cluster, observations) {
+        let news = self.keep(cluster, observations);
+        if news.matters {
             self.world.wish(Kind::MailCluster, cluster.clone());
+        }
+        if !news.addresses.is_empty() {
+            self.wish_addresses(cluster, &news.addresses);
         }
     }
 
-    /// Whether something new is told that matters.
-    fn keep(&self, cluster: &Key, observations: Observations) -> bool {
+    /// OutboundIPs of a MailCluster are looked at.
+    fn wish_addresses(&self, cluster: &Key, names: &[String]) {
+        let snapshot = self.world.snapshot();
+        let ips = &snapshot.objects.outbound_ips;
+        let named = ips.iter().filter(|(key, _)| names.contains(&key.name));
+        for (key, ip) in named {
+            if sends(&snapshot, cluster, &key.name, ip.spec.address) {
+                self.world.wish(Kind::OutboundIP, key.clone());
+            }
+        }
+    }
+
+    /// What pods told of an address, the newest change first: they share what is known of it. Pods of a MailCluster that does not send
+    /// from it are not heard.
+    #[must_use]
+    pub fn address(&self, name: &str, address: IpAddr) -> Option<AddressObservation> {
+        let (snapshot, all, text) = (self.world.snapshot(), self.lock(), address.to_string());
+        let of_sender = all
+            .iter()
+            .filter(|(cluster, _)| sends(&snapshot, cluster, name, address));
+        let fresh = of_sender
+            .flat_map(|(_, pods)| pods.values())
+            .filter(|(_, at)| at.elapsed() < FRESH);
+        let told = fresh.flat_map(|(told, _)| &told.addresses);
+        let own = told.filter(|told| told.name == name && told.address == text);
+        own.max_by_key(|told| (told.since, told.sent)).cloned()
+    }
+
+    /// Keeps what a pod tells; what is new in it.
+    fn keep(&self, cluster: &Key, observations: Observations) -> News {
         let mut all = self.lock();
         // Those of a MailCluster that is gone stay no longer than their pods.
         all.retain(|_, pods| pods.values().any(|(_, at)| at.elapsed() < FRESH));
@@ -57,11 +90,12 @@ impl Observed {
         let room = pods.contains_key(&observations.pod) || pods.len() < MAX_PODS;
         if !room || observations.pod.len() > MAX_NAME {
             tracing::warn!(%cluster, "a pod too many tells of itself; it is not heard");
-            return false;
+            return News::default();
         }
-        let told = (observations.clone(), Instant::now());
-        let before = pods.insert(observations.pod.clone(), told);
-        before.is_none_or(|(before, _)| matters(&before) != matters(&observations))
+        let before = pods.get(&observations.pod).map(|(before, _)| before);
+        let news = News::between(before, &observations);
+        pods.insert(observations.pod.clone(), (observations, Instant::now()));
+        news
     }
 
     /// What the pods of a MailCluster told, by name.
@@ -83,6 +117,36 @@ impl Observed {
         // Each change is whole before the lock is given back.
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is new in what a pod tells.
+#[derive(Debug, Default)]
+struct News {
+    /// The status of its MailCluster is to be looked at.
+    matters: bool,
+    /// OutboundIPs of which it tells something else than before.
+    addresses: Vec<String>,
+}
+
+impl News {
+    fn between(before: Option<&Observations>, now: &Observations) -> Self {
+        let known = before.map_or(&[][..], |before| &before.addresses);
+        let changed = now.addresses.iter().filter(|one| !known.contains(one));
+        Self {
+            matters: before.is_none_or(|before| matters(before) != matters(now)),
+            addresses: changed.map(|one| one.name.clone()).collect(),
+        }
+    }
+}
+
+/// Whether mail of a MailCluster leaves from an address.
+fn sends(snapshot: &Snapshot, cluster: &Key, name: &str, address: IpAddr) -> bool {
+    let view = snapshot.clusters.get(cluster);
+    let plan = view.and_then(|view| view.plan.as_ref());
+    plan.is_some_and(|plan| {
+        let mut ips = plan.outbound_ips.values();
+        ips.any(|ip| ip.name == name && ip.address == address)
+    })
 }
 
 /// What a status is written for at once; counts wait for the next look.

@@ -144,7 +144,10 @@ impl Line {
         }
         let start = has.and_then(|has| {
             let mut steps = self.steps.iter();
-            Some((has, steps.position(|step| step.base.as_deref() == Some(has))?))
+            Some((
+                has,
+                steps.position(|step| step.base.as_deref() == Some(has))?,
+            ))
         });
         match (start, &self.plan) {
             (Some((has, start)), _) => Lead::Step(joined(has, self.steps.iter().skip(start))),

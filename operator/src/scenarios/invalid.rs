@@ -3,8 +3,8 @@
 use mailpods_api::v1alpha1::{MailingList, OutboundIP};
 
 use super::*;
-use crate::broken;
 use crate::world::Broken;
+use crate::{broken, outbound_ip, simple};
 
 /// Conditions that a status was written with: `Type=status reason`, and the message of the first.
 fn told(asked: &[Asked]) -> (Vec<String>, String) {
@@ -26,7 +26,7 @@ async fn reconcile(context: &Context, kind: Kind, key: &Key) -> Outcome {
         Kind::MailCluster => cluster::reconcile(context, key).await,
         Kind::MailDomain => domain::reconcile(context, key).await,
         Kind::Mailbox => simple::reconcile::<Mailbox>(context, key).await,
-        Kind::OutboundIP => simple::reconcile::<OutboundIP>(context, key).await,
+        Kind::OutboundIP => outbound_ip::reconcile(context, key).await,
         Kind::MailingList => simple::reconcile::<MailingList>(context, key).await,
     };
     done.unwrap()

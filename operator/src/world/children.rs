@@ -117,7 +117,12 @@ mod tests {
     #[test]
     fn objects_are_found_by_owner_and_namespace() {
         let children = Children::default();
-        let told = [("ns", "a", "x"), ("ns", "b", "x"), ("ns", "c", "y"), ("other", "a", "x")];
+        let told = [
+            ("ns", "a", "x"),
+            ("ns", "b", "x"),
+            ("ns", "c", "y"),
+            ("other", "a", "x"),
+        ];
         for (namespace, name, owner) in told {
             children.take(Event::Apply((Key::new(namespace, name), live(owner))));
         }
@@ -126,7 +131,11 @@ mod tests {
             found.into_iter().map(|(key, _)| key.to_string()).collect()
         };
         assert_eq!(names("x"), ["ns/a", "ns/b"]);
-        assert!(children.of(Kind::MailCluster, &Key::new("ns", "x")).is_empty());
+        assert!(
+            children
+                .of(Kind::MailCluster, &Key::new("ns", "x"))
+                .is_empty()
+        );
         children.take(Event::Apply((Key::new("ns", "a"), live("y"))));
         children.take(Event::Delete((Key::new("ns", "b"), live("x"))));
         assert_eq!(names("x"), Vec::<String>::new());

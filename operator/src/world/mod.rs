@@ -56,6 +56,9 @@ impl<K: kube::Resource> Told for Read<K> {
     }
 }
 
+/// Where objects go that are to be looked at.
+pub type Wishes = mpsc::UnboundedSender<(Kind, Arc<Key>)>;
+
 /// Labels of a namespace.
 type Labels = Arc<BTreeMap<String, String>>;
 
@@ -117,7 +120,7 @@ pub struct World {
     /// Something that is compiled has changed since the last compiling.
     dirty: Notify,
     snapshot: channel::Sender<Arc<Snapshot>>,
-    wishes: channel::Sender<Option<mpsc::UnboundedSender<(Kind, Arc<Key>)>>>,
+    wishes: channel::Sender<Option<Wishes>>,
     only: Option<String>,
 }
 
@@ -174,7 +177,7 @@ impl World {
     }
 
     /// From now on, tells which objects are to be looked at: first all of them.
-    pub fn tell(&self, wishes: mpsc::UnboundedSender<(Kind, Arc<Key>)>) {
+    pub fn tell(&self, wishes: Wishes) {
         let snapshot = self.snapshot();
         // The receiver is gone only when the process ends.
         for (kind, key) in snapshot.keys().chain(self.all_broken()) {

@@ -99,7 +99,12 @@ struct DomainRecords {
 
 impl DomainRecords {
     /// Whether the same records follow from these.
-    fn follow_from(&self, domain: &MailDomain, cluster: &MailCluster, keys: &[Arc<ManagedKey>]) -> bool {
+    fn follow_from(
+        &self,
+        domain: &MailDomain,
+        cluster: &MailCluster,
+        keys: &[Arc<ManagedKey>],
+    ) -> bool {
         let same = |one: &ObjectMeta, other: &ObjectMeta| {
             one.generation.is_some() && (&one.uid, one.generation) == (&other.uid, other.generation)
         };
@@ -211,7 +216,10 @@ impl Snapshot {
     ) {
         let mut addresses: HashMap<DomainName, Vec<Record>> = HashMap::new();
         for record in fill(plan, None, |_, _| None) {
-            addresses.entry(record.domain.clone()).or_default().push(record);
+            addresses
+                .entry(record.domain.clone())
+                .or_default()
+                .push(record);
         }
         for domain in domains {
             if !self.is_good(domain) {
@@ -219,9 +227,10 @@ impl Snapshot {
             }
             let (name, keys) = (&domain.spec.domain, self.dkim(domain).to_vec());
             let own = addresses.remove(name).unwrap_or_default();
-            let known = before.records.get(name).filter(|known| {
-                own.is_empty() && known.follow_from(domain, cluster, &keys)
-            });
+            let known = before
+                .records
+                .get(name)
+                .filter(|known| own.is_empty() && known.follow_from(domain, cluster, &keys));
             let records = known.map_or_else(
                 || {
                     let kept = dkim.get(name).cloned().unwrap_or_default();
@@ -257,7 +266,9 @@ impl Snapshot {
     /// The records of a MailCluster whose plan is kept.
     fn keep_records(&mut self, cluster: &Key, before: &Self) {
         let kept = before.records.iter();
-        for (domain, records) in kept.filter(|(domain, _)| before.served.get(*domain) == Some(cluster)) {
+        for (domain, records) in
+            kept.filter(|(domain, _)| before.served.get(*domain) == Some(cluster))
+        {
             self.records
                 .entry(domain.clone())
                 .or_insert_with(|| records.clone());
@@ -282,9 +293,7 @@ impl Snapshot {
     #[must_use]
     pub fn problems(&self, kind: Kind, key: &Key) -> &[Problem] {
         let problems = self.problems.get(&kind).and_then(|all| all.get(key));
-        problems
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+        problems.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// DKIM keys of a MailDomain.
@@ -459,7 +468,8 @@ mod tests {
     #[test]
     fn keys_beside_a_domain_that_has_not_the_name_neither_sign_nor_are_published() {
         let domain = json!({"domain": "example.test"});
-        let cluster = json!({"hostname": "mail.example.test", "allowedNamespaces": {"from": "All"}});
+        let cluster =
+            json!({"hostname": "mail.example.test", "allowedNamespaces": {"from": "All"}});
         let at = |namespace: &str| Arc::new(Key::new(namespace, "a"));
         let objects = Objects {
             clusters: [(at("mail"), object("mail", 0, "MailCluster", &cluster))].into(),
@@ -480,7 +490,9 @@ mod tests {
         let signing: Vec<_> = signing.map(|key| key.selector.as_str()).collect();
         assert_eq!(signing, ["own"]);
         let records = snapshot.records(&name);
-        let keys = records.iter().filter(|record| record.name.contains("._domainkey."));
+        let keys = records
+            .iter()
+            .filter(|record| record.name.contains("._domainkey."));
         let names: Vec<_> = keys.map(|record| record.name.as_str()).collect();
         assert_eq!(names, ["own._domainkey.example.test"]);
     }

@@ -14,6 +14,7 @@ mod outbound_ip;
 mod settings;
 mod settings_dns;
 mod settings_outbound;
+mod settings_reputation;
 mod sieve;
 mod workloads;
 
@@ -26,5 +27,6 @@ pub use outbound_ip::*;
 pub use settings::*;
 pub use settings_dns::*;
 pub use settings_outbound::*;
+pub use settings_reputation::*;
 pub use sieve::*;
 pub use workloads::*;

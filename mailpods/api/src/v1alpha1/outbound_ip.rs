@@ -38,6 +38,19 @@ use crate::{DomainName, TimeSpan};
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
     ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Why", type_ = "string", json_path = ".status.reason"),
+    printcolumn(
+        name = "Until",
+        type_ = "string",
+        json_path = ".status.until",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Listed",
+        type_ = "string",
+        json_path = ".status.listed",
+        priority = 1
+    ),
     printcolumn(
         name = "Age",
         type_ = "date",
@@ -147,7 +160,49 @@ pub struct OutboundIPStatus {
     /// Pending, Warming, Active, Hot, Cooling or Standby.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// Why it is in this phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub since: Option<String>,
+    /// When it ends by itself, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub until: Option<String>,
     /// The address that other hosts see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_address: Option<String>,
+    /// Messages sent in the last 24 hours, rounded so that the status does not change with each of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<u64>,
+    /// Block lists that name it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub listed: Vec<String>,
+    /// Providers for which it is in another phase.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub providers: Vec<OutboundIPProviderStatus>,
+}
+
+/// An address as it is for one provider.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundIPProviderStatus {
+    /// Name of the provider.
+    pub name: String,
+    /// Hot or Cooling.
+    pub phase: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    #[schemars(extend("format" = "date-time"))]
+    pub since: String,
+    /// When it ends by itself.
+    #[schemars(extend("format" = "date-time"))]
+    pub until: String,
+    /// How often it was refused again after a rest.
+    pub relapses: u32,
 }

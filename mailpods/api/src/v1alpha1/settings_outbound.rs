@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::NextHopSpec;
+use super::{BlockListsSpec, NextHopSpec, ProviderSpec, SuppressionSpec};
 use crate::{DomainName, TimeSpan};
 
 /// Queue, retries and sending.
@@ -53,6 +53,16 @@ pub struct OutboundSpec {
     /// Rewrites the envelope sender of mail that aliases send on to other domains, so that it passes SPF there; off when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub srs: Option<SrsSpec>,
+    /// Providers: limits and meanings of replies that differ from what Mailpods brings along.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub providers: Vec<ProviderSpec>,
+    /// Asks block lists for the own addresses; none when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_lists: Option<BlockListsSpec>,
+    /// Remembers recipients that do not exist and does not write to them; off when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppression: Option<SuppressionSpec>,
     /// How connections to other servers are protected.
     pub tls: OutboundTlsSpec,
 }
@@ -70,7 +80,7 @@ pub struct OutboundTlsSpec {
     pub reports: bool,
     /// Domains whose mail needs other protection than what they publish.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 64))]
     pub destinations: Vec<DestinationTlsSpec>,
 }
 
@@ -90,7 +100,7 @@ impl Default for OutboundTlsSpec {
 #[serde(rename_all = "camelCase")]
 pub struct DestinationTlsSpec {
     /// Domains of recipients, those named alone and not what is below them.
-    #[schemars(length(min = 1, max = 256), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"))]
     pub domains: Vec<DomainName>,
     /// What is asked of their servers.
     pub minimum: DestinationTlsMode,
@@ -180,6 +190,9 @@ impl Default for OutboundSpec {
             balance: BalanceMode::default(),
             pool_rules: Vec::new(),
             srs: None,
+            providers: Vec::new(),
+            block_lists: None,
+            suppression: None,
             tls: OutboundTlsSpec::default(),
         }
     }

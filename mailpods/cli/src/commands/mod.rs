@@ -16,6 +16,7 @@ pub mod restore;
 pub mod route;
 pub mod sieve;
 pub mod standalone;
+pub mod suppression;
 pub mod trace;
 pub mod verify;
 pub mod version;

@@ -2,8 +2,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use mailpods_delivery::ips::{self, ExplainError, Explanation, ProtectedHost};
+use mailpods_delivery::ips::{self, ExplainError, Explanation, Meaning, ProtectedHost};
 use mailpods_net::dns::HickoryResolver;
+use mailpods_policy::outbound::classify::Stage;
 
 use super::ip::table;
 use crate::args::{Format, Globals, parse_server};
@@ -17,7 +18,9 @@ const EXAMPLES: &str = "\
 Examples:
   mailpods route gmail.com --config /etc/mailpods                           servers, provider, limits, addresses
   mailpods route gmail.com --from bob@example.org --config /etc/mailpods    for mail of one sender
-  mailpods route gmail.com --from '' --config /etc/mailpods                 for notifications";
+  mailpods route gmail.com --from '' --config /etc/mailpods                 for notifications
+  mailpods route gmail.com --reply '550 5.7.1 blocked' --config /etc/mailpods
+                                                                            what that reply would mean, and by which rule";
 
 /// Tell where mail for a domain would go now, from which address, how fast, and why.
 #[derive(Debug, clap::Args)]
@@ -28,6 +31,12 @@ pub struct Args {
     /// Envelope sender; an empty one for notifications.
     #[arg(long, value_name = "SENDER")]
     from: Option<String>,
+    /// A reply of its servers: tells what it means, and which rule says so.
+    #[arg(long, value_name = "REPLY")]
+    reply: Option<String>,
+    /// When the reply is said.
+    #[arg(long, value_enum, default_value = "rcpt", requires = "reply")]
+    stage: When,
     /// Folder with the resources.
     #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
     config: PathBuf,
@@ -36,7 +45,61 @@ pub struct Args {
     resolver: Vec<SocketAddr>,
 }
 
+/// When a reply is said.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum When {
+    /// Before any message.
+    Session,
+    /// To MAIL.
+    Mail,
+    /// To RCPT.
+    Rcpt,
+    /// To DATA, or to the end of the message.
+    Data,
+}
+
+impl From<When> for Stage {
+    fn from(when: When) -> Self {
+        match when {
+            When::Session => Self::Session,
+            When::Mail => Self::Mail,
+            When::Rcpt => Self::Rcpt,
+            When::Data => Self::Data,
+        }
+    }
+}
+
+/// The route, with what a reply means.
+#[derive(serde::Serialize)]
+struct Told {
+    #[serde(flatten)]
+    route: Explanation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply: Option<Meaning>,
+}
+
 impl Args {
+    /// What the reply means that was asked for.
+    fn meaning(
+        &self,
+        plan: &mailpods_plan::Plan,
+        provider: &str,
+    ) -> Result<Option<Meaning>, Failure> {
+        let Some(reply) = &self.reply else {
+            return Ok(None);
+        };
+        let meaning = ips::meaning(plan, provider, self.stage.into(), reply);
+        let meaning = meaning.map_err(|error| {
+            Failure::because(Exit::Failed, "failed to read the profiles", &error)
+        })?;
+        let none = || {
+            let text = format!("{reply:?} is no refusal");
+            Failure::new(Exit::Usage, text)
+                .hint("a code from 400 to 599 and a text, as in '550 5.7.1 blocked'")
+        };
+        meaning.ok_or_else(none).map(Some)
+    }
+
     pub fn run(self, globals: &Globals) -> Outcome {
         let plan = check::plan(&self.config)?;
         let servers = match self.resolver.is_empty() {
@@ -64,23 +127,36 @@ impl Args {
                 ExplainError::NotADomain(_) => Failure::new(Exit::Usage, error.to_string()),
                 _ => Failure::because(Exit::Failed, "failed to explain", &error),
             })?;
+            let reply = self.meaning(&plan, &explained.provider)?;
+            let told = Told {
+                route: explained,
+                reply,
+            };
             match format {
-                Format::Json => output::json(&explained)?,
-                Format::Table => print(&explained)?,
+                Format::Json => output::json(&told)?,
+                Format::Table => print(&told)?,
             }
             Ok(Exit::Done)
         })
     }
 }
 
-fn print(explained: &Explanation) -> std::io::Result<()> {
+fn print(told: &Told) -> std::io::Result<()> {
+    let explained = &told.route;
     let line = |name: &str, text: &str| output::line(&format!("{name:<12}{}", output::clean(text)));
     line("WAY", explained.way)?;
     line("SERVERS", &explained.hosts.join(", "))?;
     if let Some(trouble) = &explained.trouble {
         line("TROUBLE", trouble)?;
     }
-    let provider = format!("{} ({})", explained.provider, explained.title);
+    let settings = explained.settings;
+    let settings = settings.map(|at| format!(", spec.outbound.providers[{at}]"));
+    let provider = format!(
+        "{} ({}{})",
+        explained.provider,
+        explained.title,
+        settings.unwrap_or_default()
+    );
     line("PROVIDER", &provider)?;
     let limits = format!(
         "{} connections at once, {} messages each",
@@ -89,6 +165,10 @@ fn print(explained: &Explanation) -> std::io::Result<()> {
     line("LIMITS", &limits)?;
     for (at, server) in explained.tls.iter().enumerate() {
         line(if at == 0 { "TLS" } else { "" }, &tls(server))?;
+    }
+    if let Some(reply) = &told.reply {
+        let text = format!("about {} ({}), by {}", reply.blame, reply.kind, reply.rule);
+        line("REPLY", &text)?;
     }
     let pool = explained.pool.as_deref();
     line(

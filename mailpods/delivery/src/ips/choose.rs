@@ -3,10 +3,11 @@
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Member, Seats, Turn, seats};
-use mailpods_policy::outbound::life::Life;
+use mailpods_policy::outbound::life::{Check, Life};
 use mailpods_policy::outbound::warmup::{Ramp, is_out_of_patience};
 use mailpods_store::tokens::{Take, Taken};
 
+use super::spf::Standing;
 use super::{Ips, gate, kept};
 use crate::context::Context;
 use crate::fate::Trouble;
@@ -29,14 +30,19 @@ pub(crate) struct Ask<'a> {
     pub(crate) turn: u64,
     /// When the message came.
     pub(crate) created: i64,
+    /// Its envelope sender.
+    pub(crate) sender: &'a str,
 }
 
 impl Ips {
     /// The addresses of a family that send to the provider, in the order in which they are tried for this message.
     async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Vec<OutboundIp> {
-        let candidates: Vec<&OutboundIp> = ask.sources.of_family(v4).collect();
-        for ip in &candidates {
-            self.admit(ctx, ip).await;
+        let mut candidates = Vec::new();
+        for ip in ask.sources.of_family(v4) {
+            self.admit(ctx, ask.plan, ip).await;
+            if self.standing(ctx, ask.plan, ip, ask.sender).await == Standing::Shown {
+                candidates.push(ip);
+            }
         }
         let (members, seats) = self.seats(&candidates, ask.plan, ask.provider, ctx.now());
         let turn = Turn {
@@ -99,8 +105,35 @@ impl Ips {
                 );
                 Err(Trouble::new(Reason::WarmUp, "4.7.0", text).worth_at(now + LOOK_AGAIN))
             }
-            None => Err(self.none(ctx, ask, v4)),
+            None => match self.hidden_by_spf(ctx, ask, v4).await {
+                Some(trouble) => Err(trouble),
+                None => Err(self.none(ctx, ask, v4)),
+            },
         }
+    }
+
+    /// The trouble when the sender's SPF record shows none of the addresses.
+    async fn hidden_by_spf(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Option<Trouble> {
+        let (mut soonest, mut why) = (None, None);
+        for ip in ask.sources.of_family(v4) {
+            match self.standing(ctx, ask.plan, ip, ask.sender).await {
+                Standing::Shown => return None,
+                Standing::Waits(until) => {
+                    soonest = Some(soonest.map_or(until, |at: i64| at.min(until)));
+                }
+                Standing::Hidden(text) => why = Some(text),
+            }
+        }
+        let text = match (soonest, why) {
+            (None, Some(why)) => why,
+            _ => "the SPF record is new; it is used when no receiver keeps the one of before"
+                .to_owned(),
+        };
+        let trouble = Trouble::new(Reason::NoSourceAddress, "4.7.23", text);
+        Some(match soonest {
+            Some(until) => trouble.worth_at(until),
+            None => trouble,
+        })
     }
 
     /// Why no address may send, and when one may.
@@ -154,7 +187,7 @@ impl Ips {
     }
 
     /// Takes an address in that was not looked at since the start: what is kept of it, and the gate.
-    pub(super) async fn admit(&self, ctx: &Context, ip: &OutboundIp) {
+    pub(super) async fn admit(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
         if self.lives().contains_key(&ip.name) {
             return;
         }
@@ -166,13 +199,16 @@ impl Ips {
         self.lives()
             .entry(ip.name.clone())
             .or_insert(life.unwrap_or_default());
-        self.check(ctx, ip).await;
+        self.check(ctx, plan, ip).await;
     }
 
     /// Looks whether the address is right.
-    pub(super) async fn check(&self, ctx: &Context, ip: &OutboundIp) {
-        let findings = gate::findings(ctx.resolver.as_ref(), ip).await;
+    pub(super) async fn check(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
         let now = ctx.now();
+        let life = self.lives().get(&ip.name).cloned().unwrap_or_default();
+        let mut findings = gate::findings(ctx.resolver.as_ref(), plan, (ip, &life), now).await;
+        let spf = self.spf_finding(ctx, plan, ip).await;
+        findings.extend(spf.map(|finding| (Check::Spf, finding)));
         self.change(ctx, ip, |life| life.gate(&findings, now)).await;
     }
 }

@@ -14,7 +14,7 @@ use mailpods_store::{SecretStore, StoreError};
 use serde::Serialize;
 
 use super::choose::{member, ramp};
-use super::kept;
+use super::{kept, sent};
 use crate::outbound::mx;
 use crate::outbound::protection::policies::{Means, Policies};
 use crate::outbound::protection::{Bar, Protection, Question};
@@ -37,6 +37,9 @@ pub struct Explanation {
     pub provider: String,
     /// Its name for people.
     pub title: String,
+    /// Its place in `spec.outbound.providers`, where the settings speak of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<usize>,
     /// Connections at once, at most.
     pub connections: usize,
     /// Messages on one connection, at most.
@@ -80,8 +83,43 @@ pub struct AddressState {
     pub phase: Phase,
     /// Why, in words.
     pub reason: String,
+    /// What comes next, and when.
+    pub next: String,
+    /// Since when; milliseconds since 1970, as all times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// When the phase ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
+    /// The address that other servers see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<std::net::IpAddr>,
+    /// Attempts of the last 24 hours that ended well.
+    pub sent: u64,
+    /// Attempts of the last 24 hours that were refused for the address.
+    pub refused: u64,
+    /// Providers for which it is in another phase.
+    pub providers: Vec<ProviderState>,
     /// All that is kept of it.
     pub life: Life,
+}
+
+/// An address as it is for a provider that had trouble with it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderState {
+    /// Name of the provider.
+    pub name: String,
+    /// Hot or Cooling.
+    pub phase: Phase,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: i64,
+    /// When it ends by itself.
+    pub until: i64,
+    /// How often it was refused again after a rest.
+    pub relapses: u32,
 }
 
 /// Why nothing can be explained.
@@ -114,7 +152,7 @@ pub async fn explain(
     (domain, sender): (&str, &str),
     now: i64,
 ) -> Result<Explanation, ExplainError> {
-    let profiles = Profiles::shipped()?;
+    let profiles = Profiles::shipped()?.with(&plan.outbound.providers)?;
     let destination = Destination(domain.to_ascii_lowercase().into());
     let way = way(plan, &destination);
     if matches!(way, Way::Nowhere) {
@@ -155,6 +193,7 @@ pub async fn explain(
         tls,
         pool: pool(&plan.outbound.pool_rules, sender, class).map(str::to_owned),
         title: profile.title.clone(),
+        settings: profile.place,
         hosts,
         provider,
         addresses,
@@ -302,7 +341,9 @@ async fn states(
         let seats = seats(&members, plan.outbound.min_standby);
         short |= seats.short && !lives.is_empty();
         for (at, (ip, life)) in lives.into_iter().enumerate() {
-            states.push(state(ip, life, Some((provider, &seats, at)), now));
+            let mut state = state(ip, life, Some((provider, &seats, at)), now);
+            (state.sent, state.refused) = sent::all(secrets, &ip.name).await?.totals(now);
+            states.push(state);
         }
     }
     Ok((states, short))
@@ -319,7 +360,9 @@ impl AddressState {
         now: i64,
     ) -> Result<Self, StoreError> {
         let life = kept::life(secrets, &ip.name).await?.unwrap_or_default();
-        Ok(state(ip, life, None, now))
+        let mut state = state(ip, life, None, now);
+        (state.sent, state.refused) = sent::all(secrets, &ip.name).await?.totals(now);
+        Ok(state)
     }
 }
 
@@ -338,14 +381,90 @@ fn state(
         },
         None => overall(ip, &life, now),
     };
+    let provider = seat.map(|(provider, _, _)| provider);
+    let until = until(ip, &life, provider, phase, now);
+    let own = ip.address;
+    let seen = life.seen.values().max_by_key(|seen| seen.at);
     AddressState {
         name: ip.name.clone(),
         address: ip.address,
         hostname: ip.hostname.to_string(),
         pool: ip.pool.clone(),
-        reason: reason(&life, seat.map(|(provider, _, _)| provider), phase),
+        reason: reason(&life, provider, phase),
+        next: next(phase, &life).to_owned(),
+        since: life.changed.or(life.activated),
+        until,
+        observed: match life.is_confirmed(own) {
+            true => Some(own),
+            false => seen.map(|seen| seen.address),
+        },
+        sent: 0,
+        refused: 0,
+        providers: providers(&life, now),
         phase,
         life,
+    }
+}
+
+/// The providers that had trouble with an address, and for which that is not over.
+fn providers(life: &Life, now: i64) -> Vec<ProviderState> {
+    let heat = life.heat.iter().filter(|(_, heat)| heat.until > now);
+    heat.map(|(name, heat)| ProviderState {
+        name: name.clone(),
+        phase: if heat.resting {
+            Phase::Hot
+        } else {
+            Phase::Cooling
+        },
+        reason: format!("{} {}", heat.cause.as_str(), heat.reply)
+            .trim_end()
+            .to_owned(),
+        since: heat.since,
+        until: heat.until,
+        relapses: heat.level.into(),
+    })
+    .collect()
+}
+
+/// When a phase ends by itself.
+fn until(
+    ip: &OutboundIp,
+    life: &Life,
+    provider: Option<&str>,
+    phase: Phase,
+    now: i64,
+) -> Option<i64> {
+    let heat = life.heat.iter().filter(|(name, heat)| {
+        heat.until > now && provider.is_none_or(|provider| provider == *name)
+    });
+    match phase {
+        Phase::Hot | Phase::Cooling => {
+            let own = life.rested_until.filter(|until| *until > now);
+            own.max(heat.map(|(_, heat)| heat.until).max())
+        }
+        Phase::Warming => {
+            let ramp = ramp(ip)?;
+            let length = i64::try_from(ramp.duration.as_millis()).ok()?;
+            life.activated.map(|started| started.saturating_add(length))
+        }
+        Phase::Pending | Phase::Active | Phase::Standby => None,
+    }
+}
+
+/// What comes next.
+fn next(phase: Phase, life: &Life) -> &'static str {
+    match phase {
+        Phase::Pending if life.gate.is_empty() => "it is checked when the server looks at it",
+        Phase::Pending => "checked again every half minute; sends when nothing fails",
+        Phase::Warming => "sends more each day",
+        Phase::Hot if life.listed.values().any(|listing| listing.rests) && !life.forced => {
+            "rests until no block list names it"
+        }
+        Phase::Hot => "rests, then sends on probation",
+        Phase::Cooling => "sends; refusals let it rest twice as long",
+        Phase::Active => "sends",
+        Phase::Standby if life.drained => "sends again after `mailpods ip activate`",
+        Phase::Standby => "takes over when another one rests",
     }
 }
 
@@ -386,6 +505,12 @@ fn reason(life: &Life, provider: Option<&str>, phase: Phase) -> String {
     match phase {
         Phase::Pending if life.gate.is_empty() => "not looked at yet".to_owned(),
         Phase::Pending => failed.collect::<Vec<_>>().join("; "),
+        Phase::Hot if life.listed.values().any(|listing| listing.rests) => life
+            .listed
+            .iter()
+            .map(|(zone, listing)| format!("listed: {zone} {}", listing.answer))
+            .collect::<Vec<_>>()
+            .join("; "),
         Phase::Hot | Phase::Cooling if life.rested_until.is_none() => life
             .heat
             .iter()

@@ -3,15 +3,25 @@
 use std::net::IpAddr;
 
 use mailpods_net::dns::{DnsError, Family, Resolver};
-use mailpods_plan::OutboundIp;
-use mailpods_policy::outbound::life::{Check, Finding};
+use mailpods_net::tls::covers;
+use mailpods_plan::{OutboundIp, Plan};
+use mailpods_policy::outbound::life::{Check, Finding, Life};
 
-/// Every check that applies. An address that no receiver on the Internet sees has no names there to look up.
-pub(super) async fn findings(resolver: &dyn Resolver, ip: &OutboundIp) -> Vec<(Check, Finding)> {
-    let mut findings = vec![(Check::ObservedSource, plumbed(ip.address).await)];
+use crate::outbound::route::helo;
+
+/// The checks that need no look at the domains. An address that no receiver on the Internet sees has no names there to look up.
+pub(super) async fn findings(
+    resolver: &dyn Resolver,
+    plan: &Plan,
+    (ip, life): (&OutboundIp, &Life),
+    now: i64,
+) -> Vec<(Check, Finding)> {
+    let mut findings = vec![(Check::ObservedSource, observed(ip.address, life, now).await)];
     if is_public(ip.address) {
         findings.push((Check::ReverseName, reverse(resolver, ip).await));
         findings.push((Check::ForwardConfirmed, forward(resolver, ip).await));
+        findings.push((Check::Helo, greets(resolver, plan, ip).await));
+        findings.extend(certificate(plan, ip).map(|finding| (Check::Certificate, finding)));
     }
     findings
 }
@@ -51,6 +61,39 @@ async fn forward(resolver: &dyn Resolver, ip: &OutboundIp) -> Finding {
     }
 }
 
+/// What a session says is the name of the address, and a name that may stand there: RFC 5321 §2.3.5 wants one that leads to
+/// address records itself, not an alias.
+async fn greets(resolver: &dyn Resolver, plan: &Plan, ip: &OutboundIp) -> Finding {
+    let said = helo(plan, Some(ip));
+    if ip.hostname != *said {
+        return Finding::Failed(format!("sessions say {said}, not {}", ip.hostname));
+    }
+    match resolver.cname_chain(&said).await {
+        Ok(names) => Finding::Failed(format!(
+            "{said} is an alias of {}; HELO needs a name with address records of its own",
+            names.last().map_or("another name", String::as_str)
+        )),
+        Err(error) if error.is_temporary() => {
+            Finding::Unknown(format!("whether {said} is an alias: {error}"))
+        }
+        Err(_) => Finding::Passed,
+    }
+}
+
+/// Receivers that connect back to the name find our servers, where it is theirs too: what these present must be for it. Nothing of
+/// ours listens under another name, and a certificate that we make ourselves is for the own name.
+fn certificate(plan: &Plan, ip: &OutboundIp) -> Option<Finding> {
+    let chain = plan.tls.presented.as_ref()?;
+    if ip.hostname != plan.hostname {
+        return None;
+    }
+    Some(match covers(chain.as_bytes(), ip.hostname.as_str()) {
+        Ok(true) => Finding::Passed,
+        Ok(false) => Finding::Failed(format!("the certificate is not for {}", ip.hostname)),
+        Err(error) => Finding::Failed(format!("the certificate cannot be read: {error}")),
+    })
+}
+
 fn missing(error: &DnsError, what: &str) -> Finding {
     if error.is_temporary() {
         Finding::Unknown(format!("{what}: {error}"))
@@ -59,16 +102,22 @@ fn missing(error: &DnsError, what: &str) -> Finding {
     }
 }
 
-/// A connection can come from an address only where an interface has it.
-async fn plumbed(address: IpAddr) -> Finding {
-    match tokio::net::UdpSocket::bind((address, 0)).await {
-        Ok(_) => Finding::Passed,
-        Err(error) => Finding::Failed(format!("{address} cannot be sent from: {error}")),
+/// A connection can come from an address only where an interface has it; and where it goes through a translation, other servers
+/// say so.
+async fn observed(address: IpAddr, life: &Life, now: i64) -> Finding {
+    if let Err(error) = tokio::net::UdpSocket::bind((address, 0)).await {
+        return Finding::Failed(format!("{address} cannot be sent from: {error}"));
+    }
+    match life.comes_from_elsewhere(address, now) {
+        Some(other) if is_public(address) => Finding::Failed(format!(
+            "other servers see connections come from {other}, not from {address}"
+        )),
+        _ => Finding::Passed,
     }
 }
 
 /// Whether receivers on the Internet can see the address.
-fn is_public(address: IpAddr) -> bool {
+pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_private() || v4.is_link_local()),
         IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()),

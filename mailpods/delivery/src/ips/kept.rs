@@ -3,14 +3,21 @@
 //! | name | value |
 //! |---|---|
 //! | `outbound/ip/NAME` | the life of an OutboundIP, JSON |
+//! | `outbound/spf/NAME` | since when the SPF records of domains show it, JSON |
+//! | `outbound/sent/NAME/WORKER` | what a process sent from it, by hour, JSON |
 //! | `outbound/order/NAME` | what an operator wants of it; the server takes it within a second and deletes it |
 
 use mailpods_policy::outbound::life::{Life, Order};
 use mailpods_store::{SecretStore, StoreError};
 use zeroize::Zeroizing;
 
+use super::sent::Tally;
+use super::spf::Shown;
+
 const LIFE: &str = "outbound/ip/";
 const ORDER: &str = "outbound/order/";
+const SHOWN: &str = "outbound/spf/";
+const SENT: &str = "outbound/sent/";
 
 /// The life of an address; `None`: nothing is kept.
 ///
@@ -53,6 +60,45 @@ pub(super) async fn put(
     life: &Life,
 ) -> Result<(), StoreError> {
     write(secrets, &format!("{LIFE}{name}"), life).await
+}
+
+/// Since when SPF records show an address; `None`: nothing is kept.
+pub(super) async fn shown(
+    secrets: &dyn SecretStore,
+    name: &str,
+) -> Result<Option<Shown>, StoreError> {
+    read(secrets, &format!("{SHOWN}{name}")).await
+}
+
+pub(super) async fn put_shown(
+    secrets: &dyn SecretStore,
+    name: &str,
+    shown: &Shown,
+) -> Result<(), StoreError> {
+    write(secrets, &format!("{SHOWN}{name}"), shown).await
+}
+
+/// The tallies of all processes, of one address or of all, by their key.
+pub(super) async fn tallies(
+    secrets: &dyn SecretStore,
+    name: Option<&str>,
+) -> Result<Vec<(String, Tally)>, StoreError> {
+    let prefix = name.map_or_else(|| SENT.to_owned(), |name| format!("{SENT}{name}/"));
+    let mut tallies = Vec::new();
+    for key in secrets.secret_names(&prefix).await? {
+        if let Some(tally) = read(secrets, &key).await? {
+            tallies.push((key, tally));
+        }
+    }
+    Ok(tallies)
+}
+
+pub(super) async fn put_tally(
+    secrets: &dyn SecretStore,
+    (name, worker): (&str, &str),
+    tally: &Tally,
+) -> Result<(), StoreError> {
+    write(secrets, &format!("{SENT}{name}/{worker}"), tally).await
 }
 
 async fn read<T: serde::de::DeserializeOwned>(

@@ -7,25 +7,33 @@ mod choose;
 mod explain;
 mod gate;
 pub mod kept;
+mod lists;
+mod reply;
+mod sent;
+mod spf;
 #[cfg(test)]
 mod tests;
 mod watch;
+#[cfg(test)]
+mod world_tests;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::classify::{Blame, Class, Heard};
 use mailpods_policy::outbound::hotness::{Counts, Thresholds};
 use mailpods_policy::outbound::life::{Life, Rest, Transition};
-use mailpods_policy::outbound::provider::{ProfileError, Profiles};
+use mailpods_policy::outbound::provider::{Override, ProfileError, Profiles};
 use mailpods_policy::outbound::shape::{Concurrency, Feedback};
 
 use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
 
-pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, explain};
+pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, ProviderState, explain};
+pub use reply::{Meaning, meaning};
 
 pub(crate) use choose::Ask;
 pub(crate) use watch::watch;
@@ -37,7 +45,8 @@ const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(86_400)
 
 /// All that is known of addresses and providers.
 pub(crate) struct Ips {
-    pub(crate) profiles: Profiles,
+    /// The profiles with the settings put over them, and these settings.
+    profiles: Mutex<(Vec<Override>, Arc<Profiles>)>,
     /// By name of the OutboundIP; those that were looked at since the start.
     lives: Mutex<HashMap<String, Life>>,
     /// The provider behind a domain, as its last look-up said.
@@ -45,6 +54,12 @@ pub(crate) struct Ips {
     /// What a provider takes at once.
     shapes: Mutex<HashMap<String, Concurrency>>,
     turns: AtomicU64,
+    /// What left from addresses.
+    tallies: Mutex<sent::Tallies>,
+    /// What SPF records say of addresses.
+    views: Mutex<spf::Views>,
+    /// Whose turn it is to be asked among block lists.
+    lists: Mutex<lists::Turns>,
     /// Held while a life changes and is kept, so that it is not read back in between.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -52,11 +67,14 @@ pub(crate) struct Ips {
 impl Ips {
     pub(crate) fn new() -> Result<Self, ProfileError> {
         Ok(Self {
-            profiles: Profiles::shipped()?,
+            profiles: Mutex::new((Vec::new(), Arc::new(Profiles::shipped()?))),
             lives: Mutex::default(),
             providers: Mutex::default(),
             shapes: Mutex::default(),
             turns: AtomicU64::new(0),
+            tallies: Mutex::default(),
+            views: Mutex::default(),
+            lists: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),
         })
     }
@@ -73,6 +91,22 @@ impl Ips {
 
     fn shapes(&self) -> MutexGuard<'_, HashMap<String, Concurrency>> {
         self.shapes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of providers, by the plan's settings. Settings that cannot be used are left out of every plan; should one
+    /// come all the same, what was known before stays.
+    pub(crate) fn profiles(&self, plan: &Plan) -> Arc<Profiles> {
+        let mut known = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 != plan.outbound.providers {
+            match Profiles::shipped().and_then(|profiles| profiles.with(&plan.outbound.providers)) {
+                Ok(profiles) => known.1 = Arc::new(profiles),
+                Err(error) => {
+                    tracing::error!(%error, "the settings of providers cannot be used");
+                }
+            }
+            known.0.clone_from(&plan.outbound.providers);
+        }
+        known.1.clone()
     }
 
     /// The place of the next message among all.
@@ -109,13 +143,13 @@ impl Ips {
     }
 
     fn fresh(&self, plan: &Plan, provider: &str) -> Concurrency {
-        let ceiling = self.profiles.profile(provider).connections;
+        let ceiling = self.profiles(plan).profile(provider).connections;
         Concurrency::new(ceiling.min(plan.outbound.concurrency_per_destination))
     }
 
     /// Takes in how an attempt at a provider ended.
     pub(crate) fn feed(&self, plan: &Plan, provider: &str, feedback: Feedback) {
-        let ceiling = self.profiles.profile(provider).connections;
+        let ceiling = self.profiles(plan).profile(provider).connections;
         let mut shapes = self.shapes();
         if shapes.len() >= MAX_KNOWN {
             shapes.clear();
@@ -128,8 +162,14 @@ impl Ips {
     }
 
     /// What a refusal means.
-    pub(crate) fn classify(&self, ctx: &Context, provider: &str, heard: &Heard<'_>) -> Class {
-        let class = self.profiles.classify(provider, heard);
+    pub(crate) fn classify(
+        &self,
+        ctx: &Context,
+        plan: &Plan,
+        provider: &str,
+        heard: &Heard<'_>,
+    ) -> Class {
+        let class = self.profiles(plan).classify(provider, heard);
         ctx.metrics
             .refusals
             .inc((Fault(class.blame), Failure(class.bounce)));
@@ -144,6 +184,7 @@ impl Ips {
             blame,
             reply,
         } = attempted;
+        self.tally(ctx, ip, blame == Some(Blame::Ip));
         let thresholds = Thresholds::default();
         let key = |what: &str| format!("outbound/{}/{provider}/{what}", ip.name);
         let now = ctx.now();
@@ -166,7 +207,7 @@ impl Ips {
         if !thresholds.is_hot(counts, on_probation) {
             return;
         }
-        let least = u64::from(self.profiles.profile(provider).rest_minutes) * 60;
+        let least = u64::from(self.profiles(plan).profile(provider).rest_minutes) * 60;
         let rest = Rest {
             cool_down: plan
                 .outbound
@@ -198,6 +239,9 @@ impl Ips {
             let life = lives.entry(ip.name.clone()).or_default();
             let before = life.clone();
             let changes: Vec<Transition> = change(life).into_iter().collect();
+            if !changes.is_empty() {
+                life.changed = Some(ctx.now());
+            }
             (changes, (*life != before).then(|| life.clone()))
         };
         for change in &changes {
@@ -209,6 +253,35 @@ impl Ips {
             tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address");
         }
         !changes.is_empty()
+    }
+}
+
+impl Ips {
+    fn tally(&self, ctx: &Context, ip: &OutboundIp, refused: bool) {
+        let now = ctx.now();
+        let mut tallies = self.tallies();
+        let (tally, new) = tallies.entry(ip.name.clone()).or_default();
+        tally.count(refused, now);
+        *new = true;
+    }
+
+    /// A server of a provider told where our connection came from.
+    pub(crate) async fn observe(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        provider: &str,
+        seen: IpAddr,
+    ) {
+        let now = ctx.now();
+        let observe = |life: &mut Life| {
+            life.observe(provider, seen, now);
+            None
+        };
+        if seen != ip.address {
+            tracing::warn!(ip = ip.name, address = %ip.address, provider, %seen, "a server sees another address than ours");
+        }
+        self.change(ctx, ip, observe).await;
     }
 }
 

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_plan::OutboundIp;
-use mailpods_policy::outbound::life::{Check, Finding};
+use mailpods_policy::outbound::life::{Check, Finding, Life};
 
 use super::{Ips, gate};
 use crate::testing::{name, plan};
@@ -21,7 +21,8 @@ fn ip(address: &str) -> OutboundIp {
 
 async fn failed(zone: &str, address: &str) -> Vec<Check> {
     let resolver = StaticResolver::new(Zone::parse(zone).unwrap());
-    let findings = gate::findings(&resolver, &ip(address)).await;
+    let (plan, life) = (plan(25), Life::default());
+    let findings = gate::findings(&resolver, &plan, (&ip(address), &life), 0).await;
     let failed = findings
         .into_iter()
         .filter(|(_, finding)| matches!(finding, Finding::Failed(_)));
@@ -45,6 +46,62 @@ async fn an_address_of_the_internet_needs_its_names() {
     ] {
         assert_eq!(failed(&zone, "192.0.2.1").await, wanted, "{zone}");
     }
+}
+
+#[tokio::test]
+async fn the_name_in_helo_is_no_alias_and_our_certificate_is_for_it() {
+    let zone = "out.example.test CNAME host.example.test\nhost.example.test A 192.0.2.1\n1.2.0.192.in-addr.arpa PTR out.example.test";
+    assert!(failed(zone, "192.0.2.1").await.contains(&Check::Helo));
+    let resolver = StaticResolver::new(Zone::parse("out.example.test A 192.0.2.1").unwrap());
+    let now = std::time::SystemTime::now();
+    for (hostname, of, wanted) in [
+        (
+            "out.example.test",
+            "out.example.test",
+            Some(Finding::Passed),
+        ),
+        ("out.example.test", "mx.example.test", None),
+        ("mx.example.test", "out.example.test", None),
+    ] {
+        let mut plan = plan(25);
+        plan.hostname = name(hostname);
+        let pem = mailpods_net::tls::self_signed(&[of.to_owned()], now, 90).unwrap();
+        plan.tls.presented = Some(pem.chain);
+        let findings =
+            gate::findings(&resolver, &plan, (&ip("192.0.2.1"), &Life::default()), 0).await;
+        let found = findings
+            .into_iter()
+            .find(|(check, _)| *check == Check::Certificate);
+        match (found, hostname == "out.example.test") {
+            (Some((_, finding)), true) => match wanted {
+                Some(wanted) => assert_eq!(finding, wanted),
+                None => assert!(matches!(finding, Finding::Failed(_)), "{finding:?}"),
+            },
+            (found, _) => assert_eq!(found, None, "nothing of ours listens under this name"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn others_must_see_the_address_that_we_send_from() {
+    let resolver = StaticResolver::new(Zone::new());
+    let own = ip("127.0.0.1");
+    let mut life = Life::default();
+    for provider in ["a", "b", "c"] {
+        life.observe(provider, "198.51.100.1".parse().unwrap(), 0);
+    }
+    let of = |findings: Vec<(Check, Finding)>| findings[0].clone();
+    let plan = plan(25);
+    let found = of(gate::findings(&resolver, &plan, (&own, &life), 1).await);
+    assert_eq!(
+        found,
+        (Check::ObservedSource, Finding::Passed),
+        "nobody outside sees it"
+    );
+    assert!(
+        life.comes_from_elsewhere("192.0.2.1".parse().unwrap(), 1)
+            .is_some()
+    );
 }
 
 #[tokio::test]

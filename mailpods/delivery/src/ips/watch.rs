@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::life::{Life, Phase};
+use mailpods_store::suppression;
 use tokio::time::Instant;
 
-use super::{Ips, kept};
+use super::{Ips, kept, sent};
 use crate::context::Context;
 use crate::metrics::Stands;
 
@@ -17,12 +18,19 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often the names of addresses that send are checked, and of those that do not.
 const CHECK: Duration = Duration::from_secs(600);
 const CHECK_PENDING: Duration = Duration::from_secs(30);
+/// How often what has ended is cleared away.
+const TIDY: Duration = Duration::from_secs(3600);
 
 /// Watches until it is cut.
 pub(crate) async fn watch(ctx: Arc<Context>) {
     let mut checked = (Instant::now(), Instant::now());
+    let mut tidied = Instant::now();
     loop {
         let plan = ctx.plan.current();
+        if tidied.elapsed() >= TIDY {
+            tidied = Instant::now();
+            tidy(&ctx).await;
+        }
         look(&ctx, &plan, &mut checked).await;
         tokio::time::sleep(LOOK).await;
     }
@@ -31,7 +39,7 @@ pub(crate) async fn watch(ctx: Arc<Context>) {
 async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant)) {
     let ips = &ctx.ips;
     for ip in plan.outbound_ips.values() {
-        ips.admit(ctx, ip).await;
+        ips.admit(ctx, plan, ip).await;
         ips.take_over(ctx, ip).await;
     }
     ips.take_orders(ctx, plan).await;
@@ -39,16 +47,28 @@ async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant
     let every = all.elapsed() >= CHECK;
     if every || pending.elapsed() >= CHECK_PENDING {
         *pending = Instant::now();
+        ips.keep_tallies(ctx).await;
         if every {
             *all = *pending;
         }
         for ip in plan.outbound_ips.values() {
             if every || ips.is_pending(ip) {
-                ips.check(ctx, ip).await;
+                ips.check(ctx, plan, ip).await;
             }
         }
     }
+    ips.look_at_domains(ctx, plan).await;
+    ips.ask_lists(ctx, plan).await;
     ips.measure(ctx, plan);
+}
+
+async fn tidy(ctx: &Context) {
+    if let Err(error) = suppression::tidy(ctx.store.secrets.as_ref(), ctx.now()).await {
+        tracing::warn!(%error, "failed to clear suppressed recipients away");
+    }
+    if let Err(error) = sent::tidy(ctx.store.secrets.as_ref(), ctx.now()).await {
+        tracing::warn!(%error, "failed to clear old counts of outbound addresses away");
+    }
 }
 
 impl Ips {
@@ -126,6 +146,20 @@ impl Ips {
         }
         let short = i64::try_from(self.short(plan, now)).unwrap_or(i64::MAX);
         ctx.metrics.short.set((), short);
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        ctx.metrics.listed.set((), count(self.listed(plan)));
+        ctx.metrics.hidden.set((), count(self.hidden()));
+    }
+
+    /// Addresses that block lists name.
+    fn listed(&self, plan: &Plan) -> usize {
+        let lives = self.lives();
+        let listed = |ip: &&OutboundIp| {
+            lives
+                .get(&ip.name)
+                .is_some_and(|life| !life.listed.is_empty())
+        };
+        plan.outbound_ips.values().filter(listed).count()
     }
 
     /// Pools that cannot keep their standby for one provider at least.

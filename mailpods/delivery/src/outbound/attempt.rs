@@ -78,7 +78,11 @@ pub(crate) async fn attempt(
         published: Published::default(),
         unmet: Unmet::default(),
     };
-    let mut state = State::Route;
+    attempt.drop_suppressed().await;
+    let mut state = match attempt.fates.iter().all(Option::is_some) {
+        true => State::Done,
+        false => State::Route,
+    };
     loop {
         state = match state {
             State::Route => attempt.route().await,
@@ -145,7 +149,7 @@ impl Attempt<'_> {
                 return self.all(&Trouble::new(Reason::NoSuchDomain, "5.1.2", text).into_fate());
             }
             Way::Hop { hop, from_pool } => {
-                self.provider = self.ctx.ips.profiles.of_mx([hop.host.as_str()]);
+                self.provider = self.ctx.ips.profiles(self.plan).of_mx([hop.host.as_str()]);
                 self.hop = Some(hop.clone());
                 if *from_pool {
                     self.sources = sources;
@@ -234,8 +238,8 @@ impl Attempt<'_> {
         let most = match self.hop {
             Some(_) => usize::MAX,
             None => {
-                let profile = self.ctx.ips.profiles.profile(provider);
-                profile.messages_per_connection
+                let profiles = self.ctx.ips.profiles(self.plan);
+                profiles.profile(provider).messages_per_connection
             }
         };
         most.min(self.plan.outbound.messages_per_connection).max(1)
@@ -303,11 +307,12 @@ impl Attempt<'_> {
             lmtp: session.dial.lmtp,
         };
         let replies = result.recipients.iter().zip(&result.phases);
-        for (outcome, phase) in replies {
+        for (&at, (outcome, phase)) in undecided.iter().zip(replies) {
             match outcome {
                 Outcome::Accepted(_) => self.learned.deliver(source),
                 Outcome::Temporary(reply) | Outcome::Permanent(reply) => {
-                    self.hear(reply, stage(*phase), source);
+                    let class = self.hear(reply, stage(*phase), source);
+                    self.remember_unknown(at, class, reply).await;
                 }
                 _ => {}
             }

@@ -24,10 +24,11 @@ impl Attempt<'_> {
         };
         let dial = Dial { protection, ..dial };
         match Session::open(self.ctx, dial.clone()).await {
-            Ok(session) => {
+            Ok(mut session) => {
                 let verdict = session.verdict();
                 let seen = Seen::of_session(&dial.protection, session.is_encrypted(), verdict);
                 self.saw(&dial, seen.as_ref());
+                self.observe(&mut session).await;
                 self.session = Some(session);
                 self.fresh = true;
                 State::Transact

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use mailpods_policy::Reason;
-use mailpods_policy::outbound::classify::{Blame, Heard, Stage};
+use mailpods_policy::outbound::classify::{Blame, Class, Heard, Stage};
 use mailpods_policy::outbound::shape::Feedback;
 use mailpods_smtp_proto::Reply;
 use mailpods_smtp_proto::client::Phase;
 
 use super::attempt::Attempt;
+use super::session::Session;
 use crate::fate::{Fate, Trouble};
 use crate::ips::Attempted;
 
@@ -73,7 +74,7 @@ pub(super) const fn stage(phase: Phase) -> Stage {
 
 impl Attempt<'_> {
     /// Takes in what a refusal means.
-    pub(super) fn hear(&mut self, reply: &Reply, stage: Stage, source: Option<IpAddr>) {
+    pub(super) fn hear(&mut self, reply: &Reply, stage: Stage, source: Option<IpAddr>) -> Class {
         let text = reply.text();
         let heard = Heard {
             code: reply.code(),
@@ -84,12 +85,13 @@ impl Attempt<'_> {
             stage,
         };
         let provider = self.provider.as_deref().unwrap_or_default();
-        let class = self.ctx.ips.classify(self.ctx, provider, &heard);
+        let class = self.ctx.ips.classify(self.ctx, self.plan, provider, &heard);
         tracing::info!(
             id = %self.unit.message.id, provider, source = ?source, blame = class.blame.as_str(),
             kind = class.bounce.as_str(), "refused: {text}"
         );
         self.learned.refuse(class.blame, source, &text);
+        class
     }
 
     /// A refusal that blames the address is not for good while another address may do, and that one is tried soon.
@@ -124,6 +126,16 @@ impl Attempt<'_> {
             return trouble.worth_at(self.ctx.now() + soon);
         }
         trouble
+    }
+
+    /// Where the server saw the connection come from, when it says so.
+    pub(super) async fn observe(&self, session: &mut Session) {
+        let seen = session.client().capabilities().seen_from;
+        let own = session.dial.source;
+        let ip = self.sources.ips.iter().find(|ip| Some(ip.address) == own);
+        if let (Some(seen), Some(ip), Some(provider)) = (seen, ip, &self.provider) {
+            self.ctx.ips.observe(self.ctx, ip, provider, seen).await;
+        }
     }
 
     /// Counts what the servers said, once for the attempt, whatever number of servers and recipients it had.

@@ -13,6 +13,7 @@ pub(crate) mod pool;
 pub(crate) mod protection;
 pub(crate) mod route;
 mod session;
+mod suppress;
 mod targets;
 #[cfg(test)]
 mod tests;

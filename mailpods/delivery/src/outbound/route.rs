@@ -144,6 +144,11 @@ impl Sources {
     }
 }
 
+/// What a session says in EHLO: the name of the address that it comes from (RFC 5321 §4.1.1.1).
+pub(crate) fn helo(plan: &Plan, source: Option<&OutboundIp>) -> String {
+    source.map_or(&plan.hostname, |ip| &ip.hostname).to_string()
+}
+
 /// What kind of mail a unit is; `header` is needed to tell bulk mail.
 pub(crate) fn class(unit: &LeasedUnit, header: &[u8]) -> Class {
     if unit.message.envelope.sender.is_empty() {

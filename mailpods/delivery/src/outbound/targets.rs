@@ -12,7 +12,7 @@ use super::attempt::{Attempt, State};
 use super::mx::{self, Own, Target};
 use super::protection::policies::Means;
 use super::protection::{Protection, Published, Question};
-use super::route::Way;
+use super::route::{Way, helo};
 use super::session::Dial;
 use crate::fate::Trouble;
 use crate::ips::Ask;
@@ -63,6 +63,7 @@ impl Attempt<'_> {
             message: self.unit.message.body.0.unsigned_abs(),
             turn: self.turn,
             created: self.unit.message.created,
+            sender: &self.unit.message.envelope.sender,
         };
         let picked = self.ctx.ips.pick(self.ctx, &ask, v4).await;
         self.picked.insert(v4, picked.clone());
@@ -99,7 +100,7 @@ impl Attempt<'_> {
                 self.published = question.published(policies, &self.means(), vouched).await;
                 self.report_unfetched();
                 let names = hosts.iter().map(String::as_str);
-                self.provider = self.ctx.ips.profiles.of_mx(names);
+                self.provider = self.ctx.ips.profiles(self.plan).of_mx(names);
                 if let Some(provider) = &self.provider {
                     self.ctx.ips.remember(domain.as_str(), provider);
                 }
@@ -115,10 +116,7 @@ impl Attempt<'_> {
         Dial {
             to: SocketAddr::new(target.address, port),
             source: address,
-            helo: source.map_or_else(
-                || self.plan.hostname.to_string(),
-                |ip| ip.hostname.to_string(),
-            ),
+            helo: helo(self.plan, source),
             protection: Protection::new(Level::Opportunistic, Why::Default),
             lmtp: self.hop.as_ref().is_some_and(|hop| hop.lmtp),
             connect: self.plan.outbound.timeouts.connect,

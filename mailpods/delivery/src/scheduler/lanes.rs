@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mailpods_policy::outbound::shape::Fair;
-use mailpods_store::queue::{Destination, LeasedUnit, Origin};
+use mailpods_store::queue::{Destination, LeasedUnit, tenant};
 use tokio::time::Instant;
 
 use crate::fate::Trouble;
@@ -48,20 +48,6 @@ impl Default for Lane {
     }
 }
 
-/// Who a message belongs to, for taking turns: the account that sent it, or else the domain of its sender.
-fn tenant(unit: &LeasedUnit) -> String {
-    match &unit.message.origin {
-        Origin::Submission(account) => account.clone(),
-        _ => {
-            let sender = &unit.message.envelope.sender;
-            sender
-                .rsplit_once('@')
-                .map_or("", |(_, domain)| domain)
-                .to_ascii_lowercase()
-        }
-    }
-}
-
 /// What limits lanes together: the provider that a lane leads to and the workers that it may have.
 pub(crate) type Limits<'a> = &'a dyn Fn(&LaneKey) -> Option<(String, usize)>;
 
@@ -89,7 +75,8 @@ impl Lanes {
         let cost = unit.message.size / 1024 + 1;
         let mut lanes = self.lock();
         let lane = lanes.entry(key).or_default();
-        lane.waiting.push(tenant(&unit), cost, unit);
+        let tenant = tenant(&unit.message.origin, &unit.message.envelope.sender);
+        lane.waiting.push(tenant, cost, unit);
     }
 
     /// How many units wait.

@@ -45,9 +45,10 @@ impl Clock for TestClock {
 }
 
 impl TestClock {
-    pub(crate) fn advance(&self, by: Duration) {
-        self.0
-            .fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    /// Lets time pass; returns the time that it is then.
+    pub(crate) fn advance(&self, by: Duration) -> i64 {
+        let by = i64::try_from(by.as_millis()).unwrap();
+        self.0.fetch_add(by, Ordering::SeqCst) + by
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) use record::{Policy, Record};
 
 use crate::dkim::{DkimCheck, DkimResult};
 use crate::dns::{Lookups, Temporary};
-use crate::spf::{SpfCheck, SpfResult};
+use mailpods_spf::{SpfCheck, SpfResult};
 
 /// The result of DMARC (RFC 7489 §11.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

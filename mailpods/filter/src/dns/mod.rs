@@ -17,7 +17,8 @@ use mailpods_net::dns::HickoryResolver;
 
 use self::cache::Cache;
 use crate::dkim::KeyRecord;
-use crate::{dmarc, spf};
+use crate::dmarc;
+use mailpods_spf as spf;
 
 /// Entries in one generation of each cache.
 const CAPACITY: usize = 4096;
@@ -290,4 +291,28 @@ fn to_name(domain: &str) -> Option<Name> {
     let mut name = Name::from_labels(domain.split('.').map(str::as_bytes)).ok()?;
     name.set_fqdn(true);
     Some(name)
+}
+
+impl spf::Look for Lookups<'_> {
+    type Error = Temporary;
+
+    async fn spf(&self, domain: &str) -> Result<Arc<spf::Published>, Temporary> {
+        Lookups::spf(self, domain).await
+    }
+
+    async fn v4(&self, name: &str) -> Answer<Ipv4Addr> {
+        Lookups::v4(self, name).await
+    }
+
+    async fn v6(&self, name: &str) -> Answer<Ipv6Addr> {
+        Lookups::v6(self, name).await
+    }
+
+    async fn mx(&self, name: &str) -> Answer<Box<str>> {
+        Lookups::mx(self, name).await
+    }
+
+    async fn ptr(&self, address: IpAddr) -> Answer<Box<str>> {
+        Lookups::ptr(self, address).await
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::dns::{TestDns, Zone};
 use crate::dns::Dns;
-use crate::spf::{Identity, check};
+use mailpods_spf::{Identity, check};
 
 /// `(client, sender domain, result)`
 type Row<'a> = (&'a str, &'a str, &'a str);
@@ -20,7 +20,7 @@ async fn run(zone: Zone, rows: &[Row<'_>]) {
             local: "strong-bad",
             domain,
         };
-        let got = check(lookups, &identity).await;
+        let got = check(&lookups, &identity).await;
         assert_eq!(
             got.result.as_str(),
             *expected,

@@ -4,6 +4,7 @@
 mod client;
 mod dane;
 mod der;
+mod names;
 mod server;
 
 use std::io;
@@ -13,6 +14,7 @@ use rustls::{CertificateError, CipherSuite, CommonState, ConnectionCommon, Proto
 use rustls_pki_types::ServerName;
 
 pub use client::{Checker, TlsClient, Verdict};
+pub use names::covers;
 pub use server::{MinimumVersion, Pem, ServerIdentity, TlsServer, self_signed};
 
 /// Why a connection could not be encrypted.

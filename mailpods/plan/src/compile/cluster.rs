@@ -32,8 +32,10 @@ impl Compiler<'_> {
         let (spec, origin) = (&cluster.object.spec, &cluster.origin);
         self.refuse_zeros(cluster);
         self.refuse_short_idle(cluster);
+        let certificate = self.certificate(origin, &spec.tls);
         let tls = TlsSettings {
-            certificate: self.certificate(origin, &spec.tls),
+            presented: certificate.as_ref().map(|own| own.chain.clone()),
+            certificate,
             require_tls13: spec.tls.min_version == TlsVersion::Tls13,
         };
         Some(Plan {
@@ -167,6 +169,7 @@ impl Compiler<'_> {
             servers,
             timeout: spec.timeout.get(),
             attempts: spec.attempts.into(),
+            ttl: std::time::Duration::from_secs(spec.ttl.into()),
         }
     }
 
@@ -201,6 +204,9 @@ impl Compiler<'_> {
         self.check_destinations(&cluster.origin, &spec.tls);
         OutboundSettings {
             smart_host,
+            providers: self.providers(&cluster.origin, spec),
+            block_lists: self.block_lists(&cluster.origin, spec),
+            suppression: self.suppression(&cluster.origin, spec),
             ..outbound(spec)
         }
     }
@@ -398,6 +404,9 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
             domain: srs.domain.clone(),
         }),
         tls: OutboundTls::from(&spec.tls),
+        providers: Vec::new(),
+        block_lists: None,
+        suppression: None,
     }
 }
 

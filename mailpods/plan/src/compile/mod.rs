@@ -5,6 +5,7 @@ mod domains;
 mod held;
 mod mailboxes;
 mod references;
+mod reputation;
 mod secrets;
 mod sieve;
 mod tls;

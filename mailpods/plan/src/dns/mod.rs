@@ -3,8 +3,8 @@
 mod compare;
 mod render;
 
-pub use compare::{Answer, Difference, Fault, Lookup, compare, lookups};
 pub use crate::records::domain_records;
+pub use compare::{Answer, Difference, Fault, Lookup, compare, lookups};
 pub use render::{endpoints, json, quote_txt, zone};
 
 use mailpods_api::{DomainName, Selector};

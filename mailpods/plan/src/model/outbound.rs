@@ -6,8 +6,10 @@ use std::time::Duration;
 use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_policy::outbound::choose::{Balance, PoolRule};
+use mailpods_policy::outbound::provider::Override;
 use serde::{Deserialize, Serialize};
 
+use crate::outbound::{BlockLists, Suppression};
 use crate::outbound_tls::OutboundTls;
 use crate::secret::SecretText;
 
@@ -57,6 +59,12 @@ pub struct OutboundSettings {
     pub srs: Option<SrsSettings>,
     /// How connections are protected.
     pub tls: OutboundTls,
+    /// What is put over the profiles of providers.
+    pub providers: Vec<Override>,
+    /// Block lists that are asked; `None`: none.
+    pub block_lists: Option<BlockLists>,
+    /// Recipients that do not exist are remembered; `None`: they are not.
+    pub suppression: Option<Suppression>,
 }
 
 /// How the senders of forwarded mail are rewritten.

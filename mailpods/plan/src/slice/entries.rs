@@ -70,7 +70,10 @@ impl Entries {
         let mut count = self.count;
         for key in delete {
             let index = part_of(key);
-            let Some(part) = parts.get_mut(index).filter(|part| part.map.contains_key(key)) else {
+            let Some(part) = parts
+                .get_mut(index)
+                .filter(|part| part.map.contains_key(key))
+            else {
                 continue;
             };
             Arc::make_mut(part).map.remove(key);

@@ -213,15 +213,33 @@ pub fn follow(
     cut.put("settings".to_owned(), &wire::Settings::of(plan, role))?;
     if role.knows_domains() {
         let domains = (&before.domains, &plan.domains);
-        cut.gone("domain", domains.0.keys().filter(|name| !domains.1.contains_key(*name)));
-        cut.changed("domain", domains.1.iter(), |name| domains.0.get(name), |domain| {
-            wire::Domain::of(domain, role)
-        })?;
+        cut.gone(
+            "domain",
+            domains
+                .0
+                .keys()
+                .filter(|name| !domains.1.contains_key(*name)),
+        );
+        cut.changed(
+            "domain",
+            domains.1.iter(),
+            |name| domains.0.get(name),
+            |domain| wire::Domain::of(domain, role),
+        )?;
         let mailboxes = (&before.mailboxes, &plan.mailboxes);
-        cut.gone("mailbox", mailboxes.0.keys().filter(|name| !mailboxes.1.contains_key(*name)));
-        cut.changed("mailbox", mailboxes.1.iter(), |name| mailboxes.0.get(name), |mailbox| {
-            wire::Mailbox::of(mailbox, role)
-        })?;
+        cut.gone(
+            "mailbox",
+            mailboxes
+                .0
+                .keys()
+                .filter(|name| !mailboxes.1.contains_key(*name)),
+        );
+        cut.changed(
+            "mailbox",
+            mailboxes.1.iter(),
+            |name| mailboxes.0.get(name),
+            |mailbox| wire::Mailbox::of(mailbox, role),
+        )?;
         let (old, new) = (&before.held, &plan.held);
         cut.held("held-domain", (&old.domains, &new.domains))?;
         cut.held("held-address", (&old.addresses, &new.addresses))?;
@@ -270,7 +288,8 @@ impl Cut {
     }
 
     fn gone<'a, K: fmt::Display + 'a>(&mut self, kind: &str, names: impl Iterator<Item = &'a K>) {
-        self.delete.extend(names.map(|name| format!("{kind}/{name}")));
+        self.delete
+            .extend(names.map(|name| format!("{kind}/{name}")));
     }
 
     /// Values that are not one and the same as before.
@@ -304,7 +323,10 @@ impl Cut {
 
     fn aliases(&mut self, before: &Plan, plan: &Plan) -> Result<(), serde_json::Error> {
         let (before, now) = (&before.aliases, &plan.aliases);
-        self.gone("alias", before.keys().filter(|alias| !now.contains_key(*alias)));
+        self.gone(
+            "alias",
+            before.keys().filter(|alias| !now.contains_key(*alias)),
+        );
         for (alias, targets) in now.iter() {
             let same = |known: &Vec<MailboxAddress>| {
                 let mut both = known.iter().zip(targets);

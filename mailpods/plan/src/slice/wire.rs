@@ -179,6 +179,8 @@ fn known_listeners<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lis
 struct Tls {
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<Material>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presented: Option<String>,
     require_tls13: bool,
 }
 
@@ -196,6 +198,7 @@ impl Tls {
                 chain: material.chain.clone(),
                 key: Secret(material.key.clone()),
             }),
+            presented: tls.presented.clone().filter(|_| role.sends()),
             require_tls13: tls.require_tls13,
         }
     }
@@ -206,6 +209,7 @@ impl Tls {
                 chain: material.chain,
                 key: material.key.0,
             }),
+            presented: self.presented,
             require_tls13: self.require_tls13,
         }
     }

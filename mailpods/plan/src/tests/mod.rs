@@ -2,6 +2,7 @@ mod assign;
 mod bad_yaml;
 mod bounds;
 mod dns;
+mod outbound;
 mod resolve;
 mod rules;
 mod valid;

@@ -3,10 +3,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use mailpods_delivery::ips::{AddressState, ProviderState};
 use mailpods_net::Shutdown;
-use mailpods_plan::Role;
+use mailpods_plan::{Plan, Role};
 use mailpods_process::{Roles, Sessions, unix_millis};
-use mailpods_rpc::control::{OBSERVATION_INTERVAL, QueueObservation};
+use mailpods_rpc::control::{
+    AddressObservation, MAX_ADDRESSES, OBSERVATION_INTERVAL, ProviderObservation, QueueObservation,
+};
 use mailpods_store::{Store, StoreError};
 use mailpods_telemetry::error_chain;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -32,6 +35,11 @@ impl Sight {
 
     fn sessions(&self) -> usize {
         self.0.get().map_or(0, |(_, sessions)| sessions.open())
+    }
+
+    /// The plan that is in use.
+    fn plan(&self) -> Option<Arc<Plan>> {
+        Some(self.0.get()?.0.plan())
     }
 
     fn certificate_not_after(&self) -> Option<SystemTime> {
@@ -78,7 +86,12 @@ impl Reporter {
             self.state.store(probe(store, self.role).await);
         }
         let (sessions, end) = (self.sight.sessions(), self.sight.certificate_not_after());
-        let seen = self.state.observations(sessions, end);
+        let mut seen = self.state.observations(sessions, end);
+        if let (Some(store), Role::Delivery | Role::All) = (&self.store, self.role)
+            && let Some(plan) = self.sight.plan()
+        {
+            seen.addresses = addresses(&plan, store).await;
+        }
         if let Err(error) = self.control.report(&seen).await {
             // That the operator is away is said where plans are asked for.
             tracing::debug!(
@@ -86,6 +99,49 @@ impl Reporter {
                 "failed to report to the operator"
             );
         }
+    }
+}
+
+/// The outbound addresses as the store has them.
+async fn addresses(plan: &Plan, store: &Store) -> Vec<AddressObservation> {
+    let now = unix_millis();
+    let mut seen = Vec::new();
+    for ip in plan.outbound_ips.values().take(MAX_ADDRESSES) {
+        match AddressState::of(ip, store.secrets.as_ref(), now).await {
+            Ok(state) => seen.push(observation(state)),
+            Err(error) => {
+                let error = error_chain(&error);
+                tracing::debug!(
+                    ip = ip.name,
+                    error,
+                    "failed to read the state of an outbound address"
+                );
+            }
+        }
+    }
+    seen
+}
+
+fn observation(state: AddressState) -> AddressObservation {
+    let provider = |provider: ProviderState| ProviderObservation {
+        name: provider.name,
+        phase: provider.phase.as_str().to_owned(),
+        reason: provider.reason,
+        since: provider.since,
+        until: provider.until,
+        relapses: provider.relapses,
+    };
+    AddressObservation {
+        name: state.name,
+        address: state.address.to_string(),
+        phase: state.phase.as_str().to_owned(),
+        reason: state.reason,
+        since: state.since,
+        until: state.until,
+        observed: state.observed.map(|address| address.to_string()),
+        sent: state.sent,
+        listed: state.life.listed.into_keys().collect(),
+        providers: state.providers.into_iter().map(provider).collect(),
     }
 }
 

@@ -119,10 +119,34 @@ const fn class(blame: Blame, bounce: Bounce) -> Class {
     Class { blame, bounce }
 }
 
+/// What told the meaning of a reply; rules by their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// A rule of the settings for the provider.
+    Settings(usize),
+    /// A rule of the provider's profile.
+    Profile(usize),
+    /// A rule for all.
+    All(usize),
+    /// The enhanced code (RFC 3463, RFC 7372).
+    EnhancedCode,
+    /// The reply code, and when it was said (RFC 5321).
+    ReplyCode,
+}
+
+/// Names a rule by its place.
+type Place = fn(usize) -> Told;
+
 impl Profiles {
     /// What a reply of a provider means.
     #[must_use]
     pub fn classify(&self, provider: &str, heard: &Heard<'_>) -> Class {
+        self.explain(provider, heard).0
+    }
+
+    /// What a reply of a provider means, and what told it.
+    #[must_use]
+    pub fn explain(&self, provider: &str, heard: &Heard<'_>) -> (Class, Told) {
         let end = heard.text.floor_char_boundary(MAX_TEXT);
         let text = heard
             .text
@@ -130,13 +154,22 @@ impl Profiles {
             .unwrap_or_default()
             .to_lowercase()
             .replace('\u{2019}', "'");
-        let rules = self.profile(provider).rules.iter().chain(&self.rules);
-        rules
-            .into_iter()
-            .find(|rule| rule.fits(heard, &text))
-            .map(|rule| class(rule.blame, rule.bounce))
-            .or_else(|| by_enhanced(heard))
-            .unwrap_or_else(|| by_code(heard))
+        let profile = self.profile(provider);
+        let sets: [(&[Rule], Place); 3] = [
+            (&profile.own_rules, Told::Settings),
+            (&profile.rules, Told::Profile),
+            (&self.rules, Told::All),
+        ];
+        for (rules, told) in sets {
+            let fits = rules.iter().position(|rule| rule.fits(heard, &text));
+            if let Some((at, rule)) = fits.and_then(|at| Some((at, rules.get(at)?))) {
+                return (class(rule.blame, rule.bounce), told(at));
+            }
+        }
+        match by_enhanced(heard) {
+            Some(class) => (class, Told::EnhancedCode),
+            None => (by_code(heard), Told::ReplyCode),
+        }
     }
 }
 

@@ -13,7 +13,10 @@
 //!                       ^                        |
 //!                       +---- refusals: level+1, twice the rest
 //! ```
+//! While a block list that counts names it, it rests for all.
 
+mod listed;
+mod observed;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +24,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use listed::Listing;
+pub use observed::Seen;
 
 /// Providers that an address can be hot for at once; the one that is over soonest makes room.
 const MAX_PROVIDERS: usize = 1_000;
@@ -91,11 +97,15 @@ pub enum Cause {
     DrainedByOperator,
     /// An operator wants it used, whatever was seen.
     ActivatedByOperator,
+    /// A block list names it.
+    Listed,
+    /// No block list names it any more.
+    Delisted,
 }
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::GatePassed,
         Self::GateFailed,
         Self::Refusals,
@@ -105,6 +115,8 @@ impl Cause {
         Self::RestedByOperator,
         Self::DrainedByOperator,
         Self::ActivatedByOperator,
+        Self::Listed,
+        Self::Delisted,
     ];
 
     /// The stable name.
@@ -120,6 +132,8 @@ impl Cause {
             Self::RestedByOperator => "rested-by-operator",
             Self::DrainedByOperator => "drained-by-operator",
             Self::ActivatedByOperator => "activated-by-operator",
+            Self::Listed => "listed",
+            Self::Delisted => "delisted",
         }
     }
 }
@@ -136,13 +150,23 @@ pub enum Check {
     Helo,
     /// The certificate covers the hostname.
     Certificate,
-    /// The SPF record of every domain that uses the address allows it.
+    /// The SPF records of the hostname and of the domains that use the address allow it.
     Spf,
     /// A connection was seen to come from the address.
     ObservedSource,
 }
 
 impl Check {
+    /// All checks, in the order in which they are told.
+    pub const ALL: [Self; 6] = [
+        Self::ReverseName,
+        Self::ForwardConfirmed,
+        Self::Helo,
+        Self::Certificate,
+        Self::Spf,
+        Self::ObservedSource,
+    ];
+
     /// The stable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -253,10 +277,19 @@ pub struct Life {
     pub drained: bool,
     /// An operator lets it rest until then.
     pub rested_until: Option<i64>,
+    /// When its phase last changed, for all or for one provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<i64>,
     /// What the gate found last.
     pub gate: BTreeMap<Check, Finding>,
     /// Rests and probations by provider.
     pub heat: BTreeMap<String, Heat>,
+    /// Block lists that name it, by zone.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub listed: BTreeMap<String, Listing>,
+    /// Where servers saw connections of the address come from, by provider.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<String, Seen>,
 }
 
 impl Life {
@@ -430,7 +463,7 @@ impl Life {
         if self.drained {
             return Phase::Standby;
         }
-        if self.rested_until.is_some_and(|until| until > now) {
+        if self.rested_until.is_some_and(|until| until > now) || self.rests_by_list() {
             return Phase::Hot;
         }
         match provider.and_then(|provider| self.heat.get(provider)) {

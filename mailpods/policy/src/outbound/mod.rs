@@ -8,10 +8,12 @@
 //!   shape::Concurrency        how many connections at once; shape::Fair whose message is next
 //!   tls::decide               how a connection to an exchanger is protected
 //! classify::Classifier        what a reply is about
+//! blocklist::read, believe    what a block list says of an address
 //!   hotness::Thresholds       when refusals are more than chance; then Life goes hot for the provider and rests
 //! ```
 //! Times are milliseconds since 1970.
 
+pub mod blocklist;
 pub mod choose;
 pub mod classify;
 pub mod hotness;

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::classify::{Blame, Bounce, Stage};
+
+#[cfg(test)]
+mod tests;
 
 /// The profiles that are part of the program.
 const SHIPPED: &str = include_str!("../../data/providers.toml");
@@ -23,6 +26,9 @@ pub enum ProfileError {
     /// A name stands twice, or a rule can never fit or fits everything.
     #[error("the provider profile {0} is wrong: {1}")]
     Wrong(String, &'static str),
+    /// What the settings say of a provider cannot be used: its place, the field, and why.
+    #[error("providers[{0}].{1} {2}")]
+    Override(usize, String, &'static str),
 }
 
 /// What is known of a provider.
@@ -45,10 +51,16 @@ pub struct Profile {
     /// What its replies mean.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
+    /// What the settings say that they mean; these come first.
+    #[serde(skip)]
+    pub own_rules: Vec<Rule>,
+    /// Its place in the settings, where they speak of it.
+    #[serde(skip)]
+    pub place: Option<usize>,
 }
 
 /// A kind of reply and what it means.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Begin of the reply code.
@@ -68,6 +80,24 @@ pub struct Rule {
     pub bounce: Bounce,
 }
 
+/// What the settings say of a provider: of one that has a profile, or of another one. What is left out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Override {
+    /// Stable name.
+    pub name: String,
+    /// Ends of the host names of its mail exchangers, besides those of the profile; they count before those of all profiles.
+    pub mx: Vec<String>,
+    /// Connections at once from one pool.
+    pub connections: Option<usize>,
+    /// Messages on one connection.
+    pub messages_per_connection: Option<usize>,
+    /// The least rest of an address that it refuses, in minutes.
+    pub rest_minutes: Option<u32>,
+    /// What its replies mean; looked at before all other rules.
+    pub rules: Vec<Rule>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -84,6 +114,8 @@ pub struct Profiles {
     /// Rules for every provider.
     pub(super) rules: Vec<Rule>,
     unknown: Profile,
+    /// Ends of host names that the settings give to a provider.
+    own_mx: Vec<(String, String)>,
 }
 
 impl Profiles {
@@ -115,7 +147,62 @@ impl Profiles {
             by_name,
             rules: file.rules,
             unknown: unknown(),
+            own_mx: Vec::new(),
         })
+    }
+
+    /// The profiles with what the settings say put over them.
+    ///
+    /// # Errors
+    /// [`ProfileError::Override`] names the first thing that cannot be used.
+    pub fn with(mut self, overrides: &[Override]) -> Result<Self, ProfileError> {
+        for (place, settings) in overrides.iter().enumerate() {
+            self.put(place, settings)
+                .map_err(|(field, why)| ProfileError::Override(place, field, why))?;
+        }
+        Ok(self)
+    }
+
+    fn put(&mut self, place: usize, settings: &Override) -> Result<(), (String, &'static str)> {
+        let name = settings.name.to_ascii_lowercase();
+        let known = self.by_name.get(&name).cloned();
+        if known
+            .as_ref()
+            .is_some_and(|profile| profile.place.is_some())
+        {
+            return Err(("name".to_owned(), "stands twice"));
+        }
+        if known.is_none() && settings.mx.is_empty() {
+            return Err(("mx".to_owned(), "is missing: no profile has this name"));
+        }
+        for (at, end) in settings.mx.iter().enumerate() {
+            let end = end.trim_matches('.').to_ascii_lowercase();
+            if end.is_empty() || self.own_mx.iter().any(|(other, _)| *other == end) {
+                return Err((
+                    format!("mx[{at}]"),
+                    "belongs to another provider, or is empty",
+                ));
+            }
+            self.own_mx.push((end, name.clone()));
+        }
+        let mut profile = known.unwrap_or_else(|| Profile {
+            title: settings.name.clone(),
+            name: name.clone(),
+            ..unknown()
+        });
+        profile.apply(settings);
+        profile.place = Some(place);
+        for (at, rule) in profile.own_rules.iter_mut().enumerate() {
+            let fits_all = |_| {
+                (
+                    format!("rules[{at}]"),
+                    "fits every reply: it needs code, enhanced, stage or text",
+                )
+            };
+            rule.prepare(&name).map_err(fits_all)?;
+        }
+        self.by_name.insert(name, profile);
+        Ok(())
     }
 
     /// The profile of a provider's name; a modest one when nothing is known of it.
@@ -130,6 +217,11 @@ impl Profiles {
     pub fn of_mx<'a>(&self, hosts: impl IntoIterator<Item = &'a str>) -> Option<String> {
         let host = hosts.into_iter().next()?.trim_end_matches('.');
         let host = host.to_ascii_lowercase();
+        // The longest end is the most particular one.
+        let own = self.own_mx.iter().filter(|(end, _)| is_below(&host, end));
+        if let Some((_, name)) = own.max_by_key(|(end, _)| end.len()) {
+            return Some(name.clone());
+        }
         let known = self
             .by_name
             .values()
@@ -152,6 +244,18 @@ fn unknown() -> Profile {
         messages_per_connection: MESSAGES_PER_CONNECTION,
         rest_minutes: 0,
         rules: Vec::new(),
+        own_rules: Vec::new(),
+        place: None,
+    }
+}
+
+impl Profile {
+    fn apply(&mut self, settings: &Override) {
+        self.connections = settings.connections.unwrap_or(self.connections).max(1);
+        let messages = settings.messages_per_connection;
+        self.messages_per_connection = messages.unwrap_or(self.messages_per_connection).max(1);
+        self.rest_minutes = settings.rest_minutes.unwrap_or(self.rest_minutes);
+        self.own_rules.clone_from(&settings.rules);
     }
 }
 
@@ -178,85 +282,5 @@ impl Rule {
             .iter_mut()
             .for_each(|text| *text = text.to_lowercase());
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn domains_with_one_providers_exchangers_are_one() {
-        let profiles = Profiles::shipped().unwrap();
-        for (host, provider) in [
-            ("gmail-smtp-in.l.google.com", "google"),
-            ("ASPMX.L.GOOGLE.COM.", "google"),
-            ("aspmx2.googlemail.com", "google"),
-            ("contoso-com.mail.protection.outlook.com", "microsoft"),
-            ("outlook-com.olc.protection.outlook.com", "microsoft"),
-            ("contoso-com.o-v1.mx.microsoft", "microsoft"),
-            ("mta5.am0.yahoodns.net", "yahoo"),
-            ("mx01.mail.icloud.com", "apple"),
-            ("mx00.gmx.net", "united-internet"),
-            ("mx-ha02.web.de", "united-internet"),
-            ("mx1.comcast.net", "comcast"),
-            ("mx1.mail.ovh.net", "ovh"),
-            ("mail.protonmail.ch", "proton"),
-            ("mx.zoho.eu", "zoho"),
-            ("in1-smtp.messagingengine.com", "fastmail"),
-            ("mx00.t-online.de", "t-online"),
-            ("smtp-in.orange.fr", "orange"),
-            ("eu-smtp-inbound-1.mimecast.com", "mimecast"),
-            ("mxs.mail.ru", "mail-ru"),
-            ("mx3.qq.com", "qq"),
-            ("mx.example.co.uk", "example.co.uk"),
-            ("a.b.example.test", "example.test"),
-            ("notgoogle.com", "notgoogle.com"),
-            ("192.0.2.1", "192.0.2.1"),
-        ] {
-            assert_eq!(profiles.of_mx([host]).as_deref(), Some(provider), "{host}");
-        }
-        assert_eq!(profiles.of_mx([]), None);
-    }
-
-    #[test]
-    fn the_first_exchanger_counts() {
-        let profiles = Profiles::shipped().unwrap();
-        let hosts = ["mx.example.org", "aspmx.l.google.com"];
-        assert_eq!(profiles.of_mx(hosts).as_deref(), Some("example.org"));
-    }
-
-    #[test]
-    fn every_profile_is_usable() {
-        let profiles = Profiles::shipped().unwrap();
-        assert!(profiles.by_name.len() >= 10);
-        for profile in profiles.by_name.values() {
-            assert!(!profile.mx.is_empty() && !profile.title.is_empty());
-            assert!(profile.connections > 0 && profile.messages_per_connection > 0);
-            for end in &profile.mx {
-                let host = format!("mx.{end}");
-                assert_eq!(
-                    profiles.of_mx([host.as_str()]).as_deref(),
-                    Some(profile.name.as_str()),
-                    "{end} belongs to two"
-                );
-            }
-        }
-        assert_eq!(profiles.profile("example.org").name, "other");
-    }
-
-    #[test]
-    fn a_rule_that_fits_everything_is_refused() {
-        let text = "provider = []\n[[rule]]\nblame = \"ip\"\nbounce = \"block\"\n";
-        assert!(matches!(
-            Profiles::parse(text),
-            Err(ProfileError::Wrong(_, _))
-        ));
-        let twice = "[[provider]]\nname=\"a\"\ntitle=\"a\"\nmx=[\"a.test\"]\nconnections=1\nmessages_per_connection=1\n";
-        let text = format!("rule = []\n{twice}{twice}");
-        assert!(matches!(
-            Profiles::parse(&text),
-            Err(ProfileError::Wrong(_, "stands twice"))
-        ));
     }
 }

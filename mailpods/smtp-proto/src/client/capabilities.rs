@@ -1,5 +1,7 @@
 //! What a server offers in its answer to EHLO.
 
+use std::net::IpAddr;
+
 use crate::reply::Reply;
 
 /// The extensions offered.
@@ -33,12 +35,32 @@ pub struct Capabilities {
     pub mail_max: Option<u32>,
     /// REQUIRETLS (RFC 8689).
     pub require_tls: bool,
+    /// The address that the server saw the connection come from, where its greeting to EHLO names one in brackets: RFC 5321
+    /// §4.1.1.1 leaves the text to the server, and most name the client.
+    pub seen_from: Option<IpAddr>,
+}
+
+/// The address literal in a text.
+fn literal(text: &str) -> Option<IpAddr> {
+    let mut parts = text.split('[').skip(1);
+    parts.find_map(|part| {
+        let inner = part.split_once(']')?.0;
+        let inner = inner.strip_prefix("IPv6:").unwrap_or(inner);
+        inner
+            .parse::<IpAddr>()
+            .ok()
+            .map(|address| address.to_canonical())
+    })
 }
 
 impl Capabilities {
     /// Reads the reply to EHLO or LHLO. Keywords that mean nothing here are passed over.
     pub fn parse(reply: &Reply) -> Capabilities {
-        let mut capabilities = Capabilities::default();
+        let first = reply.lines().first();
+        let mut capabilities = Capabilities {
+            seen_from: first.and_then(|line| literal(line)),
+            ..Capabilities::default()
+        };
         for line in reply.lines().iter().skip(1) {
             let mut words = line.split_ascii_whitespace();
             if let Some(keyword) = words.next() {

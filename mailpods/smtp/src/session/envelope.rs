@@ -111,6 +111,7 @@ impl Driver {
         };
         let asker = Asker {
             may_relay: self.client.identity.is_some(),
+            sender: &transaction.sender,
             size: transaction.params.size.unwrap_or(0),
             now: crate::ids::now(),
         };

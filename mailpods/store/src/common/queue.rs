@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Result, StoreError};
 use crate::queue::{
     Destination, Envelope, NewMessage, NewRecipient, Origin, QueueFilter, QueuedMessage,
-    QueuedRecipient,
+    QueuedRecipient, tenant,
 };
 use crate::types::BodyId;
 
@@ -54,6 +54,16 @@ pub(crate) fn decode_recipients(stored: &[u8]) -> Result<Vec<QueuedRecipient>> {
 
 fn damaged(error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("a queue row does not decode: {error}"))
+}
+
+/// The number by which a tenant's units are found (FNV-1a, 64 bits). Tenants that share one by chance share their turns.
+pub(crate) fn tenant_number(message: &NewMessage) -> i64 {
+    let tenant = tenant(&message.origin, &message.envelope.sender);
+    let step = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
+    tenant
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, step)
+        .cast_signed()
 }
 
 fn queued(index: usize, new: NewRecipient) -> QueuedRecipient {

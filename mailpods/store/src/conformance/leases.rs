@@ -95,3 +95,42 @@ pub(super) async fn a_lease_is_extended_and_handed_back(store: Store) -> Outcome
         |error| matches!(error, StoreError::LeaseLost),
     )
 }
+
+/// One sender's thousands are no reason for another's one to wait.
+pub(super) async fn tenants_take_turns_where_there_is_more(store: Store) -> Outcome {
+    let from = |number: u64, sender: &str| {
+        let mut new = message(number, &["a@one.test"]);
+        new.envelope.sender = sender.to_owned();
+        new
+    };
+    let many = (0..2_000).map(|number| from(number, "x@many.test"));
+    store.queue.enqueue(many.collect()).await?;
+    let few = (0..5).map(|number| from(3_000 + number, &format!("x@few{number}.test")));
+    store.queue.enqueue(few.collect()).await?;
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..4 {
+        for unit in lease(&store, remote(), NOW, 64).await? {
+            seen.insert(unit.message.envelope.sender.clone());
+        }
+    }
+    same("all have had a turn", &seen.len(), &6)
+}
+
+/// Whatever is leased at once, in the end everything was leased, once.
+pub(super) async fn turns_leave_nothing_behind(store: Store) -> Outcome {
+    let from = |number: u64| {
+        let mut new = message(number, &["a@one.test"]);
+        new.envelope.sender = format!("x@sender{}.test", number % 7);
+        new
+    };
+    store.queue.enqueue((0..200).map(from).collect()).await?;
+    let mut units = Vec::new();
+    for limit in [1, 2, 3, 5].into_iter().cycle().take(400) {
+        let leased = lease(&store, remote(), NOW, limit).await?;
+        units.extend(leased.into_iter().map(|unit| unit.lease.unit));
+    }
+    let count = units.len();
+    units.sort_unstable();
+    units.dedup();
+    same("each once", &(units.len(), count), &(200, 200))
+}

@@ -75,3 +75,42 @@ pub(super) async fn credentials_are_replaced(store: Store) -> Outcome {
         store.directory.saved_credential(&alice).await? == Some(saved),
     )
 }
+
+pub(super) async fn recipients_are_suppressed_for_a_sender_domain(store: Store) -> Outcome {
+    use crate::suppression::{Suppressed, lift, list, suppress, suppressed, tidy};
+    let secrets = store.secrets.as_ref();
+    let entry = |until: i64| Suppressed {
+        since: 1,
+        until,
+        reply: "550 5.1.1 no such user".to_owned(),
+    };
+    suppress(secrets, "bob@one.test", "Gone@else.test", entry(100)).await?;
+    suppress(secrets, "bob@one.test", "old@else.test", entry(10)).await?;
+    suppress(secrets, "bob@two.test", "gone@else.test", entry(50)).await?;
+    let found = suppressed(secrets, "ann@ONE.test", "gone@ELSE.test", 60).await?;
+    same("by domain, whatever the case", &found, &Some(entry(100)))?;
+    same(
+        "ended",
+        &suppressed(secrets, "bob@two.test", "gone@else.test", 60).await?,
+        &None,
+    )?;
+    same(
+        "the null sender",
+        &suppressed(secrets, "", "gone@else.test", 1).await?,
+        &None,
+    )?;
+    let of_one = list(secrets, Some("one.test"), 5).await?;
+    same("listed", &of_one.len(), &2)?;
+    same("deleted", &tidy(secrets, 60).await?, &2)?;
+    same("left", &list(secrets, None, 0).await?.len(), &1)?;
+    same(
+        "lifted",
+        &lift(secrets, "one.test", "gone@else.test").await?,
+        &true,
+    )?;
+    same(
+        "not there",
+        &lift(secrets, "one.test", "gone@else.test").await?,
+        &false,
+    )
+}

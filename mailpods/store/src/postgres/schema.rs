@@ -18,10 +18,16 @@ struct Step {
 }
 
 /// Each step takes the schema from the version of its position to the next.
-const STEPS: &[Step] = &[Step {
-    sql: include_str!("schema_1.sql"),
-    oldest_reader: 1,
-}];
+const STEPS: &[Step] = &[
+    Step {
+        sql: include_str!("schema_1.sql"),
+        oldest_reader: 1,
+    },
+    Step {
+        sql: include_str!("schema_2.sql"),
+        oldest_reader: 1,
+    },
+];
 
 /// The version that this program writes.
 pub(super) const VERSION: i32 = STEPS.len() as i32;

@@ -83,7 +83,7 @@ impl Named {
         found.ok_or_else(|| {
             let known: Vec<&str> = ips.iter().map(|ip| ip.name.as_str()).collect();
             let text = match known.as_slice() {
-                [] => "there is no OutboundIP".to_owned(),
+                [] => format!("no OutboundIP {:?}: there is none at all", self.name),
                 known => format!(
                     "no OutboundIP {:?}: there are {}",
                     self.name,

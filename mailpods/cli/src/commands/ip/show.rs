@@ -28,7 +28,10 @@ pub fn list(config: &Config, globals: &Globals) -> Outcome {
 
 /// Addresses in rows.
 pub fn table(states: &[AddressState]) -> std::io::Result<()> {
-    let mut table = Table::new(&["NAME", "ADDRESS", "HOSTNAME", "POOL", "PHASE", "WHY"]);
+    let mut table = Table::new(&[
+        "NAME", "ADDRESS", "HOSTNAME", "POOL", "PHASE", "SINCE", "SENT 24H", "WHY",
+    ]);
+    let now = time::now();
     for state in states {
         table.row(vec![
             state.name.clone(),
@@ -36,6 +39,10 @@ pub fn table(states: &[AddressState]) -> std::io::Result<()> {
             state.hostname.clone(),
             state.pool.clone(),
             state.phase.as_str().to_owned(),
+            state
+                .since
+                .map_or_else(|| "-".to_owned(), |since| time::span(now - since)),
+            state.sent.to_string(),
             match state.reason.as_str() {
                 "" => "-".to_owned(),
                 reason => reason.to_owned(),
@@ -61,6 +68,30 @@ pub fn explain(named: &Named, globals: &Globals) -> Outcome {
 async fn print(state: &AddressState, store: &Store) -> Result<(), Failure> {
     let now = time::now();
     table(std::slice::from_ref(state))?;
+    output::line(&format!("next: {}", state.next))?;
+    if let Some(until) = state.until {
+        output::line(&format!("until {}", time::format(until)))?;
+    }
+    output::line(&format!(
+        "last 24 hours: {} attempts went well, {} were refused for the address",
+        state.sent, state.refused
+    ))?;
+    if let Some(observed) = state.observed {
+        output::line(&format!("other servers see {observed}"))?;
+    }
+    for (zone, listing) in &state.life.listed {
+        let effect = if listing.rests {
+            "it rests"
+        } else {
+            "told only"
+        };
+        let text = format!(
+            "listed by {zone} since {}: {} ({effect})",
+            time::format(listing.since),
+            listing.answer
+        );
+        output::line(&output::clean(&text))?;
+    }
     for (check, finding) in &state.life.gate {
         let text = match finding {
             Finding::Passed => "passed".to_owned(),

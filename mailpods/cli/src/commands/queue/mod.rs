@@ -3,6 +3,7 @@ mod act;
 mod filter;
 mod list;
 mod show;
+mod top;
 
 use clap::Subcommand;
 use mailpods_store::queue::QueueAction;
@@ -14,6 +15,8 @@ const EXAMPLES: &str = "\
 Examples:
   mailpods queue list                                       everything, oldest first
   mailpods queue list --domain example.org --state deferred
+  mailpods queue top                                        what waits for whom, by age
+  mailpods queue top --by sender                            whose mail waits
   mailpods queue show 01JQZ8W3A7K2M4P6R                     envelope, attempts and header of a message
   mailpods queue retry --domain example.org                 try again now
   mailpods queue hold --sender spam@example.test --dry-run  what would be held
@@ -26,6 +29,8 @@ Examples:
 pub enum Command {
     /// List what waits, and why.
     List(list::Args),
+    /// Count what waits for others by age: by provider, destination or sender.
+    Top(top::Args),
     /// Show one message: envelope, recipients left, last error, header.
     Show(show::Args),
     /// Do not try until released.
@@ -44,6 +49,7 @@ impl Command {
     pub fn run(self, globals: &Globals) -> Outcome {
         match self {
             Self::List(args) => args.run(globals),
+            Self::Top(args) => args.run(globals),
             Self::Show(args) => args.run(globals),
             Self::Hold(args) => args.run(QueueAction::Hold, globals),
             Self::Release(args) => args.run(QueueAction::Release, globals),

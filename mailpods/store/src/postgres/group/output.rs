@@ -83,6 +83,7 @@ struct Units<'w> {
     destinations: Vec<&'w str>,
     due: Vec<i64>,
     recipients: Vec<&'w [u8]>,
+    tenants: Vec<i64>,
 }
 
 impl<'w> Output<'w> {
@@ -127,6 +128,7 @@ impl<'w> Output<'w> {
             rows.destinations.push(&destination.0);
             rows.due.push(message.created);
             rows.recipients.push(recipients);
+            rows.tenants.push(message.tenant);
         }
     }
 
@@ -196,9 +198,9 @@ impl Messages<'_> {
     }
 }
 
-const UNIT: &str = "INSERT INTO unit (shard, id, message, destination, due, next_attempt, recipients)
-    SELECT v.shard, v.id, v.message, v.destination, v.due + clock.shift, v.due + clock.shift, v.recipients
-    FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bytea[]) AS v (shard, id, message, destination, due, recipients),
+const UNIT: &str = "INSERT INTO unit (shard, id, message, destination, due, next_attempt, recipients, tenant)
+    SELECT v.shard, v.id, v.message, v.destination, v.due + clock.shift, v.due + clock.shift, v.recipients, v.tenant
+    FROM unnest($1::smallint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $8::bigint[]) AS v (shard, id, message, destination, due, recipients, tenant),
         (SELECT clock_shift($7) AS shift) AS clock";
 
 impl Units<'_> {
@@ -216,6 +218,7 @@ impl Units<'_> {
                 &self.due,
                 &self.recipients,
                 clock,
+                &self.tenants,
             ],
         );
     }

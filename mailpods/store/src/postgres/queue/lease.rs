@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::due;
 use crate::common::{queue, seal, unix_millis};
@@ -24,6 +25,8 @@ const CHUNK: usize = 100;
 /// How long the database has been reachable before leases of others that have run out are taken over. When it was away for longer than a
 /// lease, all have run out, and whoever still works on one gets this time to say so or to settle it.
 const TOUCH: Duration = Duration::from_secs(10);
+/// Parts that a share is cut into for the tenants of a destination.
+const TENANTS: usize = 8;
 /// Turns that a call gives to destinations that have more.
 const MAX_TURNS: usize = 8;
 
@@ -40,6 +43,33 @@ const LEASE: &str = "WITH clock AS MATERIALIZED (SELECT clock_shift($1) AS shift
         SELECT d.turn, u.shard, u.id, u.due FROM clock, unnest($2::text[]) WITH ORDINALITY AS d (name, turn) CROSS JOIN LATERAL (
             SELECT shard, id, due FROM unit
             WHERE destination = d.name AND due <= $3 + clock.shift AND NOT held AND (lease = 0 OR $9)
+            ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED
+        ) AS u LIMIT $5
+    ), leased AS (
+        UPDATE unit AS u SET lease = $6, worker = $7, due = $8 + clock.shift FROM picked AS p, clock
+        WHERE u.shard = p.shard AND u.id = p.id
+        RETURNING u.shard, u.id, u.message, u.destination, u.attempts, u.warned, u.bounce, u.next_attempt = 0 AS urgent, u.recipients, p.turn, p.due
+    )
+    SELECT l.id, l.message, l.destination, l.attempts::bigint, l.warned, l.bounce, l.recipients, q.body, q.size, q.created, q.info, l.urgent
+    FROM leased AS l LEFT JOIN queued AS q ON q.shard = l.shard AND q.id = l.message ORDER BY l.due, l.turn, l.id";
+
+/// The same for the tenants of each destination in turn, from a number on and from the first again: an equal share of each, so that
+/// nobody waits behind all that another one has sent. From one tenant to the next nothing in between is read.
+const LEASE_IN_TURN: &str = "WITH RECURSIVE clock AS MATERIALIZED (SELECT clock_shift($1) AS shift),
+    found (name, turn, count, tenant) AS (
+        SELECT d.name, d.turn, 1, (SELECT min(tenant) FROM unit
+            WHERE destination = d.name AND destination <> 'local' AND NOT held AND tenant >= s.start)
+        FROM unnest($2::text[]) WITH ORDINALITY AS d (name, turn), unnest($10::bigint[]) AS s (start)
+        UNION ALL
+        SELECT f.name, f.turn, f.count + 1, (SELECT min(tenant) FROM unit
+            WHERE destination = f.name AND destination <> 'local' AND NOT held AND tenant > f.tenant)
+        FROM found AS f WHERE f.tenant IS NOT NULL AND f.count < 32
+    ), tenants AS MATERIALIZED (SELECT DISTINCT name, turn, tenant FROM found WHERE tenant IS NOT NULL),
+    picked AS MATERIALIZED (
+        SELECT t.turn, u.shard, u.id, u.due FROM clock, tenants AS t CROSS JOIN LATERAL (
+            SELECT shard, id, due FROM unit
+            WHERE destination = t.name AND destination <> 'local' AND tenant = t.tenant AND due <= $3 + clock.shift AND NOT held
+                AND (lease = 0 OR $9)
             ORDER BY due LIMIT $4 FOR UPDATE SKIP LOCKED
         ) AS u LIMIT $5
     ), leased AS (
@@ -74,29 +104,52 @@ pub(super) async fn lease(
         }
     };
     let mut leased = Vec::new();
-    // Each destination that has something to do gets its share, so that none keeps the others waiting.
-    for _ in 0..MAX_TURNS {
+    // Each destination that has something to do gets its share, so that none keeps the others waiting. A share is half of what is
+    // left at first; where there is more, the tenants of the destination have the next turn, then its oldest units again.
+    let local = turn.iter().all(Destination::is_local);
+    for number in 0..MAX_TURNS {
         if leased.len() >= limit || turn.is_empty() {
             break;
         }
-        turn = take_turn(shared, turn, term, limit, &mut leased).await?;
+        let pick = match number {
+            _ if local => Pick::All,
+            0 => Pick::Half,
+            number if number % 2 == 1 => Pick::InTurn,
+            _ => Pick::All,
+        };
+        turn = take_turn(shared, (turn, pick), term, limit, &mut leased).await?;
     }
     Ok(leased)
+}
+
+/// What a turn takes of a destination.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pick {
+    /// Its share, oldest first.
+    All,
+    /// Half of its share, oldest first.
+    Half,
+    /// Its share, from its tenants in turn.
+    InTurn,
 }
 
 /// Takes an equal share from each destination; returns those that have more.
 async fn take_turn(
     shared: &Shared,
-    turn: Vec<Destination>,
+    (turn, pick): (Vec<Destination>, Pick),
     term: &Term<'_>,
     limit: usize,
     leased: &mut Vec<LeasedUnit>,
 ) -> Result<Vec<Destination>> {
     let left = limit.saturating_sub(leased.len());
-    let share = (left / turn.len()).max(1);
+    let share = match pick {
+        Pick::Half => (left / turn.len()).div_ceil(2).max(1),
+        Pick::All | Pick::InTurn => (left / turn.len()).max(1),
+    };
     let clock = shared.due.clock();
-    let (units, next) = take(shared, &turn, term, share, left).await?;
+    let (units, next) = take(shared, (&turn, pick), term, (share, left)).await?;
     let full = units.len() >= left;
+    let enough = if pick == Pick::InTurn { 1 } else { share };
     let mut counts: HashMap<Destination, usize> = HashMap::new();
     for unit in &units {
         *counts.entry(unit.destination.clone()).or_default() += 1;
@@ -108,7 +161,7 @@ async fn take_turn(
         if !full
             && counts
                 .get(&destination)
-                .is_some_and(|count| *count >= share)
+                .is_some_and(|count| *count >= enough)
         {
             more.push(destination.clone());
         }
@@ -123,35 +176,45 @@ type Next = Vec<(Destination, Option<UnixMillis>)>;
 /// twice. What goes out to others must not be leased again, so that lease is on the disk first.
 async fn take(
     shared: &Shared,
-    destinations: &[Destination],
+    (destinations, pick): (&[Destination], Pick),
     term: &Term<'_>,
-    share: usize,
-    limit: usize,
+    (share, limit): (usize, usize),
 ) -> Result<(Vec<LeasedUnit>, Next)> {
     let local = destinations.iter().all(Destination::is_local);
     let kind = if local { Kind::Lazy } else { Kind::Durable };
     let names: Vec<&str> = destinations.iter().map(|name| &*name.0).collect();
     let clock = unix_millis();
+    let in_turn = pick == Pick::InTurn;
+    // A tenant's share is small, so that many have one.
+    let share = if in_turn {
+        share.div_ceil(TENANTS)
+    } else {
+        share
+    };
     let (share, limit) = (rows(share), rows(limit));
     let token = token()?;
+    let starts = [i64::from_le_bytes(seal::random()?), i64::MIN];
+    let starts = starts.as_slice();
     let connection = shared.pool.get().await?;
     let takes_over = shared.pool.in_touch_for(TOUCH);
     let mut pipeline = Pipeline::default();
     kind.begin(&mut pipeline);
-    let leased = pipeline.add(
-        LEASE,
-        &[
-            &clock,
-            &names,
-            &term.now,
-            &share,
-            &limit,
-            &token,
-            &term.worker,
-            &term.until,
-            &takes_over,
-        ],
-    );
+    let parameters: [&(dyn ToSql + Sync); 10] = [
+        &clock,
+        &names,
+        &term.now,
+        &share,
+        &limit,
+        &token,
+        &term.worker,
+        &term.until,
+        &takes_over,
+        &starts,
+    ];
+    let leased = match in_turn {
+        true => pipeline.add(LEASE_IN_TURN, &parameters),
+        false => pipeline.add(LEASE, parameters.get(..9).unwrap_or_default()),
+    };
     let earliest = pipeline.add(EARLIEST, &[&names, &clock]);
     pipeline.add("COMMIT", &[]);
     connection.begins();

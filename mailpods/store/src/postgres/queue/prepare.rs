@@ -17,6 +17,7 @@ pub(in crate::postgres) struct PreparedMessage {
     pub(in crate::postgres) body: Prepared,
     pub(in crate::postgres) info: Vec<u8>,
     pub(in crate::postgres) created: UnixMillis,
+    pub(in crate::postgres) tenant: i64,
     pub(in crate::postgres) units: Vec<(Destination, Vec<u8>)>,
 }
 
@@ -31,6 +32,7 @@ pub(super) async fn messages(messages: Vec<NewMessage>) -> Result<Vec<PreparedMe
 async fn message(mut new: NewMessage) -> Result<PreparedMessage> {
     let recipients = std::mem::take(&mut new.recipients);
     let info = queue::encode_info(&new)?;
+    let tenant = queue::tenant_number(&new);
     // What goes to a mailbox here is soon asked for over IMAP.
     let local = recipients
         .iter()
@@ -48,6 +50,7 @@ async fn message(mut new: NewMessage) -> Result<PreparedMessage> {
         body,
         info,
         created: new.created,
+        tenant,
         units,
     })
 }

@@ -14,6 +14,7 @@ pub(super) struct PreparedMessage {
     body: Prepared,
     info: Vec<u8>,
     created: UnixMillis,
+    tenant: i64,
     units: Vec<(Destination, Vec<u8>)>,
 }
 
@@ -33,6 +34,7 @@ impl Core {
         let recipients = std::mem::take(&mut message.recipients);
         let info = queue::encode_info(&message)?;
         let (id, created) = (message.id.as_str().to_owned(), message.created);
+        let tenant = queue::tenant_number(&message);
         // What goes to a mailbox here is soon asked for over IMAP.
         let local = recipients
             .iter()
@@ -55,6 +57,7 @@ impl Core {
             body,
             info,
             created,
+            tenant,
             units,
         })
     }
@@ -72,8 +75,8 @@ pub(super) fn enqueue(tx: &mut Tx<'_>, message: PreparedMessage) -> Result<()> {
     }
     for (destination, recipients) in message.units {
         tx.counters.unit += 1;
-        const SQL: &str = "INSERT INTO unit (id, message, destination, due, held, lease, next_attempt, attempts, warned, bounce, recipients)
-             VALUES (?1, ?2, ?3, ?4, 0, 0, ?4, 0, 0, 0, ?5)";
+        const SQL: &str = "INSERT INTO unit (id, message, destination, due, held, lease, next_attempt, attempts, warned, bounce, recipients, tenant)
+             VALUES (?1, ?2, ?3, ?4, 0, 0, ?4, 0, 0, 0, ?5, ?6)";
         tx.execute(
             SQL,
             (
@@ -82,6 +85,7 @@ pub(super) fn enqueue(tx: &mut Tx<'_>, message: PreparedMessage) -> Result<()> {
                 &destination.0,
                 message.created,
                 recipients,
+                message.tenant,
             ),
         )?;
         tx.effect(Effect::Due(destination, message.created));

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::super::shared::Shared;
 use super::super::tx::{Effect, Tx};
 use super::rows::{UNIT_COLUMNS, UnitRow};
+use super::turn;
 use crate::common::{lock, queue};
 use crate::error::{Result, StoreError};
 use crate::queue::{Destination, Lease, LeasedUnit, QueuedMessage, Wanted};
@@ -90,6 +91,8 @@ fn take_turn(
     Ok(more)
 }
 
+/// Leases up to `limit` due units of a destination: all in their order, or, where it has more, half of them from its tenants in
+/// turn, so that nobody waits behind all that another one has sent.
 fn take(
     tx: &mut Tx<'_>,
     destination: &Destination,
@@ -98,7 +101,38 @@ fn take(
     messages: &mut Messages,
     leased: &mut Vec<LeasedUnit>,
 ) -> Result<()> {
-    for row in due_units(tx, destination, term.now, limit)? {
+    let most = if destination.is_local() {
+        limit
+    } else {
+        limit.saturating_add(1)
+    };
+    let mut rows = due_units(tx, destination, term.now, most)?;
+    if rows.len() <= limit {
+        return take_rows(tx, rows, term, messages, leased);
+    }
+    // With room for one, the oldest and the tenants take turns.
+    let share = limit / 2 + limit % 2 * usize::from(tx.counters.lease % 2 == 0);
+    let before = leased.len();
+    take_rows(
+        tx,
+        turn::units(tx, destination, term.now, share)?,
+        term,
+        messages,
+        leased,
+    )?;
+    let left = limit.saturating_sub(leased.len() - before);
+    rows = due_units(tx, destination, term.now, left)?;
+    take_rows(tx, rows, term, messages, leased)
+}
+
+fn take_rows(
+    tx: &mut Tx<'_>,
+    rows: Vec<UnitRow>,
+    term: Term,
+    messages: &mut Messages,
+    leased: &mut Vec<LeasedUnit>,
+) -> Result<()> {
+    for row in rows {
         let id = row.id;
         match take_one(tx, row, term, messages) {
             Ok(unit) => leased.push(unit),

@@ -6,6 +6,7 @@ mod enqueue;
 pub(super) mod lease;
 mod rows;
 mod settle;
+mod turn;
 
 use std::sync::Arc;
 

@@ -4,10 +4,9 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 
-use super::macros::{MacroString, Values};
-use super::record::{Directive, Mechanism, Prefix, Published, Record};
-use super::{Identity, SpfCheck, SpfResult};
-use crate::dns::{Lookups, Temporary};
+use crate::macros::{MacroString, Values};
+use crate::record::{Directive, Mechanism, Prefix, Published, Record};
+use crate::{Identity, Look, SpfCheck, SpfResult};
 
 /// Terms that ask DNS in one check (RFC 7208 §4.6.4).
 const MAX_LOOKUPS: u8 = 10;
@@ -17,7 +16,7 @@ const MAX_VOID: u8 = 2;
 const MAX_NAMES: usize = 10;
 
 /// Checks one identity.
-pub(crate) async fn check(dns: Lookups<'_>, identity: &Identity<'_>) -> SpfCheck {
+pub async fn check(dns: &impl Look, identity: &Identity<'_>) -> SpfCheck {
     let domain = identity.domain;
     let (result, reason) = if is_checkable(domain) {
         let mut check = Check {
@@ -66,8 +65,8 @@ impl Stop {
     }
 }
 
-impl From<Temporary> for Stop {
-    fn from(error: Temporary) -> Self {
+impl<E: std::fmt::Display> From<E> for Stop {
+    fn from(error: E) -> Self {
         Self::Temp(error.to_string())
     }
 }
@@ -75,14 +74,14 @@ impl From<Temporary> for Stop {
 type Outcome = (SpfResult, String);
 type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T, Stop>> + Send + 'a>>;
 
-struct Check<'a> {
-    dns: Lookups<'a>,
+struct Check<'a, L> {
+    dns: &'a L,
     identity: &'a Identity<'a>,
     lookups: u8,
     voids: u8,
 }
 
-impl Check<'_> {
+impl<L: Look> Check<'_, L> {
     /// `check_host()` for one domain. Nested by `include` and `redirect`, at most [`MAX_LOOKUPS`] deep.
     fn host<'s>(&'s mut self, domain: &'s str) -> Step<'s, Outcome> {
         Box::pin(async move {

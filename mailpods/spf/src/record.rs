@@ -10,7 +10,7 @@ const MAX_TERMS: usize = 1024;
 
 /// What a domain publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Published {
+pub enum Published {
     /// No SPF record.
     None,
     /// Several of them, or a broken one: `permerror`.
@@ -21,7 +21,8 @@ pub(crate) enum Published {
 
 impl Published {
     /// Selects the record among the TXT records of a name (RFC 7208 §4.5).
-    pub(crate) fn parse(texts: &[Box<[u8]>]) -> Self {
+    #[must_use]
+    pub fn parse(texts: &[Box<[u8]>]) -> Self {
         let mut records = texts.iter().filter(|text| is_spf(text));
         match (records.next(), records.next()) {
             (None, _) => Self::None,
@@ -43,7 +44,7 @@ fn is_spf(text: &[u8]) -> bool {
 
 /// A record that is correct as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
     pub(crate) directives: Box<[Directive]>,
     pub(crate) redirect: Option<MacroString>,
 }

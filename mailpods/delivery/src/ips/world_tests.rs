@@ -1,0 +1,214 @@
+//! Addresses in a world of names: SPF records that change, block lists that answer or do not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailpods_net::Connector;
+use mailpods_net::dns::fixed::{StaticResolver, Zone};
+use mailpods_plan::{BlockList, BlockLists, OutboundIp, Plan, PlanHandle};
+use mailpods_policy::outbound::life::{Check, Finding, Phase};
+use mailpods_store::sqlite;
+use mailpods_telemetry::metrics::Registry;
+
+use super::spf::Standing;
+use crate::context::Context;
+use crate::testing::{TestClock, name, plan};
+use crate::{Delivery, Dependencies};
+
+const TTL: Duration = Duration::from_secs(3600);
+const SENDER: &str = "bob@example.test";
+
+struct World {
+    ctx: Arc<Context>,
+    clock: Arc<TestClock>,
+    resolver: StaticResolver,
+    plan: Plan,
+    ip: OutboundIp,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new(zone: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = sqlite::Options {
+            free_reserve: 0,
+            ..sqlite::Options::default()
+        };
+        let store = sqlite::open(dir.path(), options).unwrap();
+        let ip = OutboundIp {
+            name: "one".to_owned(),
+            address: "192.0.2.1".parse().unwrap(),
+            hostname: name("out.example.test"),
+            sending: true,
+            pool: "default".to_owned(),
+            weight: 1,
+            warm_up: None,
+        };
+        let mut plan = plan(25);
+        plan.dns.ttl = TTL;
+        plan.outbound_ips.insert("one".to_owned(), ip.clone());
+        let clock = Arc::new(TestClock::default());
+        let resolver = StaticResolver::new(Zone::parse(zone).unwrap());
+        let dependencies = Dependencies {
+            store,
+            plan: PlanHandle::new(plan.clone()),
+            resolver: Arc::new(resolver.clone()),
+            connector: Connector::direct(),
+            extra_roots: Vec::new(),
+            clock: clock.clone(),
+            worker: "test".to_owned(),
+            https_port: 443,
+        };
+        let delivery = Delivery::new(dependencies, &Registry::new()).unwrap();
+        Self {
+            ctx: delivery.ctx.clone(),
+            clock,
+            resolver,
+            plan,
+            ip,
+            _dir: dir,
+        }
+    }
+
+    fn zone(&self, zone: &str) {
+        self.resolver.set(Zone::parse(zone).unwrap());
+    }
+
+    async fn standing(&self) -> Standing {
+        self.ctx.ips.look_at_domains(&self.ctx, &self.plan).await;
+        self.ctx
+            .ips
+            .standing(&self.ctx, &self.plan, &self.ip, SENDER)
+            .await
+    }
+
+    async fn lists(&self) -> Phase {
+        self.clock.advance(Duration::from_secs(120));
+        self.ctx.ips.ask_lists(&self.ctx, &self.plan).await;
+        let now = self.clock.advance(Duration::ZERO);
+        let lives = self.ctx.ips.lives();
+        lives[&self.ip.name].phase(None, now)
+    }
+
+    /// As if the gate had been passed.
+    async fn activate(&self) {
+        let now = self.clock.advance(Duration::ZERO);
+        let pass =
+            |life: &mut super::Life| life.gate(&[(Check::ReverseName, Finding::Passed)], now);
+        self.ctx.ips.change(&self.ctx, &self.ip, pass).await;
+    }
+}
+
+#[tokio::test]
+async fn spf_first_then_its_time_to_live_then_mail() {
+    let world = World::new("example.test TXT \"v=spf1 ip4:192.0.2.9 -all\"");
+    assert!(matches!(world.standing().await, Standing::Hidden(text) if text.contains("-all")));
+    assert!(matches!(
+        world
+            .ctx
+            .ips
+            .spf_finding(&world.ctx, &world.plan, &world.ip)
+            .await,
+        Some(Finding::Failed(_))
+    ));
+    world.zone("example.test TXT \"v=spf1 ip4:192.0.2.0/28 -all\"");
+    world.clock.advance(Duration::from_secs(61));
+    let Standing::Waits(until) = world.standing().await else {
+        panic!("others may still keep the record of before");
+    };
+    assert_eq!(until, world.clock.advance(Duration::ZERO) + 3_600_000);
+    assert!(matches!(
+        world
+            .ctx
+            .ips
+            .spf_finding(&world.ctx, &world.plan, &world.ip)
+            .await,
+        Some(Finding::Unknown(_))
+    ));
+    world.clock.advance(TTL);
+    assert_eq!(world.standing().await, Standing::Shown);
+    let finding = world
+        .ctx
+        .ips
+        .spf_finding(&world.ctx, &world.plan, &world.ip)
+        .await;
+    assert_eq!(finding, Some(Finding::Passed));
+    world.zone("example.test FAIL servfail");
+    world.clock.advance(Duration::from_secs(601));
+    assert_eq!(
+        world.standing().await,
+        Standing::Shown,
+        "no answer changes nothing"
+    );
+    world.zone("example.test TXT \"v=spf1 -all\"");
+    world.clock.advance(Duration::from_secs(601));
+    assert!(matches!(world.standing().await, Standing::Hidden(_)));
+}
+
+#[tokio::test]
+async fn what_was_waited_for_is_not_waited_for_again() {
+    let zone = "example.test TXT \"v=spf1 ip4:192.0.2.1 -all\"";
+    let world = World::new(zone);
+    assert!(matches!(world.standing().await, Standing::Waits(_)));
+    world.clock.advance(TTL);
+    assert_eq!(world.standing().await, Standing::Shown);
+    // As after a restart.
+    *world.ctx.ips.views() = super::spf::Views::default();
+    assert_eq!(world.standing().await, Standing::Shown);
+}
+
+#[tokio::test]
+async fn an_address_in_use_does_not_pause_for_an_upgrade() {
+    let world = World::new("example.test TXT \"v=spf1 ip4:192.0.2.1 -all\"");
+    world.activate().await;
+    assert_eq!(world.standing().await, Standing::Shown);
+}
+
+#[tokio::test]
+async fn a_domain_without_a_record_and_a_sender_of_others_forbid_nothing() {
+    let world = World::new("else.test TXT \"v=spf1 -all\"");
+    assert_eq!(world.standing().await, Standing::Shown);
+    let foreign = world
+        .ctx
+        .ips
+        .standing(&world.ctx, &world.plan, &world.ip, "x@else.test")
+        .await;
+    assert_eq!(foreign, Standing::Shown);
+}
+
+#[tokio::test]
+async fn a_listed_address_rests_and_an_unbelievable_list_changes_nothing() {
+    let good = "2.0.0.127.bl.test A 127.0.0.2";
+    let mut world = World::new(good);
+    world.activate().await;
+    world.plan.outbound.block_lists = Some(BlockLists {
+        interval: Duration::from_secs(60),
+        zones: vec![BlockList {
+            zone: "bl.test".to_owned(),
+            ignore: Vec::new(),
+            rests: true,
+        }],
+    });
+    assert_eq!(world.lists().await, Phase::Active);
+    let listed = "1.2.0.192.bl.test A 127.0.0.4";
+    for nothing in [
+        // The list has been given up, lists everybody, refuses to answer, is away.
+        listed.to_owned(),
+        format!("{good}\n{listed}\n1.0.0.127.bl.test A 127.0.0.2"),
+        format!("{good}\n1.2.0.192.bl.test A 127.255.255.254"),
+        format!("{good}\n1.2.0.192.bl.test FAIL refused"),
+    ] {
+        world.zone(&nothing);
+        assert_eq!(world.lists().await, Phase::Active, "{nothing}");
+    }
+    world.zone(&format!("{good}\n{listed}"));
+    assert_eq!(world.lists().await, Phase::Hot);
+    world.zone(&format!("{good}\n1.2.0.192.bl.test FAIL servfail"));
+    assert_eq!(world.lists().await, Phase::Hot, "no answer frees nobody");
+    world.zone(good);
+    assert_eq!(world.lists().await, Phase::Active);
+    world.zone(&format!("{good}\n{listed}"));
+    assert_eq!(world.lists().await, Phase::Hot);
+    world.plan.outbound.block_lists = None;
+    assert_eq!(world.lists().await, Phase::Active, "nobody asks any more");
+}

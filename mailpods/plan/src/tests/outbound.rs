@@ -1,0 +1,75 @@
+use super::*;
+
+fn cluster(outbound: &str) -> Vec<Source> {
+    let text = format!("{CLUSTER}  outbound: {outbound}\n");
+    vec![
+        source("a.yaml", &text),
+        source("b.yaml", &domain("example.test", "")),
+    ]
+}
+
+fn said(outbound: &str) -> Vec<String> {
+    problems(&cluster(outbound))
+}
+
+#[test]
+fn providers_and_block_lists_come_into_the_plan() {
+    let sources = cluster(
+        "{providers: [{name: google, connections: 3, leastRest: 90s, rules: [{code: '4', enhanced: [x.7.28], blame: Rate}]},
+          {name: house, mx: [mx.corp.test]}], blockLists: {}, suppression: {}}",
+    );
+    let (plan, problems) = check(&sources);
+    let plan = plan.unwrap_or_else(|| panic!("{problems:#?}"));
+    let outbound = &plan.outbound;
+    let google = &outbound.providers[0];
+    assert_eq!(
+        (google.connections, google.rest_minutes),
+        (Some(3), Some(2))
+    );
+    assert_eq!(google.rules[0].enhanced, ["x.7.28"]);
+    assert_eq!(outbound.providers[1].mx, ["mx.corp.test"]);
+    let lists = outbound.block_lists.as_ref().unwrap();
+    assert!(
+        lists
+            .zones
+            .iter()
+            .any(|list| list.zone == "zen.spamhaus.org" && list.rests)
+    );
+    assert!(outbound.suppression.is_some());
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    for (outbound, wanted) in [
+        (
+            "{providers: [{name: nobody}]}",
+            "spec.outbound.providers[0].mx",
+        ),
+        (
+            "{providers: [{name: a, mx: [a.test]}, {name: b, mx: [a.test]}]}",
+            "spec.outbound.providers[1].mx[0]",
+        ),
+        (
+            "{providers: [{name: google, rules: [{blame: Ip}]}]}",
+            "spec.outbound.providers[0].rules[0]",
+        ),
+        (
+            "{blockLists: {interval: 1s}}",
+            "spec.outbound.blockLists.interval",
+        ),
+        (
+            "{blockLists: {zones: [{zone: bl.test}, {zone: BL.test}]}}",
+            "spec.outbound.blockLists.zones[1].zone",
+        ),
+        (
+            "{suppression: {hardBounces: 1m}}",
+            "spec.outbound.suppression.hardBounces",
+        ),
+    ] {
+        let said = said(outbound);
+        assert!(
+            said.iter().any(|text| text.contains(wanted)),
+            "{outbound}: {said:?}"
+        );
+    }
+}
