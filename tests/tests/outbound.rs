@@ -564,7 +564,8 @@ fn our_own_policy_is_published_and_served() -> Result<()> {
         "the world sees no metrics: {metrics}"
     );
     let config = server.config().to_string_lossy().into_owned();
-    let records = tool_ok(&["dns", "print", "--config", &config])?;
+    let data = server.data().to_string_lossy().into_owned();
+    let records = tool_ok(&["--data", &data, "dns", "print", "--config", &config])?;
     assert!(records.contains("v=STSv1; id="), "{records}");
     Ok(())
 }

@@ -44,7 +44,7 @@ async fn a_certificate_is_renewed_while_everybody_connects() {
         .unwrap();
     let (_, asked) = played.taken();
     let path = format!("/api/v1/namespaces/mail/secrets/{SERVICE}");
-    played.has(&path, asked[1].body.clone());
+    played.has(&path, asked[0].body.clone());
     let served_now = identity.clone();
     let address = served(move || served_now.config()).await;
     let trusted = || identity.authorities().borrow().clone();

@@ -80,7 +80,7 @@ pub struct OutboundTlsSpec {
     pub reports: bool,
     /// Domains whose mail needs other protection than what they publish.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 64))]
     pub destinations: Vec<DestinationTlsSpec>,
 }
 
@@ -100,7 +100,7 @@ impl Default for OutboundTlsSpec {
 #[serde(rename_all = "camelCase")]
 pub struct DestinationTlsSpec {
     /// Domains of recipients, those named alone and not what is below them.
-    #[schemars(length(min = 1, max = 256), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-list-type" = "set"))]
     pub domains: Vec<DomainName>,
     /// What is asked of their servers.
     pub minimum: DestinationTlsMode,
