@@ -186,7 +186,10 @@ pub struct AliasSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct PlusAddressingSpec {
     /// Characters that may stand between address and detail; empty: no plus addressing.
-    #[schemars(length(max = 4), inner(length(max = 1), regex(pattern = "^[!#$%&'*+/=?^_`{|}~-]$")))]
+    #[schemars(
+        length(max = 4),
+        inner(length(max = 1), regex(pattern = "^[!#$%&'*+/=?^_`{|}~-]$"))
+    )]
     pub separators: Vec<String>,
 }
 
