@@ -7,4 +7,5 @@ mod protection;
 mod remote;
 mod sieve;
 mod stop;
+mod suppressed;
 mod tls_reports;
