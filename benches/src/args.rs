@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::operator;
 
 /// Measures Mailpods and Postfix + Dovecot side by side and prints the ratios.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// Something else to measure.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Only this measure; repeat for more. All when left out.
     #[arg(long, value_name = "NAME")]
     pub only: Vec<Measure>,
@@ -66,6 +71,13 @@ impl Args {
     pub fn mail(&self) -> usize {
         self.messages.unwrap_or(2_500)
     }
+}
+
+/// What is measured by itself.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The operator with many resources, against etcd and kube-apiserver.
+    Operator(operator::Options),
 }
 
 /// What can be measured.

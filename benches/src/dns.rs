@@ -13,46 +13,83 @@ const TXT: u16 = 16;
 /// RCODE of a name that is not there (RFC 1035 §4.1.1).
 const NXDOMAIN: u8 = 3;
 
+/// Data by name and type.
 type Zone = HashMap<(String, u16), Vec<u8>>;
 
-/// Starts a responder; it ends with the runtime.
+/// What is said of a name and a type.
+pub enum Found {
+    /// This is the data of the one record.
+    Data(Vec<u8>),
+    /// The name has records of other types.
+    NoData,
+    /// There is no such name.
+    NoName,
+}
+
+/// Starts a responder for a sender of mail; it ends with the runtime.
 ///
 /// # Errors
 /// When no port is free.
 pub async fn start() -> Result<SocketAddr> {
+    let zone = zone();
+    start_with(move |name, kind| look_up(&zone, name, kind)).await
+}
+
+/// Starts a responder of any other content.
+///
+/// # Errors
+/// When no port is free.
+pub async fn start_with(
+    found: impl Fn(&str, u16) -> Found + Send + Sync + 'static,
+) -> Result<SocketAddr> {
     let socket = UdpSocket::bind("127.0.0.1:0").await?;
     let address = socket.local_addr()?;
-    tokio::spawn(serve(socket, zone()));
+    tokio::spawn(serve(socket, found));
     Ok(address)
+}
+
+fn look_up(zone: &Zone, name: &str, kind: u16) -> Found {
+    match zone.get(&(name.to_owned(), kind)) {
+        Some(data) => Found::Data(data.clone()),
+        None if zone.keys().any(|(owner, _)| owner == name) => Found::NoData,
+        None => Found::NoName,
+    }
+}
+
+/// One character string (RFC 1035 §3.3); texts here are short.
+pub fn text(text: &str) -> Vec<u8> {
+    let mut data = vec![u8::try_from(text.len()).unwrap_or(u8::MAX)];
+    data.extend_from_slice(text.as_bytes());
+    data
+}
+
+/// A name on the wire, without compression (RFC 1035 §3.1).
+pub fn name(name: &str) -> Vec<u8> {
+    let mut data = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        data.extend(text(label));
+    }
+    data.push(0);
+    data
 }
 
 /// What a well-kept sender has: SPF that passes, a DMARC policy, forward-confirmed reverse DNS.
 fn zone() -> Zone {
-    let text = |text: &str| {
-        let mut data = vec![u8::try_from(text.len()).unwrap_or(u8::MAX)];
-        data.extend_from_slice(text.as_bytes());
-        data
-    };
-    let mut host = Vec::new();
-    for label in ["client", "example", "net", ""] {
-        host.push(u8::try_from(label.len()).unwrap_or_default());
-        host.extend_from_slice(label.as_bytes());
-    }
     let entry = |name: &str, kind, data| ((name.to_owned(), kind), data);
     [
         entry("example.net", TXT, text("v=spf1 ip4:127.0.0.0/8 -all")),
         entry("_dmarc.example.net", TXT, text("v=DMARC1; p=none")),
         entry("client.example.net", A, vec![127, 0, 0, 1]),
-        entry("1.0.0.127.in-addr.arpa", PTR, host),
+        entry("1.0.0.127.in-addr.arpa", PTR, name("client.example.net")),
     ]
     .into()
 }
 
-async fn serve(socket: UdpSocket, zone: Zone) {
+async fn serve(socket: UdpSocket, found: impl Fn(&str, u16) -> Found) {
     let mut buffer = [0; 1500];
     while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
         let query = buffer.get(..length).unwrap_or_default();
-        if let Some(reply) = answer(query, &zone) {
+        if let Some(reply) = answer(query, &found) {
             // A client that is gone needs no answer.
             socket.send_to(&reply, client).await.ok();
         }
@@ -60,15 +97,18 @@ async fn serve(socket: UdpSocket, zone: Zone) {
 }
 
 /// The reply to a query with one question (RFC 1035 §4.1).
-fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
+fn answer(query: &[u8], found: impl Fn(&str, u16) -> Found) -> Option<Vec<u8>> {
     let (name, end) = question(query)?;
     let kind = u16::from_be_bytes(query.get(end..end + 2)?.try_into().ok()?);
-    let data = zone.get(&(name.clone(), kind));
-    let known = data.is_some() || zone.keys().any(|(owner, _)| *owner == name);
+    let (code, data) = match found(&name, kind) {
+        Found::Data(data) => (0, Some(data)),
+        Found::NoData => (0, None),
+        Found::NoName => (NXDOMAIN, None),
+    };
     let mut reply = query.get(..2)?.to_vec();
     // QR, AA, RD as asked; RA and the code.
     reply.push(0x84 | (query.get(2)? & 1));
-    reply.push(0x80 | if known { 0 } else { NXDOMAIN });
+    reply.push(0x80 | code);
     reply.extend_from_slice(&[0, 1, 0, u8::from(data.is_some()), 0, 0, 0, 0]);
     reply.extend_from_slice(query.get(12..end + 4)?);
     if let Some(data) = data {
@@ -77,7 +117,7 @@ fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
         reply.extend_from_slice(&kind.to_be_bytes());
         reply.extend_from_slice(&[0, 1, 0, 0, 1, 44]);
         reply.extend_from_slice(&u16::try_from(data.len()).ok()?.to_be_bytes());
-        reply.extend_from_slice(data);
+        reply.extend_from_slice(&data);
     }
     Some(reply)
 }
@@ -114,7 +154,7 @@ mod tests {
         query.push(0);
         query.extend_from_slice(&kind.to_be_bytes());
         query.extend_from_slice(&[0, 1]);
-        answer(&query, &zone()).unwrap()
+        answer(&query, |name, kind| look_up(&zone(), name, kind)).unwrap()
     }
 
     #[test]
@@ -124,6 +164,6 @@ mod tests {
         assert!(reply.windows(6).any(|part| part == b"v=spf1"));
         assert_eq!(ask("example.net", 15)[3], 0x80);
         assert_eq!(ask("other.example.net", TXT)[3], 0x83);
-        assert!(answer(&[1, 2, 3], &zone()).is_none());
+        assert!(answer(&[1, 2, 3], |_, _| Found::NoName).is_none());
     }
 }

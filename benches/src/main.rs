@@ -1,6 +1,7 @@
 //! Measures Mailpods and Postfix + Dovecot side by side on loopback and prints the ratios; see `docs/benchmarks.md`.
 //!
-//! Both sides get the same load from the same generator, runs take turns, a row is the median. Nothing here fails for being slow.
+//! Both sides get the same load from the same generator, runs take turns, a row is the median. Nothing of that fails for being slow.
+//! `operator` measures the operator against a real API server, and fails when a goal is missed.
 
 mod args;
 mod dns;
@@ -8,6 +9,7 @@ mod imap;
 mod machine;
 mod measure;
 mod message;
+mod operator;
 mod report;
 mod sink;
 mod smtp;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
-use crate::args::{Args, Measure};
+use crate::args::{Args, Command, Measure};
 use crate::report::Report;
 use crate::stack::Bench;
 
@@ -27,13 +29,14 @@ use crate::stack::Bench;
 const MEASURE_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    let command = args.command.take();
     // One thread: the servers get the rest of the machine.
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("failed to start the runtime")
-        .and_then(|runtime| runtime.block_on(interruptible(args)));
+        .and_then(|runtime| runtime.block_on(interruptible(args, command)));
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -45,9 +48,15 @@ fn main() -> ExitCode {
 }
 
 /// Ctrl-C ends what was started, like any other end.
-async fn interruptible(args: Args) -> Result<bool> {
+async fn interruptible(args: Args, command: Option<Command>) -> Result<bool> {
+    let chosen = async {
+        match command {
+            Some(Command::Operator(options)) => operator::run(&options).await,
+            None => all(args).await,
+        }
+    };
     tokio::select! {
-        outcome = all(args) => outcome,
+        outcome = chosen => outcome,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
     }
 }

@@ -35,6 +35,12 @@ enum Task {
     Image(image::Options),
     /// Mail through a real cluster, from end to end.
     E2e(scenarios::Options),
+    /// Print where programs in Go are that are built once for a machine, one a line.
+    #[command(hide = true)]
+    Program {
+        /// As in e2e/binaries.
+        names: Vec<String>,
+    },
     /// Give addresses to Services of type LoadBalancer.
     #[command(hide = true)]
     Balancer(cluster::balancer::Options),
@@ -56,6 +62,12 @@ fn main() -> anyhow::Result<()> {
         Task::Charts => charts::check(),
         Task::Image(options) => image::run(&options),
         Task::E2e(options) => scenarios::run(&options),
+        Task::Program { names } => {
+            for name in names {
+                println!("{}", binaries::program(&name)?.display());
+            }
+            Ok(())
+        }
         Task::Balancer(options) => cluster::balancer::serve(&options),
     }
 }

@@ -177,7 +177,7 @@ pub fn object_conditions(
     conditions(before, said, generation, Timestamp::now())
 }
 
-/// The condition that everything comes down to, when it turned.
+/// The condition that everything comes down to, when it turned. That a new object is good, or waits for something, is no news.
 #[must_use]
 pub fn turned<'a>(before: &[Condition], after: &'a [Condition]) -> Option<&'a Condition> {
     let ready = |conditions: &'a [Condition]| {
@@ -189,7 +189,12 @@ pub fn turned<'a>(before: &[Condition], after: &'a [Condition]) -> Option<&'a Co
         .iter()
         .find(|condition| condition.type_ == types::READY);
     let new = ready(after)?;
-    let same = old.is_some_and(|old| (&old.status, &old.reason) == (&new.status, &new.reason));
+    let same = match old {
+        Some(old) => (&old.status, &old.reason) == (&new.status, &new.reason),
+        None => !after
+            .iter()
+            .any(|condition| condition.type_ == types::STALLED),
+    };
     (!same).then_some(new)
 }
 

@@ -65,6 +65,7 @@ fn inventory(resources: Resources) -> Inventory {
         mailing_lists: objects(resources.mailing_lists),
         secrets: resources.secrets,
         namespaces: Arc::default(),
+        records_apart: false,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use kube::Client;
+use mailpods_api::v1alpha1::{Mailbox, MailingList};
 use mailpods_telemetry::health::{self, Health};
 use mailpods_telemetry::metrics::Registry;
 use tokio::net::TcpListener;
@@ -32,7 +33,7 @@ use crate::kube::queue::{Outcome, work};
 use crate::metrics::{self, Metrics};
 use crate::world::World;
 use crate::world::snapshot::Kind;
-use crate::{broken, cluster, context, domain, mailbox, mailing_list, outbound_ip};
+use crate::{broken, cluster, context, domain, outbound_ip, simple};
 
 /// Objects that are looked at at once.
 const WIDTH: usize = 16;
@@ -252,9 +253,9 @@ async fn reconcile(context: &Context, kind: Kind, key: &Key) -> Outcome {
         _ if broken.is_some() => broken::reconcile(context, kind, key).await,
         Kind::MailCluster => cluster::reconcile(context, key).await,
         Kind::MailDomain => domain::reconcile(context, key).await,
-        Kind::Mailbox => mailbox::reconcile(context, key).await,
+        Kind::Mailbox => simple::reconcile::<Mailbox>(context, key).await,
         Kind::OutboundIP => outbound_ip::reconcile(context, key).await,
-        Kind::MailingList => mailing_list::reconcile(context, key).await,
+        Kind::MailingList => simple::reconcile::<MailingList>(context, key).await,
     };
     match done {
         Ok(outcome) => {

@@ -1,18 +1,19 @@
 //! Kinds that bring no objects about: their status is all.
 
-use std::sync::Arc;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
+use kube::core::object::HasStatus;
+use mailpods_api::v1alpha1::{Mailbox, MailingList};
 use serde::Serialize;
 
 use crate::context::{Context, object_conditions, turned, verdict};
 use crate::kube::Key;
-use crate::kube::conditions::Said;
 use crate::kube::error::Error;
 use crate::kube::queue::Outcome;
-use crate::world::snapshot::Kind;
+use crate::world::objects::Objects;
+use crate::world::snapshot::{self, ByKey, Kind};
+use crate::world::{Read, World};
 
 /// A status as far as all kinds have it.
 pub trait Status: Clone + Default + PartialEq + Serialize {
@@ -49,36 +50,58 @@ status!(
     mailpods_api::v1alpha1::MailingListStatus
 );
 
-/// An object of one of our kinds, with its status.
-pub struct Looked<K, S> {
-    /// The object that was compiled.
-    pub compiled: Arc<K>,
-    /// The object as it is now.
-    pub current: Arc<K>,
-    /// Its status.
-    pub before: S,
+/// A kind whose compiler's verdict is all that there is to say.
+pub trait Simple:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + HasStatus<Status: Status>
+{
+    /// Which.
+    const KIND: Kind;
+
+    /// Objects as they were compiled.
+    fn compiled(objects: &snapshot::Objects) -> &ByKey<Self>;
+
+    /// Objects as they are now.
+    fn current(world: &World) -> &Objects<Read<Self>>;
 }
 
-/// Writes the status of an object whose compiler's verdict is all that there is to say.
+macro_rules! simple {
+    ($($kind:ident in $field:ident),+) => {
+        $(impl Simple for $kind {
+            const KIND: Kind = Kind::$kind;
+
+            fn compiled(objects: &snapshot::Objects) -> &ByKey<Self> {
+                &objects.$field
+            }
+
+            fn current(world: &World) -> &Objects<Read<Self>> {
+                &world.$field
+            }
+        })+
+    };
+}
+
+simple!(
+    Mailbox in mailboxes,
+    MailingList in mailing_lists
+);
+
+/// Brings the status of one object to what it should be.
 ///
 /// # Errors
 /// When the API server does not take the status.
-pub async fn reconcile<K, S>(
-    context: &Context,
-    (kind, key): (Kind, &Key),
-    looked: Looked<K, S>,
-    parts: Vec<Said>,
-) -> Result<Outcome, Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    S: Status,
-{
+pub async fn reconcile<K: Simple>(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let snapshot = context.world.snapshot();
-    let verdict = verdict(snapshot.problems(kind, key));
-    let generation = looked.compiled.meta().generation;
-    let conditions = object_conditions(looked.before.conditions(), verdict, parts, generation);
-    let after = looked.before.clone().with(generation, conditions);
-    write(context, kind, &*looked.current, (&looked.before, after)).await?;
+    let compiled = K::compiled(&snapshot.objects).get(key);
+    let current = K::current(&context.world).get(key).and_then(Result::ok);
+    let Some((compiled, current)) = compiled.zip(current) else {
+        return Ok(Outcome::Done);
+    };
+    let before = current.status().cloned().unwrap_or_default();
+    let verdict = verdict(snapshot.problems(K::KIND, key));
+    let generation = compiled.meta().generation;
+    let conditions = object_conditions(before.conditions(), verdict, Vec::new(), generation);
+    let after = before.clone().with(generation, conditions);
+    write(context, K::KIND, &*current, (&before, after)).await?;
     Ok(Outcome::Done)
 }
 
@@ -99,7 +122,10 @@ where
     if *before == after {
         return Ok(());
     }
-    context.applier(kind).status(object, &after).await?;
+    let (key, writes) = (Key::of(object.meta()), &context.world.writes);
+    writes.begin(kind, key.clone(), &after);
+    let written = context.applier(kind).status(object, &after).await;
+    written.inspect_err(|_| writes.failed(kind, &key))?;
     context.metrics.statuses.inc(kind);
     if let Some(ready) = turned(before.conditions(), after.conditions()) {
         let about = object.object_ref(&());

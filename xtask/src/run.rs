@@ -1,7 +1,7 @@
 //! Runs cargo with what `test` and `ci` need.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -28,6 +28,32 @@ pub fn cargo(arguments: &[&str]) -> Result<()> {
     ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
     eprintln!("==> done in {} s", started.elapsed().as_secs());
     Ok(())
+}
+
+/// Runs cargo and returns what it printed; what it says besides is for the person in front.
+pub fn output(arguments: &[&str]) -> Result<String> {
+    eprintln!("==> cargo {}", arguments.join(" "));
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("failed to start cargo")?;
+    ensure!(
+        output.status.success(),
+        "`cargo {}` failed",
+        arguments.join(" ")
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The folder that cargo builds into.
+pub fn target() -> Result<PathBuf> {
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .current_dir(root())
+        .no_deps()
+        .exec()?;
+    Ok(metadata.target_directory.into())
 }
 
 /// All tests.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use kube_core::ResourceExt;
+use kube_core::{ObjectMeta, ResourceExt};
 use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{
     AllowedNamespaces, ClusterRef, FromNamespaces, MailCluster, MailDomain, Mailbox, MailingList,
@@ -35,6 +35,8 @@ pub struct Inventory {
     pub namespaces: Arc<Namespaces>,
     /// DKIM keys by domain.
     pub dkim: Arc<BTreeMap<DomainName, ManagedDkim>>,
+    /// See [`Resources::records_apart`].
+    pub records_apart: bool,
 }
 
 /// What each MailCluster serves.
@@ -77,10 +79,12 @@ pub fn assign(mut inventory: Inventory) -> Assigned {
 
 /// Age first, then namespace and name: what was there first stays, whatever comes later.
 fn by_age<K: kube_core::Resource>(objects: &mut [Arc<K>]) {
-    objects.sort_by_cached_key(|object| {
-        let meta = object.meta();
-        let created = meta.creation_timestamp.as_ref().map(|time| time.0);
-        (created, meta.namespace.clone(), meta.name.clone())
+    objects.sort_by(|one, other| {
+        let (one, other) = (one.meta(), other.meta());
+        let created = |meta: &ObjectMeta| meta.creation_timestamp.as_ref().map(|time| time.0);
+        created(one)
+            .cmp(&created(other))
+            .then_with(|| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)))
     });
 }
 
@@ -119,6 +123,7 @@ impl<'a> Assigner<'a> {
             clusters: vec![cluster.clone()],
             secrets: inventory.secrets.clone(),
             dkim: Some(inventory.dkim.clone()),
+            records_apart: inventory.records_apart,
             environment: Environment::Cluster,
             complete: true,
             ..Resources::default()

@@ -45,7 +45,7 @@ pub struct Located<T> {
 }
 
 /// A Secret's data.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secret {
     /// Values by key; what is not UTF-8 is left out.
     pub data: BTreeMap<String, SecretText>,
@@ -90,6 +90,9 @@ pub struct Resources {
     pub secrets: Arc<Secrets>,
     /// DKIM keys of domains, when somebody else than the store keeps them.
     pub dkim: Option<Arc<BTreeMap<DomainName, ManagedDkim>>>,
+    /// Whether the records of domains are left out of the plan: they are asked for one by one, by
+    /// [`domain_records`](crate::dns::domain_records).
+    pub records_apart: bool,
     /// Where the plan is to run.
     pub environment: Environment,
     /// Digest of the sources, hex.

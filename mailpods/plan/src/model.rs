@@ -70,6 +70,29 @@ pub struct Plan {
     pub shutdown_grace: Duration,
 }
 
+impl Plan {
+    /// Takes the values of an earlier plan where they are equal, so that both share them, and what differs shows by its place.
+    pub fn share(&mut self, before: &Self) {
+        for (address, mailbox) in self.mailboxes.iter_mut() {
+            let known = before.mailboxes.get(address);
+            if let Some(known) = known.filter(|known| *known == mailbox) {
+                *mailbox = known.clone();
+            }
+        }
+        let mut shared = HashMap::new();
+        for (name, domain) in self.domains.iter_mut() {
+            let known = before.domains.get(name);
+            if let Some(known) = known.filter(|known| *known == domain) {
+                *domain = known.clone();
+            }
+            for name in std::iter::once(&domain.name).chain(&domain.alias_names) {
+                shared.insert(name.clone(), domain.clone());
+            }
+        }
+        self.names = shared.into();
+    }
+}
+
 /// What a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -307,7 +330,7 @@ pub enum ReverseDnsPolicy {
 }
 
 /// A domain that is ours.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Domain {
     /// Primary name.
     pub name: DomainName,
@@ -332,7 +355,7 @@ pub struct Domain {
 }
 
 /// Where a domain's mail goes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Transport {
     /// Into mailboxes here.
     Mailboxes,
@@ -341,7 +364,7 @@ pub enum Transport {
 }
 
 /// A DKIM key by name; the private part lives in the store, or came with a Secret.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DkimKey {
     /// The selector.
     pub selector: Selector,
@@ -362,7 +385,7 @@ pub enum DkimAlgorithm {
 }
 
 /// A person's mailbox.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mailbox {
     /// Primary address; also the log-in name and the store's account name.
     pub address: MailboxAddress,
@@ -381,7 +404,7 @@ pub struct Mailbox {
 }
 
 /// What a Secret holds for a mailbox.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Credential {
     /// `password` holds the text itself, `passwordHash` a hash in a known scheme.
     pub kind: CredentialKind,

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use mailpods_api::v1alpha1::{
-    ClusterDnsSpec, DnsMode, DomainDnsSpec, MailCluster, MailClusterSpec, MailDomainSpec,
+    ClusterDnsSpec, DnsMode, DomainDnsSpec, MailCluster, MailClusterSpec, MailDomain,
+    MailDomainSpec,
 };
 use mailpods_api::{DomainName, Selector};
 use mailpods_policy::spf as budget;
@@ -33,29 +34,22 @@ pub(crate) fn wanted(
 ) -> Vec<WantedRecord> {
     let mut records = Vec::new();
     let cluster = &*cluster.object;
-    for resource in &resources.domains {
-        let spec = &resource.object.spec;
-        let mut writer = Writer {
-            cluster: &cluster.spec,
+    for resource in resources
+        .domains
+        .iter()
+        .filter(|_| !resources.records_apart)
+    {
+        let domain = &resource.object.spec.domain;
+        let kept = resources
+            .dkim
+            .as_ref()
+            .map(|dkim| dkim.get(domain).cloned().unwrap_or_default());
+        records.extend(domain_records(
+            cluster,
+            &resource.object,
             plan,
-            owner: &spec.domain,
-            name: &spec.domain,
-            records: &mut records,
-        };
-        let account = spec.provider_account.clone().unwrap_or_default();
-        if let Some(service) = providers::service(spec.provider, &spec.domain, &account) {
-            writer.hosted(spec, service);
-        } else if let Some(domain) = plan.domains.get(&spec.domain) {
-            // A domain that lost its name to another resource is not in the plan.
-            let kept = resources
-                .dkim
-                .as_ref()
-                .map(|dkim| dkim.get(&spec.domain).cloned().unwrap_or_default());
-            for name in std::iter::once(&domain.name).chain(&domain.alias_names) {
-                writer.name = name;
-                writer.served(spec, domain, kept.as_ref());
-            }
-        }
+            kept.as_ref(),
+        ));
     }
     let reverse = resources.environment == Environment::Standalone
         || cluster.spec.dns.mode == DnsMode::Manual
@@ -63,6 +57,37 @@ pub(crate) fn wanted(
     own_addresses(&cluster.spec, plan, &mut records);
     for ip in plan.outbound_ips.values().filter(|_| reverse) {
         host_records(&cluster.spec, plan, ip.address, &ip.hostname, &mut records);
+    }
+    records
+}
+
+/// The records of one domain, in a stable order: they follow from its specification, that of the MailCluster, and the keys that
+/// are kept for it. Where `kept` is `None`, the keys of the plan are published.
+#[must_use]
+pub fn domain_records(
+    cluster: &MailCluster,
+    domain: &MailDomain,
+    plan: &Plan,
+    kept: Option<&ManagedDkim>,
+) -> Vec<WantedRecord> {
+    let mut records = Vec::new();
+    let spec = &domain.spec;
+    let mut writer = Writer {
+        cluster: &cluster.spec,
+        plan,
+        owner: &spec.domain,
+        name: &spec.domain,
+        records: &mut records,
+    };
+    let account = spec.provider_account.clone().unwrap_or_default();
+    if let Some(service) = providers::service(spec.provider, &spec.domain, &account) {
+        writer.hosted(spec, service);
+    } else if let Some(domain) = plan.domains.get(&spec.domain) {
+        // A domain that lost its name to another resource is not in the plan.
+        for name in std::iter::once(&domain.name).chain(&domain.alias_names) {
+            writer.name = name;
+            writer.served(spec, domain, kept);
+        }
     }
     records
 }

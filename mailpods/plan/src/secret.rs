@@ -1,16 +1,18 @@
 //! Secrets of a plan.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
-/// A secret as text: wiped when dropped, never printed.
+/// A secret as text: never printed, shared by its clones, wiped when the last of them is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SecretText(Zeroizing<String>);
+pub struct SecretText(Arc<Zeroizing<String>>);
 
 impl SecretText {
     /// Wraps a secret.
     #[must_use]
     pub fn new(value: String) -> Self {
-        Self(Zeroizing::new(value))
+        Self(Arc::new(Zeroizing::new(value)))
     }
 
     /// The secret itself, for the one place that uses it.

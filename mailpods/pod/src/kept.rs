@@ -34,6 +34,9 @@ pub enum KeptError {
     /// A part is gone, or the whole is not what the head says.
     #[error("the kept plan is not whole")]
     Broken,
+    /// The work was cut off.
+    #[error("failed to cut the plan")]
+    Cut(#[from] tokio::task::JoinError),
     /// An entry is too large for any part.
     #[error("failed to keep the plan: its parts are larger than {MAX_PART_OCTETS} octets")]
     TooLarge,
@@ -93,7 +96,8 @@ impl Kept {
     /// # Errors
     /// See [`KeptError`]; what was kept is then still there.
     pub async fn save(&self, entries: &Entries) -> Result<(), KeptError> {
-        let parts = cut(entries)?;
+        let all = entries.clone();
+        let parts = tokio::task::spawn_blocking(move || cut(&all)).await??;
         let before = match self.head().await {
             // What cannot be read is written anew.
             Err(KeptError::Json(_)) => None,

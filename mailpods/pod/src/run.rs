@@ -25,6 +25,8 @@ use crate::{Options, PodError};
 
 /// After the store did not take the plan.
 const KEEP_AGAIN: Duration = Duration::from_secs(10);
+/// Plans are kept no more often than this.
+const KEEP_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT, then stops cleanly: readiness off, no new connections, sessions finish within the plan's grace
 /// time, leases are handed back.
@@ -327,9 +329,10 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// Keeps each plan that is in use.
+/// Keeps the plan that is in use. While it changes all the time, not every one: the whole is cut for each.
 async fn keep(kept: Kept, mut entries: watch::Receiver<Option<Entries>>, state: Arc<State>) {
     while entries.changed().await.is_ok() {
+        let pause = tokio::time::sleep(KEEP_PAUSE);
         let Some(now) = entries.borrow_and_update().clone() else {
             continue;
         };
@@ -352,5 +355,6 @@ async fn keep(kept: Kept, mut entries: watch::Receiver<Option<Entries>>, state: 
                 }
             }
         }
+        pause.await;
     }
 }

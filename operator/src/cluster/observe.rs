@@ -27,7 +27,7 @@ pub struct Observed {
     pub plan: Option<Arc<Plan>>,
     /// Records of its hosts that are in no MailDomain; `None`: without a plan nobody knows.
     pub hosts: Option<Vec<Record>>,
-    /// Objects in its namespace.
+    /// What it brought about.
     pub live: LiveObjects,
     /// Pods by name of the workload.
     pub workloads: BTreeMap<String, Workload>,
@@ -58,7 +58,7 @@ pub fn observe(context: &Context, key: &Key) -> Option<Observed> {
             .as_ref()
             .map(|plan| hosts::records(plan, &snapshot.served)),
         plan,
-        live: context.world.live(&key.namespace),
+        live: context.world.live(Kind::MailCluster, key),
         workloads: workloads.collect(),
         pods: context.observed.pods(key),
         is_new: context.is_new(),

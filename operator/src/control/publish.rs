@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use mailpods_plan::slice::{self, Entries, Update, diff, entries, full};
+use mailpods_plan::slice::{self, Entries, Update, diff, entries, follow, full};
 use mailpods_plan::{Listener, Plan, Protocol, Role};
 use tokio::sync::{Mutex, watch};
 
@@ -33,6 +33,8 @@ pub enum PublishError {
 pub struct Publisher {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     lines: Mutex<Lines>,
+    /// One whole plan is cut at a time: it is large, and nobody waits for it but a pod that starts.
+    wholes: Mutex<()>,
 }
 
 /// What each role of each MailCluster was last given.
@@ -42,8 +44,19 @@ type Lines = HashMap<(Key, Role), Arc<Mutex<Line>>>;
 #[derive(Default)]
 struct Line {
     plan: Option<Arc<Plan>>,
+    /// What the role has of the plan, without texts.
     entries: Entries,
     steps: VecDeque<Update>,
+}
+
+/// What leads a pod to what it should have.
+enum Lead {
+    /// It has that.
+    Nothing,
+    /// A step.
+    Step(Update),
+    /// All of this.
+    Whole(Arc<Plan>),
 }
 
 impl Publisher {
@@ -53,6 +66,7 @@ impl Publisher {
         Self {
             snapshots,
             lines: Mutex::default(),
+            wholes: Mutex::default(),
         }
     }
 
@@ -82,9 +96,19 @@ impl Publisher {
             let mut lines = self.lines.lock().await;
             lines.entry((cluster.clone(), role)).or_default().clone()
         };
-        let mut line = line.lock().await;
-        line.advance(plan, role).await?;
-        Ok(line.from(has))
+        let lead = {
+            let mut line = line.lock().await;
+            line.advance(plan, role).await?;
+            line.from(has)
+        };
+        match lead {
+            Lead::Nothing => Ok(None),
+            Lead::Step(step) => Ok(Some(step)),
+            Lead::Whole(plan) => {
+                let _one = self.wholes.lock().await;
+                whole(plan, role).await.map(Some)
+            }
+        }
     }
 }
 
@@ -97,36 +121,49 @@ impl Line {
         {
             return Ok(());
         }
-        let first = self.plan.is_none();
-        let pod = plan.clone();
-        let new = tokio::task::spawn_blocking(move || entries(&for_pods(&pod), role)).await??;
-        if !first && new.digest() != self.entries.digest() {
+        let (before, known, pod) = (self.plan.clone(), self.entries.clone(), plan.clone());
+        let cut = tokio::task::spawn_blocking(move || match before {
+            Some(before) => follow((&before, &known), &for_pods(&pod), role),
+            None => entries(&for_pods(&pod), role),
+        });
+        let new = cut.await??;
+        if self.plan.is_some() && new.digest() != self.entries.digest() {
             self.steps.push_back(diff(&self.entries, &new));
             if self.steps.len() > MAX_STEPS {
                 self.steps.pop_front();
             }
         }
-        self.entries = new;
+        self.entries = new.bare();
         self.plan = Some(plan);
         Ok(())
     }
 
-    fn from(&self, has: Option<&str>) -> Option<Update> {
-        let Some(has) = has else {
-            return Some(full(&self.entries));
-        };
-        if has == self.entries.digest() {
-            return None;
+    fn from(&self, has: Option<&str>) -> Lead {
+        if has.is_some_and(|has| has == self.entries.digest()) {
+            return Lead::Nothing;
         }
-        let start = self
-            .steps
-            .iter()
-            .position(|step| step.base.as_deref() == Some(has));
-        Some(start.map_or_else(
-            || full(&self.entries),
-            |start| joined(has, self.steps.iter().skip(start)),
-        ))
+        let start = has.and_then(|has| {
+            let mut steps = self.steps.iter();
+            Some((
+                has,
+                steps.position(|step| step.base.as_deref() == Some(has))?,
+            ))
+        });
+        match (start, &self.plan) {
+            (Some((has, start)), _) => Lead::Step(joined(has, self.steps.iter().skip(start))),
+            (None, Some(plan)) => Lead::Whole(plan.clone()),
+            (None, None) => Lead::Nothing,
+        }
     }
+}
+
+/// All that a role has of a plan.
+async fn whole(plan: Arc<Plan>, role: Role) -> Result<Update, PublishError> {
+    let cut = tokio::task::spawn_blocking(move || {
+        let entries = entries(&for_pods(&plan), role)?;
+        Ok(full(&entries))
+    });
+    cut.await?
 }
 
 /// Several steps as one.
@@ -178,6 +215,7 @@ mod tests {
     use mailpods_plan::{Source, check};
 
     use super::*;
+    use crate::world::snapshot::ClusterView;
 
     fn plan(mailboxes: &[&str]) -> Arc<Plan> {
         let mut text = "apiVersion: mailpods.dev/v1alpha1\nkind: MailCluster\nmetadata: {name: main}\nspec: {hostname: mail.example.test, postmaster: out@elsewhere.test}\n---\napiVersion: mailpods.dev/v1alpha1\nkind: MailDomain\nmetadata: {name: d}\nspec: {domain: example.test}\n".to_owned();
@@ -192,31 +230,51 @@ mod tests {
         Arc::new(plan.unwrap())
     }
 
+    fn snapshot(cluster: &Key, mailboxes: &[&str]) -> Arc<Snapshot> {
+        let view = ClusterView {
+            plan: Some(plan(mailboxes)),
+            current: true,
+        };
+        let mut snapshot = Snapshot::default();
+        snapshot.clusters.insert(cluster.clone(), view);
+        Arc::new(snapshot)
+    }
+
     fn keys(update: &Update) -> Vec<&str> {
         update.put.iter().map(|(key, _)| key.as_str()).collect()
     }
 
     #[tokio::test]
     async fn a_pod_gets_the_whole_then_steps_then_nothing() {
-        let mut line = Line::default();
-        line.advance(plan(&["a"]), Role::Imap).await.unwrap();
-        let whole = line.from(None).unwrap();
+        let cluster = Key::new("mail", "main");
+        let (states, snapshots) = watch::channel(snapshot(&cluster, &["a"]));
+        let publisher = Publisher::new(snapshots);
+        let update = async |has: Option<&str>| {
+            let update = publisher.update(&cluster, Role::Imap, has).await;
+            update.unwrap()
+        };
+        let whole = update(None).await.unwrap();
         assert_eq!(
             keys(&whole),
             ["domain/example.test", "mailbox/a@example.test", "settings"]
         );
-        assert!(line.from(Some(&whole.etag)).is_none());
-        line.advance(plan(&["a", "b"]), Role::Imap).await.unwrap();
-        line.advance(plan(&["b", "c"]), Role::Imap).await.unwrap();
-        let step = line.from(Some(&whole.etag)).unwrap();
+        assert!(whole.encode().is_ok());
+        assert!(update(Some(&whole.etag)).await.is_none());
+        for mailboxes in [["a", "b"], ["b", "c"]] {
+            states.send_replace(snapshot(&cluster, &mailboxes));
+            update(None).await.unwrap();
+        }
+        let step = update(Some(&whole.etag)).await.unwrap();
         assert_eq!(step.base.as_deref(), Some(whole.etag.as_str()));
         assert_eq!(
             keys(&step),
             ["mailbox/b@example.test", "mailbox/c@example.test"]
         );
         assert_eq!(step.delete, ["mailbox/a@example.test"]);
-        assert!(line.from(Some(&step.etag)).is_none());
-        assert_eq!(line.from(Some("unknown")).unwrap().base, None);
+        assert!(step.encode().is_ok());
+        assert!(update(Some(&step.etag)).await.is_none());
+        let unknown = update(Some("unknown")).await.unwrap();
+        assert_eq!((unknown.base, unknown.etag), (None, step.etag));
     }
 
     #[tokio::test]

@@ -50,7 +50,7 @@ pub struct Origin {
 }
 
 /// A key that the operator made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManagedKey {
     /// Namespace and name of the Secret.
     pub secret: crate::kube::Key,

@@ -35,7 +35,7 @@ pub struct Wish {
     /// The MailDomain that is told of what changes.
     pub owner: Key,
     /// Records that should be there.
-    pub records: Vec<Record>,
+    pub records: Arc<Vec<Record>>,
     /// Records that should not be there any more.
     pub withdrawn: Vec<Record>,
     /// Who publishes.
@@ -151,6 +151,10 @@ impl LookUps {
         let Some(wish) = wish else {
             return Outcome::Done;
         };
+        if world.domains.get(&wish.owner).is_none() {
+            self.forget(domain);
+            return Outcome::Done;
+        }
         let wanted = wish.wanted();
         let mut answers = self.observer.observe(wanted.questions()).await;
         self.includes(domain, wanted, &mut answers).await;

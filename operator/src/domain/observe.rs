@@ -32,14 +32,14 @@ pub struct Observed {
     /// The MailCluster that serves it; `None`: none does.
     pub cluster: Option<(Key, Arc<MailCluster>)>,
     /// Records that are wanted.
-    pub records: Vec<Record>,
+    pub records: Arc<Vec<Record>>,
     /// Records that are not wanted any more.
     pub withdrawn: Vec<Record>,
     /// What DNS shows; `None`: nobody has looked yet.
     pub seen: Option<Shown>,
     /// Keys.
     pub keys: Vec<Arc<ManagedKey>>,
-    /// Objects in its namespace.
+    /// What it brought about.
     pub live: LiveObjects,
 }
 
@@ -170,8 +170,8 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
         Some((key.clone(), cluster.clone()))
     });
     let records = match &cluster {
-        Some(_) => snapshot.records.get(name).cloned().unwrap_or_default(),
-        None => Vec::new(),
+        Some(_) => snapshot.records(name),
+        None => Arc::default(),
     };
     let found = context.look_ups.found(name);
     let keys = snapshot.dkim(&domain).to_vec();
@@ -182,7 +182,7 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
         records,
         seen: None,
         keys,
-        live: context.world.live(&key.namespace),
+        live: context.world.live(Kind::MailDomain, key),
         cluster,
         domain,
         current,

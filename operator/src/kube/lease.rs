@@ -15,6 +15,8 @@ const NAME: &str = "mailpods-operator";
 const DURATION: Duration = Duration::from_secs(15);
 /// Time without renewal after which the leader ends: earlier than others take over.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Time for giving the lease back: without an API server there is nobody to give it to, and it runs out by itself.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// Time between tries.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -84,8 +86,12 @@ impl Election {
             }
             Ok::<(), Error>(())
         };
-        if let Err(error) = released.await {
-            tracing::warn!(error = %mailpods_telemetry::error_chain(&error), "failed to give the lease back");
+        match tokio::time::timeout(GOODBYE, released).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = %mailpods_telemetry::error_chain(&error), "failed to give the lease back");
+            }
+            Err(_) => tracing::warn!("the API server does not answer: the lease is not given back"),
         }
     }
 

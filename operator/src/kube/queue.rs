@@ -1,6 +1,6 @@
 //! Work by key: each once at a time, the latest wish only, with backoff.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::hash::Hash;
 use std::time::Duration;
@@ -65,9 +65,12 @@ where
     }
 }
 
-/// What is wanted when, and what runs.
+/// What is wanted when, and what runs. A step costs the same however much waits.
 struct Queue<K> {
-    due: HashMap<K, Instant>,
+    /// By time; of two at one time, the one that was asked for first.
+    order: BTreeMap<(Instant, u64), K>,
+    due: HashMap<K, (Instant, u64)>,
+    asked: u64,
     running: HashSet<K>,
     failures: HashMap<K, u32>,
 }
@@ -75,7 +78,9 @@ struct Queue<K> {
 impl<K> Default for Queue<K> {
     fn default() -> Self {
         Self {
+            order: BTreeMap::new(),
             due: HashMap::new(),
+            asked: 0,
             running: HashSet::new(),
             failures: HashMap::new(),
         }
@@ -84,8 +89,16 @@ impl<K> Default for Queue<K> {
 
 impl<K: Clone + Eq + Hash> Queue<K> {
     fn ask(&mut self, key: K, when: Instant) {
-        let due = self.due.entry(key).or_insert(when);
-        *due = (*due).min(when);
+        if let Some(place) = self.due.get(&key) {
+            if place.0 <= when {
+                return;
+            }
+            self.order.remove(place);
+        }
+        let place = (when, self.asked);
+        self.asked += 1;
+        self.order.insert(place, key.clone());
+        self.due.insert(key, place);
     }
 
     /// Something that is due and does not run.
@@ -94,22 +107,20 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             return None;
         }
         let now = Instant::now();
-        let ready = self
-            .due
-            .iter()
-            .find(|(key, due)| **due <= now && !self.running.contains(*key));
-        let key = ready.map(|(key, _)| key.clone())?;
+        // Those that run are few, so that this looks at few.
+        let mut ready = self.order.iter().take_while(|((due, _), _)| *due <= now);
+        let (place, key) = ready.find(|(_, key)| !self.running.contains(*key))?;
+        let (place, key) = (*place, key.clone());
+        self.order.remove(&place);
         self.due.remove(&key);
         self.running.insert(key.clone());
         Some(key)
     }
 
     fn next(&self) -> Option<Instant> {
-        let waiting = self
-            .due
-            .iter()
-            .filter(|(key, _)| !self.running.contains(*key));
-        waiting.map(|(_, due)| *due).min()
+        let mut waiting = self.order.iter();
+        let next = waiting.find(|(_, key)| !self.running.contains(*key));
+        next.map(|((due, _), _)| *due)
     }
 
     fn done(&mut self, key: K, outcome: Outcome) {
@@ -162,6 +173,27 @@ mod tests {
         assert_eq!(backoff(3, 1.0), Duration::from_secs(4));
         assert_eq!(backoff(3, 0.0), Duration::from_secs(2));
         assert_eq!(backoff(99, 1.0), LAST_WAIT);
+    }
+
+    #[tokio::test]
+    async fn what_is_due_first_is_taken_first_and_once() {
+        let mut queue = Queue::default();
+        let now = Instant::now();
+        let later = now + Duration::from_secs(600);
+        queue.ask("late", later);
+        queue.ask("b", now);
+        queue.ask("a", now);
+        queue.ask("b", now);
+        assert_eq!(queue.take(false), None);
+        assert_eq!([queue.take(true), queue.take(true)], [Some("b"), Some("a")]);
+        assert_eq!(queue.take(true), None);
+        assert_eq!(queue.next(), Some(later));
+        queue.ask("late", now);
+        queue.ask("a", now);
+        assert_eq!(queue.take(true), Some("late"));
+        assert_eq!(queue.take(true), None);
+        queue.done("a", Outcome::Done);
+        assert_eq!(queue.take(true), Some("a"));
     }
 
     #[tokio::test(start_paused = true)]

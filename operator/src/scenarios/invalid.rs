@@ -4,7 +4,7 @@ use mailpods_api::v1alpha1::{MailingList, OutboundIP};
 
 use super::*;
 use crate::world::Broken;
-use crate::{broken, mailing_list, outbound_ip};
+use crate::{broken, outbound_ip, simple};
 
 /// Conditions that a status was written with: `Type=status reason`, and the message of the first.
 fn told(asked: &[Asked]) -> (Vec<String>, String) {
@@ -25,9 +25,9 @@ async fn reconcile(context: &Context, kind: Kind, key: &Key) -> Outcome {
     let done = match kind {
         Kind::MailCluster => cluster::reconcile(context, key).await,
         Kind::MailDomain => domain::reconcile(context, key).await,
-        Kind::Mailbox => mailbox::reconcile(context, key).await,
+        Kind::Mailbox => simple::reconcile::<Mailbox>(context, key).await,
         Kind::OutboundIP => outbound_ip::reconcile(context, key).await,
-        Kind::MailingList => mailing_list::reconcile(context, key).await,
+        Kind::MailingList => simple::reconcile::<MailingList>(context, key).await,
     };
     done.unwrap()
 }

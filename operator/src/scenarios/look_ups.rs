@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct Sight {
     pub server: Server,
     servers: Servers,
-    wishes: mpsc::UnboundedReceiver<(Kind, Key)>,
+    wishes: mpsc::UnboundedReceiver<(Kind, Arc<Key>)>,
 }
 
 impl Sight {

@@ -1,13 +1,15 @@
 //! What the API server holds of ours, compiled anew whenever it changes. Every replica does this; it only reads.
 
+pub mod children;
 pub mod objects;
 pub mod secrets;
 pub mod snapshot;
 mod watch;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Client;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
@@ -18,9 +20,11 @@ use crate::dkim::key::ManagedKey;
 use crate::kube::Key;
 use crate::kube::apply::{Live, LiveObjects};
 use crate::kube::children::ChildKind;
-use objects::Objects;
+use children::Children;
+use objects::{Objects, Told};
 use secrets::Kept;
 use snapshot::{Kind, Snapshot};
+use writes::Writes;
 
 /// Changes within this time are compiled at once.
 const GATHER: Duration = Duration::from_millis(25);
@@ -37,6 +41,39 @@ pub struct Broken {
 /// An object as it was read.
 pub type Read<K> = Result<Arc<K>, Arc<Broken>>;
 
+/// The resource version tells; without one, as in tests, nothing is the same.
+impl<K: kube::Resource> Told for Read<K> {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Ok(one), Ok(other)) => {
+                let (one, other) = (one.meta(), other.meta());
+                one.resource_version.is_some()
+                    && (&one.uid, &one.resource_version) == (&other.uid, &other.resource_version)
+            }
+            (Err(one), Err(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// Where objects go that are to be looked at.
+pub type Wishes = mpsc::UnboundedSender<(Kind, Arc<Key>)>;
+
+/// Labels of a namespace.
+type Labels = Arc<BTreeMap<String, String>>;
+
+impl Told for Labels {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl Told for Live {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
 /// What is known of pods of a workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Workload {
@@ -50,6 +87,12 @@ pub struct Workload {
     pub updated: i32,
     /// Whether this is about the current specification.
     pub observed: bool,
+}
+
+impl Told for Workload {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 /// Objects of ours as their watches tell.
@@ -66,16 +109,18 @@ pub struct World {
     /// MailingLists.
     pub mailing_lists: Objects<Read<MailingList>>,
     secrets: Objects<Kept>,
-    namespaces: Objects<Arc<BTreeMap<String, String>>>,
+    namespaces: Objects<Labels>,
     /// Objects that the operator made.
-    pub children: HashMap<ChildKind, Objects<Live>>,
+    pub children: HashMap<ChildKind, Children>,
     workloads: Objects<Workload>,
     /// Kinds of others that were there and are gone.
     gone: Mutex<BTreeSet<ChildKind>>,
-    /// Something was told since the last compiling.
+    /// Statuses that we wrote.
+    pub writes: Writes,
+    /// Something that is compiled has changed since the last compiling.
     dirty: Notify,
     snapshot: channel::Sender<Arc<Snapshot>>,
-    wishes: channel::Sender<Option<mpsc::UnboundedSender<(Kind, Key)>>>,
+    wishes: channel::Sender<Option<Wishes>>,
     only: Option<String>,
 }
 
@@ -92,9 +137,10 @@ impl World {
             mailing_lists: Objects::default(),
             secrets: Objects::default(),
             namespaces: Objects::default(),
-            children: kinds.map(|kind| (kind, Objects::default())).collect(),
+            children: kinds.map(|kind| (kind, Children::default())).collect(),
             workloads: Objects::default(),
             gone: Mutex::default(),
+            writes: Writes::default(),
             dirty: Notify::new(),
             snapshot: channel::Sender::new(Arc::default()),
             wishes: channel::Sender::new(None),
@@ -131,18 +177,19 @@ impl World {
     }
 
     /// From now on, tells which objects are to be looked at: first all of them.
-    pub fn tell(&self, wishes: mpsc::UnboundedSender<(Kind, Key)>) {
-        for (kind, key) in self.snapshot().keys() {
-            // The receiver is gone only when the process ends.
+    pub fn tell(&self, wishes: Wishes) {
+        let snapshot = self.snapshot();
+        // The receiver is gone only when the process ends.
+        for (kind, key) in snapshot.keys().chain(self.all_broken()) {
             let _ = wishes.send((kind, key));
         }
         self.wishes.send_replace(Some(wishes));
     }
 
     /// Asks for a look at an object.
-    pub fn wish(&self, kind: Kind, key: Key) {
+    pub fn wish(&self, kind: Kind, key: impl Into<Arc<Key>>) {
         if let Some(wishes) = self.wishes.borrow().as_ref() {
-            let _ = wishes.send((kind, key));
+            let _ = wishes.send((kind, key.into()));
         }
     }
 
@@ -159,13 +206,17 @@ impl World {
 
     /// Compiles what there is.
     pub async fn compile_now(self: &Arc<Self>) {
-        let (world, before) = (self.clone(), self.snapshot());
+        let (world, before, begin) = (self.clone(), self.snapshot(), Instant::now());
         let compiled = tokio::task::spawn_blocking(move || {
-            Snapshot::compile(world.inventory(&before.objects), world.keys(), &before)
+            let objects = world.objects(&before.objects);
+            Snapshot::compile(objects, world.inventory(), world.keys(), &before)
         })
         .await;
         match compiled {
-            Ok(snapshot) => self.publish(Arc::new(snapshot)),
+            Ok(snapshot) => {
+                tracing::debug!(time = ?begin.elapsed(), "compiled");
+                self.publish(Arc::new(snapshot));
+            }
             Err(error) => tracing::error!(%error, "failed to compile"),
         }
     }
@@ -204,34 +255,58 @@ impl World {
         }
     }
 
-    /// An object that cannot be read any more stays as it was `before`: a bad edit takes nothing down.
-    fn inventory(&self, before: &snapshot::Objects) -> Inventory {
-        fn good<K>(objects: &Objects<Read<K>>, before: &BTreeMap<Key, Arc<K>>) -> Vec<Arc<K>> {
-            let all = objects.all().into_iter();
-            all.filter_map(|(key, read)| read.ok().or_else(|| before.get(&key).cloned()))
-                .collect()
+    /// Objects that are not what their kind is.
+    fn all_broken(&self) -> Vec<(Kind, Arc<Key>)> {
+        fn of<K>(kind: Kind, objects: &Objects<Read<K>>) -> Vec<(Kind, Arc<Key>)> {
+            objects.pick(|key, object| object.is_err().then(|| (kind, key.clone())))
         }
-        let secrets = self.secrets.all().into_iter();
-        let secrets = secrets.map(|(key, kept)| ((key.namespace, key.name), kept.data));
-        let namespaces = self.namespaces.all().into_iter();
-        let namespaces = namespaces.map(|(key, labels)| (key.name, (*labels).clone()));
-        Inventory {
+        [
+            of(Kind::MailCluster, &self.clusters),
+            of(Kind::MailDomain, &self.domains),
+            of(Kind::Mailbox, &self.mailboxes),
+            of(Kind::OutboundIP, &self.outbound_ips),
+            of(Kind::MailingList, &self.mailing_lists),
+        ]
+        .concat()
+    }
+
+    /// An object that cannot be read any more stays as it was `before`: a bad edit takes nothing down.
+    fn objects(&self, before: &snapshot::Objects) -> snapshot::Objects {
+        fn good<K>(objects: &Objects<Read<K>>, before: &snapshot::ByKey<K>) -> snapshot::ByKey<K> {
+            objects.pick(|key, object| {
+                let good = object.as_ref().ok().or_else(|| before.get(key))?;
+                Some((key.clone(), good.clone()))
+            })
+        }
+        snapshot::Objects {
             clusters: good(&self.clusters, &before.clusters),
             domains: good(&self.domains, &before.domains),
             mailboxes: good(&self.mailboxes, &before.mailboxes),
             outbound_ips: good(&self.outbound_ips, &before.outbound_ips),
             mailing_lists: good(&self.mailing_lists, &before.mailing_lists),
-            secrets: Arc::new(secrets.collect()),
-            namespaces: Arc::new(namespaces.collect()),
-            dkim: Arc::default(),
+        }
+    }
+
+    /// What else is compiled.
+    fn inventory(&self) -> Inventory {
+        let secrets = self.secrets.pick(|key, kept| {
+            let name = (key.namespace.clone(), key.name.clone());
+            Some((name, kept.data.clone()))
+        });
+        let namespaces = self
+            .namespaces
+            .pick(|key, labels| Some((key.name.clone(), (**labels).clone())));
+        Inventory {
+            secrets: Arc::new(secrets),
+            namespaces: Arc::new(namespaces),
+            ..Inventory::default()
         }
     }
 
     /// DKIM keys that the operator made.
     #[must_use]
     pub fn keys(&self) -> Vec<Arc<ManagedKey>> {
-        let secrets = self.secrets.values().into_iter();
-        secrets.filter_map(|kept| kept.key).collect()
+        self.secrets.pick(|_, kept| kept.key.clone())
     }
 
     /// Takes in a Secret as a watch would.
@@ -257,16 +332,12 @@ impl World {
         self.secrets.get(key).map(|kept| kept.data)
     }
 
-    /// Objects of ours that are there, of one owner's namespace.
+    /// What an object brought about and is there.
     #[must_use]
-    pub fn live(&self, namespace: &str) -> LiveObjects {
+    pub fn live(&self, kind: Kind, owner: &Key) -> LiveObjects {
         let kinds = self.children.iter();
         kinds
-            .map(|(kind, objects)| {
-                let mut objects = objects.all();
-                objects.retain(|key, _| key.namespace == namespace);
-                (*kind, objects)
-            })
+            .map(|(child, objects)| (*child, objects.of(kind, owner).into_iter().collect()))
             .collect()
     }
 

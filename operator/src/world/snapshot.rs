@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt as _};
 use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
-use mailpods_plan::dns::{Record, fill};
+use mailpods_plan::dns::{Record, domain_records, fill, filled};
 use mailpods_plan::{Inventory, Located, ManagedDkim, Plan, Problem, assign, compile_valid};
 use mailpods_policy::dkim_life::Phase;
 
@@ -79,47 +80,78 @@ pub struct Snapshot {
     pub objects: Objects,
     /// MailCluster of each domain that has one.
     pub served: BTreeMap<DomainName, Key>,
-    /// Records by domain.
-    pub records: HashMap<DomainName, Vec<Record>>,
+    records: HashMap<DomainName, DomainRecords>,
     /// DKIM keys by namespace and domain.
     keys: Keys,
-    problems: HashMap<(Kind, Key), Vec<Problem>>,
-    /// What each object's status depends on, as a hash.
-    marks: BTreeMap<(Kind, Key), u64>,
+    problems: HashMap<Kind, HashMap<Key, Vec<Problem>>>,
+    /// What each object's status depends on, as a hash; sorted.
+    marks: BTreeMap<Kind, Vec<(Arc<Key>, u64)>>,
 }
+
+/// The records of a domain, and what they follow from.
+#[derive(Debug, Clone)]
+struct DomainRecords {
+    records: Arc<Vec<Record>>,
+    domain: Arc<MailDomain>,
+    cluster: Arc<MailCluster>,
+    keys: Vec<Arc<ManagedKey>>,
+}
+
+impl DomainRecords {
+    /// Whether the same records follow from these.
+    fn follow_from(
+        &self,
+        domain: &MailDomain,
+        cluster: &MailCluster,
+        keys: &[Arc<ManagedKey>],
+    ) -> bool {
+        let same = |one: &ObjectMeta, other: &ObjectMeta| {
+            one.generation.is_some() && (&one.uid, one.generation) == (&other.uid, other.generation)
+        };
+        let mut both = self.keys.iter().zip(keys);
+        same(&self.domain.metadata, &domain.metadata)
+            && same(&self.cluster.metadata, &cluster.metadata)
+            && self.keys.len() == keys.len()
+            && both.all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+}
+
+/// Objects of one kind.
+pub type ByKey<K> = BTreeMap<Arc<Key>, Arc<K>>;
 
 /// Objects by kind.
 #[derive(Debug, Default)]
 pub struct Objects {
     /// MailClusters.
-    pub clusters: BTreeMap<Key, Arc<MailCluster>>,
+    pub clusters: ByKey<MailCluster>,
     /// MailDomains.
-    pub domains: BTreeMap<Key, Arc<MailDomain>>,
+    pub domains: ByKey<MailDomain>,
     /// Mailboxes.
-    pub mailboxes: BTreeMap<Key, Arc<Mailbox>>,
+    pub mailboxes: ByKey<Mailbox>,
     /// OutboundIPs.
-    pub outbound_ips: BTreeMap<Key, Arc<OutboundIP>>,
+    pub outbound_ips: ByKey<OutboundIP>,
     /// MailingLists.
-    pub mailing_lists: BTreeMap<Key, Arc<MailingList>>,
-}
-
-fn keyed<K: Resource>(objects: &[Arc<K>]) -> BTreeMap<Key, Arc<K>> {
-    let objects = objects.iter();
-    objects
-        .map(|object| (Key::of(object.meta()), object.clone()))
-        .collect()
+    pub mailing_lists: ByKey<MailingList>,
 }
 
 impl Snapshot {
-    /// Compiles everything. A MailCluster that has no good plan keeps the one that it had `before`.
+    /// Compiles everything: `objects`, and what else is in the inventory. A MailCluster that has no good plan keeps the one
+    /// that it had `before`.
     #[must_use]
-    pub fn compile(inventory: Inventory, keys: Vec<Arc<ManagedKey>>, before: &Self) -> Self {
-        let objects = Objects {
-            clusters: keyed(&inventory.clusters),
-            domains: keyed(&inventory.domains),
-            mailboxes: keyed(&inventory.mailboxes),
-            outbound_ips: keyed(&inventory.outbound_ips),
-            mailing_lists: keyed(&inventory.mailing_lists),
+    pub fn compile(
+        objects: Objects,
+        inventory: Inventory,
+        keys: Vec<Arc<ManagedKey>>,
+        before: &Self,
+    ) -> Self {
+        let inventory = Inventory {
+            records_apart: true,
+            clusters: objects.clusters.values().cloned().collect(),
+            domains: objects.domains.values().cloned().collect(),
+            mailboxes: objects.mailboxes.values().cloned().collect(),
+            outbound_ips: objects.outbound_ips.values().cloned().collect(),
+            mailing_lists: objects.mailing_lists.values().cloned().collect(),
+            ..inventory
         };
         let assigned = assign(inventory);
         let served = assigned.domains.into_iter();
@@ -135,26 +167,112 @@ impl Snapshot {
         snapshot.note(assigned.problems);
         for ((namespace, name), mut resources) in assigned.clusters {
             let key = Key::new(namespace, name);
-            resources.dkim = Some(Arc::new(managed(&resources.domains, &snapshot.keys)));
+            let dkim = Arc::new(managed(&resources.domains, &snapshot.keys));
+            resources.dkim = Some(dkim.clone());
+            let domains = resources.domains.iter();
+            let domains: Vec<_> = domains.map(|domain| domain.object.clone()).collect();
             let compiled = compile_valid(resources);
             snapshot.note(compiled.problems);
-            snapshot.add(key, compiled.plan, before);
+            snapshot.add(key, compiled.plan, (domains, &dkim), before);
         }
         snapshot.marks = snapshot.marked();
         snapshot
     }
 
-    fn add(&mut self, key: Key, plan: Option<Plan>, before: &Self) {
+    fn add(
+        &mut self,
+        key: Key,
+        plan: Option<Plan>,
+        (domains, dkim): (Vec<Arc<MailDomain>>, &BTreeMap<DomainName, ManagedDkim>),
+        before: &Self,
+    ) {
         let current = plan.is_some();
-        let kept = || before.clusters.get(&key).and_then(|view| view.plan.clone());
-        let plan = plan.map(Arc::new).or_else(kept);
-        for record in plan.iter().flat_map(|plan| fill(plan, None, |_, _| None)) {
-            self.records
+        let kept = before.clusters.get(&key).and_then(|view| view.plan.clone());
+        let plan = match plan {
+            Some(mut plan) => {
+                if let Some(cluster) = self.objects.clusters.get(&key).cloned() {
+                    self.add_records(&cluster, &plan, (&domains, dkim), before);
+                }
+                if let Some(kept) = &kept {
+                    plan.share(kept);
+                }
+                Some(Arc::new(plan))
+            }
+            None => {
+                self.keep_records(&key, before);
+                kept
+            }
+        };
+        self.clusters.insert(key, ClusterView { plan, current });
+    }
+
+    /// Keeps records by domain; those that follow from the same as before are shared with it.
+    fn add_records(
+        &mut self,
+        cluster: &Arc<MailCluster>,
+        plan: &Plan,
+        (domains, dkim): (&[Arc<MailDomain>], &BTreeMap<DomainName, ManagedDkim>),
+        before: &Self,
+    ) {
+        let mut addresses: HashMap<DomainName, Vec<Record>> = HashMap::new();
+        for record in fill(plan, None, |_, _| None) {
+            addresses
                 .entry(record.domain.clone())
                 .or_default()
                 .push(record);
         }
-        self.clusters.insert(key, ClusterView { plan, current });
+        for domain in domains {
+            if !self.is_good(domain) {
+                continue;
+            }
+            let (name, keys) = (&domain.spec.domain, self.dkim(domain).to_vec());
+            let own = addresses.remove(name).unwrap_or_default();
+            let known = before
+                .records
+                .get(name)
+                .filter(|known| own.is_empty() && known.follow_from(domain, cluster, &keys));
+            let records = known.map_or_else(
+                || {
+                    let kept = dkim.get(name).cloned().unwrap_or_default();
+                    let wanted = domain_records(cluster, domain, plan, Some(&kept));
+                    let wanted = wanted.iter().map(|record| filled(record, |_, _| None));
+                    Arc::new(wanted.chain(own).collect::<Vec<_>>())
+                },
+                |known| known.records.clone(),
+            );
+            let records = DomainRecords {
+                records,
+                domain: domain.clone(),
+                cluster: cluster.clone(),
+                keys,
+            };
+            self.records.insert(name.clone(), records);
+        }
+    }
+
+    /// Whether nothing is wrong with a domain that would leave it out of the plan.
+    fn is_good(&self, domain: &MailDomain) -> bool {
+        let problems = self.problems(Kind::MailDomain, &Key::of(&domain.metadata));
+        problems.iter().all(|problem| problem.kept)
+    }
+
+    /// Records that are wanted of a domain.
+    #[must_use]
+    pub fn records(&self, domain: &DomainName) -> Arc<Vec<Record>> {
+        let own = self.records.get(domain);
+        own.map(|own| own.records.clone()).unwrap_or_default()
+    }
+
+    /// The records of a MailCluster whose plan is kept.
+    fn keep_records(&mut self, cluster: &Key, before: &Self) {
+        let kept = before.records.iter();
+        for (domain, records) in
+            kept.filter(|(domain, _)| before.served.get(*domain) == Some(cluster))
+        {
+            self.records
+                .entry(domain.clone())
+                .or_insert_with(|| records.clone());
+        }
     }
 
     fn note(&mut self, problems: Vec<Problem>) {
@@ -165,7 +283,8 @@ impl Snapshot {
             };
             if let Some(kind) = Kind::named(kind) {
                 let key = Key::new(problem.namespace.clone(), name);
-                self.problems.entry((kind, key)).or_default().push(problem);
+                let problems = self.problems.entry(kind).or_default();
+                problems.entry(key).or_default().push(problem);
             }
         }
     }
@@ -173,10 +292,8 @@ impl Snapshot {
     /// What is wrong with an object.
     #[must_use]
     pub fn problems(&self, kind: Kind, key: &Key) -> &[Problem] {
-        self.problems
-            .get(&(kind, key.clone()))
-            .map(Vec::as_slice)
-            .unwrap_or_default()
+        let problems = self.problems.get(&kind).and_then(|all| all.get(key));
+        problems.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// DKIM keys of a MailDomain.
@@ -190,98 +307,90 @@ impl Snapshot {
     }
 
     /// Every object.
-    pub fn keys(&self) -> impl Iterator<Item = (Kind, Key)> + '_ {
-        self.marks.keys().cloned()
+    pub fn keys(&self) -> impl Iterator<Item = (Kind, Arc<Key>)> + '_ {
+        let kinds = self.marks.iter();
+        kinds.flat_map(|(kind, marks)| marks.iter().map(|(key, _)| (*kind, key.clone())))
     }
 
     /// Objects whose status may differ from before.
-    pub fn changed<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = (Kind, Key)> + 'a {
-        let marks = self.marks.iter();
-        marks
-            .filter(|(object, mark)| before.marks.get(*object) != Some(*mark))
-            .map(|(object, _)| object.clone())
+    #[must_use]
+    pub fn changed(&self, before: &Self) -> Vec<(Kind, Arc<Key>)> {
+        let mut changed = Vec::new();
+        for (kind, marks) in &self.marks {
+            // Both are sorted: one walk over the two.
+            let mut known = before.marks.get(kind).into_iter().flatten().peekable();
+            for (key, mark) in marks {
+                while known.next_if(|(other, _)| other < key).is_some() {}
+                let same = known.next_if(|(other, _)| other == key);
+                if same.is_none_or(|(_, other)| other != mark) {
+                    changed.push((*kind, key.clone()));
+                }
+            }
+        }
+        changed
     }
 
-    fn marked(&self) -> BTreeMap<(Kind, Key), u64> {
-        let mut marks = BTreeMap::new();
-        self.mark(
-            &mut marks,
-            Kind::MailCluster,
-            &self.objects.clusters,
-            |key, _, hash| {
+    fn marked(&self) -> BTreeMap<Kind, Vec<(Arc<Key>, u64)>> {
+        let objects = &self.objects;
+        let dns = self.dns_of_clusters();
+        [
+            self.mark(Kind::MailCluster, &objects.clusters, |key, _, hash| {
                 let plan = self.clusters.get(key).and_then(|view| view.plan.as_ref());
                 plan.map(|plan| (plan.domains.len(), plan.mailboxes.len()))
                     .hash(hash);
-            },
-        );
-        self.mark(
-            &mut marks,
-            Kind::MailDomain,
-            &self.objects.domains,
-            |_, domain, hash| {
-                let name = &domain.spec.domain;
-                self.served.get(name).hash(hash);
-                for record in self.records.get(name).into_iter().flatten() {
-                    (&record.name, record.kind, &record.data, record.ttl).hash(hash);
-                }
-                for key in self.dkim(domain) {
-                    (&key.selector, key.phase, key.since.as_second()).hash(hash);
-                }
-                self.dns_of(domain).hash(hash);
-            },
-        );
-        self.mark(
-            &mut marks,
-            Kind::Mailbox,
-            &self.objects.mailboxes,
-            |_, _, _| {},
-        );
-        self.mark(
-            &mut marks,
-            Kind::OutboundIP,
-            &self.objects.outbound_ips,
-            |_, _, _| {},
-        );
-        self.mark(
-            &mut marks,
-            Kind::MailingList,
-            &self.objects.mailing_lists,
-            |_, _, _| {},
-        );
-        marks
+            }),
+            self.mark(Kind::MailDomain, &objects.domains, |_, domain, hash| {
+                let served = self.served.get(&domain.spec.domain);
+                served.and_then(|cluster| dns.get(cluster)).hash(hash);
+                served.hash(hash);
+                self.hash_domain(domain, hash);
+            }),
+            self.mark(Kind::Mailbox, &objects.mailboxes, |_, _, _| {}),
+            self.mark(Kind::OutboundIP, &objects.outbound_ips, |_, _, _| {}),
+            self.mark(Kind::MailingList, &objects.mailing_lists, |_, _, _| {}),
+        ]
+        .into()
+    }
+
+    fn hash_domain(&self, domain: &MailDomain, hash: &mut DefaultHasher) {
+        for record in self.records(&domain.spec.domain).iter() {
+            (&record.name, record.kind, &record.data, record.ttl).hash(hash);
+        }
+        for key in self.dkim(domain) {
+            (&key.selector, key.phase, key.since.as_second()).hash(hash);
+        }
     }
 
     /// What a domain's objects depend on of its MailCluster.
-    fn dns_of(&self, domain: &MailDomain) -> String {
-        let cluster = self.served.get(&domain.spec.domain);
-        let cluster = cluster.and_then(|key| self.objects.clusters.get(key));
-        cluster
-            .map(|cluster| {
-                format!(
-                    "{:?} {:?} {}",
-                    cluster.spec.dns, cluster.spec.dkim, cluster.spec.paused
-                )
-            })
-            .unwrap_or_default()
+    fn dns_of_clusters(&self) -> HashMap<&Key, String> {
+        let clusters = self.objects.clusters.iter();
+        let dns = |cluster: &MailCluster| {
+            let spec = &cluster.spec;
+            format!("{:?} {:?} {}", spec.dns, spec.dkim, spec.paused)
+        };
+        clusters
+            .map(|(key, cluster)| (&**key, dns(cluster)))
+            .collect()
     }
 
     fn mark<K: Resource>(
         &self,
-        marks: &mut BTreeMap<(Kind, Key), u64>,
         kind: Kind,
-        objects: &BTreeMap<Key, Arc<K>>,
+        objects: &ByKey<K>,
         more: impl Fn(&Key, &K, &mut DefaultHasher),
-    ) {
-        for (key, object) in objects {
+    ) -> (Kind, Vec<(Arc<Key>, u64)>) {
+        let mark = |(key, object): (&Arc<Key>, &Arc<K>)| {
             let mut hash = DefaultHasher::new();
-            object.meta().generation.hash(&mut hash);
+            // An object that was made anew under the name of another has a status to get.
+            (&object.meta().uid, object.meta().generation).hash(&mut hash);
             object.meta().annotations.hash(&mut hash);
             for problem in self.problems(kind, key) {
                 problem.said().hash(&mut hash);
             }
             more(key, object, &mut hash);
-            marks.insert((kind, key.clone()), hash.finish());
-        }
+            (key.clone(), hash.finish())
+        };
+        (kind, objects.iter().map(mark).collect())
     }
 }
 
@@ -359,29 +468,31 @@ mod tests {
     #[test]
     fn keys_beside_a_domain_that_has_not_the_name_neither_sign_nor_are_published() {
         let domain = json!({"domain": "example.test"});
-        let inventory = Inventory {
-            clusters: vec![object(
-                "mail",
-                0,
-                "MailCluster",
-                &json!({"hostname": "mail.example.test", "allowedNamespaces": {"from": "All"}}),
-            )],
-            domains: vec![
-                object("a-thief", 9, "MailDomain", &domain),
-                object("mail", 1, "MailDomain", &domain),
-            ],
-            ..Inventory::default()
+        let cluster =
+            json!({"hostname": "mail.example.test", "allowedNamespaces": {"from": "All"}});
+        let at = |namespace: &str| Arc::new(Key::new(namespace, "a"));
+        let objects = Objects {
+            clusters: [(at("mail"), object("mail", 0, "MailCluster", &cluster))].into(),
+            domains: [
+                (at("a-thief"), object("a-thief", 9, "MailDomain", &domain)),
+                (at("mail"), object("mail", 1, "MailDomain", &domain)),
+            ]
+            .into(),
+            ..Objects::default()
         };
         let keys = vec![key("a-thief", "thief"), key("mail", "own")];
-        let snapshot = Snapshot::compile(inventory, keys, &Snapshot::default());
+        let inventory = Inventory::default();
+        let snapshot = Snapshot::compile(objects, inventory, keys, &Snapshot::default());
         let name: DomainName = "example.test".parse().unwrap();
         let plan = snapshot.clusters[&Key::new("mail", "a")].plan.clone();
         let plan = plan.unwrap();
         let signing = plan.domains[&name].dkim.iter();
         let signing: Vec<_> = signing.map(|key| key.selector.as_str()).collect();
         assert_eq!(signing, ["own"]);
-        let records = snapshot.records[&name].iter();
-        let keys = records.filter(|record| record.name.contains("._domainkey."));
+        let records = snapshot.records(&name);
+        let keys = records
+            .iter()
+            .filter(|record| record.name.contains("._domainkey."));
         let names: Vec<_> = keys.map(|record| record.name.as_str()).collect();
         assert_eq!(names, ["own._domainkey.example.test"]);
     }

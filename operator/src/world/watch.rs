@@ -7,15 +7,17 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::object::HasStatus;
 use kube::core::{
     DeserializeGuard, DynamicResourceScope, NamespaceResourceScope, PartialObjectMeta,
 };
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Client, Resource, ResourceExt as _};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::objects::Objects;
+use super::objects::{Change, Objects, Told};
 use super::secrets::Kept;
 use super::snapshot::Kind;
 use super::{Broken, Read, Workload, World};
@@ -25,6 +27,9 @@ use crate::kube::children::{ChildKind, MANAGED};
 
 /// Secrets that no mail resource refers to, and that may be large and many.
 const SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,type!=kubernetes.io/dockerconfigjson,type!=bootstrap.kubernetes.io/token";
+
+/// A whole copy of an object, which kubectl keeps for itself.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 pub(super) fn start(world: &Arc<World>, client: &Client) {
     own(world, client, Kind::MailCluster, |world| &world.clusters);
@@ -61,26 +66,18 @@ fn run<K, V, S>(
     world: &Arc<World>,
     stream: S,
     read: impl Fn(K) -> (Key, V) + Send + 'static,
-    store: impl Fn(&World) -> Option<&Objects<V>> + Send + 'static,
-    changed: impl Fn(&World, Key, Option<V>) + Send + 'static,
+    take: impl Fn(&World, Event<(Key, V)>) + Send + 'static,
 ) where
     K: Send + 'static,
-    V: Clone + Send + 'static,
+    V: Send + 'static,
     S: Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
 {
     let world = world.clone();
     tokio::spawn(async move {
         let mut events = std::pin::pin!(stream);
         while let Some(event) = events.next().await {
-            let Some(objects) = store(&world) else { return };
             match event {
-                Ok(event) => {
-                    for key in objects.take(mapped(event, &read)) {
-                        let value = objects.get(&key);
-                        changed(&world, key, value);
-                    }
-                    world.touch();
-                }
+                Ok(event) => take(&world, mapped(event, &read)),
                 Err(error) => {
                     let error = mailpods_telemetry::error_chain(&error);
                     tracing::warn!(%error, "a watch failed and starts again");
@@ -103,33 +100,78 @@ fn mapped<K, V>(event: Event<K>, read: impl Fn(K) -> V) -> Event<V> {
 fn own<K>(world: &Arc<World>, client: &Client, kind: Kind, store: fn(&World) -> &Objects<Read<K>>)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + HasStatus
         + Clone
         + Debug
         + DeserializeOwned
         + Send
         + Sync
         + 'static,
+    K::Status: Serialize,
 {
     let api: Api<DeserializeGuard<K>> = match &world.only {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
     let stream = watcher(api, Config::default()).default_backoff();
-    let changed = move |world: &World, key: Key, _| world.wish(kind, key);
-    run(
-        world,
-        stream,
-        guarded,
-        move |world| Some(store(world)),
-        changed,
-    );
+    run(world, stream, guarded, move |world, event| {
+        take_own(world, kind, store(world), event);
+    });
+}
+
+/// Takes in what is told of a kind of ours, and starts what it calls for.
+pub(super) fn take_own<K>(
+    world: &World,
+    kind: Kind,
+    objects: &Objects<Read<K>>,
+    event: Event<(Key, Read<K>)>,
+) where
+    K: Resource + HasStatus,
+    K::Status: Serialize,
+{
+    // The end of the first listing may be what the first compiling waits for.
+    let mut differs = !objects.is_synced() && matches!(event, Event::InitDone);
+    for change in objects.take(event) {
+        differs |= is_compiled(&change);
+        let is_broken = matches!(change.after, Some(Err(_)));
+        if is_broken || !world.is_as_written(kind, &change) {
+            world.wish(kind, change.key);
+        }
+    }
+    if differs {
+        world.touch();
+    }
+}
+
+/// Whether what is compiled of an object changed. Statuses are not compiled.
+fn is_compiled<K: Resource>(change: &Change<Read<K>>) -> bool {
+    match (&change.before, &change.after) {
+        (Some(Ok(before)), Some(Ok(after))) => {
+            let compiled = |object: &K| {
+                let meta = object.meta();
+                (
+                    meta.uid.clone(),
+                    meta.generation,
+                    meta.labels.clone(),
+                    meta.annotations.clone(),
+                    meta.deletion_timestamp.clone(),
+                )
+            };
+            compiled(before) != compiled(after)
+        }
+        _ => true,
+    }
 }
 
 /// One object that is not what its kind is must not stop the others.
 fn guarded<K: Resource>(guard: DeserializeGuard<K>) -> (Key, Read<K>) {
     match guard.0 {
         Ok(mut object) => {
-            object.meta_mut().managed_fields = None;
+            let meta = object.meta_mut();
+            meta.managed_fields = None;
+            if let Some(annotations) = &mut meta.annotations {
+                annotations.remove(LAST_APPLIED);
+            }
             (Key::of(object.meta()), Ok(Arc::new(object)))
         }
         Err(invalid) => {
@@ -146,13 +188,9 @@ fn secrets(world: &Arc<World>, client: &Client) {
     let api: Api<Secret> = scoped(world, client);
     let stream = watcher(api, Config::default().fields(SECRETS)).default_backoff();
     let read = |secret: Secret| (Key::of(&secret.metadata), Kept::of(secret));
-    run(
-        world,
-        stream,
-        read,
-        |world| Some(&world.secrets),
-        |_, _, _| {},
-    );
+    run(world, stream, read, |world, event| {
+        take_compiled(world, &world.secrets, event);
+    });
 }
 
 fn namespaces(world: &Arc<World>, client: &Client) {
@@ -162,13 +200,22 @@ fn namespaces(world: &Arc<World>, client: &Client) {
         let labels: BTreeMap<String, String> = namespace.labels().clone();
         (Key::of(&namespace.metadata), Arc::new(labels))
     };
-    run(
-        world,
-        stream,
-        read,
-        |world| Some(&world.namespaces),
-        |_, _, _| {},
-    );
+    run(world, stream, read, |world, event| {
+        take_compiled(world, &world.namespaces, event);
+    });
+}
+
+/// Takes in what is told of objects that are compiled whole.
+fn take_compiled<V: Told>(world: &World, objects: &Objects<V>, event: Event<(Key, V)>) {
+    let first = !objects.is_synced() && matches!(event, Event::InitDone);
+    let same = |change: &Change<V>| {
+        let both = change.before.as_ref().zip(change.after.as_ref());
+        both.is_some_and(|(before, after)| before.is_same(after))
+    };
+    let changes = objects.take(event);
+    if first || !changes.iter().all(same) {
+        world.touch();
+    }
 }
 
 /// Objects that the operator made: their metadata, and of workloads the pods too.
@@ -182,18 +229,17 @@ pub(super) fn child(world: &Arc<World>, client: &Client, kind: ChildKind) {
     let read = |object: PartialObjectMeta<DynamicObject>| {
         (Key::of(&object.metadata), Live::of(&object.metadata))
     };
-    let changed = |world: &World, key: Key, live: Option<Live>| {
-        if let Some(live) = live {
-            world.owned(&live, &key.namespace);
+    run(world, stream, read, move |world, event| {
+        let Some(children) = world.children.get(&kind) else {
+            return;
+        };
+        for change in children.take(event) {
+            let live = change.after.or(change.before);
+            if let Some(live) = live {
+                world.owned(&live, &change.key.namespace);
+            }
         }
-    };
-    run(
-        world,
-        stream,
-        read,
-        move |world| world.children.get(&kind),
-        changed,
-    );
+    });
 }
 
 /// The API of a kind that is known at run time, in the namespaces that are looked at.
@@ -213,19 +259,7 @@ fn workloads(world: &Arc<World>, api: Api<DynamicObject>) {
         let owner = Live::of(&object.metadata);
         (Key::of(&object.metadata), (owner, workload(&object)))
     };
-    let world = world.clone();
-    tokio::spawn(async move {
-        let mut events = std::pin::pin!(stream);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => take_workload(&world, mapped(event, read)),
-                Err(error) => {
-                    let error = mailpods_telemetry::error_chain(&error);
-                    tracing::warn!(%error, "a watch failed and starts again");
-                }
-            }
-        }
-    });
+    run(world, stream, read, take_workload);
 }
 
 /// Deployments and StatefulSets share one store, since their names differ: a listing of one kind must not drop the other.
@@ -241,8 +275,10 @@ fn take_workload(world: &World, event: Event<(Key, (Live, Workload))>) {
         }
         Event::Init | Event::InitDone => return,
     };
-    world.workloads.take(event);
-    world.owned(&owner.0, &owner.1);
+    let mut changes = world.workloads.take(event).into_iter();
+    if changes.any(|change| change.before != change.after) {
+        world.owned(&owner.0, &owner.1);
+    }
 }
 
 fn workload(object: &DynamicObject) -> Workload {
@@ -263,5 +299,121 @@ fn workload(object: &DynamicObject) -> Workload {
         ready: number("/status/readyReplicas").unwrap_or(0),
         updated: number("/status/updatedReplicas").unwrap_or(0),
         observed: observed.is_some() && observed == object.metadata.generation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use mailpods_api::v1alpha1::{Mailbox, MailboxStatus};
+    use serde_json::json;
+    use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+    use super::*;
+
+    /// A world that knows one Mailbox and has been compiled since.
+    struct Known {
+        world: Arc<World>,
+        asked: UnboundedReceiver<(Kind, Arc<Key>)>,
+    }
+
+    impl Known {
+        fn new() -> Self {
+            let world = World::new(None);
+            let (wishes, asked) = mpsc::unbounded_channel();
+            world.tell(wishes);
+            let mut known = Self { world, asked };
+            assert_eq!(known.told(mailbox("1", 1, None)), (true, false));
+            known
+        }
+
+        /// Whether it is compiled, and whether the Mailbox is looked at, when the watch tells of this.
+        fn told(&mut self, mailbox: Mailbox) -> (bool, bool) {
+            let event = Event::Apply((key(), Ok(Arc::new(mailbox))));
+            take_own(&self.world, Kind::Mailbox, &self.world.mailboxes, event);
+            let compiled = self.world.dirty.notified().now_or_never().is_some();
+            (compiled, self.asked.try_recv().is_ok())
+        }
+    }
+
+    fn key() -> Key {
+        Key::new("mail", "m")
+    }
+
+    fn status(generation: i64) -> MailboxStatus {
+        MailboxStatus {
+            observed_generation: Some(generation),
+            ..MailboxStatus::default()
+        }
+    }
+
+    fn mailbox(version: &str, generation: i64, status: Option<MailboxStatus>) -> Mailbox {
+        let object = json!({
+            "apiVersion": "mailpods.dev/v1alpha1",
+            "kind": "Mailbox",
+            "metadata": {
+                "name": "m", "namespace": "mail", "uid": "u",
+                "resourceVersion": version, "generation": generation,
+            },
+            "spec": {"address": "m@example.test"},
+            "status": status,
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_status_of_our_own_is_neither_compiled_nor_looked_at() {
+        let mut known = Known::new();
+        known.world.writes.begin(Kind::Mailbox, key(), &status(1));
+        assert_eq!(known.told(mailbox("2", 1, Some(status(1)))), (false, false));
+    }
+
+    #[test]
+    fn a_status_of_somebody_else_is_looked_at_and_not_compiled() {
+        let mut known = Known::new();
+        assert_eq!(known.told(mailbox("2", 1, Some(status(9)))), (false, true));
+        known.world.writes.begin(Kind::Mailbox, key(), &status(1));
+        assert_eq!(known.told(mailbox("3", 1, Some(status(8)))), (false, true));
+        assert_eq!(known.told(mailbox("4", 1, Some(status(1)))), (false, false));
+        assert_eq!(known.told(mailbox("5", 1, Some(status(9)))), (false, true));
+        assert_eq!(known.told(mailbox("6", 1, Some(status(1)))), (false, true));
+    }
+
+    #[test]
+    fn a_status_that_was_not_taken_is_nobody_s() {
+        let mut known = Known::new();
+        known.world.writes.begin(Kind::Mailbox, key(), &status(1));
+        known.world.writes.failed(Kind::Mailbox, &key());
+        assert_eq!(known.told(mailbox("2", 1, Some(status(1)))), (false, true));
+    }
+
+    #[test]
+    fn what_a_person_writes_is_compiled() {
+        let mut known = Known::new();
+        assert_eq!(known.told(mailbox("2", 2, None)), (true, false));
+        let mut labelled = mailbox("3", 2, None);
+        labelled.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());
+        assert_eq!(known.told(labelled.clone()), (true, false));
+        labelled.metadata.resource_version = Some("4".to_owned());
+        labelled.metadata.finalizers = Some(vec!["somebody.test/wait".to_owned()]);
+        assert_eq!(known.told(labelled), (false, false));
+        let event = Event::Delete((key(), Ok(Arc::new(mailbox("5", 2, None)))));
+        take_own(&known.world, Kind::Mailbox, &known.world.mailboxes, event);
+        assert!(known.world.dirty.notified().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_watch_that_starts_again_finds_what_it_knew() {
+        let mut known = Known::new();
+        let list = |world: &World| {
+            let same = (key(), Ok(Arc::new(mailbox("1", 1, None))));
+            for event in [Event::Init, Event::InitApply(same), Event::InitDone] {
+                take_own(world, Kind::Mailbox, &world.mailboxes, event);
+            }
+            world.dirty.notified().now_or_never().is_some()
+        };
+        assert!(list(&known.world), "the first listing is compiled");
+        assert!(!list(&known.world));
+        assert!(known.asked.try_recv().is_err());
     }
 }

@@ -96,6 +96,12 @@ impl MailboxAddress {
         join(self.written.as_deref().unwrap_or(&self.local), &self.domain)
     }
 
+    /// Whether both are equal, and the local part was given in the same letter case.
+    #[must_use]
+    pub fn is_written_as(&self, other: &Self) -> bool {
+        self == other && self.written == other.written
+    }
+
     /// The same local part in another domain.
     #[must_use]
     pub fn with_domain(&self, domain: DomainName) -> Self {

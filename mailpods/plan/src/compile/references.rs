@@ -79,12 +79,6 @@ impl Compiler<'_> {
         let mut grants: HashMap<MailboxAddress, Vec<MailboxAddress>> = HashMap::new();
         let mut aliases: Vec<&MailboxAddress> = plan.aliases.keys().collect();
         aliases.sort();
-        for address in plan.mailboxes.keys() {
-            grants
-                .entry(address.clone())
-                .or_default()
-                .extend(every_name(plan, address));
-        }
         for alias in aliases
             .into_iter()
             .filter(|alias| !plan.mailboxes.contains_key(*alias))
@@ -96,8 +90,16 @@ impl Compiler<'_> {
                     .extend(every_name(plan, alias));
             }
         }
-        for mailbox in plan.mailboxes.values_mut() {
-            Arc::make_mut(mailbox).send_as = grants.remove(&mailbox.address).unwrap_or_default();
+        let own: Vec<Vec<MailboxAddress>> = plan
+            .mailboxes
+            .keys()
+            .map(|address| every_name(plan, address))
+            .collect();
+        for (mailbox, mut names) in plan.mailboxes.values_mut().zip(own) {
+            if !grants.is_empty() {
+                names.extend(grants.remove(&mailbox.address).into_iter().flatten());
+            }
+            Arc::make_mut(mailbox).send_as = names;
         }
     }
 }

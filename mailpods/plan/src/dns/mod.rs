@@ -3,6 +3,7 @@
 mod compare;
 mod render;
 
+pub use crate::records::domain_records;
 pub use compare::{Answer, Difference, Fault, Lookup, compare, lookups};
 pub use render::{endpoints, json, quote_txt, zone};
 
@@ -76,7 +77,8 @@ pub fn fill(
     asked.map(|record| filled(record, &dkim_text)).collect()
 }
 
-fn filled(
+/// A wanted record with its DKIM key filled in by `dkim_text`.
+pub fn filled(
     record: &WantedRecord,
     dkim_text: impl Fn(&DomainName, &Selector) -> Option<String>,
 ) -> Record {

@@ -122,7 +122,7 @@ pub enum IpFamily {
 }
 
 /// A fixed next hop.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NextHop {
     /// Name or address; its MX records are never asked for.
     pub host: String,

@@ -109,16 +109,11 @@ impl Slice {
         for (key, entry) in &changed {
             values.extend(read(key, entry)?);
         }
-        let mut map = self.entries.map.clone();
-        for key in &gone {
-            map.remove(key.as_str());
-        }
-        map.extend(
-            changed
-                .into_iter()
-                .map(|(key, entry)| (Arc::from(key), entry)),
+        let put = changed.into_iter();
+        let entries = self.entries.changed(
+            gone.iter().map(String::as_str),
+            put.map(|(key, entry)| (Arc::from(key), entry)),
         );
-        let entries = Entries::from(map);
         if entries.digest() != update.etag {
             return Err(ApplyError::Etag {
                 found: entries.digest().to_owned(),

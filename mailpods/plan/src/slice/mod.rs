@@ -15,14 +15,17 @@
 //! [`Role::All`] gets everything. Secrets serialise here and nowhere else.
 
 mod apply;
+mod entries;
 mod update;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use mailpods_api::MailboxAddress;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -31,6 +34,7 @@ use crate::model::Plan;
 use crate::shared::Shared;
 
 pub use apply::{ApplyError, Slice};
+pub use entries::Entries;
 pub use update::{DecodeError, MAX_KEY_OCTETS, MAX_VALUE_OCTETS, Update, VERSION, diff, full};
 
 /// What a pod does, and so what it may know.
@@ -153,6 +157,20 @@ impl Entry {
         &self.json
     }
 
+    /// The digest alone, for one who has to know that it is the same, and can make the text anew.
+    #[must_use]
+    fn bare(&self) -> Self {
+        Self {
+            json: Zeroizing::new(String::new()),
+            digest: self.digest,
+        }
+    }
+
+    /// Whether the text is left out.
+    fn is_bare(&self) -> bool {
+        self.json.is_empty()
+    }
+
     /// SHA-256 of the text.
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
@@ -166,113 +184,82 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// Entries by key, with the digest of all.
-#[derive(Debug, Clone)]
-pub struct Entries {
-    /// Keys and entries are shared between the sets that have them.
-    map: Shared<BTreeMap<Arc<str>, Arc<Entry>>>,
-    digest: String,
-}
-
-impl Entries {
-    /// The etag: equal entries have equal ones. Hexadecimal.
-    #[must_use]
-    pub fn digest(&self) -> &str {
-        &self.digest
-    }
-
-    /// Keys and entries, sorted by key.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Arc<Entry>)> {
-        self.map.iter().map(|(key, entry)| (&**key, entry))
-    }
-
-    /// The entry of a key.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Arc<Entry>> {
-        self.map.get(key)
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
-    }
-}
-
-impl Default for Entries {
-    fn default() -> Self {
-        Self::from(Shared::<BTreeMap<_, _>>::default())
-    }
-}
-
-impl From<Shared<BTreeMap<Arc<str>, Arc<Entry>>>> for Entries {
-    fn from(map: Shared<BTreeMap<Arc<str>, Arc<Entry>>>) -> Self {
-        let mut hash = Sha256::new();
-        for (key, entry) in map.iter() {
-            hash.update((key.len() as u64).to_be_bytes());
-            hash.update(key.as_bytes());
-            hash.update(entry.digest);
-        }
-        let octets: [u8; 32] = hash.finalize().into();
-        let digest = octets.iter().map(|octet| format!("{octet:02x}")).collect();
-        Self { map, digest }
-    }
-}
-
-impl FromIterator<(String, Arc<Entry>)> for Entries {
-    fn from_iter<I: IntoIterator<Item = (String, Arc<Entry>)>>(entries: I) -> Self {
-        let shared = |(key, entry): (String, Arc<Entry>)| (Arc::from(key), entry);
-        Self::from(Shared::<BTreeMap<_, _>>::from_iter(
-            entries.into_iter().map(shared),
-        ))
-    }
-}
-
 /// Cuts out what a role may know.
 ///
 /// # Errors
 /// When a value cannot be encoded; always a mistake in the program.
 pub fn entries(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
-    let mut cut = Cut::default();
-    cut.add("settings".to_owned(), &wire::Settings::of(plan, role))?;
-    if role.knows_domains() {
-        for domain in plan.domains.values() {
-            let key = format!("domain/{}", domain.name);
-            cut.add(key, &wire::Domain::of(domain, role))?;
-        }
-        for mailbox in plan.mailboxes.values() {
-            let key = format!("mailbox/{}", mailbox.address);
-            cut.add(key, &wire::Mailbox::of(mailbox, role))?;
-        }
-        for name in &plan.held.domains {
-            cut.add(format!("held-domain/{name}"), &wire::Held {})?;
-        }
-        for address in &plan.held.addresses {
-            cut.add(format!("held-address/{address}"), &wire::Held {})?;
-        }
-    }
-    if role.resolves_addresses() {
-        for (alias, targets) in plan.aliases.iter() {
-            cut.add(format!("alias/{alias}"), &wire::Alias::of(targets))?;
-        }
-    }
-    if role.sends() {
-        for ip in plan.outbound_ips.values() {
-            cut.add(format!("outbound-ip/{}", ip.name), ip)?;
-        }
-    }
-    Ok(Entries::from(Shared::from(cut.map)))
+    let nothing = Plan {
+        domains: Shared::default(),
+        mailboxes: Shared::default(),
+        aliases: Shared::default(),
+        outbound_ips: Shared::default(),
+        held: Shared::default(),
+        ..plan.clone()
+    };
+    follow((&nothing, &Entries::default()), plan, role)
 }
 
-/// Entries that are being made.
+/// The same, from the entries of an earlier plan: a domain or mailbox that both plans share is not cut again.
+///
+/// # Errors
+/// When a value cannot be encoded; always a mistake in the program.
+pub fn follow(
+    (before, known): (&Plan, &Entries),
+    plan: &Plan,
+    role: Role,
+) -> Result<Entries, serde_json::Error> {
+    let mut cut = Cut::default();
+    cut.put("settings".to_owned(), &wire::Settings::of(plan, role))?;
+    if role.knows_domains() {
+        let domains = (&before.domains, &plan.domains);
+        cut.gone(
+            "domain",
+            domains
+                .0
+                .keys()
+                .filter(|name| !domains.1.contains_key(*name)),
+        );
+        cut.changed(
+            "domain",
+            domains.1.iter(),
+            |name| domains.0.get(name),
+            |domain| wire::Domain::of(domain, role),
+        )?;
+        let mailboxes = (&before.mailboxes, &plan.mailboxes);
+        cut.gone(
+            "mailbox",
+            mailboxes
+                .0
+                .keys()
+                .filter(|name| !mailboxes.1.contains_key(*name)),
+        );
+        cut.changed(
+            "mailbox",
+            mailboxes.1.iter(),
+            |name| mailboxes.0.get(name),
+            |mailbox| wire::Mailbox::of(mailbox, role),
+        )?;
+        let (old, new) = (&before.held, &plan.held);
+        cut.held("held-domain", (&old.domains, &new.domains))?;
+        cut.held("held-address", (&old.addresses, &new.addresses))?;
+    }
+    if role.resolves_addresses() {
+        cut.aliases(before, plan)?;
+    }
+    if role.sends() {
+        cut.gone("outbound-ip", before.outbound_ips.keys());
+        for ip in plan.outbound_ips.values() {
+            cut.put(format!("outbound-ip/{}", ip.name), ip)?;
+        }
+    }
+    Ok(known.changed(cut.delete.iter().map(String::as_str), cut.put))
+}
+
+/// Entries that are being made, and keys whose entries go, unless they are made anew.
 struct Cut {
-    map: BTreeMap<Arc<str>, Arc<Entry>>,
+    put: Vec<(Arc<str>, Arc<Entry>)>,
+    delete: Vec<String>,
     /// Values are encoded here first, so that a growing buffer leaves no copies of secrets behind.
     scratch: Zeroizing<Vec<u8>>,
 }
@@ -283,19 +270,72 @@ const SCRATCH: usize = 64 * 1024;
 impl Default for Cut {
     fn default() -> Self {
         Self {
-            map: BTreeMap::new(),
+            put: Vec::new(),
+            delete: Vec::new(),
             scratch: Zeroizing::new(Vec::with_capacity(SCRATCH)),
         }
     }
 }
 
 impl Cut {
-    fn add(&mut self, key: String, value: &impl Serialize) -> Result<(), serde_json::Error> {
+    fn put(&mut self, key: String, value: &impl Serialize) -> Result<(), serde_json::Error> {
         self.scratch.clear();
         serde_json::to_writer(&mut *self.scratch, value)?;
         let text = std::str::from_utf8(&self.scratch).map_err(serde::ser::Error::custom)?;
         let entry = Entry::new(Zeroizing::new(text.to_owned()));
-        self.map.insert(key.into(), Arc::new(entry));
+        self.put.push((key.into(), Arc::new(entry)));
+        Ok(())
+    }
+
+    fn gone<'a, K: fmt::Display + 'a>(&mut self, kind: &str, names: impl Iterator<Item = &'a K>) {
+        self.delete
+            .extend(names.map(|name| format!("{kind}/{name}")));
+    }
+
+    /// Values that are not one and the same as before.
+    fn changed<'a, K: fmt::Display + 'a, V: 'a, W: Serialize>(
+        &mut self,
+        kind: &str,
+        values: impl Iterator<Item = (&'a K, &'a Arc<V>)>,
+        before: impl Fn(&K) -> Option<&'a Arc<V>>,
+        form: impl Fn(&V) -> W,
+    ) -> Result<(), serde_json::Error> {
+        for (name, value) in values {
+            if !before(name).is_some_and(|known| Arc::ptr_eq(known, value)) {
+                self.put(format!("{kind}/{name}"), &form(value))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What mail is put off for.
+    fn held<K: fmt::Display + Eq + Hash>(
+        &mut self,
+        kind: &str,
+        (before, now): (&HashSet<K>, &HashSet<K>),
+    ) -> Result<(), serde_json::Error> {
+        self.gone(kind, before.difference(now));
+        for name in now.difference(before) {
+            self.put(format!("{kind}/{name}"), &wire::Held {})?;
+        }
+        Ok(())
+    }
+
+    fn aliases(&mut self, before: &Plan, plan: &Plan) -> Result<(), serde_json::Error> {
+        let (before, now) = (&before.aliases, &plan.aliases);
+        self.gone(
+            "alias",
+            before.keys().filter(|alias| !now.contains_key(*alias)),
+        );
+        for (alias, targets) in now.iter() {
+            let same = |known: &Vec<MailboxAddress>| {
+                let mut both = known.iter().zip(targets);
+                known.len() == targets.len() && both.all(|(one, other)| one.is_written_as(other))
+            };
+            if !before.get(alias).is_some_and(same) {
+                self.put(format!("alias/{alias}"), &wire::Alias::of(targets))?;
+            }
+        }
         Ok(())
     }
 }

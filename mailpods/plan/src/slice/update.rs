@@ -59,28 +59,14 @@ pub enum DecodeError {
 /// What leads from `old` to `new`.
 #[must_use]
 pub fn diff(old: &Entries, new: &Entries) -> Update {
-    let mut update = Update {
+    let (put, delete) = old.difference(new);
+    Update {
         version: VERSION,
         base: Some(old.digest().to_owned()),
         etag: new.digest().to_owned(),
-        put: Vec::new(),
-        delete: Vec::new(),
-    };
-    // Both are sorted: one walk over the two.
-    let mut before = old.iter().peekable();
-    for (key, entry) in new.iter() {
-        while let Some((gone, _)) = before.next_if(|(known, _)| *known < key) {
-            update.delete.push(gone.to_owned());
-        }
-        let known = before.next_if(|(known, _)| *known == key);
-        if known.is_none_or(|(_, known)| known.digest() != entry.digest()) {
-            update.put.push(owned((key, entry)));
-        }
+        put,
+        delete,
     }
-    update
-        .delete
-        .extend(before.map(|(gone, _)| gone.to_owned()));
-    update
 }
 
 /// All of `entries`, for a pod that has nothing.
@@ -90,13 +76,12 @@ pub fn full(entries: &Entries) -> Update {
         version: VERSION,
         base: None,
         etag: entries.digest().to_owned(),
-        put: entries.iter().map(owned).collect(),
+        put: entries
+            .iter()
+            .map(|(key, entry)| (key.to_owned(), entry.clone()))
+            .collect(),
         delete: Vec::new(),
     }
-}
-
-fn owned((key, entry): (&str, &Arc<Entry>)) -> (String, Arc<Entry>) {
-    (key.to_owned(), entry.clone())
 }
 
 #[derive(Deserialize)]

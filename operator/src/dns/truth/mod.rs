@@ -15,6 +15,7 @@ mod wire;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 use mailpods_api::v1alpha1::DnsMode;
 use mailpods_plan::dns::{Record, RecordType};
@@ -61,9 +62,37 @@ pub struct Seen {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// Data, in the form of [`Record::data`]; empty: there is none.
-    pub records: BTreeSet<String>,
+    pub records: Texts,
     /// The name is an alias of this one.
     pub alias: Option<String>,
+}
+
+/// Texts in order, each once. The answers of all domains are kept: this takes a tenth of a tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts(Box<[String]>);
+
+impl FromIterator<String> for Texts {
+    fn from_iter<I: IntoIterator<Item = String>>(texts: I) -> Self {
+        let texts: BTreeSet<String> = texts.into_iter().collect();
+        Self(texts.into_iter().collect())
+    }
+}
+
+impl Deref for Texts {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl<'a> IntoIterator for &'a Texts {
+    type Item = &'a String;
+    type IntoIter = std::slice::Iter<'a, String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
 }
 
 /// What was seen, by question; `Err`: why nobody could be asked.

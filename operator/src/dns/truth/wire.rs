@@ -1,6 +1,5 @@
 //! One question to one server: over UDP, and TCP when the answer is cut.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::Answer;
+use super::{Answer, Texts};
 
 /// Octets of a UDP answer that pass without fragments nearly everywhere.
 const UDP_PAYLOAD: u16 = 1_232;
@@ -198,7 +197,7 @@ fn records(reply: &Message, name: &Name, kind: RecordType) -> Answer {
         }
     }
     let own = answers().filter(|record| record.name == *owner);
-    let records: BTreeSet<String> = own.filter_map(|r| shown(kind, &r.data)).collect();
+    let records: Texts = own.filter_map(|r| shown(kind, &r.data)).collect();
     Answer {
         records,
         alias: (owner != name).then(|| plain(owner)),

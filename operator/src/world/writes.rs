@@ -1,0 +1,74 @@
+//! Statuses that we wrote: the watch tells of them too, and then nobody has to look.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kube::core::object::HasStatus;
+use serde::Serialize;
+
+use super::objects::Change;
+use super::snapshot::Kind;
+use super::{Read, World};
+use crate::kube::Key;
+
+/// Hashes of statuses that are on their way to the API server and back.
+#[derive(Debug, Default)]
+pub struct Writes {
+    hasher: RandomState,
+    under_way: Mutex<HashMap<(Kind, Key), u64>>,
+}
+
+impl Writes {
+    /// Notes a status that is about to be written. It must be noted before the watch can tell of it.
+    pub fn begin(&self, kind: Kind, key: Key, status: &impl Serialize) {
+        if let Some(hash) = self.hash(status) {
+            self.lock().insert((kind, key), hash);
+        }
+    }
+
+    /// Forgets a status that the API server did not take.
+    pub fn failed(&self, kind: Kind, key: &Key) {
+        self.lock().remove(&(kind, key.clone()));
+    }
+
+    /// Whether a status is the one that was written last. It is forgotten with that: whoever writes the same later is looked at.
+    fn is_own(&self, kind: Kind, key: &Key, status: &impl Serialize) -> bool {
+        let object = (kind, key.clone());
+        let hash = self.hash(status);
+        let mut under_way = self.lock();
+        let own = hash.is_some() && under_way.get(&object).copied() == hash;
+        if own {
+            under_way.remove(&object);
+        }
+        own
+    }
+
+    /// `None` when it cannot be encoded: then it counts as somebody else's.
+    fn hash(&self, status: &impl Serialize) -> Option<u64> {
+        let json = serde_json::to_string(status).ok()?;
+        Some(self.hasher.hash_one(json))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Kind, Key), u64>> {
+        // Each change is a single insert or remove.
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl World {
+    /// Whether the status of an object is as it was known, or as we wrote it. A new object is looked at when it is compiled.
+    pub(super) fn is_as_written<K>(&self, kind: Kind, change: &Change<Read<K>>) -> bool
+    where
+        K: HasStatus,
+        K::Status: Serialize,
+    {
+        let (Some(Ok(before)), Some(Ok(after))) = (&change.before, &change.after) else {
+            return true;
+        };
+        let json = |object: &K| serde_json::to_string(&object.status()).ok();
+        json(before) == json(after) || self.writes.is_own(kind, &change.key, &after.status())
+    }
+}
