@@ -119,13 +119,15 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     S: Status,
 {
+    let (key, writes) = (Key::of(object.meta()), &context.world.writes);
     if *before == after {
+        // What was written last may not have come back yet, and be another: then it is looked at.
+        writes.forget(kind, &key);
         return Ok(());
     }
-    let (key, writes) = (Key::of(object.meta()), &context.world.writes);
     writes.begin(kind, key.clone(), &after);
     let written = context.applier(kind).status(object, &after).await;
-    written.inspect_err(|_| writes.failed(kind, &key))?;
+    written.inspect_err(|_| writes.forget(kind, &key))?;
     context.metrics.statuses.inc(kind);
     if let Some(ready) = turned(before.conditions(), after.conditions()) {
         let about = object.object_ref(&());

@@ -71,6 +71,14 @@ impl Writes {
         *counts.entry(name).or_default() += 1;
     }
 
+    /// Moves to those apart what is applied once after each start, whether it changed meanwhile or not: the objects that a
+    /// MailCluster brings about. Where they are as they should be, nothing of that is stored.
+    pub fn set_applied_apart(&mut self) {
+        let is_applied = |name: &str| name.starts_with("patch ") && !name.ends_with("/status");
+        let applied = self.counted.extract_if(.., |name, _| is_applied(name));
+        self.apart.extend(applied);
+    }
+
     /// How many count.
     pub fn count(&self) -> usize {
         self.counted.values().sum()
@@ -126,6 +134,9 @@ mod tests {
         );
         assert_eq!(audit.since().unwrap(), Writes::default());
         writes.add(&status);
+        writes.add(&line("patch", "services", ""));
+        assert_eq!(writes.count(), 3);
+        writes.set_applied_apart();
         assert_eq!(writes.count(), 2);
         assert_eq!(shown(&audit.since().unwrap().counted), "none");
     }

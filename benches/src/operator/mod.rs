@@ -212,7 +212,8 @@ impl Bench<'_> {
             60.0,
         );
         report.note("restart: peak memory", "MiB RSS", operator.peak() / MIB);
-        let writes = audit.since()?;
+        let mut writes = audit.since()?;
+        writes.set_applied_apart();
         report.none("restart: writes", &writes);
         Ok(operator)
     }

@@ -170,16 +170,16 @@ const FORMS: &[Form] = &[
         "the end of a host name such as com, eu or com.au",
     ),
     Form::text(
+        r"^[A-Za-z0-9_]([-_A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+$",
+        "the zone of a block list such as zen.spamhaus.org",
+    ),
+    Form::text(
         r"^[45][0-9]{0,2}$",
-        "a reply code or how it begins, such as 550 or 4",
+        "the begin of a reply code, such as 4, 55 or 421",
     ),
     Form::text(
         r"^[45x]\.[0-9]{1,3}\.[0-9]{1,3}$",
-        "an enhanced status code such as 5.7.1, or x.7.1 for both classes",
-    ),
-    Form::text(
-        r"^[A-Za-z0-9_]([-_A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)+$",
-        "the name of a list such as zen.spamhaus.org",
+        "an enhanced code such as 5.7.1, or x.7.1 for any class",
     ),
     Form::text(
         r"^[!#$%&'*+/=?^_`{|}~-]$",

@@ -250,7 +250,7 @@ fn unknown(address: &MailboxAddress) -> Refusal {
 }
 
 /// RFC 3463 §3.4: the system is not configured so that it can take the message.
-fn held(address: &MailboxAddress) -> Refusal {
+pub(crate) fn held(address: &MailboxAddress) -> Refusal {
     let text = format!("<{address}>: mail is on hold here, try again later");
     Refusal::new(Reason::OnHold, 451, (3, 5), text)
 }

@@ -33,7 +33,10 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         return Ok(Outcome::Done);
     };
     if observed.current.metadata.deletion_timestamp.is_some() {
-        context.look_ups.forget(&observed.domain.spec.domain);
+        // One that lost its name says nothing of the one that has it.
+        if observed.cluster.is_some() {
+            context.look_ups.forget(&observed.domain.spec.domain);
+        }
         return Ok(Outcome::Done);
     }
     keys::adopt(context, &observed).await?;

@@ -17,6 +17,8 @@ const DURATION: Duration = Duration::from_secs(15);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Time for giving the lease back: without an API server there is nobody to give it to, and it runs out by itself.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// Longest wait for the answer to the first try: with [`DEADLINE`] less than the lease.
+const ANSWER: Duration = Duration::from_secs(4);
 /// Time between tries.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -39,13 +41,13 @@ impl Election {
         }
     }
 
-    /// Waits until this replica leads.
+    /// Waits until this replica leads. An answer that comes late is none: the lease counts from when it was asked for.
     pub async fn won(&mut self) {
         loop {
-            match self.attempt().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => {
+            match tokio::time::timeout(ANSWER, self.attempt()).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) | Err(_) => {}
+                Ok(Err(error)) => {
                     let error = mailpods_telemetry::error_chain(&error);
                     tracing::warn!(%error, "failed to ask for the lease");
                 }
@@ -60,8 +62,9 @@ impl Election {
         while renewed.elapsed() < DEADLINE {
             tokio::time::sleep(RETRY).await;
             let left = DEADLINE.saturating_sub(renewed.elapsed());
+            let asked = Instant::now();
             match tokio::time::timeout(left, self.attempt()).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(true)) => renewed = asked,
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
                     let error = mailpods_telemetry::error_chain(&error);

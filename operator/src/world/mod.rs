@@ -178,12 +178,13 @@ impl World {
 
     /// From now on, tells which objects are to be looked at: first all of them.
     pub fn tell(&self, wishes: Wishes) {
+        // Before all are named: what is compiled meanwhile must not be missed.
+        self.wishes.send_replace(Some(wishes.clone()));
         let snapshot = self.snapshot();
         // The receiver is gone only when the process ends.
         for (kind, key) in snapshot.keys().chain(self.all_broken()) {
             let _ = wishes.send((kind, key));
         }
-        self.wishes.send_replace(Some(wishes));
     }
 
     /// Asks for a look at an object.

@@ -95,6 +95,8 @@ struct DomainRecords {
     domain: Arc<MailDomain>,
     cluster: Arc<MailCluster>,
     keys: Vec<Arc<ManagedKey>>,
+    /// Whether some are of hosts and addresses, which follow from other objects too.
+    of_hosts: bool,
 }
 
 impl DomainRecords {
@@ -109,7 +111,8 @@ impl DomainRecords {
             one.generation.is_some() && (&one.uid, one.generation) == (&other.uid, other.generation)
         };
         let mut both = self.keys.iter().zip(keys);
-        same(&self.domain.metadata, &domain.metadata)
+        !self.of_hosts
+            && same(&self.domain.metadata, &domain.metadata)
             && same(&self.cluster.metadata, &cluster.metadata)
             && self.keys.len() == keys.len()
             && both.all(|(one, other)| Arc::ptr_eq(one, other))
@@ -227,10 +230,11 @@ impl Snapshot {
             }
             let (name, keys) = (&domain.spec.domain, self.dkim(domain).to_vec());
             let own = addresses.remove(name).unwrap_or_default();
+            let of_hosts = !own.is_empty();
             let known = before
                 .records
                 .get(name)
-                .filter(|known| own.is_empty() && known.follow_from(domain, cluster, &keys));
+                .filter(|known| !of_hosts && known.follow_from(domain, cluster, &keys));
             let records = known.map_or_else(
                 || {
                     let kept = dkim.get(name).cloned().unwrap_or_default();
@@ -245,6 +249,7 @@ impl Snapshot {
                 domain: domain.clone(),
                 cluster: cluster.clone(),
                 keys,
+                of_hosts,
             };
             self.records.insert(name.clone(), records);
         }

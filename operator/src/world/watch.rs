@@ -383,7 +383,7 @@ mod tests {
     fn a_status_that_was_not_taken_is_nobody_s() {
         let mut known = Known::new();
         known.world.writes.begin(Kind::Mailbox, key(), &status(1));
-        known.world.writes.failed(Kind::Mailbox, &key());
+        known.world.writes.forget(Kind::Mailbox, &key());
         assert_eq!(known.told(mailbox("2", 1, Some(status(1)))), (false, true));
     }
 

@@ -27,8 +27,8 @@ impl Writes {
         }
     }
 
-    /// Forgets a status that the API server did not take.
-    pub fn failed(&self, kind: Kind, key: &Key) {
+    /// Forgets a status that the API server did not take, or that is not wanted any more.
+    pub fn forget(&self, kind: Kind, key: &Key) {
         self.lock().remove(&(kind, key.clone()));
     }
 
@@ -65,8 +65,11 @@ impl World {
         K: HasStatus,
         K::Status: Serialize,
     {
-        let (Some(Ok(before)), Some(Ok(after))) = (&change.before, &change.after) else {
-            return true;
+        let (before, after) = match (&change.before, &change.after) {
+            (Some(Ok(before)), Some(Ok(after))) => (before, after),
+            // It can be read again, which its status does not say yet.
+            (Some(Err(_)), Some(Ok(_))) => return false,
+            _ => return true,
         };
         let json = |object: &K| serde_json::to_string(&object.status()).ok();
         json(before) == json(after) || self.writes.is_own(kind, &change.key, &after.status())

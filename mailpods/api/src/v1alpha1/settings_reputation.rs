@@ -48,7 +48,7 @@ pub struct ProviderSpec {
 pub struct ReplyRuleSpec {
     /// Begin of the reply code: `4`, `55`, `421`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 3), regex(pattern = "^[45][0-9]{0,2}$"))]
+    #[schemars(length(max = 3), regex(pattern = "^[45][0-9]{0,2}$"))]
     pub code: Option<String>,
     /// Enhanced codes of which one is given; `x` for any class: `x.7.1`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

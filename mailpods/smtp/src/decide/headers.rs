@@ -10,6 +10,7 @@ use mailpods_smtp_proto::BodyType;
 use super::{Context, Draft};
 use crate::ids;
 use crate::received::Received;
+use crate::recipients;
 use crate::report::Refusal;
 
 pub(super) fn mend(context: &Context<'_>, draft: &mut Draft) -> Result<(), Refusal> {
@@ -58,10 +59,12 @@ fn refusal(refused: &submission::Refused) -> Refusal {
 
 /// Every address of From, and Sender, belongs to the log-in.
 fn check_owner(context: &Context<'_>, identity: &Mailbox, mended: &Mended) -> Result<(), Refusal> {
-    let owned = |address: &[u8]| {
+    let parsed = |address: &[u8]| {
         let text = std::str::from_utf8(address).ok();
-        let address = text.and_then(|text| MailboxAddress::parse(text).ok());
-        address.is_some_and(|address| context.plan.may_send_as(identity, &address))
+        text.and_then(|text| MailboxAddress::parse(text).ok())
+    };
+    let owned = |address: &[u8]| {
+        parsed(address).is_some_and(|address| context.plan.may_send_as(identity, &address))
     };
     match mended
         .from
@@ -71,6 +74,10 @@ fn check_owner(context: &Context<'_>, identity: &Mailbox, mended: &Mended) -> Re
     {
         None => Ok(()),
         Some(address) => {
+            // Whose it is will be known again.
+            if let Some(held) = parsed(address).filter(|address| context.plan.is_held(address)) {
+                return Err(recipients::held(&held));
+            }
             let address = String::from_utf8_lossy(address);
             let text = format!(
                 "<{address}> in the header is not an address of the log-in {}",

@@ -87,18 +87,15 @@ impl Driver {
         }
         match (&self.client.identity, path.mailbox()) {
             (Some(identity), Some(mailbox)) => {
-                let address = MailboxAddress::parse(&mailbox.to_string()).ok();
-                let owned = address.is_some_and(|address| plan.may_send_as(identity, &address));
-                let text = || {
-                    format!(
-                        "<{mailbox}>: not an address of the log-in {}",
-                        identity.address
-                    )
-                };
-                if owned {
-                    Ok(())
-                } else {
-                    Err(Refusal::new(Reason::SenderNotOwned, 550, (7, 1), text()))
+                match MailboxAddress::parse(&mailbox.to_string()).ok() {
+                    Some(address) if plan.may_send_as(identity, &address) => Ok(()),
+                    // Whose it is will be known again.
+                    Some(address) if plan.is_held(&address) => Err(recipients::held(&address)),
+                    _ => {
+                        let login = &identity.address;
+                        let text = format!("<{mailbox}>: not an address of the log-in {login}");
+                        Err(Refusal::new(Reason::SenderNotOwned, 550, (7, 1), text))
+                    }
                 }
             }
             _ => Ok(()),

@@ -160,6 +160,16 @@ async fn sender_and_from_belong_to_the_log_in() {
 }
 
 #[tokio::test]
+async fn whose_a_held_address_is_will_be_known_again() {
+    let world = World::new().await;
+    let mut peer = world.submit("alice@example.test").await;
+    peer.ask("MAIL FROM:<me@held.test>", "451 4.3.5").await;
+    let held = FROM_ALICE.replace("alice@example.test", "me@held.test");
+    peer.send("", &["x@elsewhere.test"], &held, "451 4.3.5")
+        .await;
+}
+
+#[tokio::test]
 async fn recipients_are_fully_qualified() {
     let world = World::new().await;
     let mut peer = world.submit("alice@example.test").await;

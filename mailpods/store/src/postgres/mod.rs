@@ -72,6 +72,9 @@ pub struct Options {
     pub statement_timeout: Duration,
     /// How often changes are looked for that no notification told of, and whether the schema may still be used.
     pub poll: Duration,
+    /// How long the database has been reachable, after it was not, before leases of others that have run out are taken over. When it was
+    /// away for longer than a lease, all have run out, and whoever still works on one gets this time to extend or to settle it.
+    pub takeover_wait: Duration,
     /// Most octets of recently written bodies kept in memory.
     pub cache_octets: usize,
     /// How long trace events are kept.
@@ -95,6 +98,7 @@ impl Options {
             wait: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
             poll: Duration::from_secs(15),
+            takeover_wait: Duration::from_secs(10),
             cache_octets: 16 << 20,
             trace_age: Duration::from_secs(7 * 24 * 3600),
             trace_rows: 1_000_000,

@@ -1,12 +1,12 @@
 //! A full disk: of the tables alone, and of the whole server.
 
 use bytes::Bytes;
-use mailpods_store::queue::{NewMessage, QueueFilter};
+use mailpods_store::queue::NewMessage;
 use mailpods_store::types::NewBody;
 use mailpods_store::{Store, StoreError};
 use mailpods_test_postgres::Server;
 
-use super::support::{connect, message, server, until, works_again};
+use super::support::{connect, message, queued, server, works_again};
 
 /// A message of 64 KiB that compression does not make smaller.
 fn large(number: u64) -> NewMessage {
@@ -40,11 +40,7 @@ async fn queue_until_refused(store: &Store) -> (u64, StoreError) {
 }
 
 async fn all_are_there(store: &Store, taken: u64) {
-    let listed = store
-        .queue
-        .list(&QueueFilter::default(), None, 20_000)
-        .await
-        .expect("listed");
+    let listed = queued(store).await;
     assert_eq!(listed.len() as u64, taken);
     for item in [listed.first(), listed.last()].into_iter().flatten() {
         store.mail.body(item.message.body).await.expect("a body");
@@ -104,18 +100,8 @@ async fn a_server_without_room_loses_nothing() {
         server.run().expect("started again");
     }
     works_again(&store, 30_000).await;
-    until("the queue to be read", async || {
-        let listed = store.queue.list(&QueueFilter::default(), None, 1).await;
-        listed.is_ok()
-    })
-    .await;
-    let listed = store
-        .queue
-        .list(&QueueFilter::default(), None, 20_000)
-        .await
-        .expect("listed");
     // The one whose end was unknown may be there, too: its sender was told to come again.
-    let extra = listed.len() as u64 - taken - 1;
+    let extra = queued(&store).await.len() as u64 - taken - 1;
     assert!(extra <= 1, "{extra}");
     handle.close().await;
     server.crash().expect("stopped");

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use mailpods_store::postgres::{Options, PostgresStore};
-use mailpods_store::queue::{QueueFilter, Settlement, Wanted};
+use mailpods_store::queue::{Settlement, Wanted};
 use mailpods_store::{Store, StoreError};
 
 use super::proxy::{Holds, Network};
 use super::support::{
-    PATIENCE, address, delivery, message, now, options, server, until, works_again,
+    PATIENCE, address, delivery, message, now, options, queued, server, until, works_again,
 };
 
 /// Options by which a database that hangs is given up soon.
@@ -144,8 +144,7 @@ async fn a_way_that_hangs_does_not_pile_up_connections() {
         network.holds(Holds::Nothing);
         works_again(&store, number).await;
     }
-    let listed = store.queue.list(&QueueFilter::default(), None, 99).await;
-    listed.expect("listed");
+    queued(&store).await;
     handle.close().await;
 }
 
@@ -180,12 +179,7 @@ async fn jobs_behind_a_lock_are_refused_in_time() {
     drop(held);
     works_again(&store, 5_000).await;
     // None is there of those that were refused before a writer had them, and all are that were taken.
-    let listed = store
-        .queue
-        .list(&QueueFilter::default(), None, 4_000)
-        .await
-        .expect("listed");
     let taken = results.iter().filter(|(_, result)| result.is_ok()).count();
-    assert_eq!(listed.len(), taken + 1);
+    assert_eq!(queued(&store).await.len(), taken + 1);
     handle.close().await;
 }

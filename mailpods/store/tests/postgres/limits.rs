@@ -7,7 +7,7 @@ use mailpods_store::postgres::{Options, PostgresStore};
 use mailpods_store::queue::{QueueFilter, Wanted};
 use mailpods_test_postgres::Server;
 
-use super::support::{address, connect, message, now, options, server, until, works_again};
+use super::support::{address, connect, message, now, options, queued, server, until, works_again};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn few_connections_are_used_in_turns() {
@@ -116,8 +116,7 @@ async fn a_read_only_database_takes_no_mail_and_loses_none() {
     );
     set("off");
     works_again(&store, 900).await;
-    let listed = store.queue.list(&QueueFilter::default(), None, 99).await;
-    let found = listed.expect("listed").len() as u64;
+    let found = queued(&store).await.len() as u64;
     // Those before the refusal, and the last one.
     assert_eq!(found, number - 2 + 1);
     handle.close().await;

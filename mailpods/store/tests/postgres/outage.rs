@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use mailpods_store::StoreError;
 use mailpods_store::mail::Columns;
-use mailpods_store::queue::{QueueFilter, Settlement, Wanted};
+use mailpods_store::postgres::{Options, PostgresStore};
+use mailpods_store::queue::{Destination, QueueFilter, Settlement, Wanted};
 
-use super::support::{PATIENCE, address, connect, delivery, message, now, server};
+use super::support::{
+    PATIENCE, address, connect, delivery, message, now, options, server, until, works_again,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_fail_soon_and_work_again() {
@@ -90,6 +93,57 @@ async fn calls_fail_soon_and_work_again() {
     tokio::time::timeout(PATIENCE, heard).await.expect("heard");
     handle.close().await;
     other.close().await;
+}
+
+/// After an outage all leases may have run out; their owners come first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_that_ran_out_meanwhile_are_left_to_their_owners_for_a_while() {
+    let mut server = server();
+    let owner = connect(&server.uri()).await;
+    let patient = PostgresStore::connect(Options {
+        takeover_wait: Duration::from_secs(3_600),
+        ..options(&server.uri())
+    })
+    .await
+    .expect("a store");
+    // For other servers: those leases are on the disk.
+    let queue = owner.store().queue;
+    let new = |number| vec![message(number, "a@remote.test")];
+    queue.enqueue(new(1)).await.expect("queued");
+    let lease = async |handle: &PostgresStore, at: i64| {
+        let wanted = Wanted::Only(Destination(Arc::from("remote.test")));
+        let queue = handle.store().queue;
+        queue.lease("w", wanted, at, at + 60_000, 9).await
+    };
+    let held = lease(&owner, now()).await.expect("leased");
+    assert_eq!(held.len(), 1);
+    server.crash().expect("stopped");
+    let away = async || {
+        let leased = lease(&patient, now()).await;
+        matches!(leased, Err(StoreError::Unavailable(why)) if why.contains("error connecting"))
+    };
+    until("the outage to be noticed", away).await;
+    server.run().expect("started again");
+    works_again(&patient.store(), 2).await;
+    until("the owner to be back", async || {
+        queue.enqueue(new(3)).await.is_ok()
+    })
+    .await;
+    // A time at which the first lease has run out.
+    let later = now() + 120_000;
+    let mut found = None;
+    until("leases to be given", async || {
+        found = lease(&patient, later).await.ok();
+        found.is_some()
+    })
+    .await;
+    let taken = found.unwrap_or_default();
+    assert_eq!(taken.len(), 1);
+    assert_ne!(taken[0].lease.unit, held[0].lease.unit);
+    let lost = queue.extend(vec![held[0].lease], later).await;
+    assert_eq!(lost.expect("extended"), []);
+    owner.close().await;
+    patient.close().await;
 }
 
 /// Nothing acknowledged is lost, and nothing is there twice, whenever the database ends.

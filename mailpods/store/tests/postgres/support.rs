@@ -8,6 +8,7 @@ use mailpods_api::{MailboxAddress, QueueId};
 use mailpods_store::postgres::{Options, PostgresStore};
 use mailpods_store::queue::{
     BodyType, Delivery, Destination, Envelope, NewMessage, NewRecipient, Notify, Origin,
+    QueueFilter, QueueItem,
 };
 use mailpods_store::types::{NewBody, Quota};
 use mailpods_test_postgres::Server;
@@ -100,4 +101,16 @@ pub async fn works_again(store: &mailpods_store::Store, number: u64) {
         store.queue.enqueue(new).await.is_ok()
     })
     .await;
+}
+
+/// What is queued, as soon as the store says so: where the machine is busy, a connection may take its time.
+pub async fn queued(store: &mailpods_store::Store) -> Vec<QueueItem> {
+    let mut found = None;
+    until("the queue to be read", async || {
+        let everything = QueueFilter::default();
+        found = store.queue.list(&everything, None, 20_000).await.ok();
+        found.is_some()
+    })
+    .await;
+    found.unwrap_or_default()
 }

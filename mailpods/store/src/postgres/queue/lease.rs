@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -22,9 +21,6 @@ use crate::types::{BodyId, UnitId, UnixMillis};
 const MAX_IDLE: usize = 1_000;
 /// Destinations asked for their next time in one statement.
 const CHUNK: usize = 100;
-/// How long the database has been reachable before leases of others that have run out are taken over. When it was away for longer than a
-/// lease, all have run out, and whoever still works on one gets this time to say so or to settle it.
-const TOUCH: Duration = Duration::from_secs(10);
 /// Parts that a share is cut into for the tenants of a destination.
 const TENANTS: usize = 8;
 /// Turns that a call gives to destinations that have more.
@@ -196,7 +192,7 @@ async fn take(
     let starts = [i64::from_le_bytes(seal::random()?), i64::MIN];
     let starts = starts.as_slice();
     let connection = shared.pool.get().await?;
-    let takes_over = shared.pool.in_touch_for(TOUCH);
+    let takes_over = shared.pool.in_touch_for(shared.options.takeover_wait);
     let mut pipeline = Pipeline::default();
     kind.begin(&mut pipeline);
     let parameters: [&(dyn ToSql + Sync); 10] = [
