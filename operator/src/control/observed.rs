@@ -1,16 +1,16 @@
 //! What pods told last.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mailpods_api::v1alpha1::OutboundIP;
 use mailpods_rpc::control::{AddressObservation, Observations};
 use tokio::time::Instant;
 
 use crate::kube::Key;
 use crate::world::World;
-use crate::world::snapshot::{Kind, Snapshot};
+use crate::world::snapshot::Kind;
 
 /// A pod that says nothing for so long is not counted.
 const FRESH: Duration = Duration::from_secs(60);
@@ -52,28 +52,25 @@ impl Observed {
     /// OutboundIPs of a MailCluster are looked at.
     fn wish_addresses(&self, cluster: &Key, names: &[String]) {
         let snapshot = self.world.snapshot();
-        let ips = &snapshot.objects.outbound_ips;
-        let named = ips.iter().filter(|(key, _)| names.contains(&key.name));
-        for (key, ip) in named {
-            if sends(&snapshot, cluster, &key.name, ip.spec.address) {
-                self.world.wish(Kind::OutboundIP, key.clone());
-            }
+        let ips = snapshot.objects.outbound_ips.iter();
+        let named = ips.filter(|(key, ip)| names.contains(&key.name) && may_tell(cluster, key, ip));
+        for (key, _) in named {
+            self.world.wish(Kind::OutboundIP, key.clone());
         }
     }
 
-    /// What pods told of an address, the newest change first: they share what is known of it. Pods of a MailCluster that does not send
-    /// from it are not heard.
+    /// What pods told of an OutboundIP, the newest change first: they share what is known of it. Pods of a MailCluster that it is not of
+    /// are not heard.
     #[must_use]
-    pub fn address(&self, name: &str, address: IpAddr) -> Option<AddressObservation> {
-        let (snapshot, all, text) = (self.world.snapshot(), self.lock(), address.to_string());
-        let of_sender = all
+    pub fn address(&self, key: &Key, ip: &OutboundIP) -> Option<AddressObservation> {
+        let (all, address) = (self.lock(), ip.spec.address.to_string());
+        let heard = all
             .iter()
-            .filter(|(cluster, _)| sends(&snapshot, cluster, name, address));
-        let fresh = of_sender
+            .filter(|(cluster, _)| may_tell(cluster, key, ip))
             .flat_map(|(_, pods)| pods.values())
             .filter(|(_, at)| at.elapsed() < FRESH);
-        let told = fresh.flat_map(|(told, _)| &told.addresses);
-        let own = told.filter(|told| told.name == name && told.address == text);
+        let told = heard.flat_map(|(told, _)| &told.addresses);
+        let own = told.filter(|told| told.name == key.name && told.address == address);
         own.max_by_key(|told| (told.since, told.sent)).cloned()
     }
 
@@ -139,14 +136,11 @@ impl News {
     }
 }
 
-/// Whether mail of a MailCluster leaves from an address.
-fn sends(snapshot: &Snapshot, cluster: &Key, name: &str, address: IpAddr) -> bool {
-    let view = snapshot.clusters.get(cluster);
-    let plan = view.and_then(|view| view.plan.as_ref());
-    plan.is_some_and(|plan| {
-        let mut ips = plan.outbound_ips.values();
-        ips.any(|ip| ip.name == name && ip.address == address)
-    })
+/// Whether pods of a MailCluster are heard about an OutboundIP, which is in the namespace of its MailCluster.
+fn may_tell(cluster: &Key, key: &Key, ip: &OutboundIP) -> bool {
+    let named = ip.spec.cluster_ref.as_ref();
+    cluster.namespace == key.namespace
+        && named.is_none_or(|reference| reference.name == cluster.name)
 }
 
 /// What a status is written for at once; counts wait for the next look.
@@ -161,6 +155,8 @@ fn matters(told: &Observations) -> (bool, Option<bool>, Option<i64>, &str) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn told(pod: String) -> Observations {
@@ -168,6 +164,36 @@ mod tests {
             pod,
             ..Observations::default()
         }
+    }
+
+    #[tokio::test]
+    async fn pods_of_a_mail_cluster_are_heard_about_its_addresses_alone() {
+        let ip: OutboundIP = serde_json::from_value(json!({
+            "apiVersion": "mailpods.dev/v1alpha1",
+            "kind": "OutboundIP",
+            "metadata": {"name": "one", "namespace": "mail"},
+            "spec": {"address": "192.0.2.1", "hostname": "out.example.test", "clusterRef": {"name": "main"}},
+        }))
+        .unwrap();
+        let (observed, key) = (Observed::new(World::new(None)), Key::new("mail", "one"));
+        let tell = |namespace: &str, cluster: &str, address: &str| {
+            let seen = AddressObservation {
+                name: "one".to_owned(),
+                address: address.to_owned(),
+                ..AddressObservation::default()
+            };
+            let told = Observations {
+                addresses: vec![seen],
+                ..told("pod".to_owned())
+            };
+            observed.tell(&Key::new(namespace, cluster), told);
+        };
+        tell("other", "main", "192.0.2.1");
+        tell("mail", "second", "192.0.2.1");
+        tell("mail", "main", "192.0.2.2");
+        assert_eq!(observed.address(&key, &ip), None);
+        tell("mail", "main", "192.0.2.1");
+        assert!(observed.address(&key, &ip).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         return Ok(Outcome::Done);
     };
     let before = current.status.clone().unwrap_or_default();
-    let seen = context.observed.address(&key.name, compiled.spec.address);
+    let seen = context.observed.address(key, &compiled);
     let generation = compiled.metadata.generation;
     let verdict = verdict(snapshot.problems(Kind::OutboundIP, key));
     let conditions = addresses::conditions(before.conditions(), verdict, seen.as_ref(), generation);
