@@ -88,7 +88,7 @@ fn by_age<K: kube_core::Resource>(objects: &mut [Arc<K>]) {
     });
 }
 
-fn located<K: kube_core::Resource<DynamicType = ()>>(object: &Arc<K>) -> Located<K> {
+pub(crate) fn located<K: kube_core::Resource<DynamicType = ()>>(object: &Arc<K>) -> Located<K> {
     let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
     Located {
         origin: Arc::new(Origin::of_object(

@@ -26,7 +26,9 @@ pub mod slice;
 mod yaml;
 
 pub use assign::{Assigned, Inventory, Namespaces, assign};
-pub use compile::{Compiled, check, check_with, compile, compile_valid, dns_server, issued_secret};
+pub use compile::{
+    Compiled, Edits, check, check_with, compile, compile_valid, dns_server, edit, issued_secret,
+};
 pub use handle::PlanHandle;
 pub use load::{
     Environment, LeftOut, Located, ManagedDkim, Resources, Secret, Secrets, Source, load,

@@ -4,16 +4,17 @@ pub mod children;
 pub mod objects;
 pub mod secrets;
 pub mod snapshot;
+mod pending;
 mod watch;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kube::Client;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
-use mailpods_plan::Inventory;
+use mailpods_plan::{Inventory, Secrets};
 use tokio::sync::{Notify, mpsc, watch as channel};
 
 use crate::dkim::key::ManagedKey;
@@ -22,6 +23,7 @@ use crate::kube::apply::{Live, LiveObjects};
 use crate::kube::children::ChildKind;
 use children::Children;
 use objects::{Objects, Told};
+use pending::Pending;
 use secrets::Kept;
 use snapshot::{Kind, Snapshot};
 use writes::Writes;
@@ -117,7 +119,8 @@ pub struct World {
     gone: Mutex<BTreeSet<ChildKind>>,
     /// Statuses that we wrote.
     pub writes: Writes,
-    /// Something that is compiled has changed since the last compiling.
+    /// What has changed since the last compiling, of what is compiled.
+    pending: Mutex<Pending>,
     dirty: Notify,
     snapshot: channel::Sender<Arc<Snapshot>>,
     wishes: channel::Sender<Option<Wishes>>,
@@ -141,6 +144,7 @@ impl World {
             workloads: Objects::default(),
             gone: Mutex::default(),
             writes: Writes::default(),
+            pending: Mutex::default(),
             dirty: Notify::new(),
             snapshot: channel::Sender::new(Arc::default()),
             wishes: channel::Sender::new(None),
@@ -199,26 +203,43 @@ impl World {
         loop {
             self.dirty.notified().await;
             tokio::time::sleep(GATHER).await;
-            if self.is_synced() {
+            // What was told while something else was compiled may be in that already.
+            if self.is_synced() && !self.pending().is_empty() {
                 self.compile_now().await;
             }
         }
     }
 
-    /// Compiles what there is.
+    /// Compiles what there is; where only values of a few resources changed, only those.
     pub async fn compile_now(self: &Arc<Self>) {
         let (world, before, begin) = (self.clone(), self.snapshot(), Instant::now());
-        let compiled = tokio::task::spawn_blocking(move || {
-            let objects = world.objects(&before.objects);
-            Snapshot::compile(objects, world.inventory(), world.keys(), &before)
-        })
-        .await;
+        let compiled = tokio::task::spawn_blocking(move || world.compiled(&before)).await;
         match compiled {
-            Ok(snapshot) => {
-                tracing::debug!(time = ?begin.elapsed(), "compiled");
+            Ok((snapshot, whole)) => {
+                tracing::debug!(time = ?begin.elapsed(), whole, "compiled");
                 self.publish(Arc::new(snapshot));
             }
-            Err(error) => tracing::error!(%error, "failed to compile"),
+            Err(error) => {
+                // What had changed is not known any more.
+                self.touch();
+                tracing::error!(%error, "failed to compile");
+            }
+        }
+    }
+
+    /// The next state, and whether everything was compiled for it.
+    fn compiled(&self, before: &Snapshot) -> (Snapshot, bool) {
+        // It is taken before objects are read: what changes meanwhile is compiled again.
+        let pending = std::mem::take(&mut *self.pending());
+        let edited = pending.edits(self, before);
+        let edited = edited.and_then(|edits| before.edited(edits, || self.secrets()));
+        match edited {
+            Some(edited) => (edited, false),
+            None => {
+                let objects = self.objects(&before.objects);
+                let whole = Snapshot::compile(objects, self.inventory(), self.keys(), before);
+                (whole, true)
+            }
         }
     }
 
@@ -229,9 +250,27 @@ impl World {
         }
     }
 
-    /// Says that there is something new to compile.
+    /// Says that everything is to be compiled.
     pub fn touch(&self) {
+        self.pending().set_whole();
         self.dirty.notify_one();
+    }
+
+    /// Says that an object is to be compiled.
+    fn touch_one(&self, kind: Kind, key: Arc<Key>) {
+        self.pending().add(kind, key);
+        self.dirty.notify_one();
+    }
+
+    /// Says that what comes of a Secret is to be compiled.
+    fn touch_secret(&self, change: &objects::Change<Kept>) {
+        self.pending().add_secret(change);
+        self.dirty.notify_one();
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        // Each change is a single insert.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_synced(&self) -> bool {
@@ -274,10 +313,10 @@ impl World {
     /// An object that cannot be read any more stays as it was `before`: a bad edit takes nothing down.
     fn objects(&self, before: &snapshot::Objects) -> snapshot::Objects {
         fn good<K>(objects: &Objects<Read<K>>, before: &snapshot::ByKey<K>) -> snapshot::ByKey<K> {
-            objects.pick(|key, object| {
+            Arc::new(objects.pick(|key, object| {
                 let good = object.as_ref().ok().or_else(|| before.get(key))?;
                 Some((key.clone(), good.clone()))
-            })
+            }))
         }
         snapshot::Objects {
             clusters: good(&self.clusters, &before.clusters),
@@ -290,18 +329,21 @@ impl World {
 
     /// What else is compiled.
     fn inventory(&self) -> Inventory {
-        let secrets = self.secrets.pick(|key, kept| {
-            let name = (key.namespace.clone(), key.name.clone());
-            Some((name, kept.data.clone()))
-        });
         let namespaces = self
             .namespaces
             .pick(|key, labels| Some((key.name.clone(), (**labels).clone())));
         Inventory {
-            secrets: Arc::new(secrets),
+            secrets: self.secrets(),
             namespaces: Arc::new(namespaces),
             ..Inventory::default()
         }
+    }
+
+    fn secrets(&self) -> Arc<Secrets> {
+        Arc::new(self.secrets.pick(|key, kept| {
+            let name = (key.namespace.clone(), key.name.clone());
+            Some((name, kept.data.clone()))
+        }))
     }
 
     /// DKIM keys that the operator made.

@@ -1,5 +1,7 @@
 //! One compiled state of everything.
 
+mod edited;
+
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
@@ -10,11 +12,12 @@ use kube::{Resource, ResourceExt as _};
 use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
 use mailpods_plan::dns::{Record, domain_records, fill, filled};
-use mailpods_plan::{Inventory, Located, ManagedDkim, Plan, Problem, assign, compile_valid};
+use mailpods_plan::{Inventory, ManagedDkim, Plan, Problem, assign, compile_valid};
 use mailpods_policy::dkim_life::Phase;
 
 use crate::dkim::key::ManagedKey;
 use crate::kube::Key;
+pub use edited::Edits;
 
 /// Kinds of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +72,7 @@ pub struct ClusterView {
     pub current: bool,
 }
 
-/// One compiled state.
+/// One compiled state. What did not change is shared with the state before.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// Whether everything had been read.
@@ -79,14 +82,17 @@ pub struct Snapshot {
     /// The objects that were compiled.
     pub objects: Objects,
     /// MailCluster of each domain that has one.
-    pub served: BTreeMap<DomainName, Key>,
-    records: HashMap<DomainName, DomainRecords>,
+    pub served: Arc<BTreeMap<DomainName, Key>>,
+    records: Arc<HashMap<DomainName, DomainRecords>>,
     /// DKIM keys by namespace and domain.
-    keys: Keys,
-    problems: HashMap<Kind, HashMap<Key, Vec<Problem>>>,
+    keys: Arc<Keys>,
+    problems: Arc<HashMap<Kind, HashMap<Key, Vec<Problem>>>>,
     /// What each object's status depends on, as a hash; sorted.
-    marks: BTreeMap<Kind, Vec<(Arc<Key>, u64)>>,
+    marks: BTreeMap<Kind, Marks>,
 }
+
+/// Hashes of objects of one kind.
+type Marks = Arc<Vec<(Arc<Key>, u64)>>;
 
 /// The records of a domain, and what they follow from.
 #[derive(Debug, Clone)]
@@ -120,10 +126,10 @@ impl DomainRecords {
 }
 
 /// Objects of one kind.
-pub type ByKey<K> = BTreeMap<Arc<Key>, Arc<K>>;
+pub type ByKey<K> = Arc<BTreeMap<Arc<Key>, Arc<K>>>;
 
 /// Objects by kind.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Objects {
     /// MailClusters.
     pub clusters: ByKey<MailCluster>,
@@ -161,19 +167,21 @@ impl Snapshot {
         let mut snapshot = Self {
             complete: true,
             objects,
-            keys: by_owner(keys),
-            served: served
-                .map(|(domain, (namespace, name))| (domain, Key::new(namespace, name)))
-                .collect(),
+            keys: Arc::new(by_owner(keys)),
+            served: Arc::new(
+                served
+                    .map(|(domain, (namespace, name))| (domain, Key::new(namespace, name)))
+                    .collect(),
+            ),
             ..Self::default()
         };
         snapshot.note(assigned.problems);
         for ((namespace, name), mut resources) in assigned.clusters {
             let key = Key::new(namespace, name);
-            let dkim = Arc::new(managed(&resources.domains, &snapshot.keys));
-            resources.dkim = Some(dkim.clone());
             let domains = resources.domains.iter();
             let domains: Vec<_> = domains.map(|domain| domain.object.clone()).collect();
+            let dkim = Arc::new(managed(domains.iter(), &snapshot.keys));
+            resources.dkim = Some(dkim.clone());
             let compiled = compile_valid(resources);
             snapshot.note(compiled.problems);
             snapshot.add(key, compiled.plan, (domains, &dkim), before);
@@ -224,10 +232,8 @@ impl Snapshot {
                 .or_default()
                 .push(record);
         }
-        for domain in domains {
-            if !self.is_good(domain) {
-                continue;
-            }
+        let mut new = std::mem::take(Arc::make_mut(&mut self.records));
+        for domain in domains.iter().filter(|domain| self.is_good(domain)) {
             let (name, keys) = (&domain.spec.domain, self.dkim(domain).to_vec());
             let own = addresses.remove(name).unwrap_or_default();
             let of_hosts = !own.is_empty();
@@ -251,8 +257,9 @@ impl Snapshot {
                 keys,
                 of_hosts,
             };
-            self.records.insert(name.clone(), records);
+            new.insert(name.clone(), records);
         }
+        self.records = Arc::new(new);
     }
 
     /// Whether nothing is wrong with a domain that would leave it out of the plan.
@@ -274,7 +281,7 @@ impl Snapshot {
         for (domain, records) in
             kept.filter(|(domain, _)| before.served.get(*domain) == Some(cluster))
         {
-            self.records
+            Arc::make_mut(&mut self.records)
                 .entry(domain.clone())
                 .or_insert_with(|| records.clone());
         }
@@ -288,7 +295,7 @@ impl Snapshot {
             };
             if let Some(kind) = Kind::named(kind) {
                 let key = Key::new(problem.namespace.clone(), name);
-                let problems = self.problems.entry(kind).or_default();
+                let problems = Arc::make_mut(&mut self.problems).entry(kind).or_default();
                 problems.entry(key).or_default().push(problem);
             }
         }
@@ -322,9 +329,13 @@ impl Snapshot {
     pub fn changed(&self, before: &Self) -> Vec<(Kind, Arc<Key>)> {
         let mut changed = Vec::new();
         for (kind, marks) in &self.marks {
+            let known = before.marks.get(kind);
+            if known.is_some_and(|known| Arc::ptr_eq(known, marks)) {
+                continue;
+            }
             // Both are sorted: one walk over the two.
-            let mut known = before.marks.get(kind).into_iter().flatten().peekable();
-            for (key, mark) in marks {
+            let mut known = known.into_iter().flat_map(|known| known.iter()).peekable();
+            for (key, mark) in marks.iter() {
                 while known.next_if(|(other, _)| other < key).is_some() {}
                 let same = known.next_if(|(other, _)| other == key);
                 if same.is_none_or(|(_, other)| other != mark) {
@@ -335,20 +346,15 @@ impl Snapshot {
         changed
     }
 
-    fn marked(&self) -> BTreeMap<Kind, Vec<(Arc<Key>, u64)>> {
+    fn marked(&self) -> BTreeMap<Kind, Marks> {
         let objects = &self.objects;
         let dns = self.dns_of_clusters();
         [
             self.mark(Kind::MailCluster, &objects.clusters, |key, _, hash| {
-                let plan = self.clusters.get(key).and_then(|view| view.plan.as_ref());
-                plan.map(|plan| (plan.domains.len(), plan.mailboxes.len()))
-                    .hash(hash);
+                self.hash_cluster(key, hash);
             }),
             self.mark(Kind::MailDomain, &objects.domains, |_, domain, hash| {
-                let served = self.served.get(&domain.spec.domain);
-                served.and_then(|cluster| dns.get(cluster)).hash(hash);
-                served.hash(hash);
-                self.hash_domain(domain, hash);
+                self.hash_domain(domain, &dns, hash);
             }),
             self.mark(Kind::Mailbox, &objects.mailboxes, |_, _, _| {}),
             self.mark(Kind::OutboundIP, &objects.outbound_ips, |_, _, _| {}),
@@ -357,7 +363,22 @@ impl Snapshot {
         .into()
     }
 
-    fn hash_domain(&self, domain: &MailDomain, hash: &mut DefaultHasher) {
+    fn hash_cluster(&self, cluster: &Key, hash: &mut DefaultHasher) {
+        let view = self.clusters.get(cluster);
+        let plan = view.and_then(|view| view.plan.as_ref());
+        plan.map(|plan| (plan.domains.len(), plan.mailboxes.len()))
+            .hash(hash);
+    }
+
+    fn hash_domain(
+        &self,
+        domain: &MailDomain,
+        dns: &HashMap<&Key, String>,
+        hash: &mut DefaultHasher,
+    ) {
+        let served = self.served.get(&domain.spec.domain);
+        served.and_then(|cluster| dns.get(cluster)).hash(hash);
+        served.hash(hash);
         for record in self.records(&domain.spec.domain).iter() {
             (&record.name, record.kind, &record.data, record.ttl).hash(hash);
         }
@@ -383,19 +404,31 @@ impl Snapshot {
         kind: Kind,
         objects: &ByKey<K>,
         more: impl Fn(&Key, &K, &mut DefaultHasher),
-    ) -> (Kind, Vec<(Arc<Key>, u64)>) {
-        let mark = |(key, object): (&Arc<Key>, &Arc<K>)| {
-            let mut hash = DefaultHasher::new();
-            // An object that was made anew under the name of another has a status to get.
-            (&object.meta().uid, object.meta().generation).hash(&mut hash);
-            object.meta().annotations.hash(&mut hash);
-            for problem in self.problems(kind, key) {
-                problem.said().hash(&mut hash);
-            }
-            more(key, object, &mut hash);
-            (key.clone(), hash.finish())
-        };
-        (kind, objects.iter().map(mark).collect())
+    ) -> (Kind, Marks) {
+        let objects = objects.iter();
+        let marks = objects.map(|(key, object)| {
+            let mark = self.mark_of(kind, key, &**object, |object, hash| more(key, object, hash));
+            (key.clone(), mark)
+        });
+        (kind, Arc::new(marks.collect()))
+    }
+
+    fn mark_of<K: Resource>(
+        &self,
+        kind: Kind,
+        key: &Key,
+        object: &K,
+        more: impl FnOnce(&K, &mut DefaultHasher),
+    ) -> u64 {
+        let mut hash = DefaultHasher::new();
+        // An object that was made anew under the name of another has a status to get.
+        (&object.meta().uid, object.meta().generation).hash(&mut hash);
+        object.meta().annotations.hash(&mut hash);
+        for problem in self.problems(kind, key) {
+            problem.said().hash(&mut hash);
+        }
+        more(object, &mut hash);
+        hash.finish()
     }
 }
 
@@ -412,11 +445,14 @@ fn by_owner(keys: Vec<Arc<ManagedKey>>) -> Keys {
 
 /// The keys of each domain, from Secrets beside the MailDomain that has the name: what is elsewhere may be anybody's, also
 /// beside another MailDomain that claims the same name in vain.
-fn managed(domains: &[Located<MailDomain>], keys: &Keys) -> BTreeMap<DomainName, ManagedDkim> {
+fn managed<'a>(
+    domains: impl Iterator<Item = &'a Arc<MailDomain>>,
+    keys: &Keys,
+) -> BTreeMap<DomainName, ManagedDkim> {
     let mut managed = BTreeMap::new();
     for domain in domains {
-        let name = domain.object.spec.domain.clone();
-        let owner = (domain.object.namespace().unwrap_or_default(), name.clone());
+        let name = domain.spec.domain.clone();
+        let owner = (domain.namespace().unwrap_or_default(), name.clone());
         let Some(keys) = keys.get(&owner) else {
             continue;
         };
@@ -477,12 +513,14 @@ mod tests {
             json!({"hostname": "mail.example.test", "allowedNamespaces": {"from": "All"}});
         let at = |namespace: &str| Arc::new(Key::new(namespace, "a"));
         let objects = Objects {
-            clusters: [(at("mail"), object("mail", 0, "MailCluster", &cluster))].into(),
-            domains: [
-                (at("a-thief"), object("a-thief", 9, "MailDomain", &domain)),
-                (at("mail"), object("mail", 1, "MailDomain", &domain)),
-            ]
-            .into(),
+            clusters: Arc::new([(at("mail"), object("mail", 0, "MailCluster", &cluster))].into()),
+            domains: Arc::new(
+                [
+                    (at("a-thief"), object("a-thief", 9, "MailDomain", &domain)),
+                    (at("mail"), object("mail", 1, "MailDomain", &domain)),
+                ]
+                .into(),
+            ),
             ..Objects::default()
         };
         let keys = vec![key("a-thief", "thief"), key("mail", "own")];

@@ -17,10 +17,10 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::objects::{Change, Objects, Told};
+use super::objects::{Change, Objects};
 use super::secrets::Kept;
 use super::snapshot::Kind;
-use super::{Broken, Read, Workload, World};
+use super::{Broken, Labels, Read, Workload, World};
 use crate::kube::Key;
 use crate::kube::apply::Live;
 use crate::kube::children::{ChildKind, MANAGED};
@@ -129,17 +129,23 @@ pub(super) fn take_own<K>(
     K: Resource + HasStatus,
     K::Status: Serialize,
 {
+    let first = !objects.is_synced() && matches!(event, Event::InitDone);
+    let changes = objects.take(event);
     // The end of the first listing may be what the first compiling waits for.
-    let mut differs = !objects.is_synced() && matches!(event, Event::InitDone);
-    for change in objects.take(event) {
-        differs |= is_compiled(&change);
+    if first {
+        world.touch();
+    }
+    for change in changes {
         let is_broken = matches!(change.after, Some(Err(_)));
+        if is_compiled(&change) {
+            match &change.after {
+                Some(Ok(_)) => world.touch_one(kind, change.key.clone()),
+                _ => world.touch(),
+            }
+        }
         if is_broken || !world.is_as_written(kind, &change) {
             world.wish(kind, change.key);
         }
-    }
-    if differs {
-        world.touch();
     }
 }
 
@@ -188,9 +194,7 @@ fn secrets(world: &Arc<World>, client: &Client) {
     let api: Api<Secret> = scoped(world, client);
     let stream = watcher(api, Config::default().fields(SECRETS)).default_backoff();
     let read = |secret: Secret| (Key::of(&secret.metadata), Kept::of(secret));
-    run(world, stream, read, |world, event| {
-        take_compiled(world, &world.secrets, event);
-    });
+    run(world, stream, read, take_secret);
 }
 
 fn namespaces(world: &Arc<World>, client: &Client) {
@@ -200,20 +204,24 @@ fn namespaces(world: &Arc<World>, client: &Client) {
         let labels: BTreeMap<String, String> = namespace.labels().clone();
         (Key::of(&namespace.metadata), Arc::new(labels))
     };
-    run(world, stream, read, |world, event| {
-        take_compiled(world, &world.namespaces, event);
-    });
+    run(world, stream, read, take_namespace);
 }
 
-/// Takes in what is told of objects that are compiled whole.
-fn take_compiled<V: Told>(world: &World, objects: &Objects<V>, event: Event<(Key, V)>) {
-    let first = !objects.is_synced() && matches!(event, Event::InitDone);
-    let same = |change: &Change<V>| {
-        let both = change.before.as_ref().zip(change.after.as_ref());
-        both.is_some_and(|(before, after)| before.is_same(after))
-    };
-    let changes = objects.take(event);
-    if first || !changes.iter().all(same) {
+fn take_secret(world: &World, event: Event<(Key, Kept)>) {
+    let first = !world.secrets.is_synced() && matches!(event, Event::InitDone);
+    let changes = world.secrets.take(event);
+    if first {
+        return world.touch();
+    }
+    for change in changes.iter().filter(|change| change.before != change.after) {
+        world.touch_secret(change);
+    }
+}
+
+fn take_namespace(world: &World, event: Event<(Key, Labels)>) {
+    let first = !world.namespaces.is_synced() && matches!(event, Event::InitDone);
+    let mut changes = world.namespaces.take(event).into_iter();
+    if first || changes.any(|change| change.before != change.after) {
         world.touch();
     }
 }

@@ -79,7 +79,7 @@ impl Compiler<'_> {
         self.problems.len() == before
     }
 
-    fn domain(
+    pub(super) fn domain(
         &mut self,
         resource: &Located<MailDomain>,
         cluster: &Located<MailCluster>,

@@ -36,7 +36,7 @@ impl Compiler<'_> {
     }
 
     /// The address in primary form, when mailboxes may be there.
-    fn mailbox_address(
+    pub(super) fn mailbox_address(
         &mut self,
         resource: &Located<MailboxResource>,
         plan: &Plan,
@@ -79,7 +79,7 @@ impl Compiler<'_> {
         plan.primary(address)
     }
 
-    fn mailbox(&mut self, resource: &Located<MailboxResource>, address: MailboxAddress) -> Mailbox {
+    pub(super) fn mailbox(&mut self, resource: &Located<MailboxResource>, address: MailboxAddress) -> Mailbox {
         let spec = &resource.object.spec;
         Mailbox {
             address,

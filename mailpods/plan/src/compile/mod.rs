@@ -2,6 +2,7 @@
 
 mod cluster;
 mod domains;
+mod edit;
 mod held;
 mod mailboxes;
 mod references;
@@ -12,6 +13,7 @@ mod tls;
 mod unsupported;
 
 pub use cluster::{dns_server, issued_secret};
+pub use edit::{Edits, edit};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

@@ -188,7 +188,7 @@ fn itself(origin: &Origin, field: &str, target: &MailboxAddress) -> Problem {
 }
 
 /// An address under the primary name of its domain and under each alias.
-fn every_name(plan: &Plan, address: &MailboxAddress) -> Vec<MailboxAddress> {
+pub(super) fn every_name(plan: &Plan, address: &MailboxAddress) -> Vec<MailboxAddress> {
     let aliases = plan
         .names
         .get(address.domain())

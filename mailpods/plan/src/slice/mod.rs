@@ -212,39 +212,25 @@ pub fn follow(
     let mut cut = Cut::default();
     cut.put("settings".to_owned(), &wire::Settings::of(plan, role))?;
     if role.knows_domains() {
-        let domains = (&before.domains, &plan.domains);
-        cut.gone(
-            "domain",
-            domains
-                .0
-                .keys()
-                .filter(|name| !domains.1.contains_key(*name)),
-        );
-        cut.changed(
-            "domain",
-            domains.1.iter(),
-            |name| domains.0.get(name),
-            |domain| wire::Domain::of(domain, role),
-        )?;
-        let mailboxes = (&before.mailboxes, &plan.mailboxes);
-        cut.gone(
-            "mailbox",
-            mailboxes
-                .0
-                .keys()
-                .filter(|name| !mailboxes.1.contains_key(*name)),
-        );
-        cut.changed(
-            "mailbox",
-            mailboxes.1.iter(),
-            |name| mailboxes.0.get(name),
-            |mailbox| wire::Mailbox::of(mailbox, role),
-        )?;
+        if !before.domains.is_same(&plan.domains) {
+            let (old, new) = (&before.domains, &plan.domains);
+            let kept = cut.changed("domain", new.iter(), |name| old.get(name), |domain| {
+                wire::Domain::of(domain, role)
+            })?;
+            cut.gone("domain", old.keys().filter(|name| kept < old.len() && !new.contains_key(*name)));
+        }
+        if !before.mailboxes.is_same(&plan.mailboxes) {
+            let (old, new) = (&before.mailboxes, &plan.mailboxes);
+            let kept = cut.changed("mailbox", new.iter(), |name| old.get(name), |mailbox| {
+                wire::Mailbox::of(mailbox, role)
+            })?;
+            cut.gone("mailbox", old.keys().filter(|name| kept < old.len() && !new.contains_key(*name)));
+        }
         let (old, new) = (&before.held, &plan.held);
         cut.held("held-domain", (&old.domains, &new.domains))?;
         cut.held("held-address", (&old.addresses, &new.addresses))?;
     }
-    if role.resolves_addresses() {
+    if role.resolves_addresses() && !before.aliases.is_same(&plan.aliases) {
         cut.aliases(before, plan)?;
     }
     if role.sends() {
@@ -292,20 +278,23 @@ impl Cut {
             .extend(names.map(|name| format!("{kind}/{name}")));
     }
 
-    /// Values that are not one and the same as before.
+    /// Values that are not one and the same as before; how many names were there before.
     fn changed<'a, K: fmt::Display + 'a, V: 'a, W: Serialize>(
         &mut self,
         kind: &str,
         values: impl Iterator<Item = (&'a K, &'a Arc<V>)>,
         before: impl Fn(&K) -> Option<&'a Arc<V>>,
         form: impl Fn(&V) -> W,
-    ) -> Result<(), serde_json::Error> {
+    ) -> Result<usize, serde_json::Error> {
+        let mut kept = 0;
         for (name, value) in values {
-            if !before(name).is_some_and(|known| Arc::ptr_eq(known, value)) {
+            let known = before(name);
+            kept += usize::from(known.is_some());
+            if !known.is_some_and(|known| Arc::ptr_eq(known, value)) {
                 self.put(format!("{kind}/{name}"), &form(value))?;
             }
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// What mail is put off for.
