@@ -19,6 +19,7 @@ pub mod domain;
 pub mod kube;
 pub mod metrics;
 pub mod names;
+mod packed;
 pub mod outbound_ip;
 pub mod render;
 pub mod run;

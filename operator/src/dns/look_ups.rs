@@ -11,10 +11,12 @@ use mailpods_plan::dns::Record;
 use tokio::sync::mpsc;
 
 use super::truth::{
-    Observed, Observer, ObserverOptions, Seen, SetUpError, Wanted, judge, ready, unknown_includes,
+    Failure, Observed, Observer, ObserverOptions, Question, Seen, SetUpError, Wanted, judge, ready,
+    unknown_includes,
 };
 use crate::kube::Key;
 use crate::kube::queue::{Outcome, work};
+use crate::packed::Packed;
 use crate::world::World;
 use crate::world::snapshot::Kind;
 
@@ -62,7 +64,8 @@ struct Watched {
 pub struct LookUps {
     observer: Observer,
     watched: Mutex<HashMap<DomainName, Watched>>,
-    found: Mutex<HashMap<DomainName, Arc<Observed>>>,
+    /// The last answers: of all domains, and looked at when one of them is.
+    found: Mutex<HashMap<DomainName, Packed>>,
     asks: mpsc::UnboundedSender<DomainName>,
     asked: Mutex<Option<mpsc::UnboundedReceiver<DomainName>>>,
 }
@@ -110,8 +113,10 @@ impl LookUps {
 
     /// What was answered at the last look.
     #[must_use]
-    pub fn found(&self, domain: &DomainName) -> Option<Arc<Observed>> {
-        lock(&self.found).get(domain).cloned()
+    pub fn found(&self, domain: &DomainName) -> Option<Observed> {
+        let packed = lock(&self.found).get(domain).cloned();
+        let answers: Vec<(Question, Result<Seen, Failure>)> = packed?.unpacked()?;
+        Some(answers.into_iter().collect())
     }
 
     /// Looks up what is asked for, for as long as the process runs.
@@ -158,15 +163,18 @@ impl LookUps {
         let wanted = wish.wanted();
         let mut answers = self.observer.observe(wanted.questions()).await;
         self.includes(domain, wanted, &mut answers).await;
-        let answers = Arc::new(answers);
         let good = ready(&judge(wanted, &answers)).holds == Some(true);
+        let packed = Packed::of(&answers.into_iter().collect::<Vec<_>>());
         let mut all = lock(&self.watched);
         // One that was forgotten meanwhile is not to be found again.
         let Some(now) = all.get_mut(domain) else {
             return Outcome::Done;
         };
-        let before = lock(&self.found).insert(domain.clone(), answers.clone());
-        if before.as_ref() != Some(&answers) {
+        let before = lock(&self.found).get(domain).cloned();
+        if before != packed {
+            if let Some(packed) = packed {
+                lock(&self.found).insert(domain.clone(), packed);
+            }
             world.wish(Kind::MailDomain, wish.owner.clone());
         }
         now.looks = now.looks.saturating_add(1);

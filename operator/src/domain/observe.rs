@@ -156,7 +156,7 @@ impl Observed {
 pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed> {
     let snapshot = context.world.snapshot();
     let domain = snapshot.objects.domains.get(key)?.clone();
-    let current = context.world.domains.get(key)?.ok()?;
+    let current = context.world.domain(key)?;
     let name = &domain.spec.domain;
     let problems = snapshot.problems(Kind::MailDomain, key).to_vec();
     // Of two that claim a name, the one without a problem of that kind has it. Where only an alias is another's, the

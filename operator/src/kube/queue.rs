@@ -13,6 +13,8 @@ use tokio::time::Instant;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait.
 const LAST_WAIT: Duration = Duration::from_secs(300);
+/// Room that is kept for what is due.
+const ROOM: usize = 1_024;
 /// Nothing is due: a wait that a new wish ends.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -113,6 +115,10 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let (place, key) = (*place, key.clone());
         self.order.remove(&place);
         self.due.remove(&key);
+        // At the start everything is due: room for that is not needed again.
+        if self.due.is_empty() && self.due.capacity() > ROOM {
+            self.due.shrink_to(ROOM);
+        }
         self.running.insert(key.clone());
         Some(key)
     }

@@ -4,6 +4,7 @@ pub mod children;
 pub mod objects;
 pub mod secrets;
 pub mod snapshot;
+mod statuses;
 mod pending;
 mod watch;
 mod writes;
@@ -26,6 +27,7 @@ use objects::{Objects, Told};
 use pending::Pending;
 use secrets::Kept;
 use snapshot::{Kind, Snapshot};
+use statuses::Statuses;
 use writes::Writes;
 
 /// Changes within this time are compiled at once.
@@ -104,6 +106,8 @@ pub struct World {
     pub clusters: Objects<Read<MailCluster>>,
     /// MailDomains.
     pub domains: Objects<Read<MailDomain>>,
+    /// What is told of them.
+    statuses: Statuses,
     /// Mailboxes.
     pub mailboxes: Objects<Read<Mailbox>>,
     /// OutboundIPs.
@@ -135,6 +139,7 @@ impl World {
         Arc::new(Self {
             clusters: Objects::default(),
             domains: Objects::default(),
+            statuses: Statuses::default(),
             mailboxes: Objects::default(),
             outbound_ips: Objects::default(),
             mailing_lists: Objects::default(),

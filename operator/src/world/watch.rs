@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use super::objects::{Change, Objects};
 use super::secrets::Kept;
 use super::snapshot::Kind;
+use super::statuses::take_domain;
 use super::{Broken, Labels, Read, Workload, World};
 use crate::kube::Key;
 use crate::kube::apply::Live;
@@ -32,12 +33,18 @@ const SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-acco
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 pub(super) fn start(world: &Arc<World>, client: &Client) {
-    own(world, client, Kind::MailCluster, |world| &world.clusters);
-    own(world, client, Kind::MailDomain, |world| &world.domains);
-    own(world, client, Kind::Mailbox, |world| &world.mailboxes);
-    own(world, client, Kind::OutboundIP, |world| &world.outbound_ips);
-    own(world, client, Kind::MailingList, |world| {
-        &world.mailing_lists
+    own(world, client, |world, event| {
+        take_own(world, Kind::MailCluster, &world.clusters, event);
+    });
+    own(world, client, take_domain);
+    own(world, client, |world, event| {
+        take_own(world, Kind::Mailbox, &world.mailboxes, event);
+    });
+    own(world, client, |world, event| {
+        take_own(world, Kind::OutboundIP, &world.outbound_ips, event);
+    });
+    own(world, client, |world, event| {
+        take_own(world, Kind::MailingList, &world.mailing_lists, event);
     });
     secrets(world, client);
     if world.only.is_none() {
@@ -97,7 +104,7 @@ fn mapped<K, V>(event: Event<K>, read: impl Fn(K) -> V) -> Event<V> {
     }
 }
 
-fn own<K>(world: &Arc<World>, client: &Client, kind: Kind, store: fn(&World) -> &Objects<Read<K>>)
+fn own<K>(world: &Arc<World>, client: &Client, take: fn(&World, Event<(Key, Read<K>)>))
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + HasStatus
@@ -114,9 +121,7 @@ where
         None => Api::all(client.clone()),
     };
     let stream = watcher(api, Config::default()).default_backoff();
-    run(world, stream, guarded, move |world, event| {
-        take_own(world, kind, store(world), event);
-    });
+    run(world, stream, guarded, take);
 }
 
 /// Takes in what is told of a kind of ours, and starts what it calls for.

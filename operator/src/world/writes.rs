@@ -33,7 +33,7 @@ impl Writes {
     }
 
     /// Whether a status is the one that was written last. It is forgotten with that: whoever writes the same later is looked at.
-    fn is_own(&self, kind: Kind, key: &Key, status: &impl Serialize) -> bool {
+    pub(super) fn is_own(&self, kind: Kind, key: &Key, status: &impl Serialize) -> bool {
         let object = (kind, key.clone());
         let hash = self.hash(status);
         let mut under_way = self.lock();

@@ -19,6 +19,7 @@ use std::ops::Deref;
 
 use mailpods_api::v1alpha1::DnsMode;
 use mailpods_plan::dns::{Record, RecordType};
+use serde::{Deserialize, Serialize};
 
 pub use compare::Fault;
 pub use finding::{Finding, Reason, Weight};
@@ -50,7 +51,7 @@ pub struct Wanted<'a> {
 }
 
 /// What the servers of one zone answered to one question.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// The zone, without a final dot.
     pub zone: String,
@@ -59,7 +60,7 @@ pub struct Seen {
 }
 
 /// What one server answered.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// Data, in the form of [`Record::data`]; empty: there is none.
     pub records: Texts,
@@ -67,8 +68,8 @@ pub struct Answer {
     pub alias: Option<String>,
 }
 
-/// Texts in order, each once. The answers of all domains are kept: this takes a tenth of a tree.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Texts in order, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Texts(Box<[String]>);
 
 impl FromIterator<String> for Texts {

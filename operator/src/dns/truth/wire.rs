@@ -7,6 +7,7 @@ use std::time::Duration;
 use hickory_proto::op::{Edns, Message, MessageType, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType as Type};
 use mailpods_plan::dns::RecordType;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -25,7 +26,7 @@ const MAX_RECORDS: usize = 64;
 const MAX_ALIASES: usize = 8;
 
 /// Why a server, or a zone, gave no answer. Texts say nothing that changes from one look to the next.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Failure {
     /// Nothing came back in time, or nobody listens.
     NoAnswer,
