@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use mailpods_plan::slice::{self, Entries, Update, diff, entries, follow, full};
+use mailpods_plan::slice::{self, Entries, Update, diff, digests, follow, whole};
 use mailpods_plan::{Listener, Plan, Protocol, Role};
 use tokio::sync::{Mutex, watch};
+use zeroize::Zeroizing;
 
 use crate::cluster::build::pod_port;
 use crate::kube::Key;
@@ -55,8 +56,16 @@ enum Lead {
     Nothing,
     /// A step.
     Step(Update),
-    /// All of this.
-    Whole(Arc<Plan>),
+    /// All of this, which has this etag.
+    Whole(Arc<Plan>, String),
+}
+
+/// An update as it is sent. It may hold secrets, and is wiped.
+pub struct Encoded {
+    /// What it leads to.
+    pub etag: String,
+    /// The update.
+    pub octets: Zeroizing<Vec<u8>>,
 }
 
 impl Publisher {
@@ -85,7 +94,7 @@ impl Publisher {
         cluster: &Key,
         role: Role,
         has: Option<&str>,
-    ) -> Result<Option<Update>, PublishError> {
+    ) -> Result<Option<Encoded>, PublishError> {
         let plan = {
             let snapshot = self.snapshots.borrow();
             let view = snapshot.clusters.get(cluster);
@@ -103,10 +112,17 @@ impl Publisher {
         };
         match lead {
             Lead::Nothing => Ok(None),
-            Lead::Step(step) => Ok(Some(step)),
-            Lead::Whole(plan) => {
+            Lead::Step(step) => Ok(Some(Encoded {
+                octets: step.encode()?,
+                etag: step.etag,
+            })),
+            Lead::Whole(plan, etag) => {
                 let _one = self.wholes.lock().await;
-                whole(plan, role).await.map(Some)
+                let written = tokio::task::spawn_blocking(move || {
+                    let octets = whole(&for_pods(&plan), role, &etag)?;
+                    Ok(Encoded { etag, octets })
+                });
+                written.await?.map(Some)
             }
         }
     }
@@ -124,7 +140,7 @@ impl Line {
         let (before, known, pod) = (self.plan.clone(), self.entries.clone(), plan.clone());
         let cut = tokio::task::spawn_blocking(move || match before {
             Some(before) => follow((&before, &known), &for_pods(&pod), role),
-            None => entries(&for_pods(&pod), role),
+            None => digests(&for_pods(&pod), role),
         });
         let new = cut.await??;
         if self.plan.is_some() && new.digest() != self.entries.digest() {
@@ -151,19 +167,10 @@ impl Line {
         });
         match (start, &self.plan) {
             (Some((has, start)), _) => Lead::Step(joined(has, self.steps.iter().skip(start))),
-            (None, Some(plan)) => Lead::Whole(plan.clone()),
+            (None, Some(plan)) => Lead::Whole(plan.clone(), self.entries.digest().to_owned()),
             (None, None) => Lead::Nothing,
         }
     }
-}
-
-/// All that a role has of a plan.
-async fn whole(plan: Arc<Plan>, role: Role) -> Result<Update, PublishError> {
-    let cut = tokio::task::spawn_blocking(move || {
-        let entries = entries(&for_pods(&plan), role)?;
-        Ok(full(&entries))
-    });
-    cut.await?
 }
 
 /// Several steps as one.
@@ -251,14 +258,16 @@ mod tests {
         let publisher = Publisher::new(snapshots);
         let update = async |has: Option<&str>| {
             let update = publisher.update(&cluster, Role::Imap, has).await;
-            update.unwrap()
+            let update = update.unwrap()?;
+            let read = Update::decode(&update.octets).unwrap();
+            assert_eq!(read.etag, update.etag);
+            Some(read)
         };
         let whole = update(None).await.unwrap();
         assert_eq!(
             keys(&whole),
             ["domain/example.test", "mailbox/a@example.test", "settings"]
         );
-        assert!(whole.encode().is_ok());
         assert!(update(Some(&whole.etag)).await.is_none());
         for mailboxes in [["a", "b"], ["b", "c"]] {
             states.send_replace(snapshot(&cluster, &mailboxes));
@@ -271,7 +280,6 @@ mod tests {
             ["mailbox/b@example.test", "mailbox/c@example.test"]
         );
         assert_eq!(step.delete, ["mailbox/a@example.test"]);
-        assert!(step.encode().is_ok());
         assert!(update(Some(&step.etag)).await.is_none());
         let unknown = update(Some("unknown")).await.unwrap();
         assert_eq!((unknown.base, unknown.etag), (None, step.etag));

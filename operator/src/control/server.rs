@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use super::forward::FORWARDED;
 use super::identity::{Account, IdentityError, Reviewer};
 use super::observed::Observed;
-use super::publish::{PublishError, Publisher};
+use super::publish::{Encoded, PublishError, Publisher};
 use crate::kube::Key;
 
 /// Connections at once, of all pods.
@@ -214,7 +214,7 @@ async fn plan(
     loop {
         changes.borrow_and_update();
         match control.publisher.update(&cluster, role, has).await {
-            Ok(Some(update)) => return answer(&update),
+            Ok(Some(update)) => return answer(update),
             Ok(None) => {}
             // A MailCluster that is being made: its first plan is worth waiting for.
             Err(PublishError::NoPlan) if Instant::now() < until => {}
@@ -229,14 +229,11 @@ async fn plan(
     }
 }
 
-fn answer(update: &mailpods_rpc::control::PlanUpdate) -> Result<Response, Refusal> {
-    let body = update
-        .encode()
-        .map_err(|error| Refusal::Later(error.to_string()))?;
+fn answer(update: Encoded) -> Result<Response, Refusal> {
     let etag = HeaderValue::from_str(&etag_header(&update.etag))
         .map_err(|error| Refusal::Later(error.to_string()))?;
     // The body may hold secrets: it is wiped when the last part of it is sent.
-    let body = Bytes::from_owner(Wiped(body));
+    let body = Bytes::from_owner(Wiped(update.octets));
     let kind = HeaderValue::from_static(CONTENT_TYPE);
     Ok(([(header::ETAG, etag), (header::CONTENT_TYPE, kind)], body).into_response())
 }

@@ -17,6 +17,7 @@
 mod apply;
 mod entries;
 mod update;
+mod whole;
 mod wire;
 
 use std::collections::HashSet;
@@ -31,10 +32,10 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::model::Plan;
-use crate::shared::Shared;
 
 pub use apply::{ApplyError, Slice};
 pub use entries::Entries;
+pub use whole::whole;
 pub use update::{DecodeError, MAX_KEY_OCTETS, MAX_VALUE_OCTETS, Update, VERSION, diff, full};
 
 /// What a pod does, and so what it may know.
@@ -189,15 +190,59 @@ impl fmt::Debug for Entry {
 /// # Errors
 /// When a value cannot be encoded; always a mistake in the program.
 pub fn entries(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
-    let nothing = Plan {
-        domains: Shared::default(),
-        mailboxes: Shared::default(),
-        aliases: Shared::default(),
-        outbound_ips: Shared::default(),
-        held: Shared::default(),
-        ..plan.clone()
+    cut(plan, role, Cut::default())
+}
+
+/// The same without texts, for one who has to find out what changes; see [`Entries::bare`].
+///
+/// # Errors
+/// When a value cannot be encoded; always a mistake in the program.
+pub fn digests(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
+    let bare = Cut {
+        bare: true,
+        ..Cut::default()
     };
-    follow((&nothing, &Entries::default()), plan, role)
+    cut(plan, role, bare)
+}
+
+fn cut(plan: &Plan, role: Role, mut cut: Cut) -> Result<Entries, serde_json::Error> {
+    each(plan, role, &mut cut)?;
+    Ok(Entries::default().changed([], cut.put))
+}
+
+/// Where the entries of a role go.
+trait Sink {
+    fn put(&mut self, key: String, value: &impl Serialize) -> Result<(), serde_json::Error>;
+}
+
+/// Names every entry of a role.
+fn each(plan: &Plan, role: Role, sink: &mut impl Sink) -> Result<(), serde_json::Error> {
+    sink.put("settings".to_owned(), &wire::Settings::of(plan, role))?;
+    if role.knows_domains() {
+        for (name, domain) in plan.domains.iter() {
+            sink.put(format!("domain/{name}"), &wire::Domain::of(domain, role))?;
+        }
+        for (address, mailbox) in plan.mailboxes.iter() {
+            sink.put(format!("mailbox/{address}"), &wire::Mailbox::of(mailbox, role))?;
+        }
+        for name in &plan.held.domains {
+            sink.put(format!("held-domain/{name}"), &wire::Held {})?;
+        }
+        for address in &plan.held.addresses {
+            sink.put(format!("held-address/{address}"), &wire::Held {})?;
+        }
+    }
+    if role.resolves_addresses() {
+        for (alias, targets) in plan.aliases.iter() {
+            sink.put(format!("alias/{alias}"), &wire::Alias::of(targets))?;
+        }
+    }
+    if role.sends() {
+        for ip in plan.outbound_ips.values() {
+            sink.put(format!("outbound-ip/{}", ip.name), ip)?;
+        }
+    }
+    Ok(())
 }
 
 /// The same, from the entries of an earlier plan: a domain or mailbox that both plans share is not cut again.
@@ -248,6 +293,8 @@ struct Cut {
     delete: Vec<String>,
     /// Values are encoded here first, so that a growing buffer leaves no copies of secrets behind.
     scratch: Zeroizing<Vec<u8>>,
+    /// Whether texts are left out.
+    bare: bool,
 }
 
 /// More than a value with the longest keys and chains has.
@@ -259,20 +306,29 @@ impl Default for Cut {
             put: Vec::new(),
             delete: Vec::new(),
             scratch: Zeroizing::new(Vec::with_capacity(SCRATCH)),
+            bare: false,
         }
     }
 }
 
-impl Cut {
+impl Sink for Cut {
     fn put(&mut self, key: String, value: &impl Serialize) -> Result<(), serde_json::Error> {
         self.scratch.clear();
         serde_json::to_writer(&mut *self.scratch, value)?;
-        let text = std::str::from_utf8(&self.scratch).map_err(serde::ser::Error::custom)?;
-        let entry = Entry::new(Zeroizing::new(text.to_owned()));
+        let text = match self.bare {
+            true => "",
+            false => std::str::from_utf8(&self.scratch).map_err(serde::ser::Error::custom)?,
+        };
+        let entry = Entry {
+            json: Zeroizing::new(text.to_owned()),
+            digest: Sha256::digest(&*self.scratch).into(),
+        };
         self.put.push((key.into(), Arc::new(entry)));
         Ok(())
     }
+}
 
+impl Cut {
     fn gone<'a, K: fmt::Display + 'a>(&mut self, kind: &str, names: impl Iterator<Item = &'a K>) {
         self.delete
             .extend(names.map(|name| format!("{kind}/{name}")));

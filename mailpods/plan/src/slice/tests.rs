@@ -91,6 +91,23 @@ fn each_role_gets_its_secrets_and_no_other() {
 }
 
 #[test]
+fn the_whole_is_what_all_entries_are() {
+    let plan = marked();
+    for role in Role::ALL {
+        let entries = entries(&plan, role).unwrap();
+        let written = whole(&plan, role, entries.digest()).unwrap();
+        assert_eq!(written.capacity(), written.len());
+        let mut slice = Slice::default();
+        slice.apply(Update::decode(&written).unwrap()).unwrap();
+        assert_eq!(slice.etag(), Some(entries.digest()));
+        assert_eq!(text(slice.entries()), text(&entries));
+        let digests = digests(&plan, role).unwrap();
+        assert_eq!(digests.digest(), entries.digest());
+        assert_eq!(text(&digests), text(&entries.bare()));
+    }
+}
+
+#[test]
 fn each_role_gets_its_keys_and_listeners() {
     let plan = marked();
     let of = |role| {
