@@ -89,8 +89,10 @@ impl Observed {
             tracing::warn!(%cluster, "a pod too many tells of itself; it is not heard");
             return News::default();
         }
-        let before = pods.get(&observations.pod).map(|(before, _)| before);
-        let news = News::between(before, &observations);
+        // One that was not counted any more counts again, whatever it tells.
+        let before = pods.get(&observations.pod);
+        let before = before.filter(|(_, at)| at.elapsed() < FRESH);
+        let news = News::between(before.map(|(before, _)| before), &observations);
         pods.insert(observations.pod.clone(), (observations, Instant::now()));
         news
     }
@@ -194,6 +196,19 @@ mod tests {
         assert_eq!(observed.address(&key, &ip), None);
         tell("mail", "main", "192.0.2.1");
         assert!(observed.address(&key, &ip).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_was_silent_for_long_is_news_again() {
+        let observed = Observed::new(World::new(None));
+        let cluster = Key::new("mail", "main");
+        let matters = |pod: &str| observed.keep(&cluster, told(pod.to_owned())).matters;
+        assert!(matters("pod") && matters("other"));
+        tokio::time::advance(FRESH / 2).await;
+        assert!(!matters("other"));
+        tokio::time::advance(FRESH / 2).await;
+        assert!(matters("pod"));
+        assert!(!matters("pod"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -95,16 +95,15 @@ impl Publisher {
         role: Role,
         has: Option<&str>,
     ) -> Result<Option<Encoded>, PublishError> {
-        let plan = {
-            let snapshot = self.snapshots.borrow();
-            let view = snapshot.clusters.get(cluster);
-            view.and_then(|view| view.plan.clone())
-        };
+        let snapshot = self.snapshots.borrow().clone();
+        let mut lines = self.lines.lock().await;
+        // Pods of a MailCluster that is gone ask on until they are gone too.
+        lines.retain(|(known, _), _| snapshot.clusters.contains_key(known));
+        let view = snapshot.clusters.get(cluster);
+        let plan = view.and_then(|view| view.plan.clone());
         let plan = plan.ok_or(PublishError::NoPlan)?;
-        let line = {
-            let mut lines = self.lines.lock().await;
-            lines.entry((cluster.clone(), role)).or_default().clone()
-        };
+        let line = lines.entry((cluster.clone(), role)).or_default().clone();
+        drop((lines, snapshot));
         let lead = {
             let mut line = line.lock().await;
             line.advance(plan, role).await?;
@@ -283,6 +282,21 @@ mod tests {
         assert!(update(Some(&step.etag)).await.is_none());
         let unknown = update(Some("unknown")).await.unwrap();
         assert_eq!((unknown.base, unknown.etag), (None, step.etag));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_cluster_that_is_gone() {
+        let cluster = Key::new("mail", "main");
+        let (states, snapshots) = watch::channel(snapshot(&cluster, &["a"]));
+        let publisher = Publisher::new(snapshots);
+        for role in [Role::Smtp, Role::Imap] {
+            publisher.update(&cluster, role, None).await.unwrap();
+        }
+        assert_eq!(publisher.lines.lock().await.len(), 2);
+        states.send_replace(Arc::default());
+        let update = publisher.update(&cluster, Role::Smtp, None).await;
+        assert!(matches!(update, Err(PublishError::NoPlan)));
+        assert!(publisher.lines.lock().await.is_empty());
     }
 
     #[tokio::test]
