@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
+use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{
     DkimKeySpec, DnsMode, MailCluster, MailDomain, Provider, RecordStatus,
 };
@@ -31,6 +32,8 @@ pub struct Observed {
     pub has_lost_its_name: bool,
     /// The MailCluster that serves it; `None`: none does.
     pub cluster: Option<(Key, Arc<MailCluster>)>,
+    /// Its aliases that are served.
+    pub aliases: Vec<DomainName>,
     /// Records that are wanted.
     pub records: Arc<Vec<Record>>,
     /// Records that are not wanted any more.
@@ -173,11 +176,16 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
         Some(_) => snapshot.records(name),
         None => Arc::default(),
     };
+    let aliases = match &cluster {
+        Some(_) => snapshot.aliases(&domain).to_vec(),
+        None => Vec::new(),
+    };
     let found = context.look_ups.found(name);
     let keys = snapshot.dkim(&domain).to_vec();
     let mut observed = Observed {
         problems,
         has_lost_its_name: conflicted,
+        aliases,
         withdrawn: withdrawn(&keys, &records),
         records,
         seen: None,

@@ -3,7 +3,7 @@
 mod edited;
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -12,7 +12,9 @@ use kube::{Resource, ResourceExt as _};
 use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
 use mailpods_plan::dns::{Record, domain_records, fill, filled};
-use mailpods_plan::{Inventory, ManagedDkim, Plan, Problem, assign, compile_valid};
+use mailpods_plan::{
+    Inventory, ManagedDkim, Plan, Problem, Resources, assign, compile_valid, hold,
+};
 use mailpods_policy::dkim_life::Phase;
 
 use crate::dkim::key::ManagedKey;
@@ -86,6 +88,8 @@ pub struct Snapshot {
     records: Arc<HashMap<DomainName, DomainRecords>>,
     /// DKIM keys by namespace and domain.
     keys: Arc<Keys>,
+    /// Names that more than one MailDomain claims.
+    contested: Arc<HashSet<DomainName>>,
     problems: Arc<HashMap<Kind, HashMap<Key, Vec<Problem>>>>,
     /// What each object's status depends on, as a hash; sorted.
     marks: BTreeMap<Kind, Marks>,
@@ -120,6 +124,8 @@ impl DomainRecords {
         !self.of_hosts
             && same(&self.domain.metadata, &domain.metadata)
             && same(&self.cluster.metadata, &cluster.metadata)
+            // Those that it is not given are left out.
+            && self.domain.spec.domain_aliases == domain.spec.domain_aliases
             && self.keys.len() == keys.len()
             && both.all(|(one, other)| Arc::ptr_eq(one, other))
     }
@@ -168,6 +174,7 @@ impl Snapshot {
             complete: true,
             objects,
             keys: Arc::new(by_owner(keys)),
+            contested: Arc::new(assigned.contested),
             served: Arc::new(
                 served
                     .map(|(domain, (namespace, name))| (domain, Key::new(namespace, name)))
@@ -184,7 +191,8 @@ impl Snapshot {
             resources.dkim = Some(dkim.clone());
             let compiled = compile_valid(resources);
             snapshot.note(compiled.problems);
-            snapshot.add(key, compiled.plan, (domains, &dkim), before);
+            let result = compiled.plan.ok_or(compiled.uncompiled);
+            snapshot.add(key, result, (domains, &dkim), before);
         }
         snapshot.marks = snapshot.marked();
         snapshot
@@ -193,14 +201,14 @@ impl Snapshot {
     fn add(
         &mut self,
         key: Key,
-        plan: Option<Plan>,
+        plan: Result<Plan, Option<Resources>>,
         (domains, dkim): (Vec<Arc<MailDomain>>, &BTreeMap<DomainName, ManagedDkim>),
         before: &Self,
     ) {
-        let current = plan.is_some();
+        let current = plan.is_ok();
         let kept = before.clusters.get(&key).and_then(|view| view.plan.clone());
         let plan = match plan {
-            Some(mut plan) => {
+            Ok(mut plan) => {
                 if let Some(cluster) = self.objects.clusters.get(&key).cloned() {
                     self.add_records(&cluster, &plan, (&domains, dkim), before);
                 }
@@ -209,9 +217,10 @@ impl Snapshot {
                 }
                 Some(Arc::new(plan))
             }
-            None => {
+            Err(resources) => {
                 self.keep_records(&key, before);
-                kept
+                let resources = resources.unwrap_or_default();
+                kept.map(|kept| hold(&kept, &resources))
             }
         };
         self.clusters.insert(key, ClusterView { plan, current });
@@ -260,6 +269,28 @@ impl Snapshot {
             new.insert(name.clone(), records);
         }
         self.records = Arc::new(new);
+    }
+
+    /// Whether more than one MailDomain claims a name of this one.
+    #[must_use]
+    pub fn is_contested(&self, domain: &MailDomain) -> bool {
+        let spec = &domain.spec;
+        let mut names = std::iter::once(&spec.domain).chain(&spec.domain_aliases);
+        self.has_contests() && names.any(|name| self.contested.contains(name))
+    }
+
+    /// Whether there is a name that more than one MailDomain claims.
+    #[must_use]
+    pub fn has_contests(&self) -> bool {
+        !self.contested.is_empty()
+    }
+
+    /// The aliases that a MailDomain is given.
+    #[must_use]
+    pub fn aliases(&self, domain: &MailDomain) -> &[DomainName] {
+        let own = self.records.get(&domain.spec.domain);
+        let own = own.filter(|own| Key::of(&own.domain.metadata) == Key::of(&domain.metadata));
+        own.map_or(&[], |own| &own.domain.spec.domain_aliases)
     }
 
     /// Whether nothing is wrong with a domain that would leave it out of the plan.

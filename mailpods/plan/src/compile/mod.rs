@@ -1,5 +1,6 @@
 //! Resources to one plan: references, ownership, defaults, and what is not supported yet.
 
+mod allowed;
 mod cluster;
 mod domains;
 mod edit;
@@ -14,6 +15,7 @@ mod unsupported;
 
 pub use cluster::{dns_server, issued_secret};
 pub use edit::{Edits, edit};
+pub use held::hold;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use mailpods_api::v1alpha1::{ClusterRef, MailCluster, OutboundRole};
 use mailpods_api::{DomainName, MailboxAddress};
 
-use crate::load::{Environment, Located, Resources, Source, load_valid};
+use crate::load::{Environment, LeftAddresses, Located, Resources, Source, load_valid};
 use crate::model::{Domain, OutboundIp, Plan, WarmUp};
 use crate::problem::{Origin, Problem, ProblemClass};
 use crate::records;
@@ -49,6 +51,8 @@ pub struct Compiled {
     pub plan: Option<Plan>,
     /// What is wrong, in a stable order.
     pub problems: Vec<Problem>,
+    /// What could not be compiled, for [`hold`]; `None` when there is a plan.
+    pub uncompiled: Option<Resources>,
 }
 
 /// Compiles what is good: a resource with a problem is left out, and nothing else is, but for what cannot be without it. Mail
@@ -83,6 +87,7 @@ pub fn compile_valid(mut resources: Resources) -> Compiled {
     found.sort();
     found.dedup();
     Compiled {
+        uncompiled: plan.is_none().then_some(resources),
         plan,
         problems: found,
     }
@@ -125,6 +130,8 @@ struct Compiler<'a> {
     problems: Vec<Problem>,
     /// Who owns each name of a domain.
     owners: HashMap<DomainName, Arc<Origin>>,
+    /// Who has an address and was left out.
+    absent: HashMap<MailboxAddress, &'a LeftAddresses>,
     /// Who made each alias and where: for problems found when everything is there.
     alias_places: Vec<(MailboxAddress, Arc<Origin>, String)>,
 }
@@ -135,6 +142,7 @@ impl<'a> Compiler<'a> {
             resources,
             problems: Vec::new(),
             owners: HashMap::new(),
+            absent: HashMap::new(),
             alias_places: Vec::new(),
         }
     }
@@ -145,12 +153,14 @@ impl<'a> Compiler<'a> {
             self.check_scripts();
             return None;
         };
+        self.tolerating(|compiler| compiler.check_allowed(cluster));
         let outbound_ips = self.outbound_ips(cluster);
         let (domains, names) = self.domains(cluster, &outbound_ips);
         let mut plan = self.settings(cluster)?;
         plan.outbound_ips = outbound_ips.into();
         plan.domains = domains.into();
         plan.names = names.into();
+        self.absent = self.absent(&plan);
         self.add_mailboxes(&mut plan);
         self.add_aliases(&mut plan);
         self.set_postmaster(cluster, &mut plan);

@@ -64,6 +64,7 @@ impl Snapshot {
             served: self.served.clone(),
             records: self.records.clone(),
             keys: self.keys.clone(),
+            contested: self.contested.clone(),
             problems: self.problems.clone(),
             marks: self.marks.clone(),
         }
