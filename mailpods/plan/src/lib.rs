@@ -26,7 +26,7 @@ pub mod slice;
 mod unread;
 mod yaml;
 
-pub use assign::{Assigned, Inventory, Namespaces, assign};
+pub use assign::{Assigned, Inventory, Namespaces, Owner, assign};
 pub use compile::{
     Compiled, Edits, check, check_with, compile, compile_valid, dns_server, edit, hold,
     issued_secret,

@@ -167,10 +167,11 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
     let conflicted = problems
         .iter()
         .any(|problem| problem.class == mailpods_plan::ProblemClass::Conflict && !problem.kept);
-    let cluster = snapshot.served.get(name).filter(|_| !conflicted);
-    let cluster = cluster.and_then(|key| {
-        let cluster = snapshot.objects.clusters.get(key)?;
-        Some((key.clone(), cluster.clone()))
+    let served = snapshot.served.get(name);
+    let served = served.filter(|served| served.domain == *key && !conflicted);
+    let cluster = served.and_then(|served| {
+        let cluster = snapshot.objects.clusters.get(&served.cluster)?;
+        Some((served.cluster.clone(), cluster.clone()))
     });
     let records = match &cluster {
         Some(_) => snapshot.records(name),

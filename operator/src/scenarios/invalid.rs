@@ -498,3 +498,29 @@ async fn a_name_that_is_not_allowed_is_told_with_those_that_are() {
         assert_eq!(status.get("domainAliases").cloned(), aliases);
     }
 }
+
+#[tokio::test]
+async fn a_domain_that_nobody_lets_in_gets_nothing_of_the_one_that_has_its_name() {
+    let server = Server::start("");
+    let context = &server.context;
+    add_cluster(
+        context,
+        json!({"hostname": "mail.example.test", "dns": {"mode": "ExternalDNS"}}),
+    );
+    add_domain(context, "new", json!({"domain": "example.test"}));
+    let reference = json!({"name": "main", "namespace": "mail"});
+    let spec = json!({"domain": "example.test", "clusterRef": reference});
+    let (_, thief) = object::<MailDomain>("MailDomain", "thief", spec);
+    let mut thief = (*thief).clone();
+    thief.metadata.namespace = Some("thief".to_owned());
+    let key = Key::new("thief", "thief");
+    let event = Event::Apply((key.clone(), Ok(Arc::new(thief))));
+    context.world.domains.take(event);
+    context.world.compile_now().await;
+    domain::reconcile(context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(lines, ["PATCH thief/maildomains/thief/status"]);
+    let status = asked[0].body["status"].clone();
+    assert_eq!(status.get("cluster"), None);
+    assert_eq!(status["conditions"][0]["reason"], "Missing");
+}

@@ -83,8 +83,8 @@ pub struct Snapshot {
     pub clusters: BTreeMap<Key, ClusterView>,
     /// The objects that were compiled.
     pub objects: Objects,
-    /// MailCluster of each domain that has one.
-    pub served: Arc<BTreeMap<DomainName, Key>>,
+    /// Who has each domain.
+    pub served: Arc<BTreeMap<DomainName, Served>>,
     records: Arc<HashMap<DomainName, DomainRecords>>,
     /// DKIM keys by namespace and domain.
     keys: Arc<Keys>,
@@ -93,6 +93,25 @@ pub struct Snapshot {
     problems: Arc<HashMap<Kind, HashMap<Key, Vec<Problem>>>>,
     /// What each object's status depends on, as a hash; sorted.
     marks: BTreeMap<Kind, Marks>,
+}
+
+/// Who has a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// The MailCluster.
+    pub cluster: Key,
+    /// The MailDomain.
+    pub domain: Key,
+}
+
+impl Served {
+    fn of(owner: mailpods_plan::Owner) -> Self {
+        let (namespace, name) = owner.cluster;
+        Self {
+            cluster: Key::new(namespace, name),
+            domain: Key::new(&*owner.domain.namespace, &*owner.domain.name),
+        }
+    }
 }
 
 /// Hashes of objects of one kind.
@@ -177,7 +196,7 @@ impl Snapshot {
             contested: Arc::new(assigned.contested),
             served: Arc::new(
                 served
-                    .map(|(domain, (namespace, name))| (domain, Key::new(namespace, name)))
+                    .map(|(domain, owner)| (domain, Served::of(owner)))
                     .collect(),
             ),
             ..Self::default()
@@ -299,6 +318,12 @@ impl Snapshot {
         problems.iter().all(|problem| problem.kept)
     }
 
+    /// The MailCluster of a domain.
+    #[must_use]
+    pub fn cluster_of(&self, domain: &DomainName) -> Option<&Key> {
+        self.served.get(domain).map(|served| &served.cluster)
+    }
+
     /// Records that are wanted of a domain.
     #[must_use]
     pub fn records(&self, domain: &DomainName) -> Arc<Vec<Record>> {
@@ -310,7 +335,7 @@ impl Snapshot {
     fn keep_records(&mut self, cluster: &Key, before: &Self) {
         let kept = before.records.iter();
         for (domain, records) in
-            kept.filter(|(domain, _)| before.served.get(*domain) == Some(cluster))
+            kept.filter(|(domain, _)| before.cluster_of(domain) == Some(cluster))
         {
             Arc::make_mut(&mut self.records)
                 .entry(domain.clone())
@@ -407,7 +432,7 @@ impl Snapshot {
         dns: &HashMap<&Key, String>,
         hash: &mut DefaultHasher,
     ) {
-        let served = self.served.get(&domain.spec.domain);
+        let served = self.cluster_of(&domain.spec.domain);
         served.and_then(|cluster| dns.get(cluster)).hash(hash);
         served.hash(hash);
         for record in self.records(&domain.spec.domain).iter() {

@@ -369,7 +369,7 @@ pub struct AllowedNamespaces {
     /// Names that MailDomains of those namespaces may have, each with all names below it. When left out: every name that nobody
     /// has, but none below one that a MailDomain of another namespace has. The cluster's own namespace may have any name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 1_000))]
+    #[schemars(length(min = 1, max = 500))]
     pub domains: Vec<AllowedDomains>,
 }
 
@@ -380,8 +380,8 @@ pub struct AllowedDomains {
     /// Labels of the namespaces; every one that is allowed when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
-    /// Names. Each stands for itself and for all names below it.
-    #[schemars(length(min = 1, max = 1_000), extend("x-kubernetes-list-type" = "set"))]
+    /// Names. Each stands for itself and for all names below it. Further ones are in further rules for the same namespaces.
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "set"))]
     pub suffixes: Vec<DomainName>,
 }
 

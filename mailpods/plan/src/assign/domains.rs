@@ -7,7 +7,7 @@ use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{ClusterRef, MailDomain, MailDomainSpec, Provider};
 
 use super::clusters::{self, ClusterKey};
-use super::{Assigner, Inventory, located};
+use super::{Assigner, Inventory, Owner, located};
 use crate::load::Located;
 use crate::problem::{Origin, Problem, ProblemClass};
 use crate::unread::{Claims, Unread, created};
@@ -227,8 +227,11 @@ impl<'a> Assigner<'a> {
 
     fn serve(&mut self, claimant: &Claimant<'_>, cluster: &ClusterKey, given: Vec<DomainName>) {
         if let Some(first) = given.first() {
-            let domains = &mut self.assigned.domains;
-            domains.insert(first.clone(), cluster.clone());
+            let owner = Owner {
+                cluster: cluster.clone(),
+                domain: claimant.origin.clone(),
+            };
+            self.assigned.domains.insert(first.clone(), owner);
         }
         let resources = self.assigned.clusters.get_mut(cluster);
         match (claimant.domain, resources) {

@@ -50,12 +50,21 @@ pub struct Inventory {
 pub struct Assigned {
     /// Resources by namespace and name of the MailCluster.
     pub clusters: BTreeMap<(String, String), Resources>,
-    /// Namespace and name of the MailCluster of each domain that has one. It may be one that cannot be read.
-    pub domains: BTreeMap<DomainName, (String, String)>,
+    /// Who has each domain.
+    pub domains: BTreeMap<DomainName, Owner>,
     /// Names that more than one MailDomain claims: who has them hangs on who is in service.
     pub contested: HashSet<DomainName>,
     /// What is wrong with those that no MailCluster serves.
     pub problems: Vec<Problem>,
+}
+
+/// Who has a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Namespace and name of the MailCluster, which may be one that cannot be read.
+    pub cluster: (String, String),
+    /// The MailDomain.
+    pub domain: Arc<Origin>,
 }
 
 /// Gives each resource to its MailCluster. Of two MailDomains that claim a name, the one in service keeps it; where neither is,

@@ -112,7 +112,7 @@ impl Snapshot {
         if !has_name || !is_same(&**before, &**after) || !self.problems(Kind::MailDomain, key).is_empty() {
             return None;
         }
-        let plan = plans.entry(self.served.get(name)?.clone()).or_default();
+        let plan = plans.entry(self.cluster_of(name)?.clone()).or_default();
         plan.domains.push((before.clone(), after.clone()));
         Some(())
     }
