@@ -91,6 +91,13 @@ impl<'a> Claimant<'a> {
         (self.created, &self.origin.namespace, &self.origin.name)
     }
 
+    fn claim(&self) -> Claim {
+        Claim {
+            origin: self.origin.clone(),
+            cluster: self.cluster.clone(),
+        }
+    }
+
     /// The resource with those of its aliases that it is given.
     fn with(&self, domain: &Arc<MailDomain>, given: &[DomainName]) -> Located<MailDomain> {
         let object = if given.len() == self.names.len() {
@@ -161,17 +168,23 @@ impl<'a> Assigner<'a> {
         }
     }
 
-    /// Names in service stay where they are, whoever else claims them.
+    /// Names in service stay where they are, whoever else claims them. So do those of a MailDomain whose MailCluster is away, or
+    /// does not let it in any more: that may be a slip of the pen, and whoever serves a name keeps it.
     fn reserve(&mut self, claimants: &[Claimant<'_>]) {
-        for claimant in claimants {
-            let Some(cluster) = &claimant.cluster else {
+        let (served, away): (Vec<_>, Vec<_>) = claimants
+            .iter()
+            .partition(|claimant| claimant.cluster.is_some());
+        for claimant in served.into_iter().chain(away) {
+            let cluster = claimant.cluster.as_ref().or(claimant.serving.as_ref());
+            let Some(cluster) = cluster else {
                 continue;
             };
             for (index, name) in claimant.names.iter().enumerate() {
                 let place = (&*claimant.origin, "");
                 if claimant.serves(index) && self.permits(place, cluster, name).is_ok() {
-                    let claim = claimant.claim(cluster);
-                    self.claims.entry((*name).clone()).or_insert(claim);
+                    self.claims
+                        .entry((*name).clone())
+                        .or_insert(claimant.claim());
                 }
             }
         }
@@ -219,7 +232,7 @@ impl<'a> Assigner<'a> {
             }
             None => {
                 self.is_free_of_others(place, name)?;
-                self.claims.insert(name.clone(), claimant.claim(cluster));
+                self.claims.insert(name.clone(), claimant.claim());
                 Ok(())
             }
         }
@@ -257,8 +270,8 @@ impl<'a> Assigner<'a> {
                 self.put_off(claimant, cluster, (index, name));
             }
             let claim = Claim {
-                origin: claimant.origin.clone(),
                 cluster: None,
+                ..claimant.claim()
             };
             self.claims.entry((*name).clone()).or_insert(claim);
         }
@@ -319,15 +332,6 @@ impl<'a> Assigner<'a> {
             if let Some(resources) = resources.filter(|_| !others) {
                 resources.left_out.names.push(hold.name);
             }
-        }
-    }
-}
-
-impl Claimant<'_> {
-    fn claim(&self, cluster: &ClusterKey) -> Claim {
-        Claim {
-            origin: self.origin.clone(),
-            cluster: Some(cluster.clone()),
         }
     }
 }

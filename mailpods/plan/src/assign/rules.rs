@@ -49,32 +49,31 @@ impl Assigner<'_> {
         let Some((parent, claim)) = self.above(name) else {
             return Ok(());
         };
-        let Some(key) = &claim.cluster else {
-            return Ok(());
-        };
         // Those who run the mail of the name above say who may be below.
-        let cluster = self.clusters.get(key);
+        let key = claim.cluster.as_ref();
+        let cluster = key.and_then(|key| self.clusters.get(key));
         let gives = |cluster| self.clusters.gives(cluster, &origin.namespace, name);
-        if [&claim.origin.namespace, &key.0].contains(&&origin.namespace)
-            || cluster.is_some_and(gives)
-        {
+        let is_own = claim.origin.namespace == origin.namespace
+            || key.is_some_and(|key| key.0 == origin.namespace);
+        if is_own || cluster.is_some_and(gives) {
             return Ok(());
         }
         let message = format!("is below {parent}, a domain of {}", claim.origin.named());
-        let hint = format!(
-            "spec.allowedNamespaces.domains of MailCluster {}/{} can allow it in namespace {}",
-            key.0, key.1, origin.namespace
-        );
-        let problem = origin.problem(field, message).found(name).hint(hint);
+        let mut problem = origin.problem(field, message).found(name);
+        if let Some((namespace, cluster)) = key {
+            problem = problem.hint(format!(
+                "spec.allowedNamespaces.domains of MailCluster {namespace}/{cluster} can allow it in namespace {}",
+                origin.namespace
+            ));
+        }
         Err(Box::new(problem.class(ProblemClass::NotAllowed)))
     }
 
-    /// The nearest name above that is served.
+    /// The nearest name above that somebody has.
     fn above(&self, name: &DomainName) -> Option<(&DomainName, &Claim)> {
         let mut rest = name.as_str();
         while let Some((_, above)) = rest.split_once('.') {
-            let claim = self.claims.get_key_value(above);
-            if let Some(claim) = claim.filter(|(_, claim)| claim.cluster.is_some()) {
+            if let Some(claim) = self.claims.get_key_value(above) {
                 return Some(claim);
             }
             rest = above;

@@ -358,6 +358,11 @@ fn what_cannot_be_read_keeps_its_names_and_addresses() {
         vec![
             unread(&object("MailDomain", ("mail", "bad", 1), bad)),
             unread(&object("MailDomain", ("mail", "hosted", 1), elsewhere)),
+            unread(&object(
+                "OutboundIP",
+                ("mail", "ip", 5),
+                "{address: 192.0.2.1, hostname: out.test, weight: x}",
+            )),
             // Never served, and later.
             unread(&object(
                 "MailDomain",
@@ -407,6 +412,7 @@ fn what_cannot_be_read_keeps_its_names_and_addresses() {
         .map(|left| (left.origin.name.as_str(), left.own.is_some()))
         .collect();
     assert_eq!(names, [("box", true), ("list", false)]);
+    assert_eq!(main.left_out.hosts.len(), 1);
     assert_eq!(counts(&assigned), [("main", 3, 0)]);
 }
 
@@ -531,4 +537,54 @@ fn nobody_gets_a_name_below_that_of_another_namespace() {
     );
     assert_eq!(counts(&assigned_), [("main", 4, 0), ("theirs", 0, 0)]);
     assert_eq!(held(&assigned_, "main"), Vec::<String>::new());
+}
+
+#[test]
+fn a_name_in_service_is_nobody_elses_while_its_cluster_is_away() {
+    let far = "{domain: far.test, clusterRef: {name: main, namespace: mail}}";
+    let slip = "{domain: slip.test, clusterRef: {name: mian}}";
+    let rule = ", allowedNamespaces: {from: Selector, selector: {matchLabels: {x: y}}, domains: [{suffixes: [given.test]}]}";
+    let mut documents = vec![
+        served(("mail", "gone", 5), "{domain: example.test}", "mail/gone"),
+        served(("team", "far", 5), far, "mail/main"),
+        served(("mail", "slip", 5), slip, "mail/main"),
+        cluster(("thief", "theirs", 0), ""),
+        object("MailDomain", ("thief", "gone", 0), "{domain: example.test}"),
+        object("MailDomain", ("thief", "far", 0), "{domain: far.test}"),
+        object("MailDomain", ("thief", "slip", 0), "{domain: slip.test}"),
+        object(
+            "MailDomain",
+            ("thief", "below", 0),
+            "{domain: a.example.test}",
+        ),
+    ];
+    let problems = |documents: &[String]| {
+        let assigned = assigned(documents);
+        let said = said(&assigned);
+        let of_thief = said.into_iter().filter(|line| line.starts_with("thief/"));
+        of_thief.collect::<Vec<_>>()
+    };
+    let taken = |name: &str, by: &str, domain: &str| {
+        format!(
+            "thief/MailDomain/{name} Conflict spec.domain: is already a domain of MailDomain/{name} in namespace {by}; found {domain}"
+        )
+    };
+    let below = "thief/MailDomain/below NotAllowed spec.domain: is below example.test, a domain of MailDomain/gone in namespace mail; found a.example.test".to_owned();
+    let all = [
+        below,
+        taken("far", "team", "far.test"),
+        taken("gone", "mail", "example.test"),
+        taken("slip", "mail", "slip.test"),
+    ];
+    assert_eq!(problems(&documents), all);
+    documents.push(cluster(("mail", "main", 0), ""));
+    let mut all = all.to_vec();
+    // Without clusterRef, the one that is there serves it now: it lets nobody in below.
+    all[0] += "; hint: spec.allowedNamespaces.domains of MailCluster mail/main can allow it in namespace thief";
+    assert_eq!(problems(&documents), all);
+    // Rules that give the name to others are no slip of the pen.
+    documents.pop();
+    documents.push(cluster(("mail", "main", 0), rule));
+    all.remove(1);
+    assert_eq!(problems(&documents), all);
 }
