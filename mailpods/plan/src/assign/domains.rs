@@ -125,7 +125,8 @@ fn serving(cluster: Option<&str>) -> Option<ClusterKey> {
     Some((namespace.to_owned(), name.to_owned()))
 }
 
-fn field(index: usize) -> String {
+/// The field of a name: the first is that of the domain, others are aliases.
+pub(super) fn field(index: usize) -> String {
     match index.checked_sub(1) {
         None => "spec.domain".to_owned(),
         Some(index) => format!("spec.domainAliases[{index}]"),
@@ -180,7 +181,7 @@ impl<'a> Assigner<'a> {
                 continue;
             };
             for (index, name) in claimant.names.iter().enumerate() {
-                let place = (&*claimant.origin, "");
+                let place = (&*claimant.origin, index);
                 if claimant.serves(index) && self.permits(place, cluster, name).is_ok() {
                     self.claims
                         .entry((*name).clone())
@@ -220,8 +221,7 @@ impl<'a> Assigner<'a> {
         index: usize,
         name: &DomainName,
     ) -> Result<(), Box<Problem>> {
-        let field = field(index);
-        let place = (&*claimant.origin, field.as_str());
+        let place = (&*claimant.origin, index);
         self.permits(place, cluster, name)?;
         match self.claims.get(name) {
             Some(claim) if Arc::ptr_eq(&claim.origin, &claimant.origin) => Ok(()),
@@ -291,7 +291,7 @@ impl<'a> Assigner<'a> {
         if claim.cluster.is_none() || Arc::ptr_eq(&claim.origin, &claimant.origin) {
             return;
         }
-        let problem = taken((&claimant.origin, "spec.domain"), name, &claim.origin);
+        let problem = taken((&claimant.origin, 0), name, &claim.origin);
         self.assigned.contested.insert((*name).clone());
         if !self.assigned.problems.contains(&problem) {
             self.say(claimant, problem);
@@ -306,7 +306,7 @@ impl<'a> Assigner<'a> {
         (index, name): (usize, &DomainName),
     ) {
         // Or anybody could keep the mail of others from any name.
-        let place = (&*claimant.origin, "");
+        let place = (&*claimant.origin, index);
         let may_have = || {
             claimant.cluster.is_some()
                 && self.permits(place, cluster, name).is_ok()
@@ -336,8 +336,8 @@ impl<'a> Assigner<'a> {
     }
 }
 
-fn taken((origin, field): (&Origin, &str), name: &DomainName, owner: &Origin) -> Problem {
+fn taken((origin, index): (&Origin, usize), name: &DomainName, owner: &Origin) -> Problem {
     let message = format!("is already a domain of {}", owner.named());
-    let problem = origin.problem(field, message).found(name);
+    let problem = origin.problem(&field(index), message).found(name);
     problem.class(ProblemClass::Conflict)
 }

@@ -163,34 +163,14 @@ impl<'a> Assigner<'a> {
             let problem = origin.problem("spec.address", message).found(domain);
             Box::new(problem.class(ProblemClass::Missing))
         };
-        let place = self.place(origin, domain).and_then(|cluster| {
-            let resources = self.assigned.clusters.get_mut(&cluster);
+        let place = place(&self.claims, origin, domain).and_then(|cluster| {
+            let resources = self.assigned.clusters.get_mut(cluster);
             resources.ok_or_else(|| missing("is in a MailDomain whose MailCluster cannot be read"))
         });
         match place {
             Ok(resources) => list(resources).push(located),
             Err(problem) => self.assigned.problems.push(*problem),
         }
-    }
-
-    /// The MailCluster of an address in a domain.
-    fn place(&self, origin: &Origin, domain: &DomainName) -> Result<ClusterKey, Box<Problem>> {
-        let missing = |message: &str| {
-            let problem = origin.problem("spec.address", message).found(domain);
-            Box::new(problem.class(ProblemClass::Missing))
-        };
-        let claim = self.claims.get(domain);
-        let claim = claim.ok_or_else(|| missing("is in no MailDomain"))?;
-        let cluster = claim.cluster.as_ref();
-        let cluster = cluster.ok_or_else(|| missing("is in a MailDomain without MailCluster"))?;
-        if claim.origin.namespace == origin.namespace || cluster.0 == origin.namespace {
-            return Ok(cluster.clone());
-        }
-        let problem = origin
-            .problem("metadata.namespace", "is not that of the MailDomain")
-            .found(&origin.namespace)
-            .hint("a Mailbox is in the namespace of its MailDomain or of the MailCluster");
-        Err(Box::new(problem))
     }
 
     /// Addresses belong to those who run the MailCluster.
@@ -231,9 +211,9 @@ impl<'a> Assigner<'a> {
                 };
                 let places = left
                     .all()
-                    .filter_map(|address| self.place(&unread.origin, address.domain()).ok());
+                    .filter_map(|address| place(&self.claims, &left.origin, address.domain()).ok());
                 for cluster in places.collect::<BTreeSet<_>>() {
-                    if let Some(resources) = self.assigned.clusters.get_mut(&cluster) {
+                    if let Some(resources) = self.assigned.clusters.get_mut(cluster) {
                         resources.left_out.addresses.push(left.clone());
                     }
                 }
@@ -248,4 +228,28 @@ impl<'a> Assigner<'a> {
             }
         }
     }
+}
+
+/// The MailCluster of an address in a domain.
+fn place<'a>(
+    claims: &'a HashMap<DomainName, Claim>,
+    origin: &Origin,
+    domain: &DomainName,
+) -> Result<&'a ClusterKey, Box<Problem>> {
+    let missing = |message: &str| {
+        let problem = origin.problem("spec.address", message).found(domain);
+        Box::new(problem.class(ProblemClass::Missing))
+    };
+    let claim = claims.get(domain);
+    let claim = claim.ok_or_else(|| missing("is in no MailDomain"))?;
+    let cluster = claim.cluster.as_ref();
+    let cluster = cluster.ok_or_else(|| missing("is in a MailDomain without MailCluster"))?;
+    if claim.origin.namespace == origin.namespace || cluster.0 == origin.namespace {
+        return Ok(cluster);
+    }
+    let problem = origin
+        .problem("metadata.namespace", "is not that of the MailDomain")
+        .found(&origin.namespace)
+        .hint("a Mailbox is in the namespace of its MailDomain or of the MailCluster");
+    Err(Box::new(problem))
 }

@@ -5,7 +5,7 @@ use mailpods_api::v1alpha1::AllowedDomains;
 
 use super::Assigner;
 use super::clusters::{Cluster, ClusterKey, Clusters};
-use super::domains::Claim;
+use super::domains::{Claim, field};
 use crate::problem::{Origin, Problem, ProblemClass};
 
 /// Names that are said of those that are allowed.
@@ -15,7 +15,7 @@ impl Assigner<'_> {
     /// Whether a MailCluster gives a name to a namespace.
     pub(super) fn permits(
         &self,
-        (origin, field): (&Origin, &str),
+        (origin, index): (&Origin, usize),
         cluster: &ClusterKey,
         name: &DomainName,
     ) -> Result<(), Box<Problem>> {
@@ -33,7 +33,7 @@ impl Assigner<'_> {
             origin.namespace
         );
         let problem = origin
-            .problem(field, message)
+            .problem(&field(index), message)
             .found(name)
             .allowed(self.clusters.shown(rules, &origin.namespace))
             .hint("spec.allowedNamespaces.domains of the MailCluster says which names are whose");
@@ -43,7 +43,7 @@ impl Assigner<'_> {
     /// Whether a name is below none that another namespace has, or may be there.
     pub(super) fn is_free_of_others(
         &self,
-        (origin, field): (&Origin, &str),
+        (origin, index): (&Origin, usize),
         name: &DomainName,
     ) -> Result<(), Box<Problem>> {
         let Some((parent, claim)) = self.above(name) else {
@@ -59,7 +59,7 @@ impl Assigner<'_> {
             return Ok(());
         }
         let message = format!("is below {parent}, a domain of {}", claim.origin.named());
-        let mut problem = origin.problem(field, message).found(name);
+        let mut problem = origin.problem(&field(index), message).found(name);
         if let Some((namespace, cluster)) = key {
             problem = problem.hint(format!(
                 "spec.allowedNamespaces.domains of MailCluster {namespace}/{cluster} can allow it in namespace {}",
