@@ -149,7 +149,7 @@ impl Line {
                 self.steps.pop_front();
             }
         }
-        self.entries = new.bare();
+        self.entries = new.bare().packed();
         self.plan = Some(plan);
         Ok(())
     }
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn keys(update: &Update) -> Vec<&str> {
-        update.put.iter().map(|(key, _)| key.as_str()).collect()
+        update.put.iter().map(|(key, _)| &**key).collect()
     }
 
     #[tokio::test]
@@ -279,7 +279,7 @@ mod tests {
             keys(&step),
             ["mailbox/b@example.test", "mailbox/c@example.test"]
         );
-        assert_eq!(step.delete, ["mailbox/a@example.test"]);
+        assert_eq!(step.delete, ["mailbox/a@example.test".into()]);
         assert!(update(Some(&step.etag)).await.is_none());
         let unknown = update(Some("unknown")).await.unwrap();
         assert_eq!((unknown.base, unknown.etag), (None, step.etag));
