@@ -31,7 +31,9 @@ mod tests {
 
     #[test]
     fn values_come_back_and_take_less() {
-        let value: Vec<String> = (0..100).map(|count| format!("record {}", count % 3)).collect();
+        let value: Vec<String> = (0..100)
+            .map(|count| format!("record {}", count % 3))
+            .collect();
         let packed = Packed::of(&value).unwrap();
         assert!(packed.0.len() < 200);
         assert_eq!(packed.unpacked::<Vec<String>>(), Some(value.clone()));

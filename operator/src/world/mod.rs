@@ -2,10 +2,10 @@
 
 pub mod children;
 pub mod objects;
+mod pending;
 pub mod secrets;
 pub mod snapshot;
 mod statuses;
-mod pending;
 mod watch;
 mod writes;
 

@@ -102,7 +102,10 @@ mod tests {
             "spec": {"domain": "example.test"},
             "status": {"cluster": "mail/main", "zone": zone},
         });
-        (Key::new("mail", "d"), Ok(serde_json::from_value(object).map(Arc::new).unwrap()))
+        (
+            Key::new("mail", "d"),
+            Ok(serde_json::from_value(object).map(Arc::new).unwrap()),
+        )
     }
 
     fn zone(world: &World) -> Option<String> {
@@ -119,7 +122,10 @@ mod tests {
         let (key, _) = told("a");
         let kept = world.domains.get(&key).unwrap().unwrap();
         let status = kept.status.clone().unwrap();
-        assert_eq!((status.cluster.as_deref(), status.zone), (Some("mail/main"), None));
+        assert_eq!(
+            (status.cluster.as_deref(), status.zone),
+            (Some("mail/main"), None)
+        );
         assert!(asked.try_recv().is_err());
         let (_, own) = told("b");
         let own = own.unwrap().status.clone().unwrap();

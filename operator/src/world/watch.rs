@@ -218,7 +218,10 @@ fn take_secret(world: &World, event: Event<(Key, Kept)>) {
     if first {
         return world.touch();
     }
-    for change in changes.iter().filter(|change| change.before != change.after) {
+    for change in changes
+        .iter()
+        .filter(|change| change.before != change.after)
+    {
         world.touch_secret(change);
     }
 }

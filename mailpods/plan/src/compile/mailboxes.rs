@@ -79,7 +79,11 @@ impl Compiler<'_> {
         plan.primary(address)
     }
 
-    pub(super) fn mailbox(&mut self, resource: &Located<MailboxResource>, address: MailboxAddress) -> Mailbox {
+    pub(super) fn mailbox(
+        &mut self,
+        resource: &Located<MailboxResource>,
+        address: MailboxAddress,
+    ) -> Mailbox {
         let spec = &resource.object.spec;
         Mailbox {
             address,

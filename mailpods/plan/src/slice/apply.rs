@@ -100,7 +100,9 @@ impl Slice {
     pub fn apply(&mut self, update: Update) -> Result<(), ApplyError> {
         self.check(&update)?;
         let entries = match update.base {
-            Some(_) => self.entries.changed(update.delete.iter().map(|key| &**key), update.put),
+            Some(_) => self
+                .entries
+                .changed(update.delete.iter().map(|key| &**key), update.put),
             None => update.put.into_iter().collect(),
         };
         if entries.digest() != update.etag {
@@ -114,7 +116,9 @@ impl Slice {
         }
         let (put, gone) = self.entries.difference(&entries);
         let values = put.iter().map(|(key, entry)| read(key, entry));
-        let mut values: Vec<_> = values.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let mut values: Vec<_> = values
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
         // Addresses share the names of their domains.
         values.sort_by_key(|value| !matches!(value, Value::Domain(_)));
         self.entries = entries.packed();

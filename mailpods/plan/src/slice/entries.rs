@@ -296,13 +296,20 @@ mod tests {
         };
         assert_eq!(texts(&packed), texts(&before));
         let put = || [(Arc::from("mailbox/2"), entry("x"))];
-        let (one, other) = (before.changed(["mailbox/1"], put()), packed.changed(["mailbox/1"], put()));
+        let (one, other) = (
+            before.changed(["mailbox/1"], put()),
+            packed.changed(["mailbox/1"], put()),
+        );
         assert_eq!((other.digest(), other.len()), (one.digest(), 1_999));
         assert_eq!(texts(&other.packed()), texts(&one));
         let (put, delete) = packed.difference(&other);
         assert_eq!((put.len(), put[0].1.json()), (1, "x"));
         assert_eq!(delete, ["mailbox/1".into()]);
-        assert!(packed.get("mailbox/5").is_some_and(|entry| entry.json() == "5"));
+        assert!(
+            packed
+                .get("mailbox/5")
+                .is_some_and(|entry| entry.json() == "5")
+        );
     }
 
     #[test]

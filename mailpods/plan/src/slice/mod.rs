@@ -36,8 +36,8 @@ use crate::model::{Domain, Mailbox, Plan};
 
 pub use apply::{ApplyError, Slice};
 pub use entries::Entries;
-pub use whole::whole;
 pub use update::{DecodeError, MAX_KEY_OCTETS, MAX_VALUE_OCTETS, Update, VERSION, diff, full};
+pub use whole::whole;
 
 /// What a pod does, and so what it may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -224,7 +224,10 @@ fn each(plan: &Plan, role: Role, sink: &mut impl Sink) -> Result<(), serde_json:
             sink.put(format!("domain/{name}"), &wire::Domain::of(domain, role))?;
         }
         for (address, mailbox) in plan.mailboxes.iter() {
-            sink.put(format!("mailbox/{address}"), &wire::Mailbox::of(mailbox, role))?;
+            sink.put(
+                format!("mailbox/{address}"),
+                &wire::Mailbox::of(mailbox, role),
+            )?;
         }
         for name in &plan.held.domains {
             sink.put(format!("held-domain/{name}"), &wire::Held {})?;
@@ -336,7 +339,12 @@ impl Cut {
         Ok(())
     }
 
-    fn mailboxes(&mut self, before: &Plan, plan: &Plan, role: Role) -> Result<(), serde_json::Error> {
+    fn mailboxes(
+        &mut self,
+        before: &Plan,
+        plan: &Plan,
+        role: Role,
+    ) -> Result<(), serde_json::Error> {
         let (old, new) = (&before.mailboxes, &plan.mailboxes);
         if old.is_same(new) {
             return Ok(());
@@ -344,7 +352,10 @@ impl Cut {
         let form = |mailbox: &Mailbox| wire::Mailbox::of(mailbox, role);
         let kept = self.changed("mailbox", new.iter(), |name| old.get(name), form)?;
         if kept < old.len() {
-            self.gone("mailbox", old.keys().filter(|name| !new.contains_key(*name)));
+            self.gone(
+                "mailbox",
+                old.keys().filter(|name| !new.contains_key(*name)),
+            );
         }
         Ok(())
     }

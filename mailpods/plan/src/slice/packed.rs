@@ -28,7 +28,11 @@ impl std::fmt::Debug for Packed {
 impl Packed {
     pub(super) fn of(map: &Map) -> Self {
         let octets = |(key, entry): (&Arc<str>, &Arc<Entry>)| {
-            let digest = if entry.is_bare() { entry.digest().len() } else { 0 };
+            let digest = if entry.is_bare() {
+                entry.digest().len()
+            } else {
+                0
+            };
             2 * LENGTH + key.len() + entry.json().len() + digest
         };
         // A buffer that grows would leave copies of secrets behind.
