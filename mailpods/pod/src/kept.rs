@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mailpods_plan::Role;
-use mailpods_plan::slice::{Entries, Entry};
+use mailpods_plan::slice::{Entries, Entry, Keyed};
 use mailpods_store::{SecretStore, StoreError};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -177,7 +177,7 @@ fn cut(entries: &Entries) -> Result<Vec<Part>, KeptError> {
     Err(KeptError::TooLarge)
 }
 
-fn parts(entries: &[(Arc<str>, Arc<Entry>)], bits: u32) -> Result<Vec<Part>, serde_json::Error> {
+fn parts(entries: &[Keyed], bits: u32) -> Result<Vec<Part>, serde_json::Error> {
     let mut parts: BTreeMap<u16, BTreeMap<&str, &RawValue>> = BTreeMap::new();
     for (key, entry) in entries {
         let value = serde_json::from_str(entry.json())?;

@@ -7,7 +7,7 @@ use kube::runtime::watcher::Event;
 use mailpods_api::v1alpha1::{MailDomain, MailDomainStatus};
 
 use super::snapshot::Kind;
-use super::watch::take_own;
+use super::watch::{OwnEvent, take_own};
 use super::{Read, World};
 use crate::kube::Key;
 use crate::packed::Packed;
@@ -60,7 +60,7 @@ impl World {
 }
 
 /// Takes in what is told of MailDomains.
-pub(super) fn take_domain(world: &World, event: Event<(Key, Read<MailDomain>)>) {
+pub(super) fn take_domain(world: &World, event: OwnEvent<MailDomain>) {
     let mut news = None;
     let mut part = |(key, read): (Key, Read<MailDomain>)| {
         let (read, is_news) = world.part(&key, read);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::Entry;
 use super::packed::Packed;
+use super::{Entry, Keyed};
 
 /// Parts that entries are kept in, by the first octet of what their keys hash to. A change copies the parts that it is in.
 const PARTS: usize = 256;
@@ -66,7 +66,7 @@ impl Entries {
     }
 
     /// Keys and entries, sorted by key.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Arc<str>, Arc<Entry>)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Keyed> {
         let parts = self.parts.iter();
         let mut all: Vec<_> = parts.flat_map(|part| part.map().into_owned()).collect();
         all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
@@ -96,7 +96,7 @@ impl Entries {
     pub fn changed<'a>(
         &self,
         delete: impl IntoIterator<Item = &'a str>,
-        put: impl IntoIterator<Item = (Arc<str>, Arc<Entry>)>,
+        put: impl IntoIterator<Item = Keyed>,
     ) -> Self {
         let mut open = BTreeMap::new();
         let mut count = self.count;
@@ -166,7 +166,7 @@ impl Entries {
     }
 
     /// Keys and entries that `new` has otherwise than these, and keys that it has not, each sorted.
-    pub(super) fn difference(&self, new: &Self) -> (Vec<(Arc<str>, Arc<Entry>)>, Vec<Arc<str>>) {
+    pub(super) fn difference(&self, new: &Self) -> (Vec<Keyed>, Vec<Arc<str>>) {
         let (mut put, mut delete) = (Vec::new(), Vec::new());
         let both = self.parts.iter().zip(new.parts.iter());
         for (old, new) in both.filter(|(old, new)| old.digest != new.digest) {

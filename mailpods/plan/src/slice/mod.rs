@@ -139,6 +139,9 @@ impl FromStr for Role {
     }
 }
 
+/// An entry and its key.
+pub type Keyed = (Arc<str>, Arc<Entry>);
+
 /// One value, encoded. It may hold secrets, so it is wiped when dropped and never printed.
 pub struct Entry {
     json: Zeroizing<String>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{Entries, Entry};
+use super::{Entries, Entry, Keyed};
 
 /// Version of the encoding. It changes when a pod must not read on: keys and fields may be added without.
 pub const VERSION: u32 = 1;
@@ -27,7 +27,7 @@ pub struct Update {
     /// Digest of the entries that come out.
     pub etag: String,
     /// New and changed entries.
-    pub put: Vec<(Arc<str>, Arc<Entry>)>,
+    pub put: Vec<Keyed>,
     /// Keys that are gone.
     pub delete: Vec<Arc<str>>,
 }
@@ -155,7 +155,7 @@ impl Update {
 
     /// Octets that the encoding takes, or a little more.
     fn octets(&self) -> usize {
-        let put = |(key, entry): &(Arc<str>, Arc<Entry>)| key.len() + entry.json().len() + AROUND;
+        let put = |(key, entry): &Keyed| key.len() + entry.json().len() + AROUND;
         let deleted = |key: &Arc<str>| key.len() + AROUND;
         FRAME
             + self.put.iter().map(put).sum::<usize>()
@@ -167,7 +167,7 @@ fn raw(json: &str) -> Result<&RawValue, serde_json::Error> {
     serde_json::from_str(json)
 }
 
-fn entry(key: &str, json: &str) -> Result<(Arc<str>, Arc<Entry>), DecodeError> {
+fn entry(key: &str, json: &str) -> Result<Keyed, DecodeError> {
     if key.len() > MAX_KEY_OCTETS || json.len() > MAX_VALUE_OCTETS {
         return Err(DecodeError::TooLong {
             key: key.len(),
