@@ -148,7 +148,7 @@ impl Line {
                 self.steps.pop_front();
             }
         }
-        self.entries = new.bare();
+        self.entries = new.bare().packed();
         self.plan = Some(plan);
         Ok(())
     }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn keys(update: &Update) -> Vec<&str> {
-        update.put.iter().map(|(key, _)| key.as_str()).collect()
+        update.put.iter().map(|(key, _)| &**key).collect()
     }
 
     #[tokio::test]
@@ -278,7 +278,7 @@ mod tests {
             keys(&step),
             ["mailbox/b@example.test", "mailbox/c@example.test"]
         );
-        assert_eq!(step.delete, ["mailbox/a@example.test"]);
+        assert_eq!(step.delete, ["mailbox/a@example.test".into()]);
         assert!(update(Some(&step.etag)).await.is_none());
         let unknown = update(Some("unknown")).await.unwrap();
         assert_eq!((unknown.base, unknown.etag), (None, step.etag));

@@ -9,7 +9,7 @@ use mailpods_api::v1alpha1::{MailDomain, MailDomainStatus};
 use mailpods_plan::Claims;
 
 use super::snapshot::Kind;
-use super::watch::take_own;
+use super::watch::{OwnEvent, take_own};
 use super::{Broken, Read, World};
 use crate::kube::Key;
 use crate::packed::Packed;
@@ -93,7 +93,7 @@ pub(super) fn served_now(known: &Arc<MailDomain>, broken: &Broken) -> Arc<MailDo
 }
 
 /// Takes in what is told of MailDomains.
-pub(super) fn take_domain(world: &World, event: Event<(Key, Read<MailDomain>)>) {
+pub(super) fn take_domain(world: &World, event: OwnEvent<MailDomain>) {
     let (mut news, mut decided) = (None, false);
     let mut part = |(key, read): (Key, Read<MailDomain>)| {
         let (read, is_news) = world.part(&key, read);

@@ -100,10 +100,10 @@ fn mapped<K, V>(event: Event<K>, read: impl Fn(K) -> V) -> Event<V> {
     }
 }
 
-/// Takes in what is told of objects of ours.
-type Take<K> = fn(&World, Event<(Key, Read<K>)>);
+/// What a watch of a kind of ours tells.
+pub(super) type OwnEvent<K> = Event<(Key, Read<K>)>;
 
-fn own<K>(world: &Arc<World>, client: &Client, take: Take<K>)
+fn own<K>(world: &Arc<World>, client: &Client, take: fn(&World, OwnEvent<K>))
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + HasStatus
@@ -124,12 +124,8 @@ where
 }
 
 /// Takes in what is told of a kind of ours, and starts what it calls for.
-pub(super) fn take_own<K>(
-    world: &World,
-    kind: Kind,
-    objects: &Objects<Read<K>>,
-    event: Event<(Key, Read<K>)>,
-) where
+pub(super) fn take_own<K>(world: &World, kind: Kind, objects: &Objects<Read<K>>, event: OwnEvent<K>)
+where
     K: Resource + HasStatus,
     K::Status: Serialize,
 {

@@ -16,6 +16,7 @@
 
 mod apply;
 mod entries;
+mod packed;
 mod update;
 mod whole;
 mod wire;
@@ -31,12 +32,12 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::model::Plan;
+use crate::model::{Domain, Mailbox, Plan};
 
 pub use apply::{ApplyError, Slice};
 pub use entries::Entries;
-pub use whole::whole;
 pub use update::{DecodeError, MAX_KEY_OCTETS, MAX_VALUE_OCTETS, Update, VERSION, diff, full};
+pub use whole::whole;
 
 /// What a pod does, and so what it may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,6 +139,9 @@ impl FromStr for Role {
     }
 }
 
+/// An entry and its key.
+pub type Keyed = (Arc<str>, Arc<Entry>);
+
 /// One value, encoded. It may hold secrets, so it is wiped when dropped and never printed.
 pub struct Entry {
     json: Zeroizing<String>,
@@ -223,7 +227,10 @@ fn each(plan: &Plan, role: Role, sink: &mut impl Sink) -> Result<(), serde_json:
             sink.put(format!("domain/{name}"), &wire::Domain::of(domain, role))?;
         }
         for (address, mailbox) in plan.mailboxes.iter() {
-            sink.put(format!("mailbox/{address}"), &wire::Mailbox::of(mailbox, role))?;
+            sink.put(
+                format!("mailbox/{address}"),
+                &wire::Mailbox::of(mailbox, role),
+            )?;
         }
         for name in &plan.held.domains {
             sink.put(format!("held-domain/{name}"), &wire::Held {})?;
@@ -257,20 +264,8 @@ pub fn follow(
     let mut cut = Cut::default();
     cut.put("settings".to_owned(), &wire::Settings::of(plan, role))?;
     if role.knows_domains() {
-        if !before.domains.is_same(&plan.domains) {
-            let (old, new) = (&before.domains, &plan.domains);
-            let kept = cut.changed("domain", new.iter(), |name| old.get(name), |domain| {
-                wire::Domain::of(domain, role)
-            })?;
-            cut.gone("domain", old.keys().filter(|name| kept < old.len() && !new.contains_key(*name)));
-        }
-        if !before.mailboxes.is_same(&plan.mailboxes) {
-            let (old, new) = (&before.mailboxes, &plan.mailboxes);
-            let kept = cut.changed("mailbox", new.iter(), |name| old.get(name), |mailbox| {
-                wire::Mailbox::of(mailbox, role)
-            })?;
-            cut.gone("mailbox", old.keys().filter(|name| kept < old.len() && !new.contains_key(*name)));
-        }
+        cut.domains(before, plan, role)?;
+        cut.mailboxes(before, plan, role)?;
         let (old, new) = (&before.held, &plan.held);
         cut.held("held-domain", (&old.domains, &new.domains))?;
         cut.held("held-address", (&old.addresses, &new.addresses))?;
@@ -332,6 +327,40 @@ impl Cut {
     fn gone<'a, K: fmt::Display + 'a>(&mut self, kind: &str, names: impl Iterator<Item = &'a K>) {
         self.delete
             .extend(names.map(|name| format!("{kind}/{name}")));
+    }
+
+    fn domains(&mut self, before: &Plan, plan: &Plan, role: Role) -> Result<(), serde_json::Error> {
+        let (old, new) = (&before.domains, &plan.domains);
+        if old.is_same(new) {
+            return Ok(());
+        }
+        let form = |domain: &Domain| wire::Domain::of(domain, role);
+        let kept = self.changed("domain", new.iter(), |name| old.get(name), form)?;
+        if kept < old.len() {
+            self.gone("domain", old.keys().filter(|name| !new.contains_key(*name)));
+        }
+        Ok(())
+    }
+
+    fn mailboxes(
+        &mut self,
+        before: &Plan,
+        plan: &Plan,
+        role: Role,
+    ) -> Result<(), serde_json::Error> {
+        let (old, new) = (&before.mailboxes, &plan.mailboxes);
+        if old.is_same(new) {
+            return Ok(());
+        }
+        let form = |mailbox: &Mailbox| wire::Mailbox::of(mailbox, role);
+        let kept = self.changed("mailbox", new.iter(), |name| old.get(name), form)?;
+        if kept < old.len() {
+            self.gone(
+                "mailbox",
+                old.keys().filter(|name| !new.contains_key(*name)),
+            );
+        }
+        Ok(())
     }
 
     /// Values that are not one and the same as before; how many names were there before.

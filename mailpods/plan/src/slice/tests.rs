@@ -57,7 +57,7 @@ fn marked() -> Plan {
 }
 
 fn text(entries: &Entries) -> String {
-    let line = |(key, entry): (&str, &Arc<Entry>)| format!("{key} {}\n", entry.json());
+    let line = |(key, entry): (Arc<str>, Arc<Entry>)| format!("{key} {}\n", entry.json());
     entries.iter().map(line).collect()
 }
 
@@ -208,9 +208,9 @@ fn steps_lead_where_the_whole_leads() {
         entries(&new, Role::Smtp).unwrap(),
     );
     let step = diff(&old, &new);
-    let put: Vec<_> = step.put.iter().map(|(key, _)| key.as_str()).collect();
+    let put: Vec<_> = step.put.iter().map(|(key, _)| &**key).collect();
     assert_eq!(put, ["domain/example.test", "settings"]);
-    assert_eq!(step.delete, ["mailbox/alice@example.test"]);
+    assert_eq!(step.delete, ["mailbox/alice@example.test".into()]);
 
     let mut slice = Slice::default();
     slice.apply(full(&old)).unwrap();
@@ -270,11 +270,8 @@ fn a_bad_update_changes_nothing() {
     slice.apply(full(&cut)).unwrap();
     let good = slice.etag().unwrap().to_owned();
     let with = |key: &str, json: &str| {
-        let put = (key.to_owned(), entry(json));
-        let all = cut
-            .iter()
-            .map(|(key, entry)| (key.to_owned(), entry.clone()));
-        diff(&cut, &all.chain([put]).collect())
+        let put = (Arc::from(key), entry(json));
+        diff(&cut, &cut.iter().chain([put]).collect())
     };
     let empty = Entries::default();
     let bad = [

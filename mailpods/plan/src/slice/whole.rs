@@ -23,7 +23,12 @@ pub fn whole(plan: &Plan, role: Role, etag: &str) -> Result<Zeroizing<Vec<u8>>, 
     Ok(out)
 }
 
-fn write(plan: &Plan, role: Role, etag: &str, out: &mut impl Write) -> Result<(), serde_json::Error> {
+fn write(
+    plan: &Plan,
+    role: Role,
+    etag: &str,
+    out: &mut impl Write,
+) -> Result<(), serde_json::Error> {
     let head = format!("{{\"version\":{VERSION},\"etag\":{etag:?},\"put\":{{");
     let mut writer = Writer { out, first: true };
     writer.raw(&head)?;
