@@ -1,12 +1,14 @@
 //! Values that are kept in large numbers and seldom looked at, as small as they can be kept.
 
+use std::sync::Arc;
+
 use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A value as compressed JSON. Equal values have equal forms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed(Box<[u8]>);
+/// A value as compressed JSON, shared by its clones. Equal values have equal forms.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Packed(Arc<[u8]>);
 
 impl Packed {
     /// Packs a value; `None` when it cannot be written as JSON, which is a mistake in this program.
@@ -17,7 +19,7 @@ impl Packed {
         Some(Self(octets.as_slice().into()))
     }
 
-    /// The value; `None` when it is of another type, which is a mistake in this program.
+    /// The value; `None` when there is none, or one of another type, which is a mistake in this program.
     #[must_use]
     pub fn unpacked<T: DeserializeOwned>(&self) -> Option<T> {
         let json = decompress_size_prepended(&self.0).ok()?;

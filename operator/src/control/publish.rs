@@ -1,20 +1,27 @@
 //! What each role of each MailCluster gets of the plan, and the steps that lead there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io::{self, Write as _};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use mailpods_plan::slice::{self, Entries, Update, diff, digests, follow, whole};
+use mailpods_plan::slice::{
+    self, Entries, Update, diff, digests, follow, whole_octets, write_whole,
+};
 use mailpods_plan::{Listener, Plan, Protocol, Role};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use zeroize::Zeroizing;
 
+use super::pieces::{PieceWriter, Pieces};
 use crate::cluster::build::pod_port;
 use crate::kube::Key;
 use crate::world::snapshot::Snapshot;
 
 /// Steps that are remembered: a pod that is further behind gets the whole.
 const MAX_STEPS: usize = 32;
+
+/// Whole plans that are sent at once: each takes a thread.
+const MAX_WHOLES: usize = 16;
 
 /// Why there is no update.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +41,9 @@ pub enum PublishError {
 pub struct Publisher {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     lines: Mutex<Lines>,
-    /// One whole plan is cut at a time: it is large, and nobody waits for it but a pod that starts.
-    wholes: Mutex<()>,
+    /// One plan is cut from nothing at a time: it is large, and nobody waits for it but pods that start.
+    cuts: Mutex<()>,
+    wholes: Arc<Semaphore>,
 }
 
 /// What each role of each MailCluster was last given.
@@ -65,7 +73,15 @@ pub struct Encoded {
     /// What it leads to.
     pub etag: String,
     /// The update.
-    pub octets: Zeroizing<Vec<u8>>,
+    pub form: Form,
+}
+
+/// How an update is sent.
+pub enum Form {
+    /// At once.
+    Step(Zeroizing<Vec<u8>>),
+    /// While it is encoded; so many octets.
+    Whole(usize, Pieces),
 }
 
 impl Publisher {
@@ -75,7 +91,8 @@ impl Publisher {
         Self {
             snapshots,
             lines: Mutex::default(),
-            wholes: Mutex::default(),
+            cuts: Mutex::default(),
+            wholes: Arc::new(Semaphore::new(MAX_WHOLES)),
         }
     }
 
@@ -106,24 +123,47 @@ impl Publisher {
         drop((lines, snapshot));
         let lead = {
             let mut line = line.lock().await;
+            let _one = match line.plan {
+                None => Some(self.cuts.lock().await),
+                Some(_) => None,
+            };
             line.advance(plan, role).await?;
             line.from(has)
         };
         match lead {
             Lead::Nothing => Ok(None),
             Lead::Step(step) => Ok(Some(Encoded {
-                octets: step.encode()?,
+                form: Form::Step(step.encode()?),
                 etag: step.etag,
             })),
-            Lead::Whole(plan, etag) => {
-                let _one = self.wholes.lock().await;
-                let written = tokio::task::spawn_blocking(move || {
-                    let octets = whole(&for_pods(&plan), role, &etag)?;
-                    Ok(Encoded { etag, octets })
-                });
-                written.await?.map(Some)
-            }
+            Lead::Whole(plan, etag) => self.whole(plan, role, etag).await.map(Some),
         }
+    }
+
+    async fn whole(
+        &self,
+        plan: Arc<Plan>,
+        role: Role,
+        etag: String,
+    ) -> Result<Encoded, PublishError> {
+        // The semaphore is never closed.
+        let permit = self.wholes.clone().acquire_owned().await.ok();
+        let (plan, tag) = (for_pods(&plan), etag.clone());
+        let counted = tokio::task::spawn_blocking(move || {
+            let octets = whole_octets(&plan, role, &tag);
+            octets.map(|octets| (octets, plan, tag))
+        });
+        let (octets, plan, tag) = counted.await??;
+        let (mut writer, pieces) = PieceWriter::new();
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let written = write_whole(&plan, role, &tag, &mut writer).map_err(io::Error::from);
+            if let Err(error) = written.and_then(|()| writer.flush()) {
+                tracing::debug!(%role, %error, "a whole plan was not sent to its end");
+            }
+        });
+        let form = Form::Whole(octets, pieces);
+        Ok(Encoded { etag, form })
     }
 }
 
@@ -258,7 +298,18 @@ mod tests {
         let update = async |has: Option<&str>| {
             let update = publisher.update(&cluster, Role::Imap, has).await;
             let update = update.unwrap()?;
-            let read = Update::decode(&update.octets).unwrap();
+            let octets = match update.form {
+                Form::Step(octets) => octets,
+                Form::Whole(octets, mut pieces) => {
+                    let mut whole = Zeroizing::new(Vec::new());
+                    while let Some(piece) = pieces.recv().await {
+                        whole.extend_from_slice(&piece);
+                    }
+                    assert_eq!(octets, whole.len());
+                    whole
+                }
+            };
+            let read = Update::decode(&octets).unwrap();
             assert_eq!(read.etag, update.etag);
             Some(read)
         };

@@ -18,6 +18,7 @@ use crate::dns::look_ups::Wish;
 use crate::dns::truth::{self, Judged, Wanted, judge, key_seen, record_statuses};
 use crate::kube::Key;
 use crate::kube::apply::LiveObjects;
+use crate::packed::Packed;
 use crate::world::snapshot::Kind;
 
 /// What there is of a MailDomain.
@@ -35,7 +36,9 @@ pub struct Observed {
     /// Its aliases that are served.
     pub aliases: Vec<DomainName>,
     /// Records that are wanted.
-    pub records: Arc<Vec<Record>>,
+    pub records: Vec<Record>,
+    /// The same as they are kept.
+    packed: Packed,
     /// Records that are not wanted any more.
     pub withdrawn: Vec<Record>,
     /// What DNS shows; `None`: nobody has looked yet.
@@ -91,7 +94,7 @@ impl Observed {
     pub fn wish(&self, owner: &Key) -> Wish {
         Wish {
             owner: owner.clone(),
-            records: self.records.clone(),
+            records: self.packed.clone(),
             withdrawn: self.withdrawn.clone(),
             mode: self.mode(),
         }
@@ -173,10 +176,11 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
         let cluster = snapshot.objects.clusters.get(&served.cluster)?;
         Some((served.cluster.clone(), cluster.clone()))
     });
-    let records = match &cluster {
-        Some(_) => snapshot.records(name),
-        None => Arc::default(),
+    let packed = match &cluster {
+        Some(_) => snapshot.packed_records(name),
+        None => Packed::default(),
     };
+    let records: Vec<Record> = packed.unpacked().unwrap_or_default();
     let aliases = match &cluster {
         Some(_) => snapshot.aliases(&domain).to_vec(),
         None => Vec::new(),
@@ -189,6 +193,7 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
         aliases,
         withdrawn: withdrawn(&keys, &records),
         records,
+        packed,
         seen: None,
         keys,
         live: context.world.live(Kind::MailDomain, key),

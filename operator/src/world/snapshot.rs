@@ -19,6 +19,7 @@ use mailpods_policy::dkim_life::Phase;
 
 use crate::dkim::key::ManagedKey;
 use crate::kube::Key;
+use crate::packed::Packed;
 pub use edited::Edits;
 
 /// Kinds of ours.
@@ -120,7 +121,7 @@ type Marks = Arc<Vec<(Arc<Key>, u64)>>;
 /// The records of a domain, and what they follow from.
 #[derive(Debug, Clone)]
 struct DomainRecords {
-    records: Arc<Vec<Record>>,
+    records: Packed,
     domain: Arc<MailDomain>,
     cluster: Arc<MailCluster>,
     keys: Vec<Arc<ManagedKey>>,
@@ -274,7 +275,8 @@ impl Snapshot {
                     let kept = dkim.get(name).cloned().unwrap_or_default();
                     let wanted = domain_records(cluster, domain, plan, Some(&kept));
                     let wanted = wanted.iter().map(|record| filled(record, |_, _| None));
-                    Arc::new(wanted.chain(own).collect::<Vec<_>>())
+                    let records: Vec<Record> = wanted.chain(own).collect();
+                    Packed::of(&records).unwrap_or_default()
                 },
                 |known| known.records.clone(),
             );
@@ -326,7 +328,13 @@ impl Snapshot {
 
     /// Records that are wanted of a domain.
     #[must_use]
-    pub fn records(&self, domain: &DomainName) -> Arc<Vec<Record>> {
+    pub fn records(&self, domain: &DomainName) -> Vec<Record> {
+        self.packed_records(domain).unpacked().unwrap_or_default()
+    }
+
+    /// The same as it is kept.
+    #[must_use]
+    pub fn packed_records(&self, domain: &DomainName) -> Packed {
         let own = self.records.get(domain);
         own.map(|own| own.records.clone()).unwrap_or_default()
     }
@@ -435,9 +443,7 @@ impl Snapshot {
         let served = self.cluster_of(&domain.spec.domain);
         served.and_then(|cluster| dns.get(cluster)).hash(hash);
         served.hash(hash);
-        for record in self.records(&domain.spec.domain).iter() {
-            (&record.name, record.kind, &record.data, record.ttl).hash(hash);
-        }
+        self.packed_records(&domain.spec.domain).hash(hash);
         for key in self.dkim(domain) {
             (&key.selector, key.phase, key.since.as_second()).hash(hash);
         }

@@ -98,39 +98,11 @@ impl Entries {
         delete: impl IntoIterator<Item = &'a str>,
         put: impl IntoIterator<Item = Keyed>,
     ) -> Self {
-        let mut open = BTreeMap::new();
-        let mut count = self.count;
-        for key in delete {
-            count -= usize::from(self.opened(&mut open, key).remove(key).is_some());
-        }
-        for (key, entry) in put {
-            match self.opened(&mut open, &key).entry(key) {
-                Place::Occupied(known) if known.get().digest() == entry.digest() => {}
-                Place::Occupied(mut known) => drop(known.insert(entry)),
-                Place::Vacant(place) => {
-                    place.insert(entry);
-                    count += 1;
-                }
-            }
-        }
-        let mut parts = self.parts.to_vec();
-        for (index, map) in open {
-            let digest = digest(&map);
-            if let Some(part) = parts.get_mut(index).filter(|part| part.digest != digest) {
-                let form = Form::Open(map);
-                *part = Arc::new(Part { form, digest });
-            }
-        }
-        Self::of(parts, count)
-    }
-
-    /// The part of a key, to be changed.
-    fn opened<'a>(&self, open: &'a mut BTreeMap<usize, Map>, key: &str) -> &'a mut Map {
-        let index = part_of(key);
-        open.entry(index).or_insert_with(|| {
-            let part = self.parts.get(index);
-            part.map(|part| part.map().into_owned()).unwrap_or_default()
-        })
+        let mut change = Change::of(self);
+        delete.into_iter().for_each(|key| change.delete(key));
+        put.into_iter()
+            .for_each(|(key, entry)| change.put(key, entry));
+        change.finish()
     }
 
     /// The same without texts: enough to find out what changes, in a third of the memory. They cannot be sent. What is packed
@@ -196,6 +168,60 @@ impl Entries {
             count,
             digest: octets.iter().map(|octet| format!("{octet:02x}")).collect(),
         }
+    }
+}
+
+/// Entries on their way to others.
+pub(super) struct Change<'a> {
+    entries: &'a Entries,
+    /// Parts that are looked at.
+    open: BTreeMap<usize, Map>,
+    count: usize,
+}
+
+impl<'a> Change<'a> {
+    pub(super) const fn of(entries: &'a Entries) -> Self {
+        Self {
+            entries,
+            open: BTreeMap::new(),
+            count: entries.count,
+        }
+    }
+
+    pub(super) fn delete(&mut self, key: &str) {
+        let known = self.part(key).remove(key);
+        self.count -= usize::from(known.is_some());
+    }
+
+    pub(super) fn put(&mut self, key: Arc<str>, entry: Arc<Entry>) {
+        match self.part(&key).entry(key) {
+            Place::Occupied(known) if known.get().digest() == entry.digest() => {}
+            Place::Occupied(mut known) => drop(known.insert(entry)),
+            Place::Vacant(place) => {
+                place.insert(entry);
+                self.count += 1;
+            }
+        }
+    }
+
+    fn part(&mut self, key: &str) -> &mut Map {
+        let index = part_of(key);
+        self.open.entry(index).or_insert_with(|| {
+            let part = self.entries.parts.get(index);
+            part.map(|part| part.map().into_owned()).unwrap_or_default()
+        })
+    }
+
+    pub(super) fn finish(self) -> Entries {
+        let mut parts = self.entries.parts.to_vec();
+        for (index, map) in self.open {
+            let digest = digest(&map);
+            if let Some(part) = parts.get_mut(index).filter(|part| part.digest != digest) {
+                let form = Form::Open(map);
+                *part = Arc::new(Part { form, digest });
+            }
+        }
+        Entries::of(parts, self.count)
     }
 }
 

@@ -35,9 +35,10 @@ use zeroize::Zeroizing;
 use crate::model::{Domain, Mailbox, Plan};
 
 pub use apply::{ApplyError, Slice};
+use entries::Change;
 pub use entries::Entries;
 pub use update::{DecodeError, MAX_KEY_OCTETS, MAX_VALUE_OCTETS, Update, VERSION, diff, full};
-pub use whole::whole;
+pub use whole::{whole_octets, write_whole};
 
 /// What a pod does, and so what it may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,7 +195,7 @@ impl fmt::Debug for Entry {
 /// # Errors
 /// When a value cannot be encoded; always a mistake in the program.
 pub fn entries(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
-    cut(plan, role, Cut::default())
+    cut(plan, role, false)
 }
 
 /// The same without texts, for one who has to find out what changes; see [`Entries::bare`].
@@ -202,16 +203,17 @@ pub fn entries(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
 /// # Errors
 /// When a value cannot be encoded; always a mistake in the program.
 pub fn digests(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
-    let bare = Cut {
-        bare: true,
-        ..Cut::default()
-    };
-    cut(plan, role, bare)
+    cut(plan, role, true)
 }
 
-fn cut(plan: &Plan, role: Role, mut cut: Cut) -> Result<Entries, serde_json::Error> {
+fn cut(plan: &Plan, role: Role, bare: bool) -> Result<Entries, serde_json::Error> {
+    let nothing = Entries::default();
+    let mut cut = Cut {
+        bare,
+        ..Cut::of(&nothing)
+    };
     each(plan, role, &mut cut)?;
-    Ok(Entries::default().changed([], cut.put))
+    Ok(cut.change.finish())
 }
 
 /// Where the entries of a role go.
@@ -261,7 +263,7 @@ pub fn follow(
     plan: &Plan,
     role: Role,
 ) -> Result<Entries, serde_json::Error> {
-    let mut cut = Cut::default();
+    let mut cut = Cut::of(known);
     cut.put("settings".to_owned(), &wire::Settings::of(plan, role))?;
     if role.knows_domains() {
         cut.domains(before, plan, role)?;
@@ -279,13 +281,12 @@ pub fn follow(
             cut.put(format!("outbound-ip/{}", ip.name), ip)?;
         }
     }
-    Ok(known.changed(cut.delete.iter().map(String::as_str), cut.put))
+    Ok(cut.change.finish())
 }
 
-/// Entries that are being made, and keys whose entries go, unless they are made anew.
-struct Cut {
-    put: Vec<(Arc<str>, Arc<Entry>)>,
-    delete: Vec<String>,
+/// Entries that are being made.
+struct Cut<'a> {
+    change: Change<'a>,
     /// Values are encoded here first, so that a growing buffer leaves no copies of secrets behind.
     scratch: Zeroizing<Vec<u8>>,
     /// Whether texts are left out.
@@ -295,18 +296,17 @@ struct Cut {
 /// More than a value with the longest keys and chains has.
 const SCRATCH: usize = 64 * 1024;
 
-impl Default for Cut {
-    fn default() -> Self {
+impl<'a> Cut<'a> {
+    fn of(known: &'a Entries) -> Self {
         Self {
-            put: Vec::new(),
-            delete: Vec::new(),
+            change: Change::of(known),
             scratch: Zeroizing::new(Vec::with_capacity(SCRATCH)),
             bare: false,
         }
     }
 }
 
-impl Sink for Cut {
+impl Sink for Cut<'_> {
     fn put(&mut self, key: String, value: &impl Serialize) -> Result<(), serde_json::Error> {
         self.scratch.clear();
         serde_json::to_writer(&mut *self.scratch, value)?;
@@ -318,15 +318,16 @@ impl Sink for Cut {
             json: Zeroizing::new(text.to_owned()),
             digest: Sha256::digest(&*self.scratch).into(),
         };
-        self.put.push((key.into(), Arc::new(entry)));
+        self.change.put(key.into(), Arc::new(entry));
         Ok(())
     }
 }
 
-impl Cut {
+impl Cut<'_> {
     fn gone<'a, K: fmt::Display + 'a>(&mut self, kind: &str, names: impl Iterator<Item = &'a K>) {
-        self.delete
-            .extend(names.map(|name| format!("{kind}/{name}")));
+        for name in names {
+            self.change.delete(&format!("{kind}/{name}"));
+        }
     }
 
     fn domains(&mut self, before: &Plan, plan: &Plan, role: Role) -> Result<(), serde_json::Error> {
