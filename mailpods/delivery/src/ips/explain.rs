@@ -267,7 +267,7 @@ async fn exchangers(
         now,
     };
     let policies = Policies::default();
-    let published = question.published(&policies, &means, vouched).await;
+    let published = question.published(&policies, &means, vouched).await?;
     let mut tls = Vec::new();
     for host in &hosts {
         let port = plan.outbound.port;

@@ -13,6 +13,8 @@ mod sent;
 mod spf;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together_tests;
 mod watch;
 #[cfg(test)]
 mod world_tests;
@@ -28,6 +30,7 @@ use mailpods_policy::outbound::hotness::{Counts, Thresholds};
 use mailpods_policy::outbound::life::{Life, Rest, Transition};
 use mailpods_policy::outbound::provider::{Override, ProfileError, Profiles};
 use mailpods_policy::outbound::shape::{Concurrency, Feedback};
+use mailpods_store::StoreError;
 
 use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
@@ -40,6 +43,8 @@ pub(crate) use watch::watch;
 
 /// Domains whose provider is remembered, and providers whose patience is.
 const MAX_KNOWN: usize = 16_384;
+/// Tries at a change that other processes come before.
+const SWAPS: usize = 20;
 /// The longest rest, however often an address relapses.
 const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(86_400);
 
@@ -60,6 +65,8 @@ pub(crate) struct Ips {
     views: Mutex<spf::Views>,
     /// Whose turn it is to be asked among block lists.
     lists: Mutex<lists::Turns>,
+    /// Orders that could not be done, so that each is told once.
+    stuck: Mutex<HashMap<String, String>>,
     /// Held while a life changes and is kept, so that it is not read back in between.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -75,6 +82,7 @@ impl Ips {
             tallies: Mutex::default(),
             views: Mutex::default(),
             lists: Mutex::default(),
+            stuck: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),
         })
     }
@@ -226,33 +234,65 @@ impl Ips {
         }
     }
 
-    /// Changes a life, tells of the changes and keeps it. False when nothing was worth an event.
+    /// Changes a life, keeps it and tells of the changes. False when nothing was worth an event, or it cannot be kept: then nothing has
+    /// changed.
     async fn change<C: IntoIterator<Item = Transition>>(
         &self,
         ctx: &Context,
         ip: &OutboundIp,
-        change: impl FnOnce(&mut Life) -> C,
+        change: impl Fn(&mut Life) -> C,
     ) -> bool {
+        let changed = self.try_change(ctx, ip, change).await;
+        changed.unwrap_or_else(|error| {
+            tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address");
+            false
+        })
+    }
+
+    /// Other processes change a life too: the change is made to what is kept, and made anew where another one came first, so that
+    /// a rest that both want begins and doubles once.
+    async fn try_change<C: IntoIterator<Item = Transition>>(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        change: impl Fn(&mut Life) -> C,
+    ) -> Result<bool, StoreError> {
         let _keeping = self.keeping.lock().await;
-        let (changes, life) = {
-            let mut lives = self.lives();
-            let life = lives.entry(ip.name.clone()).or_default();
-            let before = life.clone();
-            let changes: Vec<Transition> = change(life).into_iter().collect();
+        let known = self.lives().get(&ip.name).cloned();
+        if let Some(known) = known {
+            let mut life = known.clone();
+            let events = change(&mut life).into_iter().count();
+            if life == known {
+                return Ok(events > 0);
+            }
+        }
+        let changes = self.swap(ctx, ip, change).await?;
+        changes.iter().for_each(|change| tell(ctx, ip, change));
+        Ok(!changes.is_empty())
+    }
+
+    async fn swap<C: IntoIterator<Item = Transition>>(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        change: impl Fn(&mut Life) -> C,
+    ) -> Result<Vec<Transition>, StoreError> {
+        let secrets = ctx.store.secrets.as_ref();
+        for _ in 0..SWAPS {
+            let read = kept::read_life(secrets, &ip.name).await?;
+            let before = read.value.clone().unwrap_or_default();
+            let mut life = before.clone();
+            let changes: Vec<Transition> = change(&mut life).into_iter().collect();
             if !changes.is_empty() {
                 life.changed = Some(ctx.now());
             }
-            (changes, (*life != before).then(|| life.clone()))
-        };
-        for change in &changes {
-            tell(ctx, ip, change);
+            if life == before || kept::swap_life(secrets, &ip.name, &read, &life).await? {
+                self.lives().insert(ip.name.clone(), life);
+                return Ok(changes);
+            }
         }
-        if let Some(life) = life
-            && let Err(error) = kept::put(ctx.store.secrets.as_ref(), &ip.name, &life).await
-        {
-            tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address");
-        }
-        !changes.is_empty()
+        let text = format!("{SWAPS} times another process was faster");
+        Err(StoreError::Unavailable(text))
     }
 }
 

@@ -75,6 +75,7 @@ pub(crate) struct Session {
     pub(crate) dial: Dial,
     /// Transactions so far.
     pub(crate) sent: usize,
+    pub(crate) opened: Instant,
 }
 
 /// The client side of TLS for one session.
@@ -166,6 +167,7 @@ impl Session {
             handshake,
             dial,
             sent: 0,
+            opened: Instant::now(),
         })
     }
 

@@ -7,6 +7,7 @@ use mailpods_plan::{OutboundIp, OutboundTimeouts, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::tls::{Level, Why};
 use mailpods_smtp_proto::client::Timeouts;
+use mailpods_store::StoreError;
 
 use super::attempt::{Attempt, State};
 use super::mx::{self, Own, Target};
@@ -97,7 +98,8 @@ impl Attempt<'_> {
                 let hosts = mx::rank(&domain, answer, &OwnNames(self.plan), self.ctx.random_u64())?;
                 let protections = &self.ctx.protections;
                 let policies = &protections.policies;
-                self.published = question.published(policies, &self.means(), vouched).await;
+                let published = question.published(policies, &self.means(), vouched).await;
+                self.published = published.map_err(|error| unknown_policy(&error))?;
                 self.report_unfetched();
                 let names = hosts.iter().map(String::as_str);
                 self.provider = self.ctx.ips.profiles(self.plan).of_mx(names);
@@ -137,6 +139,12 @@ impl Attempt<'_> {
             now: self.ctx.now(),
         }
     }
+}
+
+/// RFC 8461 §3.1: a kept policy must be applied, so that mail waits until it is known whether there is one.
+fn unknown_policy(error: &StoreError) -> Trouble {
+    let text = format!("whether an MTA-STS policy is kept is not known: {error}");
+    Trouble::new(Reason::StoreUnavailable, "4.3.0", text)
 }
 
 /// A hop that is not in DNS is a mistake of the configuration that somebody will mend: its mail waits.

@@ -13,7 +13,7 @@ use crate::Clock as _;
 use crate::outbound::protection::policies::tidy;
 use crate::testing::web::{self, Web};
 use crate::testing::{
-    Authority, Rig, Script, Signed, Sink, Tls, World, message, name, plan, relay,
+    Authority, Closed, Rig, Script, Signed, Sink, Tls, World, message, name, plan, relay,
 };
 
 const BASE: &str = "remote.test MX 10 mx.remote.test\nmx.remote.test A 127.0.0.1\n";
@@ -444,7 +444,7 @@ async fn what_dnssec_proves_wrong_is_no_answer() {
     )
     .await;
     let trusting = signed.resolver(true);
-    assert!(trusting.validates().await);
+    assert_eq!(trusting.validates().await, Ok(true));
     let mx = trusting.validated_mx("signed.test").await.unwrap();
     assert!(mx.secure && mx.records[0].exchange == "mx.signed.test");
     let tlsa = trusting
@@ -461,7 +461,7 @@ async fn what_dnssec_proves_wrong_is_no_answer() {
     assert!(!plain.secure && plain.records.len() == 1, "{plain:?}");
     // The keys of the real root did not sign this one: no answer is right, and DANE is not used.
     let strange = signed.resolver(false);
-    assert!(!strange.validates().await);
+    assert_eq!(strange.validates().await, Ok(false));
     assert!(
         strange
             .validated_mx("signed.test")
@@ -494,4 +494,109 @@ async fn a_look_up_of_tlsa_that_fails_keeps_the_mail() {
     resolver.set(zone("remote.test SECURE"));
     rig.pass(Duration::from_secs(600)).await;
     rig.until_empty().await;
+}
+
+#[tokio::test]
+async fn while_dns_servers_are_silent_nobody_takes_dane_for_absent() {
+    // The servers have answered nothing yet: whether there is DNSSEC is not known.
+    let mut sink = Sink::start(Script::default()).await;
+    let resolver = StaticResolver::new(zone(". FAIL silent"));
+    let world = World {
+        resolver: Arc::new(resolver.clone()),
+        ..World::of(Zone::new())
+    };
+    let mut rig = Rig::start_in(plan(sink.addr.port()), world).await;
+    send(&rig, Wish::Usual).await;
+    let error = waits(&mut rig, 1).await;
+    assert!(error.contains("no answer in time"), "{error}");
+    assert_eq!(sink.connections(), 0);
+    resolver.set(zone(""));
+    rig.pass(Duration::from_secs(600)).await;
+    sink.message().await;
+    rig.until_empty().await;
+}
+
+/// A domain with an enforced policy that was kept once, and a server that falls short of it: the store after that, and what is kept.
+async fn with_kept_policy() -> (Case, Vec<u8>) {
+    let enforced = web::policy("enforce", "mx.remote.test", 100_000);
+    let mut case = Case::sts(Shown::SelfSigned, enforced, |_| {}).await;
+    send(&case.rig, Wish::Usual).await;
+    assert!(waits(&mut case.rig, 1).await.contains("certificate"));
+    let secrets = &case.rig.store.secrets;
+    let kept = secrets.secret(KEPT).await.unwrap().unwrap().to_vec();
+    (case, kept)
+}
+
+const KEPT: &str = "outbound/sts/remote.test";
+
+#[tokio::test]
+async fn a_policy_that_another_process_keeps_counts_without_its_record() {
+    let (case, kept) = with_kept_policy().await;
+    let plan = (*case.rig.plan.current()).clone();
+    for record in ["", "_mta-sts.remote.test FAIL servfail"] {
+        // Before another process has fetched it, nothing is asked for.
+        let mut sink = Sink::start(sink_with(Tls::good("mx.remote.test"))).await;
+        let mut plan = plan.clone();
+        plan.outbound.port = sink.addr.port();
+        plan.outbound.messages_per_connection = 1;
+        let mut rig = Rig::start(plan, zone(record)).await;
+        send(&rig, Wish::Usual).await;
+        sink.message().await;
+        rig.until_empty().await;
+        let value = zeroize::Zeroizing::new(kept.clone());
+        rig.store.secrets.put_secret(KEPT, value).await.unwrap();
+        send(&rig, Wish::Usual).await;
+        assert!(waits(&mut rig, 1).await.contains("certificate"), "{record}");
+    }
+}
+
+#[tokio::test]
+async fn mail_waits_while_nobody_knows_whether_a_policy_is_kept() {
+    let (case, _) = with_kept_policy().await;
+    let plan = (*case.rig.plan.current()).clone();
+    let connections = case.sink.connections();
+    let (mut store, dir) = case.rig.stop(false).await;
+    let closed = Closed::new(store.secrets.clone(), Some("outbound/sts/"));
+    store.secrets = closed.clone();
+    let mut rig = Rig::on_in(store, dir, plan, World::of(zone("")));
+    rig.pass(Duration::from_secs(1)).await;
+    let error = waits(&mut rig, 2).await;
+    assert!(error.contains("is not known"), "{error}");
+    assert_eq!(case.sink.connections(), connections);
+    closed.set(None);
+    rig.pass(Duration::from_secs(60)).await;
+    assert!(waits(&mut rig, 3).await.contains("certificate"));
+}
+
+#[tokio::test]
+async fn tidying_passes_over_a_policy_that_cannot_be_read() {
+    let (case, _) = with_kept_policy().await;
+    let secrets = case.rig.store.secrets.as_ref();
+    let broken = "outbound/sts/a.test";
+    let value = zeroize::Zeroizing::new(b"no policy".to_vec());
+    secrets.put_secret(broken, value).await.unwrap();
+    let later = case.rig.clock.now() + 30 * 86_400_000;
+    tidy(secrets, later).await.unwrap();
+    assert_eq!(
+        secrets.secret_names("outbound/sts/").await.unwrap(),
+        [broken]
+    );
+}
+
+#[tokio::test]
+async fn a_connection_from_before_more_was_asked_takes_no_more_mail() {
+    let mut sink = Sink::start(sink_with(Tls::good("mx.remote.test"))).await;
+    let mut rig = Rig::start(plan(sink.addr.port()), zone("")).await;
+    send(&rig, Wish::Usual).await;
+    sink.message().await;
+    rig.until_empty().await;
+    let mut raised = (*rig.plan.current()).clone();
+    let destinations = &mut raised.outbound.tls.destinations;
+    destinations.insert(name("remote.test"), Minimum::Verify);
+    raised.digest = "2".to_owned();
+    rig.plan.swap(raised);
+    send(&rig, Wish::Usual).await;
+    let error = waits(&mut rig, 1).await;
+    assert!(error.contains("certificate"), "{error}");
+    assert_eq!(sink.connections(), 2);
 }
