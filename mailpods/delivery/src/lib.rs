@@ -115,6 +115,7 @@ impl Delivery {
             clock: dependencies.clock,
             random: SystemRandom::new(),
             leases: scheduler::leases::Leases::default(),
+            shares: scheduler::shares::Shares::default(),
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
             ips: ips::Ips::new()?,
@@ -140,6 +141,7 @@ impl Delivery {
         let heartbeat = tokio::spawn(scheduler::heartbeat(ctx.clone(), shutdown.clone()));
         let tidy = tokio::spawn(tidy_pool(ctx.clone()));
         let watch = tokio::spawn(ips::watch(ctx.clone()));
+        let shares = tokio::spawn(scheduler::shares::run(remote.clone()));
         let told = tokio::spawn(reports::run(ctx.clone()));
         tokio::join!(
             scheduler::remote::run(remote),
@@ -148,9 +150,11 @@ impl Delivery {
         heartbeat.abort();
         tidy.abort();
         watch.abort();
+        shares.abort();
         told.abort();
         ctx.protections.reports.flush(&ctx).await;
         ctx.leases.hand_back_all(&ctx).await;
+        scheduler::shares::give_back(&ctx).await;
         tokio::select! {
             () = ctx.pool.tidy(true) => {}
             () = shutdown.force() => {}

@@ -5,6 +5,7 @@ mod notifications;
 mod once;
 mod protection;
 mod remote;
+mod shared;
 mod sieve;
 mod stop;
 mod suppressed;

@@ -151,21 +151,49 @@ impl Ips {
     }
 
     fn fresh(&self, plan: &Plan, provider: &str) -> Concurrency {
-        let ceiling = self.profiles(plan).profile(provider).connections;
-        Concurrency::new(ceiling.min(plan.outbound.concurrency_per_destination))
+        Concurrency::new(self.ceiling(plan, provider))
     }
 
-    /// Takes in how an attempt at a provider ended.
-    pub(crate) fn feed(&self, plan: &Plan, provider: &str, feedback: Feedback) {
-        let ceiling = self.profiles(plan).profile(provider).connections;
+    fn ceiling(&self, plan: &Plan, provider: &str) -> usize {
+        let own = self.profiles(plan).profile(provider).connections;
+        own.min(plan.outbound.concurrency_per_destination)
+    }
+
+    /// The limit for a provider, or for a fixed next hop, as exactly as it is known, and what it may grow to.
+    pub(crate) fn level(&self, plan: &Plan, key: &str) -> (f64, usize) {
+        if !is_provider(key) {
+            let most = plan.outbound.concurrency_per_destination.max(1);
+            return (f64::from(u32::try_from(most).unwrap_or(u32::MAX)), most);
+        }
+        let shape = self.shapes().get(key).copied();
+        let shape = shape.unwrap_or_else(|| self.fresh(plan, key));
+        (shape.level(), self.ceiling(plan, key).max(1))
+    }
+
+    /// Takes over what other processes have learned of a provider's patience: the limit is so many times what it was.
+    pub(crate) fn adopt(&self, plan: &Plan, key: &str, factor: f64) {
+        if !is_provider(key) {
+            return;
+        }
+        let fresh = self.fresh(plan, key);
         let mut shapes = self.shapes();
         if shapes.len() >= MAX_KNOWN {
             shapes.clear();
         }
-        let shape = shapes
-            .entry(provider.to_owned())
-            .or_insert_with(|| self.fresh(plan, provider));
-        shape.set_ceiling(ceiling.min(plan.outbound.concurrency_per_destination));
+        let shape = shapes.entry(key.to_owned()).or_insert(fresh);
+        shape.set_level(shape.level() * factor);
+    }
+
+    /// Takes in how an attempt at a provider ended.
+    pub(crate) fn feed(&self, plan: &Plan, provider: &str, feedback: Feedback) {
+        let fresh = self.fresh(plan, provider);
+        let ceiling = self.ceiling(plan, provider);
+        let mut shapes = self.shapes();
+        if shapes.len() >= MAX_KNOWN {
+            shapes.clear();
+        }
+        let shape = shapes.entry(provider.to_owned()).or_insert(fresh);
+        shape.set_ceiling(ceiling);
         shape.feed(feedback);
     }
 
@@ -323,6 +351,11 @@ impl Ips {
         }
         self.change(ctx, ip, observe).await;
     }
+}
+
+/// Providers have names; a next hop is a URI or an address in brackets.
+fn is_provider(key: &str) -> bool {
+    !key.starts_with('[') && !key.contains("://")
 }
 
 fn tell(ctx: &Context, ip: &OutboundIp, change: &Transition) {
