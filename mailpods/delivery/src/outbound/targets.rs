@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use mailpods_api::DomainName;
 use mailpods_plan::{OutboundIp, OutboundTimeouts, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::tls::{Level, Why};
@@ -15,6 +16,7 @@ use super::protection::policies::Means;
 use super::protection::{Protection, Published, Question};
 use super::route::{Way, helo};
 use super::session::Dial;
+use crate::context::Context;
 use crate::fate::Trouble;
 use crate::ips::Ask;
 
@@ -145,6 +147,21 @@ impl Attempt<'_> {
 fn unknown_policy(error: &StoreError) -> Trouble {
     let text = format!("whether an MTA-STS policy is kept is not known: {error}");
     Trouble::new(Reason::StoreUnavailable, "4.3.0", text)
+}
+
+/// Remembers whose servers take a domain's mail, before anything is sent to them. Nothing is remembered where that cannot be told now.
+pub(crate) async fn look_ahead(ctx: &Context, plan: &Plan, domain: &str) {
+    let Ok(domain) = DomainName::parse(domain) else {
+        return;
+    };
+    let answer = ctx.resolver.mx(domain.as_str()).await;
+    let Ok(hosts) = mx::rank(&domain, answer, &OwnNames(plan), ctx.random_u64()) else {
+        return;
+    };
+    let names = hosts.iter().map(String::as_str);
+    if let Some(provider) = ctx.ips.profiles(plan).of_mx(names) {
+        ctx.ips.remember(domain.as_str(), &provider);
+    }
 }
 
 /// A hop that is not in DNS is a mistake of the configuration that somebody will mend: its mail waits.

@@ -155,6 +155,9 @@ struct Worker {
 
 impl Worker {
     async fn run(mut self) {
+        if self.has_looked_ahead().await {
+            return;
+        }
         let mut session: Option<outbound::Session> = None;
         loop {
             let looks = std::mem::take(&mut self.refused) || self.remote.ctx.shares.is_over();
@@ -189,6 +192,18 @@ impl Worker {
         while self.settling.join_next().await.is_some() {}
     }
 
+    /// Where shares are counted: finds out whose servers the lane leads to, and leaves to workers that have a share. False when that
+    /// is known already, or cannot be known now.
+    async fn has_looked_ahead(&mut self) -> bool {
+        let ctx = &self.remote.ctx;
+        if !shares::is_unknown(ctx, &self.key) {
+            return false;
+        }
+        outbound::look_ahead(ctx, &ctx.plan.current(), &self.key.0).await;
+        // Counted out when it is dropped, and then the lane is staffed anew.
+        !shares::is_unknown(ctx, &self.key)
+    }
+
     /// Leaves where the provider takes fewer connections now, or others have a larger share of them.
     fn leave_crowd(&mut self) -> bool {
         let ctx = &self.remote.ctx;
@@ -205,12 +220,7 @@ impl Worker {
         }
         let started = Instant::now();
         let plan = ctx.plan.current();
-        let unknown = shares::is_unknown(ctx, &self.key);
         let fates = outbound::attempt(ctx, &plan, &unit, session).await;
-        if unknown && !shares::is_unknown(ctx, &self.key) {
-            // Others may go on now by the provider's share.
-            self.remote.room.notify_one();
-        }
         ctx.metrics
             .attempt
             .observe_duration(Way::Remote, started.elapsed());

@@ -89,7 +89,7 @@ pub(crate) fn limit(ctx: &Context, plan: &Plan, lane: &LaneKey) -> Option<(Strin
     }
     let key = match ctx.ips.provider(&lane.0) {
         Some(provider) => provider,
-        // One goes ahead and finds out whose servers they are.
+        // One goes ahead and finds out whose servers they are; it sends nothing where that can be told.
         None if route::is_domain(lane) => return Some((format!("?{}", lane.0), 1)),
         None => lane.0.clone(),
     };
