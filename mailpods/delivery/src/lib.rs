@@ -133,6 +133,12 @@ impl Delivery {
         self.ctx.settled.subscribe()
     }
 
+    /// Connections that are open from each address.
+    #[must_use]
+    pub fn uses(&self) -> ips::Uses {
+        self.ctx.ips.uses.clone()
+    }
+
     /// Runs until the stop: from [`mailpods_net::Stage::Drain`] on nothing new is taken, what is under way is finished until
     /// [`mailpods_net::Stage::Force`], and then every lease left is handed back.
     pub async fn run(self, shutdown: Shutdown) {

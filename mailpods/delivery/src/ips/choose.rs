@@ -71,7 +71,7 @@ impl Ips {
         let lives = self.lives();
         let members: Vec<Member> = candidates
             .iter()
-            .map(|ip| member(ip, lives.get(&ip.name), provider, now))
+            .map(|ip| member(plan, ip, lives.get(&ip.name), (provider, now)))
             .collect();
         let seats = seats(&members, plan.outbound.min_standby);
         (members, seats)
@@ -222,9 +222,15 @@ impl Ips {
     }
 }
 
-pub(super) fn member(ip: &OutboundIp, life: Option<&Life>, provider: &str, now: i64) -> Member {
+pub(super) fn member(
+    plan: &Plan,
+    ip: &OutboundIp,
+    life: Option<&Life>,
+    (provider, now): (&str, i64),
+) -> Member {
+    let stays = !plan.outbound.draining.contains(&ip.name);
     Member {
-        usable: life.is_some_and(|life| life.is_usable(provider, now)),
+        usable: stays && life.is_some_and(|life| life.is_usable(provider, now)),
         on_probation: life.is_some_and(|life| life.is_on_probation(provider, now)),
         standby: !ip.sending,
         weight: ip.weight,

@@ -15,6 +15,7 @@ mod spf;
 mod tests;
 #[cfg(test)]
 mod together_tests;
+mod uses;
 mod watch;
 #[cfg(test)]
 mod world_tests;
@@ -37,8 +38,10 @@ use crate::metrics::{Changed, Failure, Fault};
 
 pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, ProviderState, explain};
 pub use reply::{Meaning, meaning};
+pub use uses::Uses;
 
 pub(crate) use choose::Ask;
+pub(crate) use uses::Use;
 pub(crate) use watch::watch;
 
 /// Domains whose provider is remembered, and providers whose patience is.
@@ -65,6 +68,9 @@ pub(crate) struct Ips {
     views: Mutex<spf::Views>,
     /// Whose turn it is to be asked among block lists.
     lists: Mutex<lists::Turns>,
+    /// Connections that are open from addresses.
+    pub(crate) uses: Uses,
+    leaving: Mutex<uses::Leaving>,
     /// Orders that could not be done, so that each is told once.
     stuck: Mutex<HashMap<String, String>>,
     /// Held while a life changes and is kept, so that it is not read back in between.
@@ -82,6 +88,8 @@ impl Ips {
             tallies: Mutex::default(),
             views: Mutex::default(),
             lists: Mutex::default(),
+            uses: Uses::default(),
+            leaving: Mutex::default(),
             stuck: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),
         })

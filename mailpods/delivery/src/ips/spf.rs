@@ -157,10 +157,13 @@ impl Ips {
             return;
         }
         let kept = kept::shown(ctx.store.secrets.as_ref(), &ip.name).await;
-        let kept = kept.unwrap_or_else(|error| {
-            tracing::error!(ip = ip.name, %error, "failed to read since when SPF shows an outbound address");
-            None
-        });
+        let kept = match kept {
+            Ok(kept) => kept,
+            // What was waited for is not known: a record counts as new until it is.
+            Err(error) => {
+                return tracing::error!(ip = ip.name, %error, "failed to read since when SPF shows an outbound address");
+            }
+        };
         let in_use = self
             .lives()
             .get(&ip.name)

@@ -40,6 +40,7 @@ pub(crate) async fn watch(ctx: Arc<Context>) {
 
 async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant)) {
     let ips = &ctx.ips;
+    ips.see_off(ctx, plan);
     for ip in plan.outbound_ips.values() {
         ips.admit(ctx, plan, ip).await;
         ips.take_over(ctx, ip).await;

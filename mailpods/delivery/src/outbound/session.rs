@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::auth;
 use super::protection::Protection;
 use crate::context::Context;
+use crate::ips::Use;
 use crate::metrics::Connected;
 
 /// Wait for a TLS handshake.
@@ -76,6 +77,8 @@ pub(crate) struct Session {
     /// Transactions so far.
     pub(crate) sent: usize,
     pub(crate) opened: Instant,
+    /// Counts it among those from its address.
+    _use: Option<Use>,
 }
 
 /// The client side of TLS for one session.
@@ -128,6 +131,8 @@ impl Session {
     }
 
     async fn connect(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
+        // Counted before it is there: an address must not look unused while one is being opened.
+        let from = dial.source.map(|source| ctx.ips.uses.begin(source));
         let mut connection = ctx
             .connector
             .connect(dial.to, dial.source, dial.connect)
@@ -168,6 +173,7 @@ impl Session {
             dial,
             sent: 0,
             opened: Instant::now(),
+            _use: from,
         })
     }
 
