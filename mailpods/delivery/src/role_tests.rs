@@ -3,6 +3,7 @@
 mod local;
 mod notifications;
 mod once;
+mod policies;
 mod protection;
 mod remote;
 mod shared;
