@@ -38,7 +38,7 @@ use crate::metrics::{Changed, Failure, Fault};
 
 pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, ProviderState, explain};
 pub use reply::{Meaning, meaning};
-pub use uses::Uses;
+pub use uses::{Open, Uses};
 
 pub(crate) use choose::Ask;
 pub(crate) use uses::Use;
@@ -70,6 +70,8 @@ pub(crate) struct Ips {
     lists: Mutex<lists::Turns>,
     /// Connections that are open from addresses.
     pub(crate) uses: Uses,
+    /// Connections that are open to providers and fixed next hops.
+    pub(crate) open: Open<String>,
     leaving: Mutex<uses::Leaving>,
     /// Orders that could not be done, so that each is told once.
     stuck: Mutex<HashMap<String, String>>,
@@ -89,6 +91,7 @@ impl Ips {
             views: Mutex::default(),
             lists: Mutex::default(),
             uses: Uses::default(),
+            open: Open::default(),
             leaving: Mutex::default(),
             stuck: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),

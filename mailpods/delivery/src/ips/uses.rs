@@ -1,6 +1,7 @@
-//! Connections that are open from each address, and addresses that are on their way out.
+//! Connections that are open from each address and to each provider, and addresses that are on their way out.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,33 +14,48 @@ use crate::context::Context;
 /// milliseconds.
 const PATIENCE: i64 = 600_000;
 
-/// Connections that are open from each address of this process.
-#[derive(Debug, Clone, Default)]
-pub struct Uses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+/// Connections of this process that are open, those that are kept idle for seconds too, by what they have in common.
+#[derive(Debug)]
+pub struct Open<K>(Arc<Mutex<HashMap<K, usize>>>);
 
-impl Uses {
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+/// Connections that are open from each address.
+pub type Uses = Open<IpAddr>;
+
+impl<K> Default for Open<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K> Clone for Open<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: Eq + Hash + Clone> Open<K> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connections from an address, those under way and those kept idle for seconds.
+    /// How many there are.
     #[must_use]
-    pub fn of(&self, address: IpAddr) -> usize {
-        self.lock().get(&address).copied().unwrap_or(0)
+    pub fn of(&self, key: &K) -> usize {
+        self.lock().get(key).copied().unwrap_or(0)
     }
 
     /// Counts one more until the value is dropped.
-    pub(crate) fn begin(&self, address: IpAddr) -> Use {
-        *self.lock().entry(address).or_default() += 1;
-        Use(self.clone(), address)
+    pub(crate) fn begin(&self, key: K) -> Use<K> {
+        *self.lock().entry(key.clone()).or_default() += 1;
+        Use(self.clone(), key)
     }
 }
 
 /// A connection that is open.
 #[derive(Debug)]
-pub(crate) struct Use(Uses, IpAddr);
+pub(crate) struct Use<K: Eq + Hash + Clone>(Open<K>, K);
 
-impl Drop for Use {
+impl<K: Eq + Hash + Clone> Drop for Use<K> {
     fn drop(&mut self) {
         let mut uses = self.0.lock();
         if let Some(count) = uses.get_mut(&self.1) {
@@ -71,7 +87,7 @@ impl Gone {
     fn is_over(&mut self, uses: &Uses, ttl: i64, now: i64) -> bool {
         let unused = match self.unused {
             Some(unused) => unused,
-            None if uses.of(self.ip.address) == 0 || now - self.since >= PATIENCE => now,
+            None if uses.of(&self.ip.address) == 0 || now - self.since >= PATIENCE => now,
             None => return false,
         };
         self.unused = Some(unused);
@@ -99,7 +115,7 @@ impl Ips {
         }
         gone.retain(|name, _| !is_there(name));
         for (name, old) in gone.extract_if(|_, old| old.is_over(&self.uses, ttl, now)) {
-            let left = self.uses.of(old.ip.address);
+            let left = self.uses.of(&old.ip.address);
             tracing::warn!(
                 ip = name, address = %old.ip.address, hostname = %old.ip.hostname, connections = left,
                 "the records of an OutboundIP that is gone may go now"

@@ -227,7 +227,7 @@ async fn the_records_of_an_address_that_is_gone_stay_until_nothing_uses_it() {
     world.clock.advance(Duration::from_secs(599));
     ips.see_off(&world.ctx, &world.plan);
     drop(connection);
-    assert_eq!(ips.uses.of(world.ip.address), 0);
+    assert_eq!(ips.uses.of(&world.ip.address), 0);
     ips.see_off(&world.ctx, &world.plan);
     world.clock.advance(TTL - Duration::from_secs(1));
     ips.see_off(&world.ctx, &world.plan);

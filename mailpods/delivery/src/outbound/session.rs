@@ -1,6 +1,6 @@
 //! One connection to a server, with the protocol machine that it drives.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub(crate) struct Dial {
     /// The server's name, for TLS and reports.
     pub(crate) name: String,
     pub(crate) to: SocketAddr,
-    pub(crate) source: Option<std::net::IpAddr>,
+    pub(crate) source: Option<IpAddr>,
     pub(crate) helo: String,
     pub(crate) protection: Protection,
     pub(crate) lmtp: bool,
@@ -63,6 +63,8 @@ pub(crate) struct Dial {
     /// For the server's replies.
     pub(crate) timeouts: Timeouts,
     pub(crate) auth: Option<(String, SecretText)>,
+    /// What limits connections to the place, and how many there may be now.
+    pub(crate) limit: Option<(String, usize)>,
     /// What must be equal for another message to go over the same connection.
     pub(crate) pool_key: String,
 }
@@ -77,8 +79,8 @@ pub(crate) struct Session {
     /// Transactions so far.
     pub(crate) sent: usize,
     pub(crate) opened: Instant,
-    /// Counts it among those from its address.
-    _use: Option<Use>,
+    /// Counts it among those from its address, and to its provider.
+    _uses: (Option<Use<IpAddr>>, Option<Use<String>>),
 }
 
 /// The client side of TLS for one session.
@@ -133,6 +135,10 @@ impl Session {
     async fn connect(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
         // Counted before it is there: an address must not look unused while one is being opened.
         let from = dial.source.map(|source| ctx.ips.uses.begin(source));
+        let to = dial.limit.as_ref().map(|(key, most)| {
+            ctx.pool.make_room(&ctx.ips.open, key, *most);
+            ctx.ips.open.begin(key.clone())
+        });
         let mut connection = ctx
             .connector
             .connect(dial.to, dial.source, dial.connect)
@@ -173,7 +179,7 @@ impl Session {
             dial,
             sent: 0,
             opened: Instant::now(),
-            _use: from,
+            _uses: (from, to),
         })
     }
 

@@ -14,11 +14,12 @@ use super::attempt::{Attempt, State};
 use super::mx::{self, Own, Target};
 use super::protection::policies::Means;
 use super::protection::{Protection, Published, Question};
-use super::route::{Way, helo};
+use super::route::{Way, helo, lane};
 use super::session::Dial;
 use crate::context::Context;
 use crate::fate::Trouble;
 use crate::ips::Ask;
+use crate::scheduler::shares;
 
 impl Attempt<'_> {
     /// Takes a connection that is there, or finds the servers to connect to.
@@ -126,6 +127,11 @@ impl Attempt<'_> {
             connect: self.plan.outbound.timeouts.connect,
             timeouts: timeouts(&self.plan.outbound.timeouts),
             auth: self.hop.as_ref().and_then(|hop| hop.auth.clone()),
+            limit: shares::limit(
+                self.ctx,
+                self.plan,
+                &lane(self.plan, &self.unit.destination),
+            ),
             name: target.name,
             pool_key: self.pool_key(address),
         }

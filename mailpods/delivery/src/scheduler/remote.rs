@@ -104,10 +104,13 @@ fn staff(remote: &Arc<Remote>) {
     // Every lane gets a worker before any gets a second one, and the last quarter is for lanes that have none: slow servers
     // must not hold all workers.
     let limits = |key: &LaneKey| shares::limit(&remote.ctx, &plan, key);
-    let mut started = remote.lanes.staff(free(most), 1, &limits);
     let per_lane = plan.outbound.concurrency_per_destination.max(1);
-    let rest = remote.lanes.staff(free(most - most / 4), per_lane, &limits);
-    started.extend(rest);
+    let started = remote.ctx.shares.start(|| {
+        let mut started = remote.lanes.staff(free(most), 1, &limits);
+        let rest = remote.lanes.staff(free(most - most / 4), per_lane, &limits);
+        started.extend(rest);
+        started
+    });
     shares::note(remote, &plan);
     for key in started {
         let worker = Worker {

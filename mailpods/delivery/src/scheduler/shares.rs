@@ -35,12 +35,22 @@ struct Held {
     level: f64,
 }
 
+/// How it stands with the question to the store.
+#[derive(Debug, Default)]
+struct Asking {
+    /// It is under way: the store goes by the workers that it was told of, and no more are started.
+    now: bool,
+    /// When it was last asked.
+    last: Option<Instant>,
+    /// It did not answer.
+    failed: bool,
+}
+
 /// The shares that this process holds, by what is limited.
 #[derive(Default)]
 pub(crate) struct Shares {
     held: Mutex<HashMap<String, Held>>,
-    /// When the store was last asked.
-    asked: Mutex<Option<Instant>>,
+    asking: Mutex<Asking>,
     /// More workers may be at work than this process has a share for.
     over: AtomicBool,
     /// Somebody needs a share.
@@ -50,6 +60,19 @@ pub(crate) struct Shares {
 impl Shares {
     fn held(&self) -> MutexGuard<'_, HashMap<String, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asking(&self) -> MutexGuard<'_, Asking> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts workers, unless the store is just counting them.
+    pub(crate) fn start<T: Default>(&self, start: impl FnOnce() -> T) -> T {
+        let asking = self.asking();
+        match asking.now {
+            true => T::default(),
+            false => start(),
+        }
     }
 
     fn granted(&self, key: &str) -> usize {
@@ -67,8 +90,15 @@ impl Shares {
     /// Asks the store soon where a share is missing, or too small and others may have let go.
     fn note(&self, needs: &HashMap<String, Need>) {
         let now = Instant::now();
-        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let rested = asked.is_none_or(|asked| now.duration_since(asked) >= SOON);
+        let rested = {
+            let asking = self.asking();
+            let last = asking.last;
+            let rested = last.is_none_or(|last| now.duration_since(last) >= SOON);
+            if asking.failed && !rested {
+                return;
+            }
+            rested
+        };
         let held = self.held();
         let lacks = needs.iter().any(|(key, need)| match held.get(key) {
             Some(held) if held.until > now => {
@@ -148,31 +178,38 @@ pub(crate) async fn give_back(ctx: &Context) {
 /// What is asked for, and the limit of this process at that time.
 struct Wanted {
     ask: Ask,
+    workers: usize,
     level: f64,
 }
 
 /// Asks for all shares that are needed or held. True when workers may be started.
 async fn renew(remote: &Remote, store: &dyn ShareStore) -> bool {
     let ctx = &remote.ctx;
-    let plan = ctx.plan.current();
-    let wanted = wanted(remote, &plan);
-    if wanted.is_empty() {
-        return false;
-    }
-    let begun = Instant::now();
-    *ctx.shares
-        .asked
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some(begun);
+    let (plan, begun) = (ctx.plan.current(), Instant::now());
+    let wanted = {
+        let mut asking = ctx.shares.asking();
+        let wanted = wanted(remote, &plan);
+        if wanted.is_empty() {
+            return false;
+        }
+        (asking.now, asking.last) = (true, Some(begun));
+        wanted
+    };
     let asks = wanted.iter().map(|wanted| wanted.ask.clone()).collect();
-    match store.share(&ctx.worker, asks, HOLD).await {
+    let answer = store.share(&ctx.worker, asks, HOLD).await;
+    let failed = answer.is_err();
+    let more = match answer {
         Ok(shares) => take(ctx, &plan, begun + HOLD, wanted.iter().zip(shares)),
         Err(error) => {
             tracing::warn!(%error, "failed to ask for shares of providers; those of before run out");
             ctx.shares.over.store(true, Ordering::Relaxed);
-            false
+            // What was not started meanwhile may be, by the shares of before.
+            true
         }
-    }
+    };
+    let mut asking = ctx.shares.asking();
+    (asking.now, asking.failed) = (false, failed);
+    more
 }
 
 fn wanted(remote: &Remote, plan: &Plan) -> Vec<Wanted> {
@@ -189,13 +226,18 @@ fn wanted(remote: &Remote, plan: &Plan) -> Vec<Wanted> {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let ask = Ask {
             wanted: count(need.all().min(ceiling)),
-            used: count(need.workers),
+            // Idle ones count: the provider has them too.
+            used: count(need.workers.max(ctx.ips.open.of(&key))),
             ceiling: count(ceiling),
             first: level,
             factor: level / before,
             key,
         };
-        Wanted { ask, level }
+        Wanted {
+            ask,
+            workers: need.workers,
+            level,
+        }
     });
     wanted.take(MAX_ASKS).collect()
 }
@@ -208,16 +250,23 @@ fn take<'a>(
 ) -> bool {
     let (mut over, mut more) = (false, false);
     let mut held = ctx.shares.held();
-    for (Wanted { ask, level }, share) in shares {
+    for (wanted, share) in shares {
+        let Wanted {
+            ask,
+            workers,
+            level,
+        } = wanted;
+        let granted = share.granted as usize;
         ctx.ips.adopt(plan, &ask.key, share.level / level);
         if ask.wanted == 0 && ask.used == 0 {
             held.remove(&ask.key);
             continue;
         }
-        over |= share.granted < ask.used;
-        more |= share.granted > ask.used;
+        over |= granted < *workers;
+        more |= granted > *workers;
+        ctx.pool.make_room(&ctx.ips.open, &ask.key, granted + 1);
         let new = Held {
-            granted: share.granted as usize,
+            granted,
             until,
             level: share.level,
         };

@@ -50,7 +50,7 @@ impl Sight {
         };
         for address in seen {
             let ip = plan.outbound_ips.get(&address.name);
-            let open = ip.map_or(0, |ip| uses.of(ip.address));
+            let open = ip.map_or(0, |ip| uses.of(&ip.address));
             address.connections = u64::try_from(open).unwrap_or(u64::MAX);
             if plan.outbound.draining.contains(&address.name) {
                 address.draining = true;
