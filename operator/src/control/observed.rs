@@ -63,6 +63,13 @@ impl Observed {
     /// are not heard.
     #[must_use]
     pub fn address(&self, key: &Key, ip: &OutboundIP) -> Option<AddressObservation> {
+        let told = self.addresses(key, ip).into_iter();
+        told.max_by_key(|told| (told.since, told.sent))
+    }
+
+    /// What each pod told of an OutboundIP.
+    #[must_use]
+    pub fn addresses(&self, key: &Key, ip: &OutboundIP) -> Vec<AddressObservation> {
         let (all, address) = (self.lock(), ip.spec.address.to_string());
         let heard = all
             .iter()
@@ -71,7 +78,7 @@ impl Observed {
             .filter(|(_, at)| at.elapsed() < FRESH);
         let told = heard.flat_map(|(told, _)| &told.addresses);
         let own = told.filter(|told| told.name == key.name && told.address == address);
-        own.max_by_key(|told| (told.since, told.sent)).cloned()
+        own.cloned().collect()
     }
 
     /// Keeps what a pod tells; what is new in it.
@@ -138,8 +145,8 @@ impl News {
     }
 }
 
-/// Whether pods of a MailCluster are heard about an OutboundIP, which is in the namespace of its MailCluster.
-fn may_tell(cluster: &Key, key: &Key, ip: &OutboundIP) -> bool {
+/// Whether pods of a MailCluster send from an OutboundIP, and are heard about it, which is in the namespace of its MailCluster.
+pub fn may_tell(cluster: &Key, key: &Key, ip: &OutboundIP) -> bool {
     let named = ip.spec.cluster_ref.as_ref();
     cluster.namespace == key.namespace
         && named.is_none_or(|reference| reference.name == cluster.name)

@@ -251,7 +251,7 @@ impl World {
         }
     }
 
-    fn publish(&self, snapshot: Arc<Snapshot>) {
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
         let before = self.snapshot.send_replace(snapshot.clone());
         for (kind, key) in snapshot.changed(&before) {
             self.wish(kind, key);

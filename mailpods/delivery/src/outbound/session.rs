@@ -1,6 +1,6 @@
 //! One connection to a server, with the protocol machine that it drives.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::auth;
 use super::protection::Protection;
 use crate::context::Context;
+use crate::ips::Use;
 use crate::metrics::Connected;
 
 /// Wait for a TLS handshake.
@@ -53,7 +54,7 @@ pub(crate) struct Dial {
     /// The server's name, for TLS and reports.
     pub(crate) name: String,
     pub(crate) to: SocketAddr,
-    pub(crate) source: Option<std::net::IpAddr>,
+    pub(crate) source: Option<IpAddr>,
     pub(crate) helo: String,
     pub(crate) protection: Protection,
     pub(crate) lmtp: bool,
@@ -62,6 +63,8 @@ pub(crate) struct Dial {
     /// For the server's replies.
     pub(crate) timeouts: Timeouts,
     pub(crate) auth: Option<(String, SecretText)>,
+    /// What limits connections to the place, and how many there may be now.
+    pub(crate) limit: Option<(String, usize)>,
     /// What must be equal for another message to go over the same connection.
     pub(crate) pool_key: String,
 }
@@ -75,6 +78,9 @@ pub(crate) struct Session {
     pub(crate) dial: Dial,
     /// Transactions so far.
     pub(crate) sent: usize,
+    pub(crate) opened: Instant,
+    /// Counts it among those from its address, and to its provider.
+    _uses: (Option<Use<IpAddr>>, Option<Use<String>>),
 }
 
 /// The client side of TLS for one session.
@@ -127,6 +133,12 @@ impl Session {
     }
 
     async fn connect(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
+        // Counted before it is there: an address must not look unused while one is being opened.
+        let from = dial.source.map(|source| ctx.ips.uses.begin(source));
+        let to = dial.limit.as_ref().map(|(key, most)| {
+            ctx.pool.make_room(&ctx.ips.open, key, *most);
+            ctx.ips.open.begin(key.clone())
+        });
         let mut connection = ctx
             .connector
             .connect(dial.to, dial.source, dial.connect)
@@ -166,6 +178,8 @@ impl Session {
             handshake,
             dial,
             sent: 0,
+            opened: Instant::now(),
+            _uses: (from, to),
         })
     }
 

@@ -56,7 +56,7 @@ impl Snapshot {
     }
 
     /// The same state; everything is shared.
-    fn shared(&self) -> Self {
+    pub(crate) fn shared(&self) -> Self {
         Self {
             complete: self.complete,
             clusters: self.clusters.clone(),
