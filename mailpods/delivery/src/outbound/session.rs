@@ -15,6 +15,7 @@ use mailpods_smtp_proto::client::{
 use tokio::time::Instant;
 
 use super::auth;
+use super::egress::{self, Via};
 use super::protection::Protection;
 use crate::context::Context;
 use crate::metrics::Connected;
@@ -54,6 +55,8 @@ pub(crate) struct Dial {
     pub(crate) name: String,
     pub(crate) to: SocketAddr,
     pub(crate) source: Option<std::net::IpAddr>,
+    /// Who opens connections from the source.
+    pub(crate) via: Via,
     pub(crate) helo: String,
     pub(crate) protection: Protection,
     pub(crate) lmtp: bool,
@@ -127,10 +130,8 @@ impl Session {
     }
 
     async fn connect(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
-        let mut connection = ctx
-            .connector
-            .connect(dial.to, dial.source, dial.connect)
-            .await?;
+        let from = (&dial.via, dial.source);
+        let mut connection = egress::connect(&ctx.connector, from, dial.to, dial.connect).await?;
         let protection = &dial.protection;
         let (tls, verdict) = protection.client(&ctx.protections.clients)?;
         if protection.implicit {

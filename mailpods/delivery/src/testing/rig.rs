@@ -8,6 +8,7 @@ use mailpods_api::QueueId;
 use mailpods_net::Connector;
 use mailpods_net::dns::Resolver;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
+use mailpods_net::socks::Proxy;
 use mailpods_net::shutdown::{Stage, Trigger, channel};
 use mailpods_plan::{Plan, PlanHandle};
 use mailpods_store::mail::Columns;
@@ -105,6 +106,7 @@ pub(crate) struct World {
     pub(crate) roots: String,
     /// Where policies are served.
     pub(crate) https_port: u16,
+    pub(crate) egress: Option<Arc<Proxy>>,
 }
 
 impl World {
@@ -113,6 +115,7 @@ impl World {
             resolver: Arc::new(StaticResolver::new(zone)),
             roots: String::new(),
             https_port: 443,
+            egress: None,
         }
     }
 }
@@ -123,6 +126,7 @@ fn build_in(store: &Store, plan: &PlanHandle, clock: &Arc<TestClock>, world: Wor
         plan: plan.clone(),
         resolver: world.resolver,
         connector: Connector::direct(),
+        egress: world.egress,
         extra_roots: world.roots.into_bytes(),
         https_port: world.https_port,
         clock: clock.clone(),
