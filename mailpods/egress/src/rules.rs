@@ -149,7 +149,9 @@ mod tests {
 
     #[test]
     fn from_the_internet_to_the_internet_alone() {
-        assert!(allowed("192.0.2.1", "198.51.100.1:25") && allowed("192.0.2.1", "198.51.100.1:587"));
+        assert!(
+            allowed("192.0.2.1", "198.51.100.1:25") && allowed("192.0.2.1", "198.51.100.1:587")
+        );
         assert!(allowed("2001:db8::1", "[2001:db8:1::1]:25"));
         for inside in [
             "127.0.0.1:25",

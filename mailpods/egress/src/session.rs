@@ -82,10 +82,14 @@ impl Egress {
             client.tell(&socks::encode_method(socks::NO_METHOD)).await?;
             return Err(Stranger::NoLogIn);
         }
-        client.tell(&socks::encode_method(socks::USER_PASSWORD)).await?;
+        client
+            .tell(&socks::encode_method(socks::USER_PASSWORD))
+            .await?;
         let source = client.credentials(|user, password| {
             let good = self.token.is(password);
-            let user = std::str::from_utf8(user).ok().and_then(|user| user.parse().ok());
+            let user = std::str::from_utf8(user)
+                .ok()
+                .and_then(|user| user.parse().ok());
             user.filter(|_: &IpAddr| good)
         });
         let source = source.await?;
@@ -105,14 +109,20 @@ impl Egress {
             Target::Name => Err(Reply::AddressTypeNotSupported),
             Target::Address(to) => open(&self.rules.current(), source, to).await,
         };
-        let reply = opened.as_ref().map_or_else(|reply| *reply, |_| Reply::Succeeded);
+        let reply = opened
+            .as_ref()
+            .map_or_else(|reply| *reply, |_| Reply::Succeeded);
         self.metrics.connections.inc(Served::Answered(reply));
         let server = opened.ok().flatten();
         let bound = server
             .as_ref()
             .map_or_else(|| SocketAddr::new(source, 0), Connection::local);
         client.deadline = Instant::now() + TELL;
-        if client.tell(&socks::encode_reply(reply, bound)).await.is_err() {
+        if client
+            .tell(&socks::encode_reply(reply, bound))
+            .await
+            .is_err()
+        {
             return;
         }
         match server {

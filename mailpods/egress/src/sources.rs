@@ -50,7 +50,11 @@ pub(crate) fn is_here(source: IpAddr) -> Result<(), Reply> {
 }
 
 /// Looks for the addresses until the receiver is dropped: tells them, counts them, and logs what comes and goes.
-pub async fn watch(rules: RulesHandle, metrics: Arc<Metrics>, seen: watch::Sender<BTreeSet<IpAddr>>) {
+pub async fn watch(
+    rules: RulesHandle,
+    metrics: Arc<Metrics>,
+    seen: watch::Sender<BTreeSet<IpAddr>>,
+) {
     loop {
         let wanted = rules.current().sources.clone();
         let here: BTreeSet<IpAddr> = wanted

@@ -154,7 +154,10 @@ async fn connections_come_from_the_address_that_is_named() {
         let delivery = async {
             let connected = proxy.connect(to, ip(source), LIMIT).await;
             let mut connection = connected.unwrap();
-            assert_eq!((connection.peer(), connection.local().ip()), (to, ip(source)));
+            assert_eq!(
+                (connection.peer(), connection.local().ip()),
+                (to, ip(source))
+            );
             let sent = vec![b'x'; 1_000_000];
             connection.write_all(&sent).await.unwrap();
             connection.flush().await.unwrap();
@@ -177,12 +180,18 @@ async fn each_failure_has_its_own_error() {
     let connect = async |source: &str, to| proxy.connect(to, ip(source), LIMIT).await.unwrap_err();
     for source in ["192.0.2.9", "127.0.0.4"] {
         let error = connect(source, to).await;
-        assert!(matches!(error, ConnectError::Absent { .. }) && error.is_of_source(), "{error}");
+        assert!(
+            matches!(error, ConnectError::Absent { .. }) && error.is_of_source(),
+            "{error}"
+        );
         assert!(!proxy.has(ip(source)).await.unwrap());
     }
     let other: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let error = connect("127.0.0.2", other).await;
-    assert!(error.to_string().contains("127.0.0.1:9") && !error.is_local(), "{error}");
+    assert!(
+        error.to_string().contains("127.0.0.1:9") && !error.is_local(),
+        "{error}"
+    );
     let ConnectError::Connect { error, .. } = error else {
         panic!("{error}");
     };
@@ -197,7 +206,10 @@ async fn each_failure_has_its_own_error() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     server.kill().await;
     let error = connect("127.0.0.2", to).await;
-    assert!(matches!(error, ConnectError::Egress { .. }) && error.is_of_source(), "{error}");
+    assert!(
+        matches!(error, ConnectError::Egress { .. }) && error.is_of_source(),
+        "{error}"
+    );
     let error = proxy.has(ip("127.0.0.2")).await.unwrap_err();
     assert!(matches!(error, ConnectError::Egress { .. }), "{error}");
 }
@@ -218,9 +230,18 @@ async fn without_the_token_and_the_authority_there_is_nothing() {
     let refused = matches!(&error, ConnectError::Egress { error, .. } if matches!(error, EgressError::Tls(..)));
     assert!(refused, "{error:?}");
     // The right one is taken while it runs.
-    proxy.swap(server.tls(), Zeroizing::new(SECRET.to_vec())).unwrap();
+    proxy
+        .swap(server.tls(), Zeroizing::new(SECRET.to_vec()))
+        .unwrap();
     assert!(proxy.has(ip("127.0.0.2")).await.unwrap());
-    assert!(Proxy::new(vec![server.place()], server.tls(), Zeroizing::new(Vec::new())).is_err());
+    assert!(
+        Proxy::new(
+            vec![server.place()],
+            server.tls(),
+            Zeroizing::new(Vec::new())
+        )
+        .is_err()
+    );
 }
 
 #[tokio::test]
@@ -243,7 +264,8 @@ async fn the_proxy_that_has_the_address_is_found_and_another_one_takes_over() {
     let error = proxy.connect(to, ip("127.0.0.3"), LIMIT).await.unwrap_err();
     assert!(matches!(error, ConnectError::Absent { .. }), "{error}");
     // The address moves.
-    one.rules.swap(rules(&["127.0.0.2", "127.0.0.3"], &[to.port()]));
+    one.rules
+        .swap(rules(&["127.0.0.2", "127.0.0.3"], &[to.port()]));
     let connected = proxy.connect(to, ip("127.0.0.3"), LIMIT);
     let (connected, (_, peer)) = tokio::join!(connected, accepted(&listener));
     connected.unwrap();
@@ -261,7 +283,10 @@ async fn what_is_no_socks_is_turned_away_at_once() {
         (b"\x05\x01\x02\x05", b"\x05\x02"),
         (b"\x05\x01\x02\x01\x04nope\x01a", b"\x05\x02\x01\x01"),
         // No address is no user.
-        (b"\x05\x01\x02\x01\x04nope\x13a token of the pods", b"\x05\x02\x01\x01"),
+        (
+            b"\x05\x01\x02\x01\x04nope\x13a token of the pods",
+            b"\x05\x02\x01\x01",
+        ),
     ] {
         let mut client = server.stranger().await;
         client.write_all(said).await.unwrap();
@@ -295,7 +320,12 @@ async fn only_connect_to_an_address_is_done() {
 async fn whoever_is_slow_is_cut_off() {
     let patience = Duration::from_millis(100);
     let server = Server::patient(&["127.0.0.2"], &[25], patience).await;
-    for said in [&b""[..], b"\x05", b"\x05\xff\x00", b"\x05\x01\x02\x01\xff127"] {
+    for said in [
+        &b""[..],
+        b"\x05",
+        b"\x05\xff\x00",
+        b"\x05\x01\x02\x01\xff127",
+    ] {
         let mut client = server.stranger().await;
         client.write_all(said).await.unwrap();
         client.flush().await.unwrap();
@@ -304,7 +334,10 @@ async fn whoever_is_slow_is_cut_off() {
     // Not even TLS.
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let mut read = Vec::new();
-    timeout(LIMIT, silent.read_to_end(&mut read)).await.unwrap().ok();
+    timeout(LIMIT, silent.read_to_end(&mut read))
+        .await
+        .unwrap()
+        .ok();
     assert!(read.is_empty());
 }
 
@@ -313,8 +346,10 @@ async fn strangers_are_few_and_do_not_keep_those_out_who_are_logged_in() {
     let (listener, to) = target().await;
     let server = Server::start(&["127.0.0.2"], &[to.port()]).await;
     let proxy = server.proxy(SECRET);
-    let (connected, (mut stream, _)) =
-        tokio::join!(proxy.connect(to, ip("127.0.0.2"), LIMIT), accepted(&listener));
+    let (connected, (mut stream, _)) = tokio::join!(
+        proxy.connect(to, ip("127.0.0.2"), LIMIT),
+        accepted(&listener)
+    );
     let mut connected = connected.unwrap();
     let mut strangers = Vec::new();
     // 64 of one client may wait.
@@ -323,7 +358,10 @@ async fn strangers_are_few_and_do_not_keep_those_out_who_are_logged_in() {
     }
     let mut more = TcpStream::connect(server.address).await.unwrap();
     let mut read = Vec::new();
-    timeout(LIMIT, more.read_to_end(&mut read)).await.unwrap().ok();
+    timeout(LIMIT, more.read_to_end(&mut read))
+        .await
+        .unwrap()
+        .ok();
     assert!(read.is_empty());
     // What is open goes on.
     stream.write_all(b"220 still here\r\n").await.unwrap();

@@ -234,7 +234,10 @@ fn take_namespace(world: &World, event: Event<(Key, Labels)>) {
 /// Objects that the operator made: their metadata, and of workloads the pods too.
 pub(super) fn child(world: &Arc<World>, client: &Client, kind: ChildKind) {
     let resource = kind.resource();
-    if matches!(kind, ChildKind::Deployment | ChildKind::StatefulSet) {
+    if matches!(
+        kind,
+        ChildKind::Deployment | ChildKind::StatefulSet | ChildKind::DaemonSet
+    ) {
         workloads(world, dynamic(world, client, &resource));
     }
     let api: Api<PartialObjectMeta<DynamicObject>> = dynamic(world, client, &resource);
@@ -275,7 +278,7 @@ fn workloads(world: &Arc<World>, api: Api<DynamicObject>) {
     run(world, stream, read, take_workload);
 }
 
-/// Deployments and StatefulSets share one store, since their names differ: a listing of one kind must not drop the other.
+/// Deployments, StatefulSets and DaemonSets share one store, since their names differ: a listing of one kind must not drop the others.
 fn take_workload(world: &World, event: Event<(Key, (Live, Workload))>) {
     let (event, owner) = match event {
         Event::Apply((key, (live, workload))) | Event::InitApply((key, (live, workload))) => {
@@ -306,11 +309,17 @@ fn workload(object: &DynamicObject) -> Workload {
         .data
         .pointer("/status/observedGeneration")
         .and_then(serde_json::Value::as_i64);
+    // A DaemonSet has as many pods as there are nodes for it, and other names for its numbers.
+    let nodes = number("/status/desiredNumberScheduled");
+    let status = |of_replicas: &str, of_nodes: &str| {
+        let name = if nodes.is_some() { of_nodes } else { of_replicas };
+        number(&format!("/status/{name}")).unwrap_or(0)
+    };
     Workload {
-        wanted: number("/spec/replicas").unwrap_or(1),
-        replicas: number("/status/replicas").unwrap_or(0),
-        ready: number("/status/readyReplicas").unwrap_or(0),
-        updated: number("/status/updatedReplicas").unwrap_or(0),
+        wanted: nodes.or(number("/spec/replicas")).unwrap_or(1),
+        replicas: status("replicas", "currentNumberScheduled"),
+        ready: status("readyReplicas", "numberReady"),
+        updated: status("updatedReplicas", "updatedNumberScheduled"),
         observed: observed.is_some() && observed == object.metadata.generation,
     }
 }

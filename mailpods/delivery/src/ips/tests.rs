@@ -24,7 +24,14 @@ fn ip(address: &str) -> OutboundIp {
 async fn failed(zone: &str, address: &str) -> Vec<Check> {
     let resolver = StaticResolver::new(Zone::parse(zone).unwrap());
     let (plan, life) = (plan(25), Life::default());
-    let findings = gate::findings(&resolver, &plan, (&ip(address), &life), on_this_machine(ip(address).address).await, 0).await;
+    let findings = gate::findings(
+        &resolver,
+        &plan,
+        (&ip(address), &life),
+        on_this_machine(ip(address).address).await,
+        0,
+    )
+    .await;
     let failed = findings
         .into_iter()
         .filter(|(_, finding)| matches!(finding, Finding::Failed(_)));
@@ -69,8 +76,14 @@ async fn the_name_in_helo_is_no_alias_and_our_certificate_is_for_it() {
         plan.hostname = name(hostname);
         let pem = mailpods_net::tls::self_signed(&[of.to_owned()], now, 90).unwrap();
         plan.tls.presented = Some(pem.chain);
-        let findings =
-            gate::findings(&resolver, &plan, (&ip("192.0.2.1"), &Life::default()), Finding::Passed, 0).await;
+        let findings = gate::findings(
+            &resolver,
+            &plan,
+            (&ip("192.0.2.1"), &Life::default()),
+            Finding::Passed,
+            0,
+        )
+        .await;
         let found = findings
             .into_iter()
             .find(|(check, _)| *check == Check::Certificate);

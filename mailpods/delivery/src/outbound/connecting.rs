@@ -78,7 +78,13 @@ impl Attempt<'_> {
 
     /// The message waits: soon another address may have the seat, or this one is back.
     pub(super) fn no_source_left(&mut self) -> State {
-        let none = || Trouble::new(Reason::NoSourceAddress, "4.4.0", "no outbound address is there");
+        let none = || {
+            Trouble::new(
+                Reason::NoSourceAddress,
+                "4.4.0",
+                "no outbound address is there",
+            )
+        };
         let trouble = self.last.take().unwrap_or_else(none);
         let trouble = self.again(trouble);
         self.all(&trouble.into_fate())

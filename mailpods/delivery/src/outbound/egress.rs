@@ -144,10 +144,18 @@ mod tests {
         };
         assert!(via(bad).unwrap_err().contains("authority"));
         // Nobody listens there, so nobody knows.
-        let unknown = proxies.finding(&ip(Attachment::Egress(Some(settings("a"))))).await;
+        let unknown = proxies
+            .finding(&ip(Attachment::Egress(Some(settings("a")))))
+            .await;
         assert!(matches!(unknown, Finding::Unknown(_)), "{unknown:?}");
         let none = proxies.finding(&ip(Attachment::Egress(None))).await;
-        assert!(matches!(&none, Finding::Failed(why) if why.contains("--egress")), "{none:?}");
-        assert_eq!(proxies.finding(&ip(Attachment::Host)).await, Finding::Passed);
+        assert!(
+            matches!(&none, Finding::Failed(why) if why.contains("--egress")),
+            "{none:?}"
+        );
+        assert_eq!(
+            proxies.finding(&ip(Attachment::Host)).await,
+            Finding::Passed
+        );
     }
 }

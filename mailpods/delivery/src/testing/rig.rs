@@ -8,8 +8,8 @@ use mailpods_api::QueueId;
 use mailpods_net::Connector;
 use mailpods_net::dns::Resolver;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
-use mailpods_net::socks::Proxy;
 use mailpods_net::shutdown::{Stage, Trigger, channel};
+use mailpods_net::socks::Proxy;
 use mailpods_plan::{Plan, PlanHandle};
 use mailpods_store::mail::Columns;
 use mailpods_store::queue::{

@@ -220,7 +220,10 @@ impl Proxy {
             // What one of them says counts, whoever else is away: the address is where the others cannot be asked.
             _ if elsewhere => Ok(Answer::Elsewhere),
             (None, Some(error)) => Err(failed(error)),
-            (None, None) => Err(failed(nowhere(&self.to_string(), io::ErrorKind::NotFound.into()))),
+            (None, None) => Err(failed(nowhere(
+                &self.to_string(),
+                io::ErrorKind::NotFound.into(),
+            ))),
         }
     }
 
@@ -280,7 +283,9 @@ impl Proxy {
         let secrets = self.secrets.load_full();
         let opened = Connector::direct().connect(proxy, None, OPEN).await;
         let mut connection = opened.map_err(|error| EgressError::Connect(proxy, io(error)))?;
-        let started = connection.start_tls_client(host, &secrets.tls, LOG_IN).await;
+        let started = connection
+            .start_tls_client(host, &secrets.tls, LOG_IN)
+            .await;
         started.map_err(|error| EgressError::Tls(proxy, error))?;
         let mut talk = Talk {
             connection,
@@ -293,7 +298,8 @@ impl Proxy {
             return Err(EgressError::Token(proxy));
         }
         let credentials = wire::encode_credentials(source, &secrets.token);
-        talk.write(&credentials.ok_or(EgressError::Token(proxy))?).await?;
+        talk.write(&credentials.ok_or(EgressError::Token(proxy))?)
+            .await?;
         match talk.read(wire::status).await? {
             true => Ok(talk),
             false => Err(EgressError::Token(proxy)),
@@ -328,7 +334,9 @@ struct Talk {
 impl Talk {
     async fn write(&mut self, octets: &[u8]) -> Result<(), EgressError> {
         let written = self.connection.write_with_deadline(octets, self.deadline);
-        written.await.map_err(|error| EgressError::Io(self.proxy, error))
+        written
+            .await
+            .map_err(|error| EgressError::Io(self.proxy, error))
     }
 
     async fn read<T>(&mut self, parse: fn(&[u8]) -> Parsed<T>) -> Result<T, EgressError> {
@@ -379,9 +387,7 @@ fn io(error: ConnectError) -> io::Error {
 }
 
 fn of_destination(reply: Reply, to: SocketAddr, after: Duration) -> ConnectError {
-    use io::ErrorKind::{
-        ConnectionRefused, HostUnreachable, NetworkUnreachable, PermissionDenied,
-    };
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, PermissionDenied};
     let kind = match reply {
         Reply::TimedOut => return ConnectError::Timeout { to, after },
         Reply::Refused => ConnectionRefused,

@@ -288,8 +288,12 @@ fn addressed(input: &[u8]) -> Parsed<Target> {
         return Ok(None);
     };
     let address = match kind {
-        IPV4 => rest.first_chunk::<4>().map(|octets| (4, Some(IpAddr::from(*octets)))),
-        IPV6 => rest.first_chunk::<16>().map(|octets| (16, Some(IpAddr::from(*octets)))),
+        IPV4 => rest
+            .first_chunk::<4>()
+            .map(|octets| (4, Some(IpAddr::from(*octets)))),
+        IPV6 => rest
+            .first_chunk::<16>()
+            .map(|octets| (16, Some(IpAddr::from(*octets)))),
         NAME => rest.first().map(|length| (1 + usize::from(*length), None)),
         other => return Err(Malformed::AddressType(other)),
     };
@@ -320,7 +324,10 @@ pub const fn encode_method(method: u8) -> [u8; 2] {
 #[must_use]
 pub fn encode_credentials(source: IpAddr, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let user = source.to_string();
-    let (name, secret) = (u8::try_from(user.len()).ok()?, u8::try_from(token.len()).ok()?);
+    let (name, secret) = (
+        u8::try_from(user.len()).ok()?,
+        u8::try_from(token.len()).ok()?,
+    );
     if secret == 0 {
         return None;
     }
@@ -385,7 +392,10 @@ pub fn fuzz(data: &[u8]) {
     }
     if let Some((said, Some(bound))) = whole(data, reply) {
         let octets = encode_reply(said, bound);
-        assert_eq!(reply(&octets), Ok(Some(((said, Some(bound)), octets.len()))));
+        assert_eq!(
+            reply(&octets),
+            Ok(Some(((said, Some(bound)), octets.len())))
+        );
     }
 }
 
@@ -418,7 +428,10 @@ mod tests {
             for reply_code in Reply::ALL {
                 let octets = encode_reply(reply_code, to);
                 fuzz(&octets);
-                assert_eq!(reply(&octets), Ok(Some(((reply_code, Some(to)), octets.len()))));
+                assert_eq!(
+                    reply(&octets),
+                    Ok(Some(((reply_code, Some(to)), octets.len())))
+                );
             }
             fuzz(&encode_request(to));
         }

@@ -30,8 +30,12 @@ impl Compiler<'_> {
             }
             let name = ip.origin.name.clone();
             let attachment = self.attachment(ip);
-            if ips.insert(name.clone(), model(name, spec, attachment)).is_some() {
-                let message = "another OutboundIP of the MailCluster has the name, in another namespace";
+            if ips
+                .insert(name.clone(), model(name, spec, attachment))
+                .is_some()
+            {
+                let message =
+                    "another OutboundIP of the MailCluster has the name, in another namespace";
                 let problem = ip.origin.problem("metadata.name", message);
                 self.problems
                     .push(problem.found(&ip.origin.name).class(ProblemClass::Conflict));
@@ -49,12 +53,16 @@ impl Compiler<'_> {
             if self.resources.environment == Environment::Standalone {
                 let message = "names no proxy; on one machine there is none of its own";
                 let problem = ip.origin.problem("spec.attachment.egressProxy", message);
-                let hint = "the host, port and Secret of a machine that runs `mailpods egress-proxy`";
+                let hint =
+                    "the host, port and Secret of a machine that runs `mailpods egress-proxy`";
                 self.problems.push(problem.hint(hint));
             }
             return Attachment::Egress(None);
         };
-        let (field, name) = ("spec.attachment.egressProxy.secretRef", &proxy.secret_ref.name);
+        let (field, name) = (
+            "spec.attachment.egressProxy.secretRef",
+            &proxy.secret_ref.name,
+        );
         let ca = self.secret_value(&ip.origin, field, name, "ca.crt");
         let token = self.secret_value(&ip.origin, field, name, "token");
         let both = ca.zip(token);
@@ -76,7 +84,8 @@ impl Compiler<'_> {
         }
         let octets = token.trim().len();
         if !(1..=255).contains(&octets) {
-            let problem = origin.problem(field, "key token of the Secret cannot be sent (RFC 1929)");
+            let problem =
+                origin.problem(field, "key token of the Secret cannot be sent (RFC 1929)");
             let problem = problem.found(format_args!("{octets} octets"));
             self.problems.push(problem.allowed("1 to 255 octets"));
         }
@@ -137,7 +146,9 @@ fn unusable(cluster: &Located<MailCluster>, spec: &OutboundIPSpec) -> Option<Unu
         AttachmentType::EgressProxy => Some((
             FIELD,
             "pods do not send from it: the MailCluster runs no egress proxies; its records are published",
-            Some("spec.roles.egress: {} of the MailCluster, and the label mailpods.dev/egress=true on the node that has the address"),
+            Some(
+                "spec.roles.egress: {} of the MailCluster, and the label mailpods.dev/egress=true on the node that has the address",
+            ),
         )),
         AttachmentType::Cilium
         | AttachmentType::Antrea

@@ -100,9 +100,21 @@ fn nowhere(spec: &MailClusterSpec) -> [Row; 6] {
         ("spec.store.postgresql.bucket", bucket, ""),
         ("spec.directories", !spec.directories.is_empty(), ""),
         ("spec.filter.engine", engine, "Builtin"),
-        ("spec.roles.smtp.hostNetwork", on_node(|roles| &roles.smtp), ""),
-        ("spec.roles.imap.hostNetwork", on_node(|roles| &roles.imap), ""),
-        ("spec.roles.filter.hostNetwork", on_node(|roles| &roles.filter), ""),
+        (
+            "spec.roles.smtp.hostNetwork",
+            on_node(|roles| &roles.smtp),
+            "",
+        ),
+        (
+            "spec.roles.imap.hostNetwork",
+            on_node(|roles| &roles.imap),
+            "",
+        ),
+        (
+            "spec.roles.filter.hostNetwork",
+            on_node(|roles| &roles.filter),
+            "",
+        ),
     ]
 }
 

@@ -35,8 +35,8 @@ use crate::model::{Attachment, OutboundIp, Plan};
 
 pub use apply::{ApplyError, Slice};
 pub use entries::Entries;
-pub use whole::whole;
 pub use update::{DecodeError, MAX_KEY_OCTETS, MAX_VALUE_OCTETS, Update, VERSION, diff, full};
+pub use whole::whole;
 
 /// What a pod does, and so what it may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -236,7 +236,10 @@ fn each(plan: &Plan, role: Role, sink: &mut impl Sink) -> Result<(), serde_json:
             sink.put(format!("domain/{name}"), &wire::Domain::of(domain, role))?;
         }
         for (address, mailbox) in plan.mailboxes.iter() {
-            sink.put(format!("mailbox/{address}"), &wire::Mailbox::of(mailbox, role))?;
+            sink.put(
+                format!("mailbox/{address}"),
+                &wire::Mailbox::of(mailbox, role),
+            )?;
         }
         for name in &plan.held.domains {
             sink.put(format!("held-domain/{name}"), &wire::Held {})?;
@@ -271,17 +274,31 @@ pub fn follow(
     if role.knows_domains() {
         if !before.domains.is_same(&plan.domains) {
             let (old, new) = (&before.domains, &plan.domains);
-            let kept = cut.changed("domain", new.iter(), |name| old.get(name), |domain| {
-                wire::Domain::of(domain, role)
-            })?;
-            cut.gone("domain", old.keys().filter(|name| kept < old.len() && !new.contains_key(*name)));
+            let kept = cut.changed(
+                "domain",
+                new.iter(),
+                |name| old.get(name),
+                |domain| wire::Domain::of(domain, role),
+            )?;
+            cut.gone(
+                "domain",
+                old.keys()
+                    .filter(|name| kept < old.len() && !new.contains_key(*name)),
+            );
         }
         if !before.mailboxes.is_same(&plan.mailboxes) {
             let (old, new) = (&before.mailboxes, &plan.mailboxes);
-            let kept = cut.changed("mailbox", new.iter(), |name| old.get(name), |mailbox| {
-                wire::Mailbox::of(mailbox, role)
-            })?;
-            cut.gone("mailbox", old.keys().filter(|name| kept < old.len() && !new.contains_key(*name)));
+            let kept = cut.changed(
+                "mailbox",
+                new.iter(),
+                |name| old.get(name),
+                |mailbox| wire::Mailbox::of(mailbox, role),
+            )?;
+            cut.gone(
+                "mailbox",
+                old.keys()
+                    .filter(|name| kept < old.len() && !new.contains_key(*name)),
+            );
         }
         let (old, new) = (&before.held, &plan.held);
         cut.held("held-domain", (&old.domains, &new.domains))?;

@@ -141,6 +141,8 @@ fn each_role_gets_its_keys_and_listeners() {
             format!("{alias} {mail} outbound-ip/one settings"),
             "",
         ),
+        // The address is not at one of its proxies.
+        (Role::Egress, "settings".to_owned(), ""),
         (
             Role::All,
             format!("{alias} {mail} outbound-ip/one settings"),
