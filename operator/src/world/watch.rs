@@ -312,7 +312,11 @@ fn workload(object: &DynamicObject) -> Workload {
     // A DaemonSet has as many pods as there are nodes for it, and other names for its numbers.
     let nodes = number("/status/desiredNumberScheduled");
     let status = |of_replicas: &str, of_nodes: &str| {
-        let name = if nodes.is_some() { of_nodes } else { of_replicas };
+        let name = if nodes.is_some() {
+            of_nodes
+        } else {
+            of_replicas
+        };
         number(&format!("/status/{name}")).unwrap_or(0)
     };
     Workload {

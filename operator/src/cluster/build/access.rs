@@ -69,7 +69,11 @@ impl Context<'_> {
         }
         // Many network plug-ins pass over pods on the network of their node: TLS and the token hold in any case.
         if let (Role::Egress, Some(egress)) = (role, self.cluster.egress()) {
-            let sends = if self.cluster.is_one_pod() { Role::All } else { Role::Delivery };
+            let sends = if self.cluster.is_one_pod() {
+                Role::All
+            } else {
+                Role::Delivery
+            };
             let from = names::selector(self.cluster.name(), sends);
             ingress.push(json!({"from": [pods(&from)], "ports": [tcp(egress.port)]}));
         }
