@@ -1,12 +1,22 @@
 //! OutboundIP: its records are published, and what pods see of it becomes its status.
 
+pub mod attached;
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
 use crate::context::{Context, verdict};
 use crate::control::addresses;
 use crate::kube::Key;
+use crate::kube::conditions;
 use crate::kube::error::Error;
 use crate::kube::queue::Outcome;
 use crate::simple::{self, Status};
 use crate::world::snapshot::Kind;
+
+/// How often is looked who has an address that leaves by egress proxies.
+const LOOK_FOR_PROXIES: Duration = Duration::from_secs(30);
 
 /// Brings the status of one OutboundIP to what it should be, and tells of what happened to it.
 ///
@@ -23,7 +33,16 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let seen = context.observed.address(key, &compiled);
     let generation = compiled.metadata.generation;
     let verdict = verdict(snapshot.problems(Kind::OutboundIP, key));
-    let conditions = addresses::conditions(before.conditions(), verdict, seen.as_ref(), generation);
+    let mut conditions =
+        addresses::conditions(before.conditions(), verdict, seen.as_ref(), generation);
+    let attached = attached::said(&compiled, &context.observed.proxies(key, &compiled));
+    let is_at_proxies = attached.is_some();
+    conditions.extend(conditions::conditions(
+        before.conditions(),
+        attached.into_iter().collect(),
+        generation,
+        Timestamp::now(),
+    ));
     let after = addresses::status(&before, seen.as_ref()).with(generation, conditions);
     let told = addresses::events(&before, &after);
     simple::write(context, Kind::OutboundIP, &*current, (&before, after)).await?;
@@ -31,5 +50,9 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     for (good, reason, note) in told {
         context.events.tell(&about, good, &reason, &note).await;
     }
-    Ok(Outcome::Done)
+    Ok(match is_at_proxies {
+        // That a proxy tells nothing any more is told by nobody.
+        true => Outcome::Again(LOOK_FOR_PROXIES),
+        false => Outcome::Done,
+    })
 }
