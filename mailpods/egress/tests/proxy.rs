@@ -174,7 +174,7 @@ async fn connections_come_from_the_address_that_is_named() {
 #[tokio::test]
 async fn each_failure_has_its_own_error() {
     let (listener, to) = target().await;
-    // 192.0.2.9 is for documentation (RFC 5737), so that no machine has it.
+    // 192.0.2.9 is for documentation: no machine has it.
     let server = Server::start(&["127.0.0.2", "192.0.2.9"], &[to.port()]).await;
     let proxy = server.proxy(SECRET);
     let connect = async |source: &str, to| proxy.connect(to, ip(source), LIMIT).await.unwrap_err();
@@ -220,14 +220,14 @@ async fn without_the_token_and_the_authority_there_is_nothing() {
     let server = Server::start(&["127.0.0.2"], &[to.port()]).await;
     for token in [&b"b token of the pods"[..], b"a", &[b'a'; 255]] {
         let error = server.proxy(token).has(ip("127.0.0.2")).await.unwrap_err();
-        let refused = matches!(&error, ConnectError::Egress { error, .. } if matches!(error, EgressError::Token(_)));
+        let refused = matches!(&error, ConnectError::Egress { error, .. } if matches!(**error, EgressError::Token(_)));
         assert!(refused, "{error:?}");
     }
     let other = self_signed(&["127.0.0.1".to_owned()], SystemTime::now(), 30).unwrap();
     let tls = TlsClient::of_authority(other.chain.as_bytes()).unwrap();
     let proxy = Proxy::new(vec![server.place()], tls, Zeroizing::new(SECRET.to_vec())).unwrap();
     let error = proxy.has(ip("127.0.0.2")).await.unwrap_err();
-    let refused = matches!(&error, ConnectError::Egress { error, .. } if matches!(error, EgressError::Tls(..)));
+    let refused = matches!(&error, ConnectError::Egress { error, .. } if matches!(**error, EgressError::Tls(..)));
     assert!(refused, "{error:?}");
     // The right one is taken while it runs.
     proxy

@@ -36,7 +36,7 @@ pub enum ConnectError {
         proxy: String,
         /// What the last one of them said or did.
         #[source]
-        error: EgressError,
+        error: Box<EgressError>,
     },
     /// The source and the destination are of different families.
     #[error("failed to connect to {to} from {from}: one is IPv4, the other IPv6")]

@@ -14,12 +14,17 @@ use zeroize::Zeroizing;
 /// Who opens connections from an address; `None`: this process. The text says why nobody can.
 pub(crate) type Via = Result<Option<Arc<Proxy>>, String>;
 
+/// Name and port of a proxy.
+type Place = (String, u16);
+/// A proxy, and the settings that it was made of.
+type Named = (EgressProxy, Arc<Proxy>);
+
 /// The proxies that are known.
 pub(crate) struct Proxies {
     /// Those of the MailCluster.
     own: Option<Arc<Proxy>>,
-    /// Those that OutboundIPs name, by their place, with the settings that they were made of.
-    named: Mutex<HashMap<(String, u16), (EgressProxy, Arc<Proxy>)>>,
+    /// Those that OutboundIPs name.
+    named: Mutex<HashMap<Place, Named>>,
 }
 
 impl Proxies {
@@ -96,7 +101,7 @@ pub(crate) async fn connect(
         (Ok(_), source) => connector.connect(to, source, limit).await,
         (Err(why), _) => Err(ConnectError::Egress {
             proxy: "an unknown place".to_owned(),
-            error: EgressError::Unusable(why.clone()),
+            error: Box::new(EgressError::Unusable(why.clone())),
         }),
     }
 }

@@ -195,7 +195,7 @@ impl Proxy {
     ) -> Result<Answer, ConnectError> {
         let failed = |error| ConnectError::Egress {
             proxy: self.to_string(),
-            error,
+            error: Box::new(error),
         };
         let mut proxies = self.resolve().await.map_err(failed)?;
         self.memory().order(source, &mut proxies);

@@ -119,7 +119,7 @@ impl Compiler<'_> {
 fn domain_stays(before: &MailDomainSpec, after: &MailDomainSpec) -> bool {
     let valued = MailDomainSpec {
         dns: after.dns.clone(),
-        limits: after.limits.clone(),
+        limits: after.limits,
         sieve: after.sieve.clone(),
         paused: after.paused,
         ..before.clone()
