@@ -18,8 +18,10 @@ pub(crate) async fn open(
     if !rules.sources.contains(&source) {
         return Err(Reply::SourceUnknown);
     }
+    // First of all: what another node may do is not refused here.
+    sources::is_here(source)?;
     if to == Target::probe(source) {
-        return sources::is_here(source).map(|()| None);
+        return Ok(None);
     }
     if source.is_ipv4() != to.is_ipv4() {
         return Err(Reply::SourceFamily);
