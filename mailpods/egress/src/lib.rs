@@ -21,14 +21,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mailpods_net::{Connections, Listener, Shutdown, TlsServer, Tracker};
 use mailpods_telemetry::metrics::{MetricsError, Registry};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub use metrics::Metrics;
 pub use rules::{Reach, Rules};
 pub use sources::{Sources, watch};
 
-/// Connections at once, all clients. Each takes two sockets and 32 KiB of buffers at most.
-pub const MOST_CONNECTIONS: usize = 4096;
+/// Connections to mail servers at once. Each takes two sockets and 32 KiB of buffers at most.
+const MOST_CONNECTIONS: usize = 4096;
+/// Clients at once: those, and some who log in or are told that there is no room.
+pub const MOST_CLIENTS: usize = MOST_CONNECTIONS + 512;
 /// Connections that have not logged in yet, by client.
 const MOST_STRANGERS: u32 = 64;
 
@@ -87,6 +90,8 @@ pub struct Egress {
     rules: RulesHandle,
     metrics: Arc<Metrics>,
     strangers: Connections,
+    /// One permit for each connection to a mail server.
+    room: Arc<Semaphore>,
     /// For TLS and the log-in.
     patience: Duration,
 }
@@ -108,6 +113,7 @@ impl Egress {
             rules,
             metrics: Arc::new(Metrics::new(registry)?),
             strangers: Connections::new(),
+            room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
             patience: Duration::from_secs(10),
         })
     }
@@ -116,6 +122,13 @@ impl Egress {
     #[must_use]
     pub const fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Opens no more than so many connections at once.
+    #[must_use]
+    pub fn with_room(mut self, connections: usize) -> Self {
+        self.room = Arc::new(Semaphore::new(connections));
         self
     }
 

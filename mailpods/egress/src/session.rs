@@ -104,7 +104,9 @@ impl Egress {
             source,
             request,
         } = asked;
+        let room = self.room.try_acquire();
         let opened = match request.to {
+            _ if room.is_err() => Err(Reply::Busy),
             _ if request.command != socks::CONNECT => Err(Reply::CommandNotSupported),
             Target::Name => Err(Reply::AddressTypeNotSupported),
             Target::Address(to) => open(&self.rules.current(), source, to).await,

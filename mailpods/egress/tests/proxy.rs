@@ -50,19 +50,25 @@ impl Server {
     }
 
     fn with(pem: Pem, sources: &[&str], ports: &[u16], patience: Duration) -> Self {
+        Self::built(pem, rules(sources, ports), |egress| {
+            egress.with_patience(patience)
+        })
+    }
+
+    fn built(pem: Pem, rules: Rules, with: impl Fn(Egress) -> Egress) -> Self {
         let identity = ServerIdentity::from_pem(
             pem.chain.as_bytes(),
             pem.key.as_bytes(),
             MinimumVersion::Tls13,
         );
-        let rules = RulesHandle::new(rules(sources, ports));
+        let rules = RulesHandle::new(rules);
         let egress = Egress::new(
             TlsServer::new(identity.unwrap()),
             Token::new(Zeroizing::new(SECRET.to_vec())),
             rules.clone(),
             &Registry::new(),
         );
-        let egress = egress.unwrap().with_patience(patience);
+        let egress = with(egress.unwrap());
         let options = ListenerOptions::new("egress", "127.0.0.1:0".parse().unwrap());
         let listener = Listener::bind(options).unwrap();
         let address = listener.local_addr();
@@ -263,6 +269,21 @@ async fn the_proxy_that_has_the_address_is_found_and_another_one_takes_over() {
     // The one that is left says that it is not there, which is what counts.
     let error = proxy.connect(to, ip("127.0.0.3"), LIMIT).await.unwrap_err();
     assert!(matches!(error, ConnectError::Absent { .. }), "{error}");
+    // One that does not answer is asked no more while another one knows: the next is told at once, whatever time it would take.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = silent.local_addr().unwrap();
+    let places = vec![one.place(), (place.ip().to_string(), place.port())];
+    let token = Zeroizing::new(SECRET.to_vec());
+    let waiting = Proxy::new(places, one.tls(), token).unwrap();
+    for _ in 0..3 {
+        assert!(!waiting.has(ip("127.0.0.3")).await.unwrap());
+    }
+    accepted(&silent).await;
+    assert!(
+        timeout(Duration::from_millis(10), silent.accept())
+            .await
+            .is_err()
+    );
     // The address moves.
     one.rules
         .swap(rules(&["127.0.0.2", "127.0.0.3"], &[to.port()]));
@@ -368,6 +389,32 @@ async fn strangers_are_few_and_do_not_keep_those_out_who_are_logged_in() {
     drop(stream);
     assert_eq!(rest(&mut connected).await, b"220 still here\r\n");
     drop(strangers);
+}
+
+#[tokio::test]
+async fn one_that_has_no_room_says_so_and_another_one_is_asked() {
+    let (listener, to) = target().await;
+    let pem = self_signed(&["127.0.0.1".to_owned()], SystemTime::now(), 30).unwrap();
+    let start = |room: usize| {
+        let rules = rules(&["127.0.0.2"], &[to.port()]);
+        Server::built(pem.clone(), rules, |egress| egress.with_room(room))
+    };
+    let (small, large) = (start(1), start(10));
+    let proxy = small.proxy(SECRET);
+    let connect = |proxy| async move {
+        let proxy: &Proxy = proxy;
+        proxy.connect(to, ip("127.0.0.2"), LIMIT).await
+    };
+    let (first, _there) = tokio::join!(connect(&proxy), accepted(&listener));
+    let first = first.unwrap();
+    let error = connect(&proxy).await.unwrap_err();
+    let busy = matches!(&error, ConnectError::Egress { error, .. } if matches!(**error, EgressError::Reply(_, Reply::Busy)));
+    assert!(busy, "{error:?}");
+    let token = Zeroizing::new(SECRET.to_vec());
+    let both = Proxy::new(vec![small.place(), large.place()], small.tls(), token).unwrap();
+    let (second, _there) = tokio::join!(connect(&both), accepted(&listener));
+    second.unwrap();
+    drop(first);
 }
 
 #[tokio::test]

@@ -167,7 +167,7 @@ pub async fn start(
 
 fn limited(options: ListenerOptions) -> ListenerOptions {
     ListenerOptions {
-        sessions: Arc::new(Semaphore::new(mailpods_egress::MOST_CONNECTIONS)),
+        sessions: Arc::new(Semaphore::new(mailpods_egress::MOST_CLIENTS)),
         ..options
     }
 }

@@ -22,7 +22,7 @@ const OPEN: Duration = Duration::from_secs(3);
 const LOG_IN: Duration = Duration::from_secs(5);
 /// What a proxy's answer may take longer than its own limit for the connection.
 const MARGIN: Duration = Duration::from_secs(5);
-/// A proxy that did not answer is asked last for so long.
+/// A proxy that did not answer is asked last for so long, and not at all where another one knows better.
 const REST: Duration = Duration::from_secs(30);
 /// Proxies behind one name that are asked.
 const MOST: usize = 64;
@@ -201,6 +201,10 @@ impl Proxy {
         self.memory().order(source, &mut proxies);
         let (mut elsewhere, mut exhausted, mut last) = (false, None, None);
         for (proxy, host) in proxies {
+            if elsewhere && self.memory().silent.contains_key(&proxy) {
+                // The address is most likely there, and waiting for it once in a while is enough.
+                break;
+            }
             match self.one((proxy, host), source, to, limit).await {
                 Ok(Answer::Elsewhere) => elsewhere = true,
                 Ok(Answer::Source(reply)) => exhausted = Some(reply),
