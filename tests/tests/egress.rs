@@ -248,6 +248,8 @@ fn pods_of_a_cluster_find_the_node_that_has_the_address() -> Result<()> {
     assert_eq!(sink.wait_for(1)?[0].client.to_string(), "127.0.0.4");
     // The node that had the connection dies; the address is on the other one too.
     one.kill()?;
+    // The operator is not needed for that.
+    cluster.operator.pause();
     for count in 2..=3 {
         assert_eq!(cluster.send("dave@example.test")?.code, 250);
         assert_eq!(
@@ -258,4 +260,33 @@ fn pods_of_a_cluster_find_the_node_that_has_the_address() -> Result<()> {
     let answered = "mailpods_egress_connections_total{outcome=\"succeeded\"}";
     assert!(metric(&two, answered)?.parse::<u64>()? > 0);
     Ok(())
+}
+
+#[test]
+fn an_egress_pod_comes_back_with_its_plan_while_the_operator_is_away() -> Result<()> {
+    let secrets = Secrets::make()?;
+    let config = Config::standard("");
+    let mut operator = Operator::start(&config)?;
+    with_own_proxies(&operator, &config, "127.0.0.5")?;
+    let kept = TempDir::new()?;
+    let mut arguments = secrets.listen().to_vec();
+    arguments.extend(["--keep-plan".to_owned(), kept.path().display().to_string()]);
+    arguments.extend(["--log".to_owned(), "info,mailpods_pod=debug".to_owned()]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut pod = Pod::start(&operator, Role::Egress, "egress-1", &arguments)?;
+    let etag = operator.etag(Role::Egress)?;
+    let seen = operator.wait_for("egress-1", |seen| seen.plumbed == ["127.0.0.5"])?;
+    assert_eq!((seen.plan, seen.store_reachable), (Some(etag), None));
+    eventually("the plan to be kept", || {
+        let kept = pod.log().contains("the plan is kept");
+        Ok(kept.then_some(()))
+    })?;
+    operator.pause();
+    pod.kill()?;
+    let again = Pod::start(&operator, Role::Egress, "egress-1", &arguments)?;
+    assert_eq!(again.http("/readyz")?.0, 200);
+    eventually("the address", || {
+        let plumbed = metric(&again, "mailpods_egress_addresses{state=\"plumbed\"}")?;
+        Ok((plumbed == "1").then_some(()))
+    })
 }

@@ -168,6 +168,9 @@ pub struct EgressArgs {
     pod: PodArgs,
     #[command(flatten)]
     listener: EgressListenerArgs,
+    /// Folder that the last good plan is kept in, for a start while the operator is away; it is not kept when left out.
+    #[arg(long, env = "MAILPODS_KEEP_PLAN", value_name = "DIR")]
+    keep_plan: Option<PathBuf>,
 }
 
 /// Where delivery connects to.
@@ -327,7 +330,9 @@ impl EgressArgs {
     /// Runs the command.
     pub fn run(self, globals: &Globals) -> Outcome {
         let options = self.pod.options(Role::Egress, globals)?;
+        let kept = self.keep_plan.map(|data| StoreOptions::Embedded { data });
         self.pod.run(Options {
+            store: kept.unwrap_or(StoreOptions::None),
             inner_listener: Some(self.listener.options()),
             ..options
         })

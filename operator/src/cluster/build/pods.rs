@@ -193,6 +193,7 @@ impl Context<'_> {
         let port = self.cluster.egress().map(|egress| egress.port);
         let listen = port.map(|port| format!("--egress-listen=$(HOST_IP):{port}"));
         let files = [
+            format!("--keep-plan={DATA}"),
             format!("--egress-cert={EGRESS}/tls.crt"),
             format!("--egress-key={EGRESS}/tls.key"),
             format!("--egress-token={EGRESS}/token"),
@@ -271,6 +272,10 @@ impl Context<'_> {
             Role::Imap | Role::Delivery | Role::Egress | Role::All => {}
         }
         volumes.extend(self.egress_volume(role));
+        if role == Role::Egress {
+            // It outlasts a restart of the node, so that the plan is there while the operator is away.
+            volumes.push(json!({"name": "data", "emptyDir": {"sizeLimit": "64Mi"}}));
+        }
         if let (Some(store), Role::Smtp | Role::Imap | Role::Delivery) =
             (self.cluster.postgresql(), role)
         {
@@ -313,7 +318,7 @@ impl Context<'_> {
         if matches!(role, Role::Smtp | Role::Imap | Role::Delivery) {
             mounts.push(read("store", STORE));
         }
-        if role == Role::All {
+        if matches!(role, Role::All | Role::Egress) {
             mounts.push(json!({"name": "data", "mountPath": DATA}));
         }
         mounts
