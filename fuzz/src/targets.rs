@@ -96,6 +96,12 @@ pub const TARGETS: &[Target] = &[
         short_run: 1000,
     },
     Target {
+        name: "socks",
+        run: mailpods_net::socks::fuzz,
+        words: SOCKS,
+        short_run: 2000,
+    },
+    Target {
         name: "spf-budget",
         run: spf_budget,
         words: FILTER,
@@ -399,6 +405,18 @@ const PROXY: &[&[u8]] = &[
     b"\x21\x11\0\x0c",
     b"\x20\0\0\0",
     b"\x21\x21\0\x24",
+    b"\xff\xff",
+];
+const SOCKS: &[&[u8]] = &[
+    b"\x05\x01\x02",
+    b"\x05\x02",
+    b"\x05\xff",
+    b"\x01\x00",
+    b"\x01\x09192.0.2.1\x05token",
+    b"\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x19",
+    b"\x05\x01\x00\x04",
+    b"\x05\xf0\x00\x01\x00\x00\x00\x00\x00\x00",
+    b"\x05\x01\x00\x03\x01a\x00\x19",
     b"\xff\xff",
 ];
 const SASL: &[&[u8]] = &[

@@ -48,6 +48,7 @@ short_runs! {
     password => "password",
     plan_update => "plan-update",
     proxy => "proxy",
+    socks => "socks",
     sasl_client => "sasl-client",
     sasl_server => "sasl-server",
     scan => "scan",

@@ -160,6 +160,12 @@ pub fn filter_secret(cluster: &str) -> String {
     format!("{cluster}-filter")
 }
 
+/// Secret with certificate and token of the egress proxies.
+#[must_use]
+pub fn egress_secret(cluster: &str) -> String {
+    format!("{cluster}-egress")
+}
+
 /// ConfigMap with the authority of the control channel.
 #[must_use]
 pub fn control_config(cluster: &str) -> String {

@@ -45,6 +45,11 @@ fn postgresql_store() {
 }
 
 #[test]
+fn egress_proxies() {
+    check("egress");
+}
+
+#[test]
 fn rendering_twice_gives_the_same() {
     assert_eq!(rendered("postgresql"), rendered("postgresql"));
 }

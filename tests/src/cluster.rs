@@ -151,6 +151,18 @@ impl Cluster {
         self.pod_of(role, name, &arguments)
     }
 
+    /// Starts one of the other roles anew, with more arguments.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn restart(&mut self, role: Role, more: &[String]) -> Result<()> {
+        let name = format!("{role}-0");
+        self.pods.retain(|pod| pod.name() != name);
+        let pod = self.pod_of(role, &[&self.store()?, more].concat())?;
+        self.pods.push(pod);
+        Ok(())
+    }
+
     /// Where the filter takes scans.
     ///
     /// # Errors

@@ -57,9 +57,9 @@ impl Pod {
         name: &str,
         more: &[&str],
     ) -> Result<Self> {
-        let log = NamedTempFile::new()?;
         let (folder, (namespace, cluster)) = (operator.folder(), CLUSTER);
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args([role.as_str(), "--output", "json", "--health", "127.0.0.1:0"])
             .args(["--control", &operator.url(), "--pod-name", name])
             .args(["--cluster", &format!("{namespace}/{cluster}")])
@@ -67,7 +67,17 @@ impl Pod {
             .arg(folder.join("ca.pem"))
             .arg("--control-token")
             .arg(folder.join(format!("token-{role}")))
-            .args(more)
+            .args(more);
+        Self::of(command, role, name)
+    }
+
+    /// Starts a process that says what is open as a pod does.
+    ///
+    /// # Errors
+    /// As [`Pod::spawn`].
+    pub fn of(mut command: Command, role: Role, name: &str) -> Result<Self> {
+        let log = NamedTempFile::new()?;
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.reopen()?)

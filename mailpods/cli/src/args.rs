@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    backup, bans, check, completions, dns, explain, fsck, hash, ip, mailbox, pod, queue, restore,
-    route, sieve, standalone, suppression, trace, verify, version,
+    backup, bans, check, completions, dns, egress_proxy, explain, fsck, hash, ip, mailbox, pod,
+    queue, restore, route, sieve, standalone, suppression, trace, verify, version,
 };
 use crate::failure::Outcome;
 
@@ -80,6 +80,8 @@ enum Command {
     Imap(Box<pod::ImapArgs>),
     Filter(Box<pod::FilterArgs>),
     Delivery(Box<pod::DeliveryArgs>),
+    Egress(Box<pod::EgressArgs>),
+    EgressProxy(Box<egress_proxy::Args>),
     All(Box<pod::AllArgs>),
     Check(check::Args),
     Explain(explain::Args),
@@ -118,6 +120,8 @@ impl Args {
             Command::Imap(args) => args.run(globals),
             Command::Filter(args) => args.run(globals),
             Command::Delivery(args) => args.run(globals),
+            Command::Egress(args) => args.run(globals),
+            Command::EgressProxy(args) => args.run(globals),
             Command::All(args) => args.run(globals),
             Command::Check(args) => args.run(globals),
             Command::Explain(args) => args.run(globals),

@@ -16,6 +16,7 @@ use crate::clock::{Clock, random};
 use crate::fate::Fate;
 use crate::ips::Ips;
 use crate::metrics::{Metrics, Way, Why};
+use crate::outbound::egress::Proxies;
 use crate::outbound::pool::Pool;
 use crate::outbound::protection::Protections;
 use crate::scheduler::leases::Leases;
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     pub(crate) plan: PlanHandle,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) connector: Connector,
+    pub(crate) egress: Proxies,
     pub(crate) protections: Protections,
     /// Where MTA-STS policies are served.
     pub(crate) https_port: u16,

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailpods_net::dns::Resolver;
+use mailpods_net::socks::Proxy;
 use mailpods_net::tls::TlsConfigError;
 use mailpods_net::{Connector, Shutdown};
 use mailpods_plan::PlanHandle;
@@ -79,6 +80,8 @@ pub struct Dependencies {
     pub resolver: Arc<dyn Resolver>,
     /// Opens connections.
     pub connector: Connector,
+    /// The egress proxies of the MailCluster, where it has any.
+    pub egress: Option<Arc<Proxy>>,
     /// PEM roots besides Mozilla's for next hops whose certificate is verified; may be empty.
     pub extra_roots: Vec<u8>,
     /// Where the policies of other domains are served: 443 on the Internet.
@@ -112,6 +115,7 @@ impl Delivery {
             plan: dependencies.plan,
             resolver: dependencies.resolver,
             connector: dependencies.connector,
+            egress: outbound::egress::Proxies::new(dependencies.egress),
             clock: dependencies.clock,
             random: SystemRandom::new(),
             leases: scheduler::leases::Leases::default(),

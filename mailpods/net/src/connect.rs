@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 
 use crate::Connection;
+use crate::socks::EgressError;
 
 /// Why no connection was made.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,23 @@ pub enum ConnectError {
         /// What the kernel says.
         #[source]
         error: io::Error,
+    },
+    /// No egress proxy has the source address.
+    #[error("no egress proxy at {proxy} has {address} (is it configured on one of their nodes?)")]
+    Absent {
+        /// The wanted source.
+        address: IpAddr,
+        /// Name and port of the proxies.
+        proxy: String,
+    },
+    /// No egress proxy could be asked.
+    #[error("failed to use an egress proxy at {proxy}")]
+    Egress {
+        /// Name and port of the proxies.
+        proxy: String,
+        /// What the last one of them said or did.
+        #[source]
+        error: Box<EgressError>,
     },
     /// The source and the destination are of different families.
     #[error("failed to connect to {to} from {from}: one is IPv4, the other IPv6")]
@@ -55,7 +73,19 @@ impl ConnectError {
     pub fn is_local(&self) -> bool {
         matches!(
             self,
-            ConnectError::Source { .. } | ConnectError::Family { .. } | ConnectError::Socket(_)
+            ConnectError::Source { .. }
+                | ConnectError::Absent { .. }
+                | ConnectError::Egress { .. }
+                | ConnectError::Family { .. }
+                | ConnectError::Socket(_)
+        )
+    }
+
+    /// Whether it is the source address that cannot be sent from, so that another one may do.
+    pub fn is_of_source(&self) -> bool {
+        matches!(
+            self,
+            ConnectError::Source { .. } | ConnectError::Absent { .. } | ConnectError::Egress { .. }
         )
     }
 
@@ -63,6 +93,8 @@ impl ConnectError {
     pub fn reason(&self) -> &'static str {
         match self {
             ConnectError::Source { .. } => "connect_source",
+            ConnectError::Absent { .. } => "connect_absent",
+            ConnectError::Egress { .. } => "connect_egress",
             ConnectError::Family { .. } => "connect_family",
             ConnectError::Socket(_) => "connect_socket",
             ConnectError::Connect { .. } => "connect_refused",

@@ -97,6 +97,15 @@ impl Connection {
         self.via
     }
 
+    /// The same, with octets that were read already and are to be read again, before what comes. Only on a plain connection.
+    #[must_use]
+    pub fn with_prefix(mut self, octets: Bytes) -> Self {
+        if let Stream::Plain(transport) = &mut self.stream {
+            transport.prefix = octets;
+        }
+        self
+    }
+
     pub(crate) fn set_proxied(&mut self, addresses: Option<(SocketAddr, SocketAddr)>, rest: Bytes) {
         if let Some((source, destination)) = addresses {
             self.via = Some(self.peer);

@@ -11,6 +11,7 @@ pub mod listener;
 pub mod proxy;
 pub mod rate;
 pub mod shutdown;
+pub mod socks;
 pub mod tls;
 
 pub use connect::{ConnectError, Connector};

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use held::Held;
 pub use outbound::{
-    HopTls, IpFamily, NextHop, OutboundIp, OutboundSettings, OutboundTimeouts, SrsSettings, WarmUp,
+    Attachment, EgressProxy, HopTls, IpFamily, NextHop, OutboundIp, OutboundSettings,
+    OutboundTimeouts, SrsSettings, WarmUp,
 };
 
 use crate::secret::SecretText;

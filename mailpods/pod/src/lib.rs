@@ -2,8 +2,11 @@
 //!
 //! Contains no mail logic: it follows the plan, has the role built, served and stopped, and tells the operator what it sees.
 
+mod alone;
 mod control;
+mod egress;
 mod filter;
+mod inner;
 mod kept;
 mod remote;
 mod run;
@@ -19,8 +22,10 @@ use mailpods_plan::Role;
 use mailpods_process::RolesError;
 use mailpods_telemetry::metrics::MetricsError;
 
+pub use alone::{AloneError, AloneOptions, run_proxy};
 pub use control::{ControlOptions, SetupError};
-pub use filter::{FilterListenerOptions, FilterServeError};
+pub use egress::{EgressOptions, EgressSetupError, ProxyError};
+pub use inner::{InnerListenerOptions, InnerServeError};
 pub use remote::{RemoteError, RemoteOptions};
 pub use run::run;
 pub use storage::{StorageError, StoreOptions};
@@ -40,8 +45,10 @@ pub struct Options {
     pub health: SocketAddr,
     /// The filter to ask; `None`: built in. For smtp.
     pub filter: Option<RemoteOptions>,
-    /// Where scans are taken. For filter.
-    pub filter_listener: Option<FilterListenerOptions>,
+    /// Where other pods are served. For filter and egress.
+    pub inner_listener: Option<InnerListenerOptions>,
+    /// The egress proxies. For delivery.
+    pub egress: Option<EgressOptions>,
     /// Between readiness going off and the end of accepting: load balancers need a moment.
     pub drain_delay: Duration,
     /// DNS servers in place of the plan's.
@@ -77,10 +84,16 @@ pub enum PodError {
     Filter(#[from] RemoteError),
     /// Scans cannot be taken.
     #[error("failed to take scans")]
-    FilterListener(#[from] FilterServeError),
-    /// The filter role was not told where to listen.
-    #[error("the filter role needs --filter-listen")]
-    NoFilterListener,
+    FilterListener(#[from] InnerServeError),
+    /// The role was not told where to listen.
+    #[error("the {0} role needs --{0}-listen")]
+    NoInnerListener(Role),
+    /// The egress role cannot work.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The egress proxies cannot be used.
+    #[error("failed to set the egress proxies up")]
+    Egress(#[from] EgressSetupError),
     /// A role cannot be built.
     #[error(transparent)]
     Roles(#[from] RolesError),

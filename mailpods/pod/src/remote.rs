@@ -14,7 +14,7 @@ use mailpods_rpc::control::MAX_TOKEN_OCTETS;
 use zeroize::Zeroizing;
 
 /// Octets of a file with certificates.
-const MAX_ROOTS_OCTETS: usize = 1024 * 1024;
+pub const MAX_ROOTS_OCTETS: usize = 1024 * 1024;
 
 /// Where it is, and who we are to it.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mailpods_net::{Stage, Tracker, Trigger, shutdown};
 use mailpods_plan::slice::Entries;
-use mailpods_plan::{Plan, PlanHandle};
+use mailpods_plan::{Plan, PlanHandle, Role};
 use mailpods_process::{RolesError, Signals, finish, identity};
 use mailpods_store::Store;
 use mailpods_telemetry::error_chain;
@@ -39,7 +39,8 @@ pub async fn run(options: Options) -> Result<(), PodError> {
     let health = Health::new();
     let (probes, stop_probes) = shutdown::channel();
     serve_probes(&options, &health, &registry, stop_probes).await?;
-    let has_store = !matches!(options.store, StoreOptions::None);
+    // What egress has keeps its plan, and is not the store that roles meet in.
+    let has_store = !matches!(options.store, StoreOptions::None) && options.role != Role::Egress;
     let state = State::new(
         &options.pod,
         options.role,
@@ -177,7 +178,7 @@ impl<'a> Pod<'a> {
             control: self.control.clone(),
             state: self.state.clone(),
             sight: self.sight.clone(),
-            store: self.store.clone(),
+            store: self.store.clone().filter(|_| self.options.role != Role::Egress),
             role: self.options.role,
         }
     }
@@ -355,6 +356,7 @@ async fn keep(kept: Kept, mut entries: watch::Receiver<Option<Entries>>, state: 
                 }
             }
         }
+        tracing::debug!(plan = now.digest(), "the plan is kept");
         pause.await;
     }
 }

@@ -1,7 +1,9 @@
 //! What a pod serves, by its role.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use mailpods_egress::{Rules, RulesHandle};
 use mailpods_net::dns::HickoryResolver;
 use mailpods_net::{Shutdown, Tracker};
 use mailpods_plan::{Plan, PlanHandle, Role};
@@ -15,7 +17,9 @@ use mailpods_telemetry::metrics::Registry;
 use serde_json::{Value, json};
 
 use crate::control::Sight;
+use crate::egress;
 use crate::filter::{FilterListener, RemoteScan};
+use crate::inner::InnerListenerOptions;
 use crate::state::State;
 use crate::{Options, PodError};
 
@@ -55,6 +59,13 @@ pub enum Serving {
         /// Name, protocol and address of the socket.
         listener: Value,
     },
+    /// Connections for delivery pods.
+    Egress {
+        /// Follow the plan.
+        rules: RulesHandle,
+        /// Name, protocol and address of the socket.
+        listener: Value,
+    },
 }
 
 impl Serving {
@@ -63,9 +74,10 @@ impl Serving {
     /// # Errors
     /// When it lacks what it needs. A listener that cannot be opened is told in `state`.
     pub async fn start(parts: &Parts<'_>) -> Result<Self, PodError> {
-        match &parts.store {
-            Some(store) if parts.options.role != Role::Filter => mail(parts, store).await,
-            _ => filter(parts).await,
+        match (parts.options.role, &parts.store) {
+            (Role::Egress, _) => proxy(parts).await,
+            (Role::Filter, _) | (_, None) => filter(parts).await,
+            (_, Some(store)) => mail(parts, store).await,
         }
     }
 
@@ -79,6 +91,10 @@ impl Serving {
             Self::Filter { resolver, .. } => {
                 Ok(resolver.reconfigure(&resolver_options(plan, &options.resolvers))?)
             }
+            Self::Egress { rules, .. } => {
+                rules.swap(Rules::of(plan));
+                Ok(())
+            }
         }
     }
 
@@ -90,7 +106,7 @@ impl Serving {
                 let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 state.listeners(&errors);
             }
-            Self::Filter { .. } => state.listeners(&[]),
+            Self::Filter { .. } | Self::Egress { .. } => state.listeners(&[]),
         }
     }
 
@@ -107,7 +123,9 @@ impl Serving {
                 };
                 listeners.bound().into_iter().map(socket).collect()
             }
-            Self::Filter { listener, .. } => vec![listener.clone()],
+            Self::Filter { listener, .. } | Self::Egress { listener, .. } => {
+                vec![listener.clone()]
+            }
         }
     }
 
@@ -128,6 +146,10 @@ async fn mail(parts: &Parts<'_>, store: &Store) -> Result<Serving, PodError> {
         )?)),
         None => None,
     };
+    let egress = match &options.egress {
+        Some(egress) => Some(egress::proxies(egress.clone()).await?),
+        None => None,
+    };
     let Built { roles, delivery } = Roles::build(Setup {
         role: options.role,
         plan: parts.plan.clone(),
@@ -138,6 +160,7 @@ async fn mail(parts: &Parts<'_>, store: &Store) -> Result<Serving, PodError> {
         resolvers: options.resolvers.clone(),
         extra_roots: options.extra_roots.clone(),
         worker: options.pod.clone(),
+        egress,
         scan,
     })
     .await?;
@@ -152,21 +175,36 @@ async fn mail(parts: &Parts<'_>, store: &Store) -> Result<Serving, PodError> {
 }
 
 async fn filter(parts: &Parts<'_>) -> Result<Serving, PodError> {
-    let options = parts.options.filter_listener.clone();
-    let options = options.ok_or(PodError::NoFilterListener)?;
+    let options = inner(parts)?;
     let plan = parts.plan.clone();
     let resolver = resolver(&plan.current(), &parts.options.resolvers).map_err(RolesError::Dns)?;
     let scan = engine(&plan, resolver.clone(), parts.registry).map_err(RolesError::Metrics)?;
     let listener = FilterListener::bind(options).await?;
-    let socket = json!({
-        "name": "filter",
-        "protocol": "https",
-        "address": listener.address().to_string(),
-    });
+    let socket = socket(Role::Filter, "https", listener.address());
     let (stop, tracker) = (parts.stop.clone(), parts.tracker.clone());
     tokio::spawn(listener.serve(Arc::new(scan), plan, stop, tracker));
     Ok(Serving::Filter {
         resolver,
         listener: socket,
     })
+}
+
+async fn proxy(parts: &Parts<'_>) -> Result<Serving, PodError> {
+    let rules = Rules::of(&parts.plan.current());
+    let ends = (parts.stop.clone(), parts.tracker.clone());
+    let running = egress::start(inner(parts)?, rules, parts.registry, ends).await?;
+    parts.sight.set_sources(running.sources);
+    Ok(Serving::Egress {
+        rules: running.rules,
+        listener: socket(Role::Egress, "socks5", running.address),
+    })
+}
+
+fn inner(parts: &Parts<'_>) -> Result<InnerListenerOptions, PodError> {
+    let options = parts.options.inner_listener.clone();
+    options.ok_or(PodError::NoInnerListener(parts.options.role))
+}
+
+fn socket(role: Role, protocol: &str, address: SocketAddr) -> Value {
+    json!({"name": role.as_str(), "protocol": protocol, "address": address.to_string()})
 }

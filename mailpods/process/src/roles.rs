@@ -10,6 +10,7 @@ use mailpods_filter::Engine;
 use mailpods_imap::{Imap, ImapDeps};
 use mailpods_net::dns::{HickoryResolver, ResolverConfigError, ResolverOptions, TrustedKeys};
 use mailpods_net::https::{self, Asked};
+use mailpods_net::socks::Proxy;
 use mailpods_net::{Connection, Connector, Listener, Shutdown, TlsServer};
 use mailpods_plan::{Plan, PlanHandle, Protocol, Role};
 use mailpods_rpc::Scan;
@@ -64,6 +65,8 @@ pub struct Setup {
     pub resolvers: Vec<SocketAddr>,
     /// PEM certificates trusted besides the usual roots when the certificate of a next hop is checked; may be empty.
     pub extra_roots: Vec<u8>,
+    /// The egress proxies of the MailCluster, where it has any.
+    pub egress: Option<Arc<Proxy>>,
     /// Name in leases.
     pub worker: String,
     /// The filter in another process; `None`: built in.
@@ -273,6 +276,7 @@ fn build_delivery(setup: Setup, resolver: HickoryResolver) -> Result<Delivery, R
         store: setup.store,
         resolver: Arc::new(resolver),
         connector: Connector::direct(),
+        egress: setup.egress,
         extra_roots: setup.extra_roots,
         https_port: 443,
         clock: Arc::new(SystemClock),

@@ -117,6 +117,9 @@ pub struct Observations {
     /// The addresses that mail leaves from, where delivery runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<AddressObservation>,
+    /// Outbound addresses that the node has, where egress runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plumbed: Vec<String>,
     /// The last errors, newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ErrorObservation>,
@@ -177,6 +180,7 @@ impl Observations {
         let old = self.errors.len().saturating_sub(MAX_ERRORS);
         self.errors.drain(..old);
         self.not_ready.truncate(MAX_ERRORS);
+        self.plumbed.truncate(MAX_ADDRESSES);
         addresses::cut(&mut self.addresses);
         let texts = [&mut self.pod, &mut self.role, &mut self.version];
         texts
@@ -184,6 +188,7 @@ impl Observations {
             .chain(&mut self.plan)
             .chain(&mut self.refused)
             .chain(&mut self.not_ready)
+            .chain(&mut self.plumbed)
             .chain(self.errors.iter_mut().map(|error| &mut error.text))
             .for_each(shorten);
         self

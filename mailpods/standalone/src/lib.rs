@@ -229,6 +229,7 @@ fn setup(
         resolvers: options.resolvers.clone(),
         extra_roots: options.extra_roots.clone(),
         worker: WORKER.to_owned(),
+        egress: None,
         scan: None,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::jiff::Timestamp;
-use mailpods_plan::SecretText;
+use mailpods_plan::{Role, SecretText};
 use serde_json::{Value, json};
 
 use super::hosts;
@@ -23,7 +23,7 @@ use crate::world::snapshot::Kind;
 
 /// Octets of the key that plans are sealed with.
 const SEAL_KEY: usize = 32;
-/// Octets of the token of the filter.
+/// Octets of the token that pods show each other.
 const TOKEN: usize = 32;
 
 /// Applies what was built and removes what is wanted no more.
@@ -46,9 +46,9 @@ pub async fn apply(
         }
         if !there {
             fill(cluster, child)?;
-        } else if child.name() == names::filter_secret(cluster.name()) {
+        } else if let Some(subject) = subject(cluster, child.name()) {
             let key = Key::new(child.namespace(), child.name());
-            renew(context, cluster, &key).await?;
+            renew(context, &subject, &key).await?;
         }
     }
     children.extend(hosts::build(
@@ -68,10 +68,9 @@ pub async fn apply(
 
 /// Makes what is random in a Secret.
 fn fill(cluster: &ValidCluster, child: &mut Child) -> Result<(), Error> {
-    let data = if child.name() == names::seal_secret(cluster.name()) {
-        json!({"seal.key": STANDARD.encode(&*certificates::random(SEAL_KEY)?)})
-    } else {
-        filter(cluster)?
+    let data = match subject(cluster, child.name()) {
+        Some(subject) => inner(&subject)?,
+        None => json!({"seal.key": STANDARD.encode(&*certificates::random(SEAL_KEY)?)}),
     };
     if let Some(object) = child.object.as_object_mut() {
         object.insert("data".to_owned(), data);
@@ -79,10 +78,10 @@ fn fill(cluster: &ValidCluster, child: &mut Child) -> Result<(), Error> {
     Ok(())
 }
 
-/// Certificate of the filter's Service with the authority that made it, and the token that the smtp role shows.
-fn filter(cluster: &ValidCluster) -> Result<Value, Error> {
+/// Certificate of a Service for other pods with the authority that made it, and the token that those pods show.
+fn inner(subject: &Subject) -> Result<Value, Error> {
     let now = Timestamp::now();
-    let made = renewal::first(&filter_subject(cluster), Lifetimes::default(), now)?;
+    let made = renewal::first(subject, Lifetimes::default(), now)?;
     let token: String = certificates::random(TOKEN)?
         .iter()
         .map(|octet| format!("{octet:02x}"))
@@ -92,23 +91,31 @@ fn filter(cluster: &ValidCluster) -> Result<Value, Error> {
     Ok(data)
 }
 
-fn filter_subject(cluster: &ValidCluster) -> Subject {
-    let service = names::of_role(cluster.name(), mailpods_plan::Role::Filter);
-    Subject {
-        authority: "Mailpods filter",
+/// Whom the certificate in a Secret is for; `None`: there is none in it.
+fn subject(cluster: &ValidCluster, secret: &str) -> Option<Subject> {
+    let name = cluster.name();
+    let (authority, role) = if secret == names::filter_secret(name) {
+        ("Mailpods filter", Role::Filter)
+    } else if secret == names::egress_secret(name) {
+        ("Mailpods egress", Role::Egress)
+    } else {
+        return None;
+    };
+    let service = names::of_role(name, role);
+    Some(Subject {
+        authority,
         hosts: vec![format!("{service}.{}.svc", cluster.owner.namespace)],
-    }
+    })
 }
 
-/// Gives the filter's certificate its successor when it is time.
-async fn renew(context: &Context, cluster: &ValidCluster, key: &Key) -> Result<(), Error> {
+/// Gives a certificate its successor when it is time.
+async fn renew(context: &Context, subject: &Subject, key: &Key) -> Result<(), Error> {
     let Some(secret) = context.world.secret(key) else {
         return Ok(());
     };
     let due = |data: &BTreeMap<String, SecretText>| {
         let text = |name: &str| data.get(name).map(SecretText::reveal);
-        let (subject, now) = (filter_subject(cluster), Timestamp::now());
-        renewal::step(text, &subject, Lifetimes::default(), now)
+        renewal::step(text, subject, Lifetimes::default(), Timestamp::now())
     };
     if due(&secret.data)?.is_none() {
         return Ok(());

@@ -1,9 +1,9 @@
 //! What must hold of a MailCluster before anything is built of it.
 
 use mailpods_api::v1alpha1::{
-    ListenerProtocol, ListenerSpec, MailCluster, MailClusterSpec, PostgresqlStoreSpec,
+    EgressRoleSpec, ListenerProtocol, ListenerSpec, MailCluster, MailClusterSpec, PostgresqlStoreSpec,
 };
-use mailpods_plan::{Origin, Problem};
+use mailpods_plan::{Origin, Problem, Role};
 
 use crate::names::{MAX_CLUSTER_NAME, Owner};
 
@@ -27,6 +27,29 @@ impl ValidCluster {
     #[must_use]
     pub fn postgresql(&self) -> Option<&PostgresqlStoreSpec> {
         self.spec.store.postgresql.as_ref()
+    }
+
+    /// Whether all roles but egress are in one pod, on the embedded store.
+    #[must_use]
+    pub fn is_one_pod(&self) -> bool {
+        self.postgresql().is_none()
+    }
+
+    /// The egress proxies, where there are any.
+    #[must_use]
+    pub fn egress(&self) -> Option<&EgressRoleSpec> {
+        self.spec.roles.as_ref()?.egress.as_ref()
+    }
+
+    /// Whether the pods of a role use the network of their node.
+    #[must_use]
+    pub fn is_on_node(&self, role: Role) -> bool {
+        let delivery = || self.spec.roles.as_ref()?.delivery.as_ref();
+        match role {
+            Role::Egress => true,
+            Role::Delivery => delivery().is_some_and(|role| role.host_network),
+            Role::Smtp | Role::Imap | Role::Filter | Role::All => false,
+        }
     }
 
     /// Listeners that pods open; health and metrics have a port of their own.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mailpods_api::v1alpha1::OutboundIP;
+use mailpods_plan::Role;
 use mailpods_rpc::control::{AddressObservation, Observations};
 use tokio::time::Instant;
 
@@ -53,7 +54,10 @@ impl Observed {
     fn wish_addresses(&self, cluster: &Key, names: &[String]) {
         let snapshot = self.world.snapshot();
         let ips = snapshot.objects.outbound_ips.iter();
-        let named = ips.filter(|(key, ip)| names.contains(&key.name) && may_tell(cluster, key, ip));
+        let is_named = |key: &Key, ip: &OutboundIP| {
+            names.contains(&key.name) || names.contains(&ip.spec.address.to_string())
+        };
+        let named = ips.filter(|(key, ip)| is_named(key, ip) && may_tell(cluster, key, ip));
         for (key, _) in named {
             self.world.wish(Kind::OutboundIP, key.clone());
         }
@@ -79,6 +83,22 @@ impl Observed {
         let told = heard.flat_map(|(told, _)| &told.addresses);
         let own = told.filter(|told| told.name == key.name && told.address == address);
         own.cloned().collect()
+    }
+
+    /// The egress proxies that may have an OutboundIP, by name of the pod, and whether each does.
+    #[must_use]
+    pub fn proxies(&self, key: &Key, ip: &OutboundIP) -> Vec<(String, bool)> {
+        let (all, address) = (self.lock(), ip.spec.address.to_string());
+        let heard = all
+            .iter()
+            .filter(|(cluster, _)| may_tell(cluster, key, ip))
+            .flat_map(|(_, pods)| pods.values())
+            .filter(|(told, at)| at.elapsed() < FRESH && told.role == Role::Egress.as_str());
+        let mut proxies: Vec<(String, bool)> = heard
+            .map(|(told, _)| (told.pod.clone(), told.plumbed.contains(&address)))
+            .collect();
+        proxies.sort();
+        proxies
     }
 
     /// Keeps what a pod tells; what is new in it.
@@ -130,7 +150,7 @@ impl Observed {
 struct News {
     /// The status of its MailCluster is to be looked at.
     matters: bool,
-    /// OutboundIPs of which it tells something else than before.
+    /// Names or addresses of OutboundIPs of which it tells something else than before.
     addresses: Vec<String>,
 }
 
@@ -138,9 +158,13 @@ impl News {
     fn between(before: Option<&Observations>, now: &Observations) -> Self {
         let known = before.map_or(&[][..], |before| &before.addresses);
         let changed = now.addresses.iter().filter(|one| !known.contains(one));
+        let changed = changed.map(|one| one.name.clone());
+        let here = before.map_or(&[][..], |before| &before.plumbed);
+        let came = now.plumbed.iter().filter(|one| !here.contains(one));
+        let went = here.iter().filter(|one| !now.plumbed.contains(one));
         Self {
             matters: before.is_none_or(|before| matters(before) != matters(now)),
-            addresses: changed.map(|one| one.name.clone()).collect(),
+            addresses: changed.chain(came.chain(went).cloned()).collect(),
         }
     }
 }
@@ -203,6 +227,32 @@ mod tests {
         assert_eq!(observed.address(&key, &ip), None);
         tell("mail", "main", "192.0.2.1");
         assert!(observed.address(&key, &ip).is_some());
+        assert_eq!(observed.proxies(&key, &ip), []);
+        for (cluster, name, plumbed) in [
+            ("main", "b", vec!["192.0.2.1".to_owned()]),
+            ("main", "a", vec![]),
+            ("second", "c", vec!["192.0.2.1".to_owned()]),
+        ] {
+            let seen = Observations {
+                role: "egress".to_owned(),
+                plumbed,
+                ..told(name.to_owned())
+            };
+            observed.tell(&Key::new("mail", cluster), seen);
+        }
+        let wanted = [("a".to_owned(), false), ("b".to_owned(), true)];
+        assert_eq!(observed.proxies(&key, &ip), wanted);
+    }
+
+    #[test]
+    fn an_address_that_comes_to_a_node_or_leaves_it_is_news() {
+        let told = |plumbed: &[&str]| Observations {
+            plumbed: plumbed.iter().map(|&one| one.to_owned()).collect(),
+            ..told("pod".to_owned())
+        };
+        let news = News::between(Some(&told(&["a", "b"])), &told(&["b", "c"]));
+        assert_eq!(news.addresses, ["c", "a"]);
+        assert!(News::between(Some(&told(&["a"])), &told(&["a"])).addresses.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

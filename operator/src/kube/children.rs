@@ -38,6 +38,8 @@ pub enum ChildKind {
     Deployment,
     /// The pod with the volume.
     StatefulSet,
+    /// A pod on each node of some.
+    DaemonSet,
     /// Scraping, where the Prometheus operator is.
     ServiceMonitor,
     /// Alerts, where the Prometheus operator is.
@@ -46,7 +48,7 @@ pub enum ChildKind {
 
 impl ChildKind {
     /// In the order in which they are applied: what others need comes first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::Secret,
@@ -57,6 +59,7 @@ impl ChildKind {
         Self::DnsEndpoint,
         Self::Deployment,
         Self::StatefulSet,
+        Self::DaemonSet,
         Self::ServiceMonitor,
         Self::PrometheusRule,
     ];
@@ -89,6 +92,7 @@ impl ChildKind {
             ),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::DaemonSet => ("apps", "v1", "DaemonSet", "daemonsets"),
             Self::ServiceMonitor => (
                 "monitoring.coreos.com",
                 "v1",

@@ -1,5 +1,6 @@
 //! OutboundIP: its records are published, and what pods see of it becomes its status.
 
+pub mod attached;
 pub mod drain;
 
 use std::time::Duration;
@@ -21,6 +22,8 @@ use drain::Step;
 
 /// How often one that is being removed is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often is looked who has an address that leaves by egress proxies.
+const LOOK_FOR_PROXIES: Duration = Duration::from_secs(30);
 
 /// Brings the status of one OutboundIP to what it should be, and tells of what happened to it.
 ///
@@ -50,9 +53,11 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let drained = leaving
         .as_ref()
         .and_then(|step| step.said(before.conditions()));
+    let attached = attached::said(&compiled, &context.observed.proxies(key, &compiled));
+    let is_at_proxies = attached.is_some();
     conditions.extend(conditions::conditions(
         before.conditions(),
-        drained.into_iter().collect(),
+        drained.into_iter().chain(attached).collect(),
         generation,
         Timestamp::now(),
     ));
@@ -68,9 +73,11 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     for (good, reason, note) in told {
         context.events.tell(&about, good, &reason, &note).await;
     }
-    Ok(match leaving {
-        Some(_) => Outcome::Again(LOOK_AGAIN),
-        None => Outcome::Done,
+    Ok(match (leaving, is_at_proxies) {
+        (Some(_), _) => Outcome::Again(LOOK_AGAIN),
+        // That a proxy tells nothing any more is told by nobody.
+        (None, true) => Outcome::Again(LOOK_FOR_PROXIES),
+        (None, false) => Outcome::Done,
     })
 }
 

@@ -94,7 +94,7 @@ async fn what_cannot_be_compiled_is_stalled_with_what_was_found() {
             Kind::OutboundIP,
             json!({"address": "192.0.2.1", "hostname": "mail.example.test", "attachment": {"type": "Cilium"}}),
             "Unsupported",
-            "spec.attachment.type: not supported yet; allowed: HostNetwork",
+            "spec.attachment.type: not supported yet; allowed: HostNetwork, EgressProxy",
         ),
         (
             Kind::MailingList,

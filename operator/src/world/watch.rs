@@ -245,7 +245,11 @@ where
 }
 
 /// Kinds that have pods.
-pub(super) const WORKLOADS: [ChildKind; 2] = [ChildKind::Deployment, ChildKind::StatefulSet];
+pub(super) const WORKLOADS: [ChildKind; 3] = [
+    ChildKind::Deployment,
+    ChildKind::StatefulSet,
+    ChildKind::DaemonSet,
+];
 
 /// A workload, and whose it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -299,11 +303,21 @@ fn workload(object: &DynamicObject) -> Workload {
         .data
         .pointer("/status/observedGeneration")
         .and_then(serde_json::Value::as_i64);
+    // A DaemonSet has as many pods as there are nodes for it, and other names for its numbers.
+    let nodes = number("/status/desiredNumberScheduled");
+    let status = |of_replicas: &str, of_nodes: &str| {
+        let name = if nodes.is_some() {
+            of_nodes
+        } else {
+            of_replicas
+        };
+        number(&format!("/status/{name}")).unwrap_or(0)
+    };
     Workload {
-        wanted: number("/spec/replicas").unwrap_or(1),
-        replicas: number("/status/replicas").unwrap_or(0),
-        ready: number("/status/readyReplicas").unwrap_or(0),
-        updated: number("/status/updatedReplicas").unwrap_or(0),
+        wanted: nodes.or(number("/spec/replicas")).unwrap_or(1),
+        replicas: status("replicas", "currentNumberScheduled"),
+        ready: status("readyReplicas", "numberReady"),
+        updated: status("updatedReplicas", "updatedNumberScheduled"),
         observed: observed.is_some() && observed == object.metadata.generation,
     }
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ClusterRef;
-use super::common::{conditions, rules};
+use super::common::{SecretRef, conditions, rules};
 use crate::{DomainName, TimeSpan};
 
 /// An address to send from, with the name that belongs to it.
@@ -102,10 +102,38 @@ const fn default_weight() -> u32 {
 /// How an address gets to the sender.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    ("!has(self.egressProxy) || (has(self.type) && self.type == 'EgressProxy')", "egressProxy is for the type EgressProxy"),
+])))]
 pub struct AttachmentSpec {
-    /// By what. Other than `HostNetwork` is not supported yet.
+    /// By what. Other than `HostNetwork` and `EgressProxy` is not supported yet.
     pub r#type: AttachmentType,
+    /// The proxy that has the address; in a Kubernetes cluster those that `spec.roles.egress` of the MailCluster runs when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_proxy: Option<EgressProxySpec>,
 }
+
+/// An egress proxy on another machine, as `mailpods egress-proxy` runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EgressProxySpec {
+    /// Name or IP address of the machine; its certificate must be for this. A name with several addresses stands for several proxies.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[0-9A-Za-z:._-]+$"))]
+    pub host: String,
+    /// TCP port.
+    #[serde(default = "egress_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// Secret with the keys `ca.crt`, the authority of its certificate (PEM), and `token`, what it asks for.
+    pub secret_ref: SecretRef,
+}
+
+const fn egress_port() -> u16 {
+    EGRESS_PORT
+}
+
+/// Where egress proxies listen when nothing else is said.
+pub const EGRESS_PORT: u16 = 9465;
 
 /// What gives the address.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

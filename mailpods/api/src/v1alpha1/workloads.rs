@@ -24,12 +24,44 @@ pub struct RolesSpec {
     /// Lets people read mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imap: Option<RoleSpec>,
-    /// Opens connections from outbound addresses. Not supported yet.
+    /// Opens connections from outbound addresses: a pod on each node with the labels. None runs when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub egress: Option<RoleSpec>,
+    pub egress: Option<EgressRoleSpec>,
     /// Resources of the one pod that runs all roles on the embedded store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub all: Option<AllRolesSpec>,
+}
+
+/// The pods that open connections from outbound addresses, on the network of their node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EgressRoleSpec {
+    /// Labels of the nodes that have outbound addresses.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 16))]
+    pub node_selector: BTreeMap<String, String>,
+    /// Port on the nodes that delivery connects to; the next one is for probes and metrics.
+    #[schemars(range(min = 1024, max = 65534))]
+    pub port: u16,
+    /// Resources that a pod asks for, by name: `cpu: 500m`, `memory: 64Mi`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "quantities")]
+    pub requests: BTreeMap<String, String>,
+    /// Resources that a pod may use, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "quantities")]
+    pub limits: BTreeMap<String, String>,
+}
+
+impl Default for EgressRoleSpec {
+    fn default() -> Self {
+        Self {
+            node_selector: [("mailpods.dev/egress".to_owned(), "true".to_owned())].into(),
+            port: super::EGRESS_PORT,
+            requests: BTreeMap::new(),
+            limits: BTreeMap::new(),
+        }
+    }
 }
 
 /// Resources of the one pod that runs all roles.
@@ -167,6 +199,9 @@ pub struct RoleSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000))]
     pub replicas: Option<u16>,
+    /// Whether pods use the network of their node, for OutboundIPs that are attached to it. For `delivery` alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub host_network: bool,
     /// Resources that a pod asks for, by name: `cpu: 500m`, `memory: 64Mi`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "quantities")]

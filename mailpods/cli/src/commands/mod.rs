@@ -4,6 +4,7 @@ pub mod bans;
 pub mod check;
 pub mod completions;
 pub mod dns;
+pub mod egress_proxy;
 pub mod explain;
 pub mod fsck;
 pub mod hash;

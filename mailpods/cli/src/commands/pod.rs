@@ -1,12 +1,12 @@
-//! `mailpods smtp`, `imap`, `filter`, `delivery`, `all`: one role as a pod of a cluster.
+//! `mailpods smtp`, `imap`, `filter`, `delivery`, `egress`, `all`: one role as a pod of a cluster.
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mailpods_plan::Role;
 use mailpods_pod::{
-    ControlOptions, FilterListenerOptions, Options, PodError, RemoteOptions, StorageError,
-    StoreOptions,
+    ControlOptions, EgressOptions, InnerListenerOptions, Options, PodError, RemoteOptions,
+    StorageError, StoreOptions,
 };
 use mailpods_telemetry::error_chain;
 
@@ -57,7 +57,8 @@ pub struct PodArgs {
         long,
         env = "MAILPODS_HEALTH",
         default_value = "0.0.0.0:9090",
-        value_name = "ADDR:PORT"
+        value_name = "ADDR:PORT",
+        value_parser = place
     )]
     health: SocketAddr,
     /// Name of the pod, in leases and reports; HOSTNAME when left out.
@@ -156,6 +157,100 @@ pub struct FilterArgs {
 pub struct DeliveryArgs {
     #[command(flatten)]
     pod: PodArgs,
+    #[command(flatten)]
+    egress: RemoteEgressArgs,
+}
+
+/// Connections from outbound addresses, as a pod on the network of the node that has them.
+#[derive(Debug, clap::Args)]
+pub struct EgressArgs {
+    #[command(flatten)]
+    pod: PodArgs,
+    #[command(flatten)]
+    listener: EgressListenerArgs,
+    /// Folder that the last good plan is kept in, for a start while the operator is away; it is not kept when left out.
+    #[arg(long, env = "MAILPODS_KEEP_PLAN", value_name = "DIR")]
+    keep_plan: Option<PathBuf>,
+}
+
+/// Where delivery connects to.
+#[derive(Debug, clap::Args)]
+pub struct EgressListenerArgs {
+    /// Where delivery connects to, SOCKS 5 in TLS.
+    #[arg(long, env = "MAILPODS_EGRESS_LISTEN", value_name = "ADDR:PORT", value_parser = place)]
+    egress_listen: SocketAddr,
+    /// PEM file with the certificate chain.
+    #[arg(long, env = "MAILPODS_EGRESS_CERT", value_name = "FILE")]
+    egress_cert: PathBuf,
+    /// PEM file with its key.
+    #[arg(long, env = "MAILPODS_EGRESS_KEY", value_name = "FILE")]
+    egress_key: PathBuf,
+    /// File with the token that delivery must have, 1 to 255 octets.
+    #[arg(long, env = "MAILPODS_EGRESS_TOKEN", value_name = "FILE")]
+    egress_token: PathBuf,
+}
+
+impl EgressListenerArgs {
+    /// As the process takes them.
+    pub fn options(self) -> InnerListenerOptions {
+        InnerListenerOptions {
+            listen: self.egress_listen,
+            cert: self.egress_cert,
+            key: self.egress_key,
+            token: self.egress_token,
+        }
+    }
+}
+
+/// Address and port; brackets around an IPv6 address may be left out, as Kubernetes gives it to a pod.
+pub fn place(text: &str) -> Result<SocketAddr, String> {
+    let bare = || {
+        let (address, port) = text.rsplit_once(':')?;
+        Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
+    };
+    let parsed = text.parse().ok().or_else(bare);
+    parsed.ok_or_else(|| "ADDRESS:PORT is expected, as in 192.0.2.1:9465".to_owned())
+}
+
+/// Egress proxies in other pods.
+#[derive(Debug, clap::Args)]
+struct RemoteEgressArgs {
+    /// Name and port of the egress proxies; all that a name leads to are asked.
+    #[arg(
+        long,
+        env = "MAILPODS_EGRESS",
+        value_name = "HOST:PORT",
+        value_parser = host,
+        value_delimiter = ',',
+        requires_all = ["egress_ca", "egress_token"]
+    )]
+    egress: Vec<(String, u16)>,
+    /// PEM file with the certificates that the proxies' own must be signed by.
+    #[arg(long, env = "MAILPODS_EGRESS_CA", value_name = "FILE")]
+    egress_ca: Option<PathBuf>,
+    /// File with the token for the proxies.
+    #[arg(long, env = "MAILPODS_EGRESS_TOKEN", value_name = "FILE")]
+    egress_token: Option<PathBuf>,
+}
+
+impl RemoteEgressArgs {
+    fn remote(&self) -> Option<EgressOptions> {
+        Some(EgressOptions {
+            servers: Some(self.egress.clone()).filter(|servers| !servers.is_empty())?,
+            ca: self.egress_ca.clone()?,
+            token: self.egress_token.clone()?,
+        })
+    }
+}
+
+fn host(text: &str) -> Result<(String, u16), String> {
+    let parsed = text.rsplit_once(':').and_then(|(host, port)| {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some((host.to_owned(), port.parse().ok()?))
+    });
+    parsed
+        .filter(|(host, _)| !host.is_empty())
+        .ok_or_else(|| "HOST:PORT is expected, as in main-egress.mail.svc:9465".to_owned())
 }
 
 /// All roles of a cluster as one pod, with the store in --data or in PostgreSQL.
@@ -165,6 +260,8 @@ pub struct AllArgs {
     pod: PodArgs,
     #[command(flatten)]
     filter: RemoteFilterArgs,
+    #[command(flatten)]
+    egress: RemoteEgressArgs,
 }
 
 fn cluster(text: &str) -> Result<(String, String), String> {
@@ -204,7 +301,7 @@ impl ImapArgs {
 impl FilterArgs {
     /// Runs the command.
     pub fn run(self, globals: &Globals) -> Outcome {
-        let listener = FilterListenerOptions {
+        let listener = InnerListenerOptions {
             listen: self.filter_listen,
             cert: self.filter_cert,
             key: self.filter_key,
@@ -212,7 +309,7 @@ impl FilterArgs {
         };
         let options = self.pod.options(Role::Filter, globals)?;
         self.pod.run(Options {
-            filter_listener: Some(listener),
+            inner_listener: Some(listener),
             ..options
         })
     }
@@ -222,7 +319,23 @@ impl DeliveryArgs {
     /// Runs the command.
     pub fn run(self, globals: &Globals) -> Outcome {
         let options = self.pod.options(Role::Delivery, globals)?;
-        self.pod.run(options)
+        self.pod.run(Options {
+            egress: self.egress.remote(),
+            ..options
+        })
+    }
+}
+
+impl EgressArgs {
+    /// Runs the command.
+    pub fn run(self, globals: &Globals) -> Outcome {
+        let options = self.pod.options(Role::Egress, globals)?;
+        let kept = self.keep_plan.map(|data| StoreOptions::Embedded { data });
+        self.pod.run(Options {
+            store: kept.unwrap_or(StoreOptions::None),
+            inner_listener: Some(self.listener.options()),
+            ..options
+        })
     }
 }
 
@@ -232,6 +345,7 @@ impl AllArgs {
         let options = self.pod.options(Role::All, globals)?;
         self.pod.run(Options {
             filter: self.filter.remote(),
+            egress: self.egress.remote(),
             ..options
         })
     }
@@ -256,7 +370,8 @@ impl PodArgs {
             store: self.store(role, globals)?,
             health: self.health,
             filter: None,
-            filter_listener: None,
+            inner_listener: None,
+            egress: None,
             drain_delay: Duration::from_secs(self.drain_delay.into()),
             resolvers: self.resolver.clone(),
             extra_roots: extra_roots.unwrap_or_default(),
@@ -273,7 +388,7 @@ impl PodArgs {
             (_, _, Role::All) => Ok(StoreOptions::Embedded {
                 data: globals.data.clone(),
             }),
-            (_, _, Role::Filter) => Ok(StoreOptions::None),
+            (_, _, Role::Filter | Role::Egress) => Ok(StoreOptions::None),
             _ => Err(Failure::new(
                 Exit::Usage,
                 format!("the {role} role shares its store with other pods: --store-uri-file and --seal-key are missing"),

@@ -212,10 +212,12 @@ impl Ips {
     }
 
     /// Looks whether the address is right.
-    pub(super) async fn check(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
+    pub(crate) async fn check(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
         let now = ctx.now();
         let life = self.lives().get(&ip.name).cloned().unwrap_or_default();
-        let mut findings = gate::findings(ctx.resolver.as_ref(), plan, (ip, &life), now).await;
+        let there = ctx.egress.finding(ip).await;
+        let resolver = ctx.resolver.as_ref();
+        let mut findings = gate::findings(resolver, plan, (ip, &life), there, now).await;
         let spf = self.spf_finding(ctx, plan, ip).await;
         findings.extend(spf.map(|finding| (Check::Spf, finding)));
         self.change(ctx, ip, |life| life.gate(&findings, now)).await;

@@ -5,6 +5,7 @@ use mailpods_plan::OutboundIp;
 use mailpods_policy::outbound::life::{Check, Finding, Life};
 
 use super::{Ips, gate};
+use crate::outbound::egress::on_this_machine;
 use crate::testing::{name, plan};
 
 fn ip(address: &str) -> OutboundIp {
@@ -16,13 +17,21 @@ fn ip(address: &str) -> OutboundIp {
         pool: "default".to_owned(),
         weight: 1,
         warm_up: None,
+        attachment: mailpods_plan::Attachment::Host,
     }
 }
 
 async fn failed(zone: &str, address: &str) -> Vec<Check> {
     let resolver = StaticResolver::new(Zone::parse(zone).unwrap());
     let (plan, life) = (plan(25), Life::default());
-    let findings = gate::findings(&resolver, &plan, (&ip(address), &life), 0).await;
+    let findings = gate::findings(
+        &resolver,
+        &plan,
+        (&ip(address), &life),
+        on_this_machine(ip(address).address).await,
+        0,
+    )
+    .await;
     let failed = findings
         .into_iter()
         .filter(|(_, finding)| matches!(finding, Finding::Failed(_)));
@@ -67,8 +76,14 @@ async fn the_name_in_helo_is_no_alias_and_our_certificate_is_for_it() {
         plan.hostname = name(hostname);
         let pem = mailpods_net::tls::self_signed(&[of.to_owned()], now, 90).unwrap();
         plan.tls.presented = Some(pem.chain);
-        let findings =
-            gate::findings(&resolver, &plan, (&ip("192.0.2.1"), &Life::default()), 0).await;
+        let findings = gate::findings(
+            &resolver,
+            &plan,
+            (&ip("192.0.2.1"), &Life::default()),
+            Finding::Passed,
+            0,
+        )
+        .await;
         let found = findings
             .into_iter()
             .find(|(check, _)| *check == Check::Certificate);
@@ -92,7 +107,7 @@ async fn others_must_see_the_address_that_we_send_from() {
     }
     let of = |findings: Vec<(Check, Finding)>| findings[0].clone();
     let plan = plan(25);
-    let found = of(gate::findings(&resolver, &plan, (&own, &life), 1).await);
+    let found = of(gate::findings(&resolver, &plan, (&own, &life), Finding::Passed, 1).await);
     assert_eq!(
         found,
         (Check::ObservedSource, Finding::Passed),

@@ -43,6 +43,7 @@ impl World {
             pool: "default".to_owned(),
             weight: 1,
             warm_up: None,
+            attachment: mailpods_plan::Attachment::Host,
         };
         let mut plan = plan(25);
         plan.dns.ttl = TTL;
@@ -54,6 +55,7 @@ impl World {
             plan: PlanHandle::new(plan.clone()),
             resolver: Arc::new(resolver.clone()),
             connector: Connector::direct(),
+            egress: None,
             extra_roots: Vec::new(),
             clock: clock.clone(),
             worker: "test".to_owned(),

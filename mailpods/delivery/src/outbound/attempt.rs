@@ -70,6 +70,7 @@ pub(crate) async fn attempt(
         provider: None,
         turn: ctx.ips.turn(),
         picked: HashMap::new(),
+        away: Vec::new(),
         learned: Learned::default(),
         hop: None,
         dials: VecDeque::new(),
@@ -112,6 +113,8 @@ pub(super) struct Attempt<'a> {
     pub(super) turn: u64,
     /// The address for each family, IPv4 by `true`.
     pub(super) picked: HashMap<bool, Result<Option<OutboundIp>, Trouble>>,
+    /// Addresses that turned out not to be there.
+    pub(super) away: Vec<IpAddr>,
     /// What the servers said of us.
     pub(super) learned: Learned,
     pub(super) hop: Option<NextHop>,
@@ -165,7 +168,10 @@ impl Attempt<'_> {
             }
             Way::Mx(_) => self.sources = sources,
         }
-        State::Targets(way)
+        match self.leave_out_away() {
+            true => State::Targets(way),
+            false => self.no_source_left(),
+        }
     }
 
     /// What the sender wants of TLS. RFC 8689 §4.2.1: REQUIRETLS holds for mail that somebody can be told of.

@@ -1,5 +1,6 @@
 //! Connections of an attempt: each server with the protection that is needed for it.
 
+use mailpods_net::ConnectError;
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::classify::Stage;
 use mailpods_policy::outbound::tls::report::{Failure as Reported, PolicyShown, ResultType};
@@ -12,6 +13,9 @@ use super::session::{Dial, OpenError, Session};
 use super::troubles::{bar_trouble, falls_short, open_trouble};
 use crate::fate::Trouble;
 use crate::metrics::{Protected, TlsOutcome};
+
+/// Addresses that are tried in vain in one attempt: each may take seconds.
+const MOST_AWAY: usize = 3;
 
 impl Attempt<'_> {
     pub(super) async fn connect(&mut self) -> State {
@@ -33,8 +37,57 @@ impl Attempt<'_> {
                 self.fresh = true;
                 State::Transact
             }
+            Err(OpenError::Connect(error)) if error.is_of_source() => {
+                self.source_is_away(dial, error).await
+            }
             Err(error) => self.not_opened(dial, &error),
         }
+    }
+
+    /// An address that cannot be sent from is no matter of the recipient's or of the server's: it is looked at again, so that it gives
+    /// its seat away, and the message leaves from another one.
+    async fn source_is_away(&mut self, dial: Dial, error: ConnectError) -> State {
+        let reason = error.reason();
+        tracing::warn!(id = %self.unit.message.id, source = ?dial.source, reason, %error, "an outbound address cannot be used");
+        let mut sources = self.sources.ips.iter();
+        let ip = sources.find(|ip| Some(ip.address) == dial.source).cloned();
+        if let Some(ip) = ip {
+            self.ctx.ips.check(self.ctx, self.plan, &ip).await;
+        }
+        self.last = Some(open_trouble(&OpenError::Connect(error), &dial));
+        self.away.extend(dial.source);
+        self.dials.clear();
+        self.picked.clear();
+        State::Route
+    }
+
+    /// Leaves out the addresses that are not there. False when none is left that may be tried now.
+    pub(super) fn leave_out_away(&mut self) -> bool {
+        if self.away.is_empty() {
+            return true;
+        }
+        let left = self.sources.ips.iter();
+        let left = left.filter(|ip| !self.away.contains(&ip.address)).count();
+        if left == 0 || self.away.len() > MOST_AWAY {
+            return false;
+        }
+        let away = &self.away;
+        self.sources.ips.retain(|ip| !away.contains(&ip.address));
+        true
+    }
+
+    /// The message waits: soon another address may have the seat, or this one is back.
+    pub(super) fn no_source_left(&mut self) -> State {
+        let none = || {
+            Trouble::new(
+                Reason::NoSourceAddress,
+                "4.4.0",
+                "no outbound address is there",
+            )
+        };
+        let trouble = self.last.take().unwrap_or_else(none);
+        let trouble = self.again(trouble);
+        self.all(&trouble.into_fate())
     }
 
     fn no_more_servers(&mut self) -> State {

@@ -6,6 +6,7 @@
 mod attempt;
 mod auth;
 mod connecting;
+pub(crate) mod egress;
 mod learned;
 pub(crate) mod mx;
 mod outcome;

@@ -15,6 +15,7 @@ use mailpods_smtp_proto::client::{
 use tokio::time::Instant;
 
 use super::auth;
+use super::egress::{self, Via};
 use super::protection::Protection;
 use crate::context::Context;
 use crate::ips::Use;
@@ -55,6 +56,8 @@ pub(crate) struct Dial {
     pub(crate) name: String,
     pub(crate) to: SocketAddr,
     pub(crate) source: Option<IpAddr>,
+    /// Who opens connections from the source.
+    pub(crate) via: Via,
     pub(crate) helo: String,
     pub(crate) protection: Protection,
     pub(crate) lmtp: bool,
@@ -139,10 +142,8 @@ impl Session {
             ctx.pool.make_room(&ctx.ips.open, key, *most);
             ctx.ips.open.begin(key.clone())
         });
-        let mut connection = ctx
-            .connector
-            .connect(dial.to, dial.source, dial.connect)
-            .await?;
+        let by = (&dial.via, dial.source);
+        let mut connection = egress::connect(&ctx.connector, by, dial.to, dial.connect).await?;
         let protection = &dial.protection;
         let (tls, verdict) = protection.client(&ctx.protections.clients)?;
         if protection.implicit {

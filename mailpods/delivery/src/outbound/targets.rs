@@ -121,6 +121,7 @@ impl Attempt<'_> {
         Dial {
             to: SocketAddr::new(target.address, port),
             source: address,
+            via: source.map_or(Ok(None), |ip| self.ctx.egress.via(ip)),
             helo: helo(self.plan, source),
             protection: Protection::new(Level::Opportunistic, Why::Default),
             lmtp: self.hop.as_ref().is_some_and(|hop| hop.lmtp),

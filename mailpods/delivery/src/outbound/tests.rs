@@ -166,6 +166,7 @@ fn the_source_has_the_family_of_the_destination() {
             pool: pool.to_owned(),
             weight: 1,
             warm_up: None,
+            attachment: mailpods_plan::Attachment::Host,
         };
         plan.outbound_ips.insert(name, ip);
     }

@@ -78,6 +78,10 @@ pub(super) fn never_begun(outcome: &Outcome) -> bool {
 pub(super) fn open_trouble(error: &OpenError, dial: &Dial) -> Trouble {
     let at = format!("{} [{}]", dial.name, dial.to.ip());
     let trouble = match error {
+        // It is no matter of the server's, so it says nothing.
+        OpenError::Connect(error) if error.is_of_source() => {
+            return Trouble::new(Reason::NoSourceAddress, "4.4.0", with_causes(error));
+        }
         OpenError::Connect(error) => {
             Trouble::new(Reason::ConnectFailed, "4.4.1", with_causes(error))
         }

@@ -490,6 +490,7 @@ async fn an_order_for_an_address_outlasts_a_restart() {
         pool: "default".to_owned(),
         weight: 1,
         warm_up: None,
+        attachment: mailpods_plan::Attachment::Host,
     };
     with_ip.outbound_ips.insert("one".to_owned(), ip);
     let rig = Rig::start(with_ip.clone(), zone()).await;

@@ -9,6 +9,7 @@ use mailpods_net::Connector;
 use mailpods_net::dns::Resolver;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_net::shutdown::{Stage, Trigger, channel};
+use mailpods_net::socks::Proxy;
 use mailpods_plan::{Plan, PlanHandle};
 use mailpods_store::mail::Columns;
 use mailpods_store::queue::{
@@ -107,6 +108,7 @@ pub(crate) struct World {
     pub(crate) https_port: u16,
     /// Name of the worker.
     pub(crate) worker: String,
+    pub(crate) egress: Option<Arc<Proxy>>,
 }
 
 impl World {
@@ -116,6 +118,7 @@ impl World {
             roots: String::new(),
             https_port: 443,
             worker: "test".to_owned(),
+            egress: None,
         }
     }
 }
@@ -126,6 +129,7 @@ fn build_in(store: &Store, plan: &PlanHandle, clock: &Arc<TestClock>, world: Wor
         plan: plan.clone(),
         resolver: world.resolver,
         connector: Connector::direct(),
+        egress: world.egress,
         extra_roots: world.roots.into_bytes(),
         https_port: world.https_port,
         clock: clock.clone(),

@@ -39,7 +39,8 @@ impl Compiler<'_> {
                 &resource.origin,
                 cluster,
             );
-            let domain = Arc::new(self.domain(resource, cluster, ips));
+            let addresses = self.domain_ips(resource, ips);
+            let domain = Arc::new(self.domain(resource, cluster, addresses));
             for name in std::iter::once(&domain.name).chain(&domain.alias_names) {
                 names.insert(name.clone(), domain.clone());
             }
@@ -83,7 +84,7 @@ impl Compiler<'_> {
         &mut self,
         resource: &Located<MailDomain>,
         cluster: &Located<MailCluster>,
-        ips: &BTreeMap<String, OutboundIp>,
+        outbound_ips: Vec<String>,
     ) -> Domain {
         let (spec, origin) = (&resource.object.spec, &resource.origin);
         let record = records::spf(&cluster.object.spec.dns, &spec.dns);
@@ -106,7 +107,7 @@ impl Compiler<'_> {
                 .collect(),
             catch_all: spec.catch_all.as_ref().map(MailboxAddress::canonical),
             dkim,
-            outbound_ips: self.domain_ips(resource, ips),
+            outbound_ips,
             limits: spec.limits.as_ref().map(rate_limits),
             sieve: self.domain_sieve(origin, spec.sieve.as_ref()),
             mta_sts: spec.dns.mta_sts.map(|mode| policy(mode, hostname)),
@@ -175,9 +176,6 @@ impl Compiler<'_> {
         ips: &BTreeMap<String, OutboundIp>,
     ) -> Vec<String> {
         let spec = &resource.object.spec;
-        if self.in_pods() {
-            return Vec::new();
-        }
         let known = || {
             ips.keys()
                 .map(String::as_str)
@@ -199,11 +197,10 @@ impl Compiler<'_> {
         let Some(pool) = &spec.ip_pool else {
             return names;
         };
-        let resources = self.resources;
-        let members: Vec<_> = resources
-            .outbound_ips
-            .iter()
-            .filter(|ip| ip.object.spec.pool == *pool)
+        let members: Vec<&String> = ips
+            .values()
+            .filter(|ip| ip.pool == *pool)
+            .map(|ip| &ip.name)
             .collect();
         if members.is_empty() {
             self.missing(
@@ -215,9 +212,9 @@ impl Compiler<'_> {
         }
         names.extend(
             members
-                .iter()
-                .map(|ip| ip.origin.name.clone())
-                .filter(|name| !spec.outbound_ips.contains(name)),
+                .into_iter()
+                .filter(|name| !spec.outbound_ips.contains(name))
+                .cloned(),
         );
         names
     }

@@ -78,9 +78,10 @@ impl Compiler<'_> {
         let resources = self.resources;
         let cluster = resources.clusters.first()?;
         for resource in &resources.domains {
-            plan.domains.get(&resource.object.spec.domain)?;
-            // Pods have addresses of the Kubernetes cluster.
-            let domain = Arc::new(self.domain(resource, cluster, &BTreeMap::new()));
+            let known = plan.domains.get(&resource.object.spec.domain)?;
+            // Its addresses stay: what names them has not changed.
+            let addresses = known.outbound_ips.clone();
+            let domain = Arc::new(self.domain(resource, cluster, addresses));
             for name in std::iter::once(&domain.name).chain(&domain.alias_names) {
                 plan.names.insert(name.clone(), domain.clone());
             }

@@ -1,5 +1,6 @@
 //! Resources to one plan: references, ownership, defaults, and what is not supported yet.
 
+mod addresses;
 mod allowed;
 mod cluster;
 mod domains;
@@ -17,14 +18,14 @@ pub use cluster::{dns_server, issued_secret};
 pub use edit::{Edits, edit};
 pub use held::hold;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use mailpods_api::v1alpha1::{ClusterRef, MailCluster, OutboundRole};
+use mailpods_api::v1alpha1::{ClusterRef, MailCluster};
 use mailpods_api::{DomainName, MailboxAddress};
 
 use crate::load::{Environment, LeftAddresses, Located, Resources, Source, load_valid};
-use crate::model::{Domain, OutboundIp, Plan, WarmUp};
+use crate::model::{Domain, Plan};
 use crate::problem::{Origin, Problem, ProblemClass};
 use crate::records;
 
@@ -170,7 +171,7 @@ impl<'a> Compiler<'a> {
         self.grant_senders(&mut plan);
         plan.records = records::wanted(cluster, self.resources, &plan);
         if self.in_pods() {
-            self.keep_addresses(&mut plan);
+            self.keep_addresses(cluster, &mut plan);
         }
         Some(plan)
     }
@@ -221,52 +222,6 @@ impl<'a> Compiler<'a> {
             let allowed = format!("{}/{}", cluster.origin.namespace, cluster.origin.name);
             self.problems.push(problem.allowed(allowed));
         }
-    }
-
-    fn outbound_ips(&mut self, cluster: &Located<MailCluster>) -> BTreeMap<String, OutboundIp> {
-        let mut addresses = HashMap::new();
-        let mut ips = BTreeMap::new();
-        for ip in &self.resources.outbound_ips {
-            let spec = &ip.object.spec;
-            self.check_cluster_ref(spec.cluster_ref.as_ref(), &ip.origin, cluster);
-            if let Some(other) = addresses.insert(spec.address, &ip.origin.resource) {
-                let problem = ip
-                    .origin
-                    .problem("spec.address", format!("already belongs to {other}"));
-                self.problems
-                    .push(problem.found(spec.address).class(ProblemClass::Conflict));
-            }
-            let name = ip.origin.name.clone();
-            let (address, hostname) = (spec.address, spec.hostname.clone());
-            let sending = spec.role == OutboundRole::Sending;
-            ips.insert(
-                name.clone(),
-                OutboundIp {
-                    name,
-                    address,
-                    hostname,
-                    sending,
-                    pool: spec.pool.clone(),
-                    weight: spec.weight,
-                    warm_up: spec.warm_up.as_ref().map(|warm_up| WarmUp {
-                        initial_per_day: warm_up.initial_per_day,
-                        duration: warm_up.duration.get(),
-                    }),
-                },
-            );
-        }
-        ips
-    }
-
-    /// Pods have addresses of the Kubernetes cluster, so that the records of an OutboundIP are all that there is of it.
-    fn keep_addresses(&mut self, plan: &mut Plan) {
-        for ip in &self.resources.outbound_ips {
-            let message = "pods do not send from it yet; its records are published";
-            let problem = ip.origin.problem("", message);
-            self.problems
-                .push(problem.class(ProblemClass::Unsupported).kept());
-        }
-        plan.outbound_ips = BTreeMap::new().into();
     }
 
     /// A problem that another resource might be the cause of: said only when nothing was left out.

@@ -23,7 +23,7 @@ impl Compiler<'_> {
         self.secret_value(origin, field, &reference.name, key)
     }
 
-    fn secret_value(
+    pub(super) fn secret_value(
         &mut self,
         origin: &Origin,
         field: &str,

@@ -2,7 +2,7 @@
 
 use mailpods_api::v1alpha1::{
     AttachmentType, DkimRotationSpec, DnsMode, FilterEngine, FromNamespaces, MailClusterSpec,
-    MailDomain, MailDomainSpec, Provider, TxtFormat,
+    MailDomain, MailDomainSpec, Provider, RoleSpec, RolesSpec, TxtFormat,
 };
 
 use super::Compiler;
@@ -58,11 +58,12 @@ impl Compiler<'_> {
         let resources = self.resources;
         for ip in &resources.outbound_ips {
             let spec = &ip.object.spec;
-            let attached = spec.attachment.r#type != AttachmentType::HostNetwork;
-            self.refuse(
-                &ip.origin,
-                &[("spec.attachment.type", attached, "HostNetwork")],
+            let attached = !matches!(
+                spec.attachment.r#type,
+                AttachmentType::HostNetwork | AttachmentType::EgressProxy
             );
+            let allowed = "HostNetwork, EgressProxy";
+            self.refuse(&ip.origin, &[("spec.attachment.type", attached, allowed)]);
         }
     }
 
@@ -83,7 +84,7 @@ impl Compiler<'_> {
     }
 }
 
-fn nowhere(spec: &MailClusterSpec) -> [Row; 4] {
+fn nowhere(spec: &MailClusterSpec) -> [Row; 6] {
     let roles = spec.roles.as_ref();
     let bucket = spec
         .store
@@ -91,12 +92,29 @@ fn nowhere(spec: &MailClusterSpec) -> [Row; 4] {
         .as_ref()
         .is_some_and(|store| store.bucket.is_some());
     let engine = spec.filter.engine != FilterEngine::Builtin;
-    let egress = roles.is_some_and(|roles| roles.egress.is_some());
+    let on_node = |role: fn(&RolesSpec) -> &Option<RoleSpec>| {
+        let role = roles.and_then(|roles| role(roles).as_ref());
+        role.is_some_and(|role| role.host_network)
+    };
     [
         ("spec.store.postgresql.bucket", bucket, ""),
         ("spec.directories", !spec.directories.is_empty(), ""),
         ("spec.filter.engine", engine, "Builtin"),
-        ("spec.roles.egress", egress, ""),
+        (
+            "spec.roles.smtp.hostNetwork",
+            on_node(|roles| &roles.smtp),
+            "",
+        ),
+        (
+            "spec.roles.imap.hostNetwork",
+            on_node(|roles| &roles.imap),
+            "",
+        ),
+        (
+            "spec.roles.filter.hostNetwork",
+            on_node(|roles| &roles.filter),
+            "",
+        ),
     ]
 }
 

@@ -175,6 +175,33 @@ pub struct OutboundIp {
     /// Its slow start.
     #[serde(default)]
     pub warm_up: Option<WarmUp>,
+    /// Who opens connections from it.
+    // It may hold a token, and serialises with a role's slice alone.
+    #[serde(skip)]
+    pub attachment: Attachment,
+}
+
+/// Who opens connections from an address.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Attachment {
+    /// The process itself: an interface of its machine has the address.
+    #[default]
+    Host,
+    /// An egress proxy; `None`: those of the MailCluster.
+    Egress(Option<EgressProxy>),
+}
+
+/// An egress proxy on another machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EgressProxy {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// PEM of the authority of its certificate.
+    pub ca: String,
+    /// What it asks for.
+    pub token: SecretText,
 }
 
 const fn weight_of_one() -> u32 {

@@ -280,10 +280,9 @@ fn read(key: &str, entry: &Entry) -> Result<Option<Value>, ApplyError> {
         Key::Domain(name) => Value::Domain(Box::new(json::<wire::Domain>(key, entry)?.model(name))),
         Key::Mailbox(address) => Value::Mailbox(json::<wire::Mailbox>(key, entry)?.model(address)),
         Key::Alias(address) => Value::Alias(address, json::<wire::Alias>(key, entry)?.model()),
-        Key::OutboundIp(name) => Value::OutboundIp(OutboundIp {
-            name: name.to_owned(),
-            ..json(key, entry)?
-        }),
+        Key::OutboundIp(name) => {
+            Value::OutboundIp(json::<wire::Address>(key, entry)?.model(name.to_owned()))
+        }
         Key::HeldDomain(name) => Value::HeldDomain(name),
         Key::HeldAddress(address) => Value::HeldAddress(address),
     };

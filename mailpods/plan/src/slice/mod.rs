@@ -3,14 +3,14 @@
 //! The operator cuts a [`Plan`] into [`entries`], sends what [`diff`] finds between two of them, and a role's pod keeps a
 //! [`Slice`] that it applies each [`Update`] to. An entry is JSON under a key:
 //!
-//! | key | value | smtp | imap | filter | delivery |
-//! |---|---|---|---|---|---|
-//! | `settings` | the cluster's settings and the role's listeners | with TLS key | with TLS key | its own | with smart host's password, Sieve |
-//! | `domain/NAME` | a domain | no keys, no passwords | no keys, no passwords | | DKIM keys, hop passwords, Sieve |
-//! | `mailbox/ADDRESS` | a mailbox | with credential | with credential | | Sieve, no credential |
-//! | `alias/ADDRESS` | what it leads to, one step | yes | | | yes |
-//! | `outbound-ip/NAME` | a sending address | | | | yes |
-//! | `held-domain/NAME`, `held-address/ADDRESS` | left out because of a problem | yes | yes | | yes |
+//! | key | value | smtp | imap | filter | delivery | egress |
+//! |---|---|---|---|---|---|---|
+//! | `settings` | the cluster's settings and the role's listeners | with TLS key | with TLS key | its own | with smart host's password, Sieve | ports of mail |
+//! | `domain/NAME` | a domain | no keys, no passwords | no keys, no passwords | | DKIM keys, hop passwords, Sieve | |
+//! | `mailbox/ADDRESS` | a mailbox | with credential | with credential | | Sieve, no credential | |
+//! | `alias/ADDRESS` | what it leads to, one step | yes | | | yes | |
+//! | `outbound-ip/NAME` | a sending address | | | | yes, with tokens of proxies | those of our proxies |
+//! | `held-domain/NAME`, `held-address/ADDRESS` | left out because of a problem | yes | yes | | yes | |
 //!
 //! [`Role::All`] gets everything. Secrets serialise here and nowhere else.
 
@@ -32,7 +32,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::model::{Domain, Mailbox, Plan};
+use crate::model::{Attachment, Domain, Mailbox, OutboundIp, Plan};
 
 pub use apply::{ApplyError, Slice};
 use entries::Change;
@@ -51,22 +51,25 @@ pub enum Role {
     Filter,
     /// Queue, mailboxes, sending.
     Delivery,
+    /// Connections from outbound addresses.
+    Egress,
     /// Every role in one process, with the embedded store.
     All,
 }
 
 /// A text that names no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no role; smtp, imap, filter, delivery and all are")]
+#[error("{0:?} is no role; smtp, imap, filter, delivery, egress and all are")]
 pub struct UnknownRole(String);
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Smtp,
         Self::Imap,
         Self::Filter,
         Self::Delivery,
+        Self::Egress,
         Self::All,
     ];
 
@@ -78,6 +81,7 @@ impl Role {
             Self::Imap => "imap",
             Self::Filter => "filter",
             Self::Delivery => "delivery",
+            Self::Egress => "egress",
             Self::All => "all",
         }
     }
@@ -87,7 +91,7 @@ impl Role {
         match self {
             Self::Smtp => smtp,
             Self::Imap => imap,
-            Self::Filter => false,
+            Self::Filter | Self::Egress => false,
             Self::Delivery => delivery,
             Self::All => true,
         }
@@ -111,6 +115,15 @@ impl Role {
     #[must_use]
     pub const fn sends(self) -> bool {
         self.is(false, false, true)
+    }
+
+    /// The addresses that it knows.
+    fn addresses(self, plan: &Plan) -> impl Iterator<Item = &OutboundIp> {
+        let known = move |ip: &&OutboundIp| match self {
+            Self::Egress => ip.attachment == Attachment::Egress(None),
+            _ => self.sends(),
+        };
+        plan.outbound_ips.values().filter(known)
     }
 
     const fn filters_mail(self) -> bool {
@@ -246,10 +259,9 @@ fn each(plan: &Plan, role: Role, sink: &mut impl Sink) -> Result<(), serde_json:
             sink.put(format!("alias/{alias}"), &wire::Alias::of(targets))?;
         }
     }
-    if role.sends() {
-        for ip in plan.outbound_ips.values() {
-            sink.put(format!("outbound-ip/{}", ip.name), ip)?;
-        }
+    for ip in role.addresses(plan) {
+        let value = wire::Address::of(ip, role);
+        sink.put(format!("outbound-ip/{}", ip.name), &value)?;
     }
     Ok(())
 }
@@ -275,11 +287,10 @@ pub fn follow(
     if role.resolves_addresses() && !before.aliases.is_same(&plan.aliases) {
         cut.aliases(before, plan)?;
     }
-    if role.sends() {
-        cut.gone("outbound-ip", before.outbound_ips.keys());
-        for ip in plan.outbound_ips.values() {
-            cut.put(format!("outbound-ip/{}", ip.name), ip)?;
-        }
+    cut.gone("outbound-ip", role.addresses(before).map(|ip| &ip.name));
+    for ip in role.addresses(plan) {
+        let value = wire::Address::of(ip, role);
+        cut.put(format!("outbound-ip/{}", ip.name), &value)?;
     }
     Ok(cut.change.finish())
 }

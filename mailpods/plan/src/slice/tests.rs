@@ -3,7 +3,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::model::{Resolved, Target, Transport};
+use crate::model::{Attachment, Resolved, Target, Transport};
 use crate::tests::{address, name, resource, source};
 use crate::{Plan, check};
 
@@ -38,13 +38,23 @@ fn marked() -> Plan {
         "one",
         "{address: 192.0.2.1, hostname: out.example.test}",
     );
+    let far = resource(
+        "OutboundIP",
+        "two",
+        "{address: 192.0.2.2, hostname: far.example.test, attachment: {type: EgressProxy, egressProxy: {host: far.test, secretRef: {name: far}}}}",
+    );
     let sources = [
-        source("a.yaml", &[cluster, domain, relay, alice, ip].join("---\n")),
+        source(
+            "a.yaml",
+            &[cluster, domain, relay, alice, ip, far].join("---\n"),
+        ),
         source("secrets/web/tls.crt", "-----BEGIN CERTIFICATE-----\nCHAIN"),
         source(
             "secrets/web/tls.key",
             "-----BEGIN PRIVATE KEY-----\nTLS-MARK",
         ),
+        source("secrets/far/ca.crt", "-----BEGIN CERTIFICATE-----\nFAR"),
+        source("secrets/far/token", "PROXY-MARK"),
         source("secrets/smart/username", "smart"),
         source("secrets/smart/password", "SMART-MARK"),
         source("secrets/inner/username", "inner"),
@@ -67,15 +77,20 @@ fn each_role_gets_its_secrets_and_no_other() {
     let marks = [
         "TLS-MARK",
         "SMART-MARK",
+        "PROXY-MARK",
         "HOP-MARK",
         "DKIM-MARK",
         "LOGIN-MARK",
     ];
-    let wanted: [(Role, &[&str]); 5] = [
+    let wanted: [(Role, &[&str]); 6] = [
         (Role::Smtp, &["TLS-MARK", "LOGIN-MARK"]),
         (Role::Imap, &["TLS-MARK", "LOGIN-MARK"]),
         (Role::Filter, &[]),
-        (Role::Delivery, &["SMART-MARK", "HOP-MARK", "DKIM-MARK"]),
+        (
+            Role::Delivery,
+            &["SMART-MARK", "PROXY-MARK", "HOP-MARK", "DKIM-MARK"],
+        ),
+        (Role::Egress, &[]),
         (Role::All, &marks),
     ];
     for (role, wanted) in wanted {
@@ -140,12 +155,14 @@ fn each_role_gets_its_keys_and_listeners() {
         (Role::Filter, "settings".to_owned(), ""),
         (
             Role::Delivery,
-            format!("{alias} {mail} outbound-ip/one settings"),
+            format!("{alias} {mail} outbound-ip/one outbound-ip/two settings"),
             "",
         ),
+        // The address is not at one of its proxies.
+        (Role::Egress, "settings".to_owned(), ""),
         (
             Role::All,
-            format!("{alias} {mail} outbound-ip/one settings"),
+            format!("{alias} {mail} outbound-ip/one outbound-ip/two settings"),
             "smtp submission submissions imap imaps",
         ),
     ];
@@ -455,4 +472,42 @@ fn a_change_in_a_large_cluster() {
     let now = slice.plan().unwrap();
     timed("apply one", start);
     assert_ne!(in_use.digest, now.digest);
+}
+
+#[test]
+fn egress_knows_the_addresses_of_the_clusters_own_proxies_and_the_ports_of_mail() {
+    let before = marked();
+    let mut plan = before.clone();
+    let mut one = plan.outbound_ips["one"].clone();
+    one.attachment = Attachment::Egress(None);
+    plan.outbound_ips.insert("one".to_owned(), one);
+    let cut = entries(&plan, Role::Egress).unwrap();
+    let keys: Vec<_> = cut.iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["outbound-ip/one", "settings"]);
+    let mut slice = Slice::default();
+    slice.apply(full(&cut)).unwrap();
+    let made = slice.plan().unwrap();
+    assert_eq!(
+        made.outbound_ips["one"].attachment,
+        Attachment::Egress(None)
+    );
+    assert_eq!((made.outbound.port, &made.hostname), (25, &plan.hostname));
+    let smart_host = made.outbound.smart_host.as_ref().unwrap();
+    assert_eq!((smart_host.port, &smart_host.auth), (587, &None));
+    // An address comes to our proxies, and leaves them.
+    let old = entries(&before, Role::Egress).unwrap();
+    let followed = follow((&before, &old), &plan, Role::Egress).unwrap();
+    assert_eq!(followed.digest(), cut.digest());
+    let back = follow((&plan, &cut), &before, Role::Egress).unwrap();
+    assert_eq!(back.digest(), old.digest());
+    // The token is delivery's.
+    let cut = entries(&plan, Role::Delivery).unwrap();
+    let mut slice = Slice::default();
+    slice.apply(full(&cut)).unwrap();
+    let made = slice.plan().unwrap();
+    let attachment = |plan: &Plan| plan.outbound_ips["two"].attachment.clone();
+    assert_eq!(attachment(&made), attachment(&plan));
+    assert!(
+        matches!(attachment(&made), Attachment::Egress(Some(proxy)) if proxy.token.reveal() == "PROXY-MARK")
+    );
 }

@@ -90,7 +90,8 @@ impl Settings {
     pub(super) fn of(plan: &Plan, role: Role) -> Self {
         let mail = role.knows_domains();
         let outbound = &plan.outbound;
-        let smart_host = outbound.smart_host.as_ref().filter(|_| mail);
+        let smart_host = outbound.smart_host.as_ref();
+        let smart_host = smart_host.filter(|_| mail || role == Role::Egress);
         Self {
             cluster: plan.cluster.clone(),
             hostname: plan.hostname.clone(),
@@ -102,7 +103,10 @@ impl Settings {
             imap: mail.then(|| plan.imap.clone()),
             auth: mail.then(|| plan.auth.clone()),
             filter: plan.filter.clone(),
-            outbound: mail.then(|| outbound.clone()),
+            outbound: match role {
+                Role::Egress => Some(ports(outbound)),
+                _ => mail.then(|| outbound.clone()),
+            },
             smart_host: smart_host.map(|hop| Hop::of(hop, role)),
             postmaster: outbound.postmaster.clone().filter(|_| mail).map(Written),
             sieve: Some(plan.sieve.clone())
@@ -142,6 +146,15 @@ impl Settings {
             records: Vec::new(),
             shutdown_grace: self.shutdown_grace,
         }
+    }
+}
+
+/// What who opens connections has to know: where mail goes to, and how long is waited.
+fn ports(outbound: &OutboundSettings) -> OutboundSettings {
+    OutboundSettings {
+        port: outbound.port,
+        timeouts: outbound.timeouts,
+        ..OutboundSettings::default()
     }
 }
 
@@ -421,6 +434,70 @@ impl Mailbox {
             quota_messages: self.quota_messages,
             send_as: self.send_as,
             sieve: self.sieve,
+        }
+    }
+}
+
+/// `outbound-ip/NAME`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Address {
+    #[serde(flatten)]
+    ip: model::OutboundIp,
+    /// Left out: the process itself has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    egress: Option<Egress>,
+}
+
+/// Who has an address instead.
+#[derive(Serialize, Deserialize)]
+struct Egress {
+    /// Left out: those of the MailCluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proxy: Option<EgressProxy>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EgressProxy {
+    host: String,
+    port: u16,
+    ca: String,
+    token: Secret,
+}
+
+impl Address {
+    pub(super) fn of(ip: &model::OutboundIp, role: Role) -> Self {
+        let proxy = |proxy: &model::EgressProxy| EgressProxy {
+            host: proxy.host.clone(),
+            port: proxy.port,
+            ca: proxy.ca.clone(),
+            token: Secret(proxy.token.clone()),
+        };
+        let egress = match &ip.attachment {
+            model::Attachment::Host => None,
+            model::Attachment::Egress(other) => Some(Egress {
+                proxy: other.as_ref().filter(|_| role.sends()).map(proxy),
+            }),
+        };
+        let ip = ip.clone();
+        Self { ip, egress }
+    }
+
+    pub(super) fn model(self, name: String) -> model::OutboundIp {
+        let proxy = |proxy: EgressProxy| model::EgressProxy {
+            host: proxy.host,
+            port: proxy.port,
+            ca: proxy.ca,
+            token: proxy.token.0,
+        };
+        let attachment = match self.egress {
+            None => model::Attachment::Host,
+            Some(egress) => model::Attachment::Egress(egress.proxy.map(proxy)),
+        };
+        model::OutboundIp {
+            name,
+            attachment,
+            ..self.ip
         }
     }
 }

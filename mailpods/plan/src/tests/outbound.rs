@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Attachment, EgressProxy, SecretText};
 
 fn cluster(outbound: &str) -> Vec<Source> {
     let text = format!("{CLUSTER}  outbound: {outbound}\n");
@@ -70,6 +71,71 @@ fn what_cannot_be_used_is_named() {
         assert!(
             said.iter().any(|text| text.contains(wanted)),
             "{outbound}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn an_egress_proxy_of_one_machine_is_named_with_its_secret() {
+    let ip = |attachment: &str| {
+        resource(
+            "OutboundIP",
+            "one",
+            &format!(
+                "{{address: 192.0.2.1, hostname: out.example.test, attachment: {attachment}}}"
+            ),
+        )
+    };
+    let secret = |token: &str, ca: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: far}}\nstringData: {{token: {token:?}, ca.crt: {ca:?}}}\n"
+        )
+    };
+    let named =
+        "{type: EgressProxy, egressProxy: {host: far.test, port: 1080, secretRef: {name: far}}}";
+    let good = plan(&[
+        domain("example.test", ""),
+        ip(named),
+        secret("a token\n", "-----BEGIN CERTIFICATE-----"),
+    ]);
+    let wanted = EgressProxy {
+        host: "far.test".to_owned(),
+        port: 1080,
+        ca: "-----BEGIN CERTIFICATE-----".to_owned(),
+        token: SecretText::new("a token\n".to_owned()),
+    };
+    assert_eq!(
+        good.outbound_ips["one"].attachment,
+        Attachment::Egress(Some(wanted))
+    );
+    for (attachment, token, ca, wanted) in [
+        (
+            "{type: EgressProxy}",
+            "a",
+            "-----BEGIN ",
+            "mailpods egress-proxy",
+        ),
+        (named, "\n", "-----BEGIN ", "1 to 255 octets"),
+        (named, &"a".repeat(256), "-----BEGIN ", "256 octets"),
+        (named, "a", "nothing", "not PEM"),
+        (
+            "{egressProxy: {host: far.test, secretRef: {name: far}}}",
+            "a",
+            "-----BEGIN ",
+            "EgressProxy",
+        ),
+        (
+            "{type: EgressProxy, egressProxy: {host: far.test, secretRef: {name: none}}}",
+            "a",
+            "-----BEGIN ",
+            "names no Secret",
+        ),
+        ("{type: Multus}", "a", "-----BEGIN ", "not supported yet"),
+    ] {
+        let said = problems(&with_cluster(&[domain("example.test", ""), ip(attachment), secret(token, ca)]));
+        assert!(
+            said.iter().any(|text| text.contains(wanted)),
+            "{attachment}: {said:?}"
         );
     }
 }

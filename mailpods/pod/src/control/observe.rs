@@ -1,9 +1,12 @@
 //! Tells the operator what the pod sees, and asks the store whether it is there.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use mailpods_delivery::ips::{AddressState, ProviderState};
+use mailpods_egress::Sources;
 use mailpods_net::Shutdown;
 use mailpods_plan::{Plan, Role};
 use mailpods_policy::outbound::life::Phase;
@@ -25,22 +28,51 @@ const STORE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What serves, once it does.
 #[derive(Default)]
-pub struct Sight(OnceLock<(Arc<Roles>, Sessions)>);
+pub struct Sight {
+    mail: OnceLock<(Arc<Roles>, Sessions)>,
+    sources: OnceLock<Sources>,
+}
 
 impl Sight {
     /// From now on these are looked at.
     pub fn set(&self, roles: Arc<Roles>, sessions: Sessions) {
         // A pod serves one set of roles in its life.
-        self.0.get_or_init(|| (roles, sessions));
+        self.mail.get_or_init(|| (roles, sessions));
+    }
+
+    /// From now on these addresses are told.
+    pub fn set_sources(&self, sources: Sources) {
+        self.sources.get_or_init(|| sources);
+    }
+
+    /// The outbound addresses of this node.
+    fn plumbed(&self) -> Vec<String> {
+        let sources = self.sources.get().map(|sources| sources.borrow().clone());
+        let sources = sources.into_iter().flatten();
+        sources.map(|source| source.to_string()).collect()
+    }
+
+    /// Waits until the addresses of this node have changed.
+    async fn moved(&self, known: &[String]) {
+        let Some(mut sources) = self.sources.get().cloned() else {
+            return std::future::pending().await;
+        };
+        let differs = |now: &BTreeSet<IpAddr>| {
+            let now = now.iter().map(IpAddr::to_string);
+            !now.eq(known.iter().cloned())
+        };
+        if sources.wait_for(differs).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     fn sessions(&self) -> usize {
-        self.0.get().map_or(0, |(_, sessions)| sessions.open())
+        self.mail.get().map_or(0, |(_, sessions)| sessions.open())
     }
 
     /// The plan that is in use.
     fn plan(&self) -> Option<Arc<Plan>> {
-        Some(self.0.get()?.0.plan())
+        Some(self.mail.get()?.0.plan())
     }
 
     /// Adds what this pod alone knows: whether it still sends from addresses that are being removed.
@@ -61,7 +93,7 @@ impl Sight {
     }
 
     fn certificate_not_after(&self) -> Option<SystemTime> {
-        self.0.get()?.0.certificate_not_after()
+        self.mail.get()?.0.certificate_not_after()
     }
 }
 
@@ -85,11 +117,12 @@ impl Reporter {
         let reports = async {
             loop {
                 let start = Instant::now();
-                self.turn().await;
+                let plumbed = self.turn().await;
                 sleep_until(start + SHORTEST).await;
                 tokio::select! {
                     () = sleep_until(start + OBSERVATION_INTERVAL) => {}
                     () = self.state.changed() => {}
+                    () = self.sight.moved(&plumbed) => {}
                 }
             }
         };
@@ -99,12 +132,14 @@ impl Reporter {
         }
     }
 
-    async fn turn(&self) {
+    /// Reports; the addresses of this node that were told.
+    async fn turn(&self) -> Vec<String> {
         if let Some(store) = &self.store {
             self.state.store(probe(store, self.role).await);
         }
         let (sessions, end) = (self.sight.sessions(), self.sight.certificate_not_after());
         let mut seen = self.state.observations(sessions, end);
+        seen.plumbed = self.sight.plumbed();
         if let (Some(store), Role::Delivery | Role::All) = (&self.store, self.role)
             && let Some(plan) = self.sight.plan()
         {
@@ -118,6 +153,7 @@ impl Reporter {
                 "failed to report to the operator"
             );
         }
+        seen.plumbed
     }
 }
 
@@ -171,7 +207,7 @@ async fn probe(store: &Store, role: Role) -> Result<Option<QueueObservation>, St
     let asked = async {
         match role {
             Role::Delivery | Role::All => queue(store).await.map(Some),
-            Role::Smtp | Role::Imap | Role::Filter => {
+            Role::Smtp | Role::Imap | Role::Filter | Role::Egress => {
                 let head = format!("plan/{role}/head");
                 store.secrets.secret(&head).await.map(|_| None)
             }

@@ -4,7 +4,7 @@ mod client;
 mod server;
 
 pub use client::RemoteScan;
-pub use server::{FilterListener, FilterListenerOptions, FilterServeError};
+pub use server::FilterListener;
 
 #[cfg(test)]
 mod tests;

@@ -1,70 +1,29 @@
 //! The filter pod's side.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use mailpods_net::https::{
     Answer, Asked, Body as _, BodyError, Method, StatusCode, answer, is_authorized, read_body,
     serve,
 };
-use mailpods_net::listener::{BindError, ListenerOptions};
-use mailpods_net::tls::{MinimumVersion, ServerIdentity, TlsConfigError};
-use mailpods_net::{Listener, Shutdown, TlsServer, Tracker};
+use mailpods_net::{Shutdown, Tracker};
 use mailpods_plan::PlanHandle;
 use mailpods_policy::Reason;
 use mailpods_rpc::scan::{MAX_HEAD_OCTETS, PATH};
 use mailpods_rpc::{Scan, ScanError, ScanRequest};
 use mailpods_telemetry::error_chain;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use zeroize::Zeroizing;
 
-use crate::remote::{RemoteError, read_file, read_token};
+use crate::inner::{InnerListener, InnerListenerOptions, InnerServeError, follow_files};
+use crate::remote::read_token;
 
 /// Scans at once; more are told 503, and their clients 451. Most of a scan's time it waits for the DNS.
 const MOST_SCANS: usize = 512;
-/// Octets of a certificate or key file.
-const MAX_PEM_OCTETS: usize = 256 * 1024;
-/// How often the files are looked at: a kubelet takes about a minute to replace them.
-const RELOAD: Duration = Duration::from_secs(10);
 /// Room is counted in steps of this.
 const STEP_OCTETS: u64 = 1024;
-
-/// Where scans are taken.
-#[derive(Debug, Clone)]
-pub struct FilterListenerOptions {
-    /// Address and port.
-    pub listen: SocketAddr,
-    /// PEM file with the certificate chain.
-    pub cert: PathBuf,
-    /// PEM file with its key.
-    pub key: PathBuf,
-    /// File with the token that smtp pods must have.
-    pub token: PathBuf,
-}
-
-/// Why scans cannot be taken.
-#[derive(Debug, thiserror::Error)]
-pub enum FilterServeError {
-    /// A file cannot be read.
-    #[error(transparent)]
-    File(#[from] RemoteError),
-    /// The certificate or key is none.
-    #[error("failed to use the certificate in {} with the key in {}", cert.display(), key.display())]
-    Certificate {
-        /// The certificate's file.
-        cert: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// Why.
-        source: TlsConfigError,
-    },
-    /// The socket cannot be opened.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-}
 
 /// An answer that is no verdict.
 struct Refused {
@@ -92,11 +51,7 @@ impl From<ScanError> for Refused {
 }
 
 /// An open socket that is not served yet.
-pub struct FilterListener {
-    listener: Listener,
-    tls: TlsServer,
-    options: FilterListenerOptions,
-}
+pub struct FilterListener(InnerListener);
 
 struct Server {
     scan: Arc<dyn Scan>,
@@ -111,22 +66,15 @@ impl FilterListener {
     /// Reads the certificate and opens the socket.
     ///
     /// # Errors
-    /// See [`FilterServeError`].
-    pub async fn bind(options: FilterListenerOptions) -> Result<Self, FilterServeError> {
-        read_token(&options.token).await?;
-        let (identity, _) = identity(&options.cert, &options.key).await?;
-        let listener = Listener::bind(ListenerOptions::new("filter", options.listen))?;
-        Ok(Self {
-            listener,
-            tls: TlsServer::new(identity),
-            options,
-        })
+    /// See [`InnerServeError`].
+    pub async fn bind(options: InnerListenerOptions) -> Result<Self, InnerServeError> {
+        InnerListener::bind("filter", options).await.map(Self)
     }
 
     /// The address, with the port that was taken.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.listener.local_addr()
+        self.0.listener.local_addr()
     }
 
     /// Serves scans until `shutdown` says to stop accepting; those under way end in `tracker`.
@@ -142,7 +90,7 @@ impl FilterListener {
         let server = Arc::new(Server {
             scan,
             plan,
-            token: self.options.token.clone(),
+            token: self.0.options.token.clone(),
             scans: Arc::new(Semaphore::new(MOST_SCANS)),
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
         });
@@ -150,9 +98,14 @@ impl FilterListener {
             let server = server.clone();
             async move { server.handle(request).await }
         };
-        let follow = follow_files(self.tls.clone(), self.options);
+        let InnerListener {
+            listener,
+            tls,
+            options,
+        } = self.0;
+        let follow = follow_files(tls.clone(), options, |_| {});
         tokio::select! {
-            () = serve(self.listener, self.tls, shutdown, tracker, handler) => {}
+            () = serve(listener, tls, shutdown, tracker, handler) => {}
             () = follow => {}
         }
     }
@@ -225,42 +178,5 @@ impl Server {
             BodyError::Http(_) => StatusCode::BAD_REQUEST,
         })?;
         Ok(Bytes::from(std::mem::take(&mut *body)))
-    }
-}
-
-/// Certificate and key of now, and their text.
-async fn identity(
-    cert: &Path,
-    key: &Path,
-) -> Result<(ServerIdentity, Zeroizing<Vec<u8>>), FilterServeError> {
-    let chain = read_file(cert, MAX_PEM_OCTETS).await?;
-    let private = read_file(key, MAX_PEM_OCTETS).await?;
-    let identity = ServerIdentity::from_pem(&chain, &private, MinimumVersion::Tls13);
-    let identity = identity.map_err(|source| FilterServeError::Certificate {
-        cert: cert.to_owned(),
-        key: key.to_owned(),
-        source,
-    })?;
-    let text = Zeroizing::new([chain.as_slice(), private.as_slice()].concat());
-    Ok((identity, text))
-}
-
-/// Serves what the files hold. Never returns.
-async fn follow_files(tls: TlsServer, options: FilterListenerOptions) {
-    let mut served = None;
-    loop {
-        match identity(&options.cert, &options.key).await {
-            Ok((identity, text)) => {
-                if served.as_ref() != Some(&text) {
-                    tls.swap(identity);
-                    served = Some(text);
-                }
-            }
-            Err(error) => tracing::warn!(
-                error = error_chain(&error),
-                "the certificate of before stays in use"
-            ),
-        }
-        tokio::time::sleep(RELOAD).await;
     }
 }

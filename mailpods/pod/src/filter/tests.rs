@@ -12,7 +12,8 @@ use mailpods_policy::Reason;
 use mailpods_rpc::{Action, Scan, ScanError, ScanRequest, Verdict};
 use tempfile::TempDir;
 
-use super::{FilterListener, FilterListenerOptions, RemoteScan};
+use super::{FilterListener, RemoteScan};
+use crate::inner::InnerListenerOptions;
 use crate::remote::RemoteOptions;
 
 /// Does what the HELO name says.
@@ -55,7 +56,7 @@ async fn world(spec: &str) -> World {
         path
     };
     let (cert, key) = (write("cert", &pem.chain), write("key", &pem.key));
-    let options = FilterListenerOptions {
+    let options = InnerListenerOptions {
         listen: "127.0.0.1:0".parse().unwrap(),
         cert: cert.clone(),
         key,

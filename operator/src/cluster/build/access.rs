@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mailpods_plan::Role;
 use serde_json::{Value, json};
 
-use super::{Context, FILTER_PORT, HEALTH_PORT, pod_port, roles, served_by};
+use super::{Context, FILTER_PORT, pod_port, roles, served_by};
 use crate::kube::children::{Child, ChildKind, Mode};
 use crate::names;
 
@@ -21,6 +21,9 @@ impl Context<'_> {
         ];
         if roles.contains(&Role::Filter) {
             children.push(self.once(&names::filter_secret(self.cluster.name())));
+        }
+        if roles.contains(&Role::Egress) {
+            children.push(self.once(&names::egress_secret(self.cluster.name())));
         }
         children.extend(roles.iter().map(|role| self.account(*role)));
         children.extend(roles.iter().map(|role| self.policy(*role)));
@@ -54,7 +57,7 @@ impl Context<'_> {
         let selector = names::selector(self.cluster.name(), role);
         let mut ingress = vec![
             // Nodes probe in any case; this is for who scrapes.
-            json!({"from": [{"namespaceSelector": {}}], "ports": [tcp(HEALTH_PORT)]}),
+            json!({"from": [{"namespaceSelector": {}}], "ports": [tcp(self.health_port(role))]}),
         ];
         let ports: Vec<Value> = self.ports(role).into_iter().map(tcp).collect();
         if !ports.is_empty() {
@@ -63,6 +66,16 @@ impl Context<'_> {
         if role == Role::Filter {
             let from = names::selector(self.cluster.name(), Role::Smtp);
             ingress.push(json!({"from": [pods(&from)], "ports": [tcp(FILTER_PORT)]}));
+        }
+        // Many network plug-ins pass over pods on the network of their node: TLS and the token hold in any case.
+        if let (Role::Egress, Some(egress)) = (role, self.cluster.egress()) {
+            let sends = if self.cluster.is_one_pod() {
+                Role::All
+            } else {
+                Role::Delivery
+            };
+            let from = names::selector(self.cluster.name(), sends);
+            ingress.push(json!({"from": [pods(&from)], "ports": [tcp(egress.port)]}));
         }
         let spec = json!({
             "podSelector": {"matchLabels": selector},
@@ -96,10 +109,10 @@ fn pods(labels: &BTreeMap<String, String>) -> Value {
     json!({"podSelector": {"matchLabels": labels}})
 }
 
-/// Where pods may connect to: the store, the operator and name servers may be anywhere, but mail leaves from delivery alone.
+/// Where pods may connect to: the store, the operator and name servers may be anywhere, but mail leaves from delivery and egress alone.
 fn egress(role: Role) -> Value {
     match role {
-        Role::Delivery | Role::All => json!({}),
+        Role::Delivery | Role::Egress | Role::All => json!({}),
         Role::Smtp | Role::Imap | Role::Filter => json!({"ports": [
             {"protocol": "UDP", "port": 53},
             {"protocol": "TCP", "port": 1, "endPort": SMTP - 1},

@@ -78,11 +78,15 @@ struct Context<'a> {
 
 /// Roles that run as pods of their own.
 #[must_use]
-pub fn roles(cluster: &ValidCluster) -> &'static [Role] {
-    match cluster.postgresql() {
-        Some(_) => &[Role::Smtp, Role::Imap, Role::Filter, Role::Delivery],
-        None => &[Role::All],
+pub fn roles(cluster: &ValidCluster) -> Vec<Role> {
+    let mut roles = match cluster.is_one_pod() {
+        true => vec![Role::All],
+        false => vec![Role::Smtp, Role::Imap, Role::Filter, Role::Delivery],
+    };
+    if cluster.egress().is_some() {
+        roles.push(Role::Egress);
     }
+    roles
 }
 
 /// Port inside a pod: without privileges, those below 1024 cannot be opened.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use mailpods_api::v1alpha1::PodsSpec;
+use mailpods_api::v1alpha1::{EgressRoleSpec, PodsSpec};
 use mailpods_plan::Role;
 use serde_json::{Map, Value, json};
 
-use super::{Context, DRAIN_DELAY_SECONDS, FILTER_PORT, HEALTH_PORT, pod_port, roles, served_by};
+use super::{Context, DRAIN_DELAY_SECONDS, FILTER_PORT, HEALTH_PORT, pod_port, served_by};
 use crate::names;
 
 /// User and group that pods run as.
@@ -19,6 +19,7 @@ const CONTROL: &str = "/var/run/mailpods/control";
 const SEAL: &str = "/var/run/mailpods/seal";
 const STORE: &str = "/var/run/mailpods/store";
 const FILTER: &str = "/var/run/mailpods/filter";
+const EGRESS: &str = "/var/run/mailpods/egress";
 const DATA: &str = "/var/lib/mailpods";
 
 impl Context<'_> {
@@ -59,8 +60,34 @@ impl Context<'_> {
         });
         if let Some(spec) = spec.as_object_mut() {
             place(spec, pods);
+            if self.cluster.is_on_node(role) {
+                self.put_on_node(spec, role);
+            }
         }
         spec
+    }
+
+    /// The network of a node, of one that has outbound addresses. A namespace of PodSecurity level baseline or restricted refuses it.
+    fn put_on_node(&self, spec: &mut Map<String, Value>, role: Role) {
+        spec.insert("hostNetwork".to_owned(), json!(true));
+        spec.insert("dnsPolicy".to_owned(), json!("ClusterFirstWithHostNet"));
+        let own = self.cluster.egress().map(|egress| &egress.node_selector);
+        let standard = || EgressRoleSpec::default().node_selector;
+        let nodes = own.cloned().filter(|labels| !labels.is_empty());
+        let nodes = nodes.unwrap_or_else(standard);
+        spec.insert("nodeSelector".to_owned(), json!(nodes));
+        if role == Role::Egress {
+            // There is one on each node in any case.
+            spec.remove("topologySpreadConstraints");
+        }
+    }
+
+    /// Port of probes and metrics. On the network of a node, ports are everybody's.
+    pub(super) fn health_port(&self, role: Role) -> u16 {
+        match self.cluster.egress() {
+            Some(egress) if role == Role::Egress => egress.port + 1,
+            _ => HEALTH_PORT,
+        }
     }
 
     fn spread(&self, role: Role, pods: &PodsSpec) -> Vec<Value> {
@@ -88,7 +115,7 @@ impl Context<'_> {
             "name": role.as_str(),
             "image": image,
             "args": self.arguments(role),
-            "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            "env": self.environment(role),
             "ports": self.container_ports(role),
             "resources": self.resources(role),
             "livenessProbe": probe("/livez", 10, 6),
@@ -107,8 +134,22 @@ impl Context<'_> {
         container
     }
 
+    fn environment(&self, role: Role) -> Vec<Value> {
+        let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+        let mut environment = vec![field("POD_NAME", "metadata.name")];
+        if self.cluster.is_on_node(role) {
+            environment.push(field("HOST_IP", "status.hostIP"));
+        }
+        environment
+    }
+
     fn arguments(&self, role: Role) -> Vec<String> {
         let owner = &self.cluster.owner;
+        // On the network of a node, its other addresses are none of ours.
+        let listen = match self.cluster.is_on_node(role) {
+            true => "$(HOST_IP)",
+            false => "0.0.0.0",
+        };
         let mut arguments = vec![
             role.to_string(),
             format!("--control={}", self.surroundings.control_url),
@@ -116,12 +157,13 @@ impl Context<'_> {
             format!("--control-token={CONTROL}/token"),
             format!("--cluster={}/{}", owner.namespace, owner.name),
             "--pod-name=$(POD_NAME)".to_owned(),
-            format!("--health=0.0.0.0:{HEALTH_PORT}"),
+            format!("--health={listen}:{}", self.health_port(role)),
             format!("--drain-delay={DRAIN_DELAY_SECONDS}"),
         ];
         match role {
             Role::All => arguments.push(format!("--data={DATA}")),
             Role::Filter => arguments.extend(filter_arguments()),
+            Role::Egress => arguments.extend(self.egress_arguments()),
             Role::Smtp | Role::Imap | Role::Delivery => arguments.extend([
                 format!("--store-uri-file={STORE}/uri"),
                 format!("--seal-key={SEAL}/seal.key"),
@@ -136,13 +178,36 @@ impl Context<'_> {
                 format!("--filter-token={FILTER}/token"),
             ]);
         }
+        if let (Role::Delivery | Role::All, Some(egress)) = (role, self.cluster.egress()) {
+            let host = names::of_role(&owner.name, Role::Egress);
+            arguments.extend([
+                format!("--egress={host}.{}.svc:{}", owner.namespace, egress.port),
+                format!("--egress-ca={EGRESS}/ca.crt"),
+                format!("--egress-token={EGRESS}/token"),
+            ]);
+        }
         arguments
+    }
+
+    fn egress_arguments(&self) -> Vec<String> {
+        let port = self.cluster.egress().map(|egress| egress.port);
+        let listen = port.map(|port| format!("--egress-listen=$(HOST_IP):{port}"));
+        let files = [
+            format!("--keep-plan={DATA}"),
+            format!("--egress-cert={EGRESS}/tls.crt"),
+            format!("--egress-key={EGRESS}/tls.key"),
+            format!("--egress-token={EGRESS}/token"),
+        ];
+        listen.into_iter().chain(files).collect()
     }
 
     fn container_ports(&self, role: Role) -> Vec<Value> {
         let port =
             |name: &str, port: u16| json!({"name": name, "containerPort": port, "protocol": "TCP"});
-        let mut ports = vec![port("health", HEALTH_PORT)];
+        let mut ports = vec![port("health", self.health_port(role))];
+        if let (Role::Egress, Some(egress)) = (role, self.cluster.egress()) {
+            ports.push(port("socks5", egress.port));
+        }
         if role == Role::Filter {
             ports.push(port("scan", FILTER_PORT));
         }
@@ -166,6 +231,7 @@ impl Context<'_> {
             Role::Imap => roles.imap.map(|role| (role.requests, role.limits)),
             Role::Filter => roles.filter.map(|role| (role.requests, role.limits)),
             Role::Delivery => roles.delivery.map(|role| (role.requests, role.limits)),
+            Role::Egress => roles.egress.map(|role| (role.requests, role.limits)),
         }
         .unwrap_or_default();
         let memory = if role == Role::All { "1Gi" } else { "512Mi" };
@@ -182,12 +248,11 @@ impl Context<'_> {
         let mut volumes = vec![
             json!({"name": "control", "projected": {"defaultMode": 0o440, "sources": [token, authority]}}),
             json!({"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}),
-            secret(
-                "seal",
-                &names::seal_secret(cluster),
-                &[("seal.key", "seal.key")],
-            ),
         ];
+        if role != Role::Egress {
+            let seal = names::seal_secret(cluster);
+            volumes.push(secret("seal", &seal, &[("seal.key", "seal.key")]));
+        }
         let filter = names::filter_secret(cluster);
         match role {
             Role::Smtp => volumes.push(secret(
@@ -204,7 +269,12 @@ impl Context<'_> {
                     ("token", "token"),
                 ],
             )),
-            Role::Imap | Role::Delivery | Role::All => {}
+            Role::Imap | Role::Delivery | Role::Egress | Role::All => {}
+        }
+        volumes.extend(self.egress_volume(role));
+        if role == Role::Egress {
+            // It outlasts a restart of the node, so that the plan is there while the operator is away.
+            volumes.push(json!({"name": "data", "emptyDir": {"sizeLimit": "64Mi"}}));
         }
         if let (Some(store), Role::Smtp | Role::Imap | Role::Delivery) =
             (self.cluster.postgresql(), role)
@@ -216,21 +286,39 @@ impl Context<'_> {
         volumes
     }
 
+    /// What the proxies have, or what delivery knows them by.
+    fn egress_volume(&self, role: Role) -> Option<Value> {
+        self.cluster.egress()?;
+        let keys: &[&str] = match role {
+            Role::Egress => &["tls.crt", "tls.key", "token"],
+            Role::Delivery | Role::All => &["ca.crt", "token"],
+            Role::Smtp | Role::Imap | Role::Filter => return None,
+        };
+        let items: Vec<(&str, &str)> = keys.iter().map(|key| (*key, *key)).collect();
+        let name = names::egress_secret(self.cluster.name());
+        Some(secret("egress", &name, &items))
+    }
+
     fn mounts(&self, role: Role) -> Vec<Value> {
         let read =
             |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
         let mut mounts = vec![
             read("control", CONTROL),
-            read("seal", SEAL),
             json!({"name": "tmp", "mountPath": "/tmp"}),
         ];
+        if role != Role::Egress {
+            mounts.insert(1, read("seal", SEAL));
+        }
+        if self.egress_volume(role).is_some() {
+            mounts.push(read("egress", EGRESS));
+        }
         if matches!(role, Role::Smtp | Role::Filter) {
             mounts.push(read("filter", FILTER));
         }
         if matches!(role, Role::Smtp | Role::Imap | Role::Delivery) {
             mounts.push(read("store", STORE));
         }
-        if roles(self.cluster) == [Role::All] {
+        if matches!(role, Role::All | Role::Egress) {
             mounts.push(json!({"name": "data", "mountPath": DATA}));
         }
         mounts

@@ -1,7 +1,7 @@
 //! Names and addresses of the pods.
 
 use mailpods_api::v1alpha1::{
-    ExternalTrafficPolicy, IpFamilyPolicy, ListenerSpec, ServiceSpec, ServiceType,
+    EgressRoleSpec, ExternalTrafficPolicy, IpFamilyPolicy, ListenerSpec, ServiceSpec, ServiceType,
 };
 use mailpods_plan::{Role, issued_secret};
 use serde_json::{Map, Value, json};
@@ -21,6 +21,7 @@ impl Context<'_> {
         if roles(self.cluster).contains(&Role::Filter) {
             children.push(self.filter());
         }
+        children.extend(self.cluster.egress().map(|egress| self.egress(egress)));
         children.extend(self.certificate());
         children
     }
@@ -35,7 +36,7 @@ impl Context<'_> {
         if ports.is_empty() {
             return None;
         }
-        let all = roles(self.cluster) == [Role::All];
+        let all = self.cluster.is_one_pod();
         let selector = names::selector(self.cluster.name(), if all { Role::All } else { role });
         let service = self.cluster.spec.service.clone().unwrap_or_default();
         let mut spec = exposure(&service);
@@ -80,6 +81,18 @@ impl Context<'_> {
             &name,
             json!({ "spec": spec }),
         )
+    }
+
+    /// Every proxy by address: delivery asks each for the addresses that it has.
+    fn egress(&self, egress: &EgressRoleSpec) -> Child {
+        let name = names::of_role(self.cluster.name(), Role::Egress);
+        let spec = json!({
+            "clusterIP": "None",
+            "selector": names::selector(self.cluster.name(), Role::Egress),
+            "ports": [{"name": "socks5", "port": egress.port, "targetPort": "socks5", "protocol": "TCP"}],
+        });
+        let spec = json!({ "spec": spec });
+        self.child(ChildKind::Service, Mode::Apply, &name, spec)
     }
 
     /// What cert-manager is asked for.

@@ -15,9 +15,13 @@ const VOLUME: &str = "10Gi";
 
 impl Context<'_> {
     pub(super) fn workloads(&self) -> Vec<Child> {
-        let roles = roles(self.cluster).iter();
+        let roles = roles(self.cluster).into_iter();
         roles
-            .flat_map(|role| [self.workload(*role), self.budget(*role)])
+            .flat_map(|role| {
+                // A drained node takes its pod of a DaemonSet along, and no other could replace it.
+                let budget = (role != Role::Egress).then(|| self.budget(role));
+                std::iter::once(self.workload(role)).chain(budget)
+            })
             .collect()
     }
 
@@ -25,6 +29,7 @@ impl Context<'_> {
         let name = names::of_role(self.cluster.name(), role);
         let wanted = replicas(self.cluster.spec.roles.as_ref(), role);
         let (kind, mode, spec) = match (role, wanted) {
+            (Role::Egress, _) => (ChildKind::DaemonSet, Mode::Apply, self.daemon_set()),
             (Role::All, _) => (ChildKind::StatefulSet, Mode::Apply, self.stateful_set()),
             (_, Some(wanted)) => (
                 ChildKind::Deployment,
@@ -42,13 +47,29 @@ impl Context<'_> {
     }
 
     fn deployment(&self, role: Role, replicas: u16) -> Value {
+        // Nobody is turned away while pods are exchanged; but two on one node would want the same ports of it.
+        let strategy = match self.cluster.is_on_node(role) {
+            true => json!({"type": "Recreate"}),
+            false => {
+                json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})
+            }
+        };
         json!({
             "replicas": replicas,
             "revisionHistoryLimit": 3,
             "selector": {"matchLabels": names::selector(self.cluster.name(), role)},
-            // Nobody is turned away while pods are exchanged.
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "strategy": strategy,
             "template": self.template(role),
+        })
+    }
+
+    /// A pod on each node that has outbound addresses. One after the other: the addresses of a node rest while its pod is exchanged.
+    fn daemon_set(&self) -> Value {
+        json!({
+            "revisionHistoryLimit": 3,
+            "selector": {"matchLabels": names::selector(self.cluster.name(), Role::Egress)},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+            "template": self.template(Role::Egress),
         })
     }
 
@@ -104,7 +125,7 @@ fn replicas(roles: Option<&RolesSpec>, role: Role) -> Option<u16> {
         Role::Imap => roles.imap.as_ref(),
         Role::Filter => roles.filter.as_ref(),
         Role::Delivery => roles.delivery.as_ref(),
-        Role::All => None,
+        Role::Egress | Role::All => None,
     });
     spec?.replicas
 }

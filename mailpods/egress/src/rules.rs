@@ -1,0 +1,200 @@
+//! What is opened for whom.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use mailpods_plan::{Attachment, OutboundTimeouts, Plan};
+
+/// From which addresses to which ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The outbound addresses, on whatever node they are.
+    pub sources: BTreeSet<IpAddr>,
+    /// Ports of mail servers.
+    pub ports: BTreeSet<u16>,
+    /// To be connected.
+    pub connect: Duration,
+    /// A connection over which nothing passes for longer is closed.
+    pub idle: Duration,
+}
+
+impl Rules {
+    /// Those of a plan: its addresses that leave by the cluster's own proxies, the port of mail exchangers and that of a smart host.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        let own = |attachment: &Attachment| matches!(attachment, Attachment::Egress(None));
+        let ips = plan.outbound_ips.values();
+        let sources = ips.filter(|ip| own(&ip.attachment)).map(|ip| ip.address);
+        let outbound = &plan.outbound;
+        let smart_host = outbound.smart_host.as_ref().map(|hop| hop.port);
+        let ports = smart_host.into_iter().chain([outbound.port]);
+        Self::new(sources.collect(), ports.collect(), &outbound.timeouts)
+    }
+
+    /// The same by parts.
+    #[must_use]
+    pub fn new(
+        sources: BTreeSet<IpAddr>,
+        ports: BTreeSet<u16>,
+        timeouts: &OutboundTimeouts,
+    ) -> Self {
+        let longest = [timeouts.command, timeouts.data_init, timeouts.data_block]
+            .into_iter()
+            .fold(timeouts.data_end, Duration::max);
+        Self {
+            sources,
+            ports,
+            connect: timeouts.connect,
+            // Delivery gives up first, with what it has to say.
+            idle: longest + Duration::from_secs(60),
+        }
+    }
+
+    /// Whether a connection from a source may lead to a destination.
+    #[must_use]
+    pub fn allow(&self, source: IpAddr, to: SocketAddr) -> bool {
+        let (from, reach) = (Reach::of(source), Reach::of(to.ip()));
+        self.ports.contains(&to.port()) && reach.is_some_and(|reach| from <= Some(reach))
+    }
+}
+
+/// Who can use an address. From one of the Internet nothing is opened to networks that others cannot reach: the node's own networks are
+/// not delivery's, and a mail exchanger of the Internet is not there. From a private address mail goes to private networks too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// The machine itself.
+    Machine,
+    /// One link.
+    Link,
+    /// Private networks (RFC 1918, RFC 4193, RFC 6598).
+    Private,
+    /// All the world.
+    Internet,
+}
+
+impl Reach {
+    /// That of an address; `None`: it is no address of one host.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Option<Self> {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self::of_v4(v4),
+            IpAddr::V6(v6) => match embedded(v6) {
+                // Where a translator sends it counts.
+                Some(v4) => Self::of_v4(v4),
+                None => Self::of_v6(v6),
+            },
+        }
+    }
+
+    fn of_v4(v4: Ipv4Addr) -> Option<Self> {
+        let [first, second, ..] = v4.octets();
+        if first == 0 || first >= 224 {
+            return None;
+        }
+        let shared = first == 100 && second & 0xc0 == 64;
+        Some(if v4.is_loopback() {
+            Self::Machine
+        } else if v4.is_link_local() {
+            Self::Link
+        } else if v4.is_private() || shared {
+            Self::Private
+        } else {
+            Self::Internet
+        })
+    }
+
+    fn of_v6(v6: Ipv6Addr) -> Option<Self> {
+        if v6.is_unspecified() || v6.is_multicast() {
+            return None;
+        }
+        Some(if v6.is_loopback() {
+            Self::Machine
+        } else if v6.is_unicast_link_local() {
+            Self::Link
+        } else if v6.is_unique_local() || v6.segments().first() == Some(&0xfec0) {
+            Self::Private
+        } else {
+            Self::Internet
+        })
+    }
+}
+
+/// The IPv4 address that an address of NAT64 (RFC 6052 §2.1) or 6to4 (RFC 3056 §2) stands for.
+fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let of = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match [a, b, c, d, e, f] {
+        [0x64, 0xff9b, 0, 0, 0, 0] => Some(of(g, h)),
+        [0x2002, ..] => Some(of(b, c)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> Rules {
+        Rules::new(
+            BTreeSet::new(),
+            [25, 587].into(),
+            &OutboundTimeouts::default(),
+        )
+    }
+
+    fn allowed(source: &str, to: &str) -> bool {
+        rules().allow(source.parse().unwrap(), to.parse().unwrap())
+    }
+
+    #[test]
+    fn from_the_internet_to_the_internet_alone() {
+        assert!(
+            allowed("192.0.2.1", "198.51.100.1:25") && allowed("192.0.2.1", "198.51.100.1:587")
+        );
+        assert!(allowed("2001:db8::1", "[2001:db8:1::1]:25"));
+        for inside in [
+            "127.0.0.1:25",
+            "10.0.0.1:25",
+            "172.16.1.1:25",
+            "192.168.1.1:25",
+            "169.254.169.254:25",
+            "100.64.0.1:25",
+            "0.0.0.0:25",
+            "255.255.255.255:25",
+            "224.0.0.1:25",
+            "[::ffff:127.0.0.1]:25",
+            "[::1]:25",
+            "[::]:25",
+            "[fe80::1]:25",
+            "[fd00::1]:25",
+            "[ff02::1]:25",
+            "[64:ff9b::10.0.0.1]:25",
+            "[2002:7f00:1::1]:25",
+            // Not a port of mail.
+            "198.51.100.1:443",
+            "198.51.100.1:22",
+        ] {
+            assert!(!allowed("192.0.2.1", inside), "{inside}");
+            assert!(!allowed("2001:db8::1", inside), "{inside}");
+        }
+    }
+
+    #[test]
+    fn from_private_addresses_to_private_networks_too() {
+        assert!(allowed("10.0.0.1", "10.0.0.2:25") && allowed("10.0.0.1", "198.51.100.1:25"));
+        assert!(!allowed("10.0.0.1", "127.0.0.1:25") && !allowed("10.0.0.1", "169.254.169.254:25"));
+        assert!(allowed("127.0.0.2", "127.0.0.1:25"));
+        assert!(!allowed("127.0.0.2", "127.0.0.1:80"));
+    }
+
+    #[test]
+    fn a_connection_may_idle_as_long_as_delivery_waits() {
+        let timeouts = OutboundTimeouts {
+            data_end: Duration::from_secs(700),
+            ..OutboundTimeouts::default()
+        };
+        let rules = Rules::new(BTreeSet::new(), BTreeSet::new(), &timeouts);
+        assert_eq!(rules.idle, Duration::from_secs(760));
+    }
+}
