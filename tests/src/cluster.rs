@@ -158,7 +158,7 @@ impl Cluster {
     pub fn restart(&mut self, role: Role, more: &[String]) -> Result<()> {
         let name = format!("{role}-0");
         self.pods.retain(|pod| pod.name() != name);
-        let pod = self.pod_of(role, &[&self.store()?, more].concat())?;
+        let pod = self.pod_of(role, &name, &[&self.store()?, more].concat())?;
         self.pods.push(pod);
         Ok(())
     }

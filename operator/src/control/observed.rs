@@ -252,7 +252,11 @@ mod tests {
         };
         let news = News::between(Some(&told(&["a", "b"])), &told(&["b", "c"]));
         assert_eq!(news.addresses, ["c", "a"]);
-        assert!(News::between(Some(&told(&["a"])), &told(&["a"])).addresses.is_empty());
+        assert!(
+            News::between(Some(&told(&["a"])), &told(&["a"]))
+                .addresses
+                .is_empty()
+        );
     }
 
     #[tokio::test(start_paused = true)]

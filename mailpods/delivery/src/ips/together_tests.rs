@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mailpods_net::Connector;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
-use mailpods_plan::{OutboundIp, Plan, PlanHandle, WarmUp};
+use mailpods_plan::{Attachment, OutboundIp, Plan, PlanHandle, WarmUp};
 use mailpods_policy::outbound::classify::Blame;
 use mailpods_policy::outbound::life::{Cause, Check, Finding, Life, Order, Phase};
 use mailpods_store::postgres::{self, PostgresStore};
@@ -41,6 +41,7 @@ fn ip(name_of: &str, last: u8) -> OutboundIp {
         pool: "default".to_owned(),
         weight: 1,
         warm_up: None,
+        attachment: Attachment::Host,
     }
 }
 
@@ -80,6 +81,7 @@ impl Pods {
                 plan: PlanHandle::new(plan.clone()),
                 resolver: Arc::new(StaticResolver::new(Zone::new())),
                 connector: Connector::direct(),
+                egress: None,
                 extra_roots: Vec::new(),
                 clock: clock.clone(),
                 worker: format!("pod-{number}"),
@@ -338,6 +340,7 @@ async fn an_address_is_not_used_while_nobody_knows_whether_it_rests() {
         plan: PlanHandle::new(pods.plan.clone()),
         resolver: Arc::new(StaticResolver::new(Zone::new())),
         connector: Connector::direct(),
+        egress: None,
         extra_roots: Vec::new(),
         clock: clock.clone(),
         worker: "new".to_owned(),

@@ -483,7 +483,7 @@ fn egress_knows_the_addresses_of_the_clusters_own_proxies_and_the_ports_of_mail(
     plan.outbound_ips.insert("one".to_owned(), one);
     let cut = entries(&plan, Role::Egress).unwrap();
     let keys: Vec<_> = cut.iter().map(|(key, _)| key).collect();
-    assert_eq!(keys, ["outbound-ip/one", "settings"]);
+    assert_eq!(keys, ["outbound-ip/one".into(), "settings".into()]);
     let mut slice = Slice::default();
     slice.apply(full(&cut)).unwrap();
     let made = slice.plan().unwrap();

@@ -617,7 +617,9 @@ fn pods_send_from_addresses_that_somebody_has_for_them() {
         ];
         let (resources, _) = load_valid(&[source("a.yaml", secret)]);
         let mut assigned = assigned(&documents);
-        let own = assigned.clusters.remove(&("mail".to_owned(), "main".to_owned()));
+        let own = assigned
+            .clusters
+            .remove(&("mail".to_owned(), "main".to_owned()));
         crate::compile_valid(crate::Resources {
             secrets: resources.secrets,
             ..own.unwrap()
@@ -625,29 +627,52 @@ fn pods_send_from_addresses_that_somebody_has_for_them() {
     };
     let names = |compiled: &crate::Compiled| {
         let plan = compiled.plan.as_ref().unwrap();
-        plan.outbound_ips.keys().cloned().collect::<Vec<_>>().join(" ")
+        plan.outbound_ips
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let none = compiled("");
     assert_eq!(names(&none), "far");
     let said: Vec<String> = none.problems.iter().map(crate::Problem::said).collect();
     for (resource, wanted) in [
-        ("OutboundIP/here", "EgressProxy, or spec.roles.delivery: {hostNetwork: true, replicas: 1}"),
+        (
+            "OutboundIP/here",
+            "EgressProxy, or spec.roles.delivery: {hostNetwork: true, replicas: 1}",
+        ),
         ("OutboundIP/own", "spec.roles.egress: {} of the MailCluster"),
-        ("OutboundIP/cilium", "not supported yet; allowed: HostNetwork, EgressProxy"),
+        (
+            "OutboundIP/cilium",
+            "not supported yet; allowed: HostNetwork, EgressProxy",
+        ),
     ] {
-        let told = none.problems.iter().filter(|problem| problem.resource.as_deref() == Some(resource));
+        let told = none
+            .problems
+            .iter()
+            .filter(|problem| problem.resource.as_deref() == Some(resource));
         let told: Vec<String> = told.map(crate::Problem::said).collect();
-        assert!(told.len() == 1 && told[0].contains(wanted), "{told:?} of {said:?}");
+        assert!(
+            told.len() == 1 && told[0].contains(wanted),
+            "{told:?} of {said:?}"
+        );
     }
     let plan = none.plan.unwrap();
     let domain = plan.domains.values().next().unwrap();
     assert_eq!(domain.outbound_ips, ["own", "cilium"]);
     assert_eq!(names(&compiled(", roles: {egress: {}}")), "far own");
     // Two pods on two nodes cannot both have it.
-    assert_eq!(names(&compiled(", roles: {delivery: {hostNetwork: true}}")), "far");
+    assert_eq!(
+        names(&compiled(", roles: {delivery: {hostNetwork: true}}")),
+        "far"
+    );
     let on_node = compiled(", roles: {delivery: {hostNetwork: true, replicas: 1}}");
     assert_eq!(names(&on_node), "far here");
     let smtp = compiled(", roles: {smtp: {hostNetwork: true}}");
     let said: Vec<String> = smtp.problems.iter().map(crate::Problem::said).collect();
-    assert!(said.iter().any(|said| said.contains("spec.roles.smtp.hostNetwork")), "{said:?}");
+    assert!(
+        said.iter()
+            .any(|said| said.contains("spec.roles.smtp.hostNetwork")),
+        "{said:?}"
+    );
 }

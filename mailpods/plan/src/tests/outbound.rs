@@ -132,7 +132,11 @@ fn an_egress_proxy_of_one_machine_is_named_with_its_secret() {
         ),
         ("{type: Multus}", "a", "-----BEGIN ", "not supported yet"),
     ] {
-        let said = problems(&with_cluster(&[domain("example.test", ""), ip(attachment), secret(token, ca)]));
+        let said = problems(&with_cluster(&[
+            domain("example.test", ""),
+            ip(attachment),
+            secret(token, ca),
+        ]));
         assert!(
             said.iter().any(|text| text.contains(wanted)),
             "{attachment}: {said:?}"

@@ -77,7 +77,7 @@ impl Sight {
 
     /// Adds what this pod alone knows: whether it still sends from addresses that are being removed.
     fn count(&self, plan: &Plan, seen: &mut [AddressObservation]) {
-        let Some(uses) = self.0.get().and_then(|(roles, _)| roles.uses()) else {
+        let Some(uses) = self.mail.get().and_then(|(roles, _)| roles.uses()) else {
             return;
         };
         for address in seen {
