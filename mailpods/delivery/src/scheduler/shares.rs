@@ -25,6 +25,8 @@ const HOLD: Duration = Duration::from_secs(15);
 /// How often shares are asked for, and how soon when more is needed.
 const RENEW: Duration = Duration::from_secs(3);
 const SOON: Duration = Duration::from_millis(500);
+/// What is missing within this time is asked for at once.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// A share.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +35,17 @@ struct Held {
     until: Instant,
     /// The limit of all together as the store last told it.
     level: f64,
+}
+
+impl Held {
+    /// Whether there may be more for who needs it.
+    fn is_short(&self, need: Need) -> bool {
+        need.all() > self.granted && (self.granted as f64) < self.level.floor()
+    }
+
+    fn counts(&self, now: Instant) -> bool {
+        self.until > now
+    }
 }
 
 /// How it stands with the question to the store.
@@ -78,7 +91,7 @@ impl Shares {
     fn granted(&self, key: &str) -> usize {
         let now = Instant::now();
         let held = self.held();
-        let held = held.get(key).filter(|held| held.until > now);
+        let held = held.get(key).filter(|held| held.counts(now));
         held.map_or(0, |held| held.granted)
     }
 
@@ -101,9 +114,7 @@ impl Shares {
         };
         let held = self.held();
         let lacks = needs.iter().any(|(key, need)| match held.get(key) {
-            Some(held) if held.until > now => {
-                rested && need.all() > held.granted && (held.granted as f64) < held.level.floor()
-            }
+            Some(held) if held.counts(now) => rested && held.is_short(*need),
             _ => need.all() > 0,
         });
         if lacks {
@@ -153,12 +164,19 @@ pub(crate) async fn run(remote: Arc<Remote>) {
     let Some(store) = remote.ctx.store.shares.clone() else {
         return;
     };
+    let mut next = Instant::now();
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(RENEW) => {}
-            () = remote.ctx.shares.needed.notified() => {}
+        // What is missing does not put the others off.
+        let whole = Instant::now() >= next;
+        if whole {
+            next = Instant::now() + RENEW;
+        } else {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => continue,
+                () = remote.ctx.shares.needed.notified() => tokio::time::sleep(GATHER).await,
+            }
         }
-        if renew(&remote, store.as_ref()).await {
+        if renew(&remote, store.as_ref(), whole).await {
             remote.room.notify_one();
         }
     }
@@ -182,13 +200,13 @@ struct Wanted {
     level: f64,
 }
 
-/// Asks for all shares that are needed or held. True when workers may be started.
-async fn renew(remote: &Remote, store: &dyn ShareStore) -> bool {
+/// Asks for all shares that are needed or held, or for those alone that are missing. True when workers may be started.
+async fn renew(remote: &Remote, store: &dyn ShareStore, whole: bool) -> bool {
     let ctx = &remote.ctx;
     let (plan, begun) = (ctx.plan.current(), Instant::now());
     let wanted = {
         let mut asking = ctx.shares.asking();
-        let wanted = wanted(remote, &plan);
+        let wanted = wanted(remote, &plan, whole);
         if wanted.is_empty() {
             return false;
         }
@@ -199,7 +217,13 @@ async fn renew(remote: &Remote, store: &dyn ShareStore) -> bool {
     let answer = store.share(&ctx.worker, asks, HOLD).await;
     let failed = answer.is_err();
     let more = match answer {
-        Ok(shares) => take(ctx, &plan, begun + HOLD, wanted.iter().zip(shares)),
+        Ok(shares) => {
+            let (over, more) = take(ctx, &plan, begun + HOLD, wanted.iter().zip(shares));
+            if whole || over {
+                ctx.shares.over.store(over, Ordering::Relaxed);
+            }
+            more
+        }
         Err(error) => {
             tracing::warn!(%error, "failed to ask for shares of providers; those of before run out");
             ctx.shares.over.store(true, Ordering::Relaxed);
@@ -212,13 +236,21 @@ async fn renew(remote: &Remote, store: &dyn ShareStore) -> bool {
     more
 }
 
-fn wanted(remote: &Remote, plan: &Plan) -> Vec<Wanted> {
+fn wanted(remote: &Remote, plan: &Plan, whole: bool) -> Vec<Wanted> {
     let ctx = &remote.ctx;
     let mut needs = needs(remote, plan);
     let held = ctx.shares.held();
-    for key in held.keys() {
-        // What is not needed any more is let go of.
-        needs.entry(key.clone()).or_default();
+    if whole {
+        for key in held.keys() {
+            // What is not needed any more is let go of.
+            needs.entry(key.clone()).or_default();
+        }
+    } else {
+        let now = Instant::now();
+        needs.retain(|key, need| match held.get(key) {
+            Some(held) if held.counts(now) => held.is_short(*need),
+            _ => need.all() > 0,
+        });
     }
     let wanted = needs.into_iter().map(|(key, need)| {
         let (level, ceiling) = ctx.ips.level(plan, &key);
@@ -242,12 +274,13 @@ fn wanted(remote: &Remote, plan: &Plan) -> Vec<Wanted> {
     wanted.take(MAX_ASKS).collect()
 }
 
+/// Takes shares over: whether some are less than what is at work, and whether more may be at work.
 fn take<'a>(
     ctx: &Context,
     plan: &Plan,
     until: Instant,
     shares: impl Iterator<Item = (&'a Wanted, Share)>,
-) -> bool {
+) -> (bool, bool) {
     let (mut over, mut more) = (false, false);
     let mut held = ctx.shares.held();
     for (wanted, share) in shares {
@@ -263,7 +296,7 @@ fn take<'a>(
             continue;
         }
         over |= granted < *workers;
-        more |= granted > *workers;
+        more |= granted > *workers && ask.wanted as usize > *workers;
         ctx.pool.make_room(&ctx.ips.open, &ask.key, granted + 1);
         let new = Held {
             granted,
@@ -272,6 +305,5 @@ fn take<'a>(
         };
         held.insert(ask.key.clone(), new);
     }
-    ctx.shares.over.store(over, Ordering::Relaxed);
-    more
+    (over, more)
 }
