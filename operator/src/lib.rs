@@ -24,6 +24,7 @@ mod packed;
 pub mod render;
 pub mod run;
 pub mod simple;
+pub mod worker;
 pub mod world;
 
 #[cfg(test)]

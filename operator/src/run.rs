@@ -141,7 +141,7 @@ async fn serve(
     )?;
     let control = Control {
         reviewer: Reviewer::new(client.clone()),
-        publisher: Publisher::new(world.snapshots()),
+        publisher: Publisher::new(world.snapshots(), world.worker.clone()),
         observed: observed.clone(),
         forward: Some(forward),
     };

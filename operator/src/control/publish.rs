@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::pieces::{PieceWriter, Pieces};
 use crate::cluster::build::pod_port;
 use crate::kube::Key;
+use crate::worker::{CutOff, Worker};
 use crate::world::snapshot::Snapshot;
 
 /// Steps that are remembered: a pod that is further behind gets the whole.
@@ -34,15 +35,14 @@ pub enum PublishError {
     Encode(#[from] serde_json::Error),
     /// The work was cut off.
     #[error("failed to cut a plan")]
-    Cut(#[from] tokio::task::JoinError),
+    Cut(#[from] CutOff),
 }
 
 /// Cuts plans and remembers steps.
 pub struct Publisher {
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    worker: Arc<Worker>,
     lines: Mutex<Lines>,
-    /// One plan is cut from nothing at a time: it is large, and nobody waits for it but pods that start.
-    cuts: Mutex<()>,
     wholes: Arc<Semaphore>,
 }
 
@@ -87,11 +87,11 @@ pub enum Form {
 impl Publisher {
     /// Publishes what is compiled.
     #[must_use]
-    pub fn new(snapshots: watch::Receiver<Arc<Snapshot>>) -> Self {
+    pub fn new(snapshots: watch::Receiver<Arc<Snapshot>>, worker: Arc<Worker>) -> Self {
         Self {
             snapshots,
+            worker,
             lines: Mutex::default(),
-            cuts: Mutex::default(),
             wholes: Arc::new(Semaphore::new(MAX_WHOLES)),
         }
     }
@@ -123,11 +123,7 @@ impl Publisher {
         drop((lines, snapshot));
         let lead = {
             let mut line = line.lock().await;
-            let _one = match line.plan {
-                None => Some(self.cuts.lock().await),
-                Some(_) => None,
-            };
-            line.advance(plan, role).await?;
+            line.advance(&self.worker, plan, role).await?;
             line.from(has)
         };
         match lead {
@@ -149,7 +145,7 @@ impl Publisher {
         // The semaphore is never closed.
         let permit = self.wholes.clone().acquire_owned().await.ok();
         let (plan, tag) = (for_pods(&plan), etag.clone());
-        let counted = tokio::task::spawn_blocking(move || {
+        let counted = self.worker.run(move || {
             let octets = whole_octets(&plan, role, &tag);
             octets.map(|octets| (octets, plan, tag))
         });
@@ -168,7 +164,12 @@ impl Publisher {
 }
 
 impl Line {
-    async fn advance(&mut self, plan: Arc<Plan>, role: Role) -> Result<(), PublishError> {
+    async fn advance(
+        &mut self,
+        worker: &Worker,
+        plan: Arc<Plan>,
+        role: Role,
+    ) -> Result<(), PublishError> {
         if self
             .plan
             .as_ref()
@@ -177,19 +178,20 @@ impl Line {
             return Ok(());
         }
         let (before, known, pod) = (self.plan.clone(), self.entries.clone(), plan.clone());
-        let cut = tokio::task::spawn_blocking(move || match before {
-            Some(before) => follow((&before, &known), &for_pods(&pod), role),
-            None => digests(&for_pods(&pod), role),
+        let cut = worker.run(move || {
+            let Some(before) = before else {
+                return Ok((None, digests(&for_pods(&pod), role)?.packed()));
+            };
+            let new = follow((&before, &known), &for_pods(&pod), role)?;
+            let step = (new.digest() != known.digest()).then(|| diff(&known, &new));
+            Ok::<_, serde_json::Error>((step, new.bare().packed()))
         });
-        let new = cut.await??;
-        if self.plan.is_some() && new.digest() != self.entries.digest() {
-            self.steps.push_back(diff(&self.entries, &new));
-            if self.steps.len() > MAX_STEPS {
-                self.steps.pop_front();
-            }
+        let (step, entries) = cut.await??;
+        self.steps.extend(step);
+        if self.steps.len() > MAX_STEPS {
+            self.steps.pop_front();
         }
-        self.entries = new.bare().packed();
-        self.plan = Some(plan);
+        (self.entries, self.plan) = (entries, Some(plan));
         Ok(())
     }
 
@@ -294,7 +296,7 @@ mod tests {
     async fn a_pod_gets_the_whole_then_steps_then_nothing() {
         let cluster = Key::new("mail", "main");
         let (states, snapshots) = watch::channel(snapshot(&cluster, &["a"]));
-        let publisher = Publisher::new(snapshots);
+        let publisher = Publisher::new(snapshots, Arc::new(Worker::start()));
         let update = async |has: Option<&str>| {
             let update = publisher.update(&cluster, Role::Imap, has).await;
             let update = update.unwrap()?;
@@ -339,7 +341,7 @@ mod tests {
     async fn nothing_is_kept_of_a_cluster_that_is_gone() {
         let cluster = Key::new("mail", "main");
         let (states, snapshots) = watch::channel(snapshot(&cluster, &["a"]));
-        let publisher = Publisher::new(snapshots);
+        let publisher = Publisher::new(snapshots, Arc::new(Worker::start()));
         for role in [Role::Smtp, Role::Imap] {
             publisher.update(&cluster, role, None).await.unwrap();
         }
@@ -352,10 +354,12 @@ mod tests {
 
     #[tokio::test]
     async fn steps_are_bounded() {
+        let worker = Worker::start();
         let mut line = Line::default();
         for count in 0..MAX_STEPS + 10 {
             let name = format!("m{count}");
-            line.advance(plan(&[&name]), Role::Smtp).await.unwrap();
+            let advanced = line.advance(&worker, plan(&[&name]), Role::Smtp);
+            advanced.await.unwrap();
         }
         assert_eq!(line.steps.len(), MAX_STEPS);
     }

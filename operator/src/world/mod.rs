@@ -23,6 +23,7 @@ use crate::dkim::key::ManagedKey;
 use crate::kube::Key;
 use crate::kube::apply::{Live, LiveObjects};
 use crate::kube::children::ChildKind;
+use crate::worker::Worker;
 use children::Children;
 use objects::{Objects, Told};
 use pending::Pending;
@@ -123,6 +124,8 @@ pub struct World {
     gone: Mutex<BTreeSet<ChildKind>>,
     /// Statuses that we wrote.
     pub writes: Writes,
+    /// Compiles, and cuts plans.
+    pub worker: Arc<Worker>,
     /// What has changed since the last compiling, of what is compiled.
     pending: Mutex<Pending>,
     dirty: Notify,
@@ -151,6 +154,7 @@ impl World {
                 .into(),
             gone: Mutex::default(),
             writes: Writes::default(),
+            worker: Arc::new(Worker::start()),
             pending: Mutex::default(),
             dirty: Notify::new(),
             snapshot: channel::Sender::new(Arc::default()),
@@ -220,7 +224,7 @@ impl World {
     /// Compiles what there is; where only values of a few resources changed, only those.
     pub async fn compile_now(self: &Arc<Self>) {
         let (world, before, begin) = (self.clone(), self.snapshot(), Instant::now());
-        let compiled = tokio::task::spawn_blocking(move || world.compiled(&before)).await;
+        let compiled = self.worker.run(move || world.compiled(&before)).await;
         match compiled {
             Ok((snapshot, whole)) => {
                 tracing::debug!(time = ?begin.elapsed(), whole, "compiled");
