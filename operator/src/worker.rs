@@ -62,7 +62,7 @@ mod tests {
         let worker = Worker::start();
         let name = || thread::current().id();
         let one = worker.run(name).await.unwrap();
-        let cut = worker.run(|| assert!(1 > 2, "shown by a test")).await;
+        let cut = worker.run(|| panic!("shown by a test")).await;
         assert!(cut.is_err());
         assert_eq!(worker.run(name).await.unwrap(), one);
         assert_ne!(thread::current().id(), one);
