@@ -578,36 +578,3 @@ async fn a_key_of_the_cluster_is_not_copied_into_another_namespace() {
             .any(|reason| reason == "KeyOfAnotherNamespace")
     );
 }
-
-#[tokio::test]
-async fn a_mailbox_that_waits_for_its_secret_is_not_stalled() {
-    let server = Server::start("");
-    add_cluster(&server.context, json!({"hostname": "mail.example.test"}));
-    add_domain(&server.context, "a", json!({"domain": "example.test"}));
-    let (key, object) = object::<Mailbox>(
-        "Mailbox",
-        "m",
-        json!({"address": "m@example.test", "passwordSecretRef": {"name": "gone"}}),
-    );
-    server
-        .context
-        .world
-        .mailboxes
-        .take(Event::Apply((key.clone(), Ok(object))));
-    server.context.world.compile_now().await;
-    simple::reconcile::<Mailbox>(&server.context, &key)
-        .await
-        .unwrap();
-    let (_, asked) = server.taken();
-    let conditions = asked[0].body["status"]["conditions"].as_array().unwrap();
-    let said: Vec<_> = conditions
-        .iter()
-        .map(|condition| {
-            (
-                condition["type"].as_str().unwrap(),
-                condition["reason"].as_str().unwrap(),
-            )
-        })
-        .collect();
-    assert_eq!(said, [("Ready", "Missing"), ("Reconciling", "Missing")]);
-}

@@ -188,38 +188,6 @@ impl Snapshot {
         self.clusters.insert(key.clone(), view);
         Some(())
     }
-
-    fn mark_edited(&mut self, edits: &Edits) {
-        let dns = self.dns_of_clusters();
-        let domains = edits.domains.iter().map(|(key, domain)| {
-            let mark = self.mark_of(Kind::MailDomain, key, &**domain, |domain, hash| {
-                self.hash_domain(domain, &dns, hash);
-            });
-            (Kind::MailDomain, key.clone(), mark)
-        });
-        let mailboxes = edits.mailboxes.iter().map(|(key, mailbox)| {
-            let mark = self.mark_of(Kind::Mailbox, key, &**mailbox, |_, _| {});
-            (Kind::Mailbox, key.clone(), mark)
-        });
-        let clusters = self.objects.clusters.iter().map(|(key, cluster)| {
-            let mark = self.mark_of(Kind::MailCluster, key, &**cluster, |_, hash| {
-                self.hash_cluster(key, hash);
-            });
-            (Kind::MailCluster, key.clone(), mark)
-        });
-        let marks: Vec<_> = domains.chain(mailboxes).chain(clusters).collect();
-        for (kind, key, mark) in marks {
-            let all = Arc::make_mut(self.marks.entry(kind).or_default());
-            match all.binary_search_by(|(other, _)| other.cmp(&key)) {
-                Ok(index) => {
-                    if let Some(known) = all.get_mut(index) {
-                        known.1 = mark;
-                    }
-                }
-                Err(index) => all.insert(index, (key, mark)),
-            }
-        }
-    }
 }
 
 /// Whether it is the same object, and not one that was made anew: its age decides, too.
