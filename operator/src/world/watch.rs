@@ -252,7 +252,7 @@ pub(super) fn child(world: &Arc<World>, client: &Client, kind: ChildKind) {
         for change in children.take(event) {
             let live = change.after.or(change.before);
             if let Some(live) = live {
-                world.owned(&live, &change.key.namespace);
+                world.owned(&live, live.namespace(&change.key));
             }
         }
     });

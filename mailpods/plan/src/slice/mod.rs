@@ -31,7 +31,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::model::{Attachment, OutboundIp, Plan};
+use crate::model::{OutboundIp, Plan};
 
 pub use apply::{ApplyError, Slice};
 pub use entries::Entries;
@@ -118,7 +118,7 @@ impl Role {
     /// The addresses that it knows.
     fn addresses(self, plan: &Plan) -> impl Iterator<Item = &OutboundIp> {
         let known = move |ip: &&OutboundIp| match self {
-            Self::Egress => ip.attachment == Attachment::Egress(None),
+            Self::Egress => ip.attachment.is_own_egress(),
             _ => self.sends(),
         };
         plan.outbound_ips.values().filter(known)

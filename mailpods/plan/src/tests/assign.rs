@@ -298,7 +298,7 @@ fn pods_send_from_addresses_that_somebody_has_for_them() {
     for (resource, wanted) in [
         ("OutboundIP/here", "EgressProxy, or spec.roles.delivery: {hostNetwork: true, replicas: 1}"),
         ("OutboundIP/own", "spec.roles.egress: {} of the MailCluster"),
-        ("OutboundIP/cilium", "not supported yet; allowed: HostNetwork, EgressProxy"),
+        ("OutboundIP/cilium", "spec.roles.egress: {} of the MailCluster"),
     ] {
         let told = none.problems.iter().filter(|problem| problem.resource.as_deref() == Some(resource));
         let told: Vec<String> = told.map(crate::Problem::said).collect();
@@ -307,7 +307,7 @@ fn pods_send_from_addresses_that_somebody_has_for_them() {
     let plan = none.plan.unwrap();
     let domain = plan.domains.values().next().unwrap();
     assert_eq!(domain.outbound_ips, ["own", "cilium"]);
-    assert_eq!(names(&compiled(", roles: {egress: {}}")), "far own");
+    assert_eq!(names(&compiled(", roles: {egress: {}}")), "cilium far own");
     // Two pods on two nodes cannot both have it.
     assert_eq!(names(&compiled(", roles: {delivery: {hostNetwork: true}}")), "far");
     let on_node = compiled(", roles: {delivery: {hostNetwork: true, replicas: 1}}");
