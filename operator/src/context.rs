@@ -134,7 +134,7 @@ pub struct Verdict {
     pub stalled: Option<(&'static str, String)>,
     /// Something is missing.
     pub waits: Option<Said>,
-    /// An older resource owns what this one claims.
+    /// Another resource owns what this one claims.
     pub conflict: Option<Said>,
 }
 
@@ -152,10 +152,11 @@ pub fn verdict(problems: &[Problem]) -> Verdict {
     let conflict = of(ProblemClass::Conflict);
     let invalid = of(ProblemClass::Invalid).map(|said| ("Invalid", said));
     let conflicted = conflict.clone().map(|said| ("Conflicted", said));
+    let not_allowed = of(ProblemClass::NotAllowed).map(|said| ("NotAllowed", said));
     let unsupported = of(ProblemClass::Unsupported).map(|said| ("Unsupported", said));
     let missing = of(ProblemClass::Missing);
     Verdict {
-        stalled: invalid.or(conflicted).or(unsupported),
+        stalled: invalid.or(conflicted).or(not_allowed).or(unsupported),
         waits: missing.map(|said| Said::new("References", false, "Missing", said)),
         conflict: conflict.map(|said| Said::new(types::CONFLICTED, true, "Conflicted", said)),
     }

@@ -1,30 +1,28 @@
 //! Values that are kept in large numbers and seldom looked at, as small as they can be kept.
 
+use std::sync::Arc;
+
+use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Octets of a value, unpacked: more than an object of the API server has.
-const MAX: usize = 4 * 1024 * 1024;
-/// Quick, and small enough: what is packed repeats itself.
-const LEVEL: i32 = 1;
-
-/// A value as compressed JSON. Equal values have equal forms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed(Box<[u8]>);
+/// A value as compressed JSON, shared by its clones. Equal values have equal forms.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Packed(Arc<[u8]>);
 
 impl Packed {
     /// Packs a value; `None` when it cannot be written as JSON, which is a mistake in this program.
     #[must_use]
     pub fn of(value: &impl Serialize) -> Option<Self> {
         let json = serde_json::to_vec(value).ok()?;
-        let octets = zstd::bulk::compress(&json, LEVEL).ok()?;
-        Some(Self(octets.into()))
+        let octets = compress_prepend_size(&json);
+        Some(Self(octets.as_slice().into()))
     }
 
-    /// The value; `None` when it is of another type, which is a mistake in this program.
+    /// The value; `None` when there is none, or one of another type, which is a mistake in this program.
     #[must_use]
     pub fn unpacked<T: DeserializeOwned>(&self) -> Option<T> {
-        let json = zstd::bulk::decompress(&self.0, MAX).ok()?;
+        let json = decompress_size_prepended(&self.0).ok()?;
         serde_json::from_slice(&json).ok()
     }
 }
@@ -35,7 +33,9 @@ mod tests {
 
     #[test]
     fn values_come_back_and_take_less() {
-        let value: Vec<String> = (0..100).map(|count| format!("record {}", count % 3)).collect();
+        let value: Vec<String> = (0..100)
+            .map(|count| format!("record {}", count % 3))
+            .collect();
         let packed = Packed::of(&value).unwrap();
         assert!(packed.0.len() < 200);
         assert_eq!(packed.unpacked::<Vec<String>>(), Some(value.clone()));

@@ -63,6 +63,8 @@ fn inventory(resources: Resources) -> Inventory {
         mailboxes: objects(resources.mailboxes),
         outbound_ips: objects(resources.outbound_ips),
         mailing_lists: objects(resources.mailing_lists),
+        // A folder that cannot be read is said to be wrong, and comes to nothing.
+        unread: Vec::new(),
         secrets: resources.secrets,
         namespaces: Arc::default(),
         records_apart: false,

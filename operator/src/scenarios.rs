@@ -29,6 +29,7 @@ use crate::world::World;
 use crate::world::snapshot::Kind;
 use crate::{cluster, domain, simple};
 
+mod addresses;
 mod certificates;
 #[path = "../tests/support/dns.rs"]
 mod dns;

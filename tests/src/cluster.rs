@@ -84,10 +84,9 @@ impl Cluster {
         .into())
     }
 
-    fn pod_of(&self, role: Role, arguments: &[String]) -> Result<Pod> {
+    fn pod_of(&self, role: Role, name: &str, arguments: &[String]) -> Result<Pod> {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let name = format!("{role}-0");
-        let mut pod = Pod::spawn_of(&self.binary, &self.operator, role, &name, &arguments)?;
+        let mut pod = Pod::spawn_of(&self.binary, &self.operator, role, name, &arguments)?;
         pod.wait_ready()?;
         Ok(pod)
     }
@@ -106,7 +105,7 @@ impl Cluster {
         ] {
             arguments.extend([option.to_owned(), value]);
         }
-        self.filter = Some(self.pod_of(Role::Filter, &arguments)?);
+        self.filter = Some(self.pod_of(Role::Filter, "filter-0", &arguments)?);
         Ok(())
     }
 
@@ -123,7 +122,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts another pod of a role.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn add(&mut self, role: Role, name: &str) -> Result<()> {
+        let pod = self.start_pod(role, name)?;
+        self.pods.push(pod);
+        Ok(())
+    }
+
     fn start_role(&self, role: Role) -> Result<Pod> {
+        self.start_pod(role, &format!("{role}-0"))
+    }
+
+    fn start_pod(&self, role: Role, name: &str) -> Result<Pod> {
         let mut arguments = self.store()?;
         if role == Role::Smtp {
             let url = format!("https://localhost:{}", self.filter_address()?.port());
@@ -135,7 +148,7 @@ impl Cluster {
                 arguments.extend([option.to_owned(), value]);
             }
         }
-        self.pod_of(role, &arguments)
+        self.pod_of(role, name, &arguments)
     }
 
     /// Starts one of the other roles anew, with more arguments.
@@ -145,7 +158,7 @@ impl Cluster {
     pub fn restart(&mut self, role: Role, more: &[String]) -> Result<()> {
         let name = format!("{role}-0");
         self.pods.retain(|pod| pod.name() != name);
-        let pod = self.pod_of(role, &[&self.store()?, more].concat())?;
+        let pod = self.pod_of(role, &name, &[&self.store()?, more].concat())?;
         self.pods.push(pod);
         Ok(())
     }

@@ -109,8 +109,9 @@ impl Operator {
         let mut plans = self.shared.plans();
         for role in Role::ALL {
             let cut = entries(&plan, role)?;
-            let text =
-                |(key, entry): (&str, &Arc<Entry>)| (key.to_owned(), entry.json().to_owned());
+            let text = |(key, entry): (Arc<str>, Arc<Entry>)| {
+                (key.as_ref().to_owned(), entry.json().to_owned())
+            };
             let mut map: BTreeMap<String, String> = cut.iter().map(text).collect();
             edit(&mut map);
             let entry = |(key, json)| (key, Arc::new(Entry::new(Zeroizing::new(json))));

@@ -70,6 +70,9 @@ struct State {
     manners: Manners,
     taken: Vec<Taken>,
     connections: usize,
+    /// Messages on their way now, and the most at once.
+    busy: usize,
+    most: usize,
 }
 
 /// A running sink; its threads end with the process.
@@ -116,6 +119,12 @@ impl Sink {
     #[must_use]
     pub fn taken(&self) -> Vec<Taken> {
         lock(&self.state).taken.clone()
+    }
+
+    /// Messages that were on their way at once, at most.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        lock(&self.state).most
     }
 
     /// Waits until `count` messages have come.
@@ -171,8 +180,15 @@ fn session(stream: TcpStream, state: &Mutex<State>) -> Result<()> {
             }
             "DATA" if taken.recipients.is_empty() => "554 5.5.1 no recipients".to_owned(),
             "DATA" => {
+                {
+                    let mut state = lock(state);
+                    state.busy += 1;
+                    state.most = state.most.max(state.busy);
+                }
                 writer.write_all(b"354 go on\r\n")?;
-                taken.message = data(&mut reader)?;
+                let message = data(&mut reader);
+                lock(state).busy -= 1;
+                taken.message = message?;
                 let next = empty(connection, client, taken.hello.clone());
                 let done = std::mem::replace(&mut taken, next);
                 if manners.data.starts_with('2') {

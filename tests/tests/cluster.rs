@@ -1,14 +1,16 @@
 //! Four roles as four processes on one PostgreSQL.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Error, Result, anyhow};
 use mailpods_plan::Role;
+use mailpods_rpc::control::Observations;
 use mailpods_tests::cluster::{Cluster, ROLES};
 use mailpods_tests::dns::Dns;
 use mailpods_tests::eventually;
 use mailpods_tests::server::Config;
-use mailpods_tests::sink::Sink;
+use mailpods_tests::sink::{Manners, Sink};
 
 #[test]
 fn mail_goes_through_four_processes() -> Result<()> {
@@ -41,6 +43,67 @@ fn mail_goes_through_four_processes() -> Result<()> {
         let seen = cluster.operator.wait_for(pod.name(), |seen| seen.ready)?;
         assert_eq!(seen.queue.is_some(), role == Role::Delivery, "{role}");
     }
+    Ok(())
+}
+
+/// An OutboundIP on loopback.
+fn address(name: &str, address: IpAddr, role: &str) -> String {
+    format!(
+        "---\napiVersion: mailpods.dev/v1alpha1\nkind: OutboundIP\nmetadata: {{name: {name}}}\n\
+         spec: {{address: {address}, hostname: {name}.example.test, role: {role}}}\n"
+    )
+}
+
+#[test]
+fn two_delivery_processes_make_one_life_of_an_address_and_keep_to_one_limit() -> Result<()> {
+    const MESSAGES: usize = 60;
+    let (dns, sink) = (Dns::start()?, Sink::start()?);
+    dns.mx("remote.test.", 10, "mx.remote.test.")?;
+    dns.address_of("mx.remote.test.", sink.address().ip())?;
+    let outbound = format!(
+        "  outbound: {{port: {}, retryInitial: 1s, retryMax: 2s, concurrencyPerDestination: 3}}\n",
+        sink.address().port()
+    );
+    let [first, second] = [7, 8].map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
+    let ips = address("first", first, "Sending") + &address("second", second, "Standby");
+    let config = Config::standard(&(dns.yaml() + &outbound))
+        .with("ips.yaml", &ips)
+        .mailbox("dave", "  forward: {to: [carol@remote.test]}");
+    let mut cluster = Cluster::start(&config)?;
+    cluster.add(Role::Delivery, "delivery-1")?;
+    let listed =
+        "554 5.7.1 Service unavailable; Client host [127.0.0.7] blocked using zen.spamhaus.org";
+    sink.behave(Manners {
+        refused: vec![(first, "remote.test", listed)],
+        ..Manners::default()
+    });
+    for _ in 0..MESSAGES {
+        assert_eq!(cluster.send("dave@example.test")?.code, 250);
+    }
+    let taken = sink.wait_for(MESSAGES)?;
+    assert_eq!(taken.len(), MESSAGES, "none twice");
+    assert!(taken.iter().all(|taken| taken.client == second));
+    assert!(sink.most() <= 3, "{} at once", sink.most());
+    let seen = ["delivery-0", "delivery-1"].map(|pod| {
+        let is_hot = |seen: &Observations| {
+            let mut addresses = seen.addresses.iter();
+            addresses.any(|seen| seen.name == "first" && seen.phase == "Hot")
+        };
+        let told = cluster.operator.wait_for(pod, is_hot)?.addresses;
+        let mut told = told.into_iter().filter(|seen| seen.name == "first");
+        told.next().context("the address")
+    });
+    let [one, other] = [seen[0].as_ref(), seen[1].as_ref()].map(|seen| {
+        let seen = seen.map_err(|error| anyhow!("{error:#}"))?;
+        Ok::<_, Error>((seen.since, seen.until, seen.providers.clone()))
+    });
+    let one = one?;
+    assert_eq!(one, other?, "both see the same rest");
+    assert_eq!((one.2.len(), one.2[0].relapses), (1, 0));
+    // One ends; the other one has all of the limit.
+    cluster.pods.retain(|pod| pod.name() != "delivery-0");
+    assert_eq!(cluster.send("dave@example.test")?.code, 250);
+    sink.wait_for(MESSAGES + 1)?;
     Ok(())
 }
 

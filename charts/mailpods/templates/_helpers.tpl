@@ -54,6 +54,10 @@ capabilities: {drop: [ALL]}
 - apiGroups: [mailpods.dev]
   resources: [mailclusters/status, maildomains/status, mailboxes/status, outboundips/status, mailinglists/status]
   verbs: [patch]
+# The finalizer of addresses that pods send from.
+- apiGroups: [mailpods.dev]
+  resources: [outboundips]
+  verbs: [patch]
 # Owner references with blockOwnerDeletion, where the API server checks them.
 - apiGroups: [mailpods.dev]
   resources: [mailclusters/finalizers, maildomains/finalizers]

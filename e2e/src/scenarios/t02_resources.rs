@@ -219,6 +219,22 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ),
     (
         "MailCluster",
+        "hostname: mail.b.test\n  allowedNamespaces: {domains: [{suffixes: [b.test]}]}",
+        &[
+            "spec.allowedNamespaces",
+            "domains is for other namespaces: from must be All or Selector",
+        ],
+    ),
+    (
+        "MailCluster",
+        "hostname: mail.b.test\n  allowedNamespaces: {from: All, domains: [{suffixes: [b c.test]}]}",
+        &[
+            "spec.allowedNamespaces.domains[0].suffixes[0]",
+            "must be a domain name such as example.com; found b c.test",
+        ],
+    ),
+    (
+        "MailCluster",
         "hostname: mail.b.test\n  listeners: [{name: a, protocol: pop9, port: 99999}]",
         &["spec.listeners[0].protocol", "imaps", "65535"],
     ),

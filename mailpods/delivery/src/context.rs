@@ -20,6 +20,7 @@ use crate::outbound::egress::Proxies;
 use crate::outbound::pool::Pool;
 use crate::outbound::protection::Protections;
 use crate::scheduler::leases::Leases;
+use crate::scheduler::shares::Shares;
 use crate::sign::Signers;
 use crate::srs::Rewriter;
 
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) random: SystemRandom,
     pub(crate) metrics: Metrics,
     pub(crate) leases: Leases,
+    pub(crate) shares: Shares,
     pub(crate) signers: Signers,
     pub(crate) pool: Pool,
     pub(crate) ips: Ips,

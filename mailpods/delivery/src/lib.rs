@@ -119,6 +119,7 @@ impl Delivery {
             clock: dependencies.clock,
             random: SystemRandom::new(),
             leases: scheduler::leases::Leases::default(),
+            shares: scheduler::shares::Shares::default(),
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
             ips: ips::Ips::new()?,
@@ -136,6 +137,12 @@ impl Delivery {
         self.ctx.settled.subscribe()
     }
 
+    /// Connections that are open from each address.
+    #[must_use]
+    pub fn uses(&self) -> ips::Uses {
+        self.ctx.ips.uses.clone()
+    }
+
     /// Runs until the stop: from [`mailpods_net::Stage::Drain`] on nothing new is taken, what is under way is finished until
     /// [`mailpods_net::Stage::Force`], and then every lease left is handed back.
     pub async fn run(self, shutdown: Shutdown) {
@@ -144,6 +151,7 @@ impl Delivery {
         let heartbeat = tokio::spawn(scheduler::heartbeat(ctx.clone(), shutdown.clone()));
         let tidy = tokio::spawn(tidy_pool(ctx.clone()));
         let watch = tokio::spawn(ips::watch(ctx.clone()));
+        let shares = tokio::spawn(scheduler::shares::run(remote.clone()));
         let told = tokio::spawn(reports::run(ctx.clone()));
         tokio::join!(
             scheduler::remote::run(remote),
@@ -152,9 +160,11 @@ impl Delivery {
         heartbeat.abort();
         tidy.abort();
         watch.abort();
+        shares.abort();
         told.abort();
         ctx.protections.reports.flush(&ctx).await;
         ctx.leases.hand_back_all(&ctx).await;
+        scheduler::shares::give_back(&ctx).await;
         tokio::select! {
             () = ctx.pool.tidy(true) => {}
             () = shutdown.force() => {}

@@ -3,8 +3,10 @@
 mod local;
 mod notifications;
 mod once;
+mod policies;
 mod protection;
 mod remote;
+mod shared;
 mod sieve;
 mod stop;
 mod suppressed;

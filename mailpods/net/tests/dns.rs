@@ -338,3 +338,26 @@ fn a_zone_mistake_names_its_line() {
         assert!(error.to_string().contains(problem), "{error}");
     }
 }
+
+#[tokio::test]
+async fn servers_that_do_not_answer_leave_open_whether_they_validate() {
+    let resolver = |server| {
+        HickoryResolver::with_options(&ResolverOptions {
+            servers: vec![server],
+            timeout: Duration::from_millis(200),
+            ..ResolverOptions::default()
+        })
+        .unwrap()
+    };
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let asked = resolver(silent.local_addr().unwrap());
+    // All who ask meanwhile hear the same.
+    for answer in [asked.validates(), asked.validates()] {
+        assert!(answer.await.unwrap_err().is_temporary());
+    }
+    let broken = Responder::start(Zone::new().failing(".", Failure::ServFail)).await;
+    let answer = resolver(broken.unwrap().addr()).validates().await;
+    assert!(answer.unwrap_err().is_temporary());
+    let unsigned = Responder::start(Zone::new()).await.unwrap();
+    assert_eq!(resolver(unsigned.addr()).validates().await, Ok(false));
+}

@@ -23,16 +23,18 @@ mod secret;
 mod shared;
 mod sieve;
 pub mod slice;
+mod unread;
 mod yaml;
 
-pub use assign::{Assigned, Inventory, Namespaces, assign};
+pub use assign::{Assigned, Inventory, Namespaces, Owner, assign};
 pub use compile::{
-    Compiled, Edits, check, check_with, compile, compile_valid, dns_server, edit, issued_secret,
+    Compiled, Edits, check, check_with, compile, compile_valid, dns_server, edit, hold,
+    issued_secret,
 };
 pub use handle::PlanHandle;
 pub use load::{
-    Environment, LeftOut, Located, ManagedDkim, Resources, Secret, Secrets, Source, load,
-    load_valid,
+    Environment, LeftAddresses, LeftOut, Located, ManagedDkim, Resources, Secret, Secrets, Source,
+    load, load_valid,
 };
 pub use model::*;
 pub use outbound::{BlockList, BlockLists, Suppression};
@@ -45,6 +47,7 @@ pub use secret::SecretText;
 pub use shared::Shared;
 pub use sieve::{SieveScript, SieveSettings, SieveStages};
 pub use slice::Role;
+pub use unread::{Claims, Unread, UnreadDomain};
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,15 @@
 //! Files to resources: strict, with every problem of every file at once.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube_core::cel::Validator;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP, Provider};
-use mailpods_api::{DomainName, Selector};
+use mailpods_api::{DomainName, MailboxAddress, Selector};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,6 +18,7 @@ use crate::kinds::{self, Kind, kinds};
 use crate::model::DkimKey;
 use crate::problem::{Origin, Problem, nearest};
 use crate::secret::SecretText;
+use crate::unread::created;
 use crate::yaml::{self, Node};
 
 /// Resources in one folder.
@@ -103,13 +106,15 @@ pub struct Resources {
     pub left_out: LeftOut,
 }
 
-/// What a problem keeps out of a plan, as far as it has mail.
+/// What a problem keeps out of a plan, as far as it has mail or records that are not to be lost over it.
 #[derive(Debug, Clone, Default)]
 pub struct LeftOut {
     /// Names of MailDomains, aliases too.
     pub names: Vec<DomainName>,
-    /// Mailboxes.
-    pub mailboxes: Vec<Located<Mailbox>>,
+    /// Addresses.
+    pub addresses: Vec<LeftAddresses>,
+    /// Addresses and names of OutboundIPs.
+    pub hosts: Vec<(IpAddr, DomainName)>,
 }
 
 impl LeftOut {
@@ -119,6 +124,45 @@ impl LeftOut {
             let names = std::iter::once(&domain.spec.domain).chain(&domain.spec.domain_aliases);
             self.names.extend(names.cloned());
         }
+    }
+}
+
+/// Addresses of a Mailbox, or of what cannot be read.
+#[derive(Debug, Clone)]
+pub struct LeftAddresses {
+    /// The resource.
+    pub origin: Arc<Origin>,
+    /// When it was made.
+    pub created: Option<SystemTime>,
+    /// Its own; `None` when that cannot be read.
+    pub own: Option<MailboxAddress>,
+    /// Others that lead to it.
+    pub aliases: Vec<MailboxAddress>,
+}
+
+impl LeftAddresses {
+    pub(crate) fn of(mailbox: &Located<Mailbox>) -> Self {
+        let spec = &mailbox.object.spec;
+        Self {
+            origin: mailbox.origin.clone(),
+            created: created(&mailbox.object.metadata),
+            own: Some(spec.address.clone()),
+            aliases: spec.aliases.clone(),
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &MailboxAddress> {
+        self.own.iter().chain(&self.aliases)
+    }
+
+    /// Whether it was there before another resource.
+    pub(crate) fn is_older<K: kube_core::Resource>(&self, other: &Located<K>) -> bool {
+        let other = (created(other.object.meta()), &*other.origin);
+        let age = |(created, origin): (Option<SystemTime>, &Origin)| {
+            (created, origin.namespace.clone(), origin.name.clone())
+        };
+        self.created.is_some() && age((self.created, &self.origin)) < age(other)
     }
 }
 
@@ -139,9 +183,10 @@ impl Resources {
             left_out.add(&domain.object);
         }
         let mailboxes = &mut self.mailboxes;
+        let bad = mailboxes.extract_if(.., |resource| !good(&resource.origin));
         left_out
-            .mailboxes
-            .extend(mailboxes.extract_if(.., |resource| !good(&resource.origin)));
+            .addresses
+            .extend(bad.map(|mailbox| LeftAddresses::of(&mailbox)));
         self.outbound_ips.retain(|resource| good(&resource.origin));
         self.mailing_lists.retain(|resource| good(&resource.origin));
         self.count() < before

@@ -60,8 +60,10 @@ pub enum ProblemClass {
     Unsupported,
     /// Something that the resource refers to, once it is there.
     Missing,
-    /// An older resource owns what this one claims.
+    /// Another resource owns what this one claims.
     Conflict,
+    /// Those who run the MailCluster do not give it to this namespace.
+    NotAllowed,
 }
 
 /// Longest value that is shown, characters.

@@ -58,6 +58,10 @@ pub(crate) fn wanted(
     for ip in plan.outbound_ips.values().filter(|_| reverse) {
         host_records(&cluster.spec, plan, ip.address, &ip.hostname, &mut records);
     }
+    // Whoever waits to be mended is still asked for by its name.
+    for (address, hostname) in resources.left_out.hosts.iter().filter(|_| reverse) {
+        host_records(&cluster.spec, plan, *address, hostname, &mut records);
+    }
     records
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mailpods_plan::Role;
-use mailpods_plan::slice::{Entries, Entry};
+use mailpods_plan::slice::{Entries, Entry, Keyed};
 use mailpods_store::{SecretStore, StoreError};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -162,13 +162,14 @@ impl Kept {
 
 /// Parts of about [`PART_OCTETS`], by what keys hash to.
 fn cut(entries: &Entries) -> Result<Vec<Part>, KeptError> {
+    let entries: Vec<_> = entries.iter().collect();
     let octets: usize = entries
         .iter()
         .map(|(key, entry)| key.len() + entry.json().len())
         .sum();
     let wanted = octets.div_ceil(PART_OCTETS).next_power_of_two().ilog2();
     for bits in wanted.min(MAX_BITS)..=MAX_BITS {
-        let parts = parts(entries, bits)?;
+        let parts = parts(&entries, bits)?;
         if parts.iter().all(|(_, part)| part.len() <= MAX_PART_OCTETS) {
             return Ok(parts);
         }
@@ -176,9 +177,9 @@ fn cut(entries: &Entries) -> Result<Vec<Part>, KeptError> {
     Err(KeptError::TooLarge)
 }
 
-fn parts(entries: &Entries, bits: u32) -> Result<Vec<Part>, serde_json::Error> {
+fn parts(entries: &[Keyed], bits: u32) -> Result<Vec<Part>, serde_json::Error> {
     let mut parts: BTreeMap<u16, BTreeMap<&str, &RawValue>> = BTreeMap::new();
-    for (key, entry) in entries.iter() {
+    for (key, entry) in entries {
         let value = serde_json::from_str(entry.json())?;
         parts
             .entry(bucket(key, bits))

@@ -178,7 +178,10 @@ impl<'a> Pod<'a> {
             control: self.control.clone(),
             state: self.state.clone(),
             sight: self.sight.clone(),
-            store: self.store.clone().filter(|_| self.options.role != Role::Egress),
+            store: self
+                .store
+                .clone()
+                .filter(|_| self.options.role != Role::Egress),
             role: self.options.role,
         }
     }

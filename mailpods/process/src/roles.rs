@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use mailpods_delivery::ips::Uses;
 use mailpods_delivery::{Delivery, Dependencies, SystemClock};
 use mailpods_filter::Engine;
 use mailpods_imap::{Imap, ImapDeps};
@@ -84,6 +85,7 @@ pub struct Roles {
     registry: Registry,
     plan: PlanHandle,
     shutdown: Shutdown,
+    uses: Option<Uses>,
 }
 
 /// What was built.
@@ -124,6 +126,7 @@ impl Roles {
             registry: setup.registry.clone(),
             plan: setup.plan.clone(),
             shutdown: setup.shutdown.clone(),
+            uses: None,
         };
         if let (Some(tls), Some(directory)) = (tls, directory) {
             if smtp {
@@ -142,6 +145,7 @@ impl Roles {
             true => Some(build_delivery(setup, resolver)?),
             false => None,
         };
+        roles.uses = delivery.as_ref().map(Delivery::uses);
         Ok(Built { roles, delivery })
     }
 
@@ -207,6 +211,12 @@ impl Roles {
     #[must_use]
     pub fn plan(&self) -> Arc<Plan> {
         self.plan.current()
+    }
+
+    /// Connections that are open from outbound addresses, where delivery runs.
+    #[must_use]
+    pub fn uses(&self) -> Option<&Uses> {
+        self.uses.as_ref()
     }
 
     /// When the certificate that is served expires.

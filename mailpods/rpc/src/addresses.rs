@@ -32,6 +32,12 @@ pub struct AddressObservation {
     pub observed: Option<String>,
     /// Messages sent in the last 24 hours.
     pub sent: u64,
+    /// The pod knows that it is being removed: nothing new leaves from it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
+    /// Connections that the pod has open from it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub connections: u64,
     /// Block lists that name it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listed: Vec<String>,
@@ -56,6 +62,11 @@ pub struct ProviderObservation {
     pub until: i64,
     /// How often it was refused again after a rest.
     pub relapses: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Cuts a report to the limits.

@@ -11,6 +11,7 @@ pub mod mail;
 pub mod postgres;
 pub mod queue;
 pub mod secrets;
+pub mod shares;
 pub mod sqlite;
 pub mod suppression;
 pub mod tokens;
@@ -23,6 +24,7 @@ pub use error::{ErrorClass, Result, StoreError};
 pub use mail::MailStore;
 pub use queue::QueueStore;
 pub use secrets::{DirectoryStore, SecretStore};
+pub use shares::ShareStore;
 pub use tokens::TokenStore;
 pub use trace::TraceStore;
 pub use types::{
@@ -45,4 +47,6 @@ pub struct Store {
     pub directory: Arc<dyn DirectoryStore>,
     /// What happened.
     pub trace: Arc<dyn TraceStore>,
+    /// Limits that several processes keep together; `None` where there is one process alone.
+    pub shares: Option<Arc<dyn ShareStore>>,
 }

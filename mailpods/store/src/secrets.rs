@@ -19,6 +19,14 @@ pub trait SecretStore: Send + Sync {
     ) -> Result<Zeroizing<Vec<u8>>>;
     /// Writes or replaces a secret.
     async fn put_secret(&self, name: &str, value: Zeroizing<Vec<u8>>) -> Result<()>;
+    /// Writes a secret, or deletes it where `after` is `None`, if it is still what was read: `before`, `None` for none. False when
+    /// somebody else has changed it meanwhile; nothing is done then.
+    async fn swap_secret(
+        &self,
+        name: &str,
+        before: Option<&[u8]>,
+        after: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<bool>;
     /// Names that start with `prefix`, sorted.
     async fn secret_names(&self, prefix: &str) -> Result<Vec<String>>;
     /// Deletes a secret.

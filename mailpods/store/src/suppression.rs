@@ -98,17 +98,21 @@ pub async fn suppress(
 /// When the store fails.
 pub async fn lift(secrets: &dyn SecretStore, domain: &str, recipient: &str) -> Result<bool> {
     let key = key(domain, recipient);
-    let there = secrets.secret(&key).await?.is_some();
+    let there = match secrets.secret(&key).await {
+        // What cannot be read can be forgotten all the same.
+        Err(StoreError::Corrupt(_)) => true,
+        other => other?.is_some(),
+    };
     if there {
         secrets.delete_secret(&key).await?;
     }
     Ok(there)
 }
 
-/// The entries that count at `now`, of one sender domain or of all, by domain and recipient.
+/// The entries that count at `now`, of one sender domain or of all, by domain and recipient; without those that cannot be read.
 ///
 /// # Errors
-/// When the store fails, or what it keeps cannot be read.
+/// When the store fails.
 pub async fn list(
     secrets: &dyn SecretStore,
     domain: Option<&str>,
@@ -120,10 +124,10 @@ pub async fn list(
     Ok(entries)
 }
 
-/// Deletes what has ended, and what is too much.
+/// Deletes what has ended, and what is too much. What cannot be read stays, and is told.
 ///
 /// # Errors
-/// When the store fails, or what it keeps cannot be read.
+/// When the store fails.
 pub async fn tidy(secrets: &dyn SecretStore, now: UnixMillis) -> Result<usize> {
     let mut entries = all(secrets, PREFIX).await?;
     entries.sort_by_key(|entry| entry.suppressed.until);
@@ -147,7 +151,7 @@ async fn all(secrets: &dyn SecretStore, prefix: &str) -> Result<Vec<Entry>> {
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.split_once('/'));
         if let Some((domain, recipient)) = place
-            && let Some(suppressed) = read(secrets, &name).await?
+            && let Some(suppressed) = readable(secrets, &name).await?
         {
             entries.push(Entry {
                 domain: domain.to_owned(),
@@ -157,6 +161,17 @@ async fn all(secrets: &dyn SecretStore, prefix: &str) -> Result<Vec<Entry>> {
         }
     }
     Ok(entries)
+}
+
+/// As [`read`]; what cannot be read is told and passed over.
+async fn readable(secrets: &dyn SecretStore, name: &str) -> Result<Option<Suppressed>> {
+    match read(secrets, name).await {
+        Err(error @ StoreError::Corrupt(_)) => {
+            tracing::error!(%error, "a suppressed recipient cannot be read (`mailpods suppression remove` takes it away)");
+            Ok(None)
+        }
+        other => other,
+    }
 }
 
 async fn read(secrets: &dyn SecretStore, name: &str) -> Result<Option<Suppressed>> {

@@ -9,14 +9,14 @@ use mailpods_plan::dns::{Record, RecordType, fill};
 
 use super::validate::ValidCluster;
 use crate::dns::endpoint::endpoint;
-use crate::kube::Key;
 use crate::kube::children::Child;
 use crate::kube::error::Error;
+use crate::world::snapshot::Served;
 
 /// The records of hosts that are within none of the domains that are served: those of a MailDomain are published with it, or,
 /// where it is served elsewhere, by nobody but its owner.
 #[must_use]
-pub fn records(plan: &Plan, served: &BTreeMap<DomainName, Key>) -> Vec<Record> {
+pub fn records(plan: &Plan, served: &BTreeMap<DomainName, Served>) -> Vec<Record> {
     let of_a_host = |record: &Record| {
         let kinds = [RecordType::A, RecordType::Aaaa, RecordType::Ptr];
         kinds.contains(&record.kind) && !served.keys().any(|name| record.domain.is_within(name))

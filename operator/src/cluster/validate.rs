@@ -1,7 +1,8 @@
 //! What must hold of a MailCluster before anything is built of it.
 
 use mailpods_api::v1alpha1::{
-    EgressRoleSpec, ListenerProtocol, ListenerSpec, MailCluster, MailClusterSpec, PostgresqlStoreSpec,
+    EgressRoleSpec, ListenerProtocol, ListenerSpec, MailCluster, MailClusterSpec,
+    PostgresqlStoreSpec,
 };
 use mailpods_plan::{Origin, Problem, Role};
 

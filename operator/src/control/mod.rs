@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod forward;
 pub mod identity;
 pub mod observed;
+mod pieces;
 pub mod publish;
 pub mod server;
 pub mod tls;

@@ -67,6 +67,13 @@ impl Observed {
     /// are not heard.
     #[must_use]
     pub fn address(&self, key: &Key, ip: &OutboundIP) -> Option<AddressObservation> {
+        let told = self.addresses(key, ip).into_iter();
+        told.max_by_key(|told| (told.since, told.sent))
+    }
+
+    /// What each pod told of an OutboundIP.
+    #[must_use]
+    pub fn addresses(&self, key: &Key, ip: &OutboundIP) -> Vec<AddressObservation> {
         let (all, address) = (self.lock(), ip.spec.address.to_string());
         let heard = all
             .iter()
@@ -75,7 +82,7 @@ impl Observed {
             .filter(|(_, at)| at.elapsed() < FRESH);
         let told = heard.flat_map(|(told, _)| &told.addresses);
         let own = told.filter(|told| told.name == key.name && told.address == address);
-        own.max_by_key(|told| (told.since, told.sent)).cloned()
+        own.cloned().collect()
     }
 
     /// The egress proxies that may have an OutboundIP, by name of the pod, and whether each does.
@@ -109,8 +116,10 @@ impl Observed {
             tracing::warn!(%cluster, "a pod too many tells of itself; it is not heard");
             return News::default();
         }
-        let before = pods.get(&observations.pod).map(|(before, _)| before);
-        let news = News::between(before, &observations);
+        // One that was not counted any more counts again, whatever it tells.
+        let before = pods.get(&observations.pod);
+        let before = before.filter(|(_, at)| at.elapsed() < FRESH);
+        let news = News::between(before.map(|(before, _)| before), &observations);
         pods.insert(observations.pod.clone(), (observations, Instant::now()));
         news
     }
@@ -160,8 +169,8 @@ impl News {
     }
 }
 
-/// Whether pods of a MailCluster are heard about an OutboundIP, which is in the namespace of its MailCluster.
-fn may_tell(cluster: &Key, key: &Key, ip: &OutboundIP) -> bool {
+/// Whether pods of a MailCluster send from an OutboundIP, and are heard about it, which is in the namespace of its MailCluster.
+pub fn may_tell(cluster: &Key, key: &Key, ip: &OutboundIP) -> bool {
     let named = ip.spec.cluster_ref.as_ref();
     cluster.namespace == key.namespace
         && named.is_none_or(|reference| reference.name == cluster.name)
@@ -243,7 +252,24 @@ mod tests {
         };
         let news = News::between(Some(&told(&["a", "b"])), &told(&["b", "c"]));
         assert_eq!(news.addresses, ["c", "a"]);
-        assert!(News::between(Some(&told(&["a"])), &told(&["a"])).addresses.is_empty());
+        assert!(
+            News::between(Some(&told(&["a"])), &told(&["a"]))
+                .addresses
+                .is_empty()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_was_silent_for_long_is_news_again() {
+        let observed = Observed::new(World::new(None));
+        let cluster = Key::new("mail", "main");
+        let matters = |pod: &str| observed.keep(&cluster, told(pod.to_owned())).matters;
+        assert!(matters("pod") && matters("other"));
+        tokio::time::advance(FRESH / 2).await;
+        assert!(!matters("other"));
+        tokio::time::advance(FRESH / 2).await;
+        assert!(matters("pod"));
+        assert!(!matters("pod"));
     }
 
     #[tokio::test(start_paused = true)]

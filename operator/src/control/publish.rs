@@ -1,20 +1,27 @@
 //! What each role of each MailCluster gets of the plan, and the steps that lead there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io::{self, Write as _};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use mailpods_plan::slice::{self, Entries, Update, diff, digests, follow, whole};
+use mailpods_plan::slice::{
+    self, Entries, Update, diff, digests, follow, whole_octets, write_whole,
+};
 use mailpods_plan::{Listener, Plan, Protocol, Role};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use zeroize::Zeroizing;
 
+use super::pieces::{PieceWriter, Pieces};
 use crate::cluster::build::pod_port;
 use crate::kube::Key;
 use crate::world::snapshot::Snapshot;
 
 /// Steps that are remembered: a pod that is further behind gets the whole.
 const MAX_STEPS: usize = 32;
+
+/// Whole plans that are sent at once: each takes a thread.
+const MAX_WHOLES: usize = 16;
 
 /// Why there is no update.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +41,9 @@ pub enum PublishError {
 pub struct Publisher {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     lines: Mutex<Lines>,
-    /// One whole plan is cut at a time: it is large, and nobody waits for it but a pod that starts.
-    wholes: Mutex<()>,
+    /// One plan is cut from nothing at a time: it is large, and nobody waits for it but pods that start.
+    cuts: Mutex<()>,
+    wholes: Arc<Semaphore>,
 }
 
 /// What each role of each MailCluster was last given.
@@ -65,7 +73,15 @@ pub struct Encoded {
     /// What it leads to.
     pub etag: String,
     /// The update.
-    pub octets: Zeroizing<Vec<u8>>,
+    pub form: Form,
+}
+
+/// How an update is sent.
+pub enum Form {
+    /// At once.
+    Step(Zeroizing<Vec<u8>>),
+    /// While it is encoded; so many octets.
+    Whole(usize, Pieces),
 }
 
 impl Publisher {
@@ -75,7 +91,8 @@ impl Publisher {
         Self {
             snapshots,
             lines: Mutex::default(),
-            wholes: Mutex::default(),
+            cuts: Mutex::default(),
+            wholes: Arc::new(Semaphore::new(MAX_WHOLES)),
         }
     }
 
@@ -95,36 +112,58 @@ impl Publisher {
         role: Role,
         has: Option<&str>,
     ) -> Result<Option<Encoded>, PublishError> {
-        let plan = {
-            let snapshot = self.snapshots.borrow();
-            let view = snapshot.clusters.get(cluster);
-            view.and_then(|view| view.plan.clone())
-        };
+        let snapshot = self.snapshots.borrow().clone();
+        let mut lines = self.lines.lock().await;
+        // Pods of a MailCluster that is gone ask on until they are gone too.
+        lines.retain(|(known, _), _| snapshot.clusters.contains_key(known));
+        let view = snapshot.clusters.get(cluster);
+        let plan = view.and_then(|view| view.plan.clone());
         let plan = plan.ok_or(PublishError::NoPlan)?;
-        let line = {
-            let mut lines = self.lines.lock().await;
-            lines.entry((cluster.clone(), role)).or_default().clone()
-        };
+        let line = lines.entry((cluster.clone(), role)).or_default().clone();
+        drop((lines, snapshot));
         let lead = {
             let mut line = line.lock().await;
+            let _one = match line.plan {
+                None => Some(self.cuts.lock().await),
+                Some(_) => None,
+            };
             line.advance(plan, role).await?;
             line.from(has)
         };
         match lead {
             Lead::Nothing => Ok(None),
             Lead::Step(step) => Ok(Some(Encoded {
-                octets: step.encode()?,
+                form: Form::Step(step.encode()?),
                 etag: step.etag,
             })),
-            Lead::Whole(plan, etag) => {
-                let _one = self.wholes.lock().await;
-                let written = tokio::task::spawn_blocking(move || {
-                    let octets = whole(&for_pods(&plan), role, &etag)?;
-                    Ok(Encoded { etag, octets })
-                });
-                written.await?.map(Some)
-            }
+            Lead::Whole(plan, etag) => self.whole(plan, role, etag).await.map(Some),
         }
+    }
+
+    async fn whole(
+        &self,
+        plan: Arc<Plan>,
+        role: Role,
+        etag: String,
+    ) -> Result<Encoded, PublishError> {
+        // The semaphore is never closed.
+        let permit = self.wholes.clone().acquire_owned().await.ok();
+        let (plan, tag) = (for_pods(&plan), etag.clone());
+        let counted = tokio::task::spawn_blocking(move || {
+            let octets = whole_octets(&plan, role, &tag);
+            octets.map(|octets| (octets, plan, tag))
+        });
+        let (octets, plan, tag) = counted.await??;
+        let (mut writer, pieces) = PieceWriter::new();
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let written = write_whole(&plan, role, &tag, &mut writer).map_err(io::Error::from);
+            if let Err(error) = written.and_then(|()| writer.flush()) {
+                tracing::debug!(%role, %error, "a whole plan was not sent to its end");
+            }
+        });
+        let form = Form::Whole(octets, pieces);
+        Ok(Encoded { etag, form })
     }
 }
 
@@ -149,7 +188,7 @@ impl Line {
                 self.steps.pop_front();
             }
         }
-        self.entries = new.bare();
+        self.entries = new.bare().packed();
         self.plan = Some(plan);
         Ok(())
     }
@@ -248,7 +287,7 @@ mod tests {
     }
 
     fn keys(update: &Update) -> Vec<&str> {
-        update.put.iter().map(|(key, _)| key.as_str()).collect()
+        update.put.iter().map(|(key, _)| &**key).collect()
     }
 
     #[tokio::test]
@@ -259,7 +298,18 @@ mod tests {
         let update = async |has: Option<&str>| {
             let update = publisher.update(&cluster, Role::Imap, has).await;
             let update = update.unwrap()?;
-            let read = Update::decode(&update.octets).unwrap();
+            let octets = match update.form {
+                Form::Step(octets) => octets,
+                Form::Whole(octets, mut pieces) => {
+                    let mut whole = Zeroizing::new(Vec::new());
+                    while let Some(piece) = pieces.recv().await {
+                        whole.extend_from_slice(&piece);
+                    }
+                    assert_eq!(octets, whole.len());
+                    whole
+                }
+            };
+            let read = Update::decode(&octets).unwrap();
             assert_eq!(read.etag, update.etag);
             Some(read)
         };
@@ -279,10 +329,25 @@ mod tests {
             keys(&step),
             ["mailbox/b@example.test", "mailbox/c@example.test"]
         );
-        assert_eq!(step.delete, ["mailbox/a@example.test"]);
+        assert_eq!(step.delete, ["mailbox/a@example.test".into()]);
         assert!(update(Some(&step.etag)).await.is_none());
         let unknown = update(Some("unknown")).await.unwrap();
         assert_eq!((unknown.base, unknown.etag), (None, step.etag));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_cluster_that_is_gone() {
+        let cluster = Key::new("mail", "main");
+        let (states, snapshots) = watch::channel(snapshot(&cluster, &["a"]));
+        let publisher = Publisher::new(snapshots);
+        for role in [Role::Smtp, Role::Imap] {
+            publisher.update(&cluster, role, None).await.unwrap();
+        }
+        assert_eq!(publisher.lines.lock().await.len(), 2);
+        states.send_replace(Arc::default());
+        let update = publisher.update(&cluster, Role::Smtp, None).await;
+        assert!(matches!(update, Err(PublishError::NoPlan)));
+        assert!(publisher.lines.lock().await.is_empty());
     }
 
     #[tokio::test]

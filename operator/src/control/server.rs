@@ -1,6 +1,7 @@
 //! The HTTPS server of the control channel.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::{StreamExt as _, stream};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use mailpods_plan::Role;
@@ -27,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use super::forward::FORWARDED;
 use super::identity::{Account, IdentityError, Reviewer};
 use super::observed::Observed;
-use super::publish::{Encoded, PublishError, Publisher};
+use super::publish::{Encoded, Form, PublishError, Publisher};
 use crate::kube::Key;
 
 /// Connections at once, of all pods.
@@ -232,10 +234,20 @@ async fn plan(
 fn answer(update: Encoded) -> Result<Response, Refusal> {
     let etag = HeaderValue::from_str(&etag_header(&update.etag))
         .map_err(|error| Refusal::Later(error.to_string()))?;
-    // The body may hold secrets: it is wiped when the last part of it is sent.
-    let body = Bytes::from_owner(Wiped(update.octets));
     let kind = HeaderValue::from_static(CONTENT_TYPE);
-    Ok(([(header::ETAG, etag), (header::CONTENT_TYPE, kind)], body).into_response())
+    let headers = [(header::ETAG, etag), (header::CONTENT_TYPE, kind)];
+    // The body may hold secrets: each part of it is wiped when it is sent.
+    let wiped = |octets| Bytes::from_owner(Wiped(octets));
+    Ok(match update.form {
+        Form::Step(octets) => (headers, wiped(octets)).into_response(),
+        Form::Whole(octets, mut pieces) => {
+            let pieces = stream::poll_fn(move |context| pieces.poll_recv(context));
+            let pieces = pieces.map(move |piece| Ok::<_, Infallible>(wiped(piece)));
+            // A plan that is cut off must not be taken for a shorter one.
+            let length = [(header::CONTENT_LENGTH, octets)];
+            (headers, length, Body::from_stream(pieces)).into_response()
+        }
+    })
 }
 
 struct Wiped(zeroize::Zeroizing<Vec<u8>>);

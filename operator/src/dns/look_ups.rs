@@ -36,8 +36,8 @@ const LATER: Duration = Duration::from_secs(60);
 pub struct Wish {
     /// The MailDomain that is told of what changes.
     pub owner: Key,
-    /// Records that should be there.
-    pub records: Arc<Vec<Record>>,
+    /// Records that should be there, of all domains at once.
+    pub records: Packed,
     /// Records that should not be there any more.
     pub withdrawn: Vec<Record>,
     /// Who publishes.
@@ -45,9 +45,9 @@ pub struct Wish {
 }
 
 impl Wish {
-    fn wanted(&self) -> Wanted<'_> {
+    fn wanted<'a>(&'a self, records: &'a [Record]) -> Wanted<'a> {
         Wanted {
-            records: &self.records,
+            records,
             withdrawn: &self.withdrawn,
             mode: self.mode,
         }
@@ -160,7 +160,8 @@ impl LookUps {
             self.forget(domain);
             return Outcome::Done;
         }
-        let wanted = wish.wanted();
+        let records: Vec<Record> = wish.records.unpacked().unwrap_or_default();
+        let wanted = wish.wanted(&records);
         let mut answers = self.observer.observe(wanted.questions()).await;
         self.includes(domain, wanted, &mut answers).await;
         let good = ready(&judge(wanted, &answers)).holds == Some(true);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
+use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{
     DkimKeySpec, DnsMode, MailCluster, MailDomain, Provider, RecordStatus,
 };
@@ -17,6 +18,7 @@ use crate::dns::look_ups::Wish;
 use crate::dns::truth::{self, Judged, Wanted, judge, key_seen, record_statuses};
 use crate::kube::Key;
 use crate::kube::apply::LiveObjects;
+use crate::packed::Packed;
 use crate::world::snapshot::Kind;
 
 /// What there is of a MailDomain.
@@ -31,8 +33,12 @@ pub struct Observed {
     pub has_lost_its_name: bool,
     /// The MailCluster that serves it; `None`: none does.
     pub cluster: Option<(Key, Arc<MailCluster>)>,
+    /// Its aliases that are served.
+    pub aliases: Vec<DomainName>,
     /// Records that are wanted.
-    pub records: Arc<Vec<Record>>,
+    pub records: Vec<Record>,
+    /// The same as they are kept.
+    packed: Packed,
     /// Records that are not wanted any more.
     pub withdrawn: Vec<Record>,
     /// What DNS shows; `None`: nobody has looked yet.
@@ -88,7 +94,7 @@ impl Observed {
     pub fn wish(&self, owner: &Key) -> Wish {
         Wish {
             owner: owner.clone(),
-            records: self.records.clone(),
+            records: self.packed.clone(),
             withdrawn: self.withdrawn.clone(),
             mode: self.mode(),
         }
@@ -164,22 +170,30 @@ pub fn observe(context: &Context, key: &Key, now: Timestamp) -> Option<Observed>
     let conflicted = problems
         .iter()
         .any(|problem| problem.class == mailpods_plan::ProblemClass::Conflict && !problem.kept);
-    let cluster = snapshot.served.get(name).filter(|_| !conflicted);
-    let cluster = cluster.and_then(|key| {
-        let cluster = snapshot.objects.clusters.get(key)?;
-        Some((key.clone(), cluster.clone()))
+    let served = snapshot.served.get(name);
+    let served = served.filter(|served| served.domain == *key && !conflicted);
+    let cluster = served.and_then(|served| {
+        let cluster = snapshot.objects.clusters.get(&served.cluster)?;
+        Some((served.cluster.clone(), cluster.clone()))
     });
-    let records = match &cluster {
-        Some(_) => snapshot.records(name),
-        None => Arc::default(),
+    let packed = match &cluster {
+        Some(_) => snapshot.packed_records(name),
+        None => Packed::default(),
+    };
+    let records: Vec<Record> = packed.unpacked().unwrap_or_default();
+    let aliases = match &cluster {
+        Some(_) => snapshot.aliases(&domain).to_vec(),
+        None => Vec::new(),
     };
     let found = context.look_ups.found(name);
     let keys = snapshot.dkim(&domain).to_vec();
     let mut observed = Observed {
         problems,
         has_lost_its_name: conflicted,
+        aliases,
         withdrawn: withdrawn(&keys, &records),
         records,
+        packed,
         seen: None,
         keys,
         live: context.world.live(Kind::MailDomain, key),

@@ -43,6 +43,7 @@ pub fn status(
         spf_lookups: budget.and_then(|budget| small(budget.lookups)),
         spf_octets: budget.and_then(|budget| small(budget.octets)),
         cluster: observed.cluster.as_ref().map(|(key, _)| key.to_string()),
+        domain_aliases: observed.aliases.clone(),
         dkim: keys(observed),
         zone: (observed.cluster.is_some() && observed.mode() == DnsMode::Manual)
             .then(|| zone(&observed.records)),

@@ -129,10 +129,22 @@ async fn what_cannot_be_compiled_is_stalled_with_what_was_found() {
 
 /// Makes an object of the world one that cannot be read.
 fn break_it(context: &Context, kind: Kind, key: &Key) {
-    let broken = Arc::new(Broken {
-        error: "not read".to_owned(),
+    let spec = json!({});
+    broken_with(context, kind, key, &spec, &spec);
+}
+
+/// The same with what can be read of it.
+fn broken_with(context: &Context, kind: Kind, key: &Key, spec: &Value, status: &Value) {
+    let metadata = kube::api::ObjectMeta {
+        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.clone()),
+        uid: Some(format!("uid-{}", key.name)),
         generation: Some(1),
-    });
+        ..kube::api::ObjectMeta::default()
+    };
+    let object = json!({"spec": spec, "status": status});
+    let error = "not read".to_owned();
+    let broken = Arc::new(Broken::of(kind.as_str(), error, &metadata, &object));
     let world = &context.world;
     match kind {
         Kind::MailCluster => drop(
@@ -293,13 +305,7 @@ async fn a_cluster_that_cannot_be_read_any_more_serves_on_and_its_domains_keep_t
         "{lines:?}"
     );
     // Nor when it is gone for good: only the MailDomain's own end does that.
-    let gone = Event::Delete((
-        main.clone(),
-        Err(Arc::new(Broken {
-            error: String::new(),
-            generation: None,
-        })),
-    ));
+    let gone = Event::Delete((main.clone(), context.world.clusters.get(&main).unwrap()));
     fresh.context.world.clusters.take(gone);
     fresh.context.world.compile_now().await;
     domain::reconcile(&fresh.context, &key).await.unwrap();
@@ -308,4 +314,214 @@ async fn a_cluster_that_cannot_be_read_any_more_serves_on_and_its_domains_keep_t
         lines.iter().all(|line| !line.starts_with("DELETE")),
         "{lines:?}"
     );
+}
+
+fn held_of(context: &Context, cluster: &Key) -> std::sync::Arc<mailpods_plan::Plan> {
+    context.world.snapshot().clusters[cluster]
+        .plan
+        .clone()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn mail_for_what_was_never_read_is_put_off_and_its_name_kept() {
+    let server = Server::start("");
+    let context = &server.context;
+    let main = add_cluster(
+        context,
+        json!({"hostname": "mail.example.test", "dkim": {"keys": []}}),
+    );
+    add_domain(context, "a", json!({"domain": "example.test"}));
+    let domain = Key::new("mail", "bad");
+    let spec = json!({"domain": "bad.test", "domainAliases": ["worse.test"], "limits": 7});
+    let status = json!({"cluster": "mail/main"});
+    broken_with(context, Kind::MailDomain, &domain, &spec, &status);
+    let mailbox = Key::new("mail", "box");
+    let spec =
+        json!({"address": "box@example.test", "aliases": ["other@example.test"], "quota": 7});
+    broken_with(context, Kind::Mailbox, &mailbox, &spec, &json!({}));
+    let later = add_domain(context, "later", json!({"domain": "bad.test"}));
+    context.world.compile_now().await;
+    let plan = held_of(context, &main);
+    for address in [
+        "x@bad.test",
+        "x@worse.test",
+        "box@example.test",
+        "other@example.test",
+    ] {
+        assert!(plan.is_held(&address.parse().unwrap()), "{address}");
+    }
+    assert!(!plan.is_held(&"nobody@example.test".parse().unwrap()));
+    domain::reconcile(context, &later).await.unwrap();
+    let (conditions, message) = told(&server.taken().1);
+    assert!(
+        conditions.contains(&"Conflicted=True Conflicted".to_owned()),
+        "{conditions:?}"
+    );
+    assert!(
+        message.contains("is already a domain of MailDomain/bad in namespace mail"),
+        "{message}"
+    );
+    // Mended, it serves.
+    let spec = json!({"address": "box@example.test"});
+    add(context, Kind::Mailbox, "box", spec);
+    add_domain(context, "bad", json!({"domain": "bad.test"}));
+    context.world.compile_now().await;
+    let plan = held_of(context, &main);
+    assert!(plan.mailbox(&"box@example.test".parse().unwrap()).is_some());
+    assert!(plan.domains.contains_key("bad.test"));
+    assert!(plan.held.domains.is_empty() && plan.held.addresses.is_empty());
+}
+
+#[tokio::test]
+async fn a_cluster_that_was_never_read_keeps_its_domains_from_the_one_beside_it() {
+    let server = Server::start("");
+    let context = &server.context;
+    add_cluster(
+        context,
+        json!({"hostname": "mail.example.test", "dkim": {"keys": []}}),
+    );
+    let spec = json!({"hostname": "mail.bad.test", "smtp": 7});
+    broken_with(
+        context,
+        Kind::MailCluster,
+        &Key::new("mail", "bad"),
+        &spec,
+        &json!({}),
+    );
+    let (key, served) = object::<MailDomain>("MailDomain", "a", json!({"domain": "example.test"}));
+    let mut served = (*served).clone();
+    served.status = Some(serde_json::from_value(json!({"cluster": "mail/bad"})).unwrap());
+    let served = Arc::new(served);
+    context
+        .world
+        .domains
+        .take(Event::Apply((key.clone(), Ok(served))));
+    let new = add_domain(context, "new", json!({"domain": "new.test"}));
+    context.world.compile_now().await;
+    let plan = held_of(context, &Key::new("mail", "main"));
+    assert!(plan.domains.is_empty() && plan.held.domains.is_empty());
+    for (key, message) in [
+        (key, "the MailCluster cannot be read; found mail/bad"),
+        (new, "there are several MailClusters in this namespace"),
+    ] {
+        domain::reconcile(context, &key).await.unwrap();
+        let (lines, asked) = server.taken();
+        assert_eq!(
+            lines[0],
+            format!("PATCH mail/maildomains/{}/status", key.name)
+        );
+        assert!(
+            lines.iter().all(|line| !line.starts_with("DELETE")),
+            "{lines:?}"
+        );
+        let (conditions, said) = told(&asked);
+        assert!(
+            conditions[0] == "Ready=False Missing" && said.contains(message),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_is_kept_puts_off_mail_for_what_is_new() {
+    let server = Server::start("");
+    let context = &server.context;
+    let main = add_cluster(context, json!({"hostname": "mail.example.test"}));
+    add_domain(context, "a", json!({"domain": "example.test"}));
+    context.world.compile_now().await;
+    let before = held_of(context, &main);
+    let bad = json!({"hostname": "mail.example.test", "tls": {"secretRef": {"name": "gone"}}});
+    add_cluster(context, bad);
+    context.world.compile_now().await;
+    assert!(Arc::ptr_eq(&before, &held_of(context, &main)));
+    add(
+        context,
+        Kind::Mailbox,
+        "new",
+        json!({"address": "new@example.test"}),
+    );
+    add_domain(context, "b", json!({"domain": "new.test"}));
+    context.world.compile_now().await;
+    let plan = held_of(context, &main);
+    assert!(!context.world.snapshot().clusters[&main].current);
+    for (address, held) in [
+        ("new@example.test", true),
+        ("x@new.test", true),
+        ("nobody@example.test", false),
+    ] {
+        assert_eq!(plan.is_held(&address.parse().unwrap()), held, "{address}");
+    }
+    let same = plan;
+    context.world.compile_now().await;
+    assert!(Arc::ptr_eq(&same, &held_of(context, &main)));
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_allowed_is_told_with_those_that_are() {
+    let server = Server::start("");
+    let context = &server.context;
+    let rules = json!({"from": "All", "domains": [{"suffixes": ["team.test"]}]});
+    add_cluster(
+        context,
+        json!({"hostname": "mail.example.test", "allowedNamespaces": rules}),
+    );
+    let reference = json!({"name": "main", "namespace": "mail"});
+    let spec = |domain: &str, aliases: &[&str]| json!({"domain": domain, "domainAliases": aliases, "clusterRef": reference});
+    for (name, spec, served) in [
+        ("bank", spec("bank.test", &[]), None),
+        (
+            "team",
+            spec("team.test", &["bank.test", "a.team.test"]),
+            Some("mail/main"),
+        ),
+    ] {
+        let (_, domain) = object::<MailDomain>("MailDomain", name, spec);
+        let mut domain = (*domain).clone();
+        domain.metadata.namespace = Some("team".to_owned());
+        let key = Key::new("team", name);
+        let event = Event::Apply((key.clone(), Ok(Arc::new(domain))));
+        context.world.domains.take(event);
+        context.world.compile_now().await;
+        domain::reconcile(context, &key).await.unwrap();
+        let (_, asked) = server.taken();
+        let (conditions, message) = told(&asked);
+        assert_eq!(
+            conditions[..2],
+            ["Ready=False NotAllowed", "Stalled=True NotAllowed"]
+        );
+        let wanted = "is none of the names that MailCluster/main in namespace mail allows in namespace team; found bank.test; allowed: team.test, and names below";
+        assert!(message.contains(wanted), "{message}");
+        let status = asked.iter().find(|asked| asked.path.ends_with("/status"));
+        let status = status.unwrap().body["status"].clone();
+        assert_eq!(status["cluster"].as_str(), served);
+        let aliases = served.map(|_| json!(["a.team.test"]));
+        assert_eq!(status.get("domainAliases").cloned(), aliases);
+    }
+}
+
+#[tokio::test]
+async fn a_domain_that_nobody_lets_in_gets_nothing_of_the_one_that_has_its_name() {
+    let server = Server::start("");
+    let context = &server.context;
+    add_cluster(
+        context,
+        json!({"hostname": "mail.example.test", "dns": {"mode": "ExternalDNS"}}),
+    );
+    add_domain(context, "new", json!({"domain": "example.test"}));
+    let reference = json!({"name": "main", "namespace": "mail"});
+    let spec = json!({"domain": "example.test", "clusterRef": reference});
+    let (_, thief) = object::<MailDomain>("MailDomain", "thief", spec);
+    let mut thief = (*thief).clone();
+    thief.metadata.namespace = Some("thief".to_owned());
+    let key = Key::new("thief", "thief");
+    let event = Event::Apply((key.clone(), Ok(Arc::new(thief))));
+    context.world.domains.take(event);
+    context.world.compile_now().await;
+    domain::reconcile(context, &key).await.unwrap();
+    let (lines, asked) = server.taken();
+    assert_eq!(lines, ["PATCH thief/maildomains/thief/status"]);
+    let status = asked[0].body["status"].clone();
+    assert_eq!(status.get("cluster"), None);
+    assert_eq!(status["conditions"][0]["reason"], "Missing");
 }

@@ -1,11 +1,12 @@
 //! What the API server holds of ours, compiled anew whenever it changes. Every replica does this; it only reads.
 
 pub mod children;
+mod guard;
 pub mod objects;
+mod pending;
 pub mod secrets;
 pub mod snapshot;
 mod statuses;
-mod pending;
 mod watch;
 mod writes;
 
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use kube::Client;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
-use mailpods_plan::{Inventory, Secrets};
+use mailpods_plan::{Inventory, Secrets, Unread};
 use tokio::sync::{Notify, mpsc, watch as channel};
 
 use crate::dkim::key::ManagedKey;
@@ -38,8 +39,12 @@ const GATHER: Duration = Duration::from_millis(25);
 pub struct Broken {
     /// Why.
     pub error: String,
+    /// Its UID.
+    pub uid: Option<String>,
     /// Its generation.
     pub generation: Option<i64>,
+    /// What it claims.
+    pub unread: Option<Arc<Unread>>,
 }
 
 /// An object as it was read.
@@ -93,12 +98,6 @@ pub struct Workload {
     pub observed: bool,
 }
 
-impl Told for Workload {
-    fn is_same(&self, other: &Self) -> bool {
-        self == other
-    }
-}
-
 /// Objects of ours as their watches tell.
 #[derive(Debug)]
 pub struct World {
@@ -118,7 +117,8 @@ pub struct World {
     namespaces: Objects<Labels>,
     /// Objects that the operator made.
     pub children: HashMap<ChildKind, Children>,
-    workloads: Objects<Workload>,
+    /// Pods of workloads, by kind: a listing of one must not drop the other.
+    workloads: BTreeMap<ChildKind, Objects<watch::Pods>>,
     /// Kinds of others that were there and are gone.
     gone: Mutex<BTreeSet<ChildKind>>,
     /// Statuses that we wrote.
@@ -146,7 +146,9 @@ impl World {
             secrets: Objects::default(),
             namespaces: Objects::default(),
             children: kinds.map(|kind| (kind, Children::default())).collect(),
-            workloads: Objects::default(),
+            workloads: watch::WORKLOADS
+                .map(|kind| (kind, Objects::default()))
+                .into(),
             gone: Mutex::default(),
             writes: Writes::default(),
             pending: Mutex::default(),
@@ -198,7 +200,8 @@ impl World {
         let anywhere = self.children.iter();
         for (_, objects) in anywhere.filter(|(kind, _)| kind.is_cluster_scoped()) {
             for (key, live) in objects.all() {
-                self.owned(&live, live.namespace(&key));
+                let namespace = live.namespace(&key).to_owned();
+                self.owned(live.owner, &namespace);
             }
         }
     }
@@ -248,14 +251,15 @@ impl World {
         match edited {
             Some(edited) => (edited, false),
             None => {
-                let objects = self.objects(&before.objects);
-                let whole = Snapshot::compile(objects, self.inventory(), self.keys(), before);
+                let (objects, unread) = self.objects(&before.objects);
+                let inventory = self.inventory(unread);
+                let whole = Snapshot::compile(objects, inventory, self.keys(), before);
                 (whole, true)
             }
         }
     }
 
-    fn publish(&self, snapshot: Arc<Snapshot>) {
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
         let before = self.snapshot.send_replace(snapshot.clone());
         for (kind, key) in snapshot.changed(&before) {
             self.wish(kind, key);
@@ -322,29 +326,61 @@ impl World {
         .concat()
     }
 
-    /// An object that cannot be read any more stays as it was `before`: a bad edit takes nothing down.
-    fn objects(&self, before: &snapshot::Objects) -> snapshot::Objects {
-        fn good<K>(objects: &Objects<Read<K>>, before: &snapshot::ByKey<K>) -> snapshot::ByKey<K> {
-            Arc::new(objects.pick(|key, object| {
-                let good = object.as_ref().ok().or_else(|| before.get(key))?;
-                Some((key.clone(), good.clone()))
-            }))
+    /// An object that cannot be read any more stays as it was `before`: a bad edit takes nothing down. Of one that was never
+    /// read, its claims are kept.
+    fn objects(&self, before: &snapshot::Objects) -> (snapshot::Objects, Vec<Arc<Unread>>) {
+        fn good<K: kube::Resource>(
+            objects: &Objects<Read<K>>,
+            before: &snapshot::ByKey<K>,
+            unread: &mut Vec<Arc<Unread>>,
+            now: impl Fn(&Arc<K>, &Broken) -> Arc<K>,
+        ) -> snapshot::ByKey<K> {
+            // One look: what is mended between two would be missed by both.
+            let all: Vec<_> = objects.pick(|key, object| Some((key.clone(), object.clone())));
+            let good = all.into_iter().filter_map(|(key, object)| match object {
+                Ok(object) => Some((key, object)),
+                Err(broken) => {
+                    let known = before.get(&key);
+                    let known = known.filter(|known| known.meta().uid == broken.uid);
+                    if known.is_none() {
+                        unread.extend(broken.unread.clone());
+                    }
+                    Some((key, now(known?, &broken)))
+                }
+            });
+            Arc::new(good.collect())
         }
-        snapshot::Objects {
-            clusters: good(&self.clusters, &before.clusters),
-            domains: good(&self.domains, &before.domains),
-            mailboxes: good(&self.mailboxes, &before.mailboxes),
-            outbound_ips: good(&self.outbound_ips, &before.outbound_ips),
-            mailing_lists: good(&self.mailing_lists, &before.mailing_lists),
+        fn same<K>(known: &Arc<K>, _: &Broken) -> Arc<K> {
+            known.clone()
         }
+        let mut unread = Vec::new();
+        let objects = snapshot::Objects {
+            clusters: good(&self.clusters, &before.clusters, &mut unread, same),
+            domains: good(
+                &self.domains,
+                &before.domains,
+                &mut unread,
+                statuses::served_now,
+            ),
+            mailboxes: good(&self.mailboxes, &before.mailboxes, &mut unread, same),
+            outbound_ips: good(&self.outbound_ips, &before.outbound_ips, &mut unread, same),
+            mailing_lists: good(
+                &self.mailing_lists,
+                &before.mailing_lists,
+                &mut unread,
+                same,
+            ),
+        };
+        (objects, unread)
     }
 
     /// What else is compiled.
-    fn inventory(&self) -> Inventory {
+    fn inventory(&self, unread: Vec<Arc<Unread>>) -> Inventory {
         let namespaces = self
             .namespaces
             .pick(|key, labels| Some((key.name.clone(), (**labels).clone())));
         Inventory {
+            unread,
             secrets: self.secrets(),
             namespaces: Arc::new(namespaces),
             ..Inventory::default()
@@ -426,19 +462,20 @@ impl World {
         foreign
     }
 
-    /// Pods of a workload.
+    /// Pods of a workload. Names of Deployments and StatefulSets differ.
     #[must_use]
     pub fn workload(&self, key: &Key) -> Option<Workload> {
-        self.workloads.get(key)
+        let mut kinds = self.workloads.values();
+        kinds
+            .find_map(|objects| objects.get(key))
+            .map(|pods| pods.workload)
     }
 
     /// Something about an object that is no MailCluster or the like was seen: its owner is looked at.
-    fn owned(&self, live: &Live, namespace: &str) {
-        let Some((kind, name)) = &live.owner else {
-            return;
-        };
-        if let Some(kind) = Kind::named(kind) {
-            self.wish(kind, Key::new(namespace, name.clone()));
+    fn owned(&self, owner: Option<(String, String)>, namespace: &str) {
+        let kind = owner.and_then(|(kind, name)| Some((Kind::named(&kind)?, name)));
+        if let Some((kind, name)) = kind {
+            self.wish(kind, Key::new(namespace, name));
         }
     }
 }

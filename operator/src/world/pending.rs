@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use mailpods_api::DomainName;
 
+use super::World;
 use super::objects::Change;
 use super::secrets::Kept;
 use super::snapshot::{Edits, Kind, Snapshot};
-use super::World;
 use crate::kube::Key;
 
 /// Objects that may be compiled one by one. More of them are not quicker than all.
@@ -52,9 +52,11 @@ impl Pending {
             // Only a key of ours is nobody else's business.
             (None, None, Some(key)) | (Some(_), Some(_), Some(key)) => {
                 if let Some(old) = change.before.as_ref().and_then(|kept| kept.key.as_ref()) {
-                    self.keys.insert((old.secret.namespace.clone(), old.domain.clone()));
+                    self.keys
+                        .insert((old.secret.namespace.clone(), old.domain.clone()));
                 }
-                self.keys.insert((key.secret.namespace.clone(), key.domain.clone()));
+                self.keys
+                    .insert((key.secret.namespace.clone(), key.domain.clone()));
             }
             _ => self.whole = true,
         }

@@ -3,7 +3,7 @@
 mod edited;
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -12,11 +12,14 @@ use kube::{Resource, ResourceExt as _};
 use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
 use mailpods_plan::dns::{Record, domain_records, fill, filled};
-use mailpods_plan::{Inventory, ManagedDkim, Plan, Problem, assign, compile_valid};
+use mailpods_plan::{
+    Inventory, ManagedDkim, Plan, Problem, Resources, assign, compile_valid, hold,
+};
 use mailpods_policy::dkim_life::Phase;
 
 use crate::dkim::key::ManagedKey;
 use crate::kube::Key;
+use crate::packed::Packed;
 pub use edited::Edits;
 
 /// Kinds of ours.
@@ -81,14 +84,35 @@ pub struct Snapshot {
     pub clusters: BTreeMap<Key, ClusterView>,
     /// The objects that were compiled.
     pub objects: Objects,
-    /// MailCluster of each domain that has one.
-    pub served: Arc<BTreeMap<DomainName, Key>>,
+    /// Who has each domain.
+    pub served: Arc<BTreeMap<DomainName, Served>>,
     records: Arc<HashMap<DomainName, DomainRecords>>,
     /// DKIM keys by namespace and domain.
     keys: Arc<Keys>,
+    /// Names that more than one MailDomain claims.
+    contested: Arc<HashSet<DomainName>>,
     problems: Arc<HashMap<Kind, HashMap<Key, Vec<Problem>>>>,
     /// What each object's status depends on, as a hash; sorted.
     marks: BTreeMap<Kind, Marks>,
+}
+
+/// Who has a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// The MailCluster.
+    pub cluster: Key,
+    /// The MailDomain.
+    pub domain: Key,
+}
+
+impl Served {
+    fn of(owner: mailpods_plan::Owner) -> Self {
+        let (namespace, name) = owner.cluster;
+        Self {
+            cluster: Key::new(namespace, name),
+            domain: Key::new(&*owner.domain.namespace, &*owner.domain.name),
+        }
+    }
 }
 
 /// Hashes of objects of one kind.
@@ -97,7 +121,7 @@ type Marks = Arc<Vec<(Arc<Key>, u64)>>;
 /// The records of a domain, and what they follow from.
 #[derive(Debug, Clone)]
 struct DomainRecords {
-    records: Arc<Vec<Record>>,
+    records: Packed,
     domain: Arc<MailDomain>,
     cluster: Arc<MailCluster>,
     keys: Vec<Arc<ManagedKey>>,
@@ -120,6 +144,8 @@ impl DomainRecords {
         !self.of_hosts
             && same(&self.domain.metadata, &domain.metadata)
             && same(&self.cluster.metadata, &cluster.metadata)
+            // Those that it is not given are left out.
+            && self.domain.spec.domain_aliases == domain.spec.domain_aliases
             && self.keys.len() == keys.len()
             && both.all(|(one, other)| Arc::ptr_eq(one, other))
     }
@@ -168,9 +194,10 @@ impl Snapshot {
             complete: true,
             objects,
             keys: Arc::new(by_owner(keys)),
+            contested: Arc::new(assigned.contested),
             served: Arc::new(
                 served
-                    .map(|(domain, (namespace, name))| (domain, Key::new(namespace, name)))
+                    .map(|(domain, owner)| (domain, Served::of(owner)))
                     .collect(),
             ),
             ..Self::default()
@@ -184,7 +211,8 @@ impl Snapshot {
             resources.dkim = Some(dkim.clone());
             let compiled = compile_valid(resources);
             snapshot.note(compiled.problems);
-            snapshot.add(key, compiled.plan, (domains, &dkim), before);
+            let result = compiled.plan.ok_or(compiled.uncompiled);
+            snapshot.add(key, result, (domains, &dkim), before);
         }
         snapshot.marks = snapshot.marked();
         snapshot
@@ -193,14 +221,14 @@ impl Snapshot {
     fn add(
         &mut self,
         key: Key,
-        plan: Option<Plan>,
+        plan: Result<Plan, Option<Resources>>,
         (domains, dkim): (Vec<Arc<MailDomain>>, &BTreeMap<DomainName, ManagedDkim>),
         before: &Self,
     ) {
-        let current = plan.is_some();
+        let current = plan.is_ok();
         let kept = before.clusters.get(&key).and_then(|view| view.plan.clone());
         let plan = match plan {
-            Some(mut plan) => {
+            Ok(mut plan) => {
                 if let Some(cluster) = self.objects.clusters.get(&key).cloned() {
                     self.add_records(&cluster, &plan, (&domains, dkim), before);
                 }
@@ -209,9 +237,10 @@ impl Snapshot {
                 }
                 Some(Arc::new(plan))
             }
-            None => {
+            Err(resources) => {
                 self.keep_records(&key, before);
-                kept
+                let resources = resources.unwrap_or_default();
+                kept.map(|kept| hold(&kept, &resources))
             }
         };
         self.clusters.insert(key, ClusterView { plan, current });
@@ -246,7 +275,8 @@ impl Snapshot {
                     let kept = dkim.get(name).cloned().unwrap_or_default();
                     let wanted = domain_records(cluster, domain, plan, Some(&kept));
                     let wanted = wanted.iter().map(|record| filled(record, |_, _| None));
-                    Arc::new(wanted.chain(own).collect::<Vec<_>>())
+                    let records: Vec<Record> = wanted.chain(own).collect();
+                    Packed::of(&records).unwrap_or_default()
                 },
                 |known| known.records.clone(),
             );
@@ -262,15 +292,49 @@ impl Snapshot {
         self.records = Arc::new(new);
     }
 
+    /// Whether more than one MailDomain claims a name of this one.
+    #[must_use]
+    pub fn is_contested(&self, domain: &MailDomain) -> bool {
+        let spec = &domain.spec;
+        let mut names = std::iter::once(&spec.domain).chain(&spec.domain_aliases);
+        self.has_contests() && names.any(|name| self.contested.contains(name))
+    }
+
+    /// Whether there is a name that more than one MailDomain claims.
+    #[must_use]
+    pub fn has_contests(&self) -> bool {
+        !self.contested.is_empty()
+    }
+
+    /// The aliases that a MailDomain is given.
+    #[must_use]
+    pub fn aliases(&self, domain: &MailDomain) -> &[DomainName] {
+        let own = self.records.get(&domain.spec.domain);
+        let own = own.filter(|own| Key::of(&own.domain.metadata) == Key::of(&domain.metadata));
+        own.map_or(&[], |own| &own.domain.spec.domain_aliases)
+    }
+
     /// Whether nothing is wrong with a domain that would leave it out of the plan.
     fn is_good(&self, domain: &MailDomain) -> bool {
         let problems = self.problems(Kind::MailDomain, &Key::of(&domain.metadata));
         problems.iter().all(|problem| problem.kept)
     }
 
+    /// The MailCluster of a domain.
+    #[must_use]
+    pub fn cluster_of(&self, domain: &DomainName) -> Option<&Key> {
+        self.served.get(domain).map(|served| &served.cluster)
+    }
+
     /// Records that are wanted of a domain.
     #[must_use]
-    pub fn records(&self, domain: &DomainName) -> Arc<Vec<Record>> {
+    pub fn records(&self, domain: &DomainName) -> Vec<Record> {
+        self.packed_records(domain).unpacked().unwrap_or_default()
+    }
+
+    /// The same as it is kept.
+    #[must_use]
+    pub fn packed_records(&self, domain: &DomainName) -> Packed {
         let own = self.records.get(domain);
         own.map(|own| own.records.clone()).unwrap_or_default()
     }
@@ -279,7 +343,7 @@ impl Snapshot {
     fn keep_records(&mut self, cluster: &Key, before: &Self) {
         let kept = before.records.iter();
         for (domain, records) in
-            kept.filter(|(domain, _)| before.served.get(*domain) == Some(cluster))
+            kept.filter(|(domain, _)| before.cluster_of(domain) == Some(cluster))
         {
             Arc::make_mut(&mut self.records)
                 .entry(domain.clone())
@@ -376,12 +440,10 @@ impl Snapshot {
         dns: &HashMap<&Key, String>,
         hash: &mut DefaultHasher,
     ) {
-        let served = self.served.get(&domain.spec.domain);
+        let served = self.cluster_of(&domain.spec.domain);
         served.and_then(|cluster| dns.get(cluster)).hash(hash);
         served.hash(hash);
-        for record in self.records(&domain.spec.domain).iter() {
-            (&record.name, record.kind, &record.data, record.ttl).hash(hash);
-        }
+        self.packed_records(&domain.spec.domain).hash(hash);
         for key in self.dkim(domain) {
             (&key.selector, key.phase, key.since.as_second()).hash(hash);
         }

@@ -8,29 +8,25 @@ use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::object::HasStatus;
-use kube::core::{
-    DeserializeGuard, DynamicResourceScope, NamespaceResourceScope, PartialObjectMeta,
-};
+use kube::core::{DynamicResourceScope, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::objects::{Change, Objects};
+use super::guard::Guard;
+use super::objects::{Change, Objects, Told};
 use super::secrets::Kept;
 use super::snapshot::Kind;
 use super::statuses::take_domain;
-use super::{Broken, Labels, Read, Workload, World};
+use super::{Labels, Read, Workload, World};
 use crate::kube::Key;
 use crate::kube::apply::Live;
 use crate::kube::children::{ChildKind, MANAGED};
 
 /// Secrets that no mail resource refers to, and that may be large and many.
 const SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,type!=kubernetes.io/dockerconfigjson,type!=bootstrap.kubernetes.io/token";
-
-/// A whole copy of an object, which kubectl keeps for itself.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 pub(super) fn start(world: &Arc<World>, client: &Client) {
     own(world, client, |world, event| {
@@ -104,7 +100,10 @@ fn mapped<K, V>(event: Event<K>, read: impl Fn(K) -> V) -> Event<V> {
     }
 }
 
-fn own<K>(world: &Arc<World>, client: &Client, take: fn(&World, Event<(Key, Read<K>)>))
+/// What a watch of a kind of ours tells.
+pub(super) type OwnEvent<K> = Event<(Key, Read<K>)>;
+
+fn own<K>(world: &Arc<World>, client: &Client, take: fn(&World, OwnEvent<K>))
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + HasStatus
@@ -116,21 +115,17 @@ where
         + 'static,
     K::Status: Serialize,
 {
-    let api: Api<DeserializeGuard<K>> = match &world.only {
+    let api: Api<Guard<K>> = match &world.only {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
     let stream = watcher(api, Config::default()).default_backoff();
-    run(world, stream, guarded, take);
+    run(world, stream, Guard::parts, take);
 }
 
 /// Takes in what is told of a kind of ours, and starts what it calls for.
-pub(super) fn take_own<K>(
-    world: &World,
-    kind: Kind,
-    objects: &Objects<Read<K>>,
-    event: Event<(Key, Read<K>)>,
-) where
+pub(super) fn take_own<K>(world: &World, kind: Kind, objects: &Objects<Read<K>>, event: OwnEvent<K>)
+where
     K: Resource + HasStatus,
     K::Status: Serialize,
 {
@@ -143,8 +138,10 @@ pub(super) fn take_own<K>(
     for change in changes {
         let is_broken = matches!(change.after, Some(Err(_)));
         if is_compiled(&change) {
-            match &change.after {
-                Some(Ok(_)) => world.touch_one(kind, change.key.clone()),
+            match (&change.before, &change.after) {
+                // What was left out claimed more than it has now.
+                (Some(Err(_)), _) => world.touch(),
+                (_, Some(Ok(_))) => world.touch_one(kind, change.key.clone()),
                 _ => world.touch(),
             }
         }
@@ -170,28 +167,8 @@ fn is_compiled<K: Resource>(change: &Change<Read<K>>) -> bool {
             };
             compiled(before) != compiled(after)
         }
+        (Some(Err(before)), Some(Err(after))) => before != after,
         _ => true,
-    }
-}
-
-/// One object that is not what its kind is must not stop the others.
-fn guarded<K: Resource>(guard: DeserializeGuard<K>) -> (Key, Read<K>) {
-    match guard.0 {
-        Ok(mut object) => {
-            let meta = object.meta_mut();
-            meta.managed_fields = None;
-            if let Some(annotations) = &mut meta.annotations {
-                annotations.remove(LAST_APPLIED);
-            }
-            (Key::of(object.meta()), Ok(Arc::new(object)))
-        }
-        Err(invalid) => {
-            let broken = Broken {
-                error: invalid.error,
-                generation: invalid.metadata.generation,
-            };
-            (Key::of(&invalid.metadata), Err(Arc::new(broken)))
-        }
     }
 }
 
@@ -218,7 +195,10 @@ fn take_secret(world: &World, event: Event<(Key, Kept)>) {
     if first {
         return world.touch();
     }
-    for change in changes.iter().filter(|change| change.before != change.after) {
+    for change in changes
+        .iter()
+        .filter(|change| change.before != change.after)
+    {
         world.touch_secret(change);
     }
 }
@@ -234,11 +214,8 @@ fn take_namespace(world: &World, event: Event<(Key, Labels)>) {
 /// Objects that the operator made: their metadata, and of workloads the pods too.
 pub(super) fn child(world: &Arc<World>, client: &Client, kind: ChildKind) {
     let resource = kind.resource();
-    if matches!(
-        kind,
-        ChildKind::Deployment | ChildKind::StatefulSet | ChildKind::DaemonSet
-    ) {
-        workloads(world, dynamic(world, client, &resource));
+    if WORKLOADS.contains(&kind) {
+        workloads(world, kind, dynamic(world, client, &resource));
     }
     let api: Api<PartialObjectMeta<DynamicObject>> = dynamic(world, client, &resource);
     let stream = watcher(api, Config::default().labels(MANAGED)).default_backoff();
@@ -251,9 +228,9 @@ pub(super) fn child(world: &Arc<World>, client: &Client, kind: ChildKind) {
         };
         for change in children.take(event) {
             let live = change.after.or(change.before);
-            if let Some(live) = live {
-                world.owned(&live, live.namespace(&change.key));
-            }
+            let Some(live) = live else { continue };
+            let namespace = live.namespace(&change.key).to_owned();
+            world.owned(live.owner, &namespace);
         }
     });
 }
@@ -269,31 +246,50 @@ where
     }
 }
 
-fn workloads(world: &Arc<World>, api: Api<DynamicObject>) {
-    let stream = watcher(api, Config::default().labels(MANAGED)).default_backoff();
-    let read = |object: DynamicObject| {
-        let owner = Live::of(&object.metadata);
-        (Key::of(&object.metadata), (owner, workload(&object)))
-    };
-    run(world, stream, read, take_workload);
+/// Kinds that have pods.
+pub(super) const WORKLOADS: [ChildKind; 3] = [
+    ChildKind::Deployment,
+    ChildKind::StatefulSet,
+    ChildKind::DaemonSet,
+];
+
+/// A workload, and whose it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Pods {
+    /// Kind and name of the owner.
+    owner: Option<(String, String)>,
+    pub workload: Workload,
 }
 
-/// Deployments, StatefulSets and DaemonSets share one store, since their names differ: a listing of one kind must not drop the others.
-fn take_workload(world: &World, event: Event<(Key, (Live, Workload))>) {
-    let (event, owner) = match event {
-        Event::Apply((key, (live, workload))) | Event::InitApply((key, (live, workload))) => {
-            let owner = (live, key.namespace.clone());
-            (Event::Apply((key, workload)), owner)
-        }
-        Event::Delete((key, (live, workload))) => {
-            let owner = (live, key.namespace.clone());
-            (Event::Delete((key, workload)), owner)
-        }
-        Event::Init | Event::InitDone => return,
+impl Told for Pods {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+fn workloads(world: &Arc<World>, kind: ChildKind, api: Api<DynamicObject>) {
+    let stream = watcher(api, Config::default().labels(MANAGED)).default_backoff();
+    let read = |object: DynamicObject| {
+        let pods = Pods {
+            owner: Live::of(&object.metadata).owner,
+            workload: workload(&object),
+        };
+        (Key::of(&object.metadata), pods)
     };
-    let mut changes = world.workloads.take(event).into_iter();
-    if changes.any(|change| change.before != change.after) {
-        world.owned(&owner.0, &owner.1);
+    run(world, stream, read, move |world, event| {
+        take_workload(world, kind, event);
+    });
+}
+
+/// What is missing in a new listing went while nobody watched.
+fn take_workload(world: &World, kind: ChildKind, event: Event<(Key, Pods)>) {
+    let Some(objects) = world.workloads.get(&kind) else {
+        return;
+    };
+    let changes = objects.take(event).into_iter();
+    for change in changes.filter(|change| change.before != change.after) {
+        let pods = change.after.or(change.before);
+        world.owned(pods.and_then(|pods| pods.owner), &change.key.namespace);
     }
 }
 
@@ -440,6 +436,52 @@ mod tests {
         };
         assert!(list(&known.world), "the first listing is compiled");
         assert!(!list(&known.world));
+        assert!(known.asked.try_recv().is_err());
+    }
+    #[test]
+    fn a_workload_that_went_while_nobody_watched_is_noticed() {
+        let mut known = Known::new();
+        let pods = |ready: i32| Pods {
+            owner: Some(("MailCluster".to_owned(), "main".to_owned())),
+            workload: Workload {
+                ready,
+                ..Workload::default()
+            },
+        };
+        let key = |name: &str| Key::new("mail", name);
+        let take = |world: &World, kind, event| take_workload(world, kind, event);
+        let (first, second) = (ChildKind::Deployment, ChildKind::StatefulSet);
+        take(
+            &known.world,
+            first,
+            Event::Apply((key("main-smtp"), pods(1))),
+        );
+        take(
+            &known.world,
+            second,
+            Event::Apply((key("main-all"), pods(1))),
+        );
+        assert_eq!(
+            (
+                known.asked.try_recv().is_ok(),
+                known.asked.try_recv().is_ok()
+            ),
+            (true, true)
+        );
+        take(&known.world, first, Event::Init);
+        assert!(known.world.workload(&key("main-smtp")).is_some());
+        take(&known.world, first, Event::InitDone);
+        assert_eq!(known.world.workload(&key("main-smtp")), None);
+        assert!(known.world.workload(&key("main-all")).is_some());
+        let asked = known.asked.try_recv().unwrap();
+        assert_eq!(asked, (Kind::MailCluster, Arc::new(key("main"))));
+        for event in [
+            Event::Init,
+            Event::InitApply((key("main-all"), pods(1))),
+            Event::InitDone,
+        ] {
+            take(&known.world, second, event);
+        }
         assert!(known.asked.try_recv().is_err());
     }
 }

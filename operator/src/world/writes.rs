@@ -3,33 +3,66 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kube::core::object::HasStatus;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::objects::Change;
 use super::snapshot::Kind;
 use super::{Read, World};
 use crate::kube::Key;
 
+/// A write that was not told of for so long never is: it changed nothing, or the object was gone.
+const AGE: Duration = Duration::from_secs(600);
+
 /// Hashes of statuses that are on their way to the API server and back.
 #[derive(Debug, Default)]
 pub struct Writes {
     hasher: RandomState,
-    under_way: Mutex<HashMap<(Kind, Key), u64>>,
+    under_way: Mutex<UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    writes: HashMap<(Kind, Key), (u64, Instant)>,
+    /// When old ones were last let go of.
+    swept: Instant,
+}
+
+impl Default for UnderWay {
+    fn default() -> Self {
+        Self {
+            writes: HashMap::new(),
+            swept: Instant::now(),
+        }
+    }
+}
+
+impl UnderWay {
+    fn add(&mut self, object: (Kind, Key), hash: u64) {
+        let now = Instant::now();
+        self.writes.insert(object, (hash, now));
+        if now.duration_since(self.swept) >= AGE {
+            self.writes
+                .retain(|_, (_, since)| now.duration_since(*since) < AGE);
+            self.swept = now;
+        }
+    }
 }
 
 impl Writes {
     /// Notes a status that is about to be written. It must be noted before the watch can tell of it.
     pub fn begin(&self, kind: Kind, key: Key, status: &impl Serialize) {
         if let Some(hash) = self.hash(status) {
-            self.lock().insert((kind, key), hash);
+            self.lock().add((kind, key), hash);
         }
     }
 
     /// Forgets a status that the API server did not take, or that is not wanted any more.
     pub fn forget(&self, kind: Kind, key: &Key) {
-        self.lock().remove(&(kind, key.clone()));
+        self.lock().writes.remove(&(kind, key.clone()));
     }
 
     /// Whether a status is the one that was written last. It is forgotten with that: whoever writes the same later is looked at.
@@ -37,9 +70,10 @@ impl Writes {
         let object = (kind, key.clone());
         let hash = self.hash(status);
         let mut under_way = self.lock();
-        let own = hash.is_some() && under_way.get(&object).copied() == hash;
+        let known = under_way.writes.get(&object).map(|(known, _)| *known);
+        let own = hash.is_some() && known == hash;
         if own {
-            under_way.remove(&object);
+            under_way.writes.remove(&object);
         }
         own
     }
@@ -50,7 +84,7 @@ impl Writes {
         Some(self.hasher.hash_one(json))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Kind, Key), u64>> {
+    fn lock(&self) -> MutexGuard<'_, UnderWay> {
         // Each change is a single insert or remove.
         self.under_way
             .lock()
@@ -73,5 +107,24 @@ impl World {
         };
         let json = |object: &K| serde_json::to_string(&object.status()).ok();
         json(before) == json(after) || self.writes.is_own(kind, &change.key, &after.status())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_that_never_come_back_are_let_go_of() {
+        let writes = Writes::default();
+        let key = |name: &str| Key::new("mail", name);
+        writes.begin(Kind::Mailbox, key("a"), &1);
+        tokio::time::advance(AGE / 2).await;
+        writes.begin(Kind::Mailbox, key("b"), &1);
+        tokio::time::advance(AGE / 2).await;
+        writes.begin(Kind::Mailbox, key("c"), &1);
+        assert_eq!(writes.lock().writes.len(), 2);
+        assert!(writes.is_own(Kind::Mailbox, &key("b"), &1));
+        assert!(!writes.is_own(Kind::Mailbox, &key("a"), &1));
     }
 }

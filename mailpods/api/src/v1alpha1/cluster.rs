@@ -358,6 +358,7 @@ pub enum DirectoryType {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = rules(&[
     ("(has(self.from) && self.from == 'Selector') == has(self.selector)", "selector must be set when from is Selector, and only then"),
+    ("!has(self.domains) || (has(self.from) && self.from != 'Same')", "domains is for other namespaces: from must be All or Selector"),
 ])))]
 pub struct AllowedNamespaces {
     /// Which namespaces. Other than `Same` in a Kubernetes cluster only.
@@ -365,6 +366,23 @@ pub struct AllowedNamespaces {
     /// Labels of the namespaces, when `from` is `Selector`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+    /// Names that MailDomains of those namespaces may have, each with all names below it. When left out: every name that nobody
+    /// has, but none below one that a MailDomain of another namespace has. The cluster's own namespace may have any name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 500))]
+    pub domains: Vec<AllowedDomains>,
+}
+
+/// Names that some namespaces may have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedDomains {
+    /// Labels of the namespaces; every one that is allowed when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+    /// Names. Each stands for itself and for all names below it. Further ones are in further rules for the same namespaces.
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "set"))]
+    pub suffixes: Vec<DomainName>,
 }
 
 /// Which namespaces.

@@ -319,6 +319,9 @@ pub struct MailDomainStatus {
     /// The MailCluster that serves the domain, or that did before a problem, `namespace/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// Other names that are served with it, or were before a problem. Who serves a name keeps it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub domain_aliases: Vec<DomainName>,
     /// DKIM keys.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["selector"]))]

@@ -5,6 +5,7 @@ use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Member, Seats, Turn, seats};
 use mailpods_policy::outbound::life::{Check, Life};
 use mailpods_policy::outbound::warmup::{Ramp, is_out_of_patience};
+use mailpods_store::StoreError;
 use mailpods_store::tokens::{Take, Taken};
 
 use super::spf::Standing;
@@ -70,7 +71,7 @@ impl Ips {
         let lives = self.lives();
         let members: Vec<Member> = candidates
             .iter()
-            .map(|ip| member(ip, lives.get(&ip.name), provider, now))
+            .map(|ip| member(plan, ip, lives.get(&ip.name), (provider, now)))
             .collect();
         let seats = seats(&members, plan.outbound.min_standby);
         (members, seats)
@@ -161,7 +162,7 @@ impl Ips {
     }
 
     /// Whether an address may send one more message to the provider today, which is then counted.
-    async fn has_room(&self, ctx: &Context, ip: &OutboundIp, provider: &str) -> bool {
+    pub(super) async fn has_room(&self, ctx: &Context, ip: &OutboundIp, provider: &str) -> bool {
         let started = self.lives().get(&ip.name).and_then(|life| life.activated);
         let now = ctx.now();
         let ramp = ramp(ip);
@@ -191,14 +192,22 @@ impl Ips {
         if self.lives().contains_key(&ip.name) {
             return;
         }
-        let kept = kept::life(ctx.store.secrets.as_ref(), &ip.name).await;
-        let life = kept.unwrap_or_else(|error| {
-            tracing::error!(ip = ip.name, %error, "failed to read the state of an outbound address; it begins anew");
-            None
-        });
-        self.lives()
-            .entry(ip.name.clone())
-            .or_insert(life.unwrap_or_default());
+        let secrets = ctx.store.secrets.as_ref();
+        let life = match kept::life(secrets, &ip.name).await {
+            Ok(life) => life.unwrap_or_default(),
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(ip = ip.name, %error, "the state of an outbound address cannot be read; it begins anew");
+                if let Err(error) = kept::forget_life(secrets, &ip.name).await {
+                    return tracing::error!(ip = ip.name, %error, "failed to begin anew");
+                }
+                Life::default()
+            }
+            // It may rest: nothing leaves from it until that is known.
+            Err(error) => {
+                return tracing::error!(ip = ip.name, %error, "failed to read the state of an outbound address; it is not used");
+            }
+        };
+        self.lives().entry(ip.name.clone()).or_insert(life);
         self.check(ctx, plan, ip).await;
     }
 
@@ -215,9 +224,15 @@ impl Ips {
     }
 }
 
-pub(super) fn member(ip: &OutboundIp, life: Option<&Life>, provider: &str, now: i64) -> Member {
+pub(super) fn member(
+    plan: &Plan,
+    ip: &OutboundIp,
+    life: Option<&Life>,
+    (provider, now): (&str, i64),
+) -> Member {
+    let stays = !plan.outbound.draining.contains(&ip.name);
     Member {
-        usable: life.is_some_and(|life| life.is_usable(provider, now)),
+        usable: stays && life.is_some_and(|life| life.is_usable(provider, now)),
         on_probation: life.is_some_and(|life| life.is_on_probation(provider, now)),
         standby: !ip.sending,
         weight: ip.weight,

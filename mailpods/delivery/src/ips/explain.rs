@@ -267,7 +267,7 @@ async fn exchangers(
         now,
     };
     let policies = Policies::default();
-    let published = question.published(&policies, &means, vouched).await;
+    let published = question.published(&policies, &means, vouched).await?;
     let mut tls = Vec::new();
     for host in &hosts {
         let port = plan.outbound.port;
@@ -336,7 +336,7 @@ async fn states(
         }
         let members: Vec<_> = lives
             .iter()
-            .map(|(ip, life)| member(ip, Some(life), provider, now))
+            .map(|(ip, life)| member(plan, ip, Some(life), (provider, now)))
             .collect();
         let seats = seats(&members, plan.outbound.min_standby);
         short |= seats.short && !lives.is_empty();

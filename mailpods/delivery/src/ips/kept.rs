@@ -6,9 +6,13 @@
 //! | `outbound/spf/NAME` | since when the SPF records of domains show it, JSON |
 //! | `outbound/sent/NAME/WORKER` | what a process sent from it, by hour, JSON |
 //! | `outbound/order/NAME` | what an operator wants of it; the server takes it within a second and deletes it |
+//!
+//! What several processes change is swapped: written only while it is still what the change was made of.
 
 use mailpods_policy::outbound::life::{Life, Order};
 use mailpods_store::{SecretStore, StoreError};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::sent::Tally;
@@ -27,12 +31,72 @@ pub async fn life(secrets: &dyn SecretStore, name: &str) -> Result<Option<Life>,
     read(secrets, &format!("{LIFE}{name}")).await
 }
 
+/// A value with the octets that it was read from, for [`SecretStore::swap_secret`].
+pub(super) struct Read<T> {
+    pub(super) value: Option<T>,
+    octets: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl<T: serde::de::DeserializeOwned> Read<T> {
+    async fn new(secrets: &dyn SecretStore, name: &str) -> Result<Self, StoreError> {
+        let octets = secrets.secret(name).await?;
+        Ok(Self {
+            value: parse(name, octets.as_ref())?,
+            octets,
+        })
+    }
+
+    fn before(&self) -> Option<&[u8]> {
+        self.octets.as_ref().map(|octets| octets.as_slice())
+    }
+}
+
+/// The life of an address, to be swapped.
+pub(super) async fn read_life(
+    secrets: &dyn SecretStore,
+    name: &str,
+) -> Result<Read<Life>, StoreError> {
+    Read::new(secrets, &format!("{LIFE}{name}")).await
+}
+
+/// Keeps a life in place of the one that was read. False when another process has changed it meanwhile.
+pub(super) async fn swap_life(
+    secrets: &dyn SecretStore,
+    name: &str,
+    before: &Read<Life>,
+    after: &Life,
+) -> Result<bool, StoreError> {
+    let name = format!("{LIFE}{name}");
+    let after = Some(text(after)?);
+    secrets.swap_secret(&name, before.before(), after).await
+}
+
+/// Forgets a life that cannot be read.
+pub(super) async fn forget_life(secrets: &dyn SecretStore, name: &str) -> Result<(), StoreError> {
+    secrets.delete_secret(&format!("{LIFE}{name}")).await
+}
+
+/// An order as it is kept: with a number that tells it from others of the same words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Kept {
+    Numbered {
+        number: u64,
+        order: Order,
+    },
+    /// As the release before left them.
+    Bare(Order),
+}
+
 /// An order that the server has not taken yet.
 ///
 /// # Errors
 /// When the store fails, or what it keeps is not an order.
 pub async fn order(secrets: &dyn SecretStore, name: &str) -> Result<Option<Order>, StoreError> {
-    read(secrets, &format!("{ORDER}{name}")).await
+    let kept: Option<Kept> = read(secrets, &format!("{ORDER}{name}")).await?;
+    Ok(kept.map(|kept| match kept {
+        Kept::Numbered { order, .. } | Kept::Bare(order) => order,
+    }))
 }
 
 /// Leaves an order for the server; one that it has not taken yet is replaced.
@@ -40,7 +104,52 @@ pub async fn order(secrets: &dyn SecretStore, name: &str) -> Result<Option<Order
 /// # Errors
 /// When the store fails.
 pub async fn give(secrets: &dyn SecretStore, name: &str, order: &Order) -> Result<(), StoreError> {
-    write(secrets, &format!("{ORDER}{name}"), order).await
+    let mut number = [0; 8];
+    SystemRandom::new()
+        .fill(&mut number)
+        .map_err(|_| StoreError::Unavailable("the system has no randomness".to_owned()))?;
+    let kept = Kept::Numbered {
+        number: u64::from_le_bytes(number),
+        order: order.clone(),
+    };
+    write(secrets, &format!("{ORDER}{name}"), &kept).await
+}
+
+/// An order that waits, to be taken.
+pub(super) struct Waiting {
+    read: Read<Kept>,
+    pub(super) order: Order,
+    /// `None`: one of those that have none.
+    pub(super) number: Option<u64>,
+}
+
+/// The order that waits for an address.
+pub(super) async fn waiting(
+    secrets: &dyn SecretStore,
+    name: &str,
+) -> Result<Option<Waiting>, StoreError> {
+    let read: Read<Kept> = Read::new(secrets, &format!("{ORDER}{name}")).await?;
+    let (order, number) = match &read.value {
+        None => return Ok(None),
+        Some(Kept::Bare(order)) => (order.clone(), None),
+        Some(Kept::Numbered { number, order }) => (order.clone(), Some(*number)),
+    };
+    Ok(Some(Waiting {
+        read,
+        order,
+        number,
+    }))
+}
+
+/// Takes an order away, unless another one has come in its place.
+pub(super) async fn taken(
+    secrets: &dyn SecretStore,
+    name: &str,
+    waiting: &Waiting,
+) -> Result<(), StoreError> {
+    let name = format!("{ORDER}{name}");
+    let before = waiting.read.before();
+    secrets.swap_secret(&name, before, None).await.map(drop)
 }
 
 /// Names of the addresses that an order waits for.
@@ -48,18 +157,6 @@ pub(super) async fn ordered(secrets: &dyn SecretStore) -> Result<Vec<String>, St
     let names = secrets.secret_names(ORDER).await?;
     let name = |name: &String| name.strip_prefix(ORDER).map(str::to_owned);
     Ok(names.iter().filter_map(name).collect())
-}
-
-pub(super) async fn taken(secrets: &dyn SecretStore, name: &str) -> Result<(), StoreError> {
-    secrets.delete_secret(&format!("{ORDER}{name}")).await
-}
-
-pub(super) async fn put(
-    secrets: &dyn SecretStore,
-    name: &str,
-    life: &Life,
-) -> Result<(), StoreError> {
-    write(secrets, &format!("{LIFE}{name}"), life).await
 }
 
 /// Since when SPF records show an address; `None`: nothing is kept.
@@ -70,12 +167,28 @@ pub(super) async fn shown(
     read(secrets, &format!("{SHOWN}{name}")).await
 }
 
-pub(super) async fn put_shown(
+/// Since when SPF records show an address, to be swapped.
+pub(super) async fn read_shown(
     secrets: &dyn SecretStore,
     name: &str,
-    shown: &Shown,
-) -> Result<(), StoreError> {
-    write(secrets, &format!("{SHOWN}{name}"), shown).await
+) -> Result<Read<Shown>, StoreError> {
+    Read::new(secrets, &format!("{SHOWN}{name}")).await
+}
+
+/// Forgets it where it cannot be read.
+pub(super) async fn forget_shown(secrets: &dyn SecretStore, name: &str) -> Result<(), StoreError> {
+    secrets.delete_secret(&format!("{SHOWN}{name}")).await
+}
+
+pub(super) async fn swap_shown(
+    secrets: &dyn SecretStore,
+    name: &str,
+    before: &Read<Shown>,
+    after: &Shown,
+) -> Result<bool, StoreError> {
+    let name = format!("{SHOWN}{name}");
+    let after = Some(text(after)?);
+    secrets.swap_secret(&name, before.before(), after).await
 }
 
 /// The tallies of all processes, of one address or of all, by their key.
@@ -86,8 +199,15 @@ pub(super) async fn tallies(
     let prefix = name.map_or_else(|| SENT.to_owned(), |name| format!("{SENT}{name}/"));
     let mut tallies = Vec::new();
     for key in secrets.secret_names(&prefix).await? {
-        if let Some(tally) = read(secrets, &key).await? {
-            tallies.push((key, tally));
+        match read(secrets, &key).await {
+            Ok(Some(tally)) => tallies.push((key, tally)),
+            Ok(None) => {}
+            // One that cannot be read says nothing, and must not hide the others.
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(%error, "the counts of an outbound address cannot be read");
+                tallies.push((key, Tally::default()));
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(tallies)
@@ -105,17 +225,27 @@ async fn read<T: serde::de::DeserializeOwned>(
     secrets: &dyn SecretStore,
     name: &str,
 ) -> Result<Option<T>, StoreError> {
+    parse(name, secrets.secret(name).await?.as_ref())
+}
+
+fn parse<T: serde::de::DeserializeOwned>(
+    name: &str,
+    octets: Option<&Zeroizing<Vec<u8>>>,
+) -> Result<Option<T>, StoreError> {
     let corrupt = |error| StoreError::Corrupt(format!("{name}: {error}"));
-    let kept = secrets.secret(name).await?;
-    kept.map(|kept| serde_json::from_slice(&kept).map_err(corrupt))
-        .transpose()
+    let value = octets.map(|octets| serde_json::from_slice(octets).map_err(corrupt));
+    value.transpose()
 }
 
 async fn write(
     secrets: &dyn SecretStore,
     name: &str,
-    value: &impl serde::Serialize,
+    value: &impl Serialize,
 ) -> Result<(), StoreError> {
+    secrets.put_secret(name, text(value)?).await
+}
+
+fn text(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let text = serde_json::to_vec(value).map_err(|error| StoreError::Invalid(error.to_string()))?;
-    secrets.put_secret(name, Zeroizing::new(text)).await
+    Ok(Zeroizing::new(text))
 }

@@ -101,7 +101,7 @@ impl Ips {
                     answer,
                     rests: list.rests,
                 };
-                self.change(ctx, ip, |life| life.list(&list.zone, listing, now))
+                self.change(ctx, ip, |life| life.list(&list.zone, listing.clone(), now))
                     .await;
             }
             Word::Clear => {

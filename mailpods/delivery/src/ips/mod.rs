@@ -13,6 +13,9 @@ mod sent;
 mod spf;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together_tests;
+mod uses;
 mod watch;
 #[cfg(test)]
 mod world_tests;
@@ -28,18 +31,23 @@ use mailpods_policy::outbound::hotness::{Counts, Thresholds};
 use mailpods_policy::outbound::life::{Life, Rest, Transition};
 use mailpods_policy::outbound::provider::{Override, ProfileError, Profiles};
 use mailpods_policy::outbound::shape::{Concurrency, Feedback};
+use mailpods_store::StoreError;
 
 use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
 
 pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, ProviderState, explain};
 pub use reply::{Meaning, meaning};
+pub use uses::{Open, Uses};
 
 pub(crate) use choose::Ask;
+pub(crate) use uses::Use;
 pub(crate) use watch::watch;
 
 /// Domains whose provider is remembered, and providers whose patience is.
 const MAX_KNOWN: usize = 16_384;
+/// Tries at a change that other processes come before.
+const SWAPS: usize = 20;
 /// The longest rest, however often an address relapses.
 const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(86_400);
 
@@ -60,6 +68,13 @@ pub(crate) struct Ips {
     views: Mutex<spf::Views>,
     /// Whose turn it is to be asked among block lists.
     lists: Mutex<lists::Turns>,
+    /// Connections that are open from addresses.
+    pub(crate) uses: Uses,
+    /// Connections that are open to providers and fixed next hops.
+    pub(crate) open: Open<String>,
+    leaving: Mutex<uses::Leaving>,
+    /// Orders that could not be done, so that each is told once.
+    stuck: Mutex<HashMap<String, String>>,
     /// Held while a life changes and is kept, so that it is not read back in between.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -75,6 +90,10 @@ impl Ips {
             tallies: Mutex::default(),
             views: Mutex::default(),
             lists: Mutex::default(),
+            uses: Uses::default(),
+            open: Open::default(),
+            leaving: Mutex::default(),
+            stuck: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),
         })
     }
@@ -143,21 +162,49 @@ impl Ips {
     }
 
     fn fresh(&self, plan: &Plan, provider: &str) -> Concurrency {
-        let ceiling = self.profiles(plan).profile(provider).connections;
-        Concurrency::new(ceiling.min(plan.outbound.concurrency_per_destination))
+        Concurrency::new(self.ceiling(plan, provider))
     }
 
-    /// Takes in how an attempt at a provider ended.
-    pub(crate) fn feed(&self, plan: &Plan, provider: &str, feedback: Feedback) {
-        let ceiling = self.profiles(plan).profile(provider).connections;
+    fn ceiling(&self, plan: &Plan, provider: &str) -> usize {
+        let own = self.profiles(plan).profile(provider).connections;
+        own.min(plan.outbound.concurrency_per_destination)
+    }
+
+    /// The limit for a provider, or for a fixed next hop, as exactly as it is known, and what it may grow to.
+    pub(crate) fn level(&self, plan: &Plan, key: &str) -> (f64, usize) {
+        if !is_provider(key) {
+            let most = plan.outbound.concurrency_per_destination.max(1);
+            return (f64::from(u32::try_from(most).unwrap_or(u32::MAX)), most);
+        }
+        let shape = self.shapes().get(key).copied();
+        let shape = shape.unwrap_or_else(|| self.fresh(plan, key));
+        (shape.level(), self.ceiling(plan, key).max(1))
+    }
+
+    /// Takes over what other processes have learned of a provider's patience: the limit is so many times what it was.
+    pub(crate) fn adopt(&self, plan: &Plan, key: &str, factor: f64) {
+        if !is_provider(key) {
+            return;
+        }
+        let fresh = self.fresh(plan, key);
         let mut shapes = self.shapes();
         if shapes.len() >= MAX_KNOWN {
             shapes.clear();
         }
-        let shape = shapes
-            .entry(provider.to_owned())
-            .or_insert_with(|| self.fresh(plan, provider));
-        shape.set_ceiling(ceiling.min(plan.outbound.concurrency_per_destination));
+        let shape = shapes.entry(key.to_owned()).or_insert(fresh);
+        shape.set_level(shape.level() * factor);
+    }
+
+    /// Takes in how an attempt at a provider ended.
+    pub(crate) fn feed(&self, plan: &Plan, provider: &str, feedback: Feedback) {
+        let fresh = self.fresh(plan, provider);
+        let ceiling = self.ceiling(plan, provider);
+        let mut shapes = self.shapes();
+        if shapes.len() >= MAX_KNOWN {
+            shapes.clear();
+        }
+        let shape = shapes.entry(provider.to_owned()).or_insert(fresh);
+        shape.set_ceiling(ceiling);
         shape.feed(feedback);
     }
 
@@ -226,33 +273,65 @@ impl Ips {
         }
     }
 
-    /// Changes a life, tells of the changes and keeps it. False when nothing was worth an event.
+    /// Changes a life, keeps it and tells of the changes. False when nothing was worth an event, or it cannot be kept: then nothing has
+    /// changed.
     async fn change<C: IntoIterator<Item = Transition>>(
         &self,
         ctx: &Context,
         ip: &OutboundIp,
-        change: impl FnOnce(&mut Life) -> C,
+        change: impl Fn(&mut Life) -> C,
     ) -> bool {
+        let changed = self.try_change(ctx, ip, change).await;
+        changed.unwrap_or_else(|error| {
+            tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address");
+            false
+        })
+    }
+
+    /// Other processes change a life too: the change is made to what is kept, and made anew where another one came first, so that
+    /// a rest that both want begins and doubles once.
+    async fn try_change<C: IntoIterator<Item = Transition>>(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        change: impl Fn(&mut Life) -> C,
+    ) -> Result<bool, StoreError> {
         let _keeping = self.keeping.lock().await;
-        let (changes, life) = {
-            let mut lives = self.lives();
-            let life = lives.entry(ip.name.clone()).or_default();
-            let before = life.clone();
-            let changes: Vec<Transition> = change(life).into_iter().collect();
+        let known = self.lives().get(&ip.name).cloned();
+        if let Some(known) = known {
+            let mut life = known.clone();
+            let events = change(&mut life).into_iter().count();
+            if life == known {
+                return Ok(events > 0);
+            }
+        }
+        let changes = self.swap(ctx, ip, change).await?;
+        changes.iter().for_each(|change| tell(ctx, ip, change));
+        Ok(!changes.is_empty())
+    }
+
+    async fn swap<C: IntoIterator<Item = Transition>>(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        change: impl Fn(&mut Life) -> C,
+    ) -> Result<Vec<Transition>, StoreError> {
+        let secrets = ctx.store.secrets.as_ref();
+        for _ in 0..SWAPS {
+            let read = kept::read_life(secrets, &ip.name).await?;
+            let before = read.value.clone().unwrap_or_default();
+            let mut life = before.clone();
+            let changes: Vec<Transition> = change(&mut life).into_iter().collect();
             if !changes.is_empty() {
                 life.changed = Some(ctx.now());
             }
-            (changes, (*life != before).then(|| life.clone()))
-        };
-        for change in &changes {
-            tell(ctx, ip, change);
+            if life == before || kept::swap_life(secrets, &ip.name, &read, &life).await? {
+                self.lives().insert(ip.name.clone(), life);
+                return Ok(changes);
+            }
         }
-        if let Some(life) = life
-            && let Err(error) = kept::put(ctx.store.secrets.as_ref(), &ip.name, &life).await
-        {
-            tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address");
-        }
-        !changes.is_empty()
+        let text = format!("{SWAPS} times another process was faster");
+        Err(StoreError::Unavailable(text))
     }
 }
 
@@ -283,6 +362,11 @@ impl Ips {
         }
         self.change(ctx, ip, observe).await;
     }
+}
+
+/// Providers have names; a next hop is a URI or an address in brackets.
+fn is_provider(key: &str) -> bool {
+    !key.starts_with('[') && !key.contains("://")
 }
 
 fn tell(ctx: &Context, ip: &OutboundIp, change: &Transition) {

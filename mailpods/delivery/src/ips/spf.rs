@@ -12,6 +12,7 @@ use mailpods_net::dns::{DnsError, Family, Lookup, Resolver};
 use mailpods_plan::{OutboundIp, Plan, Transport};
 use mailpods_policy::outbound::life::Finding;
 use mailpods_spf::{Answer, Identity, Look, Published, SpfResult, check};
+use mailpods_store::StoreError;
 use serde::{Deserialize, Serialize};
 
 use super::{Ips, gate, kept};
@@ -156,10 +157,13 @@ impl Ips {
             return;
         }
         let kept = kept::shown(ctx.store.secrets.as_ref(), &ip.name).await;
-        let kept = kept.unwrap_or_else(|error| {
-            tracing::error!(ip = ip.name, %error, "failed to read since when SPF shows an outbound address");
-            None
-        });
+        let kept = match kept {
+            Ok(kept) => kept,
+            // What was waited for is not known: a record counts as new until it is.
+            Err(error) => {
+                return tracing::error!(ip = ip.name, %error, "failed to read since when SPF shows an outbound address");
+            }
+        };
         let in_use = self
             .lives()
             .get(&ip.name)
@@ -208,32 +212,69 @@ impl Ips {
         due
     }
 
+    /// Keeps what this process has found: since when which domains show the address. What others found stays.
     async fn keep_shown(&self, ctx: &Context, ip: &OutboundIp) {
-        let new = {
-            let mut views = self.views();
-            let Some(known) = views.0.get_mut(&ip.name) else {
-                return;
-            };
-            // Domains that were not looked at since the start stay as they were.
-            let mut new = known.kept.clone().unwrap_or_default();
-            for (name, view) in &known.domains {
-                match view.shown {
-                    Ok(since) if since > 0 => drop(new.0.insert(name.clone(), since)),
-                    _ => drop(new.0.remove(name)),
-                }
-            }
-            if new.0.len() > MAX_DOMAINS {
-                new.0.retain(|name, _| known.domains.contains_key(name));
-            }
-            if known.kept.as_ref() == Some(&new) {
-                return;
-            }
-            known.kept = Some(new.clone());
-            new
-        };
-        if let Err(error) = kept::put_shown(ctx.store.secrets.as_ref(), &ip.name, &new).await {
+        let new = self.news(ip);
+        if new.is_empty() {
+            return;
+        }
+        if let Err(error) = self.swap_shown(ctx, ip, &new).await {
             tracing::error!(ip = ip.name, %error, "failed to keep since when SPF shows an outbound address");
         }
+    }
+
+    /// Domains whose record is not as the store has it. Domains that were not looked at since the start stay as they were.
+    fn news(&self, ip: &OutboundIp) -> Vec<(String, Option<i64>)> {
+        let views = self.views();
+        let Some(known) = views.0.get(&ip.name) else {
+            return Vec::new();
+        };
+        let kept = |name: &String| {
+            let kept = known.kept.as_ref();
+            kept.is_some_and(|kept| kept.0.contains_key(name))
+        };
+        let found = known.domains.iter().map(|(name, view)| {
+            let since = view.shown.as_ref().ok().copied();
+            (name, since.filter(|since| *since > 0))
+        });
+        let new = found.filter(|(name, since)| since.is_some() != kept(name));
+        new.map(|(name, since)| (name.clone(), since)).collect()
+    }
+
+    async fn swap_shown(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        new: &[(String, Option<i64>)],
+    ) -> Result<(), StoreError> {
+        let secrets = ctx.store.secrets.as_ref();
+        let read = match kept::read_shown(secrets, &ip.name).await {
+            // It is written anew by the next look.
+            Err(StoreError::Corrupt(_)) => return kept::forget_shown(secrets, &ip.name).await,
+            read => read?,
+        };
+        let mut shown = read.value.clone().unwrap_or_default();
+        for (name, since) in new {
+            match since {
+                // Who saw it first is right.
+                Some(since) => drop(shown.0.entry(name.clone()).or_insert(*since)),
+                None => drop(shown.0.remove(name)),
+            }
+        }
+        if shown.0.len() > MAX_DOMAINS {
+            let views = self.views();
+            let known = views.0.get(&ip.name);
+            shown
+                .0
+                .retain(|name, _| known.is_some_and(|known| known.domains.contains_key(name)));
+        }
+        // Where another process was faster the next look does it.
+        if kept::swap_shown(secrets, &ip.name, &read, &shown).await?
+            && let Some(known) = self.views().0.get_mut(&ip.name)
+        {
+            known.kept = Some(shown);
+        }
+        Ok(())
     }
 
     /// The finding for the gate: the hostname's own record, which notifications are judged by (RFC 7208 §2.3), and those of the

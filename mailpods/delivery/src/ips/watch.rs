@@ -1,12 +1,12 @@
 //! What happens to addresses beside the mail: orders, the end of rests, checks that are made again.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::life::{Life, Phase};
-use mailpods_store::suppression;
+use mailpods_store::{StoreError, suppression};
 use tokio::time::Instant;
 
 use super::{Ips, kept, sent};
@@ -20,6 +20,8 @@ const CHECK: Duration = Duration::from_secs(600);
 const CHECK_PENDING: Duration = Duration::from_secs(30);
 /// How often what has ended is cleared away.
 const TIDY: Duration = Duration::from_secs(3600);
+/// Why an order stays that nobody can do.
+const GONE: &str = "there is no such OutboundIP";
 
 /// Watches until it is cut.
 pub(crate) async fn watch(ctx: Arc<Context>) {
@@ -29,7 +31,7 @@ pub(crate) async fn watch(ctx: Arc<Context>) {
         let plan = ctx.plan.current();
         if tidied.elapsed() >= TIDY {
             tidied = Instant::now();
-            tidy(&ctx).await;
+            tidy(&ctx, &plan).await;
         }
         look(&ctx, &plan, &mut checked).await;
         tokio::time::sleep(LOOK).await;
@@ -38,6 +40,7 @@ pub(crate) async fn watch(ctx: Arc<Context>) {
 
 async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant)) {
     let ips = &ctx.ips;
+    ips.see_off(ctx, plan);
     for ip in plan.outbound_ips.values() {
         ips.admit(ctx, plan, ip).await;
         ips.take_over(ctx, ip).await;
@@ -62,12 +65,16 @@ async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant
     ips.measure(ctx, plan);
 }
 
-async fn tidy(ctx: &Context) {
-    if let Err(error) = suppression::tidy(ctx.store.secrets.as_ref(), ctx.now()).await {
+async fn tidy(ctx: &Context, plan: &Plan) {
+    let (secrets, now) = (ctx.store.secrets.as_ref(), ctx.now());
+    if let Err(error) = suppression::tidy(secrets, now).await {
         tracing::warn!(%error, "failed to clear suppressed recipients away");
     }
-    if let Err(error) = sent::tidy(ctx.store.secrets.as_ref(), ctx.now()).await {
+    if let Err(error) = sent::tidy(secrets, now).await {
         tracing::warn!(%error, "failed to clear old counts of outbound addresses away");
+    }
+    if let Err(error) = ctx.ips.tidy_orders(ctx, plan).await {
+        tracing::warn!(%error, "failed to clear orders for outbound addresses away");
     }
 }
 
@@ -80,7 +87,7 @@ impl Ips {
     }
 
     /// What another process made of an address counts here too.
-    async fn take_over(&self, ctx: &Context, ip: &OutboundIp) {
+    pub(super) async fn take_over(&self, ctx: &Context, ip: &OutboundIp) {
         let _keeping = self.keeping.lock().await;
         match kept::life(ctx.store.secrets.as_ref(), &ip.name).await {
             Ok(Some(life)) => drop(self.lives().insert(ip.name.clone(), life)),
@@ -92,37 +99,77 @@ impl Ips {
     }
 
     /// Does what operators want.
-    async fn take_orders(&self, ctx: &Context, plan: &Plan) {
+    pub(super) async fn take_orders(&self, ctx: &Context, plan: &Plan) {
         let secrets = ctx.store.secrets.as_ref();
         let names = kept::ordered(secrets).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "failed to look for orders for outbound addresses");
             Vec::new()
         });
         for name in names {
-            let order = kept::order(secrets, &name).await;
-            match (order, plan.outbound_ips.get(&name)) {
-                (Ok(Some(order)), Some(ip)) => {
-                    let now = ctx.now();
-                    let obey = |life: &mut Life| [life.order(&order, now)];
-                    self.change(ctx, ip, obey).await;
-                }
-                (Err(error), _) => {
-                    tracing::error!(ip = name, %error, "an order for an outbound address cannot be read");
-                }
-                (Ok(_), _) => {
-                    tracing::warn!(
-                        ip = name,
-                        "an order for an outbound address that is not there"
-                    );
-                }
-            }
-            if let Err(error) = kept::taken(secrets, &name).await {
-                tracing::warn!(ip = name, %error, "failed to take an order for an outbound address");
+            let stuck = self.take_order(ctx, plan, &name).await.err();
+            let before = match &stuck {
+                Some(why) => self.stuck().insert(name.clone(), why.clone()),
+                None => self.stuck().remove(&name),
+            };
+            if let Some(why) = stuck
+                && before.as_ref() != Some(&why)
+            {
+                tracing::error!(ip = name, why, "an order for an outbound address waits");
             }
         }
     }
 
-    async fn end_rests(&self, ctx: &Context, plan: &Plan) {
+    pub(super) fn stuck(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does one order, once whatever number of processes find it, and takes it away then.
+    ///
+    /// # Errors
+    /// Why it stays.
+    async fn take_order(&self, ctx: &Context, plan: &Plan, name: &str) -> Result<(), String> {
+        let secrets = ctx.store.secrets.as_ref();
+        let unread = |error| {
+            format!(
+                "{error} (`mailpods ip rest`, `drain` or `activate` puts another one in its place)"
+            )
+        };
+        let Some(waiting) = kept::waiting(secrets, name).await.map_err(unread)? else {
+            return Ok(());
+        };
+        let known = plan.outbound_ips.get(name);
+        let ip = known.ok_or_else(|| GONE.to_owned())?;
+        let (now, number) = (ctx.now(), waiting.number);
+        let obey = |life: &mut Life| {
+            if number.is_some() && life.obeyed == number {
+                return None;
+            }
+            life.obeyed = number;
+            Some(life.order(&waiting.order, now))
+        };
+        let done = self.try_change(ctx, ip, obey).await;
+        done.map_err(|error| error.to_string())?;
+        let taken = kept::taken(secrets, name, &waiting).await;
+        taken.map_err(|error| error.to_string())
+    }
+
+    /// Orders for addresses that are not there any more go with the time.
+    pub(super) async fn tidy_orders(&self, ctx: &Context, plan: &Plan) -> Result<(), StoreError> {
+        let secrets = ctx.store.secrets.as_ref();
+        let gone = |(name, why): (&String, &String)| {
+            (why == GONE && !plan.outbound_ips.contains_key(name)).then(|| name.clone())
+        };
+        let gone: Vec<String> = self.stuck().iter().filter_map(gone).collect();
+        for name in gone {
+            if let Some(waiting) = kept::waiting(secrets, &name).await? {
+                kept::taken(secrets, &name, &waiting).await?;
+            }
+            self.stuck().remove(&name);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn end_rests(&self, ctx: &Context, plan: &Plan) {
         let now = ctx.now();
         for ip in plan.outbound_ips.values() {
             self.change(ctx, ip, |life| life.tick(now)).await;

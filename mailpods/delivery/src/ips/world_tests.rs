@@ -214,3 +214,53 @@ async fn a_listed_address_rests_and_an_unbelievable_list_changes_nothing() {
     world.plan.outbound.block_lists = None;
     assert_eq!(world.lists().await, Phase::Active, "nobody asks any more");
 }
+
+#[tokio::test]
+async fn the_records_of_an_address_that_is_gone_stay_until_nothing_uses_it() {
+    let mut world = World::new("");
+    let ips = &world.ctx.ips;
+    ips.see_off(&world.ctx, &world.plan);
+    assert!(ips.leaving().is_empty());
+    let connection = ips.uses.begin(world.ip.address);
+    let with = world.plan.clone();
+    world.plan.outbound_ips = std::collections::BTreeMap::new().into();
+    ips.see_off(&world.ctx, &world.plan);
+    assert_eq!(ips.leaving(), ["one"]);
+    world.clock.advance(Duration::from_secs(599));
+    ips.see_off(&world.ctx, &world.plan);
+    drop(connection);
+    assert_eq!(ips.uses.of(&world.ip.address), 0);
+    ips.see_off(&world.ctx, &world.plan);
+    world.clock.advance(TTL - Duration::from_secs(1));
+    ips.see_off(&world.ctx, &world.plan);
+    assert_eq!(ips.leaving(), ["one"], "receivers may still look");
+    world.clock.advance(Duration::from_secs(1));
+    ips.see_off(&world.ctx, &world.plan);
+    assert!(ips.leaving().is_empty());
+    // One that comes back is not gone.
+    ips.see_off(&world.ctx, &with);
+    ips.see_off(&world.ctx, &world.plan);
+    ips.see_off(&world.ctx, &with);
+    assert!(ips.leaving().is_empty());
+    // A connection that does not end is not waited for without end.
+    let _connection = ips.uses.begin(world.ip.address);
+    ips.see_off(&world.ctx, &world.plan);
+    world.clock.advance(Duration::from_secs(600));
+    ips.see_off(&world.ctx, &world.plan);
+    world.clock.advance(TTL);
+    ips.see_off(&world.ctx, &world.plan);
+    assert!(ips.leaving().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_new_leaves_from_an_address_that_is_being_removed() {
+    let mut world = World::new("");
+    world.activate().await;
+    let (ips, now) = (&world.ctx.ips, world.clock.advance(Duration::ZERO));
+    let candidates = [&world.ip];
+    let (_, seats) = ips.seats(&candidates, &world.plan, "google", now);
+    assert_eq!(seats.sending, [0]);
+    world.plan.outbound.draining.insert("one".to_owned());
+    let (_, seats) = ips.seats(&candidates, &world.plan, "google", now);
+    assert!(seats.sending.is_empty());
+}

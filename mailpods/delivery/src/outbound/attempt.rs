@@ -9,12 +9,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
-use mailpods_api::MailboxAddress;
+use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_plan::{NextHop, OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Class, PoolRule};
-use mailpods_policy::outbound::tls::Wish;
+use mailpods_policy::outbound::tls::{Level, Minimum, Wish};
 use mailpods_smtp_proto::client::{Outcome, Phase};
 use mailpods_store::queue::{LeasedUnit, QueuedRecipient};
 use tokio::sync::SemaphorePermit;
@@ -36,6 +37,9 @@ pub(super) use super::troubles::with_causes;
 
 /// Recipients of one transaction (RFC 5321 §4.5.3.1.8: a server takes 100 at least).
 const MAX_RECIPIENTS: usize = 100;
+
+/// How long a connection whose server has not proved its name takes messages without another look at what its domain publishes.
+const BELIEVED: Duration = Duration::from_secs(60);
 
 /// Where the attempt is.
 pub(super) enum State {
@@ -207,7 +211,7 @@ impl Attempt<'_> {
                 .take_if(|kept| kept.dial.pool_key == place)
                 .or_else(|| self.ctx.pool.take(&place));
             match session {
-                Some(session) if session.is_reusable(self.most()) => {
+                Some(session) if self.may_reuse(&session) => {
                     self.ctx.metrics.connections.inc(Connected::Reused);
                     self.session = Some(session);
                     break;
@@ -220,6 +224,14 @@ impl Attempt<'_> {
             self.ctx.pool.put(kept);
         }
         self.session.is_some()
+    }
+
+    /// Whether a kept connection may take another message. What its protection was decided by is looked at again with the time,
+    /// unless the server has proved its name.
+    fn may_reuse(&self, session: &Session) -> bool {
+        let is_proved = session.dial.protection.decision.level >= Level::Verified;
+        let is_fresh = self.hop.is_some() || is_proved || session.opened.elapsed() < BELIEVED;
+        is_fresh && session.is_reusable(self.most())
     }
 
     /// What a connection is kept by that the message may use.
@@ -252,10 +264,10 @@ impl Attempt<'_> {
     }
 
     pub(super) fn pool_key(&self, source: Option<IpAddr>) -> String {
-        let place = self
-            .hop
-            .as_ref()
-            .map_or_else(|| self.unit.destination.0.to_string(), hop_key);
+        let place = match &self.hop {
+            Some(hop) => hop_key(hop),
+            None => format!("{} {}", self.unit.destination.0, self.demand()),
+        };
         // A connection serves messages alone whose senders want the same of it.
         let place = match self.wish() {
             Wish::Usual => place,
@@ -263,6 +275,26 @@ impl Attempt<'_> {
             Wish::Waived => format!("{place} waived"),
         };
         source.map_or_else(|| place.clone(), |source| format!("{place} from {source}"))
+    }
+
+    /// What is asked of connections to the domain as far as is known now: one that was opened when something else was asked takes no
+    /// more messages.
+    fn demand(&self) -> String {
+        let (tls, domain) = (&self.plan.outbound.tls, &*self.unit.destination.0);
+        let minimum = match DomainName::parse(domain).map(|domain| tls.destinations.get(&domain)) {
+            Ok(Some(Minimum::None)) => "none",
+            Ok(Some(Minimum::Opportunistic)) => "opportunistic",
+            Ok(Some(Minimum::Encrypt)) => "encrypt",
+            Ok(Some(Minimum::Verify)) => "verify",
+            Ok(None) | Err(_) => "usual",
+        };
+        let policies = &self.ctx.protections.policies;
+        let sts = match tls.mta_sts {
+            true => policies.remembered(domain, self.ctx.now()),
+            false => None,
+        };
+        let dane = if tls.dane { " dane" } else { "" };
+        format!("{minimum}{dane} sts={}", sts.unwrap_or_default())
     }
 
     /// Sends to all undecided recipients, in several transactions where the server takes fewer.

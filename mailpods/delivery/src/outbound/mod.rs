@@ -23,4 +23,4 @@ mod troubles;
 
 pub(crate) use attempt::attempt;
 pub(crate) use session::Session;
-pub(crate) use targets::OwnNames;
+pub(crate) use targets::{OwnNames, look_ahead};

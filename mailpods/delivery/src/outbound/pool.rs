@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Session;
+use crate::ips::Open;
 
 /// How long a connection is kept idle. Servers do not like to be held, and most bursts are over sooner.
 const IDLE: Duration = Duration::from_secs(5);
@@ -48,6 +49,25 @@ impl Pool {
         } else {
             tokio::spawn(session.quit());
         }
+    }
+
+    /// Says goodbye on idle connections to what `key` names, until there is room for one more below `most`.
+    pub(crate) fn make_room(&self, open: &Open<String>, key: &String, most: usize) {
+        let mut surplus = (open.of(key) + 1).saturating_sub(most);
+        let is_there = |session: &Session| {
+            let limit = session.dial.limit.as_ref();
+            limit.is_some_and(|(other, _)| other == key)
+        };
+        self.lock().retain(|_, sessions| {
+            for (_, session) in sessions
+                .extract_if(.., |(_, session)| is_there(session))
+                .take(surplus)
+            {
+                surplus -= 1;
+                tokio::spawn(session.quit());
+            }
+            !sessions.is_empty()
+        });
     }
 
     /// Says goodbye on connections that were idle too long; all of them when `all`.

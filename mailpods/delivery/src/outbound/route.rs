@@ -68,6 +68,11 @@ pub(crate) fn lane(plan: &Plan, destination: &Destination) -> LaneKey {
     }
 }
 
+/// Whether a lane leads to the exchangers of a domain.
+pub(crate) fn is_domain(lane: &LaneKey) -> bool {
+    !lane.0.starts_with('[') && !lane.0.contains("://")
+}
+
 /// Names a hop with all that makes connections to it differ.
 pub(crate) fn hop_key(hop: &NextHop) -> String {
     let tls = match hop.tls {

@@ -1,6 +1,6 @@
 //! One connection to a server, with the protocol machine that it drives.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::auth;
 use super::egress::{self, Via};
 use super::protection::Protection;
 use crate::context::Context;
+use crate::ips::Use;
 use crate::metrics::Connected;
 
 /// Wait for a TLS handshake.
@@ -54,7 +55,7 @@ pub(crate) struct Dial {
     /// The server's name, for TLS and reports.
     pub(crate) name: String,
     pub(crate) to: SocketAddr,
-    pub(crate) source: Option<std::net::IpAddr>,
+    pub(crate) source: Option<IpAddr>,
     /// Who opens connections from the source.
     pub(crate) via: Via,
     pub(crate) helo: String,
@@ -65,6 +66,8 @@ pub(crate) struct Dial {
     /// For the server's replies.
     pub(crate) timeouts: Timeouts,
     pub(crate) auth: Option<(String, SecretText)>,
+    /// What limits connections to the place, and how many there may be now.
+    pub(crate) limit: Option<(String, usize)>,
     /// What must be equal for another message to go over the same connection.
     pub(crate) pool_key: String,
 }
@@ -78,6 +81,9 @@ pub(crate) struct Session {
     pub(crate) dial: Dial,
     /// Transactions so far.
     pub(crate) sent: usize,
+    pub(crate) opened: Instant,
+    /// Counts it among those from its address, and to its provider.
+    _uses: (Option<Use<IpAddr>>, Option<Use<String>>),
 }
 
 /// The client side of TLS for one session.
@@ -130,8 +136,14 @@ impl Session {
     }
 
     async fn connect(ctx: &Context, dial: Dial) -> Result<Self, OpenError> {
-        let from = (&dial.via, dial.source);
-        let mut connection = egress::connect(&ctx.connector, from, dial.to, dial.connect).await?;
+        // Counted before it is there: an address must not look unused while one is being opened.
+        let from = dial.source.map(|source| ctx.ips.uses.begin(source));
+        let to = dial.limit.as_ref().map(|(key, most)| {
+            ctx.pool.make_room(&ctx.ips.open, key, *most);
+            ctx.ips.open.begin(key.clone())
+        });
+        let by = (&dial.via, dial.source);
+        let mut connection = egress::connect(&ctx.connector, by, dial.to, dial.connect).await?;
         let protection = &dial.protection;
         let (tls, verdict) = protection.client(&ctx.protections.clients)?;
         if protection.implicit {
@@ -167,6 +179,8 @@ impl Session {
             handshake,
             dial,
             sent: 0,
+            opened: Instant::now(),
+            _uses: (from, to),
         })
     }
 

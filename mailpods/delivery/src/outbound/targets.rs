@@ -3,19 +3,23 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use mailpods_api::DomainName;
 use mailpods_plan::{OutboundIp, OutboundTimeouts, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::tls::{Level, Why};
 use mailpods_smtp_proto::client::Timeouts;
+use mailpods_store::StoreError;
 
 use super::attempt::{Attempt, State};
 use super::mx::{self, Own, Target};
 use super::protection::policies::Means;
 use super::protection::{Protection, Published, Question};
-use super::route::{Way, helo};
+use super::route::{Way, helo, lane};
 use super::session::Dial;
+use crate::context::Context;
 use crate::fate::Trouble;
 use crate::ips::Ask;
+use crate::scheduler::shares;
 
 impl Attempt<'_> {
     /// Takes a connection that is there, or finds the servers to connect to.
@@ -97,7 +101,8 @@ impl Attempt<'_> {
                 let hosts = mx::rank(&domain, answer, &OwnNames(self.plan), self.ctx.random_u64())?;
                 let protections = &self.ctx.protections;
                 let policies = &protections.policies;
-                self.published = question.published(policies, &self.means(), vouched).await;
+                let published = question.published(policies, &self.means(), vouched).await;
+                self.published = published.map_err(|error| unknown_policy(&error))?;
                 self.report_unfetched();
                 let names = hosts.iter().map(String::as_str);
                 self.provider = self.ctx.ips.profiles(self.plan).of_mx(names);
@@ -123,6 +128,11 @@ impl Attempt<'_> {
             connect: self.plan.outbound.timeouts.connect,
             timeouts: timeouts(&self.plan.outbound.timeouts),
             auth: self.hop.as_ref().and_then(|hop| hop.auth.clone()),
+            limit: shares::limit(
+                self.ctx,
+                self.plan,
+                &lane(self.plan, &self.unit.destination),
+            ),
             name: target.name,
             pool_key: self.pool_key(address),
         }
@@ -137,6 +147,27 @@ impl Attempt<'_> {
             port: self.ctx.https_port,
             now: self.ctx.now(),
         }
+    }
+}
+
+/// RFC 8461 §3.1: a kept policy must be applied, so that mail waits until it is known whether there is one.
+fn unknown_policy(error: &StoreError) -> Trouble {
+    let text = format!("whether an MTA-STS policy is kept is not known: {error}");
+    Trouble::new(Reason::StoreUnavailable, "4.3.0", text)
+}
+
+/// Remembers whose servers take a domain's mail, before anything is sent to them. Nothing is remembered where that cannot be told now.
+pub(crate) async fn look_ahead(ctx: &Context, plan: &Plan, domain: &str) {
+    let Ok(domain) = DomainName::parse(domain) else {
+        return;
+    };
+    let answer = ctx.resolver.mx(domain.as_str()).await;
+    let Ok(hosts) = mx::rank(&domain, answer, &OwnNames(plan), ctx.random_u64()) else {
+        return;
+    };
+    let names = hosts.iter().map(String::as_str);
+    if let Some(provider) = ctx.ips.profiles(plan).of_mx(names) {
+        ctx.ips.remember(domain.as_str(), &provider);
     }
 }
 

@@ -19,20 +19,20 @@ use crate::testing::{
 const BASE: &str = "remote.test MX 10 mx.remote.test\nmx.remote.test A 127.0.0.1\n";
 const STS: &str = "_mta-sts.remote.test TXT v=STSv1; id=1;\nmta-sts.remote.test A 127.0.0.1\n";
 
-fn sink_with(tls: Tls) -> Script {
+pub(super) fn sink_with(tls: Tls) -> Script {
     Script {
         tls,
         ..Script::default()
     }
 }
 
-fn zone(more: &str) -> Zone {
+pub(super) fn zone(more: &str) -> Zone {
     Zone::parse(&format!("{BASE}{more}")).unwrap()
 }
 
 /// The certificate that a server shows.
 #[derive(Debug, Clone, Copy)]
-enum Shown {
+pub(super) enum Shown {
     Right,
     Expired,
     OtherName,
@@ -56,7 +56,7 @@ impl Shown {
     }
 }
 
-async fn send(rig: &Rig, wish: Wish) {
+pub(super) async fn send(rig: &Rig, wish: Wish) {
     let mut message = message(
         &rig.plan.current(),
         "bob@example.test",
@@ -67,20 +67,20 @@ async fn send(rig: &Rig, wish: Wish) {
 }
 
 /// Why a message did not go, after so many attempts.
-async fn waits(rig: &mut Rig, attempts: u32) -> String {
+pub(super) async fn waits(rig: &mut Rig, attempts: u32) -> String {
     let left = rig.until_tried(attempts).await.remove(0);
     left.last_error.unwrap()
 }
 
-struct Case {
-    sink: Sink,
-    rig: Rig,
+pub(super) struct Case {
+    pub(super) sink: Sink,
+    pub(super) rig: Rig,
     web: Web,
 }
 
 impl Case {
     /// A domain with an MTA-STS policy, and a server that shows `shown`.
-    async fn sts(shown: Shown, policy: String, change: impl Fn(&mut Plan)) -> Self {
+    pub(super) async fn sts(shown: Shown, policy: String, change: impl Fn(&mut Plan)) -> Self {
         let authority = Authority::new();
         let sink = Sink::start(sink_with(shown.tls(&authority))).await;
         let host = authority.certify("mta-sts.remote.test", false).server;
@@ -444,7 +444,7 @@ async fn what_dnssec_proves_wrong_is_no_answer() {
     )
     .await;
     let trusting = signed.resolver(true);
-    assert!(trusting.validates().await);
+    assert_eq!(trusting.validates().await, Ok(true));
     let mx = trusting.validated_mx("signed.test").await.unwrap();
     assert!(mx.secure && mx.records[0].exchange == "mx.signed.test");
     let tlsa = trusting
@@ -461,7 +461,7 @@ async fn what_dnssec_proves_wrong_is_no_answer() {
     assert!(!plain.secure && plain.records.len() == 1, "{plain:?}");
     // The keys of the real root did not sign this one: no answer is right, and DANE is not used.
     let strange = signed.resolver(false);
-    assert!(!strange.validates().await);
+    assert_eq!(strange.validates().await, Ok(false));
     assert!(
         strange
             .validated_mx("signed.test")
@@ -493,5 +493,25 @@ async fn a_look_up_of_tlsa_that_fails_keeps_the_mail() {
     assert_eq!(sink.connections(), 0);
     resolver.set(zone("remote.test SECURE"));
     rig.pass(Duration::from_secs(600)).await;
+    rig.until_empty().await;
+}
+
+#[tokio::test]
+async fn while_dns_servers_are_silent_nobody_takes_dane_for_absent() {
+    // The servers have answered nothing yet: whether there is DNSSEC is not known.
+    let mut sink = Sink::start(Script::default()).await;
+    let resolver = StaticResolver::new(zone(". FAIL silent"));
+    let world = World {
+        resolver: Arc::new(resolver.clone()),
+        ..World::of(Zone::new())
+    };
+    let mut rig = Rig::start_in(plan(sink.addr.port()), world).await;
+    send(&rig, Wish::Usual).await;
+    let error = waits(&mut rig, 1).await;
+    assert!(error.contains("no answer in time"), "{error}");
+    assert_eq!(sink.connections(), 0);
+    resolver.set(zone(""));
+    rig.pass(Duration::from_secs(600)).await;
+    sink.message().await;
     rig.until_empty().await;
 }

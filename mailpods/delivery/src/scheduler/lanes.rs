@@ -51,6 +51,20 @@ impl Default for Lane {
 /// What limits lanes together: the provider that a lane leads to and the workers that it may have.
 pub(crate) type Limits<'a> = &'a dyn Fn(&LaneKey) -> Option<(String, usize)>;
 
+/// Workers at work and units that wait for some.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) workers: usize,
+    pub(crate) waiting: usize,
+}
+
+impl Need {
+    /// Workers that could be at work.
+    pub(crate) const fn all(self) -> usize {
+        self.workers.saturating_add(self.waiting)
+    }
+}
+
 /// All lanes.
 #[derive(Default)]
 pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Lane>>);
@@ -126,15 +140,32 @@ impl Lanes {
         started
     }
 
-    /// Whether the lanes of a provider have more workers than it takes now.
-    pub(crate) fn is_crowded(&self, key: &LaneKey, limits: Limits<'_>) -> bool {
+    /// Counts a worker out where the lanes of its provider have more workers than it takes now.
+    pub(crate) fn leave_crowd(&self, key: &LaneKey, limits: Limits<'_>) -> bool {
         let Some((provider, most)) = limits(key) else {
             return false;
         };
-        let lanes = self.lock();
+        let mut lanes = self.lock();
         let same = |key: &LaneKey| limits(key).is_some_and(|(other, _)| other == provider);
         let workers = lanes.iter().filter(|(key, _)| same(key));
-        workers.map(|(_, lane)| lane.workers).sum::<usize>() > most
+        let crowded = workers.map(|(_, lane)| lane.workers).sum::<usize>() > most;
+        if crowded && let Some(lane) = lanes.get_mut(key) {
+            lane.workers = lane.workers.saturating_sub(1);
+        }
+        crowded
+    }
+
+    /// What the lanes with one limit need together.
+    pub(crate) fn needs(&self, limits: Limits<'_>) -> HashMap<String, Need> {
+        let mut needs: HashMap<String, Need> = HashMap::new();
+        for (key, lane) in self.lock().iter() {
+            if let Some((limited, _)) = limits(key) {
+                let need = needs.entry(limited).or_default();
+                need.workers += lane.workers;
+                need.waiting += lane.waiting.len();
+            }
+        }
+        needs
     }
 
     /// The next unit for a worker of a lane under the plan of that digest; [`Next::Done`] counts the worker out.

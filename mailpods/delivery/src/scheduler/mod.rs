@@ -7,6 +7,7 @@ pub(crate) mod lanes;
 pub(crate) mod leases;
 pub(crate) mod local;
 pub(crate) mod remote;
+pub(crate) mod shares;
 #[cfg(test)]
 mod tests;
 

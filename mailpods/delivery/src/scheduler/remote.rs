@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::lanes::{LaneKey, Lanes, Next};
-use super::{lease, open, sleep};
+use super::{lease, open, shares, sleep};
 use crate::conclude::{Ended, conclude, lease_of};
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
@@ -34,9 +34,9 @@ const UNSETTLED: usize = 4;
 /// What the loop and its workers share.
 pub(crate) struct Remote {
     pub(crate) ctx: Arc<Context>,
-    lanes: Lanes,
-    /// A worker has ended, or lanes have room again.
-    room: Notify,
+    pub(super) lanes: Lanes,
+    /// A worker has ended, or lanes have room again, or there is a new share for them.
+    pub(super) room: Notify,
     workers: Tracker,
     shutdown: Shutdown,
 }
@@ -103,11 +103,15 @@ fn staff(remote: &Arc<Remote>) {
     let free = |most: usize| most.saturating_sub(remote.lanes.workers());
     // Every lane gets a worker before any gets a second one, and the last quarter is for lanes that have none: slow servers
     // must not hold all workers.
-    let limits = |key: &LaneKey| remote.ctx.ips.limit(&plan, &key.0);
-    let mut started = remote.lanes.staff(free(most), 1, &limits);
+    let limits = |key: &LaneKey| shares::limit(&remote.ctx, &plan, key);
     let per_lane = plan.outbound.concurrency_per_destination.max(1);
-    let rest = remote.lanes.staff(free(most - most / 4), per_lane, &limits);
-    started.extend(rest);
+    let started = remote.ctx.shares.start(|| {
+        let mut started = remote.lanes.staff(free(most), 1, &limits);
+        let rest = remote.lanes.staff(free(most - most / 4), per_lane, &limits);
+        started.extend(rest);
+        started
+    });
+    shares::note(remote, &plan);
     for key in started {
         let worker = Worker {
             remote: remote.clone(),
@@ -154,9 +158,16 @@ struct Worker {
 
 impl Worker {
     async fn run(mut self) {
-        let mut session = None;
+        if self.has_looked_ahead().await {
+            return;
+        }
+        let mut session: Option<outbound::Session> = None;
         loop {
-            if std::mem::take(&mut self.refused) && self.is_one_too_many() {
+            let looks = std::mem::take(&mut self.refused) || self.remote.ctx.shares.is_over();
+            if looks && self.leave_crowd() {
+                if let Some(session) = session.take() {
+                    tokio::spawn(session.quit());
+                }
                 break;
             }
             let digest = self.remote.ctx.plan.current().digest.clone();
@@ -184,12 +195,25 @@ impl Worker {
         while self.settling.join_next().await.is_some() {}
     }
 
-    /// The provider wants fewer connections now; one who leaves is counted out when it is dropped.
-    fn is_one_too_many(&self) -> bool {
+    /// Where shares are counted: finds out whose servers the lane leads to, and leaves to workers that have a share. False when that
+    /// is known already, or cannot be known now.
+    async fn has_looked_ahead(&mut self) -> bool {
+        let ctx = &self.remote.ctx;
+        if !shares::is_unknown(ctx, &self.key) {
+            return false;
+        }
+        outbound::look_ahead(ctx, &ctx.plan.current(), &self.key.0).await;
+        // Counted out when it is dropped, and then the lane is staffed anew.
+        !shares::is_unknown(ctx, &self.key)
+    }
+
+    /// Leaves where the provider takes fewer connections now, or others have a larger share of them.
+    fn leave_crowd(&mut self) -> bool {
         let ctx = &self.remote.ctx;
         let plan = ctx.plan.current();
-        let limits = |key: &LaneKey| ctx.ips.limit(&plan, &key.0);
-        self.remote.lanes.is_crowded(&self.key, &limits)
+        let limits = |key: &LaneKey| shares::limit(ctx, &plan, key);
+        self.left = self.remote.lanes.leave_crowd(&self.key, &limits);
+        self.left
     }
 
     async fn attempt(&mut self, unit: LeasedUnit, session: &mut Option<outbound::Session>) {

@@ -151,9 +151,19 @@ async fn lanes_to_one_provider_share_its_limit() {
     let started = lanes.staff(100, 5, &limits);
     let to_google = started.iter().filter(|key| key.0 != "c.test").count();
     assert_eq!((to_google, started.len()), (3, 8));
-    assert!(!lanes.is_crowded(&key("a.test"), &limits));
+    assert!(!lanes.leave_crowd(&key("a.test"), &limits));
     let fewer = |key: &LaneKey| (key.0 != "c.test").then(|| ("google".to_owned(), 1));
-    assert!(lanes.is_crowded(&key("a.test"), &fewer) && !lanes.is_crowded(&key("c.test"), &fewer));
+    assert!(!lanes.leave_crowd(&key("c.test"), &fewer));
+    let at = |name: &str| started.iter().filter(|key| key.0 == name).count();
+    let crowd = if at("a.test") >= at("b.test") {
+        "a.test"
+    } else {
+        "b.test"
+    };
+    assert!(lanes.leave_crowd(&key(crowd), &fewer) && lanes.leave_crowd(&key(crowd), &fewer));
+    assert!(!lanes.leave_crowd(&key(crowd), &fewer), "one stays");
+    let need = lanes.needs(&fewer)["google"];
+    assert_eq!((need.workers, need.waiting), (1, 20));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the tests of the role share: a plan, a server that does what a script says, and the role on a real store.
 
 mod authority;
+mod closed;
 mod fixture;
 mod flaky;
 mod rig;
@@ -9,6 +10,7 @@ mod sink;
 pub(crate) mod web;
 
 pub(crate) use authority::Authority;
+pub(crate) use closed::Closed;
 pub(crate) use fixture::{address, name, plan, relay, unit, with_mailbox};
 pub(crate) use flaky::{Flaky, Refuse};
 pub(crate) use rig::{Rig, TestClock, World, build, message};

@@ -106,6 +106,8 @@ pub(crate) struct World {
     pub(crate) roots: String,
     /// Where policies are served.
     pub(crate) https_port: u16,
+    /// Name of the worker.
+    pub(crate) worker: String,
     pub(crate) egress: Option<Arc<Proxy>>,
 }
 
@@ -115,6 +117,7 @@ impl World {
             resolver: Arc::new(StaticResolver::new(zone)),
             roots: String::new(),
             https_port: 443,
+            worker: "test".to_owned(),
             egress: None,
         }
     }
@@ -130,7 +133,7 @@ fn build_in(store: &Store, plan: &PlanHandle, clock: &Arc<TestClock>, world: Wor
         extra_roots: world.roots.into_bytes(),
         https_port: world.https_port,
         clock: clock.clone(),
-        worker: "test".to_owned(),
+        worker: world.worker,
     };
     Delivery::new(dependencies, &Registry::new()).unwrap()
 }
@@ -234,6 +237,16 @@ impl Rig {
                     .all(|item| item.attempts == attempts && !item.leased)
         })
         .await
+    }
+
+    /// Units that it has settled.
+    pub(crate) fn settled(&self) -> u64 {
+        *self.settled.borrow()
+    }
+
+    /// Begins to stop it.
+    pub(crate) fn stopping(&self) {
+        self.trigger.advance(Stage::Drain);
     }
 
     /// Sends the TLS reports that are due, if it is this role's turn.

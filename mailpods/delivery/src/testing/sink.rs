@@ -83,11 +83,19 @@ impl Received {
     }
 }
 
+/// Messages that are being taken, and the most at once so far.
+#[derive(Default)]
+struct Busy {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
 /// A running server.
 pub(crate) struct Sink {
     pub(crate) addr: SocketAddr,
     received: mpsc::UnboundedReceiver<Received>,
     connections: Arc<AtomicUsize>,
+    busy: Arc<Busy>,
     connected: mpsc::UnboundedReceiver<()>,
 }
 
@@ -103,18 +111,23 @@ impl Sink {
         let (hello, connected) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = connections.clone();
+        let busy = Arc::new(Busy::default());
+        let shared = busy.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 let _ = hello.send(());
                 let connection = Connection::from_tcp(stream).unwrap();
-                tokio::spawn(Peer::new(connection, script.clone(), sender.clone()).run());
+                let mut peer = Peer::new(connection, script.clone(), sender.clone());
+                peer.busy = shared.clone();
+                tokio::spawn(peer.run());
             }
         });
         Self {
             addr,
             received,
             connections,
+            busy,
             connected,
         }
     }
@@ -135,6 +148,11 @@ impl Sink {
             .unwrap();
     }
 
+    /// Messages that were on their way at once, at most.
+    pub(crate) fn most(&self) -> usize {
+        self.busy.most.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -147,6 +165,7 @@ struct Peer {
     input: BytesMut,
     commands: Vec<String>,
     messages: usize,
+    busy: Arc<Busy>,
 }
 
 impl Peer {
@@ -162,6 +181,7 @@ impl Peer {
             input: BytesMut::new(),
             commands: Vec::new(),
             messages: 0,
+            busy: Arc::default(),
         }
     }
 
@@ -228,6 +248,8 @@ impl Peer {
     }
 
     async fn data(&mut self) {
+        let now = self.busy.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.busy.most.fetch_max(now, Ordering::SeqCst);
         self.say("354 go on").await;
         let mut body = String::new();
         while let Some(line) = self.line().await {
@@ -242,6 +264,7 @@ impl Peer {
         if let Some(gate) = &self.script.gate {
             gate.acquire().await.unwrap().forget();
         }
+        self.busy.now.fetch_sub(1, Ordering::SeqCst);
         self.say(self.script.after_body).await;
         self.messages += 1;
         let _ = self.sender.send(Received {

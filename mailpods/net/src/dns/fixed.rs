@@ -450,8 +450,13 @@ impl Resolver for StaticResolver {
         zone.lookup(name, |_| None)
     }
 
-    async fn validates(&self) -> bool {
-        !self.0.load().secure.is_empty()
+    /// The keys of the root can be had unless `.` is let fail.
+    async fn validates(&self) -> Result<bool, DnsError> {
+        let zone = self.0.load();
+        match zone.lookup(".", |_| None::<()>) {
+            Err(error) if error.is_temporary() => Err(error),
+            _ => Ok(!zone.secure.is_empty()),
+        }
     }
 
     async fn validated_mx(&self, domain: &str) -> Result<Validated<Mx>, DnsError> {

@@ -371,7 +371,7 @@ impl Resolver for HickoryResolver {
         ))
     }
 
-    async fn validates(&self) -> bool {
+    async fn validates(&self) -> Result<bool, DnsError> {
         self.current.load_full().validating.works().await
     }
 

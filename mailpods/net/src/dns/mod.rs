@@ -149,9 +149,9 @@ pub trait Resolver: Send + Sync {
     async fn cname_chain(&self, name: &str) -> Lookup<String>;
 
     /// Whether the look-ups below can tell anything: the servers pass DNSSEC's records on. Once they did, it stays so, and what does not
-    /// validate is [`DnsError::Temporary`].
-    async fn validates(&self) -> bool {
-        false
+    /// validate is [`DnsError::Temporary`]; so is that they have not answered yet.
+    async fn validates(&self) -> Result<bool, DnsError> {
+        Ok(false)
     }
 
     /// The MX records, by preference, validated (RFC 4035 §4.3).

@@ -2,8 +2,8 @@
 //! to the servers need not be safe.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::dnssec::{Proof, TrustAnchors};
@@ -22,6 +22,8 @@ use super::{DnsError, Mx, Validated, to_ascii};
 
 /// How long servers that do not pass signatures on are not asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// How long those are not asked again that did not answer: all who wait go on with that meanwhile.
+const ASK_SOON: Duration = Duration::from_secs(5);
 
 /// A text that names no trust anchors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,16 +61,45 @@ impl std::str::FromStr for TrustedKeys {
     }
 }
 
+/// What the servers did when they were last asked, other than passing signatures on.
+#[derive(Debug, Clone)]
+enum Asked {
+    /// They answered, and not with what the keys vouch for.
+    Unsigned,
+    /// They did not answer, or not now; why.
+    Unknown(String),
+}
+
+impl Asked {
+    /// How long they are not asked again.
+    const fn holds(&self) -> Duration {
+        match self {
+            Self::Unsigned => ASK_AGAIN,
+            Self::Unknown(_) => ASK_SOON,
+        }
+    }
+
+    /// RFC 7672 §2.1.1: who cannot find out must not go on as if there were no DNSSEC.
+    fn told(self) -> Result<bool, DnsError> {
+        match self {
+            Self::Unsigned => Ok(false),
+            Self::Unknown(why) => Err(DnsError::Temporary(format!(
+                "whether DNSSEC can be used is not known: {why}"
+            ))),
+        }
+    }
+}
+
 /// The validating resolver.
 pub(super) struct Validating {
     resolver: TokioResolver,
     limit: Duration,
     /// The servers have passed signatures on.
     works: AtomicBool,
-    /// They were asked once.
-    asked: AtomicBool,
     /// When they last did not.
-    failed: Mutex<Option<Instant>>,
+    asked: std::sync::Mutex<Option<(Instant, Asked)>>,
+    /// Held by who asks.
+    asking: Mutex<()>,
 }
 
 impl Validating {
@@ -77,8 +108,8 @@ impl Validating {
             resolver,
             limit,
             works: AtomicBool::new(false),
-            asked: AtomicBool::new(false),
-            failed: Mutex::default(),
+            asked: std::sync::Mutex::default(),
+            asking: Mutex::default(),
         }
     }
 
@@ -88,34 +119,67 @@ impl Validating {
         self.works.store(works, Ordering::Relaxed);
     }
 
+    fn asked(&self) -> MutexGuard<'_, Option<(Instant, Asked)>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the keys of the root validate. Once they did, a failure is somebody in the way and no reason to trust less.
-    pub(super) async fn works(&self) -> bool {
+    ///
+    /// # Errors
+    /// The servers have not answered; always temporary.
+    pub(super) async fn works(&self) -> Result<bool, DnsError> {
         if self.works.load(Ordering::Relaxed) {
-            return true;
+            return Ok(true);
         }
         // The first answer is waited for by all; later one asks, and the others go on with what is known.
-        let mut failed = match self.asked.load(Ordering::Relaxed) {
-            false => self.failed.lock().await,
-            true => match self.failed.try_lock() {
-                Ok(failed) => failed,
-                Err(_) => return false,
-            },
+        let known = self.asked().clone();
+        let _asking = match (known, self.asking.try_lock()) {
+            (_, Ok(asking)) => asking,
+            (Some((_, asked)), Err(_)) => return asked.told(),
+            (None, Err(_)) => self.asking.lock().await,
         };
         if self.works.load(Ordering::Relaxed) {
-            return true;
+            return Ok(true);
         }
-        if failed.is_some_and(|at| at.elapsed() < ASK_AGAIN) {
-            return false;
+        let known = self.asked().clone();
+        if let Some((at, asked)) = known
+            && at.elapsed() < asked.holds()
+        {
+            return asked.told();
         }
-        let keys = self.ask(Name::root(), RecordType::DNSKEY).await;
-        let works = keys.is_ok_and(|answer| answer.secure && !answer.records.is_empty());
-        self.works.store(works, Ordering::Relaxed);
-        self.asked.store(true, Ordering::Relaxed);
-        if !works {
-            tracing::warn!("the DNS servers do not pass DNSSEC signatures on: DANE is not used");
-            *failed = Some(Instant::now());
+        let Err(asked) = self.ask_for_keys().await else {
+            self.works.store(true, Ordering::Relaxed);
+            return Ok(true);
+        };
+        match &asked {
+            Asked::Unsigned => {
+                tracing::warn!(
+                    "the DNS servers do not pass DNSSEC signatures on: DANE is not used"
+                );
+            }
+            Asked::Unknown(why) => {
+                tracing::warn!(
+                    why,
+                    "the DNS servers do not tell the keys of the root: mail waits where DANE may be published (other servers in spec.dns.servers, or spec.outbound.tls.dane: false)"
+                );
+            }
         }
-        works
+        *self.asked() = Some((Instant::now(), asked.clone()));
+        asked.told()
+    }
+
+    /// Asks for the keys of the root and checks them.
+    async fn ask_for_keys(&self) -> Result<(), Asked> {
+        let look_up = self.resolver.lookup(Name::root(), RecordType::DNSKEY);
+        match tokio::time::timeout(self.limit, look_up).await {
+            Err(_) => Err(Asked::Unknown("no answer in time".to_owned())),
+            Ok(Ok(lookup)) => match positive(&lookup) {
+                Ok(answer) if answer.secure && !answer.records.is_empty() => Ok(()),
+                _ => Err(Asked::Unsigned),
+            },
+            Ok(Err(error)) if is_no_answer(&error) => Err(Asked::Unknown(error.to_string())),
+            Ok(Err(_)) => Err(Asked::Unsigned),
+        }
     }
 
     pub(super) async fn mx(&self, domain: &str) -> Result<Validated<Mx>, DnsError> {
@@ -184,6 +248,18 @@ impl Validating {
             Ok(Ok(lookup)) => positive(&lookup),
             Ok(Err(error)) => negative(error),
         }
+    }
+}
+
+/// Whether a failure says nothing about what the servers can do.
+fn is_no_answer(error: &NetError) -> bool {
+    match error {
+        NetError::Timeout | NetError::NoConnections | NetError::Busy | NetError::Io(_) => true,
+        NetError::Dns(net::DnsError::NoRecordsFound(negative)) => {
+            negative.response_code == ResponseCode::ServFail
+        }
+        NetError::Dns(net::DnsError::ResponseCode(code)) => *code == ResponseCode::ServFail,
+        _ => false,
     }
 }
 

@@ -207,12 +207,20 @@ impl Compiler<'_> {
             providers: self.providers(&cluster.origin, spec),
             block_lists: self.block_lists(&cluster.origin, spec),
             suppression: self.suppression(&cluster.origin, spec),
+            draining: self.draining(),
             ..outbound(spec)
         }
     }
 }
 
 impl Compiler<'_> {
+    /// OutboundIPs that somebody has deleted, and whose finalizer keeps them for a while.
+    fn draining(&self) -> BTreeSet<String> {
+        let ips = self.resources.outbound_ips.iter();
+        let leaving = ips.filter(|ip| ip.object.metadata.deletion_timestamp.is_some());
+        leaving.map(|ip| ip.origin.name.clone()).collect()
+    }
+
     /// Pools that rules name have addresses, and SRS addresses lead back here.
     pub(super) fn check_pools(&mut self, cluster: &Located<MailCluster>, plan: &Plan) {
         let pools: BTreeSet<&str> = plan.outbound_ips.values().map(|ip| &*ip.pool).collect();
@@ -407,6 +415,7 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
         providers: Vec::new(),
         block_lists: None,
         suppression: None,
+        draining: BTreeSet::new(),
     }
 }
 

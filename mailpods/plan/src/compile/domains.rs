@@ -59,7 +59,7 @@ impl Compiler<'_> {
     }
 
     /// Takes the names of a domain, unless another has one of them.
-    fn claim(&mut self, resource: &Located<MailDomain>) -> bool {
+    pub(super) fn claim(&mut self, resource: &Located<MailDomain>) -> bool {
         let spec = &resource.object.spec;
         let before = self.problems.len();
         let fields = spec

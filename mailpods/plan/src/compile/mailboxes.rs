@@ -21,7 +21,11 @@ impl Compiler<'_> {
             let Some(address) = self.mailbox_address(resource, plan) else {
                 continue;
             };
-            if let Some(owner) = owners.get(&address) {
+            // One that was left out keeps its address, or a slip of the pen would give its mail to others.
+            let absent = self.absent.get(&address);
+            let absent = absent.filter(|absent| absent.is_older(resource));
+            let absent = absent.map(|absent| &*absent.origin);
+            if let Some(owner) = owners.get(&address).copied().or(absent) {
                 let message = format!("is already the address of {}", owner.named());
                 let problem = resource.origin.problem("spec.address", message);
                 self.problems
@@ -79,7 +83,11 @@ impl Compiler<'_> {
         plan.primary(address)
     }
 
-    pub(super) fn mailbox(&mut self, resource: &Located<MailboxResource>, address: MailboxAddress) -> Mailbox {
+    pub(super) fn mailbox(
+        &mut self,
+        resource: &Located<MailboxResource>,
+        address: MailboxAddress,
+    ) -> Mailbox {
         let spec = &resource.object.spec;
         Mailbox {
             address,
@@ -180,6 +188,7 @@ impl Compiler<'_> {
         }
         let taken = match () {
             () if plan.mailboxes.contains_key(&primary) => "is the address of a mailbox",
+            () if self.absent.contains_key(&primary) => "is the address of a mailbox",
             () if plan.aliases.contains_key(&primary) => "is already an alias",
             () => "",
         };

@@ -1,6 +1,7 @@
 //! Resources to one plan: references, ownership, defaults, and what is not supported yet.
 
 mod addresses;
+mod allowed;
 mod cluster;
 mod domains;
 mod edit;
@@ -15,6 +16,7 @@ mod unsupported;
 
 pub use cluster::{dns_server, issued_secret};
 pub use edit::{Edits, edit};
+pub use held::hold;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use mailpods_api::v1alpha1::{ClusterRef, MailCluster};
 use mailpods_api::{DomainName, MailboxAddress};
 
-use crate::load::{Environment, Located, Resources, Source, load_valid};
+use crate::load::{Environment, LeftAddresses, Located, Resources, Source, load_valid};
 use crate::model::{Domain, Plan};
 use crate::problem::{Origin, Problem, ProblemClass};
 use crate::records;
@@ -50,6 +52,8 @@ pub struct Compiled {
     pub plan: Option<Plan>,
     /// What is wrong, in a stable order.
     pub problems: Vec<Problem>,
+    /// What could not be compiled, for [`hold`]; `None` when there is a plan.
+    pub uncompiled: Option<Resources>,
 }
 
 /// Compiles what is good: a resource with a problem is left out, and nothing else is, but for what cannot be without it. Mail
@@ -84,6 +88,7 @@ pub fn compile_valid(mut resources: Resources) -> Compiled {
     found.sort();
     found.dedup();
     Compiled {
+        uncompiled: plan.is_none().then_some(resources),
         plan,
         problems: found,
     }
@@ -126,6 +131,8 @@ struct Compiler<'a> {
     problems: Vec<Problem>,
     /// Who owns each name of a domain.
     owners: HashMap<DomainName, Arc<Origin>>,
+    /// Who has an address and was left out.
+    absent: HashMap<MailboxAddress, &'a LeftAddresses>,
     /// Who made each alias and where: for problems found when everything is there.
     alias_places: Vec<(MailboxAddress, Arc<Origin>, String)>,
 }
@@ -136,6 +143,7 @@ impl<'a> Compiler<'a> {
             resources,
             problems: Vec::new(),
             owners: HashMap::new(),
+            absent: HashMap::new(),
             alias_places: Vec::new(),
         }
     }
@@ -146,12 +154,14 @@ impl<'a> Compiler<'a> {
             self.check_scripts();
             return None;
         };
+        self.tolerating(|compiler| compiler.check_allowed(cluster));
         let outbound_ips = self.outbound_ips(cluster);
         let (domains, names) = self.domains(cluster, &outbound_ips);
         let mut plan = self.settings(cluster)?;
         plan.outbound_ips = outbound_ips.into();
         plan.domains = domains.into();
         plan.names = names.into();
+        self.absent = self.absent(&plan);
         self.add_mailboxes(&mut plan);
         self.add_aliases(&mut plan);
         self.set_postmaster(cluster, &mut plan);

@@ -50,7 +50,7 @@ impl RecordType {
 }
 
 /// A record with nothing left to fill in.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Record {
     /// The domain that wants it.
     pub domain: DomainName,

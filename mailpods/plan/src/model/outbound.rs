@@ -1,5 +1,6 @@
 //! How mail leaves: settings, next hops, addresses to send from.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -65,6 +66,9 @@ pub struct OutboundSettings {
     pub block_lists: Option<BlockLists>,
     /// Recipients that do not exist are remembered; `None`: they are not.
     pub suppression: Option<Suppression>,
+    /// Names of OutboundIPs that are being removed: nothing new leaves from them, and their records stay until nothing does.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub draining: BTreeSet<String>,
 }
 
 /// How the senders of forwarded mail are rewritten.

@@ -1,6 +1,6 @@
 //! The pod's side: entries as they came, and the plan that they make.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use mailpods_api::{DomainName, MailboxAddress};
@@ -99,21 +99,12 @@ impl Slice {
     /// See [`ApplyError`]; the slice is then as it was.
     pub fn apply(&mut self, update: Update) -> Result<(), ApplyError> {
         self.check(&update)?;
-        let gone = self.gone(&update);
-        let changed: Vec<_> = update
-            .put
-            .into_iter()
-            .filter(|put| self.differs(put))
-            .collect();
-        let mut values = Vec::with_capacity(changed.len());
-        for (key, entry) in &changed {
-            values.extend(read(key, entry)?);
-        }
-        let put = changed.into_iter();
-        let entries = self.entries.changed(
-            gone.iter().map(String::as_str),
-            put.map(|(key, entry)| (Arc::from(key), entry)),
-        );
+        let entries = match update.base {
+            Some(_) => self
+                .entries
+                .changed(update.delete.iter().map(|key| &**key), update.put),
+            None => update.put.into_iter().collect(),
+        };
         if entries.digest() != update.etag {
             return Err(ApplyError::Etag {
                 found: entries.digest().to_owned(),
@@ -123,7 +114,14 @@ impl Slice {
         if entries.get("settings").is_none() {
             return Err(ApplyError::NoSettings);
         }
-        self.entries = entries;
+        let (put, gone) = self.entries.difference(&entries);
+        let values = put.iter().map(|(key, entry)| read(key, entry));
+        let mut values: Vec<_> = values
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
+        // Addresses share the names of their domains.
+        values.sort_by_key(|value| !matches!(value, Value::Domain(_)));
+        self.entries = entries.packed();
         for key in &gone {
             self.parts.remove(key);
         }
@@ -178,35 +176,21 @@ impl Slice {
         }
     }
 
-    /// Keys that the update takes away: those it names, or all that a whole plan does not have.
-    fn gone(&self, update: &Update) -> Vec<String> {
-        if update.base.is_some() {
-            return update.delete.clone();
-        }
-        let kept: HashSet<&str> = update.put.iter().map(|(key, _)| key.as_str()).collect();
-        self.entries
-            .iter()
-            .filter(|(key, _)| !kept.contains(key))
-            .map(|(key, _)| key.to_owned())
-            .collect()
-    }
-
-    fn differs(&self, (key, entry): &(String, Arc<Entry>)) -> bool {
-        self.entries
-            .get(key)
-            .is_none_or(|known| known.digest() != entry.digest())
-    }
-
     fn put(&mut self, value: Value) {
         let parts = &mut self.parts;
         match value {
             Value::Settings(settings) => self.settings = Some(Arc::from(settings)),
             Value::Domain(domain) => parts.put_domain(Arc::new(*domain)),
-            Value::Mailbox(mailbox) => {
+            Value::Mailbox(mut mailbox) => {
+                let send_as = std::mem::take(&mut mailbox.send_as).into_iter();
+                mailbox.address = parts.sharing(mailbox.address);
+                mailbox.send_as = send_as.map(|address| parts.sharing(address)).collect();
                 let address = mailbox.address.clone();
                 parts.mailboxes.insert(address, Arc::new(mailbox));
             }
             Value::Alias(address, targets) => {
+                let targets = targets.into_iter().map(|target| parts.sharing(target));
+                let (address, targets) = (parts.sharing(address), targets.collect());
                 parts.aliases.insert(address, targets);
             }
             Value::OutboundIp(ip) => {
@@ -219,6 +203,14 @@ impl Slice {
 }
 
 impl Parts {
+    /// The address, with the name that its domain has here: there are many addresses, and few domains.
+    fn sharing(&self, address: MailboxAddress) -> MailboxAddress {
+        match self.names.get_key_value(address.domain()) {
+            Some((name, _)) => address.with_domain(name.clone()),
+            None => address,
+        }
+    }
+
     fn put_domain(&mut self, domain: Arc<Domain>) {
         self.remove_names(&domain.name);
         for name in std::iter::once(&domain.name).chain(&domain.alias_names) {

@@ -1,11 +1,14 @@
 //! Entries by key. A change costs what changed: neither the others nor their digests are looked at again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::Entry;
+use super::packed::Packed;
+use super::{Entry, Keyed};
 
 /// Parts that entries are kept in, by the first octet of what their keys hash to. A change copies the parts that it is in.
 const PARTS: usize = 256;
@@ -19,10 +22,40 @@ pub struct Entries {
     digest: String,
 }
 
-#[derive(Debug, Clone, Default)]
+/// Entries of one part.
+pub(super) type Map = BTreeMap<Arc<str>, Arc<Entry>>;
+
+#[derive(Debug, Default)]
 struct Part {
-    map: BTreeMap<Arc<str>, Arc<Entry>>,
+    form: Form,
     digest: [u8; 32],
+}
+
+#[derive(Debug)]
+enum Form {
+    Open(Map),
+    Packed(Packed),
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::Open(Map::new())
+    }
+}
+
+impl Part {
+    fn map(&self) -> Cow<'_, Map> {
+        match &self.form {
+            Form::Open(map) => Cow::Borrowed(map),
+            Form::Packed(packed) => Cow::Owned(packed.map()),
+        }
+    }
+
+    /// The same in another form.
+    fn formed(&self, form: Form) -> Arc<Self> {
+        let digest = self.digest;
+        Arc::new(Self { form, digest })
+    }
 }
 
 impl Entries {
@@ -33,17 +66,17 @@ impl Entries {
     }
 
     /// Keys and entries, sorted by key.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Arc<Entry>)> {
-        let parts = self.parts.iter().flat_map(|part| &part.map);
-        let mut all: Vec<_> = parts.map(|(key, entry)| (&**key, entry)).collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Keyed> {
+        let parts = self.parts.iter();
+        let mut all: Vec<_> = parts.flat_map(|part| part.map().into_owned()).collect();
+        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         all.into_iter()
     }
 
     /// The entry of a key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Arc<Entry>> {
-        self.parts.get(part_of(key))?.map.get(key)
+    pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
+        self.parts.get(part_of(key))?.map().get(key).cloned()
     }
 
     /// How many there are.
@@ -63,68 +96,61 @@ impl Entries {
     pub fn changed<'a>(
         &self,
         delete: impl IntoIterator<Item = &'a str>,
-        put: impl IntoIterator<Item = (Arc<str>, Arc<Entry>)>,
+        put: impl IntoIterator<Item = Keyed>,
     ) -> Self {
-        let mut parts = self.parts.to_vec();
-        let mut touched = BTreeSet::new();
-        let mut count = self.count;
-        for key in delete {
-            let index = part_of(key);
-            let Some(part) = parts
-                .get_mut(index)
-                .filter(|part| part.map.contains_key(key))
-            else {
-                continue;
-            };
-            Arc::make_mut(part).map.remove(key);
-            touched.insert(index);
-            count -= 1;
-        }
-        for (key, entry) in put {
-            let index = part_of(&key);
-            let Some(part) = parts.get_mut(index) else {
-                continue;
-            };
-            let known = part.map.get(&key);
-            if known.is_some_and(|known| known.digest() == entry.digest()) {
-                continue;
-            }
-            count += usize::from(known.is_none());
-            Arc::make_mut(part).map.insert(key, entry);
-            touched.insert(index);
-        }
-        for index in touched {
-            if let Some(part) = parts.get_mut(index) {
-                let part = Arc::make_mut(part);
-                part.digest = digest(&part.map);
-            }
-        }
-        Self::of(parts, count)
+        let mut change = Change::of(self);
+        delete.into_iter().for_each(|key| change.delete(key));
+        put.into_iter()
+            .for_each(|(key, entry)| change.put(key, entry));
+        change.finish()
     }
 
-    /// The same without texts: enough to find out what changes, a third of the memory. They cannot be sent.
+    /// The same without texts: enough to find out what changes, in a third of the memory. They cannot be sent. What is packed
+    /// stays as it is.
     #[must_use]
     pub fn bare(&self) -> Self {
-        let parts = self.parts.iter();
+        self.each(|part| {
+            let Form::Open(map) = &part.form else {
+                return part.clone();
+            };
+            let entries = map.iter().map(|(key, entry)| {
+                let known = entry.is_bare().then(|| entry.clone());
+                (key.clone(), known.unwrap_or_else(|| Arc::new(entry.bare())))
+            });
+            part.formed(Form::Open(entries.collect()))
+        })
+    }
+
+    /// The same in little memory, for one who keeps them and looks at what changes alone: a look at one opens its part.
+    #[must_use]
+    pub fn packed(&self) -> Self {
+        self.each(|part| match &part.form {
+            Form::Open(map) if !map.is_empty() => part.formed(Form::Packed(Packed::of(map))),
+            Form::Open(_) | Form::Packed(_) => part.clone(),
+        })
+    }
+
+    fn each(&self, form: impl Fn(&Arc<Part>) -> Arc<Part>) -> Self {
         Self {
-            parts: parts.map(bare).collect(),
+            parts: self.parts.iter().map(form).collect(),
             ..self.clone()
         }
     }
 
     /// Keys and entries that `new` has otherwise than these, and keys that it has not, each sorted.
-    pub(super) fn difference(&self, new: &Self) -> (Vec<(String, Arc<Entry>)>, Vec<String>) {
+    pub(super) fn difference(&self, new: &Self) -> (Vec<Keyed>, Vec<Arc<str>>) {
         let (mut put, mut delete) = (Vec::new(), Vec::new());
         let both = self.parts.iter().zip(new.parts.iter());
         for (old, new) in both.filter(|(old, new)| old.digest != new.digest) {
-            let gone = old.map.keys().filter(|key| !new.map.contains_key(*key));
-            delete.extend(gone.map(|key| key.to_string()));
+            let (old, new) = (old.map(), new.map());
+            let gone = old.keys().filter(|key| !new.contains_key(*key));
+            delete.extend(gone.cloned());
             let differs = |key: &str, entry: &Entry| {
-                let known = old.map.get(key);
+                let known = old.get(key);
                 known.is_none_or(|known| known.digest() != entry.digest())
             };
-            let differing = new.map.iter().filter(|(key, entry)| differs(key, entry));
-            put.extend(differing.map(|(key, entry)| (key.to_string(), entry.clone())));
+            let differing = new.iter().filter(|(key, entry)| differs(key, entry));
+            put.extend(differing.map(|(key, entry)| (key.clone(), entry.clone())));
         }
         put.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         delete.sort_unstable();
@@ -145,31 +171,71 @@ impl Entries {
     }
 }
 
+/// Entries on their way to others.
+pub(super) struct Change<'a> {
+    entries: &'a Entries,
+    /// Parts that are looked at.
+    open: BTreeMap<usize, Map>,
+    count: usize,
+}
+
+impl<'a> Change<'a> {
+    pub(super) const fn of(entries: &'a Entries) -> Self {
+        Self {
+            entries,
+            open: BTreeMap::new(),
+            count: entries.count,
+        }
+    }
+
+    pub(super) fn delete(&mut self, key: &str) {
+        let known = self.part(key).remove(key);
+        self.count -= usize::from(known.is_some());
+    }
+
+    pub(super) fn put(&mut self, key: Arc<str>, entry: Arc<Entry>) {
+        match self.part(&key).entry(key) {
+            Place::Occupied(known) if known.get().digest() == entry.digest() => {}
+            Place::Occupied(mut known) => drop(known.insert(entry)),
+            Place::Vacant(place) => {
+                place.insert(entry);
+                self.count += 1;
+            }
+        }
+    }
+
+    fn part(&mut self, key: &str) -> &mut Map {
+        let index = part_of(key);
+        self.open.entry(index).or_insert_with(|| {
+            let part = self.entries.parts.get(index);
+            part.map(|part| part.map().into_owned()).unwrap_or_default()
+        })
+    }
+
+    pub(super) fn finish(self) -> Entries {
+        let mut parts = self.entries.parts.to_vec();
+        for (index, map) in self.open {
+            let digest = digest(&map);
+            if let Some(part) = parts.get_mut(index).filter(|part| part.digest != digest) {
+                let form = Form::Open(map);
+                *part = Arc::new(Part { form, digest });
+            }
+        }
+        Entries::of(parts, self.count)
+    }
+}
+
 impl Default for Entries {
     fn default() -> Self {
         Self::of(vec![Arc::default(); PARTS], 0)
     }
 }
 
-impl FromIterator<(String, Arc<Entry>)> for Entries {
-    fn from_iter<I: IntoIterator<Item = (String, Arc<Entry>)>>(entries: I) -> Self {
-        let shared = |(key, entry): (String, Arc<Entry>)| (Arc::from(key), entry);
+impl<K: Into<Arc<str>>> FromIterator<(K, Arc<Entry>)> for Entries {
+    fn from_iter<I: IntoIterator<Item = (K, Arc<Entry>)>>(entries: I) -> Self {
+        let shared = |(key, entry): (K, Arc<Entry>)| (key.into(), entry);
         Self::default().changed([], entries.into_iter().map(shared))
     }
-}
-
-fn bare(part: &Arc<Part>) -> Arc<Part> {
-    if part.map.values().all(|entry| entry.is_bare()) {
-        return part.clone();
-    }
-    let entries = part.map.iter().map(|(key, entry)| {
-        let known = entry.is_bare().then(|| entry.clone());
-        (key.clone(), known.unwrap_or_else(|| Arc::new(entry.bare())))
-    });
-    Arc::new(Part {
-        map: entries.collect(),
-        digest: part.digest,
-    })
 }
 
 /// Operator and pods must agree on this, as on the digests.
@@ -215,21 +281,18 @@ mod tests {
         let put = [("mailbox/7", "0"), ("mailbox/new", "1"), ("mailbox/9", "9")];
         let put = put.map(|(key, json)| (Arc::from(key), entry(json)));
         let after = before.changed(["mailbox/3", "mailbox/none"], put);
-        let mut all: BTreeMap<String, Arc<Entry>> = before
-            .iter()
-            .map(|(key, entry)| (key.to_owned(), entry.clone()))
-            .collect();
+        let mut all: Map = before.iter().collect();
         all.remove("mailbox/3");
-        all.insert("mailbox/7".to_owned(), entry("0"));
-        all.insert("mailbox/new".to_owned(), entry("1"));
+        all.insert("mailbox/7".into(), entry("0"));
+        all.insert("mailbox/new".into(), entry("1"));
         let anew: Entries = all.into_iter().collect();
         assert_eq!(after.digest(), anew.digest());
         assert_eq!((after.len(), after.iter().len()), (600, 600));
         assert!(after.iter().is_sorted_by_key(|(key, _)| key));
         let (put, delete) = before.difference(&after);
-        let put: Vec<_> = put.iter().map(|(key, _)| key.as_str()).collect();
+        let put: Vec<_> = put.iter().map(|(key, _)| &**key).collect();
         assert_eq!(put, ["mailbox/7", "mailbox/new"]);
-        assert_eq!(delete, ["mailbox/3"]);
+        assert_eq!(delete, ["mailbox/3".into()]);
     }
 
     #[test]
@@ -241,7 +304,38 @@ mod tests {
         let after = bare.changed(["mailbox/1"], [(Arc::from("mailbox/2"), entry("x"))]);
         let (put, delete) = bare.difference(&after);
         assert_eq!((put.len(), put[0].1.json()), (1, "x"));
-        assert_eq!(delete, ["mailbox/1"]);
+        assert_eq!(delete, ["mailbox/1".into()]);
+        let put = [(Arc::from("mailbox/2"), entry("x"))];
+        let packed = bare.packed().changed(["mailbox/1"], put);
+        assert_eq!(packed.digest(), after.digest());
+        assert_eq!(packed.bare().packed().difference(&before).0.len(), 2);
+    }
+
+    #[test]
+    fn packed_entries_are_the_same() {
+        let before = many(2_000);
+        let packed = before.packed();
+        assert_eq!((packed.digest(), packed.len()), (before.digest(), 2_000));
+        let texts = |entries: &Entries| -> Vec<_> {
+            let text = |(key, entry): (Arc<str>, Arc<Entry>)| (key, entry.json().to_owned());
+            entries.iter().map(text).collect()
+        };
+        assert_eq!(texts(&packed), texts(&before));
+        let put = || [(Arc::from("mailbox/2"), entry("x"))];
+        let (one, other) = (
+            before.changed(["mailbox/1"], put()),
+            packed.changed(["mailbox/1"], put()),
+        );
+        assert_eq!((other.digest(), other.len()), (one.digest(), 1_999));
+        assert_eq!(texts(&other.packed()), texts(&one));
+        let (put, delete) = packed.difference(&other);
+        assert_eq!((put.len(), put[0].1.json()), (1, "x"));
+        assert_eq!(delete, ["mailbox/1".into()]);
+        assert!(
+            packed
+                .get("mailbox/5")
+                .is_some_and(|entry| entry.json() == "5")
+        );
     }
 
     #[test]

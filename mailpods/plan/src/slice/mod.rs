@@ -16,6 +16,7 @@
 
 mod apply;
 mod entries;
+mod packed;
 mod update;
 mod whole;
 mod wire;
@@ -31,12 +32,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::model::{OutboundIp, Plan};
+use crate::model::{Domain, Mailbox, OutboundIp, Plan};
 
 pub use apply::{ApplyError, Slice};
+use entries::Change;
 pub use entries::Entries;
 pub use update::{DecodeError, MAX_KEY_OCTETS, MAX_VALUE_OCTETS, Update, VERSION, diff, full};
-pub use whole::whole;
+pub use whole::{whole_octets, write_whole};
 
 /// What a pod does, and so what it may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -151,6 +153,9 @@ impl FromStr for Role {
     }
 }
 
+/// An entry and its key.
+pub type Keyed = (Arc<str>, Arc<Entry>);
+
 /// One value, encoded. It may hold secrets, so it is wiped when dropped and never printed.
 pub struct Entry {
     json: Zeroizing<String>,
@@ -203,7 +208,7 @@ impl fmt::Debug for Entry {
 /// # Errors
 /// When a value cannot be encoded; always a mistake in the program.
 pub fn entries(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
-    cut(plan, role, Cut::default())
+    cut(plan, role, false)
 }
 
 /// The same without texts, for one who has to find out what changes; see [`Entries::bare`].
@@ -211,16 +216,17 @@ pub fn entries(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
 /// # Errors
 /// When a value cannot be encoded; always a mistake in the program.
 pub fn digests(plan: &Plan, role: Role) -> Result<Entries, serde_json::Error> {
-    let bare = Cut {
-        bare: true,
-        ..Cut::default()
-    };
-    cut(plan, role, bare)
+    cut(plan, role, true)
 }
 
-fn cut(plan: &Plan, role: Role, mut cut: Cut) -> Result<Entries, serde_json::Error> {
+fn cut(plan: &Plan, role: Role, bare: bool) -> Result<Entries, serde_json::Error> {
+    let nothing = Entries::default();
+    let mut cut = Cut {
+        bare,
+        ..Cut::of(&nothing)
+    };
     each(plan, role, &mut cut)?;
-    Ok(Entries::default().changed([], cut.put))
+    Ok(cut.change.finish())
 }
 
 /// Where the entries of a role go.
@@ -269,37 +275,11 @@ pub fn follow(
     plan: &Plan,
     role: Role,
 ) -> Result<Entries, serde_json::Error> {
-    let mut cut = Cut::default();
+    let mut cut = Cut::of(known);
     cut.put("settings".to_owned(), &wire::Settings::of(plan, role))?;
     if role.knows_domains() {
-        if !before.domains.is_same(&plan.domains) {
-            let (old, new) = (&before.domains, &plan.domains);
-            let kept = cut.changed(
-                "domain",
-                new.iter(),
-                |name| old.get(name),
-                |domain| wire::Domain::of(domain, role),
-            )?;
-            cut.gone(
-                "domain",
-                old.keys()
-                    .filter(|name| kept < old.len() && !new.contains_key(*name)),
-            );
-        }
-        if !before.mailboxes.is_same(&plan.mailboxes) {
-            let (old, new) = (&before.mailboxes, &plan.mailboxes);
-            let kept = cut.changed(
-                "mailbox",
-                new.iter(),
-                |name| old.get(name),
-                |mailbox| wire::Mailbox::of(mailbox, role),
-            )?;
-            cut.gone(
-                "mailbox",
-                old.keys()
-                    .filter(|name| kept < old.len() && !new.contains_key(*name)),
-            );
-        }
+        cut.domains(before, plan, role)?;
+        cut.mailboxes(before, plan, role)?;
         let (old, new) = (&before.held, &plan.held);
         cut.held("held-domain", (&old.domains, &new.domains))?;
         cut.held("held-address", (&old.addresses, &new.addresses))?;
@@ -312,13 +292,12 @@ pub fn follow(
         let value = wire::Address::of(ip, role);
         cut.put(format!("outbound-ip/{}", ip.name), &value)?;
     }
-    Ok(known.changed(cut.delete.iter().map(String::as_str), cut.put))
+    Ok(cut.change.finish())
 }
 
-/// Entries that are being made, and keys whose entries go, unless they are made anew.
-struct Cut {
-    put: Vec<(Arc<str>, Arc<Entry>)>,
-    delete: Vec<String>,
+/// Entries that are being made.
+struct Cut<'a> {
+    change: Change<'a>,
     /// Values are encoded here first, so that a growing buffer leaves no copies of secrets behind.
     scratch: Zeroizing<Vec<u8>>,
     /// Whether texts are left out.
@@ -328,18 +307,17 @@ struct Cut {
 /// More than a value with the longest keys and chains has.
 const SCRATCH: usize = 64 * 1024;
 
-impl Default for Cut {
-    fn default() -> Self {
+impl<'a> Cut<'a> {
+    fn of(known: &'a Entries) -> Self {
         Self {
-            put: Vec::new(),
-            delete: Vec::new(),
+            change: Change::of(known),
             scratch: Zeroizing::new(Vec::with_capacity(SCRATCH)),
             bare: false,
         }
     }
 }
 
-impl Sink for Cut {
+impl Sink for Cut<'_> {
     fn put(&mut self, key: String, value: &impl Serialize) -> Result<(), serde_json::Error> {
         self.scratch.clear();
         serde_json::to_writer(&mut *self.scratch, value)?;
@@ -351,15 +329,50 @@ impl Sink for Cut {
             json: Zeroizing::new(text.to_owned()),
             digest: Sha256::digest(&*self.scratch).into(),
         };
-        self.put.push((key.into(), Arc::new(entry)));
+        self.change.put(key.into(), Arc::new(entry));
         Ok(())
     }
 }
 
-impl Cut {
+impl Cut<'_> {
     fn gone<'a, K: fmt::Display + 'a>(&mut self, kind: &str, names: impl Iterator<Item = &'a K>) {
-        self.delete
-            .extend(names.map(|name| format!("{kind}/{name}")));
+        for name in names {
+            self.change.delete(&format!("{kind}/{name}"));
+        }
+    }
+
+    fn domains(&mut self, before: &Plan, plan: &Plan, role: Role) -> Result<(), serde_json::Error> {
+        let (old, new) = (&before.domains, &plan.domains);
+        if old.is_same(new) {
+            return Ok(());
+        }
+        let form = |domain: &Domain| wire::Domain::of(domain, role);
+        let kept = self.changed("domain", new.iter(), |name| old.get(name), form)?;
+        if kept < old.len() {
+            self.gone("domain", old.keys().filter(|name| !new.contains_key(*name)));
+        }
+        Ok(())
+    }
+
+    fn mailboxes(
+        &mut self,
+        before: &Plan,
+        plan: &Plan,
+        role: Role,
+    ) -> Result<(), serde_json::Error> {
+        let (old, new) = (&before.mailboxes, &plan.mailboxes);
+        if old.is_same(new) {
+            return Ok(());
+        }
+        let form = |mailbox: &Mailbox| wire::Mailbox::of(mailbox, role);
+        let kept = self.changed("mailbox", new.iter(), |name| old.get(name), form)?;
+        if kept < old.len() {
+            self.gone(
+                "mailbox",
+                old.keys().filter(|name| !new.contains_key(*name)),
+            );
+        }
+        Ok(())
     }
 
     /// Values that are not one and the same as before; how many names were there before.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{Entries, Entry};
+use super::{Entries, Entry, Keyed};
 
 /// Version of the encoding. It changes when a pod must not read on: keys and fields may be added without.
 pub const VERSION: u32 = 1;
@@ -27,9 +27,9 @@ pub struct Update {
     /// Digest of the entries that come out.
     pub etag: String,
     /// New and changed entries.
-    pub put: Vec<(String, Arc<Entry>)>,
+    pub put: Vec<Keyed>,
     /// Keys that are gone.
-    pub delete: Vec<String>,
+    pub delete: Vec<Arc<str>>,
 }
 
 /// Why octets are no update that can be read.
@@ -76,10 +76,7 @@ pub fn full(entries: &Entries) -> Update {
         version: VERSION,
         base: None,
         etag: entries.digest().to_owned(),
-        put: entries
-            .iter()
-            .map(|(key, entry)| (key.to_owned(), entry.clone()))
-            .collect(),
+        put: entries.iter().collect(),
         delete: Vec::new(),
     }
 }
@@ -119,12 +116,12 @@ impl Update {
             put: self
                 .put
                 .iter()
-                .map(|(key, entry)| Ok((Cow::Borrowed(key.as_str()), raw(entry.json())?)))
+                .map(|(key, entry)| Ok((Cow::Borrowed(&**key), raw(entry.json())?)))
                 .collect::<Result<_, serde_json::Error>>()?,
             delete: self
                 .delete
                 .iter()
-                .map(|key| Cow::Borrowed(key.as_str()))
+                .map(|key| Cow::Borrowed(&**key))
                 .collect(),
         };
         // A buffer that grows would leave copies of secrets behind.
@@ -150,16 +147,16 @@ impl Update {
             put: wire
                 .put
                 .into_iter()
-                .map(|(key, value)| entry(key.into_owned(), value.get()))
+                .map(|(key, value)| entry(&key, value.get()))
                 .collect::<Result<_, _>>()?,
-            delete: wire.delete.into_iter().map(Cow::into_owned).collect(),
+            delete: wire.delete.into_iter().map(Arc::from).collect(),
         })
     }
 
     /// Octets that the encoding takes, or a little more.
     fn octets(&self) -> usize {
-        let put = |(key, entry): &(String, Arc<Entry>)| key.len() + entry.json().len() + AROUND;
-        let deleted = |key: &String| key.len() + AROUND;
+        let put = |(key, entry): &Keyed| key.len() + entry.json().len() + AROUND;
+        let deleted = |key: &Arc<str>| key.len() + AROUND;
         FRAME
             + self.put.iter().map(put).sum::<usize>()
             + self.delete.iter().map(deleted).sum::<usize>()
@@ -170,7 +167,7 @@ fn raw(json: &str) -> Result<&RawValue, serde_json::Error> {
     serde_json::from_str(json)
 }
 
-fn entry(key: String, json: &str) -> Result<(String, Arc<Entry>), DecodeError> {
+fn entry(key: &str, json: &str) -> Result<Keyed, DecodeError> {
     if key.len() > MAX_KEY_OCTETS || json.len() > MAX_VALUE_OCTETS {
         return Err(DecodeError::TooLong {
             key: key.len(),
@@ -178,5 +175,5 @@ fn entry(key: String, json: &str) -> Result<(String, Arc<Entry>), DecodeError> {
         });
     }
     let entry = Entry::new(Zeroizing::new(json.to_owned()));
-    Ok((key, Arc::new(entry)))
+    Ok((key.into(), Arc::new(entry)))
 }

@@ -4,26 +4,31 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use serde::ser::Error as _;
-use zeroize::Zeroizing;
 
 use super::{Role, Sink, VERSION, each};
 use crate::model::Plan;
 
-/// What [`Update::encode`](super::Update::encode) writes of [`full`](super::full) entries, but for their order. `etag` is the
-/// digest of the [`entries`](super::entries).
+/// Octets that [`write_whole`] writes.
 ///
 /// # Errors
 /// When a value cannot be encoded; always a mistake in the program.
-pub fn whole(plan: &Plan, role: Role, etag: &str) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+pub fn whole_octets(plan: &Plan, role: Role, etag: &str) -> Result<usize, serde_json::Error> {
     let mut count = Count(0);
-    write(plan, role, etag, &mut count)?;
-    // A buffer that grows would leave copies of secrets behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(count.0));
-    write(plan, role, etag, &mut *out)?;
-    Ok(out)
+    write_whole(plan, role, etag, &mut count)?;
+    Ok(count.0)
 }
 
-fn write(plan: &Plan, role: Role, etag: &str, out: &mut impl Write) -> Result<(), serde_json::Error> {
+/// Writes what [`Update::encode`](super::Update::encode) writes of [`full`](super::full) entries, but for their order. `etag` is
+/// the digest of the [`entries`](super::entries).
+///
+/// # Errors
+/// When a value cannot be encoded, always a mistake in the program, or `out` does not take it.
+pub fn write_whole(
+    plan: &Plan,
+    role: Role,
+    etag: &str,
+    out: &mut impl Write,
+) -> Result<(), serde_json::Error> {
     let head = format!("{{\"version\":{VERSION},\"etag\":{etag:?},\"put\":{{");
     let mut writer = Writer { out, first: true };
     writer.raw(&head)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Assigned, Inventory, ProblemClass, assign, load_valid};
+use crate::{Assigned, Inventory, ProblemClass, Unread, assign, load_valid};
 
 use super::source;
 
@@ -22,6 +22,11 @@ fn cluster(place: (&str, &str, u32), more: &str) -> String {
 }
 
 fn assigned(documents: &[String]) -> Assigned {
+    assigned_with(documents, Vec::new())
+}
+
+/// With resources that cannot be read.
+fn assigned_with(documents: &[String], unread: Vec<Arc<Unread>>) -> Assigned {
     let (resources, problems) = load_valid(&[source("a.yaml", &documents.join("---\n"))]);
     assert_eq!(problems, []);
     fn objects<T>(located: Vec<crate::Located<T>>) -> Vec<Arc<T>> {
@@ -34,8 +39,22 @@ fn assigned(documents: &[String]) -> Assigned {
         mailboxes: objects(resources.mailboxes),
         outbound_ips: objects(resources.outbound_ips),
         namespaces: Arc::new(BTreeMap::from([("team".to_owned(), labels)])),
+        unread,
         ..Inventory::default()
     })
+}
+
+/// A resource that cannot be read: what is in YAML is what can be read of it.
+fn unread(document: &str) -> Arc<Unread> {
+    let object: serde_json::Value = serde_yaml::from_str(document).unwrap();
+    let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
+    let kind = object["kind"].as_str().unwrap();
+    Arc::new(Unread::of(kind, &metadata, &object).unwrap())
+}
+
+/// A MailDomain that a MailCluster serves.
+fn served(place: (&str, &str, u32), spec: &str, cluster: &str) -> String {
+    object("MailDomain", place, spec) + &format!("status: {{cluster: {cluster}}}\n")
 }
 
 fn said(assigned: &Assigned) -> Vec<String> {
@@ -230,8 +249,13 @@ fn mail_of_a_domain_that_nobody_serves_is_put_off_where_it_was_served() {
             ("mail", "first", 2),
             "{domain: first.test, clusterRef: {name: two}}",
         ),
-        status("slip", "slip.test", ", clusterRef: {name: oen}"),
-        // One of its names is taken; the other is nobody's.
+        // A name that it never had may be anybody's.
+        status(
+            "slip",
+            "slip.test",
+            ", domainAliases: [elsewhere.test], clusterRef: {name: oen}",
+        ),
+        // One of its names is taken: it is served without that.
         status(
             "later",
             "later.test",
@@ -251,7 +275,318 @@ fn mail_of_a_domain_that_nobody_serves_is_put_off_where_it_was_served() {
         ),
     ]);
     assert_eq!(held(&assigned, "one"), ["slip.test"]);
-    assert_eq!(held(&assigned, "two"), ["later.test"]);
+    assert_eq!(held(&assigned, "two"), Vec::<String>::new());
+    let two = &assigned.clusters[&("mail".to_owned(), "two".to_owned())];
+    let served = two.domains.iter().map(|domain| &domain.object.spec);
+    let names: Vec<_> = served
+        .map(|spec| (spec.domain.as_str(), spec.domain_aliases.len()))
+        .collect();
+    assert_eq!(names, [("first.test", 0), ("later.test", 0)]);
+}
+
+#[test]
+fn who_serves_keeps_its_name_and_age_decides_among_the_others() {
+    let older = "{domain: example.test, clusterRef: {name: main, namespace: mail}}";
+    let alias = "{domain: old.test, domainAliases: [example.test]}";
+    let open = ", allowedNamespaces: {from: All}";
+    let documents = |open: &str| {
+        [
+            cluster(("mail", "main", 0), open),
+            object("MailDomain", ("team", "older", 1), older),
+            served(("mail", "new", 8), "{domain: example.test}", "mail/main"),
+            // It has been served for longer, and wants another name now.
+            served(("mail", "old", 2), alias, "mail/main"),
+        ]
+    };
+    let conflict = "Conflict spec.domain: is already a domain of MailDomain/new in namespace mail; found example.test";
+    let of_alias = "mail/MailDomain/old Conflict spec.domainAliases[0]: is already a domain of MailDomain/new in namespace mail; found example.test".to_owned();
+    let assigned_ = assigned(&documents(open));
+    assert_eq!(counts(&assigned_), [("main", 2, 0)]);
+    assert_eq!(
+        said(&assigned_),
+        [format!("team/MailDomain/older {conflict}"), of_alias]
+    );
+    assert!(assigned_.contested.contains("example.test"));
+    // One that was served and is not any more has lost its name to who is.
+    let mut closed = documents("");
+    closed[1].push_str("status: {cluster: mail/main}\n");
+    let lost = assigned(&closed);
+    let last = said(&lost).pop().unwrap();
+    assert_eq!(last, format!("team/MailDomain/older {conflict}"));
+    assert_eq!(held(&lost, "main"), Vec::<String>::new());
+}
+
+#[test]
+fn an_alias_in_service_stays_where_it_is() {
+    let spec = "{domain: new.test, domainAliases: [shared.test]}";
+    let mut new = object("MailDomain", ("mail", "new", 8), spec);
+    new.push_str("status: {cluster: mail/main, domainAliases: [shared.test]}\n");
+    let spec = "{domain: old.test, domainAliases: [shared.test]}";
+    let assigned = assigned(&[
+        cluster(("mail", "main", 0), ""),
+        served(("mail", "old", 1), spec, "mail/main"),
+        new,
+        object("Mailbox", ("mail", "m", 9), "{address: m@shared.test}"),
+    ]);
+    assert_eq!(counts(&assigned), [("main", 2, 1)]);
+    assert_eq!(
+        said(&assigned),
+        [
+            "mail/MailDomain/old Conflict spec.domainAliases[0]: is already a domain of MailDomain/new in namespace mail; found shared.test"
+        ]
+    );
+    assert!(assigned.problems[0].kept);
+}
+
+#[test]
+fn what_cannot_be_read_keeps_its_names_and_addresses() {
+    let bad = "{domain: bad.test, domainAliases: [worse.test]}";
+    let elsewhere = "{domain: hosted.test, provider: Zoho}";
+    let assigned = assigned_with(
+        &[
+            cluster(("mail", "main", 0), ""),
+            object("MailDomain", ("mail", "d", 2), "{domain: example.test}"),
+            object("MailDomain", ("mail", "late", 9), "{domain: bad.test}"),
+            object(
+                "MailDomain",
+                ("mail", "alias", 9),
+                "{domain: z.test, domainAliases: [worse.test]}",
+            ),
+            object("MailDomain", ("mail", "late2", 9), "{domain: hosted.test}"),
+            object("MailDomain", ("mail", "early", 0), "{domain: gone.test}"),
+        ],
+        vec![
+            unread(&object("MailDomain", ("mail", "bad", 1), bad)),
+            unread(&object("MailDomain", ("mail", "hosted", 1), elsewhere)),
+            unread(&object(
+                "OutboundIP",
+                ("mail", "ip", 5),
+                "{address: 192.0.2.1, hostname: out.test, weight: x}",
+            )),
+            // Never served, and later.
+            unread(&object(
+                "MailDomain",
+                ("mail", "after", 5),
+                "{domain: gone.test}",
+            )),
+            // Nobody lets it in.
+            unread(&object(
+                "MailDomain",
+                ("team", "closed", 1),
+                "{domain: free.test}",
+            )),
+            unread(&object(
+                "Mailbox",
+                ("mail", "box", 5),
+                "{address: 'm@example.test', aliases: ['o@bad.test', 7]}",
+            )),
+            unread(&object(
+                "MailingList",
+                ("mail", "list", 5),
+                "{address: 'l@example.test'}",
+            )),
+            unread(&object(
+                "Mailbox",
+                ("team", "box", 5),
+                "{address: 'n@example.test'}",
+            )),
+        ],
+    );
+    let taken = |name: &str, field: &str, by: &str, found: &str| {
+        format!(
+            "mail/MailDomain/{name} Conflict {field}: is already a domain of MailDomain/{by} in namespace mail; found {found}"
+        )
+    };
+    assert_eq!(
+        said(&assigned),
+        [
+            taken("alias", "spec.domainAliases[0]", "bad", "worse.test"),
+            taken("late", "spec.domain", "bad", "bad.test"),
+            taken("late2", "spec.domain", "hosted", "hosted.test"),
+        ]
+    );
+    assert_eq!(held(&assigned, "main"), ["bad.test", "worse.test"]);
+    let main = &assigned.clusters[&("mail".to_owned(), "main".to_owned())];
+    let left = main.left_out.addresses.iter();
+    let names: Vec<_> = left
+        .map(|left| (left.origin.name.as_str(), left.own.is_some()))
+        .collect();
+    assert_eq!(names, [("box", true), ("list", false)]);
+    assert_eq!(main.left_out.hosts.len(), 1);
+    assert_eq!(counts(&assigned), [("main", 3, 0)]);
+}
+
+#[test]
+fn a_cluster_that_cannot_be_read_keeps_what_it_serves() {
+    let reference = "{domain: far.test, clusterRef: {name: bad, namespace: mail}}";
+    let assigned = assigned_with(
+        &[
+            cluster(("mail", "good", 5), ""),
+            served(("mail", "d", 1), "{domain: example.test}", "mail/bad"),
+            served(("team", "far", 1), reference, "mail/bad"),
+            object("MailDomain", ("thief", "far", 0), reference),
+            object(
+                "MailDomain",
+                ("mail", "late", 2),
+                "{domain: example.test, clusterRef: {name: good}}",
+            ),
+            object("Mailbox", ("mail", "m", 2), "{address: m@example.test}"),
+            object(
+                "OutboundIP",
+                ("mail", "ip", 2),
+                "{address: 192.0.2.1, hostname: out.test}",
+            ),
+        ],
+        vec![unread(&cluster(("mail", "bad", 9), ""))],
+    );
+    let unread = "Missing spec.clusterRef: the MailCluster cannot be read; found mail/bad; hint: its status says why";
+    assert_eq!(
+        said(&assigned),
+        [
+            format!("thief/MailDomain/far {unread}"),
+            format!("mail/MailDomain/d {unread}"),
+            format!("team/MailDomain/far {unread}"),
+            "mail/MailDomain/late Conflict spec.domain: is already a domain of MailDomain/d in namespace mail; found example.test".to_owned(),
+            "mail/Mailbox/m Missing spec.address: is in a MailDomain whose MailCluster cannot be read; found example.test".to_owned(),
+        ]
+    );
+    assert_eq!(counts(&assigned), [("good", 0, 0)]);
+    assert_eq!(held(&assigned, "good"), Vec::<String>::new());
+    // It came later than the one that has the address.
+    let good = &assigned.clusters[&("mail".to_owned(), "good".to_owned())];
+    assert_eq!(good.outbound_ips.len(), 1);
+}
+
+const RULES: &str = ", allowedNamespaces: {from: All, domains: [{selector: {matchLabels: {mail: 'yes'}}, suffixes: [shop.test, team.example.test]}, {suffixes: [free.test]}]}";
+
+fn of(namespace: &str, name: &str, domain: &str) -> String {
+    let spec = format!("{{domain: {domain}, clusterRef: {{name: main, namespace: mail}}}}");
+    object("MailDomain", (namespace, name, 5), &spec)
+}
+
+#[test]
+fn rules_say_who_may_have_which_names() {
+    let aliases = "{domain: a.shop.test, domainAliases: [bank.test, b.shop.test], clusterRef: {name: main, namespace: mail}}";
+    let assigned = assigned(&[
+        cluster(("mail", "main", 0), RULES),
+        object("MailDomain", ("mail", "own", 1), "{domain: anything.test}"),
+        object("MailDomain", ("mail", "top", 1), "{domain: example.test}"),
+        of("team", "a-bank", "bank.test"),
+        of("team", "below", "team.example.test"),
+        of("team", "shop", "shop.test"),
+        object("MailDomain", ("team", "some", 5), aliases),
+        of("other", "free", "x.free.test"),
+        of("other", "shop", "x.shop.test"),
+        object("Mailbox", ("team", "m", 9), "{address: m@bank.test}"),
+    ]);
+    let refused = |place: &str, field: &str, namespace: &str, found: &str, allowed: &str| {
+        format!(
+            "{place} NotAllowed {field}: is none of the names that MailCluster/main in namespace mail allows in namespace {namespace}; found {found}; allowed: {allowed}, and names below; hint: spec.allowedNamespaces.domains of the MailCluster says which names are whose"
+        )
+    };
+    let all = "shop.test, team.example.test, free.test";
+    assert_eq!(
+        said(&assigned),
+        [
+            refused("other/MailDomain/shop", "spec.domain", "other", "x.shop.test", "free.test"),
+            refused("team/MailDomain/a-bank", "spec.domain", "team", "bank.test", all),
+            refused("team/MailDomain/some", "spec.domainAliases[0]", "team", "bank.test", all),
+            "team/Mailbox/m Missing spec.address: is in a MailDomain without MailCluster; found bank.test".to_owned(),
+        ]
+    );
+    assert_eq!(counts(&assigned), [("main", 6, 0)]);
+    // Mail of others for what it may not have goes where it went.
+    assert_eq!(held(&assigned, "main"), Vec::<String>::new());
+}
+
+#[test]
+fn nobody_gets_a_name_below_that_of_another_namespace() {
+    let open = ", allowedNamespaces: {from: All}";
+    let documents = [
+        cluster(("mail", "main", 0), open),
+        of("team", "top", "example.test"),
+        of("thief", "below", "www.example.test"),
+        // Those who run the MailCluster, those who have the name above, and those who were there.
+        object("MailDomain", ("mail", "own", 9), "{domain: m.example.test}"),
+        of("team", "own", "deep.a.example.test"),
+        served(
+            ("kept", "kept", 9),
+            "{domain: kept.example.test, clusterRef: {name: main, namespace: mail}}",
+            "mail/main",
+        ),
+        // With a MailCluster of one's own, too.
+        cluster(("thief", "theirs", 0), ""),
+        object(
+            "MailDomain",
+            ("thief", "mine", 9),
+            "{domain: x.example.test}",
+        ),
+    ];
+    let assigned_ = assigned(&documents);
+    let refused = |name: &str, found: &str| {
+        format!(
+            "thief/MailDomain/{name} NotAllowed spec.domain: is below example.test, a domain of MailDomain/top in namespace team; found {found}; hint: spec.allowedNamespaces.domains of MailCluster mail/main can allow it in namespace thief"
+        )
+    };
+    assert_eq!(
+        said(&assigned_),
+        [
+            refused("below", "www.example.test"),
+            refused("mine", "x.example.test")
+        ]
+    );
+    assert_eq!(counts(&assigned_), [("main", 4, 0), ("theirs", 0, 0)]);
+    assert_eq!(held(&assigned_, "main"), Vec::<String>::new());
+}
+
+#[test]
+fn a_name_in_service_is_nobody_elses_while_its_cluster_is_away() {
+    let far = "{domain: far.test, clusterRef: {name: main, namespace: mail}}";
+    let slip = "{domain: slip.test, clusterRef: {name: mian}}";
+    let rule = ", allowedNamespaces: {from: Selector, selector: {matchLabels: {x: y}}, domains: [{suffixes: [given.test]}]}";
+    let mut documents = vec![
+        served(("mail", "gone", 5), "{domain: example.test}", "mail/gone"),
+        served(("team", "far", 5), far, "mail/main"),
+        served(("mail", "slip", 5), slip, "mail/main"),
+        cluster(("thief", "theirs", 0), ""),
+        object("MailDomain", ("thief", "gone", 0), "{domain: example.test}"),
+        object("MailDomain", ("thief", "far", 0), "{domain: far.test}"),
+        object("MailDomain", ("thief", "slip", 0), "{domain: slip.test}"),
+        object(
+            "MailDomain",
+            ("thief", "below", 0),
+            "{domain: a.example.test}",
+        ),
+    ];
+    let problems = |documents: &[String]| {
+        let assigned = assigned(documents);
+        let said = said(&assigned);
+        let of_thief = said.into_iter().filter(|line| line.starts_with("thief/"));
+        of_thief.collect::<Vec<_>>()
+    };
+    let taken = |name: &str, by: &str, domain: &str| {
+        format!(
+            "thief/MailDomain/{name} Conflict spec.domain: is already a domain of MailDomain/{name} in namespace {by}; found {domain}"
+        )
+    };
+    let below = "thief/MailDomain/below NotAllowed spec.domain: is below example.test, a domain of MailDomain/gone in namespace mail; found a.example.test".to_owned();
+    let all = [
+        below,
+        taken("far", "team", "far.test"),
+        taken("gone", "mail", "example.test"),
+        taken("slip", "mail", "slip.test"),
+    ];
+    assert_eq!(problems(&documents), all);
+    documents.push(cluster(("mail", "main", 0), ""));
+    let mut all = all.to_vec();
+    // Without clusterRef, the one that is there serves it now: it lets nobody in below.
+    all[0] += "; hint: spec.allowedNamespaces.domains of MailCluster mail/main can allow it in namespace thief";
+    assert_eq!(problems(&documents), all);
+    // Rules that give the name to others are no slip of the pen.
+    documents.pop();
+    documents.push(cluster(("mail", "main", 0), rule));
+    all.remove(1);
+    assert_eq!(problems(&documents), all);
 }
 
 #[test]
@@ -282,7 +617,9 @@ fn pods_send_from_addresses_that_somebody_has_for_them() {
         ];
         let (resources, _) = load_valid(&[source("a.yaml", secret)]);
         let mut assigned = assigned(&documents);
-        let own = assigned.clusters.remove(&("mail".to_owned(), "main".to_owned()));
+        let own = assigned
+            .clusters
+            .remove(&("mail".to_owned(), "main".to_owned()));
         crate::compile_valid(crate::Resources {
             secrets: resources.secrets,
             ..own.unwrap()
@@ -290,29 +627,49 @@ fn pods_send_from_addresses_that_somebody_has_for_them() {
     };
     let names = |compiled: &crate::Compiled| {
         let plan = compiled.plan.as_ref().unwrap();
-        plan.outbound_ips.keys().cloned().collect::<Vec<_>>().join(" ")
+        plan.outbound_ips
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let none = compiled("");
     assert_eq!(names(&none), "far");
     let said: Vec<String> = none.problems.iter().map(crate::Problem::said).collect();
     for (resource, wanted) in [
-        ("OutboundIP/here", "EgressProxy, or spec.roles.delivery: {hostNetwork: true, replicas: 1}"),
+        (
+            "OutboundIP/here",
+            "EgressProxy, or spec.roles.delivery: {hostNetwork: true, replicas: 1}",
+        ),
         ("OutboundIP/own", "spec.roles.egress: {} of the MailCluster"),
         ("OutboundIP/cilium", "spec.roles.egress: {} of the MailCluster"),
     ] {
-        let told = none.problems.iter().filter(|problem| problem.resource.as_deref() == Some(resource));
+        let told = none
+            .problems
+            .iter()
+            .filter(|problem| problem.resource.as_deref() == Some(resource));
         let told: Vec<String> = told.map(crate::Problem::said).collect();
-        assert!(told.len() == 1 && told[0].contains(wanted), "{told:?} of {said:?}");
+        assert!(
+            told.len() == 1 && told[0].contains(wanted),
+            "{told:?} of {said:?}"
+        );
     }
     let plan = none.plan.unwrap();
     let domain = plan.domains.values().next().unwrap();
     assert_eq!(domain.outbound_ips, ["own", "cilium"]);
     assert_eq!(names(&compiled(", roles: {egress: {}}")), "cilium far own");
     // Two pods on two nodes cannot both have it.
-    assert_eq!(names(&compiled(", roles: {delivery: {hostNetwork: true}}")), "far");
+    assert_eq!(
+        names(&compiled(", roles: {delivery: {hostNetwork: true}}")),
+        "far"
+    );
     let on_node = compiled(", roles: {delivery: {hostNetwork: true, replicas: 1}}");
     assert_eq!(names(&on_node), "far here");
     let smtp = compiled(", roles: {smtp: {hostNetwork: true}}");
     let said: Vec<String> = smtp.problems.iter().map(crate::Problem::said).collect();
-    assert!(said.iter().any(|said| said.contains("spec.roles.smtp.hostNetwork")), "{said:?}");
+    assert!(
+        said.iter()
+            .any(|said| said.contains("spec.roles.smtp.hostNetwork")),
+        "{said:?}"
+    );
 }

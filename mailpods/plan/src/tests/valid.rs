@@ -1,9 +1,12 @@
 //! A bad resource is left out alone.
 
 use super::{CLUSTER, address, domain, mailbox, name, resource, source, with_cluster};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
 use crate::{
-    Compiled, Environment, ProblemClass, Resolved, Resources, Role, Route, compile_valid,
-    load_valid, slice,
+    Compiled, Environment, LeftAddresses, ProblemClass, Resolved, Resources, Role, Route,
+    compile_valid, load_valid, slice,
 };
 
 fn resources(documents: &[String]) -> Resources {
@@ -305,4 +308,148 @@ fn mail_for_what_is_left_out_is_put_off() {
     pod.apply(slice::diff(&cut, &mended)).unwrap();
     assert_eq!(leads(&pod.plan().unwrap(), "bad@example.test"), "unknown");
     assert_eq!(leads(&pod.plan().unwrap(), "x@far.test"), "not ours");
+}
+
+/// Addresses of something that is left out from the start.
+fn left(name: &str, age: u64, own: &str, aliases: &[&str]) -> LeftAddresses {
+    let origin = crate::Origin::of_object("Mailbox", "default", name);
+    LeftAddresses {
+        origin: origin.into(),
+        created: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(age)),
+        own: Some(address(own)),
+        aliases: aliases.iter().map(|text| address(text)).collect(),
+    }
+}
+
+#[test]
+fn an_address_of_what_is_left_out_is_given_to_nobody_else() {
+    let mut all = resources(&[
+        domain(
+            "example.test",
+            "aliases: [{name: ann, targets: [eve@example.test]}]",
+        ),
+        mailbox("eve@example.test", "aliases: [bob@example.test]"),
+        mailbox("bob@example.test", ""),
+        mailbox("old@example.test", ""),
+    ]);
+    for mailbox in &mut all.mailboxes {
+        let time = "2026-01-01T00:00:00Z".to_owned();
+        std::sync::Arc::make_mut(&mut mailbox.object)
+            .metadata
+            .creation_timestamp = serde_json::from_value(serde_json::Value::String(time)).unwrap();
+    }
+    all.left_out.addresses = vec![
+        left("ann", 5, "ann@example.test", &[]),
+        left("bob", 5, "bob@example.test", &["also@example.test"]),
+        // It came later than who has the address.
+        left("late", 5_000_000_000, "old@example.test", &[]),
+    ];
+    let compiled = compile_valid(all);
+    assert_eq!(
+        said(&compiled),
+        [
+            "MailDomain/example.test Conflict kept=true: spec.aliases[0].name: is the address of a mailbox; found ann@example.test; hint: an address leads to one thing",
+            "Mailbox/eve.example.test Conflict kept=true: spec.aliases[0]: is the address of a mailbox; found bob@example.test; hint: an address leads to one thing",
+            "Mailbox/bob.example.test Conflict kept=false: spec.address: is already the address of Mailbox/bob in namespace default; found bob@example.test",
+        ]
+    );
+    let plan = compiled.plan.unwrap();
+    for (address, wanted) in [
+        ("ann@example.test", "held"),
+        ("bob@example.test", "held"),
+        ("also@example.test", "held"),
+        ("old@example.test", "there"),
+        ("eve@example.test", "there"),
+    ] {
+        assert_eq!(leads(&plan, address), wanted, "{address}");
+    }
+}
+
+#[test]
+fn a_plan_that_goes_on_puts_off_mail_for_what_is_new() {
+    let before = compiled(&[domain("example.test", ""), mailbox("a@example.test", "")]);
+    let before = Arc::new(before.plan.unwrap());
+    let mut now = resources(&[
+        domain(
+            "example.test",
+            "aliases: [{name: team, targets: [a@example.test]}]",
+        ),
+        domain("new.test", ""),
+        domain("hosted.test", "provider: Zoho"),
+        mailbox("a@example.test", ""),
+        mailbox("b@example.test", "aliases: [c@example.test]"),
+    ]);
+    now.left_out.names.push(name("left.test"));
+    let plan = crate::hold(&before, &now);
+    for (address, wanted) in [
+        ("a@example.test", "there"),
+        ("b@example.test", "held"),
+        ("c@example.test", "held"),
+        ("team@example.test", "held"),
+        ("nobody@example.test", "unknown"),
+        ("x@new.test", "held"),
+        ("x@left.test", "held"),
+        ("x@hosted.test", "not ours"),
+    ] {
+        assert_eq!(leads(&plan, address), wanted, "{address}");
+    }
+    assert!(Arc::ptr_eq(&plan, &crate::hold(&plan, &now)));
+    let back = resources(&[domain("example.test", ""), mailbox("a@example.test", "")]);
+    assert_eq!(
+        leads(&crate::hold(&plan, &back), "b@example.test"),
+        "unknown"
+    );
+}
+
+#[test]
+fn records_of_a_host_that_cannot_be_read_stay() {
+    let mut all = resources(&[domain("example.test", "")]);
+    let host = ("192.0.2.7".parse().unwrap(), name("out.example.test"));
+    all.left_out.hosts.push(host);
+    let records = crate::dns::fill(&compile_valid(all).plan.unwrap(), None, |_, _| None);
+    let own = records
+        .iter()
+        .filter(|record| record.name.starts_with("out.") || record.name.starts_with("7."));
+    let names: Vec<_> = own
+        .map(|record| format!("{} {}", record.name, record.kind.as_str()))
+        .collect();
+    assert_eq!(names, ["out.example.test A", "7.2.0.192.in-addr.arpa PTR"]);
+}
+
+#[test]
+fn a_rule_for_no_namespace_is_said() {
+    let labels = |value: &str| format!("{{matchLabels: {{team: {value}}}}}");
+    let cluster = CLUSTER.replace(
+        "spec:",
+        &format!(
+            "spec:\n  allowedNamespaces: {{from: Selector, selector: {}, domains: [{{selector: {}, suffixes: [a.test]}}, {{selector: {}, suffixes: [b.test]}}]}}",
+            labels("a"),
+            labels("a"),
+            labels("b")
+        ),
+    );
+    let (resources, problems) = load_valid(&[source("a.yaml", &cluster)]);
+    assert_eq!(problems, []);
+    let compiled = compile_valid(Resources {
+        environment: Environment::Cluster,
+        ..resources
+    });
+    assert_eq!(
+        said(&compiled),
+        [
+            "MailCluster/main Invalid kept=true: spec.allowedNamespaces.domains[1].selector.matchLabels.team: selects no namespace that is allowed; found b; allowed: a; hint: spec.allowedNamespaces.selector asks for that value"
+        ]
+    );
+    let closed = CLUSTER.replace(
+        "spec:",
+        "spec:\n  allowedNamespaces: {domains: [{suffixes: [a.test]}]}",
+    );
+    let (_, problems) = load_valid(&[source("a.yaml", &closed)]);
+    let text = problems[0].to_string();
+    assert!(
+        text.ends_with(
+            "spec.allowedNamespaces: domains is for other namespaces: from must be All or Selector"
+        ),
+        "{text}"
+    );
 }

@@ -9,6 +9,7 @@ use mailpods_delivery::ips::{AddressState, ProviderState};
 use mailpods_egress::Sources;
 use mailpods_net::Shutdown;
 use mailpods_plan::{Plan, Role};
+use mailpods_policy::outbound::life::Phase;
 use mailpods_process::{Roles, Sessions, unix_millis};
 use mailpods_rpc::control::{
     AddressObservation, MAX_ADDRESSES, OBSERVATION_INTERVAL, ProviderObservation, QueueObservation,
@@ -74,6 +75,23 @@ impl Sight {
         Some(self.mail.get()?.0.plan())
     }
 
+    /// Adds what this pod alone knows: whether it still sends from addresses that are being removed.
+    fn count(&self, plan: &Plan, seen: &mut [AddressObservation]) {
+        let Some(uses) = self.mail.get().and_then(|(roles, _)| roles.uses()) else {
+            return;
+        };
+        for address in seen {
+            let ip = plan.outbound_ips.get(&address.name);
+            let open = ip.map_or(0, |ip| uses.of(&ip.address));
+            address.connections = u64::try_from(open).unwrap_or(u64::MAX);
+            if plan.outbound.draining.contains(&address.name) {
+                address.draining = true;
+                (address.phase, address.until) = (Phase::Standby.as_str().to_owned(), None);
+                "being removed".clone_into(&mut address.reason);
+            }
+        }
+    }
+
     fn certificate_not_after(&self) -> Option<SystemTime> {
         self.mail.get()?.0.certificate_not_after()
     }
@@ -126,6 +144,7 @@ impl Reporter {
             && let Some(plan) = self.sight.plan()
         {
             seen.addresses = addresses(&plan, store).await;
+            self.sight.count(&plan, &mut seen.addresses);
         }
         if let Err(error) = self.control.report(&seen).await {
             // That the operator is away is said where plans are asked for.
@@ -176,6 +195,8 @@ fn observation(state: AddressState) -> AddressObservation {
         until: state.until,
         observed: state.observed.map(|address| address.to_string()),
         sent: state.sent,
+        draining: false,
+        connections: 0,
         listed: state.life.listed.into_keys().collect(),
         providers: state.providers.into_iter().map(provider).collect(),
     }

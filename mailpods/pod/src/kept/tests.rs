@@ -30,11 +30,8 @@ async fn a_plan_survives_and_a_change_writes_one_part() {
     let before = secrets.secret_names("plan/smtp/").await.unwrap();
     assert!(before.len() > 5, "{}", before.len());
 
-    let changed = ("mailbox/p7@example.test".to_owned(), entry("{}"));
-    let all = old
-        .iter()
-        .map(|(key, entry)| (key.to_owned(), entry.clone()));
-    let new: Entries = all.chain([changed]).collect();
+    let changed = ("mailbox/p7@example.test".into(), entry("{}"));
+    let new: Entries = old.iter().chain([changed]).collect();
     kept.save(&new).await.unwrap();
     assert_eq!(kept.load().await.unwrap().unwrap().digest(), new.digest());
     // The old part stays for pods that are a step behind.

@@ -277,6 +277,9 @@ pub struct Life {
     pub drained: bool,
     /// An operator lets it rest until then.
     pub rested_until: Option<i64>,
+    /// The last order that was done, so that none is done twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub obeyed: Option<u64>,
     /// When its phase last changed, for all or for one provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<i64>,

@@ -6,6 +6,7 @@
 //!   life::Life, choose::seats which addresses of the pool send to this provider, which stay on standby
 //!   choose::Turn              in which order they are taken; warmup::Ramp says how much a new one may send
 //!   shape::Concurrency        how many connections at once; shape::Fair whose message is next
+//!   share::grant              how many of them each process may have
 //!   tls::decide               how a connection to an exchanger is protected
 //! classify::Classifier        what a reply is about
 //! blocklist::read, believe    what a block list says of an address
@@ -20,5 +21,6 @@ pub mod hotness;
 pub mod life;
 pub mod provider;
 pub mod shape;
+pub mod share;
 pub mod tls;
 pub mod warmup;

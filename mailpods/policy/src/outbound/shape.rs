@@ -56,6 +56,17 @@ impl Concurrency {
         self.limit = self.limit.min(self.ceiling);
     }
 
+    /// The exact number, for others to go on with.
+    #[must_use]
+    pub const fn level(&self) -> f64 {
+        self.limit
+    }
+
+    /// Goes on where others are.
+    pub fn set_level(&mut self, level: f64) {
+        self.limit = level.max(FLOOR).min(self.ceiling);
+    }
+
     /// Connections allowed now, one at least.
     #[must_use]
     pub fn limit(&self) -> usize {

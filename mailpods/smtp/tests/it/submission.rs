@@ -53,6 +53,64 @@ async fn nothing_without_tls_and_log_in() {
 }
 
 #[tokio::test]
+async fn a_recipient_that_does_not_exist_is_refused_to_the_domain_that_has_tried() {
+    use mailpods_store::suppression::{Suppressed, suppress};
+    let world = World::with(|plan| {
+        plan.outbound.suppression = Some(mailpods_plan::Suppression {
+            hard_bounces: std::time::Duration::from_secs(86_400),
+        });
+    })
+    .await;
+    let secrets = world.store.secrets.as_ref();
+    let entry = |until| Suppressed {
+        since: 0,
+        until,
+        reply: "550 5.1.1 no such user\r\nhere".to_owned(),
+    };
+    for (sender, recipient, until) in [
+        ("bob@example.test", "gone@elsewhere.test", i64::MAX),
+        ("bob@example.test", "back@elsewhere.test", 1),
+        ("x@other.test", "there@elsewhere.test", i64::MAX),
+    ] {
+        let kept = suppress(secrets, sender, recipient, entry(until)).await;
+        kept.unwrap();
+    }
+    let mut peer = world.submit("alice@example.test").await;
+    peer.ask("MAIL FROM:<alice@example.test>", "250").await;
+    let refused = peer.ask("RCPT TO:<Gone@elsewhere.test>", "550 5.1.1").await;
+    assert!(
+        refused.contains("its server said before: 550 5.1.1 no such user  here"),
+        "{refused}"
+    );
+    // One whose time is over, and what another sender domain has met.
+    peer.ask("RCPT TO:<back@elsewhere.test>", "250").await;
+    peer.ask("RCPT TO:<there@elsewhere.test>", "250").await;
+    assert!(world.reasons().contains(&"suppressed-recipient"));
+    // What cannot be read is no reason to take mail that would be refused, nor to refuse it for good.
+    let broken = zeroize::Zeroizing::new(b"no entry".to_vec());
+    let name = "suppressed/example.test/odd@elsewhere.test";
+    secrets.put_secret(name, broken).await.unwrap();
+    peer.ask("RCPT TO:<odd@elsewhere.test>", "451").await;
+}
+
+#[tokio::test]
+async fn without_the_setting_nobody_is_refused_for_what_was_said_before() {
+    use mailpods_store::suppression::{Suppressed, suppress};
+    let world = World::new().await;
+    let entry = Suppressed {
+        since: 0,
+        until: i64::MAX,
+        reply: "550 no".to_owned(),
+    };
+    let secrets = world.store.secrets.as_ref();
+    let kept = suppress(secrets, "bob@example.test", "gone@elsewhere.test", entry).await;
+    kept.unwrap();
+    let mut peer = world.submit("alice@example.test").await;
+    peer.ask("MAIL FROM:<alice@example.test>", "250").await;
+    peer.ask("RCPT TO:<gone@elsewhere.test>", "250").await;
+}
+
+#[tokio::test]
 async fn a_message_is_mended_and_does_not_tell_where_it_came_from() {
     let world = World::new().await;
     let mut peer = world.submit("alice@example.test").await;

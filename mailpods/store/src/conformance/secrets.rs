@@ -45,6 +45,82 @@ pub(super) async fn the_first_of_two_writers_wins(store: Store) -> Outcome {
     )
 }
 
+pub(super) async fn what_another_has_changed_is_not_swapped(store: Store) -> Outcome {
+    let swap = async |before: Option<&str>, after: Option<&str>| {
+        let before = before.map(str::as_bytes);
+        store
+            .secrets
+            .swap_secret("k", before, after.map(secret))
+            .await
+    };
+    holds("nothing is there", swap(None, None).await?)?;
+    holds("not there yet", !swap(Some("one"), Some("two")).await?)?;
+    holds("the first", swap(None, Some("one")).await?)?;
+    holds("there already", !swap(None, Some("other")).await?)?;
+    holds("another value", !swap(Some("two"), Some("other")).await?)?;
+    holds("the same value", swap(Some("one"), Some("one")).await?)?;
+    holds("changed", swap(Some("one"), Some("two")).await?)?;
+    holds("not deleted", !swap(Some("one"), None).await?)?;
+    same(
+        "it stays",
+        &store.secrets.secret("k").await?,
+        &Some(secret("two")),
+    )?;
+    holds("deleted", swap(Some("two"), None).await?)?;
+    same("gone", &store.secrets.secret("k").await?, &None)
+}
+
+pub(super) async fn swaps_at_once_lose_nothing(store: Store) -> Outcome {
+    const TASKS: usize = 8;
+    const STEPS: usize = 5;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..TASKS {
+        let secrets = store.secrets.clone();
+        tasks.spawn(async move {
+            for _ in 0..STEPS {
+                loop {
+                    let before = secrets.secret("n").await?;
+                    let mut after = before.clone().unwrap_or_default();
+                    after.push(b'x');
+                    let before = before.as_ref().map(|before| before.as_slice());
+                    if secrets.swap_secret("n", before, Some(after)).await? {
+                        break;
+                    }
+                }
+            }
+            Ok::<_, crate::StoreError>(())
+        });
+    }
+    for done in tasks.join_all().await {
+        done?;
+    }
+    let found = store.secrets.secret("n").await?.unwrap_or_default();
+    same("each counted", &found.len(), &(TASKS * STEPS))
+}
+
+pub(super) async fn tidying_passes_over_what_cannot_be_read(store: Store) -> Outcome {
+    use crate::suppression::{Suppressed, list, suppress, suppressed, tidy};
+    let secrets = store.secrets.as_ref();
+    secrets
+        .put_secret("suppressed/one.test/a@else.test", secret("no JSON"))
+        .await?;
+    let ended = Suppressed {
+        since: 1,
+        until: 10,
+        reply: String::new(),
+    };
+    for recipient in ["b@else.test", "c@else.test"] {
+        suppress(secrets, "bob@one.test", recipient, ended.clone()).await?;
+    }
+    same("deleted", &tidy(secrets, 60).await?, &2)?;
+    same("listed", &list(secrets, None, 0).await?.len(), &0)?;
+    let broken = suppressed(secrets, "bob@one.test", "a@else.test", 1).await;
+    holds(
+        "it stays for `mailpods suppression remove`",
+        matches!(broken, Err(crate::StoreError::Corrupt(_))),
+    )
+}
+
 pub(super) async fn credentials_are_replaced(store: Store) -> Outcome {
     let alice = address("alice@example.test")?;
     holds(

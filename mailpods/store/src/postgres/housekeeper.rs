@@ -12,7 +12,7 @@ use super::queue::lease;
 use super::shard;
 use super::shared::Shared;
 use super::tx::get;
-use super::{mail, schema, tokens, trace};
+use super::{mail, schema, shares, tokens, trace};
 use crate::error::{Result, StoreError};
 use crate::types::MailboxId;
 
@@ -121,6 +121,7 @@ async fn sweep(shared: &Shared) -> Result<()> {
         )
         .await?;
     tokens::sweep(shared).await?;
+    shares::sweep(shared).await?;
     trace::prune(shared).await?;
     holder.batch("COMMIT").await?;
     holder.ended();

@@ -20,6 +20,7 @@ mod schema;
 mod secrets;
 mod shard;
 mod shared;
+mod shares;
 mod tls;
 mod tokens;
 mod trace;
@@ -154,6 +155,7 @@ impl PostgresStore {
             secrets: core.clone(),
             directory: core.clone(),
             trace: core.clone(),
+            shares: Some(core.clone()),
         }
     }
 

@@ -55,6 +55,42 @@ impl SecretStore for Core {
             .map(drop)
     }
 
+    async fn swap_secret(
+        &self,
+        name: &str,
+        before: Option<&[u8]>,
+        after: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<bool> {
+        let seal = &self.shared.seal;
+        let new = after.map(|value| seal.seal_secret(name, &value));
+        let new = new.transpose()?;
+        let connection = self.shared.pool.get().await?;
+        let row = connection.row(SELECT_SECRET, &[&name]).await?;
+        let old = row.as_ref().map(sealed).transpose()?;
+        let there = old.map(|old| seal.open_secret(name, old)).transpose()?;
+        if there.as_ref().map(|there| there.as_slice()) != before {
+            return Ok(false);
+        }
+        // What was sealed anew has other octets, so that these tell whether it is still the same.
+        let changed = match (old, new) {
+            (None, None) => return Ok(true),
+            (None, Some(new)) => {
+                let sql =
+                    "INSERT INTO secret (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+                connection.execute(sql, &[&name, &new]).await?
+            }
+            (Some(old), Some(new)) => {
+                let sql = "UPDATE secret SET sealed = $3 WHERE name = $1 AND sealed = $2";
+                connection.execute(sql, &[&name, &old, &new]).await?
+            }
+            (Some(old), None) => {
+                let sql = "DELETE FROM secret WHERE name = $1 AND sealed = $2";
+                connection.execute(sql, &[&name, &old]).await?
+            }
+        };
+        Ok(changed > 0)
+    }
+
     async fn secret_names(&self, prefix: &str) -> Result<Vec<String>> {
         let connection = self.shared.pool.get().await?;
         let rows = connection

@@ -160,6 +160,7 @@ impl SqliteStore {
             secrets: core.clone(),
             directory: core.clone(),
             trace: core.clone(),
+            shares: None,
         }
     }
 

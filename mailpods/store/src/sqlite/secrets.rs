@@ -211,6 +211,43 @@ impl SecretStore for Core {
         .await
     }
 
+    async fn swap_secret(
+        &self,
+        name: &str,
+        before: Option<&[u8]>,
+        after: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<bool> {
+        let new = after.map(|value| self.seal.seal_secret(name, &value));
+        let new = new.transpose()?;
+        let key = name.to_owned();
+        let old = self
+            .read(move |connection| sealed_value(connection, SELECT_SECRET, &key))
+            .await?;
+        let there = old.as_ref().map(|old| self.seal.open_secret(name, old));
+        let there = there.transpose()?;
+        if there.as_ref().map(|there| there.as_slice()) != before {
+            return Ok(false);
+        }
+        let key = name.to_owned();
+        // What was sealed anew has other octets, so that these tell whether it is still the same.
+        let changed = self.write(move |tx| match (&old, &new) {
+            (None, None) => Ok(1),
+            (None, Some(new)) => {
+                let sql = "INSERT OR IGNORE INTO secret (name, sealed) VALUES (?1, ?2)";
+                tx.execute(sql, (&key, new))
+            }
+            (Some(old), Some(new)) => {
+                let sql = "UPDATE secret SET sealed = ?3 WHERE name = ?1 AND sealed = ?2";
+                tx.execute(sql, (&key, old, new))
+            }
+            (Some(old), None) => {
+                let sql = "DELETE FROM secret WHERE name = ?1 AND sealed = ?2";
+                tx.execute(sql, (&key, old))
+            }
+        });
+        Ok(changed.await? > 0)
+    }
+
     async fn secret_names(&self, prefix: &str) -> Result<Vec<String>> {
         let prefix = prefix.to_owned();
         self.read(move |connection| {

@@ -9,6 +9,7 @@ mod limits;
 mod metrics;
 mod outage;
 mod proxy;
+mod shares;
 mod support;
 mod tls;
 mod together;

@@ -56,7 +56,7 @@ impl Snapshot {
     }
 
     /// The same state; everything is shared.
-    fn shared(&self) -> Self {
+    pub(crate) fn shared(&self) -> Self {
         Self {
             complete: self.complete,
             clusters: self.clusters.clone(),
@@ -64,6 +64,7 @@ impl Snapshot {
             served: self.served.clone(),
             records: self.records.clone(),
             keys: self.keys.clone(),
+            contested: self.contested.clone(),
             problems: self.problems.clone(),
             marks: self.marks.clone(),
         }
@@ -100,7 +101,10 @@ impl Snapshot {
     }
 
     fn misses_something(&self) -> bool {
-        let mut all = self.problems.values().flat_map(|kind| kind.values().flatten());
+        let mut all = self
+            .problems
+            .values()
+            .flat_map(|kind| kind.values().flatten());
         all.any(|problem| problem.class == ProblemClass::Missing)
     }
 
@@ -108,10 +112,13 @@ impl Snapshot {
         let before = self.objects.domains.get(key)?;
         let name = &before.spec.domain;
         let has_name = Key::of(&self.records.get(name)?.domain.metadata) == *key;
-        if !has_name || !is_same(&**before, &**after) || !self.problems(Kind::MailDomain, key).is_empty() {
+        if !has_name
+            || !is_same(&**before, &**after)
+            || !self.problems(Kind::MailDomain, key).is_empty()
+        {
             return None;
         }
-        let plan = plans.entry(self.served.get(name)?.clone()).or_default();
+        let plan = plans.entry(self.cluster_of(name)?.clone()).or_default();
         plan.domains.push((before.clone(), after.clone()));
         Some(())
     }
@@ -133,8 +140,15 @@ impl Snapshot {
             }
             Some(_) => return None,
             None => {
-                let owner = self.records.get(&domain.name)?.domain.metadata.namespace.as_ref();
-                let may_be_there = owner == Some(&key.namespace) || cluster.namespace == key.namespace;
+                let owner = self
+                    .records
+                    .get(&domain.name)?
+                    .domain
+                    .metadata
+                    .namespace
+                    .as_ref();
+                let may_be_there =
+                    owner == Some(&key.namespace) || cluster.namespace == key.namespace;
                 if !may_be_there || self.misses_something() {
                     return None;
                 }
@@ -152,7 +166,11 @@ impl Snapshot {
     ) -> Option<()> {
         let view = self.clusters.get(key).filter(|view| view.current)?;
         let (before, cluster) = (view.plan.clone()?, self.objects.clusters.get(key)?.clone());
-        let domains: Vec<_> = changes.domains.iter().map(|(_, after)| after.clone()).collect();
+        let domains: Vec<_> = changes
+            .domains
+            .iter()
+            .map(|(_, after)| after.clone())
+            .collect();
         let dkim = managed(domains.iter(), &self.keys);
         let changes = mailpods_plan::Edits {
             dkim: dkim.clone(),

@@ -20,6 +20,7 @@ use mailpods_policy::outbound::tls::{
     Barred, Dane, Decision, Facts, Level, Minimum, Why, Wish, decide,
 };
 use mailpods_smtp_proto::client::{Failure as SessionFailure, TlsMode};
+use mailpods_store::StoreError;
 
 use super::session::{Dial, OpenError};
 use policies::{Means, Policies};
@@ -92,8 +93,14 @@ impl Question<'_> {
     /// The MX records as DNSSEC has them, where it vouches for them, and as they are where it does not.
     pub(crate) async fn exchangers(&self) -> (Result<Vec<Mx>, DnsError>, bool) {
         let (name, tls) = (self.domain.as_str(), &self.plan.outbound.tls);
-        if !(tls.dane && self.matters() && self.resolver.validates().await) {
+        if !(tls.dane && self.matters()) {
             return (self.resolver.mx(name).await, false);
+        }
+        match self.resolver.validates().await {
+            Ok(true) => {}
+            Ok(false) => return (self.resolver.mx(name).await, false),
+            // RFC 7672 §2.1.1: the same as below.
+            Err(error) => return (Err(error), false),
         }
         match self.resolver.validated_mx(name).await {
             Ok(answer) if answer.secure && !answer.records.is_empty() => (Ok(answer.records), true),
@@ -109,12 +116,15 @@ impl Question<'_> {
     }
 
     /// What the domain publishes besides.
+    ///
+    /// # Errors
+    /// It is not known which MTA-STS policy is kept for the domain.
     pub(crate) async fn published(
         &self,
         policies: &Policies,
         means: &Means<'_>,
         vouched: bool,
-    ) -> Published {
+    ) -> Result<Published, StoreError> {
         let mut published = Published {
             domain: self.domain.to_string(),
             minimum: self.minimum(),
@@ -123,10 +133,10 @@ impl Question<'_> {
             ..Published::default()
         };
         if self.plan.outbound.tls.mta_sts && self.matters() {
-            let found = policies.of(means, self.domain.as_str()).await;
+            let found = policies.of(means, self.domain.as_str()).await?;
             (published.sts, published.unfetched) = (found.policy, found.trouble);
         }
-        published
+        Ok(published)
     }
 }
 

@@ -140,46 +140,87 @@ impl Policies {
     }
 
     /// The policy that counts for a domain now (RFC 8461 §5.1). One that is kept counts until it runs out, whatever happens to the record
-    /// and the host; an id that is new, and time, have it fetched anew.
-    pub(crate) async fn of(&self, means: &Means<'_>, domain: &str) -> Found {
+    /// and the host (RFC 8461 §3.1); an id that is new, and time, have it fetched anew.
+    ///
+    /// # Errors
+    /// It is not known whether one is kept.
+    pub(crate) async fn of(&self, means: &Means<'_>, domain: &str) -> Result<Found, StoreError> {
         let records = means.resolver.txt(&format!("_mta-sts.{domain}")).await;
-        let records = records.unwrap_or_default();
+        let records = records.unwrap_or_else(|error| {
+            if error.is_temporary() {
+                tracing::info!(domain, %error, "failed to look up an MTA-STS record; a kept policy counts");
+            }
+            Vec::new()
+        });
         let id = sts::id(records.iter().map(Vec::as_slice));
-        let known = self.recall(means, domain, id.as_deref()).await;
+        let known = match (self.recall(means, domain, id.as_deref()).await, &id) {
+            (Ok(known), _) => known,
+            // The domain tells what it was.
+            (Err(error @ StoreError::Corrupt(_)), Some(id)) if self.may_fetch(means, domain) => {
+                let found = self.renew(means, domain, id, None).await;
+                return found.policy.is_some().then_some(found).ok_or(error);
+            }
+            (Err(error), _) => return Err(error),
+        };
         let counts = known.kept.clone().filter(|kept| kept.counts(means.now));
         let Some(id) = id else {
-            return found(counts);
+            return Ok(found(counts));
         };
-        match counts {
+        Ok(match counts {
             Some(kept) if kept.id == id && !kept.is_due(means.now) => found(Some(kept)),
             counts if means.now < known.not_before => Found {
                 trouble: known.trouble,
                 ..found(counts)
             },
             counts => self.renew(means, domain, &id, counts).await,
-        }
+        })
     }
 
-    /// What is remembered, or kept in the store by whichever process fetched it.
-    async fn recall(&self, means: &Means<'_>, domain: &str, id: Option<&str>) -> Known {
-        let known = self.known().get(domain).cloned();
-        let current = |known: &Known| {
-            let kept = known.kept.as_ref();
-            id.is_none()
-                || kept.is_some_and(|kept| id == Some(&*kept.id))
-                || means.now < known.not_before
-        };
-        if let Some(known) = known.clone().filter(current) {
-            return known;
-        }
-        let read = read(means.secrets, domain).await.unwrap_or_else(|error| {
-            tracing::warn!(domain, %error, "failed to read a kept MTA-STS policy");
-            None
-        });
-        let mut known = known.unwrap_or_default();
-        known.kept = read.or(known.kept);
-        self.remember(domain, known.clone());
+    fn may_fetch(&self, means: &Means<'_>, domain: &str) -> bool {
+        let known = self.known();
         known
+            .get(domain)
+            .is_none_or(|known| means.now >= known.not_before)
+    }
+
+    /// The id of the policy that is remembered for a domain, and counts.
+    pub(crate) fn remembered(&self, domain: &str, now: i64) -> Option<String> {
+        let known = self.known();
+        let kept = known.get(domain)?.kept.as_ref()?;
+        kept.counts(now).then(|| kept.id.clone())
+    }
+
+    /// What is remembered, or kept in the store by whichever process fetched it. Where nothing is remembered that counts, another
+    /// process may have fetched it meanwhile.
+    async fn recall(
+        &self,
+        means: &Means<'_>,
+        domain: &str,
+        id: Option<&str>,
+    ) -> Result<Known, StoreError> {
+        let mut known = self.known().get(domain).cloned().unwrap_or_default();
+        let counting = known.kept.as_ref().filter(|kept| kept.counts(means.now));
+        if let Some(kept) = counting
+            && (id.is_none_or(|id| id == kept.id) || means.now < known.not_before)
+        {
+            return Ok(known);
+        }
+        match read(means.secrets, domain).await {
+            Ok(read) => {
+                known.kept = known
+                    .kept
+                    .into_iter()
+                    .chain(read)
+                    .max_by_key(|kept| kept.fetched);
+                self.remember(domain, known.clone());
+                Ok(known)
+            }
+            Err(error) if counting.is_some() => {
+                tracing::warn!(domain, %error, "failed to read a kept MTA-STS policy; the one that is remembered counts");
+                Ok(known)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn remember(&self, domain: &str, known: Known) {
@@ -296,11 +337,18 @@ async fn write(secrets: &dyn SecretStore, domain: &str, kept: &Kept) -> Result<(
     secrets.put_secret(&name, Zeroizing::new(text)).await
 }
 
-/// Forgets policies that ran out long ago, so that what is kept is bounded by the domains that mail goes to.
+/// Forgets policies that ran out long ago, so that what is kept is bounded by the domains that mail goes to. What cannot be read stays,
+/// and is told: nobody knows how long it counts.
 pub(crate) async fn tidy(secrets: &dyn SecretStore, now: i64) -> Result<(), StoreError> {
     for name in secrets.secret_names(KEPT).await? {
         let domain = name.strip_prefix(KEPT).unwrap_or_default();
-        let kept = read(secrets, domain).await?;
+        let kept = match read(secrets, domain).await {
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(domain, %error, "a kept MTA-STS policy cannot be read; mail to the domain waits unless it can be fetched");
+                continue;
+            }
+            kept => kept?,
+        };
         if kept.is_some_and(|kept| !kept.counts(now.saturating_sub(FORGET))) {
             secrets.delete_secret(&name).await?;
         }

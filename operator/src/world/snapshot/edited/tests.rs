@@ -27,11 +27,18 @@ fn told() -> Told {
         "aliases": [{"name": "team", "targets": ["ann@a.test", "Out@elsewhere.test"]}],
     });
     Told {
-        clusters: [("main", json!({"hostname": "mail.a.test", "postmaster": "p@elsewhere.test"}))].into(),
+        clusters: [(
+            "main",
+            json!({"hostname": "mail.a.test", "postmaster": "p@elsewhere.test"}),
+        )]
+        .into(),
         domains: [("a", domain), ("b", json!({"domain": "b.test"}))].into(),
         mailboxes: [
             ("ann", json!({"address": "ann@a.test"})),
-            ("bob", json!({"address": "bob@b.test", "aliases": ["robert@b.test"]})),
+            (
+                "bob",
+                json!({"address": "bob@b.test", "aliases": ["robert@b.test"]}),
+            ),
         ]
         .into(),
         keys: vec![key("s1", "a.test", Phase::Publishing)],
@@ -101,11 +108,19 @@ impl Told {
 
     /// All objects as edits, and the keys of a domain when one is named.
     fn edits(&self, keys_of: Option<&str>) -> Edits {
-        let Objects { domains, mailboxes, .. } = self.objects();
+        let Objects {
+            domains, mailboxes, ..
+        } = self.objects();
         let owner = keys_of.map(|name| ("mail".to_owned(), name.parse().unwrap()));
         Edits {
-            domains: domains.iter().map(|(key, new)| (key.clone(), new.clone())).collect(),
-            mailboxes: mailboxes.iter().map(|(key, new)| (key.clone(), new.clone())).collect(),
+            domains: domains
+                .iter()
+                .map(|(key, new)| (key.clone(), new.clone()))
+                .collect(),
+            mailboxes: mailboxes
+                .iter()
+                .map(|(key, new)| (key.clone(), new.clone()))
+                .collect(),
             keys: self.keys.clone(),
             owners: owner.into_iter().collect(),
         }
@@ -113,7 +128,10 @@ impl Told {
 }
 
 fn secrets() -> Arc<Secrets> {
-    let data = [("password".to_owned(), SecretText::new("correct horse".to_owned()))];
+    let data = [(
+        "password".to_owned(),
+        SecretText::new("correct horse".to_owned()),
+    )];
     let secret = Secret { data: data.into() };
     let name = ("mail".to_owned(), "horse".to_owned());
     Arc::new([(name, Arc::new(secret))].into())
@@ -136,7 +154,11 @@ fn is_edited(change: impl FnOnce(&mut Told)) -> bool {
     };
     let whole = now.compiled();
     for role in Role::ALL {
-        assert_eq!(cut(&edited, role).digest(), cut(&whole, role).digest(), "{role}");
+        assert_eq!(
+            cut(&edited, role).digest(),
+            cut(&whole, role).digest(),
+            "{role}"
+        );
     }
     assert_eq!(edited.marks, whole.marks);
     for name in ["a.test", "b.test"] {
@@ -159,7 +181,8 @@ fn values_are_edited() {
         now.mailboxes.insert("ann", ann);
     }));
     assert!(is_edited(|now| {
-        now.mailboxes.insert("new", json!({"address": "new@b.test"}));
+        now.mailboxes
+            .insert("new", json!({"address": "new@b.test"}));
     }));
     assert!(is_edited(|now| {
         let domain = json!({
@@ -168,25 +191,63 @@ fn values_are_edited() {
         now.domains.insert("b", domain);
     }));
     assert!(is_edited(|now| {
-        now.keys = vec![key("s1", "a.test", Phase::Signing), key("s2", "a.test", Phase::Publishing)];
+        now.keys = vec![
+            key("s1", "a.test", Phase::Signing),
+            key("s2", "a.test", Phase::Publishing),
+        ];
     }));
 }
 
 #[test]
 fn what_may_touch_others_is_compiled_whole() {
     let refused: [fn(&mut Told); 12] = [
-        |now| drop(now.domains.insert("b", json!({"domain": "b.test", "domainAliases": ["c.test"]}))),
-        |now| drop(now.domains.insert("b", json!({"domain": "b.test", "catchAll": "bob@b.test"}))),
+        |now| {
+            drop(now.domains.insert(
+                "b",
+                json!({"domain": "b.test", "domainAliases": ["c.test"]}),
+            ))
+        },
+        |now| {
+            drop(
+                now.domains
+                    .insert("b", json!({"domain": "b.test", "catchAll": "bob@b.test"})),
+            )
+        },
         |now| drop(now.domains.insert("c", json!({"domain": "c.test"}))),
-        |now| now.domains.get_mut("a").unwrap()["aliases"][0]["targets"][1] = json!("OUT@elsewhere.test"),
-        |now| drop(now.mailboxes.insert("bob", json!({"address": "bob@b.test"}))),
-        |now| now.mailboxes.get_mut("ann").unwrap()["forward"] = json!({"to": ["x@elsewhere.test"]}),
+        |now| {
+            now.domains.get_mut("a").unwrap()["aliases"][0]["targets"][1] =
+                json!("OUT@elsewhere.test")
+        },
+        |now| {
+            drop(
+                now.mailboxes
+                    .insert("bob", json!({"address": "bob@b.test"})),
+            )
+        },
+        |now| {
+            now.mailboxes.get_mut("ann").unwrap()["forward"] = json!({"to": ["x@elsewhere.test"]})
+        },
         |now| now.mailboxes.get_mut("ann").unwrap()["enabled"] = json!(false),
         |now| now.mailboxes.get_mut("ann").unwrap()["passwordSecretRef"] = json!({"name": "gone"}),
         |now| now.mailboxes.get_mut("ann").unwrap()["sieve"] = json!("nonsense"),
-        |now| drop(now.mailboxes.insert("two", json!({"address": "robert@b.test"}))),
-        |now| drop(now.mailboxes.insert("two", json!({"address": "abuse@b.test"}))),
-        |now| drop(now.mailboxes.insert("two", json!({"address": "x@nowhere.test"}))),
+        |now| {
+            drop(
+                now.mailboxes
+                    .insert("two", json!({"address": "robert@b.test"})),
+            )
+        },
+        |now| {
+            drop(
+                now.mailboxes
+                    .insert("two", json!({"address": "abuse@b.test"})),
+            )
+        },
+        |now| {
+            drop(
+                now.mailboxes
+                    .insert("two", json!({"address": "x@nowhere.test"})),
+            )
+        },
     ];
     for (index, change) in refused.into_iter().enumerate() {
         assert!(!is_edited(change), "{index}");
@@ -196,9 +257,11 @@ fn what_may_touch_others_is_compiled_whole() {
 #[test]
 fn what_waited_for_a_new_mailbox_is_looked_at() {
     let mut now = told();
-    now.domains.get_mut("b").unwrap()["aliases"] = json!([{"name": "all", "targets": ["new@b.test"]}]);
+    now.domains.get_mut("b").unwrap()["aliases"] =
+        json!([{"name": "all", "targets": ["new@b.test"]}]);
     let before = now.compiled();
-    now.mailboxes.insert("new", json!({"address": "new@b.test"}));
+    now.mailboxes
+        .insert("new", json!({"address": "new@b.test"}));
     assert!(before.edited(now.edits(None), secrets).is_none());
 }
 
