@@ -192,7 +192,10 @@ pub fn of_address(cluster: &str, ip: &str) -> String {
     let name = format!("{}{ip}", of_addresses(cluster));
     match name.contains('.') {
         // Names that differ in dots alone stay apart.
-        true => shortened(&format!("{}-{}", name.replace('.', "-"), digest(ip)), MAX_POD_NAME),
+        true => shortened(
+            &format!("{}-{}", name.replace('.', "-"), digest(ip)),
+            MAX_POD_NAME,
+        ),
         false => shortened(&name, MAX_POD_NAME),
     }
 }
@@ -207,7 +210,10 @@ pub fn of_addresses(cluster: &str) -> String {
 #[must_use]
 pub fn of_address_anywhere(namespace: &str, cluster: &str, ip: &str) -> String {
     let digest = digest(&format!("{namespace}/{cluster}/{ip}"));
-    format!("{}-{digest}", shortened(&format!("mailpods-{namespace}-{ip}"), 200))
+    format!(
+        "{}-{digest}",
+        shortened(&format!("mailpods-{namespace}-{ip}"), 200)
+    )
 }
 
 /// ConfigMap with the authority of the control channel.

@@ -32,7 +32,10 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         if is_gone {
             // The API server removes what is in the namespace, and nothing else.
             let live = context.world.live(Kind::MailCluster, key);
-            context.applier(Kind::MailCluster).remove_left(&live).await?;
+            context
+                .applier(Kind::MailCluster)
+                .remove_left(&live)
+                .await?;
         }
         return Ok(Outcome::Done);
     };

@@ -66,7 +66,10 @@ impl Live {
                 .and_then(|annotations| annotations.get(APPLIED).cloned()),
             owner: label(OWNER_KIND).zip(label(OWNER_NAME)),
             uid: metadata.uid.clone().unwrap_or_default(),
-            owners: references(metadata).into_iter().chain(labelled(metadata)).collect(),
+            owners: references(metadata)
+                .into_iter()
+                .chain(labelled(metadata))
+                .collect(),
             owner_namespace: label(OWNER_NAMESPACE),
         }
     }
@@ -368,7 +371,10 @@ impl Applier {
     /// # Errors
     /// The first object that could not be removed.
     pub async fn remove_left(&self, live: &LiveObjects) -> Result<(), Error> {
-        for kind in ChildKind::ALL.into_iter().filter(|kind| kind.is_cluster_scoped()) {
+        for kind in ChildKind::ALL
+            .into_iter()
+            .filter(|kind| kind.is_cluster_scoped())
+        {
             for (key, found) in live.get(&kind).into_iter().flatten() {
                 self.delete(kind, key, found).await?;
             }

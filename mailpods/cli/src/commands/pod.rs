@@ -339,7 +339,9 @@ impl EgressArgs {
         let kept = self.keep_plan.map(|data| StoreOptions::Embedded { data });
         self.pod.run(Options {
             store: kept.unwrap_or(StoreOptions::None),
-            egress_source: self.egress_source.map(|source| (source, self.egress_translated)),
+            egress_source: self
+                .egress_source
+                .map(|source| (source, self.egress_translated)),
             inner_listener: Some(self.listener.options()),
             ..options
         })

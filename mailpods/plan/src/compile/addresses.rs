@@ -115,12 +115,17 @@ fn network(spec: &AttachmentSpec) -> Option<PodNetwork> {
         AttachmentType::Cilium => Some(PodNetwork::Cilium),
         AttachmentType::Antrea => {
             let pool = spec.antrea.as_ref();
-            Some(PodNetwork::Antrea(pool.and_then(|pool| pool.external_ip_pool.clone())))
+            Some(PodNetwork::Antrea(
+                pool.and_then(|pool| pool.external_ip_pool.clone()),
+            ))
         }
         AttachmentType::OVN => Some(PodNetwork::Ovn),
         AttachmentType::Multus => {
             let multus = spec.multus.as_ref()?;
-            Some(PodNetwork::Multus(multus.network.clone(), multus.prefix_length))
+            Some(PodNetwork::Multus(
+                multus.network.clone(),
+                multus.prefix_length,
+            ))
         }
     }
 }

@@ -642,7 +642,10 @@ fn pods_send_from_addresses_that_somebody_has_for_them() {
             "EgressProxy, or spec.roles.delivery: {hostNetwork: true, replicas: 1}",
         ),
         ("OutboundIP/own", "spec.roles.egress: {} of the MailCluster"),
-        ("OutboundIP/cilium", "spec.roles.egress: {} of the MailCluster"),
+        (
+            "OutboundIP/cilium",
+            "spec.roles.egress: {} of the MailCluster",
+        ),
     ] {
         let told = none
             .problems
