@@ -38,6 +38,10 @@ struct Run {
     /// The one namespace to look at; all when left out.
     #[arg(long, env = "MAILPODS_WATCH_NAMESPACE", value_name = "NAMESPACE")]
     watch_namespace: Option<String>,
+    /// Write policies of Cilium, Antrea and OVN-Kubernetes for OutboundIPs that name them. They are in no namespace, so that whoever may
+    /// make an OutboundIP gets a say in what leaves the cluster.
+    #[arg(long, env = "MAILPODS_EGRESS_POLICIES", value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::Set, default_value = "false", value_name = "BOOL")]
+    egress_policies: bool,
     /// Name of this replica; no other has it.
     #[arg(long, env = "POD_NAME", default_value = "mailpods-operator")]
     pod_name: String,
@@ -133,6 +137,7 @@ fn running(args: Run) -> Result<ExitCode> {
         only: args
             .watch_namespace
             .filter(|namespace| !namespace.is_empty()),
+        egress_policies: args.egress_policies,
         pod: args.pod_name,
         address: args.pod_ip,
         image: args.image,

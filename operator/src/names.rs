@@ -6,12 +6,14 @@ use mailpods_plan::Role;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::kube::children::{MANAGER, OWNER_KIND, OWNER_NAME};
+use crate::kube::children::{MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID};
 
 /// Longest name of a MailCluster: what is put behind it must fit into a label of DNS.
 pub const MAX_CLUSTER_NAME: usize = 40;
 /// Longest name of an object.
 const MAX_NAME: usize = 253;
+/// Longest name of a workload: it is in the names of its pods.
+const MAX_POD_NAME: usize = 63;
 /// Longest value of a label.
 const MAX_LABEL: usize = 63;
 
@@ -53,6 +55,16 @@ impl Owner {
             "controller": true,
             "blockOwnerDeletion": true,
         }))
+    }
+
+    /// Metadata of an object that is in no namespace: labels say whose it is, since an owner there cannot be one in a namespace.
+    #[must_use]
+    pub fn cluster_metadata(&self, name: &str, labels: &BTreeMap<String, String>) -> Value {
+        let mut all = labels.clone();
+        all.extend(self.labels());
+        all.insert(OWNER_NAMESPACE.to_owned(), self.namespace.clone());
+        all.extend(self.uid.clone().map(|uid| (OWNER_UID.to_owned(), uid)));
+        json!({"name": name, "labels": all})
     }
 
     /// Metadata of an object of this name, with more labels.
@@ -130,6 +142,14 @@ pub fn instance(cluster: &str) -> BTreeMap<String, String> {
     .into()
 }
 
+/// Labels that all egress pods of a MailCluster are selected by, on nodes and elsewhere.
+#[must_use]
+pub fn proxies(cluster: &str) -> BTreeMap<String, String> {
+    let mut labels = instance(cluster);
+    labels.insert("mailpods.dev/proxy".to_owned(), "egress".to_owned());
+    labels
+}
+
 /// A selector as text, `a=b,c=d`.
 #[must_use]
 pub fn selector_text(labels: &BTreeMap<String, String>) -> String {
@@ -164,6 +184,36 @@ pub fn filter_secret(cluster: &str) -> String {
 #[must_use]
 pub fn egress_secret(cluster: &str) -> String {
     format!("{cluster}-egress")
+}
+
+/// Objects of the egress pod of one OutboundIP.
+#[must_use]
+pub fn of_address(cluster: &str, ip: &str) -> String {
+    let name = format!("{}{ip}", of_addresses(cluster));
+    match name.contains('.') {
+        // Names that differ in dots alone stay apart.
+        true => shortened(
+            &format!("{}-{}", name.replace('.', "-"), digest(ip)),
+            MAX_POD_NAME,
+        ),
+        false => shortened(&name, MAX_POD_NAME),
+    }
+}
+
+/// What the names of such objects begin with.
+#[must_use]
+pub fn of_addresses(cluster: &str) -> String {
+    format!("{cluster}-egress-")
+}
+
+/// Such an object that is in no namespace: names there are for all.
+#[must_use]
+pub fn of_address_anywhere(namespace: &str, cluster: &str, ip: &str) -> String {
+    let digest = digest(&format!("{namespace}/{cluster}/{ip}"));
+    format!(
+        "{}-{digest}",
+        shortened(&format!("mailpods-{namespace}-{ip}"), 200)
+    )
 }
 
 /// ConfigMap with the authority of the control channel.

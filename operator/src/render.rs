@@ -11,7 +11,7 @@ use mailpods_plan::{
     load_valid,
 };
 
-use crate::cluster::build::{Surroundings, build, policy_hosts};
+use crate::cluster::build::{Surroundings, addresses, build, policy_hosts};
 use crate::cluster::validate::validate;
 use crate::domain;
 use crate::kube::children::{Child, ChildKind, Mode};
@@ -86,6 +86,7 @@ fn render_cluster(
             Ok(valid) => {
                 let surroundings = Surroundings {
                     policy_hosts: policy_hosts(&valid, compiled.plan.as_ref()),
+                    addresses: addresses(&valid, compiled.plan.as_ref()),
                     ..surroundings.clone()
                 };
                 write_children(&mut text, &build(&valid, &surroundings))?;
@@ -211,5 +212,6 @@ pub fn surroundings(image: &str, namespace: &str) -> Surroundings {
             .filter(|kind| kind.is_foreign())
             .collect(),
         policy_hosts: Vec::new(),
+        addresses: Vec::new(),
     }
 }

@@ -63,6 +63,8 @@ pub struct Options {
     pub control_url: String,
     /// Servers that are asked for records instead of the zones' own.
     pub dns_servers: Vec<SocketAddr>,
+    /// Whether policies for outbound addresses are written, which are in no namespace.
+    pub egress_policies: bool,
 }
 
 /// Runs until a signal, or until the lease is lost.
@@ -91,7 +93,8 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
     let leader = Leader::default();
     world.watch(&client);
     tokio::spawn(world.clone().compile());
-    tokio::spawn(discover(world.clone(), client.clone()));
+    let policies = options.egress_policies && options.only.is_none();
+    tokio::spawn(discover(world.clone(), client.clone(), policies));
     serve(&client, &options, &world, (&identity, &observed, &leader)).await?;
     while !world.is_ready() {
         tokio::time::sleep(LOOK / 10).await;
@@ -105,6 +108,7 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
         operator_namespace: options.namespace.clone(),
         foreign: Vec::new(),
         policy_hosts: Vec::new(),
+        addresses: Vec::new(),
     };
     let events = Events::new(client.clone(), &options.pod);
     let context = Context::new(
@@ -175,11 +179,13 @@ async fn follow(election: Election, leader: Leader) {
     }
 }
 
-/// Watches kinds of others as soon as they exist, and forgets them when they are gone; what may want them is looked at again.
-async fn discover(world: Arc<World>, client: Client) {
+/// Watches kinds of others as soon as they exist, `policies` those that are in no namespace too, and forgets them when they are gone; what may want them is looked at again.
+async fn discover(world: Arc<World>, client: Client, policies: bool) {
     let (mut watched, mut present) = (HashSet::new(), HashSet::new());
     loop {
-        for kind in ChildKind::ALL.into_iter().filter(|kind| kind.is_foreign()) {
+        let may_be_seen = |kind: &ChildKind| policies || !kind.is_cluster_scoped();
+        let foreign = ChildKind::ALL.into_iter().filter(|kind| kind.is_foreign());
+        for kind in foreign.filter(may_be_seen) {
             let turned = match exists(&client, kind).await {
                 Some(true) => present.insert(kind),
                 Some(false) => present.remove(&kind),

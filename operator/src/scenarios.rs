@@ -35,6 +35,7 @@ mod certificates;
 mod dns;
 mod invalid;
 mod keys;
+mod left;
 mod look_ups;
 mod others;
 mod scaling;
@@ -185,6 +186,7 @@ fn context(client: Client, dns: Vec<SocketAddr>) -> Context {
         operator_namespace: "mailpods-system".to_owned(),
         foreign: Vec::new(),
         policy_hosts: Vec::new(),
+        addresses: Vec::new(),
     };
     let look_ups = LookUps::new(dns).unwrap();
     let events = Events::new(client.clone(), "test");
@@ -342,6 +344,7 @@ async fn what_a_cluster_wants_no_more_is_removed_and_keys_stay() {
             name: "main".to_owned(),
             uid: "uid-main".to_owned(),
         }],
+        owner_namespace: None,
     };
     let children = &server.context.world.children;
     let of = |name: &str| Key::new("mail", name);

@@ -19,7 +19,7 @@ pub(crate) async fn open(
         return Err(Reply::SourceUnknown);
     }
     // First of all: what another node may do is not refused here.
-    sources::is_here(source)?;
+    rules.is_here(source)?;
     if to == Target::probe(source) {
         return Ok(None);
     }
@@ -30,7 +30,8 @@ pub(crate) async fn open(
         return Err(Reply::NotAllowed);
     }
     let connector = Connector::direct();
-    match connector.connect(to, Some(source), rules.connect).await {
+    let bound = Some(source).filter(|_| !rules.translated);
+    match connector.connect(to, bound, rules.connect).await {
         Ok(connection) => Ok(Some(connection)),
         Err(error) => {
             tracing::info!(%source, %to, error = mailpods_telemetry::error_chain(&error), "no connection");

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use mailpods_plan::{Attachment, OutboundTimeouts, Plan};
+use mailpods_net::socks::Reply;
+use mailpods_plan::{OutboundTimeouts, Plan};
+
+use crate::sources;
 
 /// From which addresses to which ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +20,17 @@ pub struct Rules {
     pub connect: Duration,
     /// A connection over which nothing passes for longer is closed.
     pub idle: Duration,
+    /// The network translates the pod's own address to the source: no interface has that.
+    pub translated: bool,
 }
 
 impl Rules {
     /// Those of a plan: its addresses that leave by the cluster's own proxies, the port of mail exchangers and that of a smart host.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
-        let own = |attachment: &Attachment| matches!(attachment, Attachment::Egress(None));
         let ips = plan.outbound_ips.values();
-        let sources = ips.filter(|ip| own(&ip.attachment)).map(|ip| ip.address);
+        let own = ips.filter(|ip| ip.attachment.is_own_egress());
+        let sources = own.map(|ip| ip.address);
         let outbound = &plan.outbound;
         let smart_host = outbound.smart_host.as_ref().map(|hop| hop.port);
         let ports = smart_host.into_iter().chain([outbound.port]);
@@ -48,6 +53,26 @@ impl Rules {
             connect: timeouts.connect,
             // Delivery gives up first, with what it has to say.
             idle: longest + Duration::from_secs(60),
+            translated: false,
+        }
+    }
+
+    /// The same for one address, where the plan has it, as the one that the pod is for.
+    #[must_use]
+    pub fn only(mut self, source: IpAddr, translated: bool) -> Self {
+        self.sources.retain(|known| *known == source);
+        self.translated = translated;
+        self
+    }
+
+    /// Whether connections can come from an address.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn is_here(&self, source: IpAddr) -> Result<(), Reply> {
+        match self.translated {
+            true => Ok(()),
+            false => sources::is_here(source),
         }
     }
 

@@ -56,13 +56,14 @@ pub async fn watch(
     seen: watch::Sender<BTreeSet<IpAddr>>,
 ) {
     loop {
-        let wanted = rules.current().sources.clone();
+        let now = rules.current();
+        let wanted = &now.sources;
         let here: BTreeSet<IpAddr> = wanted
             .iter()
             .copied()
-            .filter(|source| is_here(*source).is_ok())
+            .filter(|source| now.is_here(*source).is_ok())
             .collect();
-        tell(&wanted, &here, &metrics);
+        tell(wanted, &here, &metrics);
         seen.send_if_modified(|before| {
             for source in here.difference(before) {
                 tracing::info!(%source, "an outbound address is on this node");

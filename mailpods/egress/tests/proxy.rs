@@ -392,6 +392,30 @@ async fn strangers_are_few_and_do_not_keep_those_out_who_are_logged_in() {
 }
 
 #[tokio::test]
+async fn where_the_network_translates_the_pods_address_is_what_connections_come_from() {
+    let (listener, to) = target().await;
+    let pem = self_signed(&["127.0.0.1".to_owned()], SystemTime::now(), 30).unwrap();
+    // No interface has 192.0.2.9; a network that translates is not here, so that the address of the machine is what is seen.
+    let all = rules(&["192.0.2.9", "127.0.0.2"], &[to.port()]);
+    let mine = all.only(ip("192.0.2.9"), true);
+    assert_eq!(mine.sources, [ip("192.0.2.9")].into());
+    let server = Server::built(pem, mine, |egress| egress);
+    let proxy = server.proxy(SECRET);
+    assert!(proxy.has(ip("192.0.2.9")).await.unwrap());
+    assert!(!proxy.has(ip("127.0.0.2")).await.unwrap());
+    // From an address of the Internet nothing leads to this machine, translated or not.
+    let error = proxy.connect(to, ip("192.0.2.9"), LIMIT).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Connect { .. }), "{error}");
+    server
+        .rules
+        .swap(rules(&["127.0.0.9"], &[to.port()]).only(ip("127.0.0.9"), true));
+    let connected = proxy.connect(to, ip("127.0.0.9"), LIMIT);
+    let (connected, (_, peer)) = tokio::join!(connected, accepted(&listener));
+    connected.unwrap();
+    assert_eq!(peer, ip("127.0.0.1"));
+}
+
+#[tokio::test]
 async fn one_that_has_no_room_says_so_and_another_one_is_asked() {
     let (listener, to) = target().await;
     let pem = self_signed(&["127.0.0.1".to_owned()], SystemTime::now(), 30).unwrap();

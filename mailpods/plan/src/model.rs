@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use held::Held;
 pub use outbound::{
     Attachment, EgressProxy, HopTls, IpFamily, NextHop, OutboundIp, OutboundSettings,
-    OutboundTimeouts, SrsSettings, WarmUp,
+    OutboundTimeouts, PodNetwork, SrsSettings, WarmUp,
 };
 
 use crate::secret::SecretText;

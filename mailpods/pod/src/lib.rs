@@ -15,7 +15,7 @@ mod state;
 mod storage;
 mod wait;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mailpods_plan::Role;
@@ -47,6 +47,8 @@ pub struct Options {
     pub filter: Option<RemoteOptions>,
     /// Where other pods are served. For filter and egress.
     pub inner_listener: Option<InnerListenerOptions>,
+    /// The one address that the pod is for, and whether the network translates to it. For egress.
+    pub egress_source: Option<(IpAddr, bool)>,
     /// The egress proxies. For delivery.
     pub egress: Option<EgressOptions>,
     /// Between readiness going off and the end of accepting: load balancers need a moment.

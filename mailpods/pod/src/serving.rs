@@ -92,7 +92,7 @@ impl Serving {
                 Ok(resolver.reconfigure(&resolver_options(plan, &options.resolvers))?)
             }
             Self::Egress { rules, .. } => {
-                rules.swap(Rules::of(plan));
+                rules.swap(rules_of(plan, options));
                 Ok(())
             }
         }
@@ -190,7 +190,7 @@ async fn filter(parts: &Parts<'_>) -> Result<Serving, PodError> {
 }
 
 async fn proxy(parts: &Parts<'_>) -> Result<Serving, PodError> {
-    let rules = Rules::of(&parts.plan.current());
+    let rules = rules_of(&parts.plan.current(), parts.options);
     let ends = (parts.stop.clone(), parts.tracker.clone());
     let running = egress::start(inner(parts)?, rules, parts.registry, ends).await?;
     parts.sight.set_sources(running.sources);
@@ -198,6 +198,14 @@ async fn proxy(parts: &Parts<'_>) -> Result<Serving, PodError> {
         rules: running.rules,
         listener: socket(Role::Egress, "socks5", running.address),
     })
+}
+
+fn rules_of(plan: &Plan, options: &Options) -> Rules {
+    let rules = Rules::of(plan);
+    match options.egress_source {
+        Some((source, translated)) => rules.only(source, translated),
+        None => rules,
+    }
 }
 
 fn inner(parts: &Parts<'_>) -> Result<InnerListenerOptions, PodError> {

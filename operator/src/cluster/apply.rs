@@ -16,6 +16,7 @@ use crate::certificates::renewal::{self, Lifetimes, Subject};
 use crate::certificates::secret::{encoded, renewal_of_secret};
 use crate::context::Context;
 use crate::kube::Key;
+use crate::kube::apply::{Applied, LiveObjects};
 use crate::kube::children::{Child, ChildKind, Mode};
 use crate::kube::error::Error;
 use crate::names;
@@ -63,7 +64,24 @@ pub async fn apply(
         let key = Key::new(cluster.owner.namespace.clone(), name);
         applied.keep(ChildKind::DnsEndpoint, key);
     }
+    if observed.plan.is_none() {
+        keep_addresses(cluster, &mut applied, live);
+    }
     applier.prune(&cluster.owner, &applied, live).await
+}
+
+/// Without a plan nobody knows which OutboundIPs there are: their pods stay, and what gives these the addresses.
+fn keep_addresses(cluster: &ValidCluster, applied: &mut Applied, live: &LiveObjects) {
+    let prefix = names::of_addresses(cluster.name());
+    for (kind, objects) in live {
+        let is_one = |key: &Key| {
+            kind.is_cluster_scoped()
+                || *kind == ChildKind::Deployment && key.name.starts_with(&prefix)
+        };
+        for key in objects.keys().filter(|key| is_one(key)) {
+            applied.keep(*kind, key.clone());
+        }
+    }
 }
 
 /// Makes what is random in a Secret.

@@ -28,6 +28,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// What the API server refused, after the status says so.
 pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let Some(observed) = observe::observe(context, key) else {
+        let is_gone = context.world.is_ready() && context.world.clusters.get(key).is_none();
+        if is_gone {
+            // The API server removes what is in the namespace, and nothing else.
+            let live = context.world.live(Kind::MailCluster, key);
+            context
+                .applier(Kind::MailCluster)
+                .remove_left(&live)
+                .await?;
+        }
         return Ok(Outcome::Done);
     };
     if observed.current.metadata.deletion_timestamp.is_some() {
@@ -45,6 +54,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     } else {
         let surroundings = build::Surroundings {
             policy_hosts: build::policy_hosts(&valid, observed.plan.as_deref()),
+            addresses: build::addresses(&valid, observed.plan.as_deref()),
             ..context.surroundings()
         };
         let children = build::build(&valid, &surroundings);

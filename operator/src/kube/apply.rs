@@ -10,7 +10,9 @@ use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::Key;
-use super::children::{Child, ChildKind, MANAGED_BY, Mode, OWNER_KIND, OWNER_NAME};
+use super::children::{
+    Child, ChildKind, MANAGED_BY, Mode, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID,
+};
 use super::error::Error;
 use crate::names::{self, Owner};
 
@@ -33,6 +35,8 @@ pub struct Live {
     pub uid: String,
     /// Resources that the object goes with.
     pub owners: Vec<Reference>,
+    /// Namespace of the owner, where the object itself is in none.
+    pub owner_namespace: Option<String>,
 }
 
 /// A resource that an object goes with.
@@ -62,8 +66,18 @@ impl Live {
                 .and_then(|annotations| annotations.get(APPLIED).cloned()),
             owner: label(OWNER_KIND).zip(label(OWNER_NAME)),
             uid: metadata.uid.clone().unwrap_or_default(),
-            owners: references(metadata),
+            owners: references(metadata)
+                .into_iter()
+                .chain(labelled(metadata))
+                .collect(),
+            owner_namespace: label(OWNER_NAMESPACE),
         }
+    }
+
+    /// The namespace of the owner.
+    #[must_use]
+    pub fn namespace<'a>(&'a self, key: &'a Key) -> &'a str {
+        self.owner_namespace.as_deref().unwrap_or(&key.namespace)
     }
 
     /// Whether the object goes with this owner, and not with one of the same name that was there before.
@@ -81,6 +95,16 @@ impl Live {
         let before = before.next()?;
         (owner.uid.is_some() && !self.is_of(owner)).then_some(before.uid.as_str())
     }
+}
+
+/// The owner that labels name, of an object that is in no namespace.
+fn labelled(metadata: &kube::api::ObjectMeta) -> Option<Reference> {
+    let label = |name: &str| metadata.labels.as_ref()?.get(name).cloned();
+    Some(Reference {
+        kind: label(OWNER_KIND)?,
+        name: label(OWNER_NAME)?,
+        uid: label(OWNER_UID)?,
+    })
 }
 
 fn references(metadata: &kube::api::ObjectMeta) -> Vec<Reference> {
@@ -330,12 +354,29 @@ impl Applier {
         for kind in ChildKind::ALL {
             let objects = live.get(&kind).into_iter().flatten();
             for (key, found) in objects {
-                let ours =
-                    found.owner == mark && key.namespace == owner.namespace && found.is_of(owner);
+                let ours = found.owner == mark
+                    && found.namespace(key) == owner.namespace
+                    && found.is_of(owner);
                 let kept = found.applied.is_none();
                 if ours && !kept && !applied.keys.contains(&(kind, key.clone())) {
                     self.delete(kind, key, found).await?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is in no namespace and was brought about by an owner that is gone.
+    ///
+    /// # Errors
+    /// The first object that could not be removed.
+    pub async fn remove_left(&self, live: &LiveObjects) -> Result<(), Error> {
+        for kind in ChildKind::ALL
+            .into_iter()
+            .filter(|kind| kind.is_cluster_scoped())
+        {
+            for (key, found) in live.get(&kind).into_iter().flatten() {
+                self.delete(kind, key, found).await?;
             }
         }
         Ok(())
@@ -360,7 +401,10 @@ impl Applier {
     }
 
     fn api(&self, kind: ChildKind, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+        match kind.is_cluster_scoped() {
+            true => Api::all_with(self.client.clone(), &kind.resource()),
+            false => Api::namespaced_with(self.client.clone(), namespace, &kind.resource()),
+        }
     }
 
     /// Writes a status.

@@ -8,6 +8,10 @@ use serde_json::Value;
 pub const OWNER_KIND: &str = "mailpods.dev/owner-kind";
 /// Name of the owner, see [`OWNER_KIND`].
 pub const OWNER_NAME: &str = "mailpods.dev/owner";
+/// Namespace of the owner, of objects that are in none.
+pub const OWNER_NAMESPACE: &str = "mailpods.dev/owner-namespace";
+/// UID of the owner, of objects that are in no namespace.
+pub const OWNER_UID: &str = "mailpods.dev/owner-uid";
 /// Value of `app.kubernetes.io/managed-by`.
 pub const MANAGER: &str = "mailpods-operator";
 /// Label of all objects of ours.
@@ -34,6 +38,12 @@ pub enum ChildKind {
     Certificate,
     /// Records, where ExternalDNS is.
     DnsEndpoint,
+    /// An address for a pod, where Cilium is. Before the pod, which would leave from another one without it.
+    CiliumEgressGatewayPolicy,
+    /// The same, where Antrea is.
+    AntreaEgress,
+    /// The same, where OVN-Kubernetes is.
+    EgressIp,
     /// Pods that keep nothing.
     Deployment,
     /// The pod with the volume.
@@ -48,7 +58,7 @@ pub enum ChildKind {
 
 impl ChildKind {
     /// In the order in which they are applied: what others need comes first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::Secret,
@@ -57,6 +67,9 @@ impl ChildKind {
         Self::PodDisruptionBudget,
         Self::Certificate,
         Self::DnsEndpoint,
+        Self::CiliumEgressGatewayPolicy,
+        Self::AntreaEgress,
+        Self::EgressIp,
         Self::Deployment,
         Self::StatefulSet,
         Self::DaemonSet,
@@ -90,6 +103,14 @@ impl ChildKind {
                 "DNSEndpoint",
                 "dnsendpoints",
             ),
+            Self::CiliumEgressGatewayPolicy => (
+                "cilium.io",
+                "v2",
+                "CiliumEgressGatewayPolicy",
+                "ciliumegressgatewaypolicies",
+            ),
+            Self::AntreaEgress => ("crd.antrea.io", "v1beta1", "Egress", "egresses"),
+            Self::EgressIp => ("k8s.ovn.org", "v1", "EgressIP", "egressips"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
             Self::DaemonSet => ("apps", "v1", "DaemonSet", "daemonsets"),
@@ -137,8 +158,20 @@ impl ChildKind {
             Self::Certificate => Some("cert-manager"),
             Self::DnsEndpoint => Some("ExternalDNS"),
             Self::ServiceMonitor | Self::PrometheusRule => Some("the Prometheus operator"),
+            Self::CiliumEgressGatewayPolicy => Some("Cilium"),
+            Self::AntreaEgress => Some("Antrea"),
+            Self::EgressIp => Some("OVN-Kubernetes"),
             _ => None,
         }
+    }
+
+    /// Whether objects of the kind are in no namespace, and so cannot be removed with their owner by the API server.
+    #[must_use]
+    pub const fn is_cluster_scoped(self) -> bool {
+        matches!(
+            self,
+            Self::CiliumEgressGatewayPolicy | Self::AntreaEgress | Self::EgressIp
+        )
     }
 
     /// Whether the kind comes with somebody else's CustomResourceDefinition.

@@ -11,21 +11,29 @@ pub const ATTACHED: &str = "Attached";
 #[must_use]
 pub fn said(ip: &OutboundIP, pods: &[(String, bool)]) -> Option<Said> {
     let attachment = &ip.spec.attachment;
-    if attachment.r#type != AttachmentType::EgressProxy || attachment.egress_proxy.is_some() {
-        return None;
-    }
+    let needs = match attachment.r#type {
+        AttachmentType::HostNetwork => return None,
+        AttachmentType::EgressProxy if attachment.egress_proxy.is_some() => return None,
+        AttachmentType::EgressProxy => {
+            "spec.roles.egress.nodeSelector of the MailCluster names the nodes"
+        }
+        AttachmentType::Multus => "Multus gives it to an egress pod of its own",
+        AttachmentType::Cilium | AttachmentType::Antrea | AttachmentType::OVN => {
+            "its egress pod runs where the network's kind is installed and the operator may write it (egressPolicies of the chart)"
+        }
+    };
     let having = pods.iter().filter(|(_, has)| *has);
     let having: Vec<&str> = having.map(|(pod, _)| pod.as_str()).collect();
     let (holds, reason, message) = match (pods.len(), having.is_empty()) {
         (0, _) => (
             Holds::Unknown,
             "NotObserved",
-            "no egress proxy has told of its addresses; spec.roles.egress.nodeSelector of the MailCluster names their nodes".to_owned(),
+            format!("no egress proxy has told of its addresses; {needs}"),
         ),
         (count, true) => (
             Holds::False,
             "NotPlumbed",
-            format!("none of {count} egress proxies finds the address on its node"),
+            format!("none of {count} egress proxies has the address; {needs}"),
         ),
         (_, false) => (Holds::True, "Plumbed", having.join(", ")),
     };

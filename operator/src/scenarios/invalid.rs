@@ -94,7 +94,7 @@ async fn what_cannot_be_compiled_is_stalled_with_what_was_found() {
             Kind::OutboundIP,
             json!({"address": "192.0.2.1", "hostname": "mail.example.test", "attachment": {"type": "Cilium"}}),
             "Unsupported",
-            "spec.attachment.type: not supported yet; allowed: HostNetwork, EgressProxy",
+            "spec.attachment.type: pods do not send from it: the MailCluster runs no egress pods; its records are published; hint: spec.roles.egress: {} of the MailCluster",
         ),
         (
             Kind::MailingList,
@@ -293,6 +293,7 @@ async fn a_cluster_that_cannot_be_read_any_more_serves_on_and_its_domains_keep_t
             name: "a".to_owned(),
             uid: "uid-a".to_owned(),
         }],
+        owner_namespace: None,
     };
     let named = (Key::new("mail", "mail-example.test"), endpoint);
     fresh.context.world.children[&ChildKind::DnsEndpoint].take(Event::Apply(named));

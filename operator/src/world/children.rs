@@ -32,16 +32,19 @@ impl Children {
         let changes = self.objects.take(event);
         let mut owners = self.lock();
         for change in &changes {
-            let owner = |live: &Option<Live>| live.as_ref().and_then(|live| live.owner.clone());
+            let owner = |live: &Option<Live>| {
+                let live = live.as_ref()?;
+                Some((live.owner.clone()?, live.namespace(&change.key).to_owned()))
+            };
             let (before, after) = (owner(&change.before), owner(&change.after));
             if before == after {
                 continue;
             }
-            if let Some(owner) = before {
-                owners.remove(&owner, &change.key);
+            if let Some((owner, namespace)) = before {
+                owners.remove(&owner, &namespace, &change.key);
             }
-            if let Some(owner) = after {
-                owners.add(&owner, &change.key);
+            if let Some((owner, namespace)) = after {
+                owners.add(&owner, &namespace, &change.key);
             }
         }
         changes
@@ -50,6 +53,12 @@ impl Children {
     /// Whether a whole listing was taken in.
     pub fn is_synced(&self) -> bool {
         self.objects.is_synced()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<(Key, Live)> {
+        self.objects
+            .pick(|key, live| Some(((**key).clone(), live.clone())))
     }
 
     /// What an object brought about.
@@ -73,21 +82,20 @@ impl Children {
 type Owner = (String, String);
 
 impl Owners {
-    /// What is brought about is in the namespace of its owner.
     fn hash(&self, owner: &Owner, namespace: &str) -> u64 {
         self.hasher.hash_one((owner, namespace))
     }
 
-    fn add(&mut self, owner: &Owner, key: &Key) {
-        let hash = self.hash(owner, &key.namespace);
+    fn add(&mut self, owner: &Owner, namespace: &str, key: &Key) {
+        let hash = self.hash(owner, namespace);
         let keys = self.keys.entry(hash).or_default();
         if !keys.contains(key) {
             keys.push(key.clone());
         }
     }
 
-    fn remove(&mut self, owner: &Owner, key: &Key) {
-        let hash = self.hash(owner, &key.namespace);
+    fn remove(&mut self, owner: &Owner, namespace: &str, key: &Key) {
+        let hash = self.hash(owner, namespace);
         if let Some(keys) = self.keys.get_mut(&hash) {
             keys.retain(|other| other != key);
             if keys.is_empty() {
@@ -139,6 +147,13 @@ mod tests {
         children.take(Event::Apply((Key::new("ns", "a"), live("y"))));
         children.take(Event::Delete((Key::new("ns", "b"), live("x"))));
         assert_eq!(names("x"), Vec::<String>::new());
+        // One that is in no namespace says whose it is.
+        let anywhere = Live {
+            owner_namespace: Some("ns".to_owned()),
+            ..live("x")
+        };
+        children.take(Event::Apply((Key::new("", "z"), anywhere)));
+        assert_eq!(names("x"), ["/z"]);
         assert_eq!(names("y"), ["ns/c", "ns/a"]);
     }
 }

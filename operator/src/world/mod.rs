@@ -200,6 +200,14 @@ impl World {
         for (kind, key) in snapshot.keys().chain(self.all_broken()) {
             let _ = wishes.send((kind, key));
         }
+        // What is in no namespace may be left of an owner that went while nobody led.
+        let anywhere = self.children.iter();
+        for (_, objects) in anywhere.filter(|(kind, _)| kind.is_cluster_scoped()) {
+            for (key, live) in objects.all() {
+                let namespace = live.namespace(&key).to_owned();
+                self.owned(live.owner, &namespace);
+            }
+        }
     }
 
     /// Asks for a look at an object.

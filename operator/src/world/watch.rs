@@ -228,7 +228,9 @@ pub(super) fn child(world: &Arc<World>, client: &Client, kind: ChildKind) {
         };
         for change in children.take(event) {
             let live = change.after.or(change.before);
-            world.owned(live.and_then(|live| live.owner), &change.key.namespace);
+            let Some(live) = live else { continue };
+            let namespace = live.namespace(&change.key).to_owned();
+            world.owned(live.owner, &namespace);
         }
     });
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ClusterRef;
-use super::common::{SecretRef, conditions, rules};
+use super::common::{SecretRef, conditions, object_name, rules};
 use crate::{DomainName, TimeSpan};
 
 /// An address to send from, with the name that belongs to it.
@@ -104,13 +104,43 @@ const fn default_weight() -> u32 {
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = rules(&[
     ("!has(self.egressProxy) || (has(self.type) && self.type == 'EgressProxy')", "egressProxy is for the type EgressProxy"),
+    ("!has(self.antrea) || (has(self.type) && self.type == 'Antrea')", "antrea is for the type Antrea"),
+    ("(has(self.type) && self.type == 'Multus') == has(self.multus)", "multus must be set when the type is Multus, and only then"),
 ])))]
 pub struct AttachmentSpec {
-    /// By what. Other than `HostNetwork` and `EgressProxy` is not supported yet.
+    /// By what.
     pub r#type: AttachmentType,
     /// The proxy that has the address; in a Kubernetes cluster those that `spec.roles.egress` of the MailCluster runs when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_proxy: Option<EgressProxySpec>,
+    /// How Antrea gets the address to a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub antrea: Option<AntreaSpec>,
+    /// The network that Multus gives a pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multus: Option<MultusSpec>,
+}
+
+/// How Antrea gets an address to a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AntreaSpec {
+    /// The ExternalIPPool that the address is of, so that another node takes it over; a node must have the address itself when left out.
+    #[serde(rename = "externalIPPool", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "object_name")]
+    pub external_ip_pool: Option<String>,
+}
+
+/// A network that Multus gives a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MultusSpec {
+    /// Name of a NetworkAttachmentDefinition of the namespace that takes `ips` and routes by source.
+    #[schemars(schema_with = "object_name")]
+    pub network: String,
+    /// Length of the network's prefix, in bits: 24 for a /24.
+    #[schemars(range(min = 1, max = 128))]
+    pub prefix_length: u8,
 }
 
 /// An egress proxy on another machine, as `mailpods egress-proxy` runs it.

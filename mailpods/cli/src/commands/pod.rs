@@ -1,5 +1,5 @@
 //! `mailpods smtp`, `imap`, `filter`, `delivery`, `egress`, `all`: one role as a pod of a cluster.
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -171,6 +171,12 @@ pub struct EgressArgs {
     /// Folder that the last good plan is kept in, for a start while the operator is away; it is not kept when left out.
     #[arg(long, env = "MAILPODS_KEEP_PLAN", value_name = "DIR")]
     keep_plan: Option<PathBuf>,
+    /// The one address that this pod is for; all that the node has when left out.
+    #[arg(long, env = "MAILPODS_EGRESS_SOURCE", value_name = "ADDR")]
+    egress_source: Option<IpAddr>,
+    /// The network translates the address of this pod to that one, so that no interface has it.
+    #[arg(long, env = "MAILPODS_EGRESS_TRANSLATED", requires = "egress_source")]
+    egress_translated: bool,
 }
 
 /// Where delivery connects to.
@@ -333,6 +339,9 @@ impl EgressArgs {
         let kept = self.keep_plan.map(|data| StoreOptions::Embedded { data });
         self.pod.run(Options {
             store: kept.unwrap_or(StoreOptions::None),
+            egress_source: self
+                .egress_source
+                .map(|source| (source, self.egress_translated)),
             inner_listener: Some(self.listener.options()),
             ..options
         })
@@ -371,6 +380,7 @@ impl PodArgs {
             health: self.health,
             filter: None,
             inner_listener: None,
+            egress_source: None,
             egress: None,
             drain_delay: Duration::from_secs(self.drain_delay.into()),
             resolvers: self.resolver.clone(),

@@ -40,7 +40,7 @@ impl Proxies {
     pub(crate) fn via(&self, ip: &OutboundIp) -> Via {
         match &ip.attachment {
             Attachment::Host => Ok(None),
-            Attachment::Egress(None) => match &self.own {
+            Attachment::Egress(None) | Attachment::Pod(_) => match &self.own {
                 Some(own) => Ok(Some(own.clone())),
                 None => Err("the process was told of no egress proxies (--egress)".to_owned()),
             },

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use mailpods_api::v1alpha1::{
-    AttachmentType, MailCluster, OutboundIP, OutboundIPSpec, OutboundRole,
+    AttachmentSpec, AttachmentType, MailCluster, OutboundIP, OutboundIPSpec, OutboundRole,
 };
 
 use super::Compiler;
 use crate::load::{Environment, Located};
-use crate::model::{Attachment, EgressProxy, OutboundIp, Plan, WarmUp};
+use crate::model::{Attachment, EgressProxy, OutboundIp, Plan, PodNetwork, WarmUp};
 use crate::problem::{Origin, ProblemClass};
 
 impl Compiler<'_> {
@@ -46,6 +46,9 @@ impl Compiler<'_> {
 
     fn attachment(&mut self, ip: &Located<OutboundIP>) -> Attachment {
         let spec = &ip.object.spec.attachment;
+        if let Some(network) = network(spec) {
+            return Attachment::Pod(network);
+        }
         if spec.r#type != AttachmentType::EgressProxy {
             return Attachment::Host;
         }
@@ -98,12 +101,31 @@ impl Compiler<'_> {
                 continue;
             };
             plan.outbound_ips.remove(&ip.origin.name);
-            // An attachment that is not supported was told by name.
-            if let Some(hint) = hint {
-                let problem = ip.origin.problem(field, message);
-                let problem = problem.class(ProblemClass::Unsupported).hint(hint);
-                self.problems.push(problem.kept());
-            }
+            let problem = ip.origin.problem(field, message);
+            let problem = problem.class(ProblemClass::Unsupported).hint(hint);
+            self.problems.push(problem.kept());
+        }
+    }
+}
+
+/// The network that gives an egress pod of its own the address.
+fn network(spec: &AttachmentSpec) -> Option<PodNetwork> {
+    match spec.r#type {
+        AttachmentType::HostNetwork | AttachmentType::EgressProxy => None,
+        AttachmentType::Cilium => Some(PodNetwork::Cilium),
+        AttachmentType::Antrea => {
+            let pool = spec.antrea.as_ref();
+            Some(PodNetwork::Antrea(
+                pool.and_then(|pool| pool.external_ip_pool.clone()),
+            ))
+        }
+        AttachmentType::OVN => Some(PodNetwork::Ovn),
+        AttachmentType::Multus => {
+            let multus = spec.multus.as_ref()?;
+            Some(PodNetwork::Multus(
+                multus.network.clone(),
+                multus.prefix_length,
+            ))
         }
     }
 }
@@ -125,7 +147,7 @@ fn model(name: String, spec: &OutboundIPSpec, attachment: Attachment) -> Outboun
 }
 
 /// Why pods cannot send from an address: the field, what is wrong with it, and what to do.
-type Unusable = (&'static str, &'static str, Option<&'static str>);
+type Unusable = (&'static str, &'static str, &'static str);
 
 fn unusable(cluster: &Located<MailCluster>, spec: &OutboundIPSpec) -> Option<Unusable> {
     const FIELD: &str = "spec.attachment.type";
@@ -138,21 +160,22 @@ fn unusable(cluster: &Located<MailCluster>, spec: &OutboundIPSpec) -> Option<Unu
         AttachmentType::HostNetwork => Some((
             FIELD,
             "pods do not send from it: they have no address of a node; its records are published",
-            Some(
-                "EgressProxy, or spec.roles.delivery: {hostNetwork: true, replicas: 1} of the MailCluster where one node has all addresses",
-            ),
+            "EgressProxy, or spec.roles.delivery: {hostNetwork: true, replicas: 1} of the MailCluster where one node has all addresses",
         )),
+        _ if network(&spec.attachment).is_some() && proxies => None,
         AttachmentType::EgressProxy if spec.attachment.egress_proxy.is_some() || proxies => None,
         AttachmentType::EgressProxy => Some((
             FIELD,
             "pods do not send from it: the MailCluster runs no egress proxies; its records are published",
-            Some(
-                "spec.roles.egress: {} of the MailCluster, and the label mailpods.dev/egress=true on the node that has the address",
-            ),
+            "spec.roles.egress: {} of the MailCluster, and the label mailpods.dev/egress=true on the node that has the address",
         )),
         AttachmentType::Cilium
         | AttachmentType::Antrea
         | AttachmentType::OVN
-        | AttachmentType::Multus => Some((FIELD, "", None)),
+        | AttachmentType::Multus => Some((
+            FIELD,
+            "pods do not send from it: the MailCluster runs no egress pods; its records are published",
+            "spec.roles.egress: {} of the MailCluster",
+        )),
     }
 }

@@ -30,7 +30,9 @@ impl Compiler<'_> {
                 self.refuse(&domain.origin, &domain_in_pods_only(spec));
             }
         }
-        self.refuse_ips();
+        if standalone {
+            self.refuse_ips();
+        }
         for list in &resources.mailing_lists {
             self.refuse(
                 &list.origin,

@@ -189,6 +189,38 @@ pub enum Attachment {
     Host,
     /// An egress proxy; `None`: those of the MailCluster.
     Egress(Option<EgressProxy>),
+    /// An egress pod of its own, which the network gives the address to. What delivery and egress know of it is the same as of those
+    /// of the MailCluster.
+    Pod(PodNetwork),
+}
+
+impl Attachment {
+    /// Whether the MailCluster's own egress pods have it.
+    #[must_use]
+    pub const fn is_own_egress(&self) -> bool {
+        matches!(self, Self::Egress(None) | Self::Pod(_))
+    }
+}
+
+/// What gives a pod an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PodNetwork {
+    /// Cilium's egress gateway.
+    Cilium,
+    /// Antrea's Egress, of an ExternalIPPool where one is named.
+    Antrea(Option<String>),
+    /// OVN-Kubernetes' EgressIP.
+    Ovn,
+    /// A NetworkAttachmentDefinition of the namespace, and the length of its prefix.
+    Multus(String, u8),
+}
+
+impl PodNetwork {
+    /// Whether the pod has another address, which is translated on the way.
+    #[must_use]
+    pub const fn translates(&self) -> bool {
+        !matches!(self, Self::Multus(..))
+    }
 }
 
 /// An egress proxy on another machine.

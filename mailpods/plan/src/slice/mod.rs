@@ -32,7 +32,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::model::{Attachment, Domain, Mailbox, OutboundIp, Plan};
+use crate::model::{Domain, Mailbox, OutboundIp, Plan};
 
 pub use apply::{ApplyError, Slice};
 use entries::Change;
@@ -120,7 +120,7 @@ impl Role {
     /// The addresses that it knows.
     fn addresses(self, plan: &Plan) -> impl Iterator<Item = &OutboundIp> {
         let known = move |ip: &&OutboundIp| match self {
-            Self::Egress => ip.attachment == Attachment::Egress(None),
+            Self::Egress => ip.attachment.is_own_egress(),
             _ => self.sends(),
         };
         plan.outbound_ips.values().filter(known)

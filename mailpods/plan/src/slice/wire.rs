@@ -475,6 +475,7 @@ impl Address {
         };
         let egress = match &ip.attachment {
             model::Attachment::Host => None,
+            model::Attachment::Pod(_) => Some(Egress { proxy: None }),
             model::Attachment::Egress(other) => Some(Egress {
                 proxy: other.as_ref().filter(|_| role.sends()).map(proxy),
             }),

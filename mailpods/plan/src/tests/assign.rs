@@ -527,7 +527,7 @@ fn pods_send_from_addresses_that_somebody_has_for_them() {
         ("OutboundIP/own", "spec.roles.egress: {} of the MailCluster"),
         (
             "OutboundIP/cilium",
-            "not supported yet; allowed: HostNetwork, EgressProxy",
+            "spec.roles.egress: {} of the MailCluster",
         ),
     ] {
         let told = none
@@ -543,7 +543,7 @@ fn pods_send_from_addresses_that_somebody_has_for_them() {
     let plan = none.plan.unwrap();
     let domain = plan.domains.values().next().unwrap();
     assert_eq!(domain.outbound_ips, ["own", "cilium"]);
-    assert_eq!(names(&compiled(", roles: {egress: {}}")), "far own");
+    assert_eq!(names(&compiled(", roles: {egress: {}}")), "cilium far own");
     // Two pods on two nodes cannot both have it.
     assert_eq!(
         names(&compiled(", roles: {delivery: {hostNetwork: true}}")),

@@ -130,7 +130,13 @@ fn an_egress_proxy_of_one_machine_is_named_with_its_secret() {
             "-----BEGIN ",
             "names no Secret",
         ),
-        ("{type: Multus}", "a", "-----BEGIN ", "not supported yet"),
+        (
+            "{type: Multus, multus: {network: wide, prefixLength: 24}}",
+            "a",
+            "-----BEGIN ",
+            "not supported yet",
+        ),
+        ("{type: Multus}", "a", "-----BEGIN ", "multus must be set"),
     ] {
         let said = problems(&with_cluster(&[
             domain("example.test", ""),

@@ -54,7 +54,10 @@ impl Context<'_> {
 
     fn policy(&self, role: Role) -> Child {
         let name = names::of_role(self.cluster.name(), role);
-        let selector = names::selector(self.cluster.name(), role);
+        let selector = match role {
+            Role::Egress => names::proxies(self.cluster.name()),
+            _ => names::selector(self.cluster.name(), role),
+        };
         let mut ingress = vec![
             // Nodes probe in any case; this is for who scrapes.
             json!({"from": [{"namespaceSelector": {}}], "ports": [tcp(self.health_port(role))]}),

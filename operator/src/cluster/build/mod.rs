@@ -1,6 +1,7 @@
 //! A MailCluster as objects of Kubernetes. Pure: equal input gives equal objects.
 
 mod access;
+mod addresses;
 mod monitoring;
 mod pods;
 mod services;
@@ -8,6 +9,8 @@ mod workloads;
 
 use mailpods_api::v1alpha1::{ListenerProtocol, ListenerSpec};
 use mailpods_plan::{Plan, Role};
+
+pub use addresses::{Address, addresses};
 
 use super::validate::ValidCluster;
 use crate::kube::children::{Child, ChildKind, Mode};
@@ -34,6 +37,8 @@ pub struct Surroundings {
     pub foreign: Vec<ChildKind>,
     /// Hosts that MTA-STS policies are served at, for the certificate.
     pub policy_hosts: Vec<String>,
+    /// Addresses that egress pods of their own have.
+    pub addresses: Vec<Address>,
 }
 
 /// Names that a certificate takes, as common authorities have it, the hostname not counted.
@@ -66,6 +71,7 @@ pub fn build(cluster: &ValidCluster, surroundings: &Surroundings) -> Vec<Child> 
     children.extend(context.services());
     children.extend(context.workloads());
     children.extend(context.monitoring());
+    children.extend(context.addresses());
     children.retain(|child| !child.kind.is_foreign() || surroundings.foreign.contains(&child.kind));
     children.sort_by(|a, b| (a.kind, a.name()).cmp(&(b.kind, b.name())));
     children
@@ -116,10 +122,11 @@ impl Context<'_> {
             let labels = crate::names::instance(self.cluster.name());
             fields.insert("apiVersion".to_owned(), kind.api_version().into());
             fields.insert("kind".to_owned(), kind.kind().into());
-            fields.insert(
-                "metadata".to_owned(),
-                self.cluster.owner.metadata(name, &labels),
-            );
+            let metadata = match kind.is_cluster_scoped() {
+                true => self.cluster.owner.cluster_metadata(name, &labels),
+                false => self.cluster.owner.metadata(name, &labels),
+            };
+            fields.insert("metadata".to_owned(), metadata);
         }
         Child { kind, mode, object }
     }

@@ -28,6 +28,9 @@ impl Context<'_> {
         let pods = self.pods_spec();
         let mut labels = pods.labels.clone();
         labels.extend(names::selector(self.cluster.name(), role));
+        if role == Role::Egress {
+            labels.extend(names::proxies(self.cluster.name()));
+        }
         let mut metadata = json!({ "labels": labels });
         if let (false, Some(metadata)) = (pods.annotations.is_empty(), metadata.as_object_mut()) {
             metadata.insert("annotations".to_owned(), json!(pods.annotations));
@@ -35,7 +38,7 @@ impl Context<'_> {
         json!({"metadata": metadata, "spec": self.pod(role, &pods)})
     }
 
-    fn pods_spec(&self) -> PodsSpec {
+    pub(super) fn pods_spec(&self) -> PodsSpec {
         self.cluster.spec.pods.clone().unwrap_or_default()
     }
 
@@ -71,15 +74,18 @@ impl Context<'_> {
     fn put_on_node(&self, spec: &mut Map<String, Value>, role: Role) {
         spec.insert("hostNetwork".to_owned(), json!(true));
         spec.insert("dnsPolicy".to_owned(), json!("ClusterFirstWithHostNet"));
-        let own = self.cluster.egress().map(|egress| &egress.node_selector);
-        let standard = || EgressRoleSpec::default().node_selector;
-        let nodes = own.cloned().filter(|labels| !labels.is_empty());
-        let nodes = nodes.unwrap_or_else(standard);
-        spec.insert("nodeSelector".to_owned(), json!(nodes));
+        spec.insert("nodeSelector".to_owned(), json!(self.egress_nodes()));
         if role == Role::Egress {
             // There is one on each node in any case.
             spec.remove("topologySpreadConstraints");
         }
+    }
+
+    /// Labels of the nodes that have outbound addresses.
+    pub(super) fn egress_nodes(&self) -> BTreeMap<String, String> {
+        let own = self.cluster.egress().map(|egress| &egress.node_selector);
+        let own = own.cloned().filter(|labels| !labels.is_empty());
+        own.unwrap_or_else(|| EgressRoleSpec::default().node_selector)
     }
 
     /// Port of probes and metrics. On the network of a node, ports are everybody's.

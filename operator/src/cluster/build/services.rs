@@ -88,7 +88,7 @@ impl Context<'_> {
         let name = names::of_role(self.cluster.name(), Role::Egress);
         let spec = json!({
             "clusterIP": "None",
-            "selector": names::selector(self.cluster.name(), Role::Egress),
+            "selector": names::proxies(self.cluster.name()),
             "ports": [{"name": "socks5", "port": egress.port, "targetPort": "socks5", "protocol": "TCP"}],
         });
         let spec = json!({ "spec": spec });
