@@ -544,9 +544,9 @@ fn nobody_keeps_others_from_names_below_a_public_suffix() {
     let open = ", allowedNamespaces: {from: All}";
     let documents = [
         cluster(("mail", "main", 0), open),
-        of("thief", "com", "com"),
-        of("thief", "uk", "co.uk"),
-        of("thief", "zone", "corp"),
+        of("first", "com", "com"),
+        of("first", "uk", "co.uk"),
+        of("first", "zone", "corp"),
         of("team", "shop", "shop.com"),
         of("team", "deep", "www.shop.co.uk"),
         of("team", "zone", "shop.corp"),
