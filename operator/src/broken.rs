@@ -11,6 +11,7 @@ use crate::context::{Context, Verdict, object_conditions, turned};
 use crate::kube::Key;
 use crate::kube::error::Error;
 use crate::kube::queue::Outcome;
+use crate::outbound_ip::drain;
 use crate::world::snapshot::Kind;
 
 /// Writes the status of an object that cannot be read.
@@ -45,7 +46,10 @@ pub async fn reconcile(context: &Context, kind: Kind, key: &Key) -> Result<Outco
             told.await;
         }
     }
-    Ok(Outcome::Done)
+    match kind {
+        Kind::OutboundIP => drain::let_go_unread(context, &object.metadata).await,
+        _ => Ok(Outcome::Done),
+    }
 }
 
 fn stalled(old: &[Condition], message: String, generation: Option<i64>) -> Vec<Condition> {

@@ -79,8 +79,8 @@ impl Rules {
     /// Whether a connection from a source may lead to a destination.
     #[must_use]
     pub fn allow(&self, source: IpAddr, to: SocketAddr) -> bool {
-        let (from, reach) = (Reach::of(source), Reach::of(to.ip()));
-        self.ports.contains(&to.port()) && reach.is_some_and(|reach| from <= Some(reach))
+        let reach = Reach::of(source).zip(Reach::of(to.ip()));
+        self.ports.contains(&to.port()) && reach.is_some_and(|(from, to)| from <= to)
     }
 }
 
@@ -137,7 +137,7 @@ impl Reach {
             Self::Machine
         } else if v6.is_unicast_link_local() {
             Self::Link
-        } else if v6.is_unique_local() || v6.segments().first() == Some(&0xfec0) {
+        } else if v6.is_unique_local() || is_local(v6.segments()) {
             Self::Private
         } else {
             Self::Internet
@@ -145,12 +145,19 @@ impl Reach {
     }
 }
 
-/// The IPv4 address that an address of NAT64 (RFC 6052 §2.1) or 6to4 (RFC 3056 §2) stands for.
+/// Site-local addresses (RFC 3879), and those that a site's own translator sends to wherever it likes (RFC 8215).
+fn is_local(segments: [u16; 8]) -> bool {
+    matches!(segments, [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..])
+}
+
+/// The IPv4 address that an address of NAT64 (RFC 6052 §2.1) or 6to4 (RFC 3056 §2), or a compatible one (RFC 4291 §2.5.5.1), stands for.
 fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let of = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match [a, b, c, d, e, f] {
         [0x64, 0xff9b, 0, 0, 0, 0] => Some(of(g, h)),
+        // `::` and `::1` are addresses of IPv6.
+        [0, 0, 0, 0, 0, 0] if g != 0 => Some(of(g, h)),
         [0x2002, ..] => Some(of(b, c)),
         _ => None,
     }
@@ -195,7 +202,10 @@ mod tests {
             "[fd00::1]:25",
             "[ff02::1]:25",
             "[64:ff9b::10.0.0.1]:25",
+            "[64:ff9b:1::10.0.0.1]:25",
             "[2002:7f00:1::1]:25",
+            "[::127.0.0.1]:25",
+            "[fec1::1]:25",
             // Not a port of mail.
             "198.51.100.1:443",
             "198.51.100.1:22",
@@ -211,6 +221,15 @@ mod tests {
         assert!(!allowed("10.0.0.1", "127.0.0.1:25") && !allowed("10.0.0.1", "169.254.169.254:25"));
         assert!(allowed("127.0.0.2", "127.0.0.1:25"));
         assert!(!allowed("127.0.0.2", "127.0.0.1:80"));
+    }
+
+    #[test]
+    fn nothing_is_opened_from_what_is_no_address_of_one_host() {
+        for source in ["0.0.0.0", "224.0.0.1", "255.255.255.255"] {
+            assert!(!allowed(source, "127.0.0.1:25"), "{source}");
+            assert!(!allowed(source, "198.51.100.1:25"), "{source}");
+        }
+        assert!(!allowed("::", "[::1]:25"));
     }
 
     #[test]

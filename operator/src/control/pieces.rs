@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// Octets of a piece.
@@ -13,6 +14,8 @@ const PIECE: usize = 64 * 1024;
 const AHEAD: usize = 2;
 /// Time that a pod has to take the next piece.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Time that it has to take all: few plans are sent at once, and whoever reads octet by octet must not keep the others from theirs.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// What a [`PieceWriter`] was given. It may hold secrets, and is wiped.
 pub type Pieces = mpsc::Receiver<Zeroizing<Vec<u8>>>;
@@ -21,6 +24,7 @@ pub type Pieces = mpsc::Receiver<Zeroizing<Vec<u8>>>;
 pub struct PieceWriter {
     pieces: mpsc::Sender<Zeroizing<Vec<u8>>>,
     piece: Zeroizing<Vec<u8>>,
+    until: Instant,
 }
 
 impl PieceWriter {
@@ -28,8 +32,12 @@ impl PieceWriter {
     #[must_use]
     pub fn new() -> (Self, Pieces) {
         let (pieces, receiver) = mpsc::channel(AHEAD);
-        let piece = empty();
-        (Self { pieces, piece }, receiver)
+        let writer = Self {
+            pieces,
+            piece: empty(),
+            until: Instant::now() + LONGEST,
+        };
+        (writer, receiver)
     }
 }
 
@@ -51,7 +59,8 @@ impl Write for PieceWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         let full = std::mem::replace(&mut self.piece, empty());
-        let sent = self.pieces.send_timeout(full, PATIENCE);
+        let left = self.until.saturating_duration_since(Instant::now());
+        let sent = self.pieces.send_timeout(full, left.min(PATIENCE));
         let gone = |_| io::Error::new(io::ErrorKind::TimedOut, "the pod does not read on");
         Handle::current().block_on(sent).map_err(gone)
     }
@@ -77,6 +86,19 @@ mod tests {
         }
         task.await.unwrap().unwrap();
         assert!(read == text);
+    }
+
+    #[tokio::test]
+    async fn a_reader_whose_time_is_over_is_waited_for_no_more() {
+        let (mut writer, mut pieces) = PieceWriter::new();
+        writer.until = Instant::now();
+        let task = tokio::task::spawn_blocking(move || writer.write_all(&[0; 5 * PIECE]));
+        let error = task.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        for _ in 0..AHEAD {
+            assert!(pieces.recv().await.is_some());
+        }
+        assert!(pieces.recv().await.is_none());
     }
 
     #[tokio::test]

@@ -1,18 +1,22 @@
 //! An OutboundIP that somebody deletes: nothing new leaves from it, and its records stay until nothing does and whoever has seen mail from
 //! it has had the time to look. A finalizer holds the object, and so its records, for that long.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use mailpods_api::v1alpha1::OutboundIP;
 use mailpods_rpc::control::AddressObservation;
 use serde_json::json;
 
+use super::LOOK_AGAIN;
 use crate::context::Context;
 use crate::control::observed::may_tell;
 use crate::kube::Key;
 use crate::kube::conditions::{Said, said_before};
 use crate::kube::error::Error;
+use crate::kube::queue::Outcome;
 use crate::world::snapshot::Snapshot;
 
 /// Holds an OutboundIP that pods send from.
@@ -140,8 +144,8 @@ pub fn ttl(snapshot: &Snapshot, key: &Key, ip: &OutboundIP) -> SignedDuration {
 
 /// Whether the object is held.
 #[must_use]
-pub fn is_held(ip: &OutboundIP) -> bool {
-    let finalizers = ip.metadata.finalizers.as_deref().unwrap_or_default();
+pub fn is_held(metadata: &ObjectMeta) -> bool {
+    let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
     finalizers.iter().any(|name| name == FINALIZER)
 }
 
@@ -149,16 +153,16 @@ pub fn is_held(ip: &OutboundIP) -> bool {
 ///
 /// # Errors
 /// When the API server does not take that.
-pub async fn hold(context: &Context, ip: &OutboundIP, held: bool) -> Result<(), Error> {
-    let key = Key::of(&ip.metadata);
-    let others = ip.metadata.finalizers.iter().flatten();
+pub async fn hold(context: &Context, metadata: &ObjectMeta, held: bool) -> Result<(), Error> {
+    let key = Key::of(metadata);
+    let others = metadata.finalizers.iter().flatten();
     let mut finalizers: Vec<&str> = others
         .map(String::as_str)
         .filter(|name| *name != FINALIZER)
         .collect();
     finalizers.extend(held.then_some(FINALIZER));
     // Of this version alone: others have finalizers of their own.
-    let version = ip.metadata.resource_version.as_deref();
+    let version = metadata.resource_version.as_deref();
     let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
     let api: Api<OutboundIP> = Api::namespaced(context.client.clone(), &key.namespace);
     let params = PatchParams::default();
@@ -175,6 +179,30 @@ pub async fn hold(context: &Context, ip: &OutboundIP, held: bool) -> Result<(), 
             source: Box::new(source),
         }),
     }
+}
+
+/// Lets go of an object that cannot be read and was deleted. Its status cannot tell how far it is: connections and then records have all
+/// the time that they may take.
+///
+/// # Errors
+/// When the API server does not take that.
+pub async fn let_go_unread(context: &Context, metadata: &ObjectMeta) -> Result<Outcome, Error> {
+    let deleted = metadata.deletion_timestamp.as_ref();
+    let Some(deleted) = deleted.filter(|_| is_held(metadata)) else {
+        return Ok(Outcome::Done);
+    };
+    let (snapshot, key) = (context.world.snapshot(), Key::of(metadata));
+    let known = snapshot.objects.outbound_ips.get(&key);
+    let known = known.filter(|ip| is_sent_from(&snapshot, &key, ip));
+    let stays = known.map(|ip| PATIENCE + ttl(&snapshot, &key, ip).min(LONGEST));
+    let until = deleted.0 + stays.unwrap_or_default();
+    match Duration::try_from(until.duration_since(Timestamp::now())) {
+        Ok(left) if !left.is_zero() => return Ok(Outcome::Again(left)),
+        _ if !snapshot.complete => return Ok(Outcome::Again(LOOK_AGAIN)),
+        _ => {}
+    }
+    hold(context, metadata, false).await?;
+    Ok(Outcome::Done)
 }
 
 #[cfg(test)]

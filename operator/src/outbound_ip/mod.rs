@@ -45,7 +45,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
         let text = "its records are withdrawn";
         let about = kube::Resource::object_ref(&*current, &());
         context.events.tell(&about, true, "Withdrawn", text).await;
-        drain::hold(context, &current, false).await?;
+        drain::hold(context, &current.metadata, false).await?;
         return Ok(Outcome::Done);
     }
     let mut conditions =
@@ -84,10 +84,13 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
 /// Holds an object that pods send from, and tells how far one is that somebody deleted; `None`: it is not held, or not deleted.
 async fn leaving(context: &Context, key: &Key, ip: &OutboundIP) -> Result<Option<Step>, Error> {
     let snapshot = context.world.snapshot();
-    let (sent_from, held) = (drain::is_sent_from(&snapshot, key, ip), drain::is_held(ip));
+    let (sent_from, held) = (
+        drain::is_sent_from(&snapshot, key, ip),
+        drain::is_held(&ip.metadata),
+    );
     let Some(deleted) = &ip.metadata.deletion_timestamp else {
         if sent_from != held && (sent_from || snapshot.complete) {
-            drain::hold(context, ip, sent_from).await?;
+            drain::hold(context, &ip.metadata, sent_from).await?;
         }
         return Ok(None);
     };

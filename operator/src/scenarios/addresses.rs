@@ -4,7 +4,8 @@ use mailpods_api::v1alpha1::OutboundIP;
 use mailpods_rpc::control::{AddressObservation, Observations, ProviderObservation};
 
 use super::*;
-use crate::outbound_ip;
+use crate::world::Broken;
+use crate::{broken, outbound_ip};
 
 const AT: i64 = 1_700_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -327,4 +328,45 @@ async fn an_address_without_pods_is_let_go_of() {
         finalizers(&server, &key).await,
         Some(json!(["else.test/x"]))
     );
+}
+
+/// The object as it is when it cannot be read any more and is deleted: the finalizers that are written, and when it is looked at again.
+async fn unread(server: &Server, key: &Key, deleted: &str) -> (Option<Value>, Outcome) {
+    let object = json!({
+        "apiVersion": "mailpods.dev/v1alpha1",
+        "kind": "OutboundIP",
+        "metadata": {
+            "name": key.name, "namespace": key.namespace, "uid": "uid-one", "generation": 2, "resourceVersion": "2",
+            "finalizers": ["mailpods.dev/drain"], "deletionTimestamp": deleted,
+        },
+        "spec": {"address": "999.0.0.1", "hostname": "out.example.test"},
+    });
+    let metadata = serde_json::from_value(object["metadata"].clone()).unwrap();
+    let broken = Broken::of("OutboundIP", "not read".to_owned(), &metadata, &object);
+    let known = server.context.world.snapshot().objects.outbound_ips[key].clone();
+    let told = Event::Apply((key.clone(), Err(Arc::new(broken))));
+    server.context.world.outbound_ips.take(told);
+    server.context.world.compile_now().await;
+    give_to_pods(&server.context, &known);
+    server.has(FINALIZER, object);
+    let done = broken::reconcile(&server.context, Kind::OutboundIP, key).await;
+    let (_, asked) = server.taken();
+    let mut patches = asked.iter().filter(|asked| asked.path.ends_with(FINALIZER));
+    let written = patches.find_map(|asked| asked.body["metadata"].get("finalizers"));
+    (written.cloned(), done.unwrap())
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_read_is_let_go_of_in_the_end() {
+    let (server, cluster, key) = start().await;
+    change(&server.context, &key, |_| {}).await;
+    let now = k8s_openapi::jiff::Timestamp::now().to_string();
+    let (written, done) = unread(&server, &key, &now).await;
+    assert_eq!(written, None);
+    assert!(matches!(done, Outcome::Again(_)), "{done:?}");
+    let snapshot = server.context.world.snapshot();
+    let plan = snapshot.clusters[&cluster].plan.as_ref().unwrap();
+    assert!(plan.outbound.draining.contains("one"), "pods are told");
+    let (written, done) = unread(&server, &key, "2023-11-14T22:13:20Z").await;
+    assert_eq!((written, done), (Some(json!([])), Outcome::Done));
 }

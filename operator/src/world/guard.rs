@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kube::Resource;
 use kube::api::ObjectMeta;
+use mailpods_api::v1alpha1::OutboundIP;
 use mailpods_plan::Unread;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -30,9 +31,20 @@ impl Broken {
             error,
             uid: metadata.uid.clone(),
             generation: metadata.generation,
+            deleted: metadata.deletion_timestamp.clone(),
             unread: Unread::of(kind, metadata, object).map(Arc::new),
         }
     }
+}
+
+/// An OutboundIP that cannot be read any more, as it was known; nothing new leaves from one that is deleted all the same.
+pub(super) fn leaving_now(known: &Arc<OutboundIP>, broken: &Broken) -> Arc<OutboundIP> {
+    if known.metadata.deletion_timestamp == broken.deleted {
+        return known.clone();
+    }
+    let mut ip = (**known).clone();
+    ip.metadata.deletion_timestamp.clone_from(&broken.deleted);
+    Arc::new(ip)
 }
 
 impl<K> Guard<K>

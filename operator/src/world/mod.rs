@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use mailpods_api::v1alpha1::{MailCluster, MailDomain, Mailbox, MailingList, OutboundIP};
 use mailpods_plan::{Inventory, Secrets, Unread};
@@ -44,6 +45,8 @@ pub struct Broken {
     pub uid: Option<String>,
     /// Its generation.
     pub generation: Option<i64>,
+    /// When it was deleted, though something holds it.
+    pub deleted: Option<Time>,
     /// What it claims.
     pub unread: Option<Arc<Unread>>,
 }
@@ -367,7 +370,12 @@ impl World {
                 statuses::served_now,
             ),
             mailboxes: good(&self.mailboxes, &before.mailboxes, &mut unread, same),
-            outbound_ips: good(&self.outbound_ips, &before.outbound_ips, &mut unread, same),
+            outbound_ips: good(
+                &self.outbound_ips,
+                &before.outbound_ips,
+                &mut unread,
+                guard::leaving_now,
+            ),
             mailing_lists: good(
                 &self.mailing_lists,
                 &before.mailing_lists,

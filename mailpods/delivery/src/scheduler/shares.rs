@@ -12,6 +12,7 @@ use std::time::Duration;
 use mailpods_plan::Plan;
 use mailpods_store::ShareStore;
 use mailpods_store::shares::{Ask, MAX_ASKS, Share};
+use ring::digest::{SHA256, digest};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -132,10 +133,20 @@ pub(crate) fn limit(ctx: &Context, plan: &Plan, lane: &LaneKey) -> Option<(Strin
         Some(provider) => provider,
         // One goes ahead and finds out whose servers they are; it sends nothing where that can be told.
         None if route::is_domain(lane) => return Some((format!("?{}", lane.0), 1)),
-        None => lane.0.clone(),
+        None => next_hop(&lane.0),
     };
     let granted = ctx.shares.granted(&key);
     Some((key, granted))
+}
+
+/// The key of a lane that leads to a fixed next hop. Its name has a user name in it, which may be of any length and of any characters: a
+/// tenant's must not keep the store from answering for all others, and is nobody's business there.
+fn next_hop(lane: &str) -> String {
+    let digest = digest(&SHA256, lane.as_bytes());
+    let octets = digest.as_ref().iter();
+    octets.fold("hop://".to_owned(), |key, octet| {
+        format!("{key}{octet:02x}")
+    })
 }
 
 /// Whether it is not known yet what limits a lane.
@@ -306,4 +317,30 @@ fn take<'a>(
         held.insert(ask.key.clone(), new);
     }
     (over, more)
+}
+
+#[cfg(test)]
+mod tests {
+    use mailpods_plan::{HopTls, NextHop, SecretText};
+
+    use super::*;
+
+    #[test]
+    fn next_hops_have_short_keys_whatever_their_user_names_are() {
+        let hop = |user: &str| NextHop {
+            host: "relay.test".to_owned(),
+            port: 587,
+            tls: HopTls::Verify,
+            lmtp: false,
+            auth: Some((user.to_owned(), SecretText::new("secret".to_owned()))),
+        };
+        let key = |user: &str| next_hop(&route::hop_key(&hop(user)));
+        assert_eq!(key("a"), key("a"));
+        assert_ne!(key("a"), key("b"));
+        for user in ["\0", "ann@example.test", &"x".repeat(10_000)] {
+            let key = key(user);
+            assert!(key.len() == "hop://".len() + 64 && key.is_ascii(), "{key}");
+            assert!(!key.contains(user), "{key}");
+        }
+    }
 }

@@ -69,17 +69,24 @@ impl Assigner<'_> {
         Err(Box::new(problem.class(ProblemClass::NotAllowed)))
     }
 
-    /// The nearest name above that somebody has.
+    /// The nearest name above that somebody has. What is below a public suffix is not its own: or whoever claims `com` would keep all
+    /// others from new names.
     fn above(&self, name: &DomainName) -> Option<(&DomainName, &Claim)> {
         let mut rest = name.as_str();
         while let Some((_, above)) = rest.split_once('.') {
-            if let Some(claim) = self.claims.get_key_value(above) {
+            let claim = self.claims.get_key_value(above);
+            if let Some(claim) = claim.filter(|_| !is_public_suffix(above)) {
                 return Some(claim);
             }
             rest = above;
         }
         None
     }
+}
+
+fn is_public_suffix(name: &str) -> bool {
+    let suffix = psl::suffix(name.as_bytes()).filter(|suffix| suffix.is_known());
+    suffix.is_some_and(|suffix| suffix.as_bytes().len() == name.len())
 }
 
 impl Clusters<'_> {

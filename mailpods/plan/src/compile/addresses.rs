@@ -29,7 +29,8 @@ impl Compiler<'_> {
                     .push(problem.found(spec.address).class(ProblemClass::Conflict));
             }
             let name = ip.origin.name.clone();
-            let attachment = self.attachment(ip);
+            // A Secret that is away for a while takes no records away, and no domains that name the address.
+            let attachment = self.tolerating(|compiler| compiler.attachment(ip));
             if ips
                 .insert(name.clone(), model(name, spec, attachment))
                 .is_some()
@@ -68,10 +69,9 @@ impl Compiler<'_> {
         );
         let ca = self.secret_value(&ip.origin, field, name, "ca.crt");
         let token = self.secret_value(&ip.origin, field, name, "token");
-        let both = ca.zip(token);
-        if let Some((ca, token)) = &both {
-            self.check_proxy(&ip.origin, field, (ca.reveal(), token.reveal()));
-        }
+        let both = ca.zip(token).filter(|(ca, token)| {
+            self.check_proxy(&ip.origin, field, (ca.reveal(), token.reveal()))
+        });
         Attachment::Egress(both.map(|(ca, token)| EgressProxy {
             host: proxy.host.clone(),
             port: proxy.port,
@@ -80,7 +80,9 @@ impl Compiler<'_> {
         }))
     }
 
-    fn check_proxy(&mut self, origin: &Origin, field: &str, (ca, token): (&str, &str)) {
+    /// Whether a proxy can be used with these.
+    fn check_proxy(&mut self, origin: &Origin, field: &str, (ca, token): (&str, &str)) -> bool {
+        let before = self.problems.len();
         if !ca.contains("-----BEGIN ") {
             let message = "key ca.crt of the Secret is not PEM";
             self.problems.push(origin.problem(field, message));
@@ -92,11 +94,19 @@ impl Compiler<'_> {
             let problem = problem.found(format_args!("{octets} octets"));
             self.problems.push(problem.allowed("1 to 255 octets"));
         }
+        self.problems.len() == before
     }
 
     /// Addresses that pods cannot send from are left out of the plan; their records are published all the same.
     pub(super) fn keep_addresses(&mut self, cluster: &Located<MailCluster>, plan: &mut Plan) {
         for ip in &self.resources.outbound_ips {
+            let planned = plan.outbound_ips.get(&ip.origin.name);
+            let is_own = planned.is_some_and(|ip| ip.attachment == Attachment::Egress(None));
+            if is_own && ip.object.spec.attachment.egress_proxy.is_some() {
+                // What its proxy is known by is not there, which was told.
+                plan.outbound_ips.remove(&ip.origin.name);
+                continue;
+            }
             let Some((field, message, hint)) = unusable(cluster, &ip.object.spec) else {
                 continue;
             };

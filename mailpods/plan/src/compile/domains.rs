@@ -39,7 +39,7 @@ impl Compiler<'_> {
                 &resource.origin,
                 cluster,
             );
-            let addresses = self.domain_ips(resource, ips);
+            let addresses = self.tolerating(|compiler| compiler.domain_ips(resource, ips));
             let domain = Arc::new(self.domain(resource, cluster, addresses));
             for name in std::iter::once(&domain.name).chain(&domain.alias_names) {
                 names.insert(name.clone(), domain.clone());
@@ -169,7 +169,8 @@ impl Compiler<'_> {
         keys
     }
 
-    /// OutboundIPs by name and by pool.
+    /// OutboundIPs by name and by pool. Those that are not there are named all the same, or a domain that has lost its own would send
+    /// from those of all others; they are no reason to take no mail.
     fn domain_ips(
         &mut self,
         resource: &Located<MailDomain>,
@@ -184,9 +185,8 @@ impl Compiler<'_> {
         };
         let mut names = Vec::new();
         for (index, name) in spec.outbound_ips.iter().enumerate() {
-            if ips.contains_key(name) {
-                names.push(name.clone());
-            } else {
+            names.push(name.clone());
+            if !ips.contains_key(name) {
                 let problem = resource
                     .origin
                     .problem(&format!("spec.outboundIPs[{index}]"), "names no OutboundIP")
@@ -203,6 +203,8 @@ impl Compiler<'_> {
             .map(|ip| &ip.name)
             .collect();
         if members.is_empty() {
+            // No object has such a name.
+            names.push(format!("pool {pool}"));
             self.missing(
                 resource
                     .origin

@@ -423,6 +423,28 @@ fn nobody_gets_a_name_below_that_of_another_namespace() {
 }
 
 #[test]
+fn nobody_keeps_others_from_names_below_a_public_suffix() {
+    let open = ", allowedNamespaces: {from: All}";
+    let documents = [
+        cluster(("mail", "main", 0), open),
+        of("first", "com", "com"),
+        of("first", "uk", "co.uk"),
+        of("first", "zone", "corp"),
+        of("team", "shop", "shop.com"),
+        of("team", "deep", "www.shop.co.uk"),
+        of("team", "zone", "shop.corp"),
+    ];
+    let assigned = assigned(&documents);
+    // A network's own top is no public suffix.
+    let said = said(&assigned);
+    assert!(
+        matches!(&said[..], [one] if one.contains("is below corp")),
+        "{said:?}"
+    );
+    assert_eq!(counts(&assigned), [("main", 5, 0)]);
+}
+
+#[test]
 fn a_name_in_service_is_nobody_elses_while_its_cluster_is_away() {
     let far = "{domain: far.test, clusterRef: {name: main, namespace: mail}}";
     let slip = "{domain: slip.test, clusterRef: {name: mian}}";

@@ -417,6 +417,36 @@ fn records_of_a_host_that_cannot_be_read_stay() {
 }
 
 #[test]
+fn addresses_that_are_away_take_no_mail_and_no_records_away() {
+    let far =
+        "attachment: {type: EgressProxy, egressProxy: {host: far.test, secretRef: {name: far}}}";
+    let compiled = compiled(&[
+        domain("example.test", "outboundIPs: [far, gone]"),
+        domain("b.test", "ipPool: nobody"),
+        mailbox("a@example.test", ""),
+        resource(
+            "OutboundIP",
+            "far",
+            &format!("{{address: 192.0.2.7, hostname: out.example.test, {far}}}"),
+        ),
+    ]);
+    let kept = compiled.problems.iter().all(|problem| problem.kept);
+    assert!(
+        kept && compiled.problems.len() == 3,
+        "{:?}",
+        said(&compiled)
+    );
+    let plan = compiled.plan.unwrap();
+    assert!(plan.mailbox(&address("a@example.test")).is_some());
+    assert!(plan.outbound_ips.is_empty());
+    let names = |domain: &str| plan.domains[&name(domain)].outbound_ips.clone();
+    assert_eq!(names("example.test"), ["far", "gone"]);
+    assert_eq!(names("b.test"), ["pool nobody"]);
+    let mut records = plan.records.iter();
+    assert!(records.any(|record| record.name == "out.example.test"));
+}
+
+#[test]
 fn a_rule_for_no_namespace_is_said() {
     let labels = |value: &str| format!("{{matchLabels: {{team: {value}}}}}");
     let cluster = CLUSTER.replace(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kube::Resource;
+use kube::{Resource, ResourceExt as _};
 use mailpods_api::DomainName;
 use mailpods_api::v1alpha1::{MailDomain, Mailbox};
 use mailpods_plan::{ProblemClass, Secrets};
@@ -149,13 +149,32 @@ impl Snapshot {
                     .as_ref();
                 let may_be_there =
                     owner == Some(&key.namespace) || cluster.namespace == key.namespace;
-                if !may_be_there || self.misses_something() {
+                if !may_be_there
+                    || self.misses_something()
+                    || !self.has_postmaster_before(cluster, after)
+                {
                     return None;
                 }
                 plan.new_mailboxes.push(after.clone());
             }
         }
         Some(())
+    }
+
+    /// Whether mail for postmaster goes where it went when a Mailbox is new: where nobody is named, to the first one, and objects of the
+    /// same second come in any order.
+    fn has_postmaster_before(&self, cluster: &Key, new: &Mailbox) -> bool {
+        let named = self.objects.clusters.get(cluster);
+        let is_named = named.is_some_and(|cluster| cluster.spec.postmaster.is_some());
+        let created = new.creation_timestamp();
+        let is_before = |(key, mailbox): (&Arc<Key>, &Arc<Mailbox>)| {
+            mailbox.spec.enabled
+                && mailbox.creation_timestamp() < created
+                && self.cluster_of(mailbox.spec.address.domain()) == Some(cluster)
+                && self.problems(Kind::Mailbox, key).is_empty()
+        };
+        // The first that is found is enough, and nearly every one is older.
+        is_named || self.objects.mailboxes.iter().any(is_before)
     }
 
     fn edit_plan(

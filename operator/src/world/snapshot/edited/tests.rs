@@ -266,6 +266,27 @@ fn what_waited_for_a_new_mailbox_is_looked_at() {
 }
 
 #[test]
+fn a_new_mailbox_that_may_be_the_first_is_compiled_whole() {
+    let mut now = told();
+    now.clusters
+        .insert("main", json!({"hostname": "mail.a.test"}));
+    let before = now.compiled();
+    now.mailboxes
+        .insert("aaa", json!({"address": "aaa@b.test"}));
+    // All are of the same second, in which names decide.
+    assert!(before.edited(now.edits(None), secrets).is_none());
+    let mut edits = now.edits(None);
+    let (_, new) = edits
+        .mailboxes
+        .iter_mut()
+        .find(|(key, _)| key.name == "aaa")
+        .unwrap();
+    let later = serde_json::from_value(json!("2026-01-01T00:00:01Z")).unwrap();
+    Arc::make_mut(new).metadata.creation_timestamp = Some(later);
+    assert!(before.edited(edits, secrets).is_some());
+}
+
+#[test]
 fn an_object_that_was_made_anew_is_compiled_whole() {
     let now = told();
     let before = now.compiled();
