@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
 use mailpods_operator::run::{self, Options};
 use mailpods_operator::{check, render};
@@ -149,7 +149,7 @@ fn running(args: Run) -> Result<ExitCode> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let client = kube::Client::try_default().await?;
+        let client = client().await?;
         run::run(client, options).await
     })?;
     Ok(ExitCode::SUCCESS)
@@ -162,7 +162,7 @@ fn checking(args: &Check) -> Result<ExitCode> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let client = kube::Client::try_default().await?;
+        let client = client().await?;
         let only = args
             .watch_namespace
             .as_deref()
@@ -170,6 +170,12 @@ fn checking(args: &Check) -> Result<ExitCode> {
         check::check(client, &args.namespace, only, &url).await
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Its errors say what they come from by themselves.
+async fn client() -> Result<kube::Client> {
+    let client = kube::Client::try_default().await;
+    client.map_err(|error| anyhow!("no way to a Kubernetes cluster: {error}"))
 }
 
 fn crds() -> Result<ExitCode> {

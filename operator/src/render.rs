@@ -6,15 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use mailpods_api::DomainName;
 use mailpods_plan::{
-    Inventory, Located, ManagedDkim, Plan, Problem, Resources, Source, assign, compile_valid, dns,
-    load_valid,
+    Inventory, Located, ManagedDkim, Origin, Plan, Problem, Resources, Source, assign,
+    compile_valid, dns, load_valid,
 };
 
 use crate::cluster::build::{Surroundings, addresses, build, policy_hosts};
+use crate::cluster::hosts;
 use crate::cluster::validate::validate;
 use crate::domain;
 use crate::kube::children::{Child, ChildKind, Mode};
+use crate::world::snapshot::Served;
 
 /// Folders in folders.
 const MAX_DEPTH: usize = 8;
@@ -36,19 +39,66 @@ pub struct Rendered {
 /// When an object cannot be written as YAML, which would be a mistake in this program.
 pub fn render(sources: &[Source], surroundings: &Surroundings) -> Result<Rendered> {
     let (resources, mut problems) = load_valid(sources);
-    let assigned = assign(inventory(resources));
+    let origins = origins(&resources);
+    let assigned = assign(inventory(resources, &origins));
     problems.extend(assigned.problems);
+    let served = assigned.domains.into_iter();
+    let served = served
+        .map(|(name, owner)| (name, Served::of(owner)))
+        .collect();
     let mut text = String::new();
     for resources in assigned.clusters.values() {
-        let (part, more) = render_cluster(resources, surroundings)?;
+        let (part, more) = render_cluster(resources, &served, surroundings)?;
         text.push_str(&part);
         problems.extend(more);
     }
+    problems
+        .iter_mut()
+        .for_each(|problem| locate(problem, &origins));
     Ok(Rendered { text, problems })
 }
 
+/// Where resources are, by namespace and `Kind/name`.
+type Origins = BTreeMap<(String, String), Arc<Origin>>;
+
+fn origins(resources: &Resources) -> Origins {
+    fn of<T>(located: &[Located<T>]) -> impl Iterator<Item = &Arc<Origin>> {
+        located.iter().map(|located| &located.origin)
+    }
+    let all = of(&resources.clusters)
+        .chain(of(&resources.domains))
+        .chain(of(&resources.mailboxes))
+        .chain(of(&resources.outbound_ips))
+        .chain(of(&resources.mailing_lists));
+    all.map(|origin| {
+        let key = (origin.namespace.clone(), origin.resource.clone());
+        (key, origin.clone())
+    })
+    .collect()
+}
+
+/// Says which file a problem is in: an object of an API server is in none.
+fn locate(problem: &mut Problem, origins: &Origins) {
+    let Some(resource) = problem.resource.clone().filter(|_| problem.file.is_empty()) else {
+        return;
+    };
+    if let Some(origin) = origins.get(&(problem.namespace.clone(), resource)) {
+        let place = origin.problem(&problem.field, "");
+        (problem.file, problem.position) = (place.file, place.position);
+    }
+}
+
+/// The label that every namespace has; others are in no file.
+fn labels(namespace: &str) -> (String, BTreeMap<String, String>) {
+    let label = (
+        "kubernetes.io/metadata.name".to_owned(),
+        namespace.to_owned(),
+    );
+    (namespace.to_owned(), [label].into())
+}
+
 /// What an API server would hold after the folder was applied.
-fn inventory(resources: Resources) -> Inventory {
+fn inventory(resources: Resources, origins: &Origins) -> Inventory {
     fn objects<T>(located: Vec<Located<T>>) -> Vec<Arc<T>> {
         located.into_iter().map(|located| located.object).collect()
     }
@@ -66,13 +116,19 @@ fn inventory(resources: Resources) -> Inventory {
         // A folder that cannot be read is said to be wrong, and comes to nothing.
         unread: Vec::new(),
         secrets: resources.secrets,
-        namespaces: Arc::default(),
+        namespaces: Arc::new(
+            origins
+                .keys()
+                .map(|(namespace, _)| labels(namespace))
+                .collect(),
+        ),
         records_apart: false,
     }
 }
 
 fn render_cluster(
     resources: &Resources,
+    served: &BTreeMap<DomainName, Served>,
     surroundings: &Surroundings,
 ) -> Result<(String, Vec<Problem>)> {
     let mut text = String::new();
@@ -90,6 +146,10 @@ fn render_cluster(
                     ..surroundings.clone()
                 };
                 write_children(&mut text, &build(&valid, &surroundings))?;
+                if let Some(plan) = &compiled.plan {
+                    let records = hosts::records(plan, served);
+                    write_children(&mut text, hosts::build(&valid, &records)?.as_slice())?;
+                }
             }
             Err(more) => problems.extend(more),
         }

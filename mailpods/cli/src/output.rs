@@ -82,6 +82,14 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// The start of a text that is longer than a cell of a table should be, in characters.
+pub fn clip(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// Octets for people: `10.2 KiB`.
 pub fn octets(count: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -114,6 +122,13 @@ mod tests {
         assert_eq!(widths, [4, 7]);
         let lines: Vec<String> = table.rows.iter().map(|row| align(row, &widths)).collect();
         assert_eq!(lines, ["1     a?[31mb", "1234"]);
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_cell_is_cut() {
+        assert_eq!(clip("äbc", 3), "äbc");
+        assert_eq!(clip("äbcd", 3), "äbc…");
+        assert_eq!(clip("", 3), "");
     }
 
     #[test]

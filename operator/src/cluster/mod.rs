@@ -2,7 +2,7 @@
 
 mod apply;
 pub mod build;
-mod hosts;
+pub mod hosts;
 mod observe;
 pub mod status;
 pub mod validate;

@@ -106,7 +106,9 @@ pub struct Served {
 }
 
 impl Served {
-    fn of(owner: mailpods_plan::Owner) -> Self {
+    /// From what was assigned.
+    #[must_use]
+    pub fn of(owner: mailpods_plan::Owner) -> Self {
         let (namespace, name) = owner.cluster;
         Self {
             cluster: Key::new(namespace, name),

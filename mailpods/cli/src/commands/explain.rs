@@ -15,6 +15,9 @@ Examples:
   mailpods explain mc.spec.smtp.maxMessageSize          what it means, its default, what may stand there
   mailpods explain maildomain.spec.aliases              lists are gone through without a number";
 
+/// Characters of a default in the table of fields.
+const LONGEST_DEFAULT: usize = 32;
+
 /// Tell what a field of a resource means and what may stand there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -223,7 +226,8 @@ fn print_fields(schema: &Value) -> std::io::Result<()> {
         any = true;
         let default = match field.get("default") {
             _ if required(schema).any(|other| other == name) => "required".to_owned(),
-            Some(default) => short(default),
+            // All of it stands where the field itself is explained.
+            Some(default) => output::clip(&short(default), LONGEST_DEFAULT),
             None => "-".to_owned(),
         };
         let what = description(field);

@@ -152,6 +152,10 @@ fn fields_are_explained() {
         .run(&["explain", "mc.spec.smtp.maxMessageSize"])
         .exits(0)
         .says(&["a size such as 512Ki, 25Mi or 10Gi"]);
+    world
+        .run(&["explain", "mailcluster.spec"])
+        .exits(0)
+        .says(&[r#"list of fields  [{"address":"::","name":"smtp","…  The sockets"#]);
     let run = world.run(&["explain", "mc.spec.smpt"]).exits(4);
     assert!(run.errors().contains("smtp"), "{}", run.errors());
     world.run(&["explain", "mailbocks"]).exits(4);

@@ -9,6 +9,11 @@ use super::Compiler;
 use crate::load::{Environment, Located};
 use crate::problem::{Origin, ProblemClass};
 
+/// Nothing acts on it.
+const NOWHERE: &str = "not supported yet";
+/// The operator acts on it, and nobody else.
+const IN_PODS_ONLY: &str = "works in a Kubernetes cluster only";
+
 /// A field, whether it is used, and what is supported instead.
 type Row = (&'static str, bool, &'static str);
 
@@ -18,16 +23,16 @@ impl Compiler<'_> {
         let standalone = resources.environment == Environment::Standalone;
         for cluster in &resources.clusters {
             let spec = &cluster.object.spec;
-            self.refuse(&cluster.origin, &nowhere(spec));
+            self.refuse(&cluster.origin, NOWHERE, &nowhere(spec));
             if standalone {
-                self.refuse(&cluster.origin, &in_pods_only(spec));
+                self.refuse(&cluster.origin, IN_PODS_ONLY, &in_pods_only(spec));
             }
         }
         for domain in &resources.domains {
             let spec = &domain.object.spec;
             self.refuse_backup(domain);
             if standalone {
-                self.refuse(&domain.origin, &domain_in_pods_only(spec));
+                self.refuse(&domain.origin, IN_PODS_ONLY, &domain_in_pods_only(spec));
             }
         }
         if standalone {
@@ -36,6 +41,7 @@ impl Compiler<'_> {
         for list in &resources.mailing_lists {
             self.refuse(
                 &list.origin,
+                NOWHERE,
                 &[(
                     "kind",
                     true,
@@ -50,7 +56,7 @@ impl Compiler<'_> {
         if domain.object.spec.transport.backup_mx.is_some() {
             let problem = domain
                 .origin
-                .problem("spec.transport.backupMX", "not supported yet")
+                .problem("spec.transport.backupMX", NOWHERE)
                 .class(ProblemClass::Unsupported);
             self.problems.push(problem.allowed("mailboxes, relay"));
         }
@@ -65,15 +71,19 @@ impl Compiler<'_> {
                 AttachmentType::HostNetwork | AttachmentType::EgressProxy
             );
             let allowed = "HostNetwork, EgressProxy";
-            self.refuse(&ip.origin, &[("spec.attachment.type", attached, allowed)]);
+            self.refuse(
+                &ip.origin,
+                NOWHERE,
+                &[("spec.attachment.type", attached, allowed)],
+            );
         }
     }
 
     /// What such a resource does besides goes on, where a problem does not stop everything.
-    fn refuse(&mut self, origin: &Origin, fields: &[Row]) {
+    fn refuse(&mut self, origin: &Origin, message: &str, fields: &[Row]) {
         for (field, _, supported) in fields.iter().filter(|(_, used, _)| *used) {
             let mut problem = origin
-                .problem(field, "not supported yet")
+                .problem(field, message)
                 .class(ProblemClass::Unsupported)
                 .kept();
             if supported.is_empty() {

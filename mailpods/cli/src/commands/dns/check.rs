@@ -222,11 +222,9 @@ const fn fault(fault: Fault) -> &'static str {
 }
 
 fn shortened(values: &[String]) -> String {
-    let text = values.join(" | ");
-    match text.char_indices().nth(60) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-        None if text.is_empty() => "-".to_owned(),
-        None => text,
+    match values.join(" | ") {
+        text if text.is_empty() => "-".to_owned(),
+        text => output::clip(&text, 60),
     }
 }
 
