@@ -82,12 +82,13 @@ impl Site {
         Ok(())
     }
 
-    /// Our user's mail arrives outside, and independent verifiers pass it against the DNS that everybody sees.
-    pub fn sends_signed(&self, world: &World, subject: &str) -> Result<()> {
+    /// Our user's mail arrives outside, and independent verifiers pass it against the DNS that everybody sees. Returns it.
+    pub fn sends_signed(&self, world: &World, subject: &str) -> Result<String> {
         self.submission(world)?
             .send(&format!("friend@{}", outside::DOMAIN), subject)?;
         let message = world.outside()?.await_message("friend", subject, LIMIT)?;
-        self.verify(world, &message)
+        self.verify(world, &message)?;
+        Ok(message)
     }
 
     /// DKIM by dkimpy, SPF by pyspf.
@@ -138,7 +139,7 @@ pub fn message(from: &str, to: &str, subject: &str) -> String {
 }
 
 /// The address in the brackets of the first Received field: `from NAME (NAME [ADDRESS])`.
-fn client_address(message: &str) -> Option<&str> {
+pub fn client_address(message: &str) -> Option<&str> {
     let field = message.split_once("Received: from ")?.1;
     let address = field.split_once('[')?.1.split_once(']')?.0;
     address.parse::<std::net::IpAddr>().ok()?;

@@ -16,7 +16,8 @@ mod t11_kills;
 mod t12_upgrade;
 mod t13_embedded;
 mod t14_stalled;
-mod t15_uninstall;
+mod t15_egress;
+mod t16_uninstall;
 
 use std::time::Instant;
 
@@ -127,9 +128,14 @@ const SCENARIOS: &[Scenario] = &[
         run: t14_stalled::run,
     },
     Scenario {
-        name: "t15_uninstall",
+        name: "t15_egress",
+        shows: "our user's mail leaves from an address of a node, by its egress proxy, and elsewhere when the address is taken away",
+        run: t15_egress::run,
+    },
+    Scenario {
+        name: "t16_uninstall",
         shows: "a deleted domain leaves DNS and keeps its mail; uninstalling keeps definitions and resources",
-        run: t15_uninstall::run,
+        run: t16_uninstall::run,
     },
 ];
 

@@ -1,4 +1,4 @@
-//! The mail system that most scenarios share: installed by t05, taken away by t15.
+//! The mail system that most scenarios share: installed by t05, taken away by t16.
 
 use std::net::SocketAddr;
 use std::time::Duration;
