@@ -84,10 +84,9 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
 /// Holds an object that pods send from, and tells how far one is that somebody deleted; `None`: it is not held, or not deleted.
 async fn leaving(context: &Context, key: &Key, ip: &OutboundIP) -> Result<Option<Step>, Error> {
     let snapshot = context.world.snapshot();
-    let (sent_from, held) = (
-        drain::is_sent_from(&snapshot, key, ip),
-        drain::is_held(&ip.metadata),
-    );
+    let held = drain::is_held(&ip.metadata);
+    let sent_from = drain::is_sent_from(&snapshot, key, ip)
+        || (held && context.world.has_unread_cluster(&snapshot, &key.namespace));
     let Some(deleted) = &ip.metadata.deletion_timestamp else {
         if sent_from != held && (sent_from || snapshot.complete) {
             drain::hold(context, &ip.metadata, sent_from).await?;

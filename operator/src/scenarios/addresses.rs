@@ -370,3 +370,21 @@ async fn an_address_that_cannot_be_read_is_let_go_of_in_the_end() {
     let (written, done) = unread(&server, &key, "2023-11-14T22:13:20Z").await;
     assert_eq!((written, done), (Some(json!([])), Outcome::Done));
 }
+
+#[tokio::test]
+async fn an_address_stays_held_while_a_cluster_was_never_read() {
+    let server = Server::start("");
+    let context = &server.context;
+    let key = add_ip(context, "one", "192.0.2.1");
+    let mut ip = (*context.world.outbound_ips.get(&key).unwrap().unwrap()).clone();
+    ip.metadata.finalizers = Some(vec![outbound_ip::drain::FINALIZER.to_owned()]);
+    let told = Event::Apply((key.clone(), Ok(Arc::new(ip))));
+    context.world.outbound_ips.take(told);
+    let cluster = Key::new(key.namespace.clone(), "main");
+    invalid::break_it(context, Kind::MailCluster, &cluster);
+    context.world.compile_now().await;
+    assert_eq!(finalizers(&server, &key).await, None);
+    add_cluster(context, json!({"hostname": "mail.example.test"}));
+    context.world.compile_now().await;
+    assert_eq!(finalizers(&server, &key).await, Some(json!([])));
+}

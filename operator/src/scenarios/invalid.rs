@@ -128,7 +128,7 @@ async fn what_cannot_be_compiled_is_stalled_with_what_was_found() {
 }
 
 /// Makes an object of the world one that cannot be read.
-fn break_it(context: &Context, kind: Kind, key: &Key) {
+pub(super) fn break_it(context: &Context, kind: Kind, key: &Key) {
     let spec = json!({});
     broken_with(context, kind, key, &spec, &spec);
 }

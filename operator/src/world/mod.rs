@@ -296,6 +296,16 @@ impl World {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there is a MailCluster in a namespace that was never read: what its pods do nobody knows.
+    #[must_use]
+    pub fn has_unread_cluster(&self, snapshot: &Snapshot, namespace: &str) -> bool {
+        let unread: Vec<()> = self.clusters.pick(|key, object| {
+            let is_unread = object.is_err() && !snapshot.clusters.contains_key(key);
+            (is_unread && key.namespace == namespace).then_some(())
+        });
+        !unread.is_empty()
+    }
+
     fn is_synced(&self) -> bool {
         self.clusters.is_synced()
             && self.domains.is_synced()
