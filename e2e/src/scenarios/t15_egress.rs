@@ -17,6 +17,9 @@ const HOST: &str = "out.example.test";
 const REVERSE: &str = "20.0.77.10.in-addr.arpa";
 const CLUSTER: &str = "mailcluster/main";
 const PROXIES: &str = "daemonset/main-egress";
+/// Pods of delivery, as `kubectl get` selects them.
+const DELIVERY: &str =
+    "--selector=app.kubernetes.io/instance=main,app.kubernetes.io/component=delivery";
 
 /// Mail leaves from the address while there is an OutboundIP of it, and from the node's own when it is deleted.
 pub fn run(world: &World) -> Result<()> {
@@ -47,10 +50,15 @@ fn run_proxies(world: &World) -> Result<()> {
     pod_security(kubectl, "privileged")?;
     let spf = format!("v=spf1 mx ip4:{NODE_ADDRESS} ip4:{ADDRESS} -all");
     let fields = json!({"spec": {"roles": {"egress": {}}, "dns": {"spf": spf, "reverse": true}}});
+    let before = kubectl.run(&["-n", MAIL, "get", "pods", DELIVERY, "-o=name"])?;
     patch(kubectl, CLUSTER, &fields.to_string())?;
     wait_for(kubectl, "create", PROXIES)?;
     rolled_out(kubectl, MAIL, PROXIES)?;
     ready(kubectl, MAIL, &[CLUSTER])?;
+    // Those do not know the proxies, and take mail until they have ended.
+    for pod in before.lines() {
+        wait_for(kubectl, "delete", pod)?;
+    }
     await_answer(world.dns()?, SITE.domain, "TXT", &[&format!("\"{spf}\"")])
 }
 
