@@ -242,8 +242,8 @@ impl World {
                 self.publish(Arc::new(snapshot));
             }
             Err(error) => {
-                // What had changed is not known any more.
-                self.touch();
+                // What had changed is not known any more: the next change compiles everything, and not this failure itself.
+                self.pending().set_whole();
                 tracing::error!(%error, "failed to compile");
             }
         }
