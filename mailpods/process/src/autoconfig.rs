@@ -144,9 +144,14 @@ fn unescaped(text: &str) -> Option<String> {
 }
 
 fn of_host(host: &str) -> Option<DomainName> {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let name = name.to_ascii_lowercase();
+    let name = host_name(host);
     DomainName::parse(name.strip_prefix("autoconfig.").unwrap_or(&name)).ok()
+}
+
+/// What a Host field names, without its port, in lower case.
+pub(crate) fn host_name(host: &str) -> String {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use mailpods_api::DomainName;
 use mailpods_plan::Plan;
 
+use crate::autoconfig::host_name;
+
 /// Where senders look.
 pub(crate) const PATH: &str = "/.well-known/mta-sts.txt";
 
 /// The policy of the domain whose `mta-sts` host is asked.
 pub(crate) fn document(plan: &Plan, host: &str) -> Option<String> {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let name = name.to_ascii_lowercase();
+    let name = host_name(host);
     let domain = DomainName::parse(name.strip_prefix("mta-sts.")?).ok()?;
     let policy = plan.domain(&domain)?.mta_sts.as_ref()?;
     Some(policy.document())

@@ -76,6 +76,12 @@ fn check(report: &serde_json::Value) {
     assert_eq!(detail["receiving-mx-hostname"], "mx.remote.test");
 }
 
+/// Names of what is kept for reports.
+async fn kept(rig: &Rig) -> Vec<String> {
+    let names = rig.store.secrets.secret_names("outbound/tls-report/");
+    names.await.unwrap()
+}
+
 #[tokio::test]
 async fn a_domain_that_asks_for_it_gets_one_report_of_the_day_by_mail() {
     let authority = Authority::new();
@@ -102,13 +108,7 @@ async fn a_domain_that_asks_for_it_gets_one_report_of_the_day_by_mail() {
     let part = received.body.split(".json.gz\"\r\n\r\n").nth(1).unwrap();
     let encoded: String = part.split("\r\n--").next().unwrap().split("\r\n").collect();
     check(&unpacked(&STANDARD.decode(encoded).unwrap()));
-    let left = rig
-        .store
-        .secrets
-        .secret_names("outbound/tls-report/")
-        .await
-        .unwrap();
-    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(kept(&rig).await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -126,13 +126,7 @@ async fn a_report_is_posted_and_tried_again_where_the_server_does_not_take_it() 
     let bodies = posts.bodies();
     assert_eq!(bodies.len(), 2);
     check(&unpacked(&bodies[1]));
-    let left = rig
-        .store
-        .secrets
-        .secret_names("outbound/tls-report/")
-        .await
-        .unwrap();
-    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(kept(&rig).await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -140,11 +134,5 @@ async fn of_a_domain_that_asks_for_nothing_nothing_is_kept() {
     let authority = Authority::new();
     let web = policy_host(&authority).await;
     let (_sink, rig) = day("", &web, &authority).await;
-    let kept = rig
-        .store
-        .secrets
-        .secret_names("outbound/tls-report/")
-        .await
-        .unwrap();
-    assert_eq!(kept, Vec::<String>::new());
+    assert_eq!(kept(&rig).await, Vec::<String>::new());
 }
