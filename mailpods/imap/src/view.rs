@@ -156,6 +156,31 @@ pub(crate) fn contains(positions: &Positions, position: u32) -> bool {
         .is_some_and(|range| range.start <= position)
 }
 
+/// What is in both.
+pub(crate) fn intersect(left: &Positions, right: &Positions) -> Positions {
+    let (mut both, mut rest) = (Positions::new(), right.as_slice());
+    for range in left {
+        let begun = rest.partition_point(|other| other.end <= range.start);
+        rest = rest.get(begun..).unwrap_or_default();
+        let here = rest.iter().take_while(|other| other.start < range.end);
+        both.extend(here.map(|other| other.start.max(range.start)..other.end.min(range.end)));
+    }
+    both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::intersect;
+
+    #[test]
+    fn what_is_in_both_is_found() {
+        let (left, right) = (vec![0..5, 7..9, 20..30], vec![1..2, 4..8, 22..23, 25..40]);
+        assert_eq!(intersect(&left, &right), [1..2, 4..5, 7..8, 22..23, 25..30]);
+        assert_eq!(intersect(&right, &left), [1..2, 4..5, 7..8, 22..23, 25..30]);
+        assert!(intersect(&left, &Vec::new()).is_empty());
+    }
+}
+
 impl Session {
     /// Tells the client what has changed in the selected mailbox, through whomever. EXPUNGE only where it is allowed.
     pub(crate) async fn announce(&mut self, expunges: bool) -> std::result::Result<(), Failure> {

@@ -54,6 +54,14 @@ fn values(input: &[u8]) {
 
 fn facts(input: &[u8]) {
     let meta = Meta::compute(input);
+    let signature = crate::signature::signature(input, &meta.structure);
+    for text in crate::text::body_texts(input, &meta.structure, 0) {
+        let probes = crate::signature::Probes::of(&text);
+        assert!(
+            probes.is_none_or(|probes| probes.may_be_in(&signature)),
+            "a text that is there is ruled out"
+        );
+    }
     let stored = meta.encode();
     assert_eq!(
         Meta::decode(&stored).as_ref(),

@@ -10,6 +10,7 @@
 //! - [`edit`]: header edits that do not copy the body.
 //! - [`submission`]: RFC 6409 §8 checks and repairs.
 //! - [`dsn`]: RFC 3464 delivery status notifications.
+//! - [`text`]: what SEARCH looks through; [`signature`]: what it need not look through.
 
 pub mod decode;
 pub mod dsn;
@@ -19,8 +20,10 @@ pub mod fuzzing;
 pub mod header;
 pub mod meta;
 pub mod mime;
+pub mod signature;
 mod span;
 pub mod submission;
+pub mod text;
 
 pub use envelope::{Address, Envelope};
 pub use fuzzing::fuzz_message;

@@ -282,6 +282,8 @@ pub struct ImapSettings {
     pub idle_timeout: Duration,
     /// Octets of one APPEND.
     pub max_append_octets: u64,
+    /// Whether new messages get signatures of their text.
+    pub text_index: bool,
 }
 
 /// Log-in limits.

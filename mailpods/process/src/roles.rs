@@ -16,7 +16,7 @@ use mailpods_plan::{Plan, PlanHandle, Protocol, Role};
 use mailpods_rpc::Scan;
 use mailpods_smtp::{Deps as SmtpDeps, Server as Smtp};
 use mailpods_store::directory::{Directory, DirectoryError};
-use mailpods_store::{SecretStore, Store};
+use mailpods_store::{MailStore, SecretStore, Store};
 use mailpods_telemetry::health::{self, Health, ServeLimits};
 use mailpods_telemetry::metrics::{MetricsError, Registry};
 
@@ -81,6 +81,7 @@ pub struct Roles {
     resolver: HickoryResolver,
     resolvers: Vec<SocketAddr>,
     secrets: Arc<dyn SecretStore>,
+    mail: Arc<dyn MailStore>,
     health: Health,
     registry: Registry,
     plan: PlanHandle,
@@ -103,6 +104,7 @@ impl Roles {
     /// When a role lacks what it needs.
     pub async fn build(setup: Setup) -> Result<Built, RolesError> {
         let current = setup.plan.current();
+        setup.store.mail.sign_bodies(current.imap.text_index);
         let (smtp, imap) = (serves_smtp(setup.role), serves_imap(setup.role));
         let tls = match smtp || imap {
             true => Some(TlsServer::new(
@@ -122,6 +124,7 @@ impl Roles {
             resolver: resolver.clone(),
             resolvers: setup.resolvers.clone(),
             secrets: setup.store.secrets.clone(),
+            mail: setup.store.mail.clone(),
             health: setup.health.clone(),
             registry: setup.registry.clone(),
             plan: setup.plan.clone(),
@@ -194,11 +197,12 @@ impl Roles {
         https::serve_connection(connection, tls, self.shutdown.clone(), handler).await;
     }
 
-    /// Takes over what a new plan changes outside the roles' own view of it: certificate and DNS servers.
+    /// Takes over what a new plan changes outside the roles' own view of it: the store's index of texts, certificate and DNS servers.
     ///
     /// # Errors
     /// When the certificate or the servers cannot be used; the old ones stay.
     pub async fn refresh(&self, plan: &Plan) -> Result<(), RolesError> {
+        self.mail.sign_bodies(plan.imap.text_index);
         if let Some(tls) = &self.tls {
             tls.swap(tls::identity(plan, self.secrets.as_ref()).await?);
         }

@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailpods_api::MailboxAddress;
+use mailpods_message::signature::Probes;
+use mailpods_message::text::header_may_have;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -144,6 +146,25 @@ pub struct NewMail {
     pub received: UnixSeconds,
 }
 
+/// A text that is searched for, in lower case.
+#[derive(Debug, Clone)]
+pub struct SoughtText {
+    /// What to ask signatures for.
+    pub probes: Probes,
+    /// The text, where the fields of a copy's own prefix are searched too.
+    pub in_prefix: Option<String>,
+}
+
+impl SoughtText {
+    /// Whether a message may have the text; one without a signature (an empty one) may.
+    #[must_use]
+    pub fn may_be_in(&self, signature: &[u8], prefix: &[u8]) -> bool {
+        let in_prefix = self.in_prefix.as_deref();
+        self.probes.may_be_in(signature)
+            || in_prefix.is_some_and(|text| header_may_have(prefix, text))
+    }
+}
+
 /// How flags change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlagOp {
@@ -275,6 +296,20 @@ pub trait MailStore: Send + Sync {
     async fn body_range(&self, body: BodyId, range: std::ops::Range<u64>) -> Result<Bytes>;
     /// The encoded `Meta` of a body; computed and kept if it was not there.
     async fn body_meta(&self, body: BodyId) -> Result<Bytes>;
+
+    /// Messages of `uids` that may have a text, ascending: all that have it, those without a signature, and few others.
+    async fn may_have(
+        &self,
+        mailbox: MailboxId,
+        uids: std::ops::RangeInclusive<Uid>,
+        text: SoughtText,
+    ) -> Result<Vec<Uid>>;
+    /// Whether bodies that come for mailboxes get signatures; they do until something else is said.
+    fn sign_bodies(&self, on: bool);
+    /// Bodies above `after` that have no signature and are, or are soon, in a mailbox, ascending, at most `limit`.
+    async fn unsigned_bodies(&self, after: BodyId, limit: usize) -> Result<Vec<BodyId>>;
+    /// Gives a body its signature, anew where it has one; `NotFound` when it was removed.
+    async fn sign_body(&self, body: BodyId) -> Result<()>;
 
     /// Wakes when a mailbox changes, from whatever process; the value grows with every change.
     fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64>;

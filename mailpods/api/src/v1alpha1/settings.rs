@@ -152,6 +152,9 @@ pub struct ImapSpec {
     pub idle_timeout: TimeSpan,
     /// Largest message of APPEND.
     pub max_append_size: Octets,
+    /// Whether each new message gets an index of its text, about a tenth of its size, by which SEARCH passes over messages without reading
+    /// them. What is there already gets one by `mailpods mailbox reindex`.
+    pub text_index: bool,
 }
 
 impl Default for ImapSpec {
@@ -161,6 +164,7 @@ impl Default for ImapSpec {
             max_sessions_per_account: 40,
             idle_timeout: TimeSpan::minutes(30),
             max_append_size: Octets::mebi(50),
+            text_index: true,
         }
     }
 }

@@ -219,6 +219,7 @@ fn imap() -> ImapSettings {
         max_sessions_per_account: 0,
         idle_timeout: Duration::ZERO,
         max_append_octets: 0,
+        text_index: true,
     }
 }
 

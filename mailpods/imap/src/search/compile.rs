@@ -2,12 +2,13 @@
 
 use mailpods_imap_proto::date::DAY;
 use mailpods_imap_proto::{Flag, Positions, SearchKey};
-use mailpods_store::mail::SystemFlags;
+use mailpods_message::signature::Probes;
+use mailpods_store::mail::{SoughtText, SystemFlags};
 
 use super::evaluate::Cost;
 use crate::failure::Failure;
 use crate::flags::system_bit;
-use crate::view::View;
+use crate::view::{View, intersect};
 
 /// A key that can be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,20 +152,54 @@ impl Key {
         }
     }
 
-    /// Positions outside of which nothing can match: the set that stands beside the other keys, if there is one.
+    /// Positions outside of which nothing can match.
     pub(super) fn candidates(&self, count: u32) -> Positions {
         let all = || Positions::from_iter((count > 0).then_some(0..count));
+        self.bound().unwrap_or_else(all)
+    }
+
+    /// The same; `None` where that would be all.
+    fn bound(&self) -> Option<Positions> {
         match self {
-            Self::Positions(positions) => positions.clone(),
+            Self::Positions(positions) => Some(positions.clone()),
+            Self::Nothing => Some(Positions::new()),
             Self::And(keys) => keys
                 .iter()
-                .find_map(|key| match key {
-                    Self::Positions(positions) => Some(positions.clone()),
-                    _ => None,
-                })
-                .unwrap_or_else(all),
-            Self::Nothing => Positions::new(),
-            _ => all(),
+                .filter_map(Self::bound)
+                .reduce(|a, b| intersect(&a, &b)),
+            _ => None,
+        }
+    }
+
+    /// The text that must be somewhere in a message that the key is true for, and whether a copy's own prefix counts.
+    fn sought(&self) -> Option<(&str, bool)> {
+        match self {
+            Self::Body(text) | Self::Envelope(EnvelopeField::Subject, text) => Some((text, false)),
+            Self::Text(text) | Self::Header(_, text) => Some((text, true)),
+            _ => None,
+        }
+    }
+
+    /// What to ask signatures for before the key is judged; `None` where they tell nothing.
+    pub(super) fn ask(&self) -> Option<SoughtText> {
+        let (text, in_prefix) = self.sought()?;
+        Some(SoughtText {
+            probes: Probes::of(text)?,
+            in_prefix: in_prefix.then(|| text.to_owned()),
+        })
+    }
+
+    /// All keys in this one that are no others put together.
+    pub(super) fn leaves(&mut self) -> Vec<&mut Self> {
+        match self {
+            Self::And(keys) => keys.iter_mut().flat_map(Self::leaves).collect(),
+            Self::Or(left, right) => {
+                let mut leaves = left.leaves();
+                leaves.extend(right.leaves());
+                leaves
+            }
+            Self::Not(key) => key.leaves(),
+            leaf => vec![leaf],
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use mailpods_message::text::{body_texts, header_texts};
 use mailpods_message::{Meta, Structure};
 use mailpods_store::mail::Entry;
 use mailpods_store::{MailStore, Result as StoreResult};
@@ -51,7 +52,10 @@ impl Facts {
 
     fn header_text(&self) -> Option<&[String]> {
         let header = self.header.as_ref()?;
-        Some(self.header_text.get_or_init(|| text::header_text(header)))
+        Some(
+            self.header_text
+                .get_or_init(|| header_texts(header).collect()),
+        )
     }
 
     fn body_text(&self) -> Option<&[String]> {
@@ -60,7 +64,7 @@ impl Facts {
             self.message.as_ref()?,
             self.meta.as_ref()?,
         );
-        let texts = || text::body_text(message, &meta.structure, entry.prefix_len);
+        let texts = || body_texts(message, &meta.structure, entry.prefix_len).collect();
         Some(self.body_text.get_or_init(texts))
     }
 }

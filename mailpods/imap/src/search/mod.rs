@@ -1,6 +1,8 @@
-//! SEARCH (RFC 9051 §6.4.4): keys are compiled once, then each message is judged with what is cheapest first: its position,
-//! its row, its stored facts, its header, its body. Each step is taken only for messages on which the one before is silent.
+//! SEARCH (RFC 9051 §6.4.4): keys are compiled once, the store tells where the texts in them cannot be, then each message is judged with
+//! what is cheapest first: its position, its row, its stored facts, its header, its body. Each step is taken only for messages on which
+//! the one before is silent.
 
+mod bound;
 mod compile;
 mod evaluate;
 #[cfg(test)]
@@ -50,7 +52,7 @@ impl Session {
         self.search_compiled(tag, &command, key).await
     }
 
-    async fn search_compiled(&mut self, tag: &Tag, command: &SearchCommand, key: Key) -> Done {
+    async fn search_compiled(&mut self, tag: &Tag, command: &SearchCommand, mut key: Key) -> Done {
         if command.bad_charset {
             return Err(Failure::no(Code::BadCharset, "this charset is not served"));
         }
@@ -61,6 +63,7 @@ impl Session {
         if uses_mod_seq {
             self.enable_condstore();
         }
+        self.bound(&mut key).await?;
         let found = self.find_messages(&Arc::new(key)).await?;
         let mod_seq = (uses_mod_seq && !found.positions.is_empty()).then_some(found.mod_seq);
         self.tell_found(tag, command, &found.positions, mod_seq)

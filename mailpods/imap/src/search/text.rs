@@ -1,13 +1,9 @@
-//! Text in headers and bodies, decoded and without regard to case.
+//! Text in envelopes and fields, decoded and without regard to case.
 
-use mailpods_message::decode::{to_utf8, transfer_decode};
-use mailpods_message::header::{self, Field, decode_text};
-use mailpods_message::{Address, Envelope, Part, PartKind, Structure};
+use mailpods_message::header::{self, decode_text};
+use mailpods_message::{Address, Envelope};
 
 use super::compile::EnvelopeField;
-
-/// Octets of one part that are searched.
-const MAX_PART: usize = 32 * 1024 * 1024;
 
 fn contains(text: &str, needle: &str) -> bool {
     needle.is_empty() || text.to_lowercase().contains(needle)
@@ -58,47 +54,6 @@ pub(super) fn header_has(octets: &[u8], name: &str, needle: &str) -> bool {
     header::fields(octets).any(|field| {
         field.is(octets, name.as_bytes()) && contains(&decode_text(field.value(octets)), needle)
     })
-}
-
-/// What BODY searches: the text parts and the headers of enclosed messages, decoded and in lower case, once for all needles.
-pub(super) fn body_text(message: &[u8], structure: &Structure, prefix: u32) -> Vec<String> {
-    let enclosed = |part: &&Part| {
-        part.parent.is_some_and(|parent| {
-            matches!(
-                structure.get(parent).map(|p| &p.kind),
-                Some(PartKind::Message(_))
-            )
-        })
-    };
-    let parts = structure
-        .parts
-        .iter()
-        .filter_map(|part| part_text(message, part, prefix));
-    let headers = structure
-        .parts
-        .iter()
-        .filter(enclosed)
-        .flat_map(|part| header_text(part.header.shifted(prefix).of(message)));
-    parts.chain(headers).collect()
-}
-
-/// Each field of a header as `name: value`, in lower case.
-pub(super) fn header_text(octets: &[u8]) -> Vec<String> {
-    let line = |field: Field| {
-        let name = String::from_utf8_lossy(field.name(octets)).into_owned();
-        format!("{name}: {}", decode_text(field.value(octets))).to_lowercase()
-    };
-    header::fields(octets).map(line).collect()
-}
-
-fn part_text(message: &[u8], part: &Part, prefix: u32) -> Option<String> {
-    if part.main_type != "text" || part.kind != PartKind::Leaf {
-        return None;
-    }
-    let octets = part.body.shifted(prefix).of(message);
-    let decoded = transfer_decode(&part.encoding, octets, MAX_PART)?;
-    let charset = part.param("charset").unwrap_or_default();
-    Some(to_utf8(charset.as_bytes(), &decoded).to_lowercase())
 }
 
 /// Whether any of the texts has the needle; an empty one is in every message.

@@ -150,3 +150,49 @@ async fn large_messages_are_searched() {
         assert_eq!(client.command(&format!("SEARCH {keys}")).await[0], found);
     }
 }
+
+/// In a mailbox so large that the store is asked first, answers are those of a look at each message.
+#[tokio::test]
+async fn texts_in_a_large_mailbox() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    for number in 1..=80 {
+        let word = if number % 20 == 0 {
+            "N\u{e4}edle"
+        } else {
+            "hay"
+        };
+        let mail = format!(
+            "Subject: =?utf-8?q?{}?= {number}\r\nX-Word: {number} {word}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nA stack of {word}.\r\n",
+            if number == 7 {
+                "Gr=C3=BC=C3=9Fe"
+            } else {
+                "plain"
+            }
+        );
+        client.append("INBOX", "", &mail).await;
+    }
+    client.command("SELECT INBOX").await;
+    let table = [
+        ("BODY {8+}\r\nn\u{e4}EDLE.", "20 40 60 80"),
+        ("30:70 BODY {7+}\r\nn\u{e4}edle", "40 60"),
+        ("NOT BODY hay", "20 40 60 80"),
+        (
+            "OR SUBJECT {7+}\r\ngr\u{fc}\u{df}e BODY {7+}\r\nn\u{e4}edle",
+            "7 20 40 60 80",
+        ),
+        ("TEXT \"word: 33 hay\"", "33"),
+        ("HEADER X-Word \"33 hay\"", "33"),
+        ("HEADER X-Other hay", ""),
+        ("SUBJECT ai SUBJECT 79", "79"),
+        ("BODY stacks", ""),
+        (
+            "BODY of BODY st NOT BODY {7+}\r\nn\u{e4}edle 18:21",
+            "18 19 21",
+        ),
+    ];
+    for (key, expected) in table {
+        let lines = client.command(&format!("SEARCH CHARSET UTF-8 {key}")).await;
+        assert_eq!(lines[0], format!("* SEARCH {expected}").trim_end(), "{key}");
+    }
+}

@@ -276,6 +276,7 @@ pub fn plan() -> Plan {
             max_sessions_per_account: 4,
             idle_timeout: Duration::from_secs(1800),
             max_append_octets: 1024 * 1024,
+            text_index: true,
         },
         auth: AuthSettings {
             failures_per_account: 10,

@@ -340,6 +340,7 @@ fn imap(spec: &ImapSpec) -> ImapSettings {
         max_sessions_per_account: count(spec.max_sessions_per_account),
         idle_timeout: spec.idle_timeout.get(),
         max_append_octets: spec.max_append_size.0,
+        text_index: spec.text_index,
     }
 }
 

@@ -53,6 +53,7 @@ pub fn plan() -> Plan {
             max_sessions_per_account: 0,
             idle_timeout: Duration::ZERO,
             max_append_octets: 0,
+            text_index: true,
         },
         auth: auth(),
         filter: filter(),

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use mailpods_message::Meta;
+use mailpods_message::signature::signature;
 
 use crate::types::NewBody;
 
@@ -25,8 +26,48 @@ pub(crate) fn join(slices: &[Bytes]) -> Bytes {
     joined.freeze()
 }
 
-/// The encoded facts: those given, or computed where they are asked for.
-pub(crate) fn meta_of(octets: &[u8], given: Option<Vec<u8>>, compute: bool) -> Option<Bytes> {
-    let meta = given.or_else(|| compute.then(|| Meta::compute(octets).encode()));
-    meta.map(Bytes::from)
+/// Which facts of a body are kept beside it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Those that IMAP asks for: computed where they are not given.
+    pub(crate) meta: bool,
+    /// Its signature, for searches.
+    pub(crate) signature: bool,
+}
+
+/// Facts of a body, encoded.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) meta: Option<Bytes>,
+    pub(crate) signature: Option<Vec<u8>>,
+}
+
+impl Facts {
+    pub(crate) fn of(octets: &[u8], given: Option<Vec<u8>>, wanted: Wanted) -> Self {
+        if !wanted.meta {
+            return Self {
+                meta: given.map(Bytes::from),
+                signature: None,
+            };
+        }
+        let known = given.as_deref().filter(|_| wanted.signature);
+        let known = known.and_then(|meta| Meta::decode(meta).ok());
+        let computed =
+            (given.is_none() || wanted.signature && known.is_none()).then(|| Meta::compute(octets));
+        let structure = known.as_ref().or(computed.as_ref());
+        let signature = structure
+            .filter(|_| wanted.signature)
+            .map(|meta| signature(octets, &meta.structure));
+        let meta = given.or_else(|| computed.as_ref().map(Meta::encode));
+        Self {
+            meta: meta.map(Bytes::from),
+            signature,
+        }
+    }
+}
+
+/// The signature of a body from its octets and its encoded facts.
+pub(crate) fn sign(octets: &[u8], meta: &[u8]) -> Vec<u8> {
+    let meta = Meta::decode(meta).unwrap_or_else(|_| Meta::compute(octets));
+    signature(octets, &meta.structure)
 }

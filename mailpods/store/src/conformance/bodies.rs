@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use mailpods_message::Meta;
+use mailpods_message::signature::Probes;
 
 use super::fixtures::{
     NOW, append, body, delivery, entries, inbox, lease_one, mailbox, message, settle, settlement,
 };
 use super::{Outcome, fails, holds, same, some};
-use crate::mail::{Columns, FlagOp, Flags, NewMail, SystemFlags};
+use crate::mail::{Columns, FlagOp, Flags, NewMail, SoughtText, SystemFlags};
 use crate::queue::Wanted;
 use crate::types::{BodyId, NewBody, Quota};
 use crate::{Store, StoreError};
@@ -209,4 +210,109 @@ pub(super) async fn unknown_body_is_not_found(store: Store) -> Outcome {
         missing,
     )?;
     same("messages", &store.mail.uids(inbox).await?, &vec![1])
+}
+
+/// What may have a text, here or in the prefix.
+async fn may_have(store: &Store, text: &str, in_prefix: bool) -> Result<Vec<u32>, super::Failure> {
+    let inbox = inbox(store, "alice@example.test").await?;
+    let sought = SoughtText {
+        probes: some("probes", Probes::of(text))?,
+        in_prefix: in_prefix.then(|| text.to_owned()),
+    };
+    Ok(store.mail.may_have(inbox, 1..=u32::MAX, sought).await?)
+}
+
+async fn put_with(store: &Store, prefix: &str, text: &str) -> Result<(), super::Failure> {
+    let inbox = inbox(store, "alice@example.test").await?;
+    let mut mail = super::fixtures::mail(text, SystemFlags::default());
+    mail.prefix = Bytes::copy_from_slice(prefix.as_bytes());
+    store
+        .mail
+        .append(inbox, vec![mail], Quota::default())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn signatures_tell_where_a_text_may_be(store: Store) -> Outcome {
+    put_with(&store, "", "the invoice for march").await?;
+    put_with(
+        &store,
+        "Return-Path: <bob@example.org>\r\n",
+        "nothing of it",
+    )
+    .await?;
+    put_with(
+        &store,
+        "X-Original-To: back\\slash@example.test\r\n",
+        "INVOICES",
+    )
+    .await?;
+    put_with(&store, "X-Original-To: gr\u{fc}n@example.test\r\n", "large").await?;
+    same(
+        "invoice",
+        &may_have(&store, "invoice", false).await?,
+        &vec![1, 3],
+    )?;
+    same("bob", &may_have(&store, "<bob@", false).await?, &vec![])?;
+    same(
+        "bob, in prefix",
+        &may_have(&store, "<bob@", true).await?,
+        &vec![2, 4],
+    )?;
+    same(
+        "backslash",
+        &may_have(&store, "k\\slash", true).await?,
+        &vec![3, 4],
+    )?;
+    let first = some(
+        "a message",
+        entries(&store, inbox(&store, "alice@example.test").await?)
+            .await?
+            .first()
+            .cloned(),
+    )?;
+    let inbox = inbox(&store, "alice@example.test").await?;
+    let sought = SoughtText {
+        probes: some("probes", Probes::of("march"))?,
+        in_prefix: None,
+    };
+    let beyond = store
+        .mail
+        .may_have(inbox, first.uid + 1..=u32::MAX, sought)
+        .await?;
+    same("only what is asked for", &beyond, &vec![])
+}
+
+pub(super) async fn bodies_without_a_signature_are_signed_later(store: Store) -> Outcome {
+    store.mail.sign_bodies(false);
+    put_with(&store, "", "the invoice").await?;
+    put_with(&store, "", "something else").await?;
+    store.mail.sign_bodies(true);
+    put_with(&store, "", "a third one").await?;
+    same(
+        "unknown",
+        &may_have(&store, "invoice", false).await?,
+        &vec![1, 2],
+    )?;
+    let unsigned = store.mail.unsigned_bodies(BodyId(0), 10).await?;
+    same("without a signature", &unsigned.len(), &2)?;
+    for body in &unsigned {
+        store.mail.sign_body(*body).await?;
+    }
+    store.mail.sign_body(unsigned[0]).await?;
+    same(
+        "known",
+        &may_have(&store, "invoice", false).await?,
+        &vec![1],
+    )?;
+    same(
+        "all",
+        &store.mail.unsigned_bodies(BodyId(0), 10).await?,
+        &vec![],
+    )?;
+    fails(
+        "a body that is not there",
+        store.mail.sign_body(BodyId(i64::MAX)).await,
+        |error| matches!(error, StoreError::NotFound(_)),
+    )
 }

@@ -74,6 +74,8 @@ checks! {
     bodies::shared_body_lives_until_its_last_reference,
     bodies::meta_is_kept_or_computed,
     bodies::unknown_body_is_not_found,
+    bodies::signatures_tell_where_a_text_may_be,
+    bodies::bodies_without_a_signature_are_signed_later,
     mailboxes::names_are_checked_and_inbox_has_any_case,
     mailboxes::parents_are_made,
     mailboxes::deleted_mailbox_comes_back_with_a_greater_uid_validity,

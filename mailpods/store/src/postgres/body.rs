@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use mailpods_message::Meta;
 
 use super::shard;
 use super::shared::Shared;
-use super::tx::{Tx, get, small};
-use crate::common::body::{INLINE, join, meta_of};
+use super::tx::{Tx, get, lazily, small};
+use crate::common::body::{Facts, INLINE, Wanted, join, sign};
 use crate::common::frame::{self, Index};
 use crate::error::{Result, StoreError};
 use crate::types::{BodyId, NewBody};
@@ -29,7 +30,7 @@ pub(super) enum Prepared {
 
 pub(super) struct NewData {
     pub(super) size: u64,
-    pub(super) meta: Option<Bytes>,
+    pub(super) facts: Facts,
     /// The stored form.
     pub(super) data: Vec<u8>,
     /// For the cache.
@@ -46,8 +47,12 @@ impl Prepared {
     }
 }
 
-/// Compresses a body. `meta`: compute it where it is missing.
-pub(super) async fn prepare(body: NewBody, meta: bool) -> Result<Prepared> {
+/// Compresses a body. `local`: IMAP will ask for its facts.
+pub(super) async fn prepare(shared: &Shared, body: NewBody, local: bool) -> Result<Prepared> {
+    let wanted = Wanted {
+        meta: local,
+        signature: local && shared.sign.load(Ordering::Relaxed),
+    };
     let (slices, given) = match body {
         NewBody::Octets { slices, meta } => (slices, meta),
         NewBody::Stored(id) => return Ok(Prepared::Stored(id)),
@@ -59,18 +64,18 @@ pub(super) async fn prepare(body: NewBody, meta: bool) -> Result<Prepared> {
         )));
     }
     if size <= INLINE {
-        return compress(&slices, given, meta);
+        return compress(&slices, given, wanted);
     }
-    tokio::task::spawn_blocking(move || compress(&slices, given, meta))
+    tokio::task::spawn_blocking(move || compress(&slices, given, wanted))
         .await
         .map_err(|_| StoreError::Unavailable("compressing a body was interrupted".to_owned()))?
 }
 
-fn compress(slices: &[Bytes], given: Option<Vec<u8>>, compute: bool) -> Result<Prepared> {
+fn compress(slices: &[Bytes], given: Option<Vec<u8>>, wanted: Wanted) -> Result<Prepared> {
     let octets = join(slices);
     let data = NewData {
         size: octets.len() as u64,
-        meta: meta_of(&octets, given, compute),
+        facts: Facts::of(&octets, given, wanted),
         data: frame::encode(&octets)?,
         octets: (octets.len() <= CACHED).then_some(octets),
     };
@@ -125,6 +130,8 @@ pub(super) const CHANGE_REFS: &str = "WITH locked AS MATERIALIZED (
 pub(super) const REMOVE_UNREFERENCED: &str = "WITH gone AS (
         DELETE FROM body AS b USING unnest($1::smallint[], $2::bigint[]) AS v (shard, id)
         WHERE b.shard = v.shard AND b.id = v.id AND b.refs <= 0 RETURNING b.shard, b.id
+    ), unsigned AS (
+        DELETE FROM body_signature AS s USING gone AS g WHERE s.shard = g.shard AND s.id = g.id
     ) DELETE FROM body_data AS d USING gone AS g WHERE d.shard = g.shard AND d.id = g.id RETURNING d.id";
 
 /// The size, and the stored form: all of it where it is short or wanted, else its head.
@@ -214,4 +221,33 @@ pub(super) async fn read_meta(shared: &Shared, id: BodyId) -> Result<Bytes> {
         .await?;
     shared.bodies.set_meta(id, &meta);
     Ok(meta)
+}
+
+const SIGN: &str = "INSERT INTO body_signature (shard, id, bits) SELECT shard, id, $3 FROM body WHERE shard = $1 AND id = $2 FOR SHARE
+    ON CONFLICT (shard, id) DO UPDATE SET bits = EXCLUDED.bits RETURNING id";
+
+/// Gives a body its signature.
+pub(super) async fn sign_again(shared: &Shared, id: BodyId) -> Result<()> {
+    let octets = read(shared, id, 0..u64::MAX).await?;
+    let meta = read_meta(shared, id).await?;
+    let signature = tokio::task::spawn_blocking(move || sign(&octets, &meta)).await;
+    let signature = signature.map_err(|_| interrupted())?;
+    let key = shard::of_id(id.0);
+    // It can be computed again.
+    let rows = lazily(shared, SIGN, &[&key, &id.0, &&signature[..]]).await?;
+    match rows.is_empty() {
+        true => Err(StoreError::NotFound("body")),
+        false => Ok(()),
+    }
+}
+
+const UNSIGNED: &str = "SELECT b.id FROM body AS b WHERE b.id > $1 AND b.meta IS NOT NULL
+    AND NOT EXISTS (SELECT FROM body_signature AS s WHERE s.shard = b.shard AND s.id = b.id) ORDER BY b.id LIMIT $2";
+
+/// Bodies in mailboxes without a signature, ascending.
+pub(super) async fn unsigned(shared: &Shared, after: BodyId, limit: usize) -> Result<Vec<BodyId>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let connection = shared.pool.get().await?;
+    let rows = connection.query(UNSIGNED, &[&after.0, &limit]).await?;
+    rows.iter().map(|row| Ok(BodyId(get(row, 0)?))).collect()
 }

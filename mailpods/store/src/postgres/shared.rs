@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) shift: AtomicI64,
     /// Mailboxes were deleted whose messages are still to be removed.
     pub(super) reap: AtomicBool,
+    /// Whether bodies get signatures.
+    pub(super) sign: AtomicBool,
     pub(super) options: Options,
     /// Tells stores in one database apart: the schema that the tables are in.
     pub(super) schema: String,
@@ -70,6 +72,7 @@ impl Shared {
             metrics: WriterMetrics::default(),
             shift: AtomicI64::new(0),
             reap: AtomicBool::new(true),
+            sign: AtomicBool::new(true),
             accounts: Mutex::default(),
             pool,
             options,

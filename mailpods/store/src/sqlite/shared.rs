@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) metrics: WriterMetrics,
     /// Mailboxes were deleted whose messages are still to be removed.
     pub(super) reap: AtomicBool,
+    /// Whether bodies get signatures.
+    pub(super) sign: AtomicBool,
     data_version: AtomicU64,
 }
 
@@ -67,6 +69,7 @@ impl Shared {
             stats: Stats::default(),
             metrics: WriterMetrics::default(),
             reap: AtomicBool::new(true),
+            sign: AtomicBool::new(true),
             data_version: AtomicU64::new(data_version(connection)?),
         })
     }

@@ -118,6 +118,7 @@ async fn counts_stay_right() {
          UNION ALL SELECT 'body', b.id FROM body b WHERE b.refs <> (SELECT count(*) FROM mail WHERE body = b.id)
          UNION ALL SELECT 'no body', m.body FROM mail m WHERE NOT EXISTS (SELECT FROM body JOIN body_data USING (shard, id) WHERE id = m.body)
          UNION ALL SELECT 'data', d.id FROM body_data d WHERE NOT EXISTS (SELECT FROM body WHERE id = d.id)
+         UNION ALL SELECT 'signature', s.id FROM body_signature s WHERE NOT EXISTS (SELECT FROM body WHERE id = s.id)
          UNION ALL SELECT 'expunged', e.uid FROM expunged e JOIN mail m USING (mailbox, uid)",
     );
     assert_eq!(wrong.expect("looked"), "");

@@ -4,6 +4,7 @@ mod export;
 mod import;
 mod list;
 mod present;
+mod reindex;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,7 @@ Examples:
   mailpods mailbox export alice@example.test ./alice        as Maildir, with flags and dates
   mailpods mailbox export alice@example.test ./alice.mbox --format mbox --mailbox INBOX
   mailpods mailbox delete old@example.test --config /etc/mailpods     all mail of a Mailbox that is gone
+  mailpods mailbox reindex --dry-run                        how much mail has no index of its text
 
 With --config or MAILPODS_CONFIG the mailboxes of the YAML are known too.";
 
@@ -46,6 +48,8 @@ pub enum Command {
     Export(export::Args),
     /// Delete an account with all its mail.
     Delete(delete::Args),
+    /// Index the text of all mail that has no index yet, for SEARCH.
+    Reindex(reindex::Args),
 }
 
 /// The configuration, where one is named.
@@ -78,6 +82,7 @@ impl Command {
             Self::Import(args) => args.run(globals),
             Self::Export(args) => args.run(globals),
             Self::Delete(args) => args.run(globals),
+            Self::Reindex(args) => args.run(globals),
         }
     }
 }

@@ -108,7 +108,7 @@ fn put_body<'w>(
             let id = state.body_id(shard).ok_or_else(no_number)?;
             output.body(shard, id, data);
             if let Some(octets) = &data.octets {
-                let effect = Effect::Written(BodyId(id), octets.clone(), data.meta.clone());
+                let effect = Effect::Written(BodyId(id), octets.clone(), data.facts.meta.clone());
                 output.effects.push(effect);
             }
             Ok((BodyId(id), data.size))

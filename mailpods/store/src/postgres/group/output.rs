@@ -60,6 +60,7 @@ struct Bodies<'w> {
     sizes: Vec<i64>,
     metas: Vec<Option<&'w [u8]>>,
     data: Vec<&'w [u8]>,
+    signatures: Vec<Option<&'w [u8]>>,
 }
 
 #[derive(Default)]
@@ -97,8 +98,9 @@ impl<'w> Output<'w> {
         bodies.shards.push(shard);
         bodies.ids.push(id);
         bodies.sizes.push(data.size.cast_signed());
-        bodies.metas.push(data.meta.as_deref());
+        bodies.metas.push(data.facts.meta.as_deref());
         bodies.data.push(&data.data);
+        bodies.signatures.push(data.facts.signature.as_deref());
     }
 
     pub(super) fn message(
@@ -164,11 +166,17 @@ const BODY: &str = "INSERT INTO body (shard, id, refs, size, meta)
     SELECT shard, id, 1, size, meta FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bytea[]) AS v (shard, id, size, meta)";
 const BODY_DATA: &str = "INSERT INTO body_data (shard, id, data) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])";
 
+const BODY_SIGNATURE: &str = "INSERT INTO body_signature (shard, id, bits)
+    SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS v (shard, id, bits) WHERE v.bits IS NOT NULL";
+
 impl Bodies<'_> {
     fn add<'p>(&'p self, all: &mut Pipeline<'p>) {
         if !self.ids.is_empty() {
             all.add(BODY, &[&self.shards, &self.ids, &self.sizes, &self.metas]);
             all.add(BODY_DATA, &[&self.shards, &self.ids, &self.data]);
+            if self.signatures.iter().any(Option::is_some) {
+                all.add(BODY_SIGNATURE, &[&self.shards, &self.ids, &self.signatures]);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ pub(super) mod rows;
 mod transfer;
 
 use std::ops::{Range, RangeInclusive};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use crate::common::names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
     AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
-    NewMail, SpecialUse,
+    NewMail, SoughtText, SpecialUse,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -166,7 +167,7 @@ impl MailStore for Core {
         let mut prepared = Vec::with_capacity(mails.len());
         for mail in mails {
             prepared.push(PreparedMail {
-                body: body::prepare(mail.body, true).await?,
+                body: body::prepare(&self.shared, mail.body, true).await?,
                 prefix: mail.prefix,
                 flags: mail.flags,
                 received: mail.received,
@@ -261,6 +262,27 @@ impl MailStore for Core {
 
     async fn body_meta(&self, body: BodyId) -> Result<Bytes> {
         body::read_meta(&self.shared, body).await
+    }
+
+    async fn may_have(
+        &self,
+        mailbox: MailboxId,
+        uids: RangeInclusive<Uid>,
+        text: SoughtText,
+    ) -> Result<Vec<Uid>> {
+        read::may_have(&*self.shared.pool.get().await?, mailbox, &uids, &text).await
+    }
+
+    fn sign_bodies(&self, on: bool) {
+        self.shared.sign.store(on, Ordering::Relaxed);
+    }
+
+    async fn unsigned_bodies(&self, after: BodyId, limit: usize) -> Result<Vec<BodyId>> {
+        body::unsigned(&self.shared, after, limit).await
+    }
+
+    async fn sign_body(&self, body: BodyId) -> Result<()> {
+        body::sign_again(&self.shared, body).await
     }
 
     fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64> {

@@ -1,8 +1,10 @@
 //! Reading what is in a mailbox.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mailpods_message::signature::MAX_PROBES;
 use tokio_postgres::Row;
 
 use super::messages::flags;
@@ -10,7 +12,7 @@ use super::rows;
 use crate::common::mailbox::{self, Query};
 use crate::common::uid_cache::Known;
 use crate::error::{Result, StoreError};
-use crate::mail::Entry;
+use crate::mail::{Entry, SoughtText};
 use crate::postgres::connection::{Connection, Pipeline};
 use crate::postgres::shard;
 use crate::postgres::shared::Shared;
@@ -189,4 +191,60 @@ fn entry(row: &Row) -> Result<Entry> {
         prefix: octets(8)?,
         meta: octets(9)?,
     })
+}
+
+/// `last` is the highest bit of a signature, whose bits are a power of two. The database writes octets above 127 of the prefix as `\\ooo`.
+const MAY_HAVE: &str = "SELECT m.uid FROM mail AS m
+    LEFT JOIN body_signature AS s ON s.shard = (m.body & $5)::smallint AND s.id = m.body
+    CROSS JOIN LATERAL (SELECT octet_length(s.bits)::bigint * 8 - 1 AS last) AS l
+    WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $4
+    AND (s.bits IS NULL
+        OR get_bit(s.bits, $6 & l.last) = 1 AND get_bit(s.bits, $7 & l.last) = 1 AND get_bit(s.bits, $8 & l.last) = 1
+            AND get_bit(s.bits, $9 & l.last) = 1 AND get_bit(s.bits, $10 & l.last) = 1 AND get_bit(s.bits, $11 & l.last) = 1
+            AND get_bit(s.bits, $12 & l.last) = 1 AND get_bit(s.bits, $13 & l.last) = 1
+        OR $14::text IS NOT NULL AND m.prefix <> ''
+            AND (SELECT position('\\' in p.text) > 0 OR position('=?' in p.text) > 0 OR position($14 in p.text) > 0
+                FROM (SELECT lower(encode(m.prefix, 'escape') COLLATE \"C\") AS text) AS p))
+    ORDER BY m.uid";
+
+/// Messages that may have a text: what [`SoughtText::may_be_in`] says, said by the database.
+pub(super) async fn may_have(
+    connection: &Connection,
+    mailbox: MailboxId,
+    uids: &RangeInclusive<Uid>,
+    text: &SoughtText,
+) -> Result<Vec<Uid>> {
+    let account = shard::account_of(mailbox);
+    let (first, last) = (i64::from(*uids.start()), i64::from(*uids.end()));
+    let mask = i64::from(shard::SHARDS - 1);
+    let bits = text.probes.bits();
+    // The same bit may be asked for more than once.
+    let bit = |at: usize| {
+        bits.get(at % bits.len().max(1))
+            .map_or(0, |bit| i64::from(*bit))
+    };
+    let bits: [i64; MAX_PROBES] = std::array::from_fn(bit);
+    let [a, b, c, d, e, f, g, h] = &bits;
+    let rows = connection
+        .query(
+            MAY_HAVE,
+            &[
+                &account,
+                &mailbox.0,
+                &first,
+                &last,
+                &mask,
+                a,
+                b,
+                c,
+                d,
+                e,
+                f,
+                g,
+                h,
+                &text.in_prefix,
+            ],
+        )
+        .await?;
+    numbers(&rows)
 }

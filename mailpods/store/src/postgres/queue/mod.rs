@@ -29,7 +29,7 @@ impl QueueStore for Core {
         let _room = self
             .admit(messages.iter().map(|message| &message.body))
             .await?;
-        let prepared = prepare::messages(messages).await?;
+        let prepared = prepare::messages(&self.shared, messages).await?;
         self.submit(Work::Enqueue(prepared)).await.map(drop)
     }
 

@@ -6,6 +6,7 @@ use crate::common::{names, queue};
 use crate::error::Result;
 use crate::mail::Flags;
 use crate::postgres::body::{self, Prepared};
+use crate::postgres::shared::Shared;
 use crate::postgres::{Core, shard};
 use crate::queue::{Delivery, Destination, Lease, NewMessage, Retry, Settlement};
 use crate::types::{AccountId, NewBody, Quota, UnixMillis, UnixSeconds};
@@ -21,15 +22,18 @@ pub(in crate::postgres) struct PreparedMessage {
     pub(in crate::postgres) units: Vec<(Destination, Vec<u8>)>,
 }
 
-pub(super) async fn messages(messages: Vec<NewMessage>) -> Result<Vec<PreparedMessage>> {
+pub(super) async fn messages(
+    shared: &Shared,
+    messages: Vec<NewMessage>,
+) -> Result<Vec<PreparedMessage>> {
     let mut prepared = Vec::with_capacity(messages.len());
     for new in messages {
-        prepared.push(message(new).await?);
+        prepared.push(message(shared, new).await?);
     }
     Ok(prepared)
 }
 
-async fn message(mut new: NewMessage) -> Result<PreparedMessage> {
+async fn message(shared: &Shared, mut new: NewMessage) -> Result<PreparedMessage> {
     let recipients = std::mem::take(&mut new.recipients);
     let info = queue::encode_info(&new)?;
     let tenant = queue::tenant_number(&new);
@@ -42,7 +46,7 @@ async fn message(mut new: NewMessage) -> Result<PreparedMessage> {
         slices: Vec::new(),
         meta: None,
     };
-    let body = body::prepare(std::mem::replace(&mut new.body, empty), local).await?;
+    let body = body::prepare(shared, std::mem::replace(&mut new.body, empty), local).await?;
     let id = new.id.as_str().to_owned();
     Ok(PreparedMessage {
         shard: shard::of_text(&id),
@@ -88,7 +92,7 @@ impl Core {
             done: settlement.done,
             retry: settlement.retry,
             deliveries,
-            enqueue: messages(settlement.enqueue).await?,
+            enqueue: messages(&self.shared, settlement.enqueue).await?,
         })
     }
 

@@ -3,13 +3,15 @@
 pub(super) mod file;
 pub(super) mod read;
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 
 use self::file::NewFile;
 use super::Core;
 use super::connection::io_error;
 use super::tx::{Effect, Tx};
-use crate::common::body::{INLINE, join, meta_of};
+use crate::common::body::{Facts, INLINE, Wanted, join};
 use crate::common::frame;
 use crate::error::{Result, StoreError};
 use crate::types::{BodyId, NewBody};
@@ -31,7 +33,7 @@ pub(super) enum Prepared {
 
 pub(super) struct NewData {
     size: u64,
-    meta: Option<Bytes>,
+    facts: Facts,
     place: Place,
     /// For the cache.
     octets: Option<Bytes>,
@@ -50,8 +52,8 @@ pub(super) struct Written {
 }
 
 impl Core {
-    /// Compresses a body and, when it is large, writes its file. `meta`: compute it where it is missing.
-    pub(super) async fn prepare(&self, body: NewBody, meta: bool) -> Result<Prepared> {
+    /// Compresses a body and, when it is large, writes its file. `local`: IMAP will ask for its facts.
+    pub(super) async fn prepare(&self, body: NewBody, local: bool) -> Result<Prepared> {
         let NewBody::Octets {
             slices,
             meta: given,
@@ -68,26 +70,30 @@ impl Core {
                 "a body has at most {MAX_SIZE} octets"
             )));
         }
+        let wanted = Wanted {
+            meta: local,
+            signature: local && self.shared.sign.load(Ordering::Relaxed),
+        };
         if size <= INLINE {
             return Ok(Prepared::New(Box::new(compress_small(
-                &slices, given, meta,
+                &slices, given, wanted,
             )?)));
         }
         let files = self.shared.files.clone();
         let prepared =
-            tokio::task::spawn_blocking(move || compress_large(&files, slices, given, meta)).await;
+            tokio::task::spawn_blocking(move || compress_large(&files, slices, given, wanted))
+                .await;
         prepared
             .map_err(|_| StoreError::Unavailable("writing a body was interrupted".to_owned()))?
             .map(|data| Prepared::New(Box::new(data)))
     }
 }
 
-fn compress_small(slices: &[Bytes], meta: Option<Vec<u8>>, compute: bool) -> Result<NewData> {
+fn compress_small(slices: &[Bytes], meta: Option<Vec<u8>>, wanted: Wanted) -> Result<NewData> {
     let octets = join(slices);
-    let meta = meta_of(&octets, meta, compute);
     Ok(NewData {
         size: octets.len() as u64,
-        meta,
+        facts: Facts::of(&octets, meta, wanted),
         place: Place::Row(frame::encode(&octets)?),
         octets: Some(octets),
     })
@@ -97,13 +103,13 @@ fn compress_large(
     files: &file::BodyFiles,
     slices: Vec<Bytes>,
     meta: Option<Vec<u8>>,
-    compute: bool,
+    wanted: Wanted,
 ) -> Result<NewData> {
     let octets = match <[Bytes; 1]>::try_from(slices) {
         Ok([one]) => one,
         Err(slices) => join(&slices),
     };
-    let meta = meta_of(&octets, meta, compute);
+    let facts = Facts::of(&octets, meta, wanted);
     let data = frame::encode(&octets)?;
     let place = if data.len() <= IN_DATABASE {
         Place::Row(data)
@@ -117,7 +123,7 @@ fn compress_large(
     let cached = (octets.len() <= CACHED).then(|| Bytes::copy_from_slice(&octets));
     Ok(NewData {
         size: octets.len() as u64,
-        meta,
+        facts,
         place,
         octets: cached,
     })
@@ -146,8 +152,17 @@ impl Tx<'_> {
         };
         self.execute(
             "INSERT INTO body (id, refs, size, file, meta) VALUES (?1, ?2, ?3, ?4, ?5)",
-            (id, refs, size.cast_signed(), file, data.meta.as_deref()),
+            (
+                id,
+                refs,
+                size.cast_signed(),
+                file,
+                data.facts.meta.as_deref(),
+            ),
         )?;
+        if let Some(signature) = &data.facts.signature {
+            self.put_signature(BodyId(id), signature)?;
+        }
         match data.place {
             Place::Row(octets) => self
                 .execute(
@@ -158,12 +173,21 @@ impl Tx<'_> {
             Place::File(file) => self.effect(Effect::Keep(file)),
         }
         if let Some(octets) = data.octets {
-            self.effect(Effect::Written(BodyId(id), octets, data.meta));
+            self.effect(Effect::Written(BodyId(id), octets, data.facts.meta));
         }
         Ok(Written {
             id: BodyId(id),
             size,
         })
+    }
+
+    /// Keeps the signature of a body that is there.
+    pub(super) fn put_signature(&self, id: BodyId, signature: &[u8]) -> Result<()> {
+        const SQL: &str = "INSERT OR REPLACE INTO body_signature (id, bits) SELECT id, ?2 FROM body WHERE id = ?1";
+        match self.execute(SQL, (id.0, signature))? {
+            0 => Err(StoreError::NotFound("body")),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn body_size(&self, id: BodyId) -> Result<u64> {
@@ -188,6 +212,7 @@ impl Tx<'_> {
             if file.is_none() {
                 self.execute("DELETE FROM body_data WHERE id = ?1", [id.0])?;
             }
+            self.execute("DELETE FROM body_signature WHERE id = ?1", [id.0])?;
             self.effect(Effect::Removed(id, file));
         }
         Ok(())

@@ -49,6 +49,11 @@ pub(super) const RULES: &[Rule] = &[
         repair: "DELETE FROM body_data WHERE id NOT IN (SELECT id FROM body WHERE file IS NULL)",
     },
     Rule {
+        what: "a signature belongs to no body",
+        find: "SELECT 'body ' || id FROM body_signature WHERE id NOT IN (SELECT id FROM body)",
+        repair: "DELETE FROM body_signature WHERE id NOT IN (SELECT id FROM body)",
+    },
+    Rule {
         what: "a unit belongs to no queued message",
         find: "SELECT 'unit ' || id || ' message ' || message FROM unit WHERE message NOT IN (SELECT id FROM queued)",
         repair: "DELETE FROM unit WHERE message NOT IN (SELECT id FROM queued)",
@@ -75,6 +80,7 @@ pub(super) const RULES: &[Rule] = &[
                  UPDATE body SET refs = ifnull((SELECT n FROM temp.found_refs f WHERE f.id = body.id), 0);
                  DROP TABLE temp.found_refs;
                  DELETE FROM body_data WHERE id IN (SELECT id FROM body WHERE refs = 0);
+                 DELETE FROM body_signature WHERE id IN (SELECT id FROM body WHERE refs = 0);
                  DELETE FROM body WHERE refs = 0",
     },
     Rule {

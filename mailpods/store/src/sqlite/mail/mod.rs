@@ -8,6 +8,7 @@ pub(super) mod row;
 mod transfer;
 
 use std::ops::{Range, RangeInclusive};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,13 +17,14 @@ use tokio::sync::watch;
 
 use self::messages::PreparedMail;
 use super::Core;
+use crate::common::body::sign;
 use crate::common::flags::FlagChange;
 use crate::common::mailbox::{Query, STEP, ordered};
 use crate::common::names;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::mail::{
     AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
-    NewMail, SpecialUse,
+    NewMail, SoughtText, SpecialUse,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -263,6 +265,35 @@ impl MailStore for Core {
 
     async fn body_meta(&self, body: BodyId) -> Result<Bytes> {
         self.read_meta(body).await
+    }
+
+    async fn may_have(
+        &self,
+        mailbox: MailboxId,
+        uids: RangeInclusive<Uid>,
+        text: SoughtText,
+    ) -> Result<Vec<Uid>> {
+        self.read(move |connection| read::may_have(connection, mailbox, &uids, &text))
+            .await
+    }
+
+    fn sign_bodies(&self, on: bool) {
+        self.shared.sign.store(on, Ordering::Relaxed);
+    }
+
+    async fn unsigned_bodies(&self, after: BodyId, limit: usize) -> Result<Vec<BodyId>> {
+        self.read(move |connection| read::unsigned(connection, after, limit))
+            .await
+    }
+
+    async fn sign_body(&self, body: BodyId) -> Result<()> {
+        let (octets, meta) = (self.body(body).await?, self.read_meta(body).await?);
+        let signature = tokio::task::spawn_blocking(move || sign(&octets, &meta)).await;
+        let signature = signature
+            .map_err(|_| StoreError::Unavailable("signing a body was interrupted".to_owned()))?;
+        // It can be computed again.
+        self.write_lazily(move |tx| tx.put_signature(body, &signature))
+            .await
     }
 
     fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64> {

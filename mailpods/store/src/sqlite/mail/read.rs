@@ -1,5 +1,6 @@
 //! Reading what is in a mailbox.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use crate::common::keywords;
 use crate::common::mailbox::{self, Query};
 use crate::common::uid_cache::{Known, UidCache};
 use crate::error::Result;
-use crate::mail::{Entry, Flags, SystemFlags};
+use crate::mail::{Entry, Flags, SoughtText, SystemFlags};
 use crate::types::{BodyId, MailboxId, ModSeq, Uid};
 
 /// UIDs of a mailbox, from what was known of it and what changed since.
@@ -156,4 +157,40 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         prefix: octets(8)?,
         meta: octets(9)?,
     })
+}
+
+/// Messages that may have a text, from the columns UID, signature, prefix.
+pub(super) fn may_have(
+    connection: &Connection,
+    mailbox: MailboxId,
+    uids: &RangeInclusive<Uid>,
+    text: &SoughtText,
+) -> Result<Vec<Uid>> {
+    row::by_id(connection, mailbox)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT m.uid, s.bits, m.prefix FROM mail m LEFT JOIN body_signature s ON s.id = m.body
+         WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3 ORDER BY m.uid",
+    )?;
+    let looked = statement.query_map((mailbox.0, uids.start(), uids.end()), |row| {
+        let signature = row.get_ref(1)?.as_blob_or_null()?.unwrap_or_default();
+        let there = text.may_be_in(signature, row.get_ref(2)?.as_blob()?);
+        Ok(there.then_some(row.get(0)?))
+    })?;
+    let found = looked.filter_map(rusqlite::Result::transpose);
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Bodies in mailboxes without a signature, ascending.
+pub(super) fn unsigned(
+    connection: &Connection,
+    after: BodyId,
+    limit: usize,
+) -> Result<Vec<BodyId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT b.id FROM body b WHERE b.id > ?1 AND b.meta IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM body_signature s WHERE s.id = b.id) ORDER BY b.id LIMIT ?2",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let ids = statement.query_map((after.0, limit), |row| row.get(0).map(BodyId))?;
+    Ok(ids.collect::<rusqlite::Result<_>>()?)
 }
