@@ -36,6 +36,11 @@ struct Held {
     until: Instant,
     /// The limit of all together as the store last told it.
     level: f64,
+    /// The end of the lease as the store told it.
+    told: i64,
+    /// The limit of this process when it asked and got no answer: until one comes nothing else is asked, or what was learned might
+    /// count twice.
+    unanswered: Option<f64>,
 }
 
 impl Held {
@@ -94,6 +99,16 @@ impl Shares {
         let held = self.held();
         let held = held.get(key).filter(|held| held.counts(now));
         held.map_or(0, |held| held.granted)
+    }
+
+    /// Remembers what was asked when no answer came.
+    fn unanswered(&self, wanted: &[Wanted]) {
+        let mut held = self.held();
+        for wanted in wanted {
+            if let Some(held) = held.get_mut(&wanted.ask.key) {
+                held.unanswered.get_or_insert(wanted.level);
+            }
+        }
     }
 
     /// Whether workers should look if they are too many.
@@ -237,6 +252,7 @@ async fn renew(remote: &Remote, store: &dyn ShareStore, whole: bool) -> bool {
         }
         Err(error) => {
             tracing::warn!(%error, "failed to ask for shares of providers; those of before run out");
+            ctx.shares.unanswered(&wanted);
             ctx.shares.over.store(true, Ordering::Relaxed);
             // What was not started meanwhile may be, by the shares of before.
             true
@@ -266,6 +282,8 @@ fn wanted(remote: &Remote, plan: &Plan, whole: bool) -> Vec<Wanted> {
     let wanted = needs.into_iter().map(|(key, need)| {
         let (level, ceiling) = ctx.ips.level(plan, &key);
         let before = held.get(&key).map_or(level, |held| held.level);
+        let unanswered = held.get(&key).and_then(|held| held.unanswered);
+        let level = unanswered.unwrap_or(level);
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let ask = Ask {
             wanted: count(need.all().min(ceiling)),
@@ -274,6 +292,7 @@ fn wanted(remote: &Remote, plan: &Plan, whole: bool) -> Vec<Wanted> {
             ceiling: count(ceiling),
             first: level,
             factor: level / before,
+            again: unanswered.and_then(|_| held.get(&key).map(|held| held.told)),
             key,
         };
         Wanted {
@@ -313,6 +332,8 @@ fn take<'a>(
             granted,
             until,
             level: share.level,
+            told: share.until,
+            unanswered: None,
         };
         held.insert(ask.key.clone(), new);
     }
@@ -320,27 +341,4 @@ fn take<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use mailpods_plan::{HopTls, NextHop, SecretText};
-
-    use super::*;
-
-    #[test]
-    fn next_hops_have_short_keys_whatever_their_user_names_are() {
-        let hop = |user: &str| NextHop {
-            host: "relay.test".to_owned(),
-            port: 587,
-            tls: HopTls::Verify,
-            lmtp: false,
-            auth: Some((user.to_owned(), SecretText::new("secret".to_owned()))),
-        };
-        let key = |user: &str| next_hop(&route::hop_key(&hop(user)));
-        assert_eq!(key("a"), key("a"));
-        assert_ne!(key("a"), key("b"));
-        for user in ["\0", "ann@example.test", &"x".repeat(10_000)] {
-            let key = key(user);
-            assert!(key.len() == "hop://".len() + 64 && key.is_ascii(), "{key}");
-            assert!(!key.contains(user), "{key}");
-        }
-    }
-}
+mod tests;
