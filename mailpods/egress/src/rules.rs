@@ -9,13 +9,18 @@ use mailpods_plan::{OutboundTimeouts, Plan};
 
 use crate::sources;
 
+/// A connection may idle for so long at least.
+const LONG: Duration = Duration::from_secs(86_400);
+
 /// From which addresses to which ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// The outbound addresses, on whatever node they are.
     pub sources: BTreeSet<IpAddr>,
-    /// Ports of mail servers.
+    /// Ports of mail exchangers.
     pub ports: BTreeSet<u16>,
+    /// Fixed next hops: names or addresses, and ports.
+    pub hops: BTreeSet<(String, u16)>,
     /// To be connected.
     pub connect: Duration,
     /// A connection over which nothing passes for longer is closed.
@@ -25,16 +30,22 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Those of a plan: its addresses that leave by the cluster's own proxies, the port of mail exchangers and that of a smart host.
+    /// Those of a plan: its addresses that leave by the cluster's own proxies, the port of mail exchangers, and fixed next hops.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let ips = plan.outbound_ips.values();
         let own = ips.filter(|ip| ip.attachment.is_own_egress());
         let sources = own.map(|ip| ip.address);
         let outbound = &plan.outbound;
-        let smart_host = outbound.smart_host.as_ref().map(|hop| hop.port);
-        let ports = smart_host.into_iter().chain([outbound.port]);
-        Self::new(sources.collect(), ports.collect(), &outbound.timeouts)
+        let hops = outbound.smart_host.iter();
+        Self {
+            hops: hops.map(|hop| (hop.host.clone(), hop.port)).collect(),
+            ..Self::new(
+                sources.collect(),
+                [outbound.port].into(),
+                &outbound.timeouts,
+            )
+        }
     }
 
     /// The same by parts.
@@ -50,9 +61,11 @@ impl Rules {
         Self {
             sources,
             ports,
+            hops: BTreeSet::new(),
             connect: timeouts.connect,
-            // Delivery gives up first, with what it has to say.
-            idle: longest + Duration::from_secs(60),
+            // Delivery gives up first, with what it has to say, and may wait longer than is known here: its settings are newer, or those of
+            // another machine. Who is not there any more is found by TCP.
+            idle: (longest + Duration::from_secs(60)).max(LONG),
             translated: false,
         }
     }
@@ -80,7 +93,20 @@ impl Rules {
     #[must_use]
     pub fn allow(&self, source: IpAddr, to: SocketAddr) -> bool {
         let reach = Reach::of(source).zip(Reach::of(to.ip()));
-        self.ports.contains(&to.port()) && reach.is_some_and(|(from, to)| from <= to)
+        let reaches = reach.is_some_and(|(from, to)| from <= to);
+        reaches && (self.ports.contains(&to.port()) || self.is_hop(to))
+    }
+
+    /// Whether a destination may be a fixed next hop. What a name leads to is delivery's to find out, but the machine itself has services
+    /// that are nobody's next hop: there it must be the next hop that is named.
+    fn is_hop(&self, to: SocketAddr) -> bool {
+        let is_named = |host: &str| match host.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical() == to.ip().to_canonical(),
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
+        };
+        let is_machine = Reach::of(to.ip()) == Some(Reach::Machine);
+        let mut hops = self.hops.iter().filter(|(_, port)| *port == to.port());
+        hops.any(|(host, _)| !is_machine || is_named(host))
     }
 }
 
@@ -233,12 +259,41 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_may_idle_as_long_as_delivery_waits() {
-        let timeouts = OutboundTimeouts {
-            data_end: Duration::from_secs(700),
-            ..OutboundTimeouts::default()
+    fn the_machine_itself_is_a_next_hop_only_by_its_name() {
+        let with = |host: &str| Rules {
+            hops: [(host.to_owned(), 587)].into(),
+            ports: [25].into(),
+            ..rules()
         };
-        let rules = Rules::new(BTreeSet::new(), BTreeSet::new(), &timeouts);
-        assert_eq!(rules.idle, Duration::from_secs(760));
+        let allows = |host: &str, source: &str, to: &str| {
+            with(host).allow(source.parse().unwrap(), to.parse().unwrap())
+        };
+        for (host, source, to, wanted) in [
+            ("127.0.0.1", "127.0.0.2", "127.0.0.1:587", true),
+            ("localhost", "127.0.0.2", "127.0.0.1:587", true),
+            ("::1", "::1", "[::1]:587", true),
+            ("relay.example.org", "127.0.0.2", "127.0.0.1:587", false),
+            ("127.0.0.3", "127.0.0.2", "127.0.0.1:587", false),
+            ("127.0.0.1", "10.0.0.1", "127.0.0.1:587", false),
+            ("relay.example.org", "10.0.0.1", "10.0.0.9:587", true),
+            ("relay.example.org", "192.0.2.1", "198.51.100.1:587", true),
+            ("relay.example.org", "192.0.2.1", "10.0.0.9:587", false),
+            ("relay.example.org", "192.0.2.1", "198.51.100.1:465", false),
+        ] {
+            assert_eq!(allows(host, source, to), wanted, "{host} {source} {to}");
+        }
+    }
+
+    #[test]
+    fn a_connection_may_idle_longer_than_delivery_waits() {
+        let idle = |data_end: u64| {
+            let timeouts = OutboundTimeouts {
+                data_end: Duration::from_secs(data_end),
+                ..OutboundTimeouts::default()
+            };
+            Rules::new(BTreeSet::new(), BTreeSet::new(), &timeouts).idle
+        };
+        assert_eq!(idle(600), Duration::from_secs(86_400));
+        assert_eq!(idle(100_000), Duration::from_secs(100_060));
     }
 }
