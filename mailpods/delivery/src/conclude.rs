@@ -51,7 +51,11 @@ fn schedule(settings: &OutboundSettings, unit: &LeasedUnit) -> Schedule {
 /// returns, become failures in `ended`.
 pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> Settlement {
     let schedule = schedule(&plan.outbound, &ended.unit);
-    let decision = decide(ctx, &schedule, &ended.unit);
+    let attempted = attempted(ctx, &ended.unit);
+    let decision = match ended.unit.bounce {
+        true => Decision::GiveUp,
+        false => schedule.decide(attempted),
+    };
     if decision == Decision::GiveUp {
         ended
             .fates
@@ -72,7 +76,11 @@ pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> S
     Settlement {
         lease: lease_of(ctx, &ended.unit),
         done: done.map(|(recipient, _)| recipient.index).collect(),
-        retry: retry(&ended.fates, decision, ended.unit.warned || warn)
+        retry: retry(&ended.fates, decision, schedule.look_again(attempted))
+            .map(|retry| Retry {
+                warned: ended.unit.warned || warn,
+                ..retry
+            })
             .map(|retry| within(retry, ctx.now(), schedule.end(ended.unit.message.created))),
         deliveries: ended.deliveries.clone(),
         enqueue: ended.enqueue.iter().cloned().chain(told).collect(),
@@ -84,18 +92,15 @@ pub(crate) fn lease_of(ctx: &Context, unit: &LeasedUnit) -> Lease {
     ctx.leases.current(unit.lease).unwrap_or(unit.lease)
 }
 
-fn decide(ctx: &Context, schedule: &Schedule, unit: &LeasedUnit) -> Decision {
-    if unit.bounce {
-        return Decision::GiveUp;
-    }
+fn attempted(ctx: &Context, unit: &LeasedUnit) -> Attempted {
     let [a, b, c, d, ..] = ctx.random_u64().to_le_bytes();
-    schedule.decide(Attempted {
+    Attempted {
         created: unit.message.created,
         now: ctx.now(),
         attempts: unit.attempts,
         warned: unit.warned,
         random: u32::from_le_bytes([a, b, c, d]),
-    })
+    }
 }
 
 fn give_up(fate: &mut Fate, by_operator: bool) {
@@ -132,13 +137,18 @@ fn within(retry: Retry, now: i64, end: i64) -> Retry {
     }
 }
 
-fn retry(fates: &[Fate], decision: Decision, warned: bool) -> Option<Retry> {
+/// What is written of the units that wait; `soon` is when those do that have no address to leave from.
+fn retry(fates: &[Fate], decision: Decision, soon: i64) -> Option<Retry> {
     let first = fates.iter().find_map(|fate| match fate {
         Fate::Deferred(trouble) => Some(trouble),
         _ => None,
     })?;
     let Decision::Retry { at, .. } = decision else {
         return None;
+    };
+    let at = match first.reason {
+        Reason::NoSourceAddress => at.min(soon),
+        _ => at,
     };
     let error = first
         .text
@@ -152,6 +162,6 @@ fn retry(fates: &[Fate], decision: Decision, warned: bool) -> Option<Retry> {
         next_attempt: first.retry_at.unwrap_or(at),
         error,
         reason: first.reason,
-        warned,
+        warned: false,
     })
 }

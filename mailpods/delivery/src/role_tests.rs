@@ -8,6 +8,7 @@ mod protection;
 mod remote;
 mod shared;
 mod sieve;
+mod sources;
 mod stop;
 mod suppressed;
 mod tls_reports;

@@ -175,6 +175,9 @@ fn print(told: &Told) -> std::io::Result<()> {
         "POOL",
         pool.unwrap_or("what the sender's domain names, or all"),
     )?;
+    if let Some(waits) = &explained.waits {
+        return line("ADDRESSES", &format!("none, it waits: {waits}"));
+    }
     if explained.addresses.is_empty() {
         return line("ADDRESSES", "the system chooses");
     }

@@ -48,8 +48,11 @@ pub struct Explanation {
     pub tls: Vec<ProtectedHost>,
     /// The pool that a rule names; `None`: what the sender's domain names, or all.
     pub pool: Option<String>,
-    /// The addresses that such mail may leave from; empty: the system chooses.
+    /// The addresses that such mail may leave from; empty: the system chooses, unless it waits.
     pub addresses: Vec<AddressState>,
+    /// Why such mail waits: it has addresses of its own, and none of them is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
     /// Fewer addresses are on standby than are wanted.
     pub short: bool,
 }
@@ -197,6 +200,7 @@ pub async fn explain(
         hosts,
         provider,
         addresses,
+        waits: sources.absent().map(|trouble| trouble.text),
         short,
     })
 }

@@ -7,6 +7,7 @@ mod choose;
 mod explain;
 mod gate;
 pub mod kept;
+mod leaving;
 mod lists;
 mod reply;
 mod sent;
@@ -37,6 +38,7 @@ use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
 
 pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, ProviderState, explain};
+pub use leaving::{Gone, Place, Step, leaving};
 pub use reply::{Meaning, meaning};
 pub use uses::{Open, Uses};
 
@@ -72,9 +74,12 @@ pub(crate) struct Ips {
     pub(crate) uses: Uses,
     /// Connections that are open to providers and fixed next hops.
     pub(crate) open: Open<String>,
-    leaving: Mutex<uses::Leaving>,
+    /// Addresses that are gone from the settings.
+    leaving: tokio::sync::Mutex<leaving::Leaving>,
     /// Orders that could not be done, so that each is told once.
     stuck: Mutex<HashMap<String, String>>,
+    /// Addresses whose state cannot be read, so that each is told once.
+    unread: Mutex<HashMap<String, String>>,
     /// Held while a life changes and is kept, so that it is not read back in between.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -92,8 +97,9 @@ impl Ips {
             lists: Mutex::default(),
             uses: Uses::default(),
             open: Open::default(),
-            leaving: Mutex::default(),
+            leaving: tokio::sync::Mutex::default(),
             stuck: Mutex::default(),
+            unread: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),
         })
     }

@@ -168,6 +168,10 @@ impl Attempt<'_> {
             }
             Way::Mx(_) => self.sources = sources,
         }
+        if let Some(trouble) = self.sources.absent() {
+            tracing::warn!(id = %self.unit.message.id, sender = self.unit.message.envelope.sender, "mail waits: {}", trouble.text);
+            return self.all(&trouble.into_fate());
+        }
         match self.leave_out_away() {
             true => State::Targets(way),
             false => self.no_source_left(),

@@ -4,9 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_plan::{HopTls, IpFamily, NextHop, OutboundIp, Plan, Route};
+use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{self, Class};
 use mailpods_store::queue::{Destination, LeasedUnit, Origin};
 
+use crate::fate::Trouble;
 use crate::scheduler::lanes::LaneKey;
 
 /// The way to a destination.
@@ -99,11 +101,14 @@ pub(crate) fn literal(domain: &str) -> Option<IpAddr> {
     }
 }
 
-/// The addresses that some mail may leave from; empty: the system chooses.
+/// The addresses that some mail may leave from; empty: the system chooses, unless others are [`missing`](Self::missing).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sources {
     /// By name, those for standby too.
     pub(crate) ips: Vec<OutboundIp>,
+    /// The mail has addresses of its own and none of them is there: it must not leave from another one, which the SPF record of its domain
+    /// need not show. In words, what is asked for.
+    pub(crate) missing: Option<String>,
     family: Option<IpFamily>,
 }
 
@@ -122,10 +127,30 @@ impl Sources {
             (None, None) => true,
         };
         let ips = plan.outbound_ips.values().filter(|ip| named(ip));
+        let ips: Vec<OutboundIp> = ips.cloned().collect();
+        let missing = match (pool, &domain) {
+            _ if !ips.is_empty() => None,
+            (Some(pool), _) => Some(format!("pool {pool}, which spec.outbound.poolRules names")),
+            (None, Some(domain)) if !domain.outbound_ips.is_empty() => {
+                let names = domain.outbound_ips.join(", ");
+                Some(format!("{names}, which {} names", domain.name))
+            }
+            (None, _) => None,
+        };
         Self {
-            ips: ips.cloned().collect(),
+            ips,
+            missing,
             family: Some(plan.outbound.ip_family),
         }
+    }
+
+    /// Why mail waits that has addresses of its own, none of which is there.
+    pub(crate) fn absent(&self) -> Option<Trouble> {
+        let text = format!(
+            "no OutboundIP is there of those that the mail leaves from: {}",
+            self.missing.as_ref()?
+        );
+        Some(Trouble::new(Reason::NoSourceAddress, "4.4.0", text))
     }
 
     /// No fixed source, whatever the plan says: for hosts of ours.

@@ -184,6 +184,34 @@ fn the_source_has_the_family_of_the_destination() {
 }
 
 #[test]
+fn mail_with_addresses_of_its_own_leaves_from_no_other() {
+    let mut plan = plan(25);
+    let of = |plan: &_, sender: &str| Sources::of(plan, sender, Class::Transactional);
+    let missing = |plan: &_, sender: &str| of(plan, sender).absent().map(|trouble| trouble.text);
+    crate::testing::with_addresses(&mut plan, "example.test", &["one", "two"]);
+    let text = missing(&plan, "a@example.test").unwrap();
+    assert!(
+        text.ends_with("one, two, which example.test names"),
+        "{text}"
+    );
+    assert_eq!(missing(&plan, "a@other.test"), None, "the system chooses");
+    plan.outbound_ips.insert(
+        "two".to_owned(),
+        crate::testing::outbound_ip("two", "192.0.2.2"),
+    );
+    assert_eq!(missing(&plan, "a@example.test"), None);
+    assert_eq!(of(&plan, "a@example.test").ips.len(), 1);
+    plan.outbound.pool_rules = vec![PoolRule {
+        class: None,
+        sender: None,
+        pool: "bulk".to_owned(),
+    }];
+    let text = missing(&plan, "a@example.test").unwrap();
+    assert!(text.contains("pool bulk"), "{text}");
+    assert!(missing(&plan, "").is_some());
+}
+
+#[test]
 fn bulk_mail_says_so() {
     let unit = |sender: &str, origin| {
         let mut unit = crate::testing::unit(sender);
