@@ -128,7 +128,8 @@ pub fn classify(reason: Reason) -> FailureClass {
         | Reason::RequireTlsUnmet
         | Reason::RoutingLoop
         | Reason::Expired
-        | Reason::BouncedByOperator => FailureClass::Permanent,
+        | Reason::BouncedByOperator
+        | Reason::OneAttempt => FailureClass::Permanent,
         _ => FailureClass::Temporary,
     }
 }

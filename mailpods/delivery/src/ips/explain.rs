@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::choose::{member, ramp};
 use super::{kept, sent};
+use crate::outbound::fallback::is_proved;
 use crate::outbound::mx;
 use crate::outbound::protection::policies::{Means, Policies};
 use crate::outbound::protection::{Bar, Protection, Question};
@@ -26,8 +27,14 @@ use crate::outbound::route::{Sources, Way, way};
 pub struct Explanation {
     /// The domain.
     pub domain: String,
-    /// `local`, `relay`, `smart-host`, `mx`, or `nowhere`.
+    /// `local`, `relay`, `transport`, `smart-host`, `mx`, `held` or `nowhere`.
     pub way: &'static str,
+    /// The rule of `spec.outbound.transports` that counts for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportUsed>,
+    /// The relay that takes what the servers do not take for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
     /// The servers, in the order in which they are tried.
     pub hosts: Vec<String>,
     /// Why there are none.
@@ -68,6 +75,37 @@ pub struct ProtectedHost {
     pub level: Option<&'static str>,
     /// Why.
     pub why: String,
+    /// More than opportunistic TLS is asked for.
+    #[serde(skip)]
+    pub asked: bool,
+}
+
+/// A rule of `spec.outbound.transports`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransportUsed {
+    /// Its place in the list.
+    pub place: usize,
+    /// It names the next hop.
+    pub next_hop: bool,
+    /// One attempt is made.
+    pub once: bool,
+    /// One connection at once.
+    pub serial: bool,
+}
+
+/// The fallback relay.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fallback {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Age of a message from which on it is used, in seconds.
+    pub after: u64,
+    /// Whether it may be used: the domain does not ask for more TLS than the relay is set up with.
+    pub used: bool,
 }
 
 /// An address as it is for one provider, or for all.
@@ -182,10 +220,13 @@ pub async fn explain(
         } => Sources::of(plan, sender, class),
         _ => Sources::any(),
     };
+    let transport = transport(plan, domain);
     let (addresses, short) = states(plan, secrets, &sources, &provider, now).await?;
     Ok(Explanation {
         domain: domain.to_owned(),
-        way: way_name(&way),
+        way: way_name(&way, transport.as_ref()),
+        fallback: fallback(plan, &way, &tls),
+        transport,
         trouble,
         connections: profile
             .connections
@@ -291,8 +332,10 @@ async fn exchangers(
 }
 
 fn protected(host: &str, protection: Result<Protection, Bar>) -> ProtectedHost {
+    let mut asked = true;
     let (level, why) = match protection {
         Ok(protection) => {
+            asked = protection.decision.level > Level::Opportunistic;
             let level = match protection.implicit {
                 true => "verified, TLS from the first octet",
                 false => protection.decision.level.as_str(),
@@ -305,15 +348,43 @@ fn protected(host: &str, protection: Result<Protection, Bar>) -> ProtectedHost {
         host: host.to_owned(),
         level,
         why,
+        asked,
     }
 }
 
-const fn way_name(way: &Way) -> &'static str {
+fn transport(plan: &Plan, domain: &str) -> Option<TransportUsed> {
+    let domain = DomainName::parse(domain).ok()?;
+    let (place, rule) = plan.transport(&domain)?;
+    Some(TransportUsed {
+        place,
+        next_hop: rule.next_hop.is_some(),
+        once: rule.once,
+        serial: rule.serial,
+    })
+}
+
+/// The relay for mail to exchangers; it must prove its name where one of them must do more than offer TLS.
+fn fallback(plan: &Plan, way: &Way, tls: &[ProtectedHost]) -> Option<Fallback> {
+    let relay = plan.outbound.fallback_relay.as_ref();
+    let relay = relay.filter(|_| matches!(way, Way::Mx(_) | Way::Literal(_)))?;
+    Some(Fallback {
+        host: relay.host.clone(),
+        port: relay.port,
+        after: plan.outbound.fallback_after.as_secs(),
+        used: is_proved(relay) || !tls.iter().any(|host| host.asked),
+    })
+}
+
+const fn way_name(way: &Way, transport: Option<&TransportUsed>) -> &'static str {
+    let named = matches!(transport, Some(TransportUsed { next_hop: true, .. }));
     match way {
         Way::Local => "local",
         Way::Hop {
             from_pool: false, ..
         } => "relay",
+        Way::Hop {
+            from_pool: true, ..
+        } if named => "transport",
         Way::Hop {
             from_pool: true, ..
         } => "smart-host",

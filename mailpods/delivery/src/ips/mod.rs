@@ -36,8 +36,12 @@ use mailpods_store::StoreError;
 
 use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
+use crate::scheduler::shares::SERIAL;
 
-pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, ProviderState, explain};
+pub use explain::{
+    AddressState, ExplainError, Explanation, Fallback, ProtectedHost, ProviderState, TransportUsed,
+    explain,
+};
 pub use leaving::{Gone, Place, Step, leaving};
 pub use reply::{Meaning, meaning};
 pub use uses::{Open, Uses};
@@ -179,7 +183,10 @@ impl Ips {
     /// The limit for a provider, or for a fixed next hop, as exactly as it is known, and what it may grow to.
     pub(crate) fn level(&self, plan: &Plan, key: &str) -> (f64, usize) {
         if !is_provider(key) {
-            let most = plan.outbound.concurrency_per_destination.max(1);
+            let most = match key.starts_with(SERIAL) {
+                true => 1,
+                false => plan.outbound.concurrency_per_destination.max(1),
+            };
             return (f64::from(u32::try_from(most).unwrap_or(u32::MAX)), most);
         }
         let shape = self.shapes().get(key).copied();

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mailpods_api::{DomainName, MailboxAddress};
-use mailpods_plan::{HopTls, IpFamily, NextHop, OutboundIp, Plan, Route};
+use mailpods_plan::{HopTls, IpFamily, NextHop, OutboundIp, Plan, Route, TransportRule};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{self, Class};
 use mailpods_store::queue::{Destination, LeasedUnit, Origin};
@@ -52,7 +52,7 @@ pub(crate) fn way(plan: &Plan, destination: &Destination) -> Way {
             hop: hop.clone(),
             from_pool: false,
         },
-        Route::SmartHost(hop) => Way::Hop {
+        Route::NextHop(hop) | Route::SmartHost(hop) => Way::Hop {
             hop: hop.clone(),
             from_pool: true,
         },
@@ -63,11 +63,39 @@ pub(crate) fn way(plan: &Plan, destination: &Destination) -> Way {
 /// The lane of a destination: what shares a next hop shares its workers and connections.
 pub(crate) fn lane(plan: &Plan, destination: &Destination) -> LaneKey {
     match way(plan, destination) {
+        Way::Hop { hop, .. } if is_serial(plan, destination) => {
+            LaneKey(format!("{}{SERIAL}", hop_key(&hop)))
+        }
         Way::Hop { hop, .. } => LaneKey(hop_key(&hop)),
         Way::Local | Way::Mx(_) | Way::Literal(_) | Way::Held | Way::Nowhere => {
             LaneKey(destination.0.to_string())
         }
     }
+}
+
+/// Ends the name of a lane to a next hop that takes one connection.
+const SERIAL: &str = " serial";
+
+/// Whether a lane has one worker: its transport says so.
+pub(crate) fn is_serial_lane(plan: &Plan, lane: &LaneKey) -> bool {
+    match is_domain(lane) {
+        true => rule(plan, &lane.0).is_some_and(|rule| rule.serial),
+        false => lane.0.ends_with(SERIAL),
+    }
+}
+
+fn is_serial(plan: &Plan, destination: &Destination) -> bool {
+    rule(plan, &destination.0).is_some_and(|rule| rule.serial)
+}
+
+/// Whether one attempt is made at mail for a destination.
+pub(crate) fn is_once(plan: &Plan, destination: &Destination) -> bool {
+    rule(plan, &destination.0).is_some_and(|rule| rule.once)
+}
+
+fn rule<'a>(plan: &'a Plan, domain: &str) -> Option<&'a TransportRule> {
+    let domain = DomainName::parse(domain).ok()?;
+    plan.transport(&domain).map(|(_, rule)| rule)
 }
 
 /// Whether a lane leads to the exchangers of a domain.

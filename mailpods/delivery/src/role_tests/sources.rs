@@ -58,7 +58,9 @@ async fn mail_that_comes_while_the_last_address_drains_is_looked_at_again_soon()
         let left = rig.until_tried(attempts).await;
         let wait = left[0].next_attempt - rig.clock.now();
         assert!(wait <= SOON, "attempt {attempts}: {wait}");
-        rig.pass(Duration::from_millis(1)).await;
+        if attempts < 5 {
+            rig.pass(Duration::from_millis(1)).await;
+        }
     }
     assert_eq!(sink.connections(), 0);
     rig.plan.swap(after);

@@ -29,6 +29,9 @@ const SOON: Duration = Duration::from_millis(500);
 /// What is missing within this time is asked for at once.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// Begins the keys of lanes that have one connection.
+pub(crate) const SERIAL: &str = "serial://";
+
 /// A share.
 #[derive(Debug, Clone, Copy)]
 struct Held {
@@ -141,6 +144,9 @@ impl Shares {
 
 /// What limits a lane, and how many workers all lanes with that limit may have here now; `None`: nothing is known of it yet.
 pub(crate) fn limit(ctx: &Context, plan: &Plan, lane: &LaneKey) -> Option<(String, usize)> {
+    if route::is_serial_lane(plan, lane) {
+        return Some(serial_limit(ctx, &lane.0));
+    }
     if ctx.store.shares.is_none() {
         return ctx.ips.limit(plan, &lane.0);
     }
@@ -154,14 +160,26 @@ pub(crate) fn limit(ctx: &Context, plan: &Plan, lane: &LaneKey) -> Option<(Strin
     Some((key, granted))
 }
 
+/// That of a lane that has one connection, whatever its provider takes; among all processes, where there are several.
+fn serial_limit(ctx: &Context, lane: &str) -> (String, usize) {
+    let key = format!("{SERIAL}{}", digest_of(lane));
+    let most = match ctx.store.shares.is_some() {
+        true => ctx.shares.granted(&key).min(1),
+        false => 1,
+    };
+    (key, most)
+}
+
 /// The key of a lane that leads to a fixed next hop. Its name has a user name in it, which may be of any length and of any characters: a
 /// tenant's must not keep the store from answering for all others, and is nobody's business there.
 fn next_hop(lane: &str) -> String {
+    format!("hop://{}", digest_of(lane))
+}
+
+fn digest_of(lane: &str) -> String {
     let digest = digest(&SHA256, lane.as_bytes());
     let octets = digest.as_ref().iter();
-    octets.fold("hop://".to_owned(), |key, octet| {
-        format!("{key}{octet:02x}")
-    })
+    octets.fold(String::new(), |text, octet| format!("{text}{octet:02x}"))
 }
 
 /// Whether it is not known yet what limits a lane.
