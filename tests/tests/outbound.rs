@@ -454,6 +454,42 @@ fn an_address_that_a_provider_refuses_rests_there_and_a_standby_takes_over() -> 
 }
 
 #[test]
+fn an_address_that_is_taken_out_is_shown_until_its_records_may_go() -> Result<()> {
+    let (dns, sink) = (Dns::start()?, Sink::start()?);
+    let outbound = format!(
+        "  outbound: {{port: {}, minStandby: 0}}\n",
+        sink.address().port()
+    );
+    let config = Config::standard(&(dns.yaml() + &outbound)).with("ips.yaml", &addresses(2));
+    let server = Server::start(&config)?;
+    let data = server.data().to_string_lossy().into_owned();
+    let folder = server.config().to_string_lossy().into_owned();
+    let list = || -> Result<serde_json::Value> {
+        let arguments = [
+            "--data", &data, "--output", "json", "ip", "list", "--config", &folder,
+        ];
+        Ok(serde_json::from_str(&tool_ok(&arguments)?)?)
+    };
+    eventually("both addresses", || {
+        let list = list()?;
+        Ok((list[0]["phase"] == "Active" && list[1]["phase"] == "Standby").then_some(()))
+    })?;
+    config
+        .with("ips.yaml", &addresses(1))
+        .write(server.config())?;
+    let gone = eventually("the address that is gone", || {
+        let list = list()?;
+        Ok((list[1]["phase"] == "Drained").then(|| list[1].clone()))
+    })?;
+    assert_eq!(gone["name"], "ip1");
+    assert!(gone["gone"]["until"].is_i64(), "{gone}");
+    let address = gone["address"].as_str().unwrap_or_default().to_owned();
+    let printed = tool_ok(&["--data", &data, "dns", "print", "--config", &folder])?;
+    assert!(printed.contains(&address), "{address} is not in\n{printed}");
+    Ok(())
+}
+
+#[test]
 fn a_new_address_sends_a_little_and_the_rest_waits_for_it() -> Result<()> {
     let (dns, sink) = (Dns::start()?, Sink::start()?);
     dns.mx("remote.test.", 10, "mx.remote.test.")?;

@@ -8,6 +8,7 @@ use mailpods_store::queue::{Delivery, Lease, LeasedUnit, NewMessage, Retry, Sett
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
 use crate::notify::{self, Notice};
+use crate::outbound::route::is_once;
 
 /// An attempt that ended, before it is settled.
 pub(crate) struct Ended {
@@ -51,12 +52,20 @@ fn schedule(settings: &OutboundSettings, unit: &LeasedUnit) -> Schedule {
 /// returns, become failures in `ended`.
 pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> Settlement {
     let schedule = schedule(&plan.outbound, &ended.unit);
-    let decision = decide(ctx, &schedule, &ended.unit);
-    if decision == Decision::GiveUp {
-        ended
-            .fates
-            .iter_mut()
-            .for_each(|fate| give_up(fate, ended.unit.bounce));
+    let attempted = attempted(ctx, &ended.unit);
+    let soon = schedule.look_again(attempted);
+    let decision = match ended.unit.bounce {
+        true => Decision::GiveUp,
+        false => schedule.decide(attempted),
+    };
+    let end = match decision {
+        Decision::GiveUp if ended.unit.bounce => Some(End::Operator),
+        Decision::GiveUp => Some(End::Age),
+        Decision::Retry { .. } if is_once(plan, &ended.unit.destination) => Some(End::Once),
+        Decision::Retry { .. } => None,
+    };
+    if let Some(end) = end {
+        ended.fates.iter_mut().for_each(|fate| give_up(fate, end));
     }
     let warn = matches!(decision, Decision::Retry { warn: true, .. });
     let delayed_until = warn.then(|| schedule.end(ended.unit.message.created) / 1000);
@@ -72,7 +81,7 @@ pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> S
     Settlement {
         lease: lease_of(ctx, &ended.unit),
         done: done.map(|(recipient, _)| recipient.index).collect(),
-        retry: retry(&ended.fates, decision, ended.unit.warned || warn)
+        retry: retry(&ended.fates, decision, soon, ended.unit.warned || warn)
             .map(|retry| within(retry, ctx.now(), schedule.end(ended.unit.message.created))),
         deliveries: ended.deliveries.clone(),
         enqueue: ended.enqueue.iter().cloned().chain(told).collect(),
@@ -84,33 +93,48 @@ pub(crate) fn lease_of(ctx: &Context, unit: &LeasedUnit) -> Lease {
     ctx.leases.current(unit.lease).unwrap_or(unit.lease)
 }
 
-fn decide(ctx: &Context, schedule: &Schedule, unit: &LeasedUnit) -> Decision {
-    if unit.bounce {
-        return Decision::GiveUp;
-    }
+fn attempted(ctx: &Context, unit: &LeasedUnit) -> Attempted {
     let [a, b, c, d, ..] = ctx.random_u64().to_le_bytes();
-    schedule.decide(Attempted {
+    Attempted {
         created: unit.message.created,
         now: ctx.now(),
         attempts: unit.attempts,
         warned: unit.warned,
         random: u32::from_le_bytes([a, b, c, d]),
-    })
+    }
 }
 
-fn give_up(fate: &mut Fate, by_operator: bool) {
+/// Why a recipient is not tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Operator,
+    Age,
+    Once,
+}
+
+/// What nobody was asked to take has not had its one attempt.
+const fn was_asked(reason: Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::NoSourceAddress
+            | Reason::WarmUp
+            | Reason::OnHold
+            | Reason::StoreUnavailable
+            | Reason::DnsTemporary
+    )
+}
+
+fn give_up(fate: &mut Fate, end: End) {
     let Fate::Deferred(trouble) = fate else {
         return;
     };
-    let reason = if by_operator {
-        Reason::BouncedByOperator
-    } else {
-        Reason::Expired
-    };
-    let lead = if by_operator {
-        "returned by an operator"
-    } else {
-        "not deliverable for too long"
+    let (reason, lead) = match end {
+        End::Operator => (Reason::BouncedByOperator, "returned by an operator"),
+        End::Age => (Reason::Expired, "not deliverable for too long"),
+        End::Once if was_asked(trouble.reason) => {
+            (Reason::OneAttempt, "one attempt is made for this domain")
+        }
+        End::Once => return,
     };
     let text = if trouble.text.is_empty() {
         lead.to_owned()
@@ -132,13 +156,18 @@ fn within(retry: Retry, now: i64, end: i64) -> Retry {
     }
 }
 
-fn retry(fates: &[Fate], decision: Decision, warned: bool) -> Option<Retry> {
+/// What is written of the units that wait; `soon` is when those do that have no address to leave from.
+fn retry(fates: &[Fate], decision: Decision, soon: i64, warned: bool) -> Option<Retry> {
     let first = fates.iter().find_map(|fate| match fate {
         Fate::Deferred(trouble) => Some(trouble),
         _ => None,
     })?;
     let Decision::Retry { at, .. } = decision else {
         return None;
+    };
+    let at = match first.reason {
+        Reason::NoSourceAddress => at.min(soon),
+        _ => at,
     };
     let error = first
         .text

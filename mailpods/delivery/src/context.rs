@@ -17,6 +17,7 @@ use crate::fate::Fate;
 use crate::ips::Ips;
 use crate::metrics::{Metrics, Way, Why};
 use crate::outbound::egress::Proxies;
+use crate::outbound::fallback::Detours;
 use crate::outbound::pool::Pool;
 use crate::outbound::protection::Protections;
 use crate::scheduler::leases::Leases;
@@ -38,6 +39,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) leases: Leases,
     pub(crate) shares: Shares,
+    pub(crate) detours: Detours,
     pub(crate) signers: Signers,
     pub(crate) pool: Pool,
     pub(crate) ips: Ips,
@@ -126,7 +128,7 @@ impl Context {
 pub(crate) fn destination(plan: &Plan, domain: &DomainName) -> Destination {
     match plan.route(domain) {
         Route::Local => Destination::local(),
-        Route::Relay(_) | Route::SmartHost(_) | Route::Mx | Route::Held => {
+        Route::Relay(_) | Route::NextHop(_) | Route::SmartHost(_) | Route::Mx | Route::Held => {
             Destination(domain.as_str().into())
         }
     }

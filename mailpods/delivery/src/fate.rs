@@ -16,6 +16,8 @@ pub(crate) struct Trouble {
     pub(crate) mta: Option<String>,
     /// The next server could not be talked to at all: other mail for it need not try now.
     pub(crate) unreachable: bool,
+    /// No other server is given the message: this one may have it, or refused it for good.
+    pub(crate) stays: bool,
     /// When it is worth another attempt, milliseconds since 1970, where that is known better than by the schedule.
     pub(crate) retry_at: Option<i64>,
 }
@@ -28,6 +30,7 @@ impl Trouble {
             text: text.into(),
             mta: None,
             unreachable: false,
+            stays: false,
             retry_at: None,
         }
     }
@@ -35,6 +38,12 @@ impl Trouble {
     /// The same, and the next server cannot be talked to.
     pub(crate) fn unreachable(mut self) -> Self {
         self.unreachable = true;
+        self
+    }
+
+    /// The same, and no other server is given the message.
+    pub(crate) fn staying(mut self) -> Self {
+        self.stays = true;
         self
     }
 

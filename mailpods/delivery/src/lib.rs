@@ -120,6 +120,7 @@ impl Delivery {
             random: SystemRandom::new(),
             leases: scheduler::leases::Leases::default(),
             shares: scheduler::shares::Shares::default(),
+            detours: outbound::fallback::Detours::default(),
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
             ips: ips::Ips::new()?,

@@ -1,5 +1,7 @@
 //! The whole role on a real store, with servers that follow a script.
 
+mod bad_servers;
+mod fallback;
 mod local;
 mod notifications;
 mod once;
@@ -8,6 +10,8 @@ mod protection;
 mod remote;
 mod shared;
 mod sieve;
+mod sources;
 mod stop;
 mod suppressed;
 mod tls_reports;
+mod transports;

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub use metrics::Metrics;
-pub use rules::{Reach, Rules};
+pub use rules::Rules;
 pub use sources::{Sources, watch};
 
 /// Connections to mail servers at once. Each takes two sockets and 32 KiB of buffers at most.

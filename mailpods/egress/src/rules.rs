@@ -1,21 +1,27 @@
 //! What is opened for whom.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mailpods_net::socks::Reply;
 use mailpods_plan::{OutboundTimeouts, Plan};
+use mailpods_policy::outbound::reach::Reach;
 
 use crate::sources;
+
+/// A connection may idle for so long at least.
+const LONG: Duration = Duration::from_secs(86_400);
 
 /// From which addresses to which ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// The outbound addresses, on whatever node they are.
     pub sources: BTreeSet<IpAddr>,
-    /// Ports of mail servers.
+    /// Ports of mail exchangers.
     pub ports: BTreeSet<u16>,
+    /// Fixed next hops: names or addresses, and ports.
+    pub hops: BTreeSet<(String, u16)>,
     /// To be connected.
     pub connect: Duration,
     /// A connection over which nothing passes for longer is closed.
@@ -25,16 +31,26 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Those of a plan: its addresses that leave by the cluster's own proxies, the port of mail exchangers and that of a smart host.
+    /// Those of a plan: its addresses that leave by the cluster's own proxies, the port of mail exchangers, and fixed next hops.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let ips = plan.outbound_ips.values();
         let own = ips.filter(|ip| ip.attachment.is_own_egress());
         let sources = own.map(|ip| ip.address);
         let outbound = &plan.outbound;
-        let smart_host = outbound.smart_host.as_ref().map(|hop| hop.port);
-        let ports = smart_host.into_iter().chain([outbound.port]);
-        Self::new(sources.collect(), ports.collect(), &outbound.timeouts)
+        let rules = outbound.transports.iter();
+        let hops = rules.filter_map(|rule| rule.next_hop.as_ref());
+        let hops = hops
+            .chain(&outbound.smart_host)
+            .chain(&outbound.fallback_relay);
+        Self {
+            hops: hops.map(|hop| (hop.host.clone(), hop.port)).collect(),
+            ..Self::new(
+                sources.collect(),
+                [outbound.port].into(),
+                &outbound.timeouts,
+            )
+        }
     }
 
     /// The same by parts.
@@ -50,9 +66,11 @@ impl Rules {
         Self {
             sources,
             ports,
+            hops: BTreeSet::new(),
             connect: timeouts.connect,
-            // Delivery gives up first, with what it has to say.
-            idle: longest + Duration::from_secs(60),
+            // Delivery gives up first, with what it has to say, and may wait longer than is known here: its settings are newer, or those of
+            // another machine. Who is not there any more is found by TCP.
+            idle: (longest + Duration::from_secs(60)).max(LONG),
             translated: false,
         }
     }
@@ -80,86 +98,20 @@ impl Rules {
     #[must_use]
     pub fn allow(&self, source: IpAddr, to: SocketAddr) -> bool {
         let reach = Reach::of(source).zip(Reach::of(to.ip()));
-        self.ports.contains(&to.port()) && reach.is_some_and(|(from, to)| from <= to)
-    }
-}
-
-/// Who can use an address. From one of the Internet nothing is opened to networks that others cannot reach: the node's own networks are
-/// not delivery's, and a mail exchanger of the Internet is not there. From a private address mail goes to private networks too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reach {
-    /// The machine itself.
-    Machine,
-    /// One link.
-    Link,
-    /// Private networks (RFC 1918, RFC 4193, RFC 6598).
-    Private,
-    /// All the world.
-    Internet,
-}
-
-impl Reach {
-    /// That of an address; `None`: it is no address of one host.
-    #[must_use]
-    pub fn of(address: IpAddr) -> Option<Self> {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self::of_v4(v4),
-            IpAddr::V6(v6) => match embedded(v6) {
-                // Where a translator sends it counts.
-                Some(v4) => Self::of_v4(v4),
-                None => Self::of_v6(v6),
-            },
-        }
+        let reaches = reach.is_some_and(|(from, to)| from <= to);
+        reaches && (self.ports.contains(&to.port()) || self.is_hop(to))
     }
 
-    fn of_v4(v4: Ipv4Addr) -> Option<Self> {
-        let [first, second, ..] = v4.octets();
-        if first == 0 || first >= 224 {
-            return None;
-        }
-        let shared = first == 100 && second & 0xc0 == 64;
-        Some(if v4.is_loopback() {
-            Self::Machine
-        } else if v4.is_link_local() {
-            Self::Link
-        } else if v4.is_private() || shared {
-            Self::Private
-        } else {
-            Self::Internet
-        })
-    }
-
-    fn of_v6(v6: Ipv6Addr) -> Option<Self> {
-        if v6.is_unspecified() || v6.is_multicast() {
-            return None;
-        }
-        Some(if v6.is_loopback() {
-            Self::Machine
-        } else if v6.is_unicast_link_local() {
-            Self::Link
-        } else if v6.is_unique_local() || is_local(v6.segments()) {
-            Self::Private
-        } else {
-            Self::Internet
-        })
-    }
-}
-
-/// Site-local addresses (RFC 3879), and those that a site's own translator sends to wherever it likes (RFC 8215).
-fn is_local(segments: [u16; 8]) -> bool {
-    matches!(segments, [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..])
-}
-
-/// The IPv4 address that an address of NAT64 (RFC 6052 §2.1) or 6to4 (RFC 3056 §2), or a compatible one (RFC 4291 §2.5.5.1), stands for.
-fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let of = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    match [a, b, c, d, e, f] {
-        [0x64, 0xff9b, 0, 0, 0, 0] => Some(of(g, h)),
-        // `::` and `::1` are addresses of IPv6.
-        [0, 0, 0, 0, 0, 0] if g != 0 => Some(of(g, h)),
-        [0x2002, ..] => Some(of(b, c)),
-        _ => None,
+    /// Whether a destination may be a fixed next hop. What a name leads to is delivery's to find out, but the machine itself has services
+    /// that are nobody's next hop: there it must be the next hop that is named.
+    fn is_hop(&self, to: SocketAddr) -> bool {
+        let is_named = |host: &str| match host.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical() == to.ip().to_canonical(),
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
+        };
+        let is_machine = Reach::of(to.ip()) == Some(Reach::Machine);
+        let mut hops = self.hops.iter().filter(|(_, port)| *port == to.port());
+        hops.any(|(host, _)| !is_machine || is_named(host))
     }
 }
 
@@ -233,12 +185,41 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_may_idle_as_long_as_delivery_waits() {
-        let timeouts = OutboundTimeouts {
-            data_end: Duration::from_secs(700),
-            ..OutboundTimeouts::default()
+    fn the_machine_itself_is_a_next_hop_only_by_its_name() {
+        let with = |host: &str| Rules {
+            hops: [(host.to_owned(), 587)].into(),
+            ports: [25].into(),
+            ..rules()
         };
-        let rules = Rules::new(BTreeSet::new(), BTreeSet::new(), &timeouts);
-        assert_eq!(rules.idle, Duration::from_secs(760));
+        let allows = |host: &str, source: &str, to: &str| {
+            with(host).allow(source.parse().unwrap(), to.parse().unwrap())
+        };
+        for (host, source, to, wanted) in [
+            ("127.0.0.1", "127.0.0.2", "127.0.0.1:587", true),
+            ("localhost", "127.0.0.2", "127.0.0.1:587", true),
+            ("::1", "::1", "[::1]:587", true),
+            ("relay.example.org", "127.0.0.2", "127.0.0.1:587", false),
+            ("127.0.0.3", "127.0.0.2", "127.0.0.1:587", false),
+            ("127.0.0.1", "10.0.0.1", "127.0.0.1:587", false),
+            ("relay.example.org", "10.0.0.1", "10.0.0.9:587", true),
+            ("relay.example.org", "192.0.2.1", "198.51.100.1:587", true),
+            ("relay.example.org", "192.0.2.1", "10.0.0.9:587", false),
+            ("relay.example.org", "192.0.2.1", "198.51.100.1:465", false),
+        ] {
+            assert_eq!(allows(host, source, to), wanted, "{host} {source} {to}");
+        }
+    }
+
+    #[test]
+    fn a_connection_may_idle_longer_than_delivery_waits() {
+        let idle = |data_end: u64| {
+            let timeouts = OutboundTimeouts {
+                data_end: Duration::from_secs(data_end),
+                ..OutboundTimeouts::default()
+            };
+            Rules::new(BTreeSet::new(), BTreeSet::new(), &timeouts).idle
+        };
+        assert_eq!(idle(600), Duration::from_secs(86_400));
+        assert_eq!(idle(100_000), Duration::from_secs(100_060));
     }
 }

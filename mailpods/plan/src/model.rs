@@ -4,6 +4,7 @@
 
 mod held;
 mod outbound;
+mod transports;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use outbound::{
     Attachment, EgressProxy, HopTls, IpFamily, NextHop, OutboundIp, OutboundSettings,
     OutboundTimeouts, PodNetwork, SrsSettings, WarmUp,
 };
+pub use transports::{TransportRule, TransportRules};
 
 use crate::secret::SecretText;
 use crate::shared::Shared;

@@ -56,11 +56,17 @@ pub(crate) fn wanted(
         || cluster.spec.dns.reverse;
     own_addresses(&cluster.spec, plan, &mut records);
     for ip in plan.outbound_ips.values().filter(|_| reverse) {
-        host_records(&cluster.spec, plan, ip.address, &ip.hostname, &mut records);
+        host_records(
+            cluster.spec.dns.ttl,
+            plan,
+            ip.address,
+            &ip.hostname,
+            &mut records,
+        );
     }
     // Whoever waits to be mended is still asked for by its name.
     for (address, hostname) in resources.left_out.hosts.iter().filter(|_| reverse) {
-        host_records(&cluster.spec, plan, *address, hostname, &mut records);
+        host_records(cluster.spec.dns.ttl, plan, *address, hostname, &mut records);
     }
     records
 }
@@ -278,7 +284,7 @@ impl Writer<'_> {
 fn own_addresses(cluster: &MailClusterSpec, plan: &Plan, records: &mut Vec<WantedRecord>) {
     for address in &cluster.dns.addresses {
         let before = records.len();
-        host_records(cluster, plan, *address, &plan.hostname, records);
+        host_records(cluster.dns.ttl, plan, *address, &plan.hostname, records);
         // The reverse name is wanted only where somebody asks for it.
         records.truncate(before + if cluster.dns.reverse { 2 } else { 1 });
     }
@@ -286,7 +292,7 @@ fn own_addresses(cluster: &MailClusterSpec, plan: &Plan, records: &mut Vec<Wante
 
 /// Forward and reverse record of a sending address: receivers ask whether each leads to the other.
 fn host_records(
-    cluster: &MailClusterSpec,
+    ttl: u32,
     plan: &Plan,
     address: IpAddr,
     hostname: &DomainName,
@@ -310,9 +316,18 @@ fn host_records(
             domain: domain.clone(),
             name,
             data,
-            ttl: cluster.dns.ttl,
+            ttl,
         });
     }
+}
+
+/// The records of an address that mail left from and that is not in the plan any more: receivers still ask for them.
+#[must_use]
+pub fn leaving_records(plan: &Plan, address: IpAddr, hostname: &DomainName) -> Vec<WantedRecord> {
+    let mut records = Vec::new();
+    let ttl = u32::try_from(plan.dns.ttl.as_secs()).unwrap_or(u32::MAX);
+    host_records(ttl, plan, address, hostname, &mut records);
+    records
 }
 
 /// Name of an address below `in-addr.arpa` or `ip6.arpa`.

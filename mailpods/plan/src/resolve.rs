@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use mailpods_api::{DomainName, MailboxAddress};
 
-use crate::model::{Domain, Mailbox, NextHop, OutboundIp, Plan, Resolved, Target, Transport};
+use crate::model::{
+    Domain, Mailbox, NextHop, OutboundIp, Plan, Resolved, Target, Transport, TransportRule,
+};
 
 /// Steps from alias to alias.
 const MAX_DEPTH: usize = 16;
@@ -20,6 +22,8 @@ pub enum Route<'a> {
     Local,
     /// One of our domains whose mail goes to a host.
     Relay(&'a NextHop),
+    /// Not ours: to the next hop that a rule of `spec.outbound.transports` names.
+    NextHop(&'a NextHop),
     /// Not ours: to the cluster's smart host.
     SmartHost(&'a NextHop),
     /// Not ours: to its mail exchangers.
@@ -78,15 +82,26 @@ impl Plan {
         if self.is_held_domain(domain) {
             return Route::Held;
         }
-        match (
-            self.names.get(domain).map(|domain| &domain.transport),
-            &self.outbound.smart_host,
-        ) {
-            (Some(Transport::Mailboxes), _) => Route::Local,
-            (Some(Transport::Relay(hop)), _) => Route::Relay(hop),
+        if let Some(domain) = self.names.get(domain) {
+            return match &domain.transport {
+                Transport::Mailboxes => Route::Local,
+                Transport::Relay(hop) => Route::Relay(hop),
+            };
+        }
+        let rule = self.outbound.transports.of(domain);
+        let named = rule.and_then(|(_, rule)| rule.next_hop.as_ref());
+        match (named, &self.outbound.smart_host) {
+            (Some(hop), _) => Route::NextHop(hop),
             (None, Some(hop)) => Route::SmartHost(hop),
             (None, None) => Route::Mx,
         }
+    }
+
+    /// The rule of `spec.outbound.transports` for mail to a domain, and its place; there is none for domains of ours.
+    #[must_use]
+    pub fn transport(&self, domain: &DomainName) -> Option<(usize, &TransportRule)> {
+        let is_ours = self.names.contains_key(domain) || self.is_held_domain(domain);
+        self.outbound.transports.of(domain).filter(|_| !is_ours)
     }
 
     /// The mailbox of a log-in name: its address, also with a domain alias. Disabled ones too; aliases are no log-in names.

@@ -131,6 +131,8 @@ reasons! {
     NullMx = "null-mx",
     /// The recipient's domain does not exist or has no address.
     NoSuchDomain = "no-such-domain",
+    /// The recipient's mail servers are at addresses that are not of the Internet, and the settings do not allow that.
+    PrivateExchanger = "private-exchanger",
     /// No address may send to the provider for now: all rest, or none is proven right.
     NoSourceAddress = "no-source-address",
     /// Every address that may send to the provider is new and has sent what it may today.
@@ -169,6 +171,8 @@ reasons! {
     DeletedByOperator = "deleted-by-operator",
     /// Returned to the sender by an operator.
     BouncedByOperator = "bounced-by-operator",
+    /// The one attempt that its transport makes has failed for now.
+    OneAttempt = "one-attempt",
     /// Refused by the recipient's Sieve script.
     RejectedByOwner = "rejected-by-owner",
     /// A Sieve script failed; the message was kept.

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::Reason;
 
+/// How soon mail without an address to leave from is looked at again, in milliseconds.
+const SOON: i64 = 5_000;
+
 /// The times of a retry schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
@@ -67,6 +70,20 @@ impl Schedule {
         }
     }
 
+    /// When a message is looked at again that nobody was asked to take: there was no address to send it from. That costs no other
+    /// server anything and may be over in seconds, so that it waits a quarter of its age, five seconds at least and no longer than
+    /// after a failure, whatever number of attempts there were.
+    #[must_use]
+    pub fn look_again(&self, unit: Attempted) -> i64 {
+        let age = unit.now.saturating_sub(unit.created).max(0);
+        let least = SOON.min(millis(self.initial));
+        let most = millis(self.longest).max(least);
+        let wait = (age / 4).clamp(least, most);
+        let jitter = i128::from(wait / 5) * i128::from(unit.random) / i128::from(u32::MAX);
+        let wait = wait.saturating_add(i64::try_from(jitter).unwrap_or(0));
+        unit.now.saturating_add(wait)
+    }
+
     /// When the message is given up, milliseconds since 1970.
     #[must_use]
     pub fn end(&self, created: i64) -> i64 {
@@ -111,7 +128,8 @@ pub fn classify(reason: Reason) -> FailureClass {
         | Reason::RequireTlsUnmet
         | Reason::RoutingLoop
         | Reason::Expired
-        | Reason::BouncedByOperator => FailureClass::Permanent,
+        | Reason::BouncedByOperator
+        | Reason::OneAttempt => FailureClass::Permanent,
         _ => FailureClass::Temporary,
     }
 }
@@ -258,5 +276,37 @@ mod tests {
             assert_eq!(classify(reason), FailureClass::Temporary, "{reason}");
         }
         assert_eq!(classify(Reason::NullMx), FailureClass::Permanent);
+    }
+
+    #[test]
+    fn mail_without_an_address_looks_again_soon_and_then_ever_more_seldom() {
+        let schedule = Schedule {
+            initial: Duration::from_secs(300),
+            longest: Duration::from_secs(14_400),
+            max_age: Duration::from_secs(432_000),
+            delay_warning: None,
+        };
+        let wait = |age: i64, attempts: u32, random: u32| {
+            let unit = Attempted {
+                created: 1_000,
+                now: 1_000 + age,
+                attempts,
+                warned: false,
+                random,
+            };
+            schedule.look_again(unit) - unit.now
+        };
+        assert_eq!(wait(0, 0, 0), 5_000);
+        assert_eq!(wait(0, 40, u32::MAX), 6_000, "a fifth more at most");
+        assert_eq!(wait(60_000, 7, 0), 15_000);
+        assert_eq!(wait(600_000, 9, 0), 150_000);
+        assert_eq!(wait(400_000_000, 50, 0), 14_400_000);
+        assert_eq!(wait(-60_000, 0, 0), 5_000, "a clock that was set back");
+        let (mut age, mut looks) = (0, 0);
+        while age < 432_000_000 {
+            age += wait(age, looks, 0);
+            looks += 1;
+        }
+        assert!(looks < 80, "{looks} looks in five days");
     }
 }

@@ -27,6 +27,9 @@ pub struct Ask {
     pub first: f64,
     /// What it has learned since it last asked: the limit is multiplied by this.
     pub factor: f64,
+    /// It asks again with the factor of before, as no answer came: [`Share::until`] of the last answer that did. Where the store did what it
+    /// was asked the factor is not counted twice.
+    pub again: Option<i64>,
 }
 
 /// Answer to an [`Ask`].
@@ -36,6 +39,8 @@ pub struct Share {
     pub granted: u32,
     /// The limit for all together, which is rounded down; 1 at least.
     pub level: f64,
+    /// The end of the lease by the store's clock, milliseconds since 1970; another one for each answer.
+    pub until: i64,
 }
 
 /// The concern of shared limits.

@@ -94,7 +94,7 @@ const RULES: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("mailpods-egress", &["net", "plan", "telemetry"]),
+    ("mailpods-egress", &["net", "plan", "policy", "telemetry"]),
     // The operator: the only user of the Kubernetes client; no role, no net, no store.
     (
         "mailpods-operator",

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BlockListsSpec, NextHopSpec, ProviderSpec, SuppressionSpec};
-use crate::{DomainName, TimeSpan};
+use super::{BlockListsSpec, NextHopSpec, ProviderSpec, SuppressionSpec, TransportRuleSpec};
+use crate::{DomainName, IpNet, TimeSpan};
 
 /// Queue, retries and sending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,22 @@ pub struct OutboundSpec {
     /// Where all mail goes that is not for a domain of this cluster; to its mail exchangers when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smart_host: Option<NextHopSpec>,
+    /// Where mail goes that the mail exchangers of its domain do not take for now, or that cannot reach them. Not what they refuse for good,
+    /// nor what has no domain; and only with TLS that is verified where the domain's policy or `tls.destinations` ask for more than
+    /// opportunistic TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback_relay: Option<NextHopSpec>,
+    /// Age of a message from which on `fallbackRelay` is used; `0s`: at the first attempt that fails.
+    pub fallback_after: TimeSpan,
+    /// Mail to some domains of others that leaves in a way of its own; the first that fits counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub transports: Vec<TransportRuleSpec>,
+    /// Networks that are not of the Internet (loopback, private, link-local) where mail exchangers may be all the same. Without it mail goes
+    /// there only from an OutboundIP of such a network, or where `port` is not 25.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub private_exchangers: Vec<IpNet>,
     /// Port of mail exchangers.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
@@ -182,6 +198,10 @@ impl Default for OutboundSpec {
             concurrency_per_destination: 20,
             messages_per_connection: 100,
             smart_host: None,
+            fallback_relay: None,
+            fallback_after: TimeSpan::seconds(0),
+            transports: Vec::new(),
+            private_exchangers: Vec::new(),
             port: 25,
             ip_family: IpFamilyMode::Both,
             timeouts: OutboundTimeoutsSpec::default(),

@@ -2,7 +2,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use mailpods_delivery::ips::{self, ExplainError, Explanation, Meaning, ProtectedHost};
+use mailpods_delivery::ips::{
+    self, ExplainError, Explanation, Fallback, Meaning, ProtectedHost, TransportUsed,
+};
 use mailpods_net::dns::HickoryResolver;
 use mailpods_policy::outbound::classify::Stage;
 
@@ -145,6 +147,9 @@ fn print(told: &Told) -> std::io::Result<()> {
     let explained = &told.route;
     let line = |name: &str, text: &str| output::line(&format!("{name:<12}{}", output::clean(text)));
     line("WAY", explained.way)?;
+    if let Some(transport) = &explained.transport {
+        line("TRANSPORT", &transport_words(transport))?;
+    }
     line("SERVERS", &explained.hosts.join(", "))?;
     if let Some(trouble) = &explained.trouble {
         line("TROUBLE", trouble)?;
@@ -166,6 +171,9 @@ fn print(told: &Told) -> std::io::Result<()> {
     for (at, server) in explained.tls.iter().enumerate() {
         line(if at == 0 { "TLS" } else { "" }, &tls(server))?;
     }
+    if let Some(fallback) = &explained.fallback {
+        line("FALLBACK", &fallback_words(fallback))?;
+    }
     if let Some(reply) = &told.reply {
         let text = format!("about {} ({}), by {}", reply.blame, reply.kind, reply.rule);
         line("REPLY", &text)?;
@@ -175,6 +183,9 @@ fn print(told: &Told) -> std::io::Result<()> {
         "POOL",
         pool.unwrap_or("what the sender's domain names, or all"),
     )?;
+    if let Some(waits) = &explained.waits {
+        return line("ADDRESSES", &format!("none, it waits: {waits}"));
+    }
     if explained.addresses.is_empty() {
         return line("ADDRESSES", "the system chooses");
     }
@@ -183,6 +194,33 @@ fn print(told: &Told) -> std::io::Result<()> {
     }
     output::line("")?;
     table(&explained.addresses)
+}
+
+fn transport_words(transport: &TransportUsed) -> String {
+    let words = [
+        (transport.next_hop, "names the next hop"),
+        (transport.once, "one attempt, then the message goes back"),
+        (
+            transport.serial,
+            "one connection, one message after the other",
+        ),
+    ];
+    let words = words.iter().filter(|(holds, _)| *holds);
+    let words: Vec<&str> = words.map(|(_, words)| *words).collect();
+    let place = transport.place;
+    format!("spec.outbound.transports[{place}]: {}", words.join("; "))
+}
+
+fn fallback_words(fallback: &Fallback) -> String {
+    let at = format!("{}:{}", fallback.host, fallback.port);
+    let after = time::span(i64::try_from(fallback.after.saturating_mul(1000)).unwrap_or(i64::MAX));
+    match (fallback.used, fallback.after) {
+        (false, _) => format!(
+            "not {at}: the domain asks for more TLS, which the relay needs too (spec.outbound.fallbackRelay.tls: Verify or Implicit)"
+        ),
+        (true, 0) => format!("{at}, when no server takes it for now"),
+        (true, _) => format!("{at}, when no server takes it for now and it is {after} old"),
+    }
 }
 
 fn tls(server: &ProtectedHost) -> String {

@@ -204,9 +204,13 @@ impl Ips {
             }
             // It may rest: nothing leaves from it until that is known.
             Err(error) => {
-                return tracing::error!(ip = ip.name, %error, "failed to read the state of an outbound address; it is not used");
+                if self.is_news(ip, &error) {
+                    tracing::error!(ip = ip.name, %error, "failed to read the state of an outbound address; it is not used");
+                }
+                return;
             }
         };
+        self.is_read(ip);
         self.lives().entry(ip.name.clone()).or_insert(life);
         self.check(ctx, plan, ip).await;
     }

@@ -1,5 +1,7 @@
 //! What would happen to mail for a domain now, and why.
 
+mod ways;
+
 use mailpods_api::DomainName;
 use mailpods_net::TlsClient;
 use mailpods_net::dns::Resolver;
@@ -12,6 +14,10 @@ use mailpods_policy::outbound::tls::{Level, Why, Wish};
 use mailpods_store::queue::Destination;
 use mailpods_store::{SecretStore, StoreError};
 use serde::Serialize;
+
+pub use ways::{Fallback, TransportUsed};
+
+use ways::{fallback, transport, way_name};
 
 use super::choose::{member, ramp};
 use super::{kept, sent};
@@ -26,8 +32,14 @@ use crate::outbound::route::{Sources, Way, way};
 pub struct Explanation {
     /// The domain.
     pub domain: String,
-    /// `local`, `relay`, `smart-host`, `mx`, or `nowhere`.
+    /// `local`, `relay`, `transport`, `smart-host`, `mx`, `held` or `nowhere`.
     pub way: &'static str,
+    /// The rule of `spec.outbound.transports` that counts for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportUsed>,
+    /// The relay that takes what the servers do not take for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
     /// The servers, in the order in which they are tried.
     pub hosts: Vec<String>,
     /// Why there are none.
@@ -48,8 +60,11 @@ pub struct Explanation {
     pub tls: Vec<ProtectedHost>,
     /// The pool that a rule names; `None`: what the sender's domain names, or all.
     pub pool: Option<String>,
-    /// The addresses that such mail may leave from; empty: the system chooses.
+    /// The addresses that such mail may leave from; empty: the system chooses, unless it waits.
     pub addresses: Vec<AddressState>,
+    /// Why such mail waits: it has addresses of its own, and none of them is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
     /// Fewer addresses are on standby than are wanted.
     pub short: bool,
 }
@@ -65,6 +80,9 @@ pub struct ProtectedHost {
     pub level: Option<&'static str>,
     /// Why.
     pub why: String,
+    /// More than opportunistic TLS is asked for.
+    #[serde(skip)]
+    pub asked: bool,
 }
 
 /// An address as it is for one provider, or for all.
@@ -179,10 +197,13 @@ pub async fn explain(
         } => Sources::of(plan, sender, class),
         _ => Sources::any(),
     };
+    let transport = transport(plan, domain);
     let (addresses, short) = states(plan, secrets, &sources, &provider, now).await?;
     Ok(Explanation {
         domain: domain.to_owned(),
-        way: way_name(&way),
+        way: way_name(&way, transport.as_ref()),
+        fallback: fallback(plan, &way, &tls),
+        transport,
         trouble,
         connections: profile
             .connections
@@ -197,6 +218,7 @@ pub async fn explain(
         hosts,
         provider,
         addresses,
+        waits: sources.absent().map(|trouble| trouble.text),
         short,
     })
 }
@@ -287,8 +309,10 @@ async fn exchangers(
 }
 
 fn protected(host: &str, protection: Result<Protection, Bar>) -> ProtectedHost {
+    let mut asked = true;
     let (level, why) = match protection {
         Ok(protection) => {
+            asked = protection.decision.level > Level::Opportunistic;
             let level = match protection.implicit {
                 true => "verified, TLS from the first octet",
                 false => protection.decision.level.as_str(),
@@ -301,21 +325,7 @@ fn protected(host: &str, protection: Result<Protection, Bar>) -> ProtectedHost {
         host: host.to_owned(),
         level,
         why,
-    }
-}
-
-const fn way_name(way: &Way) -> &'static str {
-    match way {
-        Way::Local => "local",
-        Way::Hop {
-            from_pool: false, ..
-        } => "relay",
-        Way::Hop {
-            from_pool: true, ..
-        } => "smart-host",
-        Way::Mx(_) | Way::Literal(_) => "mx",
-        Way::Held => "held",
-        Way::Nowhere => "nowhere",
+        asked,
     }
 }
 

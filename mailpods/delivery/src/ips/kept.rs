@@ -4,10 +4,13 @@
 //! |---|---|
 //! | `outbound/ip/NAME` | the life of an OutboundIP, JSON |
 //! | `outbound/spf/NAME` | since when the SPF records of domains show it, JSON |
+//! | `outbound/place/ADDRESS` | an address of the settings, or one that is gone from them, JSON |
 //! | `outbound/sent/NAME/WORKER` | what a process sent from it, by hour, JSON |
 //! | `outbound/order/NAME` | what an operator wants of it; the server takes it within a second and deletes it |
 //!
 //! What several processes change is swapped: written only while it is still what the change was made of.
+
+use std::net::IpAddr;
 
 use mailpods_policy::outbound::life::{Life, Order};
 use mailpods_store::{SecretStore, StoreError};
@@ -15,6 +18,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::leaving::Place;
 use super::sent::Tally;
 use super::spf::Shown;
 
@@ -22,6 +26,7 @@ const LIFE: &str = "outbound/ip/";
 const ORDER: &str = "outbound/order/";
 const SHOWN: &str = "outbound/spf/";
 const SENT: &str = "outbound/sent/";
+const PLACE: &str = "outbound/place/";
 
 /// The life of an address; `None`: nothing is kept.
 ///
@@ -219,6 +224,32 @@ pub(super) async fn put_tally(
     tally: &Tally,
 ) -> Result<(), StoreError> {
     write(secrets, &format!("{SENT}{name}/{worker}"), tally).await
+}
+
+/// The addresses that are remembered. One that cannot be read says nothing, and must not hide the others.
+pub(super) async fn places(secrets: &dyn SecretStore) -> Result<Vec<Place>, StoreError> {
+    let mut places = Vec::new();
+    for key in secrets.secret_names(PLACE).await? {
+        match read(secrets, &key).await {
+            Ok(place) => places.extend(place),
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(%error, "what was remembered of an outbound address cannot be read");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(places)
+}
+
+pub(super) async fn put_place(secrets: &dyn SecretStore, place: &Place) -> Result<(), StoreError> {
+    write(secrets, &format!("{PLACE}{}", place.address), place).await
+}
+
+pub(super) async fn forget_place(
+    secrets: &dyn SecretStore,
+    address: IpAddr,
+) -> Result<(), StoreError> {
+    secrets.delete_secret(&format!("{PLACE}{address}")).await
 }
 
 async fn read<T: serde::de::DeserializeOwned>(

@@ -7,6 +7,7 @@ mod choose;
 mod explain;
 mod gate;
 pub mod kept;
+mod leaving;
 mod lists;
 mod reply;
 mod sent;
@@ -35,8 +36,13 @@ use mailpods_store::StoreError;
 
 use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
+use crate::scheduler::shares::SERIAL;
 
-pub use explain::{AddressState, ExplainError, Explanation, ProtectedHost, ProviderState, explain};
+pub use explain::{
+    AddressState, ExplainError, Explanation, Fallback, ProtectedHost, ProviderState, TransportUsed,
+    explain,
+};
+pub use leaving::{Gone, Place, Step, leaving};
 pub use reply::{Meaning, meaning};
 pub use uses::{Open, Uses};
 
@@ -72,9 +78,12 @@ pub(crate) struct Ips {
     pub(crate) uses: Uses,
     /// Connections that are open to providers and fixed next hops.
     pub(crate) open: Open<String>,
-    leaving: Mutex<uses::Leaving>,
+    /// Addresses that are gone from the settings.
+    leaving: tokio::sync::Mutex<leaving::Leaving>,
     /// Orders that could not be done, so that each is told once.
     stuck: Mutex<HashMap<String, String>>,
+    /// Addresses whose state cannot be read, so that each is told once.
+    unread: Mutex<HashMap<String, String>>,
     /// Held while a life changes and is kept, so that it is not read back in between.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -92,8 +101,9 @@ impl Ips {
             lists: Mutex::default(),
             uses: Uses::default(),
             open: Open::default(),
-            leaving: Mutex::default(),
+            leaving: tokio::sync::Mutex::default(),
             stuck: Mutex::default(),
+            unread: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),
         })
     }
@@ -173,7 +183,10 @@ impl Ips {
     /// The limit for a provider, or for a fixed next hop, as exactly as it is known, and what it may grow to.
     pub(crate) fn level(&self, plan: &Plan, key: &str) -> (f64, usize) {
         if !is_provider(key) {
-            let most = plan.outbound.concurrency_per_destination.max(1);
+            let most = match key.starts_with(SERIAL) {
+                true => 1,
+                false => plan.outbound.concurrency_per_destination.max(1),
+            };
             return (f64::from(u32::try_from(most).unwrap_or(u32::MAX)), most);
         }
         let shape = self.shapes().get(key).copied();

@@ -40,7 +40,7 @@ pub(crate) async fn watch(ctx: Arc<Context>) {
 
 async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant)) {
     let ips = &ctx.ips;
-    ips.see_off(ctx, plan);
+    ips.see_off(ctx, plan).await;
     for ip in plan.outbound_ips.values() {
         ips.admit(ctx, plan, ip).await;
         ips.take_over(ctx, ip).await;
@@ -90,12 +90,38 @@ impl Ips {
     pub(super) async fn take_over(&self, ctx: &Context, ip: &OutboundIp) {
         let _keeping = self.keeping.lock().await;
         match kept::life(ctx.store.secrets.as_ref(), &ip.name).await {
-            Ok(Some(life)) => drop(self.lives().insert(ip.name.clone(), life)),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(ip = ip.name, %error, "failed to read the state of an outbound address");
+            Ok(life) => {
+                self.is_read(ip);
+                if let Some(life) = life {
+                    self.lives().insert(ip.name.clone(), life);
+                }
             }
+            Err(error) if self.is_news(ip, &error) => {
+                tracing::warn!(ip = ip.name, %error, "failed to read the state of an outbound address; what was known of it stays");
+            }
+            Err(_) => {}
         }
+    }
+
+    /// Whether it was not told yet that the state of an address cannot be read for that reason.
+    pub(super) fn is_news(&self, ip: &OutboundIp, error: &StoreError) -> bool {
+        let why = error.to_string();
+        let before = self.unread().insert(ip.name.clone(), why.clone());
+        before.as_ref() != Some(&why)
+    }
+
+    /// The state of an address can be read.
+    pub(super) fn is_read(&self, ip: &OutboundIp) {
+        if self.unread().remove(&ip.name).is_some() {
+            tracing::info!(
+                ip = ip.name,
+                "the state of an outbound address can be read again"
+            );
+        }
+    }
+
+    pub(super) fn unread(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does what operators want.

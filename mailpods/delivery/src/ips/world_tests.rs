@@ -10,6 +10,7 @@ use mailpods_policy::outbound::life::{Check, Finding, Phase};
 use mailpods_store::sqlite;
 use mailpods_telemetry::metrics::Registry;
 
+use super::leaving::Step;
 use super::spf::Standing;
 use crate::context::Context;
 use crate::testing::{TestClock, name, plan};
@@ -215,41 +216,95 @@ async fn a_listed_address_rests_and_an_unbelievable_list_changes_nothing() {
     assert_eq!(world.lists().await, Phase::Active, "nobody asks any more");
 }
 
+impl World {
+    /// Follows the addresses for a second, after some time; the names of those whose records should stay.
+    async fn leaving(&self, plan: &Plan, after: Duration) -> Vec<String> {
+        let now = self.clock.advance(after);
+        self.ctx.ips.see_off(&self.ctx, plan).await;
+        self.ctx.ips.leaving(now).await
+    }
+
+    async fn told(&self) -> Vec<(String, Step, usize)> {
+        let now = self.clock.advance(Duration::ZERO);
+        let places = super::leaving(self.ctx.store.secrets.as_ref())
+            .await
+            .unwrap();
+        let gone = places.iter().filter_map(|place| {
+            let gone = place.gone.as_ref()?;
+            Some((place.name.clone(), gone.step(now), gone.connections))
+        });
+        gone.collect()
+    }
+}
+
 #[tokio::test]
 async fn the_records_of_an_address_that_is_gone_stay_until_nothing_uses_it() {
-    let mut world = World::new("");
-    let ips = &world.ctx.ips;
-    ips.see_off(&world.ctx, &world.plan);
-    assert!(ips.leaving().is_empty());
-    let connection = ips.uses.begin(world.ip.address);
-    let with = world.plan.clone();
-    world.plan.outbound_ips = std::collections::BTreeMap::new().into();
-    ips.see_off(&world.ctx, &world.plan);
-    assert_eq!(ips.leaving(), ["one"]);
-    world.clock.advance(Duration::from_secs(599));
-    ips.see_off(&world.ctx, &world.plan);
+    const NONE: [&str; 0] = [];
+    let world = World::new("");
+    let (with, mut without) = (world.plan.clone(), world.plan.clone());
+    without.outbound_ips = std::collections::BTreeMap::new().into();
+    let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
+    let one = |step, connections| vec![("one".to_owned(), step, connections)];
+    assert_eq!(world.leaving(&with, zero).await, NONE);
+    assert!(world.told().await.is_empty());
+    let uses = &world.ctx.ips.uses;
+    let connection = uses.begin(world.ip.address);
+    assert_eq!(world.leaving(&without, zero).await, ["one"]);
+    assert_eq!(world.told().await, one(Step::Draining, 1));
+    assert_eq!(world.leaving(&without, 599 * second).await, ["one"]);
     drop(connection);
-    assert_eq!(ips.uses.of(&world.ip.address), 0);
-    ips.see_off(&world.ctx, &world.plan);
-    world.clock.advance(TTL - Duration::from_secs(1));
-    ips.see_off(&world.ctx, &world.plan);
-    assert_eq!(ips.leaving(), ["one"], "receivers may still look");
-    world.clock.advance(Duration::from_secs(1));
-    ips.see_off(&world.ctx, &world.plan);
-    assert!(ips.leaving().is_empty());
+    assert_eq!(uses.of(&world.ip.address), 0);
+    assert_eq!(world.leaving(&without, zero).await, ["one"]);
+    assert_eq!(world.told().await, one(Step::Drained, 0));
+    assert_eq!(
+        world.leaving(&without, TTL - second).await,
+        ["one"],
+        "receivers may still look"
+    );
+    assert_eq!(world.leaving(&without, second).await, NONE);
+    assert_eq!(world.told().await, one(Step::Withdrawn, 0));
     // One that comes back is not gone.
-    ips.see_off(&world.ctx, &with);
-    ips.see_off(&world.ctx, &world.plan);
-    ips.see_off(&world.ctx, &with);
-    assert!(ips.leaving().is_empty());
+    assert_eq!(world.leaving(&with, zero).await, NONE);
+    assert!(world.told().await.is_empty());
+    assert_eq!(world.leaving(&without, zero).await, ["one"]);
+    assert_eq!(world.leaving(&with, zero).await, NONE);
     // A connection that does not end is not waited for without end.
-    let _connection = ips.uses.begin(world.ip.address);
-    ips.see_off(&world.ctx, &world.plan);
-    world.clock.advance(Duration::from_secs(600));
-    ips.see_off(&world.ctx, &world.plan);
-    world.clock.advance(TTL);
-    ips.see_off(&world.ctx, &world.plan);
-    assert!(ips.leaving().is_empty());
+    let _connection = uses.begin(world.ip.address);
+    assert_eq!(world.leaving(&without, zero).await, ["one"]);
+    assert_eq!(world.leaving(&without, 600 * second).await, ["one"]);
+    assert_eq!(world.told().await, one(Step::Drained, 1));
+    assert_eq!(world.leaving(&without, TTL).await, NONE);
+    assert_eq!(world.leaving(&without, 8 * 24 * TTL).await, NONE);
+    assert!(world.told().await.is_empty(), "told for long enough");
+}
+
+#[tokio::test]
+async fn an_address_that_moves_or_goes_while_nothing_runs_is_seen_off_too() {
+    let world = World::new("");
+    world.leaving(&world.plan, Duration::ZERO).await;
+    // As after a restart.
+    *world.ctx.ips.leaving.lock().await = super::leaving::Leaving::default();
+    let mut moved = world.plan.clone();
+    let mut ip = world.ip.clone();
+    ip.address = "192.0.2.77".parse().unwrap();
+    moved.outbound_ips.insert("one".to_owned(), ip);
+    assert_eq!(world.leaving(&moved, Duration::ZERO).await, ["one"]);
+    let places = super::leaving(world.ctx.store.secrets.as_ref())
+        .await
+        .unwrap();
+    assert_eq!(places.len(), 1);
+    assert_eq!(places[0].address, world.ip.address);
+    // A clock that is set back makes nobody wait for years.
+    *world.ctx.ips.leaving.lock().await = super::leaving::Leaving::default();
+    let mut place = places[0].clone();
+    let gone = place.gone.as_mut().unwrap();
+    (gone.since, gone.until) = (i64::MAX / 2, i64::MAX);
+    super::kept::put_place(world.ctx.store.secrets.as_ref(), &place)
+        .await
+        .unwrap();
+    assert_eq!(world.leaving(&moved, Duration::ZERO).await, ["one"]);
+    let longest = TTL + Duration::from_secs(600);
+    assert!(world.leaving(&moved, longest).await.is_empty());
 }
 
 #[tokio::test]
@@ -263,4 +318,34 @@ async fn nothing_new_leaves_from_an_address_that_is_being_removed() {
     world.plan.outbound.draining.insert("one".to_owned());
     let (_, seats) = ips.seats(&candidates, &world.plan, "google", now);
     assert!(seats.sending.is_empty());
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_read_is_told_once() {
+    let world = World::new("");
+    world.activate().await;
+    let (ips, secrets) = (&world.ctx.ips, &world.ctx.store.secrets);
+    let key = "outbound/ip/one";
+    let good = secrets.secret(key).await.unwrap().unwrap();
+    let bad = |text: &str| zeroize::Zeroizing::new(text.as_bytes().to_vec());
+    secrets.put_secret(key, bad("{")).await.unwrap();
+    for _ in 0..2 {
+        ips.take_over(&world.ctx, &world.ip).await;
+    }
+    let told = ips.unread()["one"].clone();
+    let error = super::kept::life(secrets.as_ref(), "one")
+        .await
+        .unwrap_err();
+    assert_eq!(told, error.to_string());
+    assert!(!ips.is_news(&world.ip, &error), "it was told");
+    let now = world.clock.advance(Duration::ZERO);
+    assert_eq!(
+        ips.lives()["one"].phase(None, now),
+        Phase::Active,
+        "what was known stays"
+    );
+    secrets.put_secret(key, good).await.unwrap();
+    ips.take_over(&world.ctx, &world.ip).await;
+    assert!(ips.unread().is_empty());
+    assert!(ips.is_news(&world.ip, &error), "it would be told again");
 }

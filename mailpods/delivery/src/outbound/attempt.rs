@@ -23,7 +23,7 @@ use tokio::sync::SemaphorePermit;
 use super::learned::{Learned, stage};
 use super::outcome::{Answered, lost};
 use super::protection::Published;
-use super::route::{Sources, Way, class, hop_key, way};
+use super::route::{Sources, Way, class, hop_key};
 use super::session::{Dial, Session};
 use super::transaction::Outgoing;
 use super::troubles::{Unmet, never_begun};
@@ -73,6 +73,8 @@ pub(crate) async fn attempt(
         away: Vec::new(),
         learned: Learned::default(),
         hop: None,
+        relay: None,
+        asked: None,
         dials: VecDeque::new(),
         fresh: false,
         session: session.take(),
@@ -94,7 +96,10 @@ pub(crate) async fn attempt(
             State::Targets(way) => attempt.targets(way).await,
             State::Connect => attempt.connect().await,
             State::Transact => attempt.transact().await,
-            State::Done => break,
+            State::Done => match attempt.fall_back().await {
+                Some(state) => state,
+                None => break,
+            },
         };
     }
     *session = attempt.session.take();
@@ -118,6 +123,10 @@ pub(super) struct Attempt<'a> {
     /// What the servers said of us.
     pub(super) learned: Learned,
     pub(super) hop: Option<NextHop>,
+    /// The fallback relay, once it is that hop.
+    pub(super) relay: Option<NextHop>,
+    /// Whether more than opportunistic TLS was asked for on the way to some exchanger; `None`: none was chosen.
+    pub(super) asked: Option<bool>,
     /// What is still to be tried.
     pub(super) dials: VecDeque<Dial>,
     /// The session was opened by this attempt.
@@ -138,7 +147,7 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn route(&mut self) -> State {
-        let way = way(self.plan, &self.unit.destination);
+        let way = self.way();
         if matches!(way, Way::Held) || self.is_from_held() {
             let text = "a domain of ours is on hold: its MailDomain has a problem";
             return self.all(&Trouble::new(Reason::OnHold, "4.3.5", text).into_fate());
@@ -167,6 +176,10 @@ impl Attempt<'_> {
                 self.sources = sources;
             }
             Way::Mx(_) => self.sources = sources,
+        }
+        if let Some(trouble) = self.sources.absent() {
+            tracing::warn!(id = %self.unit.message.id, sender = self.unit.message.envelope.sender, "mail waits: {}", trouble.text);
+            return self.all(&trouble.into_fate());
         }
         match self.leave_out_away() {
             true => State::Targets(way),
@@ -334,6 +347,7 @@ impl Attempt<'_> {
             .iter()
             .filter_map(|&at| self.unit.recipients.get(at))
             .collect();
+        let level = session.dial.protection.decision.level;
         let transaction =
             outgoing.transaction(self.unit, &recipients, session.client().capabilities());
         let reports = session.client().capabilities().dsn;
@@ -344,6 +358,7 @@ impl Attempt<'_> {
             reports,
             lmtp: session.dial.lmtp,
         };
+        self.ask_for(level);
         let replies = result.recipients.iter().zip(&result.phases);
         for (&at, (outcome, phase)) in undecided.iter().zip(replies) {
             match outcome {

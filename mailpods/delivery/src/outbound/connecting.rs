@@ -24,8 +24,12 @@ impl Attempt<'_> {
         };
         let protection = match self.protection(&dial).await {
             Ok(protection) => protection,
-            Err(bar) => return self.barred(&dial, &bar),
+            Err(bar) => {
+                self.asked = Some(true);
+                return self.barred(&dial, &bar);
+            }
         };
+        self.ask_for(protection.decision.level);
         let dial = Dial { protection, ..dial };
         match Session::open(self.ctx, dial.clone()).await {
             Ok(mut session) => {
@@ -107,6 +111,14 @@ impl Attempt<'_> {
             (trouble.reason, trouble.status) = (Reason::TlsPolicy, "4.7.30".to_owned());
         }
         self.all(&trouble.into_fate())
+    }
+
+    /// Takes in what an exchanger needs, where it is one.
+    pub(super) fn ask_for(&mut self, level: Level) {
+        if self.hop.is_none() {
+            let asked = self.asked.unwrap_or(false) || level > Level::Opportunistic;
+            self.asked = Some(asked);
+        }
     }
 
     /// The protection that a connection needs. What was tried in clear text once stays so.

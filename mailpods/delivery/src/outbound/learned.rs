@@ -107,6 +107,7 @@ impl Attempt<'_> {
                 Some(Fate::Deferred(self.again(Trouble {
                     reason,
                     status,
+                    stays: true,
                     ..trouble
                 })))
             }

@@ -7,6 +7,7 @@ mod attempt;
 mod auth;
 mod connecting;
 pub(crate) mod egress;
+pub(crate) mod fallback;
 mod learned;
 pub(crate) mod mx;
 mod outcome;
@@ -22,5 +23,6 @@ mod transaction;
 mod troubles;
 
 pub(crate) use attempt::attempt;
+pub(crate) use fallback::lane_of;
 pub(crate) use session::Session;
 pub(crate) use targets::{OwnNames, look_ahead};

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use mailpods_api::DomainName;
 use mailpods_net::dns::{DnsError, Family, Mx, Resolver};
+use mailpods_plan::OutboundSettings;
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::reach::Reach;
 
 use crate::fate::Trouble;
 
@@ -117,6 +119,41 @@ fn shuffle<T>(items: &mut [T], random: u64) {
         let other = usize::try_from((state >> 33) % (at as u64 + 1)).unwrap_or(0);
         items.swap(at, other);
     }
+}
+
+/// The port of mail exchangers (RFC 5321 §4.5.4.2).
+const SMTP: u16 = 25;
+
+/// Whether an exchanger may be at an address: one of the Internet, or of a network that the settings speak of. Whoever sends from such a
+/// network has servers there, and no exchanger of the Internet is at another port.
+pub(crate) fn may_be_at(settings: &OutboundSettings, source: Option<IpAddr>, to: IpAddr) -> bool {
+    let Some(reach) = Reach::of(to) else {
+        return false;
+    };
+    let nets = &settings.private_exchangers;
+    reach == Reach::Internet
+        || settings.port != SMTP
+        || source.and_then(Reach::of).is_some_and(|from| from <= reach)
+        || nets.iter().any(|net| net.contains(to))
+}
+
+/// The trouble when all exchangers are where none may be. What names this machine means nobody; what is private may be a resolver's
+/// answer for inside, or a mistake that somebody mends.
+pub(crate) fn refused(domain: &str, targets: &[Target]) -> Trouble {
+    let at = |target: &Target| format!("{} [{}]", target.name, target.address);
+    let places: Vec<String> = targets.iter().take(3).map(at).collect();
+    let places = places.join(", ");
+    let nobody = |target: &Target| matches!(Reach::of(target.address), None | Some(Reach::Machine));
+    if targets.iter().all(nobody) {
+        let text = format!("the mail servers of {domain} are at addresses of nobody: {places}");
+        return Trouble::new(Reason::NoSuchDomain, "5.4.4", text);
+    }
+    let text = format!("the mail servers of {domain} are not on the Internet: {places}");
+    tracing::warn!(
+        domain,
+        "{text}; spec.outbound.privateExchangers allows them"
+    );
+    Trouble::new(Reason::PrivateExchanger, "4.4.4", text)
 }
 
 /// The addresses of `hosts` in their order, those that `usable` allows.

@@ -43,6 +43,7 @@ impl Answered<'_> {
             Outcome::Lost(phase) => self.own(lost(phase)).into_fate(),
             Outcome::Violation(text) => self
                 .own(Trouble::new(Reason::RemoteProtocol, "4.5.0", text))
+                .staying()
                 .into_fate(),
         })
     }
@@ -88,5 +89,9 @@ pub(crate) fn lost(phase: Phase) -> Trouble {
         Phase::DataEnd => "the connection was lost while the server's last answer was awaited",
         _ => "the connection was lost",
     };
-    Trouble::new(Reason::ConnectFailed, "4.4.2", text)
+    let trouble = Trouble::new(Reason::ConnectFailed, "4.4.2", text);
+    match phase {
+        Phase::DataEnd => trouble.staying(),
+        _ => trouble,
+    }
 }

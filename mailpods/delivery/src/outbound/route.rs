@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mailpods_api::{DomainName, MailboxAddress};
-use mailpods_plan::{HopTls, IpFamily, NextHop, OutboundIp, Plan, Route};
+use mailpods_plan::{HopTls, IpFamily, NextHop, OutboundIp, Plan, Route, TransportRule};
+use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{self, Class};
 use mailpods_store::queue::{Destination, LeasedUnit, Origin};
 
+use crate::fate::Trouble;
 use crate::scheduler::lanes::LaneKey;
 
 /// The way to a destination.
@@ -50,7 +52,7 @@ pub(crate) fn way(plan: &Plan, destination: &Destination) -> Way {
             hop: hop.clone(),
             from_pool: false,
         },
-        Route::SmartHost(hop) => Way::Hop {
+        Route::NextHop(hop) | Route::SmartHost(hop) => Way::Hop {
             hop: hop.clone(),
             from_pool: true,
         },
@@ -61,11 +63,39 @@ pub(crate) fn way(plan: &Plan, destination: &Destination) -> Way {
 /// The lane of a destination: what shares a next hop shares its workers and connections.
 pub(crate) fn lane(plan: &Plan, destination: &Destination) -> LaneKey {
     match way(plan, destination) {
+        Way::Hop { hop, .. } if is_serial(plan, destination) => {
+            LaneKey(format!("{}{SERIAL}", hop_key(&hop)))
+        }
         Way::Hop { hop, .. } => LaneKey(hop_key(&hop)),
         Way::Local | Way::Mx(_) | Way::Literal(_) | Way::Held | Way::Nowhere => {
             LaneKey(destination.0.to_string())
         }
     }
+}
+
+/// Ends the name of a lane to a next hop that takes one connection.
+const SERIAL: &str = " serial";
+
+/// Whether a lane has one worker: its transport says so.
+pub(crate) fn is_serial_lane(plan: &Plan, lane: &LaneKey) -> bool {
+    match is_domain(lane) {
+        true => rule(plan, &lane.0).is_some_and(|rule| rule.serial),
+        false => lane.0.ends_with(SERIAL),
+    }
+}
+
+fn is_serial(plan: &Plan, destination: &Destination) -> bool {
+    rule(plan, &destination.0).is_some_and(|rule| rule.serial)
+}
+
+/// Whether one attempt is made at mail for a destination.
+pub(crate) fn is_once(plan: &Plan, destination: &Destination) -> bool {
+    rule(plan, &destination.0).is_some_and(|rule| rule.once)
+}
+
+fn rule<'a>(plan: &'a Plan, domain: &str) -> Option<&'a TransportRule> {
+    let domain = DomainName::parse(domain).ok()?;
+    plan.transport(&domain).map(|(_, rule)| rule)
 }
 
 /// Whether a lane leads to the exchangers of a domain.
@@ -99,11 +129,14 @@ pub(crate) fn literal(domain: &str) -> Option<IpAddr> {
     }
 }
 
-/// The addresses that some mail may leave from; empty: the system chooses.
+/// The addresses that some mail may leave from; empty: the system chooses, unless others are [`missing`](Self::missing).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sources {
     /// By name, those for standby too.
     pub(crate) ips: Vec<OutboundIp>,
+    /// The mail has addresses of its own and none of them is there: it must not leave from another one, which the SPF record of its domain
+    /// need not show. In words, what is asked for.
+    pub(crate) missing: Option<String>,
     family: Option<IpFamily>,
 }
 
@@ -122,10 +155,30 @@ impl Sources {
             (None, None) => true,
         };
         let ips = plan.outbound_ips.values().filter(|ip| named(ip));
+        let ips: Vec<OutboundIp> = ips.cloned().collect();
+        let missing = match (pool, &domain) {
+            _ if !ips.is_empty() => None,
+            (Some(pool), _) => Some(format!("pool {pool}, which spec.outbound.poolRules names")),
+            (None, Some(domain)) if !domain.outbound_ips.is_empty() => {
+                let names = domain.outbound_ips.join(", ");
+                Some(format!("{names}, which {} names", domain.name))
+            }
+            (None, _) => None,
+        };
         Self {
-            ips: ips.cloned().collect(),
+            ips,
+            missing,
             family: Some(plan.outbound.ip_family),
         }
+    }
+
+    /// Why mail waits that has addresses of its own, none of which is there.
+    pub(crate) fn absent(&self) -> Option<Trouble> {
+        let text = format!(
+            "no OutboundIP is there of those that the mail leaves from: {}",
+            self.missing.as_ref()?
+        );
+        Some(Trouble::new(Reason::NoSourceAddress, "4.4.0", text))
     }
 
     /// No fixed source, whatever the plan says: for hosts of ours.

@@ -82,6 +82,8 @@ pub(crate) struct Session {
     /// Transactions so far.
     pub(crate) sent: usize,
     pub(crate) opened: Instant,
+    /// How many replies had come when the next one was first waited for, and when that was.
+    awaits: Option<(u64, Instant)>,
     /// Counts it among those from its address, and to its provider.
     _uses: (Option<Use<IpAddr>>, Option<Use<String>>),
 }
@@ -180,6 +182,7 @@ impl Session {
             dial,
             sent: 0,
             opened: Instant::now(),
+            awaits: None,
             _uses: (from, to),
         })
     }
@@ -300,7 +303,7 @@ impl Session {
     }
 
     async fn read(&mut self) {
-        let deadline = Instant::now() + self.client.timeout();
+        let deadline = self.awaited() + self.client.timeout();
         self.input.clear();
         match self
             .connection
@@ -309,6 +312,19 @@ impl Session {
         {
             Ok(read) if read > 0 => self.client.feed(&self.input),
             Ok(_) | Err(_) => self.client.lost(),
+        }
+    }
+
+    /// Since when the next reply is awaited: a server that sends an octet now and then does not keep us longer.
+    fn awaited(&mut self) -> Instant {
+        let heard = self.client.heard();
+        match self.awaits {
+            Some((known, since)) if known == heard => since,
+            _ => {
+                let now = Instant::now();
+                self.awaits = Some((heard, now));
+                now
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The servers of an attempt, in the order they are tried, and the address to reach each from.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mailpods_api::DomainName;
 use mailpods_plan::{OutboundIp, OutboundTimeouts, Plan};
@@ -14,7 +14,7 @@ use super::attempt::{Attempt, State};
 use super::mx::{self, Own, Target};
 use super::protection::policies::Means;
 use super::protection::{Protection, Published, Question};
-use super::route::{Way, helo, lane};
+use super::route::{Way, helo};
 use super::session::Dial;
 use crate::context::Context;
 use crate::fate::Trouble;
@@ -42,17 +42,28 @@ impl Attempt<'_> {
 
     /// Every target with the address to reach it from; targets of a family that no address may send by are left out.
     async fn dials(&mut self, targets: Vec<(Target, u16)>) -> Result<VecDeque<Dial>, Trouble> {
-        let (mut dials, mut trouble) = (VecDeque::new(), None);
+        let (mut dials, mut trouble, mut refused) = (VecDeque::new(), None, Vec::new());
         for (target, port) in targets {
             match self.source(target.address.is_ipv4()).await {
+                Ok(source) if self.is_refused(source.as_ref(), target.address) => {
+                    refused.push(target);
+                }
                 Ok(source) => dials.push_back(self.dial(target, port, source.as_ref())),
                 Err(error) => trouble = Some(error),
             }
         }
         match trouble {
-            Some(trouble) if dials.is_empty() => Err(trouble),
-            _ => Ok(dials),
+            _ if !dials.is_empty() => Ok(dials),
+            Some(trouble) => Err(trouble),
+            None if refused.is_empty() => Ok(dials),
+            None => Err(mx::refused(&self.unit.destination.0, &refused)),
         }
+    }
+
+    /// Whether no exchanger may be at an address. A fixed next hop is where the administrator says.
+    fn is_refused(&self, source: Option<&OutboundIp>, to: IpAddr) -> bool {
+        let source = source.map(|ip| ip.address);
+        self.hop.is_none() && !mx::may_be_at(&self.plan.outbound, source, to)
     }
 
     /// The address of a family for this attempt, chosen once; `None`: the system chooses.
@@ -128,11 +139,7 @@ impl Attempt<'_> {
             connect: self.plan.outbound.timeouts.connect,
             timeouts: timeouts(&self.plan.outbound.timeouts),
             auth: self.hop.as_ref().and_then(|hop| hop.auth.clone()),
-            limit: shares::limit(
-                self.ctx,
-                self.plan,
-                &lane(self.plan, &self.unit.destination),
-            ),
+            limit: shares::limit(self.ctx, self.plan, &self.lane()),
             name: target.name,
             pool_key: self.pool_key(address),
         }

@@ -134,6 +134,23 @@ async fn trouble_with_addresses_never_returns_mail_while_dns_is_out() {
     );
 }
 
+#[tokio::test]
+async fn a_domain_with_servers_without_number_costs_no_more_than_one_with_a_few() {
+    let hosts: Vec<(u16, String)> = (0..500).map(|at| (at, format!("h{at}.test"))).collect();
+    let records = hosts
+        .iter()
+        .map(|(at, host)| (*at, host.as_str()))
+        .collect();
+    let ranked = rank(Ok(records), 1).unwrap();
+    assert_eq!(ranked.len(), 16);
+    let zone: Vec<String> = (0..500)
+        .map(|at| format!("h{}.test A 192.0.2.{}", at % 20, at % 250))
+        .collect();
+    let hosts: Vec<&str> = ranked.iter().map(String::as_str).collect();
+    let targets = addresses(&zone.join("\n"), &hosts).await.unwrap();
+    assert_eq!(targets.len(), 8);
+}
+
 #[test]
 fn literals_are_read() {
     assert_eq!(literal("[192.0.2.1]"), Some("192.0.2.1".parse().unwrap()));
@@ -181,6 +198,71 @@ fn the_source_has_the_family_of_the_destination() {
     let sources = of(&plan, "a@example.test", Class::Bulk);
     assert_eq!(sources.ips.len(), 1);
     assert_eq!(sources.ips[0].name, "ip3");
+}
+
+#[test]
+fn exchangers_are_on_the_internet_unless_the_settings_say_otherwise() {
+    let ip = |text: &str| -> std::net::IpAddr { text.parse().unwrap() };
+    let mut settings = plan(25).outbound;
+    let may = |settings: &_, source: Option<&str>, to: &str| {
+        mx::may_be_at(settings, source.map(ip), ip(to))
+    };
+    for (source, to, wanted) in [
+        (None, "198.51.100.1", true),
+        (None, "2001:db8::1", true),
+        (None, "10.0.0.1", false),
+        (None, "127.0.0.1", false),
+        (None, "::1", false),
+        (None, "::ffff:127.0.0.1", false),
+        (None, "64:ff9b::10.0.0.1", false),
+        (None, "fe80::1", false),
+        (Some("192.0.2.1"), "10.0.0.1", false),
+        (Some("192.0.2.1"), "198.51.100.1", true),
+        (Some("10.0.0.9"), "10.0.0.1", true),
+        (Some("10.0.0.9"), "127.0.0.1", false),
+        (Some("127.0.0.2"), "127.0.0.1", true),
+    ] {
+        assert_eq!(may(&settings, source, to), wanted, "{source:?} {to}");
+    }
+    settings.private_exchangers = vec!["10.0.0.0/8".parse().unwrap()];
+    assert!(may(&settings, None, "10.0.0.1") && !may(&settings, None, "127.0.0.1"));
+    settings.private_exchangers.clear();
+    settings.port = 2525;
+    assert!(
+        may(&settings, None, "127.0.0.1"),
+        "no exchanger of the Internet"
+    );
+    for nobody in ["0.0.0.0", "224.0.0.1", "::", "255.255.255.255"] {
+        assert!(!may(&settings, Some("127.0.0.2"), nobody), "{nobody}");
+    }
+}
+
+#[test]
+fn mail_with_addresses_of_its_own_leaves_from_no_other() {
+    let mut plan = plan(25);
+    let of = |plan: &_, sender: &str| Sources::of(plan, sender, Class::Transactional);
+    let missing = |plan: &_, sender: &str| of(plan, sender).absent().map(|trouble| trouble.text);
+    crate::testing::with_addresses(&mut plan, "example.test", &["one", "two"]);
+    let text = missing(&plan, "a@example.test").unwrap();
+    assert!(
+        text.ends_with("one, two, which example.test names"),
+        "{text}"
+    );
+    assert_eq!(missing(&plan, "a@other.test"), None, "the system chooses");
+    plan.outbound_ips.insert(
+        "two".to_owned(),
+        crate::testing::outbound_ip("two", "192.0.2.2"),
+    );
+    assert_eq!(missing(&plan, "a@example.test"), None);
+    assert_eq!(of(&plan, "a@example.test").ips.len(), 1);
+    plan.outbound.pool_rules = vec![PoolRule {
+        class: None,
+        sender: None,
+        pool: "bulk".to_owned(),
+    }];
+    let text = missing(&plan, "a@example.test").unwrap();
+    assert!(text.contains("pool bulk"), "{text}");
+    assert!(missing(&plan, "").is_some());
 }
 
 #[test]

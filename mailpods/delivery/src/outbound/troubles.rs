@@ -29,6 +29,11 @@ impl Unmet {
         }
     }
 
+    /// Another server is still to be asked.
+    pub(super) fn leave_open(&mut self) {
+        self.unasked = true;
+    }
+
     /// The end of the message (RFC 8689 §4.2.1), when every server fell short.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let short = self.short.as_ref().filter(|_| !self.unasked)?;

@@ -92,7 +92,7 @@ fn distribute(remote: &Remote, units: Vec<LeasedUnit>) {
     for unit in units {
         remote
             .lanes
-            .push(route::lane(&plan, &unit.destination), unit);
+            .push(outbound::lane_of(&remote.ctx, &plan, &unit), unit);
     }
 }
 
@@ -178,6 +178,9 @@ impl Worker {
                     }
                     self.attempt(*unit, &mut session).await;
                 }
+                Next::Skip(unit, _) if self.is_once(&unit) => {
+                    self.attempt(*unit, &mut session).await;
+                }
                 Next::Skip(unit, trouble) => {
                     let fates = vec![Fate::Deferred(trouble.again()); unit.recipients.len()];
                     self.settle(*unit, fates).await;
@@ -193,6 +196,11 @@ impl Worker {
             self.remote.ctx.pool.put(session);
         }
         while self.settling.join_next().await.is_some() {}
+    }
+
+    /// Whether the one attempt at a unit is still to be made, whatever became of others.
+    fn is_once(&self, unit: &LeasedUnit) -> bool {
+        route::is_once(&self.remote.ctx.plan.current(), &unit.destination)
     }
 
     /// Where shares are counted: finds out whose servers the lane leads to, and leaves to workers that have a share. False when that

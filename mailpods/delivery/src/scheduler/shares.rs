@@ -29,6 +29,9 @@ const SOON: Duration = Duration::from_millis(500);
 /// What is missing within this time is asked for at once.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// Begins the keys of lanes that have one connection.
+pub(crate) const SERIAL: &str = "serial://";
+
 /// A share.
 #[derive(Debug, Clone, Copy)]
 struct Held {
@@ -36,6 +39,11 @@ struct Held {
     until: Instant,
     /// The limit of all together as the store last told it.
     level: f64,
+    /// The end of the lease as the store told it.
+    told: i64,
+    /// The limit of this process when it asked and got no answer: until one comes nothing else is asked, or what was learned might
+    /// count twice.
+    unanswered: Option<f64>,
 }
 
 impl Held {
@@ -96,6 +104,16 @@ impl Shares {
         held.map_or(0, |held| held.granted)
     }
 
+    /// Remembers what was asked when no answer came.
+    fn unanswered(&self, wanted: &[Wanted]) {
+        let mut held = self.held();
+        for wanted in wanted {
+            if let Some(held) = held.get_mut(&wanted.ask.key) {
+                held.unanswered.get_or_insert(wanted.level);
+            }
+        }
+    }
+
     /// Whether workers should look if they are too many.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
@@ -126,6 +144,9 @@ impl Shares {
 
 /// What limits a lane, and how many workers all lanes with that limit may have here now; `None`: nothing is known of it yet.
 pub(crate) fn limit(ctx: &Context, plan: &Plan, lane: &LaneKey) -> Option<(String, usize)> {
+    if route::is_serial_lane(plan, lane) {
+        return Some(serial_limit(ctx, &lane.0));
+    }
     if ctx.store.shares.is_none() {
         return ctx.ips.limit(plan, &lane.0);
     }
@@ -139,14 +160,26 @@ pub(crate) fn limit(ctx: &Context, plan: &Plan, lane: &LaneKey) -> Option<(Strin
     Some((key, granted))
 }
 
+/// That of a lane that has one connection, whatever its provider takes; among all processes, where there are several.
+fn serial_limit(ctx: &Context, lane: &str) -> (String, usize) {
+    let key = format!("{SERIAL}{}", digest_of(lane));
+    let most = match ctx.store.shares.is_some() {
+        true => ctx.shares.granted(&key).min(1),
+        false => 1,
+    };
+    (key, most)
+}
+
 /// The key of a lane that leads to a fixed next hop. Its name has a user name in it, which may be of any length and of any characters: a
 /// tenant's must not keep the store from answering for all others, and is nobody's business there.
 fn next_hop(lane: &str) -> String {
+    format!("hop://{}", digest_of(lane))
+}
+
+fn digest_of(lane: &str) -> String {
     let digest = digest(&SHA256, lane.as_bytes());
     let octets = digest.as_ref().iter();
-    octets.fold("hop://".to_owned(), |key, octet| {
-        format!("{key}{octet:02x}")
-    })
+    octets.fold(String::new(), |text, octet| format!("{text}{octet:02x}"))
 }
 
 /// Whether it is not known yet what limits a lane.
@@ -237,6 +270,7 @@ async fn renew(remote: &Remote, store: &dyn ShareStore, whole: bool) -> bool {
         }
         Err(error) => {
             tracing::warn!(%error, "failed to ask for shares of providers; those of before run out");
+            ctx.shares.unanswered(&wanted);
             ctx.shares.over.store(true, Ordering::Relaxed);
             // What was not started meanwhile may be, by the shares of before.
             true
@@ -266,6 +300,8 @@ fn wanted(remote: &Remote, plan: &Plan, whole: bool) -> Vec<Wanted> {
     let wanted = needs.into_iter().map(|(key, need)| {
         let (level, ceiling) = ctx.ips.level(plan, &key);
         let before = held.get(&key).map_or(level, |held| held.level);
+        let unanswered = held.get(&key).and_then(|held| held.unanswered);
+        let level = unanswered.unwrap_or(level);
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let ask = Ask {
             wanted: count(need.all().min(ceiling)),
@@ -274,6 +310,7 @@ fn wanted(remote: &Remote, plan: &Plan, whole: bool) -> Vec<Wanted> {
             ceiling: count(ceiling),
             first: level,
             factor: level / before,
+            again: unanswered.and_then(|_| held.get(&key).map(|held| held.told)),
             key,
         };
         Wanted {
@@ -313,6 +350,8 @@ fn take<'a>(
             granted,
             until,
             level: share.level,
+            told: share.until,
+            unanswered: None,
         };
         held.insert(ask.key.clone(), new);
     }
@@ -320,27 +359,4 @@ fn take<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use mailpods_plan::{HopTls, NextHop, SecretText};
-
-    use super::*;
-
-    #[test]
-    fn next_hops_have_short_keys_whatever_their_user_names_are() {
-        let hop = |user: &str| NextHop {
-            host: "relay.test".to_owned(),
-            port: 587,
-            tls: HopTls::Verify,
-            lmtp: false,
-            auth: Some((user.to_owned(), SecretText::new("secret".to_owned()))),
-        };
-        let key = |user: &str| next_hop(&route::hop_key(&hop(user)));
-        assert_eq!(key("a"), key("a"));
-        assert_ne!(key("a"), key("b"));
-        for user in ["\0", "ann@example.test", &"x".repeat(10_000)] {
-            let key = key(user);
-            assert!(key.len() == "hop://".len() + 64 && key.is_ascii(), "{key}");
-            assert!(!key.contains(user), "{key}");
-        }
-    }
-}
+mod tests;

@@ -146,6 +146,31 @@ pub(crate) fn relay(plan: &mut Plan, domain_name: &str, hop: NextHop) {
     plan.names.insert(domain.name.clone(), domain);
 }
 
+/// An OutboundIP that this machine has, or has not.
+pub(crate) fn outbound_ip(name_of: &str, address: &str) -> OutboundIp {
+    OutboundIp {
+        name: name_of.to_owned(),
+        address: address.parse().unwrap(),
+        hostname: name(&format!("{name_of}.example.test")),
+        sending: true,
+        pool: "default".to_owned(),
+        weight: 1,
+        warm_up: None,
+        attachment: Attachment::Host,
+    }
+}
+
+/// Has mail of a domain leave from OutboundIPs of these names.
+pub(crate) fn with_addresses(plan: &mut Plan, domain_name: &str, names: &[&str]) {
+    let old = plan.names[&name(domain_name)].clone();
+    let domain = Arc::new(Domain {
+        outbound_ips: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..(*old).clone()
+    });
+    plan.domains.insert(domain.name.clone(), domain.clone());
+    plan.names.insert(domain.name.clone(), domain);
+}
+
 fn domain(domain_name: &str, transport: Transport) -> Domain {
     Domain {
         name: name(domain_name),

@@ -11,7 +11,9 @@ pub(crate) mod web;
 
 pub(crate) use authority::Authority;
 pub(crate) use closed::Closed;
-pub(crate) use fixture::{address, name, plan, relay, unit, with_mailbox};
+pub(crate) use fixture::{
+    address, name, outbound_ip, plan, relay, unit, with_addresses, with_mailbox,
+};
 pub(crate) use flaky::{Flaky, Refuse};
 pub(crate) use rig::{Rig, TestClock, World, build, message};
 pub(crate) use signed::Signed;

@@ -17,7 +17,7 @@ use crate::load::Located;
 use crate::model::{
     AuthSettings, BareNewline, DnsSettings, FilterSettings, ImapSettings, IpFamily, Listener,
     OutboundSettings, OutboundTimeouts, OverQuota, Plan, Protocol, RateLimits, ReverseDnsPolicy,
-    SmtpSettings, SrsSettings, SubmissionSettings, TlsMaterial, TlsSettings,
+    SmtpSettings, SrsSettings, SubmissionSettings, TlsMaterial, TlsSettings, TransportRules,
 };
 use crate::outbound_tls::OutboundTls;
 use crate::problem::Origin;
@@ -179,6 +179,8 @@ impl Compiler<'_> {
             .smart_host
             .as_ref()
             .map(|hop| self.next_hop(&cluster.origin, "spec.outbound.smartHost", hop));
+        let fallback_relay = self.fallback_relay(&cluster.origin, spec);
+        let transports = self.transports(&cluster.origin, spec);
         for (field, shorter, longer, other) in [
             (
                 "spec.outbound.retryMax",
@@ -204,6 +206,8 @@ impl Compiler<'_> {
         self.check_destinations(&cluster.origin, &spec.tls);
         OutboundSettings {
             smart_host,
+            fallback_relay,
+            transports,
             providers: self.providers(&cluster.origin, spec),
             block_lists: self.block_lists(&cluster.origin, spec),
             suppression: self.suppression(&cluster.origin, spec),
@@ -393,6 +397,10 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
         concurrency_per_destination: count(spec.concurrency_per_destination),
         messages_per_connection: count(spec.messages_per_connection),
         smart_host: None,
+        fallback_relay: None,
+        fallback_after: spec.fallback_after.get(),
+        transports: TransportRules::default(),
+        private_exchangers: spec.private_exchangers.clone(),
         port: spec.port,
         postmaster: None,
         ip_family: match spec.ip_family {

@@ -12,6 +12,7 @@ mod reputation;
 mod secrets;
 mod sieve;
 mod tls;
+mod transports;
 mod unsupported;
 
 pub use cluster::{dns_server, issued_secret};
@@ -167,6 +168,7 @@ impl<'a> Compiler<'a> {
         self.set_postmaster(cluster, &mut plan);
         plan.held = self.held(&plan).into();
         self.tolerating(|compiler| compiler.check_pools(cluster, &plan));
+        self.tolerating(|compiler| compiler.check_transports(&cluster.origin, &plan));
         self.tolerating(|compiler| compiler.check_targets(&plan));
         self.grant_senders(&mut plan);
         plan.records = records::wanted(cluster, self.resources, &plan);

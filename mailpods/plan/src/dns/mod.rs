@@ -3,7 +3,7 @@
 mod compare;
 mod render;
 
-pub use crate::records::domain_records;
+pub use crate::records::{domain_records, leaving_records};
 pub use compare::{Answer, Difference, Fault, Lookup, compare, lookups};
 pub use render::{endpoints, json, quote_txt, zone};
 

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
-use mailpods_api::{DomainName, MailboxAddress};
+use mailpods_api::{DomainName, IpNet, MailboxAddress};
 use mailpods_policy::outbound::choose::{Balance, PoolRule};
 use mailpods_policy::outbound::provider::Override;
 use serde::{Deserialize, Serialize};
 
+use super::transports::TransportRules;
 use crate::outbound::{BlockLists, Suppression};
 use crate::outbound_tls::OutboundTls;
 use crate::secret::SecretText;
@@ -38,6 +39,16 @@ pub struct OutboundSettings {
     // It holds a password, and serialises with a role's slice alone.
     #[serde(skip)]
     pub smart_host: Option<NextHop>,
+    /// Where mail goes that no mail exchanger takes for now; `None`: it waits.
+    #[serde(skip)]
+    pub fallback_relay: Option<NextHop>,
+    /// Age of a message from which on that is so.
+    pub fallback_after: Duration,
+    /// Mail to domains of others that leaves in a way of its own.
+    #[serde(skip)]
+    pub transports: TransportRules,
+    /// Networks that are not of the Internet where exchangers may be.
+    pub private_exchangers: Vec<IpNet>,
     /// Destination port of SMTP by MX.
     pub port: u16,
     /// Double bounces and notices go here.

@@ -11,7 +11,7 @@ use crate::model;
 use crate::model::{
     AuthSettings, CredentialKind, DkimAlgorithm, DnsSettings, FilterSettings, HopTls, ImapSettings,
     Listener, OutboundSettings, Plan, Protocol, RateLimits, SmtpSettings, SubmissionSettings,
-    TlsMaterial, TlsSettings,
+    TlsMaterial, TlsSettings, TransportRule, TransportRules,
 };
 use crate::secret::SecretText;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
@@ -79,6 +79,10 @@ pub(super) struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     smart_host: Option<Hop>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    fallback_relay: Option<Hop>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    transports: Vec<Rule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     postmaster: Option<Written>,
     #[serde(default, skip_serializing_if = "SieveSettings::is_empty")]
     sieve: SieveSettings,
@@ -90,8 +94,10 @@ impl Settings {
     pub(super) fn of(plan: &Plan, role: Role) -> Self {
         let mail = role.knows_domains();
         let outbound = &plan.outbound;
-        let smart_host = outbound.smart_host.as_ref();
-        let smart_host = smart_host.filter(|_| mail || role == Role::Egress);
+        let hop = |hop: &Option<model::NextHop>| {
+            let hop = hop.as_ref().filter(|_| mail || role == Role::Egress);
+            hop.map(|hop| Hop::of(hop, role))
+        };
         Self {
             cluster: plan.cluster.clone(),
             hostname: plan.hostname.clone(),
@@ -107,7 +113,9 @@ impl Settings {
                 Role::Egress => Some(ports(outbound)),
                 _ => mail.then(|| outbound.clone()),
             },
-            smart_host: smart_host.map(|hop| Hop::of(hop, role)),
+            smart_host: hop(&outbound.smart_host),
+            fallback_relay: hop(&outbound.fallback_relay),
+            transports: Rule::all(outbound, role),
             postmaster: outbound.postmaster.clone().filter(|_| mail).map(Written),
             sieve: Some(plan.sieve.clone())
                 .filter(|_| role.filters_mail())
@@ -120,6 +128,8 @@ impl Settings {
     pub(super) fn plan(&self, digest: &str) -> Plan {
         let outbound = OutboundSettings {
             smart_host: self.smart_host.clone().map(Hop::model),
+            fallback_relay: self.fallback_relay.clone().map(Hop::model),
+            transports: Rule::model(&self.transports),
             postmaster: self.postmaster.clone().map(|written| written.0),
             ..self.outbound.clone().unwrap_or_default()
         };
@@ -269,6 +279,54 @@ impl Hop {
             lmtp: self.lmtp,
             auth: self.auth.map(|login| (login.user, login.password.0)),
         }
+    }
+}
+
+/// A rule of `spec.outbound.transports`.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Rule {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    domains: Vec<DomainName>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suffixes: Vec<DomainName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_hop: Option<Hop>,
+    once: bool,
+    serial: bool,
+}
+
+impl Rule {
+    /// Who opens connections has to know next hops, and nothing of domains.
+    fn all(outbound: &OutboundSettings, role: Role) -> Vec<Self> {
+        let names = |names: &[DomainName]| match role.knows_domains() {
+            true => names.to_vec(),
+            false => Vec::new(),
+        };
+        let rules = outbound.transports.iter();
+        let rules = rules.filter(|rule| match role {
+            Role::Egress => rule.next_hop.is_some(),
+            _ => role.knows_domains(),
+        });
+        let rules = rules.map(|rule| Self {
+            domains: names(&rule.domains),
+            suffixes: names(&rule.suffixes),
+            next_hop: rule.next_hop.as_ref().map(|hop| Hop::of(hop, role)),
+            once: rule.once,
+            serial: rule.serial,
+        });
+        rules.collect()
+    }
+
+    fn model(rules: &[Self]) -> TransportRules {
+        let rules = rules.iter().cloned().map(|rule| TransportRule {
+            domains: rule.domains,
+            suffixes: rule.suffixes,
+            next_hop: rule.next_hop.map(Hop::model),
+            once: rule.once,
+            serial: rule.serial,
+        });
+        TransportRules::new(rules.collect())
     }
 }
 

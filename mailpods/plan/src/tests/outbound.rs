@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Attachment, EgressProxy, SecretText};
+use crate::{Attachment, EgressProxy, Route, SecretText};
 
 fn cluster(outbound: &str) -> Vec<Source> {
     let text = format!("{CLUSTER}  outbound: {outbound}\n");
@@ -65,6 +65,65 @@ fn what_cannot_be_used_is_named() {
         (
             "{suppression: {hardBounces: 1m}}",
             "spec.outbound.suppression.hardBounces",
+        ),
+    ] {
+        let said = said(outbound);
+        assert!(
+            said.iter().any(|text| text.contains(wanted)),
+            "{outbound}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn transports_and_the_fallback_relay_come_into_the_plan() {
+    let sources = cluster(
+        "{fallbackRelay: {host: relay.test, tls: Verify}, fallbackAfter: 30m, transports: [
+          {domains: [slow.test], serial: true}, {suffixes: [partner.test], nextHop: {host: gw.test, port: 2525}, once: true}]}",
+    );
+    let (plan, problems) = check(&sources);
+    let plan = plan.unwrap_or_else(|| panic!("{problems:#?}"));
+    let relay = plan.outbound.fallback_relay.as_ref().unwrap();
+    assert_eq!((&*relay.host, relay.port), ("relay.test", 25));
+    assert_eq!(plan.outbound.fallback_after.as_secs(), 1800);
+    let of = |domain: &str| plan.transport(&name(domain)).map(|(place, _)| place);
+    assert_eq!(of("slow.test"), Some(0));
+    assert_eq!(of("a.partner.test"), Some(1));
+    assert_eq!((of("a.slow.test"), of("example.test")), (None, None));
+    assert!(matches!(plan.route(&name("partner.test")), Route::NextHop(hop) if hop.port == 2525));
+    assert!(matches!(plan.route(&name("slow.test")), Route::Mx));
+}
+
+#[test]
+fn transports_without_an_effect_are_refused() {
+    for (outbound, wanted) in [
+        (
+            "{transports: [{domains: [a.test]}]}",
+            "one of nextHop, once and serial must be set at least",
+        ),
+        (
+            "{transports: [{once: true}]}",
+            "one of domains and suffixes must be set at least",
+        ),
+        (
+            "{transports: [{domains: [a.test], once: true}, {domains: [b.test, a.test], serial: true}]}",
+            "spec.outbound.transports[1].domains: is in transports[0] already; found a.test",
+        ),
+        (
+            "{transports: [{domains: [example.test], once: true}]}",
+            "spec.outbound.transports[0].domains: is a domain of a MailDomain",
+        ),
+        (
+            "{transports: [{domains: [a.test], nextHop: {host: x.test, authSecretRef: {name: up}}}]}",
+            "spec.outbound.transports[0].nextHop.tls: a password needs TLS that is verified",
+        ),
+        (
+            "{transports: [{domains: [a.test], nextHop: {host: x.test, tls: Verify, authSecretRef: {name: up}}}]}",
+            "spec.outbound.transports[0].nextHop.authSecretRef.name: names no Secret",
+        ),
+        (
+            "{smartHost: {host: a.test}, fallbackRelay: {host: b.test}}",
+            "spec.outbound.fallbackRelay: is for mail to mail exchangers",
         ),
     ] {
         let said = said(outbound);

@@ -20,6 +20,7 @@ pub mod classify;
 pub mod hotness;
 pub mod life;
 pub mod provider;
+pub mod reach;
 pub mod shape;
 pub mod share;
 pub mod tls;

@@ -30,6 +30,8 @@ pub struct Client {
     tls: bool,
     closing: bool,
     sent: u32,
+    /// Whole replies that came.
+    heard: u64,
 }
 
 /// Where the session is.
@@ -98,7 +100,13 @@ impl Client {
             replies: ReplyParser::default(),
             closing: false,
             sent: 0,
+            heard: 0,
         }
+    }
+
+    /// Whole replies so far: who waits for the next one waits no longer because part of it has come.
+    pub fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// Takes octets from the server.
@@ -238,6 +246,7 @@ impl Client {
     }
 
     fn on_reply(&mut self, reply: Reply) {
+        self.heard += 1;
         // RFC 5321 §3.8: 421 may answer anything and ends the connection.
         self.closing |= reply.code() == 421;
         match self.state {

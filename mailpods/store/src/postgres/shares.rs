@@ -30,17 +30,45 @@ const LIMITS: &str = "INSERT INTO shared_limit AS l (key, level, expires)
         FROM unnest($1::text[], $3::double precision[], $4::double precision[]) AS v (key, factor, ceiling) WHERE v.key = l.key)
     RETURNING key, level, NOW";
 
-const SHARES: &str = "SELECT key, worker, wanted, held FROM limit_share WHERE key = ANY ($1) AND until > $2 ORDER BY key, worker";
+/// Locks limits that are there, so that what was asked before has been done or never is.
+const LOCK: &str = "SELECT key FROM shared_limit WHERE key = ANY ($1) ORDER BY key FOR UPDATE";
+
+const OWN: &str = "SELECT key, until FROM limit_share WHERE key = ANY ($1) AND worker = $2";
+
+/// A lease that ends later than any does is of a time before the clock was set back.
+const SHARES: &str = "SELECT key, worker, wanted, held FROM limit_share
+    WHERE key = ANY ($1) AND until > $2 AND until <= $3 ORDER BY key, worker";
 
 const KEEP: &str = "INSERT INTO limit_share (key, worker, wanted, held, until)
     SELECT key, $2, wanted, held, $5 FROM unnest($1::text[], $3::bigint[], $4::bigint[]) AS v (key, wanted, held)
     ON CONFLICT (key, worker) DO UPDATE SET wanted = excluded.wanted, held = excluded.held, until = excluded.until";
 
+/// The factors that count: one whose question was not answered may have been counted already.
+async fn factors(tx: &Tx<'_>, worker: &str, asks: &[Ask]) -> Result<Vec<f64>> {
+    let again: Vec<&str> = asks
+        .iter()
+        .filter(|ask| ask.again.is_some())
+        .map(|ask| ask.key.as_str())
+        .collect();
+    let mut ends: BTreeMap<String, i64> = BTreeMap::new();
+    if !again.is_empty() {
+        tx.query(LOCK, &[&again]).await?;
+        for row in &tx.query(OWN, &[&again, &worker]).await? {
+            ends.insert(get(row, 0)?, get(row, 1)?);
+        }
+    }
+    let factor = |ask: &Ask| match (ask.again, ends.get(&ask.key)) {
+        (Some(heard), Some(end)) if *end != heard => 1.0,
+        _ => ask.factor,
+    };
+    Ok(asks.iter().map(factor).collect())
+}
+
 /// The levels by key, and the time.
-async fn levels(tx: &Tx<'_>, asks: &[Ask]) -> Result<(BTreeMap<String, f64>, i64)> {
+async fn levels(tx: &Tx<'_>, worker: &str, asks: &[Ask]) -> Result<(BTreeMap<String, f64>, i64)> {
+    let factors = factors(tx, worker, asks).await?;
     let keys: Vec<&str> = asks.iter().map(|ask| ask.key.as_str()).collect();
     let firsts: Vec<f64> = asks.iter().map(|ask| ask.first).collect();
-    let factors: Vec<f64> = asks.iter().map(|ask| ask.factor).collect();
     let ceilings: Vec<f64> = asks.iter().map(|ask| ask.ceiling.max(1).into()).collect();
     let sql = LIMITS.replace("NOW", NOW);
     let rows = tx
@@ -57,9 +85,11 @@ async fn levels(tx: &Tx<'_>, asks: &[Ask]) -> Result<(BTreeMap<String, f64>, i64
 /// The claims on each key by worker.
 type Claims = BTreeMap<String, BTreeMap<String, Claim>>;
 
-async fn claims(tx: &Tx<'_>, asks: &[Ask], now: i64) -> Result<Claims> {
+async fn claims(tx: &Tx<'_>, asks: &[Ask], now: i64, hold: i64) -> Result<Claims> {
     let keys: Vec<&str> = asks.iter().map(|ask| ask.key.as_str()).collect();
-    let rows = tx.query(SHARES, &[&keys, &now]).await?;
+    // Twice: a clock that is a little behind takes nobody's share.
+    let latest = now.saturating_add(hold).saturating_add(hold);
+    let rows = tx.query(SHARES, &[&keys, &now, &latest]).await?;
     let mut claims = Claims::new();
     for row in &rows {
         let claim = Claim {
@@ -73,8 +103,9 @@ async fn claims(tx: &Tx<'_>, asks: &[Ask], now: i64) -> Result<Claims> {
 }
 
 async fn share(tx: &Tx<'_>, worker: &str, asks: &[Ask], hold: i64) -> Result<Vec<Share>> {
-    let (levels, now) = levels(tx, asks).await?;
-    let mut claims = claims(tx, asks, now).await?;
+    let (levels, now) = levels(tx, worker, asks).await?;
+    let until = now.saturating_add(hold);
+    let mut claims = claims(tx, asks, now, hold).await?;
     let (mut shares, mut held) = (Vec::with_capacity(asks.len()), Vec::new());
     for ask in asks {
         let level = levels.get(&ask.key).copied().unwrap_or(1.0);
@@ -88,11 +119,14 @@ async fn share(tx: &Tx<'_>, worker: &str, asks: &[Ask], hold: i64) -> Result<Vec
         let all: Vec<Claim> = of_key.values().copied().collect();
         let granted = grant(whole(level), &all, me, (now / TURN).unsigned_abs());
         held.push(i64::from(granted.max(ask.used)));
-        shares.push(Share { granted, level });
+        shares.push(Share {
+            granted,
+            level,
+            until,
+        });
     }
     let keys: Vec<&str> = asks.iter().map(|ask| ask.key.as_str()).collect();
     let wanted: Vec<i64> = asks.iter().map(|ask| ask.wanted.into()).collect();
-    let until = now.saturating_add(hold);
     tx.execute(KEEP, &[&keys, &worker, &wanted, &held, &until])
         .await?;
     Ok(shares)
@@ -108,15 +142,13 @@ fn whole(level: f64) -> u32 {
     limit.max(1)
 }
 
-/// Removes what has ended.
+/// Removes what has ended, and what the clock had not come to when it was set back.
 pub(super) async fn sweep(shared: &Shared) -> Result<()> {
     for (table, column) in [("limit_share", "until"), ("shared_limit", "expires")] {
-        lazily(
-            shared,
-            &format!("DELETE FROM {table} WHERE {column} <= {NOW}"),
-            &[],
-        )
-        .await?;
+        let sql = format!(
+            "DELETE FROM {table} WHERE {column} <= {NOW} OR {column} > {NOW} + 2 * {REMEMBER}"
+        );
+        lazily(shared, &sql, &[]).await?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ fn ask(key: &str, wanted: u32, used: u32) -> Ask {
         ceiling: 10,
         first: 10.0,
         factor: 1.0,
+        again: None,
     }
 }
 
@@ -84,6 +85,48 @@ async fn what_one_has_learned_counts_for_all() {
     assert_eq!(learned("two", 0.5).await, 2_500.0);
     assert_eq!(learned("two", 0.01).await, 1_000.0, "one at least");
     assert_eq!(learned("one", 100.0).await, 10_000.0, "the ceiling");
+    handle.close().await;
+}
+
+#[tokio::test]
+async fn what_was_learned_counts_once_when_the_answer_is_lost() {
+    let server = server();
+    let handle = connect(&server.uri()).await;
+    let store = handle.store();
+    let learned = async |factor: f64, again: Option<i64>| {
+        let asks = vec![Ask {
+            factor,
+            again,
+            ..ask("google", 20, 0)
+        }];
+        share(&store, "one", asks, LONG).await[0]
+    };
+    let first = learned(1.0, None).await;
+    // This one is done, and the answer does not come.
+    let lost = learned(0.5, None).await;
+    assert_ne!(first.until, lost.until);
+    let second = learned(0.5, Some(first.until)).await;
+    assert_eq!((first.level, second.level), (10.0, 5.0));
+    // This one never came to the store.
+    assert_eq!(learned(0.5, Some(second.until)).await.level, 2.5);
+    // Nothing is known of one whose share has ended meanwhile.
+    let shares = store.shares.as_ref().expect("shares");
+    shares.give_back("one").await.expect("given back");
+    assert_eq!(learned(0.5, Some(second.until)).await.level, 1.25);
+    handle.close().await;
+}
+
+#[tokio::test]
+async fn shares_of_a_time_that_the_clock_was_set_back_from_count_no_more() {
+    let server = server();
+    let handle = connect(&server.uri()).await;
+    let store = handle.store();
+    assert_eq!(granted(&store, "dead", 20, 0).await, 10);
+    assert_eq!(granted(&store, "living", 20, 0).await, 0);
+    server
+        .execute("UPDATE limit_share SET until = until + 86400000 WHERE worker = 'dead'")
+        .expect("an answer");
+    assert_eq!(granted(&store, "living", 20, 0).await, 10);
     handle.close().await;
 }
 

@@ -1,5 +1,5 @@
 //! What is known of addresses.
-use mailpods_delivery::ips::{AddressState, kept};
+use mailpods_delivery::ips::{AddressState, Gone, Place, Step, kept, leaving};
 use mailpods_policy::outbound::life::Finding;
 use mailpods_store::Store;
 
@@ -18,16 +18,89 @@ pub fn list(config: &Config, globals: &Globals) -> Outcome {
             let state = AddressState::of(ip, store.secrets.as_ref(), time::now()).await;
             states.push(state.map_err(|error| failed("failed to read the state", &error))?);
         }
+        let gone = leaving(store.secrets.as_ref()).await;
+        let gone =
+            gone.map_err(|error| failed("failed to read the addresses of before", &error))?;
+        let gone: Vec<Left> = gone.into_iter().filter_map(Left::of).collect();
         match format {
-            Format::Json => output::json(&states)?,
-            Format::Table => table(&states)?,
+            Format::Json => {
+                let states = states.iter().map(Listed::There);
+                let listed: Vec<Listed<'_>> = states.chain(gone.iter().map(Listed::Gone)).collect();
+                output::json(&listed)?;
+            }
+            Format::Table => {
+                let mut table = rows(&states);
+                gone.iter().for_each(|left| table.row(left.row()));
+                table.print()?;
+            }
         }
         Ok(Exit::Done)
     })
 }
 
+/// One line of the list.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Listed<'a> {
+    There(&'a AddressState),
+    Gone(&'a Left),
+}
+
+/// An address that is gone from the configuration.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Left {
+    #[serde(flatten)]
+    place: Place,
+    phase: Step,
+    reason: String,
+    #[serde(skip)]
+    gone: Gone,
+}
+
+impl Left {
+    fn of(place: Place) -> Option<Self> {
+        let gone = place.gone.clone()?;
+        let phase = gone.step(time::now());
+        let until = time::format(gone.until);
+        let reason = match phase {
+            Step::Draining => format!(
+                "not in the configuration; {} connections are open; its A, PTR and SPF records stay until {until} at the latest",
+                gone.connections
+            ),
+            Step::Drained => {
+                format!("not in the configuration; its A, PTR and SPF records stay until {until}")
+            }
+            Step::Withdrawn => "not in the configuration; its records may go".to_owned(),
+        };
+        Some(Self {
+            place,
+            phase,
+            reason,
+            gone,
+        })
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.place.name.clone(),
+            self.place.address.to_string(),
+            self.place.hostname.to_string(),
+            self.place.pool.clone(),
+            self.phase.as_str().to_owned(),
+            time::span(time::now() - self.gone.since),
+            "-".to_owned(),
+            self.reason.clone(),
+        ]
+    }
+}
+
 /// Addresses in rows.
 pub fn table(states: &[AddressState]) -> std::io::Result<()> {
+    rows(states).print()
+}
+
+fn rows(states: &[AddressState]) -> Table {
     let mut table = Table::new(&[
         "NAME", "ADDRESS", "HOSTNAME", "POOL", "PHASE", "SINCE", "SENT 24H", "WHY",
     ]);
@@ -49,7 +122,7 @@ pub fn table(states: &[AddressState]) -> std::io::Result<()> {
             },
         ]);
     }
-    table.print()
+    table
 }
 
 pub fn explain(named: &Named, globals: &Globals) -> Outcome {

@@ -1,0 +1,79 @@
+//! Which way mail for a domain leaves.
+
+use mailpods_api::DomainName;
+use mailpods_plan::Plan;
+use serde::Serialize;
+
+use super::ProtectedHost;
+use crate::outbound::fallback::is_proved;
+use crate::outbound::route::Way;
+
+/// A rule of `spec.outbound.transports`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransportUsed {
+    /// Its place in the list.
+    pub place: usize,
+    /// It names the next hop.
+    pub next_hop: bool,
+    /// One attempt is made.
+    pub once: bool,
+    /// One connection at once.
+    pub serial: bool,
+}
+
+/// The fallback relay.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fallback {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Age of a message from which on it is used, in seconds.
+    pub after: u64,
+    /// Whether it may be used: the domain does not ask for more TLS than the relay is set up with.
+    pub used: bool,
+}
+
+pub(super) fn transport(plan: &Plan, domain: &str) -> Option<TransportUsed> {
+    let domain = DomainName::parse(domain).ok()?;
+    let (place, rule) = plan.transport(&domain)?;
+    Some(TransportUsed {
+        place,
+        next_hop: rule.next_hop.is_some(),
+        once: rule.once,
+        serial: rule.serial,
+    })
+}
+
+/// The relay for mail to exchangers; it must prove its name where one of them must do more than offer TLS.
+pub(super) fn fallback(plan: &Plan, way: &Way, tls: &[ProtectedHost]) -> Option<Fallback> {
+    let relay = plan.outbound.fallback_relay.as_ref();
+    let relay = relay.filter(|_| matches!(way, Way::Mx(_) | Way::Literal(_)))?;
+    Some(Fallback {
+        host: relay.host.clone(),
+        port: relay.port,
+        after: plan.outbound.fallback_after.as_secs(),
+        used: is_proved(relay) || !tls.iter().any(|host| host.asked),
+    })
+}
+
+pub(super) const fn way_name(way: &Way, transport: Option<&TransportUsed>) -> &'static str {
+    let named = matches!(transport, Some(TransportUsed { next_hop: true, .. }));
+    match way {
+        Way::Local => "local",
+        Way::Hop {
+            from_pool: false, ..
+        } => "relay",
+        Way::Hop {
+            from_pool: true, ..
+        } if named => "transport",
+        Way::Hop {
+            from_pool: true, ..
+        } => "smart-host",
+        Way::Mx(_) | Way::Literal(_) => "mx",
+        Way::Held => "held",
+        Way::Nowhere => "nowhere",
+    }
+}

@@ -1,0 +1,70 @@
+//! Mail and the addresses that it may leave from.
+
+use std::time::Duration;
+
+use super::remote::zone;
+use crate::Clock as _;
+use crate::ips::explain;
+use crate::testing::{Rig, Script, Sink, outbound_ip, plan, with_addresses};
+
+/// How soon mail without an address is looked at again at first, in milliseconds.
+const SOON: i64 = 6_000;
+
+#[tokio::test]
+async fn a_domain_whose_addresses_are_gone_sends_from_no_other() {
+    let mut sink = Sink::start(Script::default()).await;
+    let mut missing = plan(sink.addr.port());
+    with_addresses(&mut missing, "example.test", &["one"]);
+    let mut rig = Rig::start(missing.clone(), zone()).await;
+    rig.send("bob@example.test", &["carol@remote.test"]).await;
+    let left = rig.until_tried(1).await;
+    let error = left[0].last_error.clone().unwrap_or_default();
+    assert!(error.contains("one, which example.test names"), "{error}");
+    let wait = left[0].next_attempt - rig.clock.now();
+    assert!(wait <= SOON, "{wait}");
+    assert_eq!(sink.connections(), 0);
+    let resolver = mailpods_net::dns::fixed::StaticResolver::new(zone());
+    let asked = ("remote.test", "bob@example.test");
+    let explained = explain(
+        &missing,
+        &resolver,
+        rig.store.secrets.as_ref(),
+        asked,
+        rig.clock.now(),
+    );
+    let waits = explained.await.unwrap().waits.unwrap();
+    assert!(waits.contains("one, which example.test names"), "{waits}");
+    // It is back.
+    let ip = outbound_ip("one", "127.0.0.1");
+    missing.outbound_ips.insert("one".to_owned(), ip);
+    missing.digest = "2".to_owned();
+    rig.plan.swap(missing);
+    rig.pass(Duration::from_secs(6)).await;
+    assert!(sink.message().await.has("EHLO one.example.test"));
+    rig.until_empty().await;
+}
+
+#[tokio::test]
+async fn mail_that_comes_while_the_last_address_drains_is_looked_at_again_soon() {
+    let mut sink = Sink::start(Script::default()).await;
+    let mut draining = plan(sink.addr.port());
+    let ip = outbound_ip("one", "127.0.0.1");
+    draining.outbound_ips.insert("one".to_owned(), ip);
+    let after = draining.clone();
+    draining.outbound.draining.insert("one".to_owned());
+    let mut rig = Rig::start(draining, zone()).await;
+    rig.send("bob@example.test", &["carol@remote.test"]).await;
+    for attempts in 1..=5 {
+        let left = rig.until_tried(attempts).await;
+        let wait = left[0].next_attempt - rig.clock.now();
+        assert!(wait <= SOON, "attempt {attempts}: {wait}");
+        if attempts < 5 {
+            rig.pass(Duration::from_millis(1)).await;
+        }
+    }
+    assert_eq!(sink.connections(), 0);
+    rig.plan.swap(after);
+    rig.pass(Duration::from_secs(6)).await;
+    sink.message().await;
+    rig.until_empty().await;
+}
