@@ -97,7 +97,10 @@ fn is_usable(source: &Source, provider: &str, at: i64, facts: &Facts) -> bool {
     for event in before.filter(|event| event.source == source.name) {
         match event.provider.as_str() {
             "all" => passed = event.to == "Active",
-            other if other == provider => rests = event.to == "Hot",
+            // A rest is over when its time is, and is said to be within a second.
+            other if other == provider => {
+                rests = event.to == "Hot" && event.until.is_none_or(|until| at < until);
+            }
             _ => {}
         }
     }
@@ -113,7 +116,7 @@ fn crowds(journal: &[Transaction], facts: &Facts) -> Result<usize> {
                 .history
                 .iter()
                 .filter(|event| ["all", provider.name].contains(&event.provider.as_str()))
-                .map(|event| event.at)
+                .flat_map(|event| std::iter::once(event.at).chain(event.until))
                 .chain([facts.removed_at, facts.killed_at, i64::MAX])
                 .collect();
             changes.sort_unstable();

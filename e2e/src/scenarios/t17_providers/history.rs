@@ -1,5 +1,7 @@
 //! What the log of our server says of addresses.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
@@ -48,6 +50,17 @@ pub fn read(log: &str) -> Result<Vec<Event>> {
                 until: fields["until"].as_i64(),
             })
         })
+        .collect()
+}
+
+/// Of each address and provider the last event, where that is the begin of a rest.
+pub fn resting(events: &[Event]) -> Vec<&Event> {
+    let mut last = BTreeMap::new();
+    for event in events {
+        last.insert((&event.source, &event.provider), event);
+    }
+    last.into_values()
+        .filter(|event| event.to == "Hot")
         .collect()
 }
 
@@ -125,6 +138,7 @@ mod tests {
         assert_eq!(events.len(), 1);
         assert!(events[0].is("main-1", "google", "Hot"));
         assert_eq!((events[0].at, events[0].until), (1_500, Some(99)));
+        assert_eq!(resting(&events).len(), 1);
         assert_eq!(time_of(line, "main-1", "changed").unwrap(), Some(1_500));
         assert_eq!(time_of(line, "main-2", "changed").unwrap(), None);
     }

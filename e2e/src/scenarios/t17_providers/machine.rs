@@ -30,7 +30,7 @@ pub const DOMAINS: [(&str, &str); 2] = [("example.test", "main"), ("news.test", 
 /// `spec.outbound.minStandby`.
 pub const MIN_STANDBY: usize = 1;
 /// `spec.outbound.coolDown`, milliseconds.
-pub const COOL_DOWN: i64 = 15_000;
+pub const COOL_DOWN: i64 = 20_000;
 
 const CONFIGURATION: &str = include_str!("cluster.yaml");
 /// The process.
@@ -249,24 +249,6 @@ impl<'a> Machine<'a> {
     /// What has happened to addresses until now.
     pub fn history(&self) -> Result<Vec<Event>> {
         history::read(&self.log()?)
-    }
-
-    /// Waits for something that happened since a time.
-    pub fn await_event(
-        &self,
-        what: &str,
-        since: i64,
-        fits: impl Fn(&Event) -> bool,
-    ) -> Result<Event> {
-        wait::until(what, LIMIT, || {
-            self.check()?;
-            let history = self.history()?;
-            let mut later = history.iter().filter(|event| event.at >= since);
-            Ok(match later.find(|event| fits(event)) {
-                Some(event) => Seen::Yes(event.clone()),
-                None => Seen::NotYet(history::told(&history)),
-            })
-        })
     }
 
     /// Waits for a line of the log about an OutboundIP, and returns its time.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::wait;
+use crate::wait::{self, Seen};
 use crate::world::internet::journal::{Transaction, now};
 use crate::world::internet::provider::PROVIDERS;
 use crate::world::internet::replies::Refusal;
@@ -29,8 +29,10 @@ use machine::{
 const PAUSE: Duration = Duration::from_millis(80);
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What each of the other providers says to which address, while Gmail has its own troubles.
-const REFUSALS: [(&str, &str, &str); 9] = [
+/// Who else has had enough of which address, in which words. Gmail has so of two, and `minStandby` is what keeps the last one there from
+/// sending; in the pool of three it is so with each.
+const REFUSALS: [(&str, &str, &str); 10] = [
+    ("google", "main-2", "very low reputation of the sending IP"),
     ("microsoft", "main-2", "S3140"),
     ("yahoo", "bulk-1", "[TSS04]"),
     ("apple", "main-3", "[HM08]"),
@@ -75,9 +77,10 @@ impl Scene<'_> {
     fn tell_the_story(&mut self) -> Result<()> {
         self.all_that_should_send()?;
         let first = self.one_goes_hot()?;
-        self.others_go_hot(&first)?;
+        let since = self.others_are_refused()?;
         self.comes_back(&first)?;
         let relapse = self.relapses(&first)?;
+        self.others_are_hot(since)?;
         self.killed_in_the_rest(&relapse)?;
         self.one_is_removed()?;
         self.one_is_added()?;
@@ -89,7 +92,7 @@ impl Scene<'_> {
         for source in SOURCES.iter().filter(|source| source.name != ADDED) {
             let what = format!("{} passes its checks", source.name);
             let passed = |event: &Event| event.is(source.name, "all", "Active");
-            self.machine.await_event(&what, 0, passed)?;
+            self.await_event(&what, 0, passed)?;
         }
         let pending = self.machine.configured_tool(&["ip", "explain", ADDED])?;
         expect(&pending, "/phase", &json!("Pending"))?;
@@ -184,35 +187,27 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Gmail refuses a second address, so that the standby is all that keeps the number of senders down; and each other provider has
-    /// had enough of one address, in its own words.
-    fn others_go_hot(&mut self, first: &Event) -> Result<()> {
-        let second = named("main-2")?;
-        let refuse = |provider: &str, source: &Source, text: &str| {
-            let refusal = Refusal::of(provider, text)?;
-            self.internet
-                .provider(provider)?
-                .refuse(source.address, refusal);
-            anyhow::Ok(())
-        };
-        refuse("google", second, "very low reputation of the sending IP")?;
+    /// Each provider has had enough of one address, in its own words.
+    fn others_are_refused(&self) -> Result<i64> {
+        let since = now();
         for (provider, name, text) in REFUSALS {
-            refuse(provider, named(name)?, text)?;
+            let refusal = Refusal::of(provider, text)?;
+            let provider = self.internet.provider(provider)?;
+            provider.refuse(named(name)?.address, refusal);
         }
-        self.is_hot("google", second, first.at)?;
-        let until = first.until.unwrap_or_default();
-        if now() < until {
-            self.route_tells(&[("main-1", "Hot"), ("main-2", "Hot"), ("main-6", "Standby")])?;
-        }
+        Ok(since)
+    }
+
+    fn others_are_hot(&self, since: i64) -> Result<()> {
         for (provider, name, _) in REFUSALS {
-            let source = named(name)?;
-            let hotness = self.is_hot(provider, source, first.at)?;
-            let standby = if source.pool == "bulk" {
-                "bulk-3"
-            } else {
-                "main-5"
+            let hotness = self.is_hot(provider, named(name)?, since)?;
+            // Of three addresses two are meant to send. Where one rests the other is left, and the third one is kept.
+            let stands_in = match name {
+                "bulk-1" => "bulk-2",
+                "bulk-2" => "bulk-1",
+                _ => "main-5",
             };
-            self.await_mail(provider, named(standby)?, hotness.at)?;
+            self.await_mail(provider, named(stands_in)?, hotness.at)?;
         }
         let short = self.machine.metric("mailpods_outbound_standby_short")?;
         ensure!(
@@ -226,7 +221,7 @@ impl Scene<'_> {
     fn comes_back(&self, hotness: &Event) -> Result<()> {
         let (name, provider) = (hotness.source.as_str(), hotness.provider.as_str());
         let what = format!("{name} is back at {provider}");
-        let back = self.machine.await_event(&what, hotness.at, |event| {
+        let back = self.await_event(&what, hotness.at, |event| {
             event.is(name, provider, "Cooling") && event.reason == "rest-over"
         })?;
         self.await_mail(provider, named(name)?, back.at)
@@ -295,16 +290,14 @@ impl Scene<'_> {
     fn one_is_added(&self) -> Result<()> {
         let source = named(ADDED)?;
         let passed = |event: &Event| event.is(ADDED, "all", "Active");
-        let passed = self
-            .machine
-            .await_event("it passes its checks", 0, passed)?;
+        let passed = self.await_event("it passes its checks", 0, passed)?;
         for facts in &PROVIDERS {
             self.await_mail(facts.name, source, passed.at)?;
         }
         Ok(())
     }
 
-    /// A provider refuses an address until that one rests for it. Nothing is sent then, and the provider forgets.
+    /// A provider refuses an address until that one rests for it.
     fn goes_hot(&self, provider: &str, source: &Source, text: &str) -> Result<Event> {
         let since = now();
         let refusal = Refusal::of(provider, text)?;
@@ -317,9 +310,26 @@ impl Scene<'_> {
     fn is_hot(&self, provider: &str, source: &Source, since: i64) -> Result<Event> {
         let what = format!("{} is hot at {provider}", source.name);
         let hot = |event: &Event| event.is(source.name, provider, "Hot");
-        let hotness = self.machine.await_event(&what, since, hot)?;
-        self.internet.provider(provider)?.forgive(source.address);
-        Ok(hotness)
+        self.await_event(&what, since, hot)
+    }
+
+    /// Waits for something that happened since a time. Meanwhile providers forget what they had against addresses that rest.
+    fn await_event(&self, what: &str, since: i64, fits: impl Fn(&Event) -> bool) -> Result<Event> {
+        wait::until(what, LIMIT, || {
+            self.machine.check()?;
+            let history = self.machine.history()?;
+            for event in history::resting(&history) {
+                let source = named(&event.source)?;
+                self.internet
+                    .provider(&event.provider)?
+                    .forgive(source.address);
+            }
+            let mut later = history.iter().filter(|event| event.at >= since);
+            Ok(match later.find(|event| fits(event)) {
+                Some(event) => Seen::Yes(event.clone()),
+                None => Seen::NotYet(history::told(&history)),
+            })
+        })
     }
 
     fn await_mail(&self, provider: &str, source: &Source, since: i64) -> Result<()> {
