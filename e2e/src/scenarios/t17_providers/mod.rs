@@ -8,6 +8,7 @@ mod checks;
 mod history;
 mod machine;
 
+use std::ops::RangeBounds;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -26,8 +27,10 @@ use machine::{
 };
 
 /// Between two messages of a person.
-const PAUSE: Duration = Duration::from_millis(80);
+const PAUSE: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(60);
+/// Until another address sends in place of one that rests.
+const SECONDS: Duration = Duration::from_secs(10);
 
 /// Who else has had enough of which address, in which words. Gmail has so of two, and `minStandby` is what keeps the last one there from
 /// sending; in the pool of three it is so with each.
@@ -109,12 +112,14 @@ impl Scene<'_> {
     fn all_that_should_send(&self) -> Result<()> {
         for facts in &PROVIDERS {
             for source in SOURCES.iter().filter(|s| !s.standby && s.name != ADDED) {
-                self.await_mail(facts.name, source, 0)?;
+                self.await_mail(facts.name, source, 0..)?;
             }
         }
         let journal = self.internet.journal()?;
         for source in SOURCES.iter().filter(|s| s.standby || s.name == ADDED) {
-            let sent = journal.any(|t| t.source == Some(source.address));
+            let sent = journal
+                .first(|t| t.source == Some(source.address))
+                .is_some();
             ensure!(!sent, "{} sends in times of peace", source.name);
         }
         Ok(())
@@ -129,10 +134,10 @@ impl Scene<'_> {
             hotness.reason == "refusals" && until - hotness.at >= COOL_DOWN - 1_000,
             "{hotness:?}"
         );
-        self.await_mail("google", standby, hotness.at)?;
+        self.takes_over(standby, &hotness)?;
         self.tools_tell(hot, standby)?;
         for facts in PROVIDERS.iter().filter(|facts| facts.name != "google") {
-            self.await_mail(facts.name, hot, hotness.at)?;
+            self.await_mail(facts.name, hot, hotness.at..until)?;
         }
         Ok(hotness)
     }
@@ -207,7 +212,7 @@ impl Scene<'_> {
                 "bulk-2" => "bulk-1",
                 _ => "main-5",
             };
-            self.await_mail(provider, named(stands_in)?, hotness.at)?;
+            self.takes_over(named(stands_in)?, &hotness)?;
         }
         let short = self.machine.metric("mailpods_outbound_standby_short")?;
         ensure!(
@@ -224,7 +229,7 @@ impl Scene<'_> {
         let back = self.await_event(&what, hotness.at, |event| {
             event.is(name, provider, "Cooling") && event.reason == "rest-over"
         })?;
-        self.await_mail(provider, named(name)?, back.at)
+        self.await_mail(provider, named(name)?, back.at..).map(drop)
     }
 
     /// Refused again on probation it rests twice as long.
@@ -292,7 +297,7 @@ impl Scene<'_> {
         let passed = |event: &Event| event.is(ADDED, "all", "Active");
         let passed = self.await_event("it passes its checks", 0, passed)?;
         for facts in &PROVIDERS {
-            self.await_mail(facts.name, source, passed.at)?;
+            self.await_mail(facts.name, source, passed.at..)?;
         }
         Ok(())
     }
@@ -332,20 +337,44 @@ impl Scene<'_> {
         })
     }
 
-    fn await_mail(&self, provider: &str, source: &Source, since: i64) -> Result<()> {
+    /// Another address sends to the provider in place of the one that rests, within seconds.
+    fn takes_over(&self, source: &Source, hotness: &Event) -> Result<()> {
+        let rest = hotness.at..hotness.until.unwrap_or(hotness.at);
+        let first = self.await_mail(&hotness.provider, source, rest)?;
+        let (waited, most) = (first - hotness.at, SECONDS.as_millis());
+        eprintln!(
+            "==> {}: {} sends in place of {} after {waited} ms",
+            hotness.provider, source.name, hotness.source
+        );
+        ensure!(
+            u128::try_from(waited)? < most,
+            "it takes {} {waited} ms to send in place of {}",
+            source.name,
+            hotness.source
+        );
+        Ok(())
+    }
+
+    /// Waits until a provider has accepted mail from an address in a span of time. Returns when it came.
+    fn await_mail(
+        &self,
+        provider: &str,
+        source: &Source,
+        span: impl RangeBounds<i64>,
+    ) -> Result<i64> {
         let journal = self.internet.journal()?;
         let fits = |t: &Transaction| {
             t.accepted
                 && t.provider == provider
                 && t.source == Some(source.address)
-                && t.at >= since
+                && span.contains(&t.at)
         };
-        let what = format!("{} sends to {provider}", source.name);
         let looked = wait::quietly(LIMIT, || {
             self.machine.check()?;
-            Ok(wait::holds(journal.any(fits), "no mail"))
+            let first = journal.first(fits);
+            Ok(first.map_or_else(|| Seen::NotYet("no mail".to_owned()), |t| Seen::Yes(t.at)))
         });
-        looked.context(what)
+        looked.with_context(|| format!("{} sends to {provider}", source.name))
     }
 
     fn await_arrival<'i>(&self, ids: impl Iterator<Item = &'i str>) -> Result<()> {

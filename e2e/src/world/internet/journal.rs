@@ -62,9 +62,9 @@ impl Journal {
         self.lock().clone()
     }
 
-    /// Whether there is one that fits.
-    pub fn any(&self, fits: impl Fn(&Transaction) -> bool) -> bool {
-        self.lock().iter().any(fits)
+    /// The first that fits.
+    pub fn first(&self, fits: impl Fn(&Transaction) -> bool) -> Option<Transaction> {
+        self.lock().iter().find(|t| fits(t)).cloned()
     }
 
     /// The Message-IDs of what was accepted.
