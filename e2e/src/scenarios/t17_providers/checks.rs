@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::history::Event;
-use super::machine::{ADDED, DOMAINS, MIN_STANDBY, REMOVED, SOURCES, Source};
+use super::machine::{ADDED, DOMAINS, KEPT, MIN_STANDBY, REMOVED, SOURCES, Source};
 use super::ttl;
 use crate::world::internet::journal::Transaction;
 use crate::world::internet::provider::PROVIDERS;
@@ -35,6 +35,10 @@ pub fn check(journal: &[Transaction], sent: &Report, facts: &Facts) -> Result<()
     for transaction in journal {
         look_at(transaction, facts).with_context(|| format!("{transaction:#?}"))?;
     }
+    let kept = journal
+        .iter()
+        .find(|t| source(t).is_ok_and(|source| source.name == KEPT));
+    ensure!(kept.is_none(), "{KEPT} should be kept: {kept:#?}");
     let crowds = crowds(journal, facts)?;
     let twice = exactly_once(journal, sent, facts)?;
     let accepted = journal.iter().filter(|t| t.accepted).count();

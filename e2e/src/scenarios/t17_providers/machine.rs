@@ -69,6 +69,8 @@ const fn source(name: &'static str, last: u8, pool: &'static str, standby: bool)
 pub const REMOVED: &str = "main-3";
 /// The address that SPF does not show at first.
 pub const ADDED: &str = "main-7";
+/// The last one of its pool: it is kept back whatever happens to one of the two before it.
+pub const KEPT: &str = "bulk-3";
 
 /// All of them.
 pub const SOURCES: [Source; 10] = [
