@@ -20,7 +20,7 @@ use crate::world::internet::provider::PROVIDERS;
 use crate::world::internet::replies::Refusal;
 use crate::world::internet::senders::Trickle;
 use crate::world::internet::{Internet, TTL};
-use checks::{Facts, check};
+use checks::{Facts, check_all, check_each};
 use history::Event;
 use machine::{
     ADDED, COOL_DOWN, HOST, MIN_STANDBY, Machine, PEOPLE, REMOVED, SOURCES, Source, expect, named,
@@ -71,9 +71,13 @@ fn play(internet: &Internet) -> Result<()> {
     let trickle = Trickle::start(&PEOPLE, HOST, PAUSE)?;
     scene.tell_the_story()?;
     let sent = trickle.stop()?;
-    scene.await_arrival(sent.taken.iter().map(|sent| sent.id.as_str()))?;
+    let arrived = scene.await_arrival(sent.taken.iter().map(|sent| sent.id.as_str()));
     scene.facts.history = scene.machine.history()?;
-    check(&internet.journal()?.all(), &sent, &scene.facts)
+    let journal = internet.journal()?.all();
+    // What did not arrive most often has its reason in what did.
+    check_each(&journal, &scene.facts)?;
+    arrived?;
+    check_all(&journal, &sent, &scene.facts)
 }
 
 impl Scene<'_> {
@@ -379,7 +383,7 @@ impl Scene<'_> {
 
     fn await_arrival<'i>(&self, ids: impl Iterator<Item = &'i str>) -> Result<()> {
         let ids: Vec<&str> = ids.collect();
-        wait::until("all that was taken has arrived", LIMIT, || {
+        let arrival = wait::until("all that was taken has arrived", LIMIT, || {
             self.machine.check()?;
             let arrived = self.internet.journal()?.arrived();
             let missing: Vec<_> = ids.iter().filter(|id| !arrived.contains(**id)).collect();
@@ -388,6 +392,10 @@ impl Scene<'_> {
                 count == 0,
                 format!("{count} are missing: {some:?}"),
             ))
+        });
+        arrival.with_context(|| match self.machine.tool(&["queue", "list"]) {
+            Ok(queue) => format!("in the queue: {queue:#}"),
+            Err(error) => format!("the queue cannot be read: {error:#}"),
         })
     }
 }
