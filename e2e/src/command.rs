@@ -74,3 +74,15 @@ pub fn words(words: &[&str]) -> Command {
     command.args(all);
     command
 }
+
+/// The same in a network namespace that has a name (ip-netns(8)).
+pub fn within(namespace: Option<&str>, line: &[&str]) -> Command {
+    match namespace {
+        None => words(line),
+        Some(name) => {
+            let mut command = words(&["ip", "netns", "exec", name]);
+            command.args(line);
+            command
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The programs of the image, linked statically.
+//! Our programs: those of the image, linked statically, and the one for this machine.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -18,46 +18,58 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Builds them; path in the image and file here.
 pub fn programs() -> Result<Vec<(String, PathBuf)>> {
     eprintln!("==> building static programs for {TARGET}");
-    let output = cargo_build()
-        .stderr(Stdio::inherit())
-        .output()
-        .context("failed to start cargo")?;
-    ensure!(
-        output.status.success(),
-        "failed to build the programs of the image"
-    );
-    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut build = cargo_build(PROGRAMS);
+    build
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .args(["--release", "--target", TARGET]);
+    let messages = built(&mut build)?;
     PROGRAMS
         .iter()
-        .map(|(_, name)| {
-            let path = executable(&messages, name)
-                .with_context(|| format!("cargo built no program `{name}`"))?;
-            Ok((format!("usr/bin/{name}"), path))
-        })
+        .map(|(_, name)| Ok((format!("usr/bin/{name}"), executable(&messages, name)?)))
         .collect()
 }
 
-fn cargo_build() -> Command {
+/// Builds `mailpods` for this machine, as `cargo build` does, unless `MAILPODS_BIN` names one. Returns where it is.
+pub fn program() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("MAILPODS_BIN") {
+        return Ok(path.into());
+    }
+    let (package, name) = PROGRAMS[0];
+    let messages = built(&mut cargo_build(&[(package, name)]))?;
+    executable(&messages, name)
+}
+
+/// Builds, and returns cargo's messages.
+fn built(build: &mut Command) -> Result<String> {
+    let output = build
+        .stderr(Stdio::inherit())
+        .output()
+        .context("failed to start cargo")?;
+    ensure!(output.status.success(), "failed to build the programs");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn cargo_build(programs: &[(&str, &str)]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .current_dir(crate::root())
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .args(["build", "--release", "--locked", "--target", TARGET])
+        .args(["build", "--locked"])
         .arg("--message-format=json-render-diagnostics");
-    for (package, program) in PROGRAMS {
+    for (package, program) in programs {
         command.args(["--package", package, "--bin", program]);
     }
     command
 }
 
 /// The file of a program in cargo's messages, one JSON object a line.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+fn executable(messages: &str, name: &str) -> Result<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("cargo built no program `{name}`"))
 }
 
 #[cfg(test)]
@@ -70,9 +82,9 @@ mod tests {
             {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"mailpods\"},\"executable\":\"/t/mailpods\"}\n\
             {\"reason\":\"build-finished\",\"success\":true}\n";
         assert_eq!(
-            executable(messages, "mailpods"),
-            Some(PathBuf::from("/t/mailpods"))
+            executable(messages, "mailpods").unwrap(),
+            PathBuf::from("/t/mailpods")
         );
-        assert_eq!(executable(messages, "other"), None);
+        assert!(executable(messages, "other").is_err());
     }
 }

@@ -11,6 +11,8 @@ use clap::Args;
 
 use crate::cluster;
 
+pub use build::program;
+
 /// Options of `cargo xtask image`.
 #[derive(Args)]
 pub struct Options {

@@ -2,6 +2,7 @@
 
 pub mod clients;
 mod external_dns;
+pub mod internet;
 pub mod load;
 pub mod outside;
 pub mod postgres;
@@ -65,7 +66,7 @@ impl World {
         once(&self.dns, || {
             self.has_bridge()?;
             std::fs::create_dir_all(&self.folder)?;
-            PowerDns::start(&self.folder, &self.processes)
+            PowerDns::start(&self.folder, &self.processes, powerdns::CLUSTER)
         })
     }
 

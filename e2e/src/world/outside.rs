@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::powerdns::{PowerDns, RecordSet};
 use crate::cluster::node::network::{BRIDGE, NODE_ADDRESS, PREFIX};
 use crate::cluster::process::Processes;
-use crate::command::{attempt, feed, run, words};
+use crate::command::{attempt, feed, run, within, words};
 use crate::wait::{self, Seen};
 
 /// The network namespace.
@@ -67,9 +67,7 @@ impl Outside {
 
     /// A command that runs there, with that host's network and resolver.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", NAMESPACE]).args(words);
-        command
+        within(Some(NAMESPACE), words)
     }
 
     /// Runs a command there.

@@ -1,4 +1,4 @@
-//! The world's DNS: a PowerDNS that everybody asks, in the cluster and outside, and that ExternalDNS writes to.
+//! The world's DNS: a PowerDNS that everybody asks; in the cluster and outside, where ExternalDNS writes to it, or in a namespace of its own.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,29 +9,46 @@ use serde_json::{Value, json};
 
 use crate::cluster::node::network::NODE_ADDRESS;
 use crate::cluster::process::Processes;
-use crate::command::{feed, run, words};
+use crate::command::{feed, run, within, words};
 use crate::wait::{self, Seen};
 
 /// The process.
 pub const NAME: &str = "pdns";
-/// Port of the HTTP API on the node's address.
+/// Port of the HTTP API on the server's address.
 const API_PORT: u16 = 8053;
+/// Time to live of records that are set one by one, seconds.
+const TTL: u32 = 60;
 const SCHEMA: &str = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql";
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A zone here belongs to nobody else in the world of the tests.
-pub const ZONES: &[&str] = &[
-    "example.test",
-    "second.test",
-    "third.test",
-    "small.test",
-    "outside.test",
-    "77.10.in-addr.arpa",
-];
+/// Where a server is, and what it answers for.
+pub struct Place {
+    /// Its address.
+    pub address: &'static str,
+    /// Its network namespace; that of this process when left out.
+    pub namespace: Option<&'static str>,
+    /// Its zones without the last dot; an empty name is the root.
+    pub zones: &'static [&'static str],
+}
+
+/// Beside the cluster. A zone here belongs to nobody else in the world of the tests.
+pub const CLUSTER: Place = Place {
+    address: NODE_ADDRESS,
+    namespace: None,
+    zones: &[
+        "example.test",
+        "second.test",
+        "third.test",
+        "small.test",
+        "outside.test",
+        "77.10.in-addr.arpa",
+    ],
+};
 
 /// The server.
 pub struct PowerDns {
     key: String,
+    place: Place,
 }
 
 /// A set of records with one name and type, as it should be.
@@ -48,10 +65,11 @@ pub struct RecordSet<'a> {
 
 impl PowerDns {
     /// Starts the server with its zones, unless it runs.
-    pub fn start(folder: &Path, processes: &Processes) -> Result<Self> {
+    pub fn start(folder: &Path, processes: &Processes, place: Place) -> Result<Self> {
         let folder = folder.join(NAME);
         let server = Self {
             key: "a-key-of-the-tests".to_owned(),
+            place,
         };
         let fresh = !folder.join("pdns.sqlite3").exists();
         if fresh {
@@ -59,7 +77,7 @@ impl PowerDns {
                 .prepare(&folder)
                 .context("failed to prepare PowerDNS")?;
         }
-        let mut command = Command::new("pdns_server");
+        let mut command = within(server.place.namespace, &["pdns_server"]);
         command.arg(format!("--config-dir={}", folder.display()));
         processes.start(NAME, &mut command)?;
         wait::until("PowerDNS answers", LIMIT, || {
@@ -77,7 +95,7 @@ impl PowerDns {
 
     /// URL of the API, for ExternalDNS.
     pub fn url(&self) -> String {
-        format!("http://{NODE_ADDRESS}:{API_PORT}")
+        format!("http://{}:{API_PORT}", self.place.address)
     }
 
     /// Key of the API.
@@ -87,24 +105,14 @@ impl PowerDns {
 
     /// Replaces or removes a set of records, as an administrator would.
     pub fn set(&self, set: &RecordSet) -> Result<()> {
-        let records: Vec<Value> = set
-            .contents
-            .iter()
-            .map(|content| json!({"content": content, "disabled": false}))
-            .collect();
-        let change = if records.is_empty() {
-            "DELETE"
-        } else {
-            "REPLACE"
-        };
-        let body = json!({"rrsets": [{
-            "name": format!("{}.", set.name),
-            "type": set.kind,
-            "ttl": 60,
-            "changetype": change,
-            "records": records,
-        }]});
-        self.call("PATCH", &format!("zones/{}.", set.zone), Some(&body))?;
+        self.set_all(set.zone, TTL, std::slice::from_ref(set))
+    }
+
+    /// The same for several sets of one zone at once; `ttl` in seconds.
+    pub fn set_all(&self, zone: &str, ttl: u32, sets: &[RecordSet]) -> Result<()> {
+        let changes: Vec<Value> = sets.iter().map(|set| change(set, ttl)).collect();
+        let body = json!({"rrsets": changes});
+        self.call("PATCH", &format!("zones/{}", id(zone)), Some(&body))?;
         Ok(())
     }
 
@@ -115,7 +123,7 @@ impl PowerDns {
 
     /// All names and types of a zone apart from SOA and NS.
     pub fn names(&self, zone: &str) -> Result<Vec<String>> {
-        let zone = self.call("GET", &format!("zones/{zone}."), None)?;
+        let zone = self.call("GET", &format!("zones/{}", id(zone)), None)?;
         let sets = zone["rrsets"].as_array().context("a zone without rrsets")?;
         let mut names: Vec<String> = sets
             .iter()
@@ -134,7 +142,7 @@ impl PowerDns {
         let configuration = format!(
             include_str!("templates/pdns.conf"),
             folder = folder.display(),
-            address = NODE_ADDRESS,
+            address = self.place.address,
             port = API_PORT,
             key = self.key,
         );
@@ -143,7 +151,7 @@ impl PowerDns {
     }
 
     fn make_zones(&self) -> Result<()> {
-        for zone in ZONES {
+        for zone in self.place.zones {
             let body = json!({
                 "name": format!("{zone}."),
                 "kind": "Native",
@@ -152,15 +160,16 @@ impl PowerDns {
             self.call("POST", "zones", Some(&body))?;
         }
         self.set(&RecordSet {
-            zone: "example.test",
+            zone: self.place.zones.first().context("no zones")?,
             name: "ns1.example.test",
             kind: "A",
-            contents: &[NODE_ADDRESS],
+            contents: &[self.place.address],
         })
     }
 
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-        let mut curl = words(&["curl", "--silent", "--show-error", "--fail-with-body"]);
+        let line = ["curl", "--silent", "--show-error", "--fail-with-body"];
+        let mut curl = within(self.place.namespace, &line);
         curl.args(["--max-time", "10", "--request", method, "--header"])
             .arg(format!("X-API-Key: {}", self.key));
         if let Some(body) = body {
@@ -175,7 +184,35 @@ impl PowerDns {
     }
 }
 
-/// What the world's DNS answers, sorted, each record as `dig +short` prints it.
+fn change(set: &RecordSet, ttl: u32) -> Value {
+    let records: Vec<Value> = set
+        .contents
+        .iter()
+        .map(|content| json!({"content": content, "disabled": false}))
+        .collect();
+    let change = if records.is_empty() {
+        "DELETE"
+    } else {
+        "REPLACE"
+    };
+    json!({
+        "name": format!("{}.", set.name),
+        "type": set.kind,
+        "ttl": ttl,
+        "changetype": change,
+        "records": records,
+    })
+}
+
+/// A zone in paths of the API; octets that are not of a name are written as `=XX` there.
+fn id(zone: &str) -> String {
+    match zone {
+        "" => "=2E".to_owned(),
+        zone => format!("{zone}."),
+    }
+}
+
+/// What the cluster's DNS answers, sorted, each record as `dig +short` prints it.
 pub fn answer(name: &str, kind: &str) -> Result<Vec<String>> {
     let server = format!("@{NODE_ADDRESS}");
     let mut dig = words(&["dig", "+short", "+time=2", "+tries=2", "+norecurse"]);

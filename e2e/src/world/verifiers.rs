@@ -1,6 +1,6 @@
 //! Verifiers that share nothing with the code under test: dkimpy for DKIM, pyspf for SPF.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -46,6 +46,11 @@ impl Verifiers {
             std::fs::write(folder.join("complete"), "")?;
         }
         Ok(Self { python })
+    }
+
+    /// The interpreter that has them.
+    pub fn python(&self) -> &Path {
+        &self.python
     }
 
     /// The verdict on each DKIM signature of a message, as the outside host sees DNS: `SELECTOR ALGORITHM pass`, one a line.
