@@ -152,6 +152,7 @@ fn retry(fates: &[Fate], decision: Decision, warned: bool) -> Option<Retry> {
         next_attempt: first.retry_at.unwrap_or(at),
         error,
         reason: first.reason,
+        class: first.class,
         warned,
     })
 }

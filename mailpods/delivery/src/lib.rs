@@ -27,6 +27,7 @@ mod role_tests;
 mod scheduler;
 mod sign;
 mod srs;
+mod suspension;
 #[cfg(test)]
 mod testing;
 
@@ -124,6 +125,7 @@ impl Delivery {
             pool: outbound::pool::Pool::default(),
             ips: ips::Ips::new()?,
             srs: srs::Rewriter::default(),
+            suspension: mailpods_store::suspension::Guard::default(),
             room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),
             worker: dependencies.worker,
@@ -151,6 +153,7 @@ impl Delivery {
         let heartbeat = tokio::spawn(scheduler::heartbeat(ctx.clone(), shutdown.clone()));
         let tidy = tokio::spawn(tidy_pool(ctx.clone()));
         let watch = tokio::spawn(ips::watch(ctx.clone()));
+        let suspended = tokio::spawn(suspension::watch(ctx.clone()));
         let shares = tokio::spawn(scheduler::shares::run(remote.clone()));
         let told = tokio::spawn(reports::run(ctx.clone()));
         tokio::join!(
@@ -160,6 +163,7 @@ impl Delivery {
         heartbeat.abort();
         tidy.abort();
         watch.abort();
+        suspended.abort();
         shares.abort();
         told.abort();
         ctx.protections.reports.flush(&ctx).await;

@@ -4,6 +4,7 @@ use mailpods_policy::Reason;
 use mailpods_policy::outbound::blocklist::Word;
 use mailpods_policy::outbound::classify::{Blame, Bounce};
 use mailpods_policy::outbound::life::{Cause, Phase};
+use mailpods_policy::outbound::suspension;
 use mailpods_policy::outbound::tls::report::ResultType;
 use mailpods_telemetry::metrics::{
     Counter, Gauge, Histogram, LATENCY_SECONDS, Label, MetricsError, Registry, WAIT_SECONDS,
@@ -153,6 +154,26 @@ impl Label for TlsOutcome {
     }
 }
 
+/// The class of a failure as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BounceClass(pub(crate) &'static str);
+
+impl Label for BounceClass {
+    fn as_str(&self) -> &'static str {
+        self.0
+    }
+}
+
+/// Why an account is suspended, as a label.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SuspendedFor(pub(crate) suspension::Cause);
+
+impl Label for SuspendedFor {
+    fn as_str(&self) -> &'static str {
+        self.0.as_str()
+    }
+}
+
 /// The metrics of the role.
 pub(crate) struct Metrics {
     /// Recipients by way and reason.
@@ -169,6 +190,12 @@ pub(crate) struct Metrics {
     pub(crate) notifications: Counter<Kind>,
     /// What refusals are about.
     pub(crate) refusals: Counter<(Fault, Failure)>,
+    /// Recipients not served, by class.
+    pub(crate) failures: Counter<(Way, BounceClass)>,
+    /// Accounts that were suspended.
+    pub(crate) suspensions: Counter<SuspendedFor>,
+    /// Accounts that are suspended.
+    pub(crate) suspended: Gauge,
     /// Connections by who asked for their protection and what came of it.
     pub(crate) tls: Counter<(Protected, TlsOutcome)>,
     /// Changes in the lives of outbound addresses.
@@ -228,6 +255,21 @@ impl Metrics {
                 "mailpods_outbound_refusals_total",
                 "Refusals by what they are about and of what kind they are.",
                 &["blame", "kind"],
+            )?,
+            failures: registry.counter(
+                "mailpods_delivery_failures_total",
+                "Recipients given up or put off, by way and class of the failure.",
+                &["way", "class"],
+            )?,
+            suspensions: registry.counter(
+                "mailpods_outbound_suspensions_total",
+                "Accounts that were suspended.",
+                &["cause"],
+            )?,
+            suspended: registry.gauge(
+                "mailpods_outbound_suspended_accounts",
+                "Accounts that may not send now.",
+                &[],
             )?,
             tls: registry.counter(
                 "mailpods_outbound_tls_total",

@@ -10,4 +10,5 @@ mod shared;
 mod sieve;
 mod stop;
 mod suppressed;
+mod suspended;
 mod tls_reports;

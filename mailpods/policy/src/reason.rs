@@ -127,6 +127,8 @@ reasons! {
     FromNotOwned = "from-not-owned",
     /// The account's or domain's sending limit is used up.
     SendingLimit = "sending-limit",
+    /// The account may not send for now: too much at once, too many refusals or complaints, or an operator wants it.
+    SenderSuspended = "sender-suspended",
     /// The recipient's domain takes no mail (null MX).
     NullMx = "null-mx",
     /// The recipient's domain does not exist or has no address.

@@ -15,6 +15,7 @@ mod settings;
 mod settings_dns;
 mod settings_outbound;
 mod settings_reputation;
+mod settings_suspension;
 mod sieve;
 mod workloads;
 
@@ -28,5 +29,6 @@ pub use settings::*;
 pub use settings_dns::*;
 pub use settings_outbound::*;
 pub use settings_reputation::*;
+pub use settings_suspension::*;
 pub use sieve::*;
 pub use workloads::*;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BlockListsSpec, NextHopSpec, ProviderSpec, SuppressionSpec};
+use super::{BlockListsSpec, NextHopSpec, ProviderSpec, SuppressionSpec, SuspensionSpec};
 use crate::{DomainName, TimeSpan};
 
 /// Queue, retries and sending.
@@ -63,6 +63,9 @@ pub struct OutboundSpec {
     /// Remembers recipients that do not exist and does not write to them; off when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppression: Option<SuppressionSpec>,
+    /// Suspends accounts that send too much at once, or that receivers speak against; off when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<SuspensionSpec>,
     /// How connections to other servers are protected.
     pub tls: OutboundTlsSpec,
 }
@@ -193,6 +196,7 @@ impl Default for OutboundSpec {
             providers: Vec::new(),
             block_lists: None,
             suppression: None,
+            suspension: None,
             tls: OutboundTlsSpec::default(),
         }
     }

@@ -207,6 +207,7 @@ impl Compiler<'_> {
             providers: self.providers(&cluster.origin, spec),
             block_lists: self.block_lists(&cluster.origin, spec),
             suppression: self.suppression(&cluster.origin, spec),
+            suspension: self.suspension(&cluster.origin, spec),
             draining: self.draining(),
             ..outbound(spec)
         }
@@ -415,6 +416,7 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
         providers: Vec::new(),
         block_lists: None,
         suppression: None,
+        suspension: None,
         draining: BTreeSet::new(),
     }
 }
