@@ -23,7 +23,7 @@ use crate::outbound::protection::Protections;
 use crate::scheduler::leases::Leases;
 use crate::scheduler::shares::Shares;
 use crate::sign::Signers;
-use crate::srs::Rewriter;
+use crate::srs::Keyring;
 
 pub(crate) struct Context {
     pub(crate) store: Store,
@@ -42,7 +42,9 @@ pub(crate) struct Context {
     pub(crate) signers: Signers,
     pub(crate) pool: Pool,
     pub(crate) ips: Ips,
-    pub(crate) srs: Rewriter,
+    pub(crate) srs: Keyring,
+    /// Keys of what outgoing mail is known again by.
+    pub(crate) complaints: Keyring,
     /// Accounts that may not send.
     pub(crate) suspension: Guard,
     /// Room for messages that are being sent, in KiB: what is in memory at once is bounded whatever their size.

@@ -13,6 +13,7 @@
 //! leased again by another worker when the lease runs out.
 
 mod clock;
+mod complaints;
 mod conclude;
 mod context;
 mod ends;
@@ -124,7 +125,8 @@ impl Delivery {
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
             ips: ips::Ips::new()?,
-            srs: srs::Rewriter::default(),
+            srs: srs::Keyring::new(mailpods_policy::srs::SECRET),
+            complaints: srs::Keyring::new(mailpods_policy::complaint::SECRET),
             suspension: mailpods_store::suspension::Guard::default(),
             room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),

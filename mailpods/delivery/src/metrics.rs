@@ -174,6 +174,64 @@ impl Label for SuspendedFor {
     }
 }
 
+/// Whose user complained, as a label: one of the providers that are known by name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Complained(&'static str);
+
+impl Complained {
+    pub(crate) fn of(provider: Option<&str>) -> Self {
+        const KNOWN: [&str; 15] = [
+            "google",
+            "microsoft",
+            "yahoo",
+            "apple",
+            "united-internet",
+            "comcast",
+            "ovh",
+            "proton",
+            "zoho",
+            "fastmail",
+            "t-online",
+            "orange",
+            "mimecast",
+            "mail-ru",
+            "qq",
+        ];
+        let known = KNOWN.iter().find(|known| provider == Some(**known));
+        Self(known.copied().unwrap_or("other"))
+    }
+}
+
+impl Label for Complained {
+    fn as_str(&self) -> &'static str {
+        self.0
+    }
+}
+
+/// What a feedback report was, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Complaint {
+    /// A complaint.
+    Counted,
+    /// One that was known.
+    Repeated,
+    /// Of a kind that is none.
+    None,
+    /// About no message that left from here.
+    Unmatched,
+}
+
+impl Label for Complaint {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Repeated => "repeated",
+            Self::None => "no-complaint",
+            Self::Unmatched => "unmatched",
+        }
+    }
+}
+
 /// The metrics of the role.
 pub(crate) struct Metrics {
     /// Recipients by way and reason.
@@ -192,6 +250,8 @@ pub(crate) struct Metrics {
     pub(crate) refusals: Counter<(Fault, Failure)>,
     /// Recipients not served, by class.
     pub(crate) failures: Counter<(Way, BounceClass)>,
+    /// Feedback reports.
+    pub(crate) complaints: Counter<(Complained, Complaint)>,
     /// Accounts that were suspended.
     pub(crate) suspensions: Counter<SuspendedFor>,
     /// Accounts that are suspended.
@@ -260,6 +320,11 @@ impl Metrics {
                 "mailpods_delivery_failures_total",
                 "Recipients given up or put off, by way and class of the failure.",
                 &["way", "class"],
+            )?,
+            complaints: registry.counter(
+                "mailpods_outbound_complaints_total",
+                "Feedback reports by provider and what came of them.",
+                &["provider", "outcome"],
             )?,
             suspensions: registry.counter(
                 "mailpods_outbound_suspensions_total",

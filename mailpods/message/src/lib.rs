@@ -10,11 +10,13 @@
 //! - [`edit`]: header edits that do not copy the body.
 //! - [`submission`]: RFC 6409 §8 checks and repairs.
 //! - [`dsn`]: RFC 3464 delivery status notifications.
+//! - [`feedback`]: RFC 5965 feedback reports.
 
 pub mod decode;
 pub mod dsn;
 pub mod edit;
 pub mod envelope;
+pub mod feedback;
 pub mod fuzzing;
 pub mod header;
 pub mod meta;

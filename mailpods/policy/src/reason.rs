@@ -141,6 +141,8 @@ reasons! {
     ForgedReturnPath = "forged-return-path",
     /// The recipient's server said not long ago that there is no such mailbox.
     SuppressedRecipient = "suppressed-recipient",
+    /// The recipient's provider reports that the message was not wanted.
+    Complaint = "complaint",
     /// The next server could not be reached.
     ConnectFailed = "connect-failed",
     /// TLS to the next server failed where it is required.

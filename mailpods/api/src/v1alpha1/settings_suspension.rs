@@ -1,9 +1,9 @@
-//! When an account may not send any more.
+//! When an account may not send any more, and where complaints come.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::TimeSpan;
+use crate::{MailboxAddress, TimeSpan};
 
 /// When an account (a log-in) may not send any more: nothing new is taken from it then, and what it has in the queue is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +72,14 @@ impl Default for VerdictsSpec {
             within: TimeSpan::hours(1),
         }
     }
+}
+
+/// Where complaints come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ComplaintsSpec {
+    /// The address that feedback loops of providers are registered with: a mailbox or alias here. Reports go on into its mailbox.
+    pub address: MailboxAddress,
 }
 
 /// How many complaints are too many.

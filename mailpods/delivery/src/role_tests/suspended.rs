@@ -7,6 +7,7 @@ use mailpods_store::queue::{NewMessage, Origin, QueueFilter};
 use mailpods_store::suspension::{all, release, suspend};
 
 use super::remote::zone;
+use crate::Clock as _;
 use crate::testing::{Rig, Script, Sink, message, plan};
 
 const ALICE: &str = "alice@example.test";
@@ -36,7 +37,7 @@ fn by_alice(rig: &Rig, to: &[&str]) -> NewMessage {
 }
 
 /// Asks until it is so.
-async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let wait = async {
         loop {
             match ask().await {

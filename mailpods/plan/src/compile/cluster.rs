@@ -208,6 +208,7 @@ impl Compiler<'_> {
             block_lists: self.block_lists(&cluster.origin, spec),
             suppression: self.suppression(&cluster.origin, spec),
             suspension: self.suspension(&cluster.origin, spec),
+            complaints: spec.complaints.as_ref().map(|spec| spec.address.clone()),
             draining: self.draining(),
             ..outbound(spec)
         }
@@ -417,6 +418,7 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
         block_lists: None,
         suppression: None,
         suspension: None,
+        complaints: None,
         draining: BTreeSet::new(),
     }
 }

@@ -17,7 +17,7 @@ use crate::problem::Origin;
 
 /// The shortest `blockLists.interval`: those who run lists count what they are asked.
 const LEAST_INTERVAL: TimeSpan = TimeSpan::minutes(5);
-/// The shortest `suppression.hardBounces`.
+/// The shortest times of `suppression`.
 const LEAST_SUPPRESSION: TimeSpan = TimeSpan::hours(1);
 
 /// The shortest `within` of `suspension`.
@@ -96,16 +96,21 @@ impl Compiler<'_> {
         spec: &OutboundSpec,
     ) -> Option<Suppression> {
         let suppression = spec.suppression.as_ref()?;
-        self.at_least(
-            origin,
+        for (field, length) in [
             (
                 "spec.outbound.suppression.hardBounces",
                 suppression.hard_bounces,
             ),
-            LEAST_SUPPRESSION,
-        );
+            (
+                "spec.outbound.suppression.complaints",
+                suppression.complaints,
+            ),
+        ] {
+            self.at_least(origin, (field, length), LEAST_SUPPRESSION);
+        }
         Some(Suppression {
             hard_bounces: suppression.hard_bounces.get(),
+            complaints: suppression.complaints.get(),
         })
     }
 

@@ -67,6 +67,8 @@ pub struct OutboundSettings {
     pub block_lists: Option<BlockLists>,
     /// Recipients that do not exist are remembered; `None`: they are not.
     pub suppression: Option<Suppression>,
+    /// Where complaints come; `None`: none are looked for.
+    pub complaints: Option<MailboxAddress>,
     /// When accounts may not send any more; `None`: only when an operator wants it.
     pub suspension: Option<suspension::Rules>,
     /// Names of OutboundIPs that are being removed: nothing new leaves from them, and their records stay until nothing does.

@@ -76,6 +76,18 @@ fn what_cannot_be_used_is_named() {
             "spec.outbound.suppression.hardBounces",
         ),
         (
+            "{suppression: {complaints: 1m}}",
+            "spec.outbound.suppression.complaints",
+        ),
+        (
+            "{complaints: {address: fbl@elsewhere.test}}",
+            "spec.outbound.complaints.address",
+        ),
+        (
+            "{complaints: {address: nobody@example.test}}",
+            "spec.outbound.complaints.address",
+        ),
+        (
             "{suspension: {burst: {within: 1s}}}",
             "spec.outbound.suspension.burst.within",
         ),
