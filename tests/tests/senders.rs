@@ -158,3 +158,66 @@ fn what_a_suspended_account_has_queued_can_be_deleted() -> Result<()> {
     ensure!(queue.is_empty(), "{queue:?}");
     Ok(())
 }
+
+#[test]
+fn who_complains_is_not_written_to_any_more() -> Result<()> {
+    let (_dns, sink, server) = with_sink(
+        "suppression: {}, complaints: {address: fbl@example.test}",
+        |config| config.mailbox("fbl", ""),
+    )?;
+    let tools = Tools(&server);
+    let (sent, transcript) = submit(
+        &server,
+        "dave@remote.test",
+        &["--header", "List-Id: <news.example.test>"],
+    )?;
+    ensure!(sent, "{transcript}");
+    let original = sink.wait_for(1)?[0].message.replace("\r\n", "\n");
+    ensure!(
+        original.contains("CFBL-Address: fbl@example.test; report=arf\nCFBL-Feedback-ID: "),
+        "{original}"
+    );
+    eventually("the trace", || {
+        let trace = tools.run(&["trace", "dave@remote.test"])?;
+        Ok(trace.contains("relayed").then_some(()))
+    })?;
+    let report = format!(
+        "From: Feedback <fbl@provider.test>\nTo: <fbl@example.test>\nSubject: complaint\nDate: Thu, 26 Nov 2026 09:00:00 +0000\n\
+         Message-ID: <1@provider.test>\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=feedback-report; boundary=\"b\"\n\n\
+         --b\nContent-Type: text/plain\n\nThis is a complaint.\n--b\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\n\
+         User-Agent: Provider/1.0\nVersion: 1\n\n--b\nContent-Type: message/rfc822\n\n{original}\n--b--\n"
+    );
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("report");
+    std::fs::write(&file, report)?;
+    let address = server.address("smtp");
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let mut swaks = Command::new("swaks");
+    swaks
+        .args(["--server", &host, "--port", &port])
+        .args(["--from", "fbl@provider.test", "--to", "fbl@example.test"])
+        .arg("--data")
+        .arg(format!("@{}", file.to_string_lossy()));
+    let told = output(&mut swaks)?;
+    ensure!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
+    let rows = eventually("the suppressed recipient", || {
+        let rows = tools.json(&["suppression", "list", "--from", "example.test"])?;
+        Ok((!rows.is_empty()).then_some(rows))
+    })?;
+    ensure!(
+        rows[0]["recipient"] == "dave@remote.test" && rows[0]["why"] == "complaint",
+        "{rows:?}"
+    );
+    let (sent, transcript) = submit(&server, "dave@remote.test", &[])?;
+    ensure!(
+        !sent && transcript.contains("550 5.7.1") && transcript.contains("has complained"),
+        "{transcript}"
+    );
+    eventually("the complaint in the trace", || {
+        let trace = tools.run(&["trace", "dave@remote.test"])?;
+        Ok(trace.contains("abuse reported by Provider/1.0").then_some(()))
+    })?;
+    let counted = "mailpods_outbound_complaints_total{provider=\"other\",outcome=\"counted\"}";
+    ensure!(server.metric(counted)? == 1.0, "{}", server.http("/metrics")?);
+    Ok(())
+}

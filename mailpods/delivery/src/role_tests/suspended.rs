@@ -84,6 +84,8 @@ async fn notices(rig: &Rig, account: &str, count: usize) -> Vec<String> {
 async fn refusals_suspend_an_account_and_its_mail_waits_for_the_release() {
     let mut sink = Sink::start(Script {
         rules: vec![("RCPT TO:<gone", "550 5.1.1 no such user")],
+        // Without pipelining nothing is sent for nobody.
+        extensions: vec!["8BITMIME", "DSN"],
         ..Script::default()
     })
     .await;
