@@ -59,6 +59,16 @@ impl Tools<'_> {
         rows.as_array().cloned().context("no list")
     }
 
+    /// Waits until the trace of an address has a text: it is written within a second.
+    fn until_traced(&self, address: &str, text: &str) -> Result<()> {
+        let data = self.0.data().to_string_lossy().into_owned();
+        eventually(text, || {
+            let trace = tool(&["--data", &data, "trace", address])?;
+            let found = String::from_utf8_lossy(&trace.stdout).contains(text);
+            Ok(found.then_some(()))
+        })
+    }
+
     /// The mail of alice as mbox; empty before the first message.
     fn inbox(&self) -> Result<String> {
         let folder = tempfile::tempdir()?;
@@ -124,7 +134,13 @@ fn a_burst_is_held_told_and_released() -> Result<()> {
         Ok(sent.then_some(()))
     })?;
     sink.wait_for(3)?;
-    ensure!(tools.inbox()?.matches("may not send mail").count() == 1);
+    ensure!(
+        tools
+            .inbox()?
+            .matches("Subject: alice@example.test may not")
+            .count()
+            == 1
+    );
     ensure!(tools.run(&["suspension", "list"])?.contains("Nobody"));
     Ok(())
 }
@@ -177,10 +193,7 @@ fn who_complains_is_not_written_to_any_more() -> Result<()> {
         original.contains("CFBL-Address: fbl@example.test; report=arf\nCFBL-Feedback-ID: "),
         "{original}"
     );
-    eventually("the trace", || {
-        let trace = tools.run(&["trace", "dave@remote.test"])?;
-        Ok(trace.contains("relayed").then_some(()))
-    })?;
+    tools.until_traced("dave@remote.test", "relayed")?;
     let report = format!(
         "From: Feedback <fbl@provider.test>\nTo: <fbl@example.test>\nSubject: complaint\nDate: Thu, 26 Nov 2026 09:00:00 +0000\n\
          Message-ID: <1@provider.test>\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=feedback-report; boundary=\"b\"\n\n\
@@ -199,7 +212,11 @@ fn who_complains_is_not_written_to_any_more() -> Result<()> {
         .arg("--data")
         .arg(format!("@{}", file.to_string_lossy()));
     let told = output(&mut swaks)?;
-    ensure!(told.status.success(), "{}", String::from_utf8_lossy(&told.stdout));
+    ensure!(
+        told.status.success(),
+        "{}",
+        String::from_utf8_lossy(&told.stdout)
+    );
     let rows = eventually("the suppressed recipient", || {
         let rows = tools.json(&["suppression", "list", "--from", "example.test"])?;
         Ok((!rows.is_empty()).then_some(rows))
@@ -213,11 +230,12 @@ fn who_complains_is_not_written_to_any_more() -> Result<()> {
         !sent && transcript.contains("550 5.7.1") && transcript.contains("has complained"),
         "{transcript}"
     );
-    eventually("the complaint in the trace", || {
-        let trace = tools.run(&["trace", "dave@remote.test"])?;
-        Ok(trace.contains("abuse reported by Provider/1.0").then_some(()))
-    })?;
+    tools.until_traced("dave@remote.test", "abuse reported by Provider/1.0")?;
     let counted = "mailpods_outbound_complaints_total{provider=\"other\",outcome=\"counted\"}";
-    ensure!(server.metric(counted)? == 1.0, "{}", server.http("/metrics")?);
+    ensure!(
+        server.metric(counted)? == 1.0,
+        "{}",
+        server.http("/metrics")?
+    );
     Ok(())
 }
