@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     backup, bans, check, completions, dns, egress_proxy, explain, fsck, hash, ip, mailbox, pod,
-    queue, restore, route, sieve, standalone, suppression, trace, verify, version,
+    queue, restore, route, sieve, standalone, suppression, suspension, trace, verify, version,
 };
 use crate::failure::Outcome;
 
@@ -101,6 +101,8 @@ enum Command {
     #[command(subcommand)]
     Suppression(suppression::Command),
     #[command(subcommand)]
+    Suspension(suspension::Command),
+    #[command(subcommand)]
     Bans(bans::Command),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -134,6 +136,7 @@ impl Args {
             Command::Sieve(command) => command.run(globals),
             Command::Trace(args) => args.run(globals),
             Command::Suppression(command) => command.run(globals),
+            Command::Suspension(command) => command.run(globals),
             Command::Bans(command) => command.run(globals),
             Command::Backup(args) => args.run(globals),
             Command::Restore(args) => args.run(globals),

@@ -181,6 +181,7 @@ fn retry(fates: &[Fate], decision: Decision, soon: i64, warned: bool) -> Option<
         next_attempt: first.retry_at.unwrap_or(at),
         error,
         reason: first.reason,
+        class: first.class,
         warned,
     })
 }

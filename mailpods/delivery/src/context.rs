@@ -7,6 +7,7 @@ use mailpods_net::Connector;
 use mailpods_net::dns::Resolver;
 use mailpods_plan::{Plan, PlanHandle, Route};
 use mailpods_store::queue::{Destination, LeasedUnit, NewMessage, NewRecipient, Origin};
+use mailpods_store::suspension::Guard;
 use mailpods_store::trace::{Stage, TraceEvent};
 use mailpods_store::{NewBody, Store, UnixMillis};
 use ring::rand::SystemRandom;
@@ -15,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::{Clock, random};
 use crate::fate::Fate;
 use crate::ips::Ips;
-use crate::metrics::{Metrics, Way, Why};
+use crate::metrics::{BounceClass, Metrics, Way, Why};
 use crate::outbound::egress::Proxies;
 use crate::outbound::fallback::Detours;
 use crate::outbound::pool::Pool;
@@ -23,7 +24,7 @@ use crate::outbound::protection::Protections;
 use crate::scheduler::leases::Leases;
 use crate::scheduler::shares::Shares;
 use crate::sign::Signers;
-use crate::srs::Rewriter;
+use crate::srs::Keyring;
 
 pub(crate) struct Context {
     pub(crate) store: Store,
@@ -43,7 +44,11 @@ pub(crate) struct Context {
     pub(crate) signers: Signers,
     pub(crate) pool: Pool,
     pub(crate) ips: Ips,
-    pub(crate) srs: Rewriter,
+    pub(crate) srs: Keyring,
+    /// Keys of what outgoing mail is known again by.
+    pub(crate) complaints: Keyring,
+    /// Accounts that may not send.
+    pub(crate) suspension: Guard,
     /// Room for messages that are being sent, in KiB: what is in memory at once is bounded whatever their size.
     pub(crate) room: Semaphore,
     /// Grows with every settled unit.
@@ -106,9 +111,13 @@ impl Context {
         for (recipient, fate) in unit.recipients.iter().zip(fates) {
             let reason = fate.reason();
             self.metrics.recipients.inc((way, Why(reason)));
+            let (text, class) = (fate.text(), fate.class());
+            if let Some(class) = class {
+                self.metrics.failures.inc((way, BounceClass(class)));
+            }
             tracing::info!(
                 id = %unit.message.id, to = %recipient.address, from = %unit.message.envelope.sender,
-                reason = reason.as_str(), peer = fate.mta(), attempt = unit.attempts + 1, detail = fate.text(), "recipient done with"
+                reason = reason.as_str(), class, peer = fate.mta(), attempt = unit.attempts + 1, detail = text, "recipient done with"
             );
             self.store.trace.record(TraceEvent {
                 at: self.now(),
@@ -118,7 +127,7 @@ impl Context {
                 sender: unit.message.envelope.sender.clone(),
                 recipient: recipient.address.clone(),
                 peer: fate.mta().to_owned(),
-                text: fate.text().to_owned(),
+                text: class.map_or_else(|| text.to_owned(), |class| format!("[{class}] {text}")),
             });
         }
     }

@@ -1,6 +1,7 @@
 //! What an attempt does to a recipient.
 
 use mailpods_policy::Reason;
+use mailpods_policy::outbound::classify::{Class, unsaid};
 use mailpods_policy::retry::{FailureClass, classify};
 
 /// Why a recipient could not be served.
@@ -8,6 +9,8 @@ use mailpods_policy::retry::{FailureClass, classify};
 pub(crate) struct Trouble {
     /// The stable reason.
     pub(crate) reason: Reason,
+    /// The class of the failure in reports.
+    pub(crate) class: &'static str,
     /// Enhanced status code (RFC 3463).
     pub(crate) status: String,
     /// The remote's reply, or our own words.
@@ -26,6 +29,7 @@ impl Trouble {
     pub(crate) fn new(reason: Reason, status: &str, text: impl Into<String>) -> Self {
         Self {
             reason,
+            class: unsaid(reason),
             status: status.to_owned(),
             text: text.into(),
             mta: None,
@@ -116,6 +120,22 @@ impl Fate {
             Self::Deferred(trouble) | Self::Failed(trouble) => &trouble.text,
             Self::Delivered | Self::Expanded | Self::Rerouted => "",
         }
+    }
+
+    /// The class of a failure.
+    pub(crate) fn class(&self) -> Option<&'static str> {
+        match self {
+            Self::Deferred(trouble) | Self::Failed(trouble) => Some(trouble.class),
+            Self::Relayed { .. } | Self::Delivered | Self::Expanded | Self::Rerouted => None,
+        }
+    }
+
+    /// The same failure, of a class that a server's reply tells.
+    pub(crate) fn classed(mut self, class: Option<Class>) -> Self {
+        if let (Self::Deferred(trouble) | Self::Failed(trouble), Some(class)) = (&mut self, class) {
+            trouble.class = class.as_str();
+        }
+        self
     }
 
     /// The server that spoke.

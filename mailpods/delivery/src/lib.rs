@@ -13,6 +13,7 @@
 //! leased again by another worker when the lease runs out.
 
 mod clock;
+mod complaints;
 mod conclude;
 mod context;
 mod ends;
@@ -27,6 +28,7 @@ mod role_tests;
 mod scheduler;
 mod sign;
 mod srs;
+mod suspension;
 #[cfg(test)]
 mod testing;
 
@@ -124,7 +126,9 @@ impl Delivery {
             signers: sign::Signers::default(),
             pool: outbound::pool::Pool::default(),
             ips: ips::Ips::new()?,
-            srs: srs::Rewriter::default(),
+            srs: srs::Keyring::new(mailpods_policy::srs::SECRET),
+            complaints: srs::Keyring::new(mailpods_policy::complaint::SECRET),
+            suspension: mailpods_store::suspension::Guard::default(),
             room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),
             worker: dependencies.worker,
@@ -152,6 +156,7 @@ impl Delivery {
         let heartbeat = tokio::spawn(scheduler::heartbeat(ctx.clone(), shutdown.clone()));
         let tidy = tokio::spawn(tidy_pool(ctx.clone()));
         let watch = tokio::spawn(ips::watch(ctx.clone()));
+        let suspended = tokio::spawn(suspension::watch(ctx.clone()));
         let shares = tokio::spawn(scheduler::shares::run(remote.clone()));
         let told = tokio::spawn(reports::run(ctx.clone()));
         tokio::join!(
@@ -161,6 +166,7 @@ impl Delivery {
         heartbeat.abort();
         tidy.abort();
         watch.abort();
+        suspended.abort();
         shares.abort();
         told.abort();
         ctx.protections.reports.flush(&ctx).await;

@@ -2,6 +2,7 @@
 
 mod bad_servers;
 mod fallback;
+mod complaints;
 mod local;
 mod notifications;
 mod once;
@@ -13,5 +14,6 @@ mod sieve;
 mod sources;
 mod stop;
 mod suppressed;
+mod suspended;
 mod tls_reports;
 mod transports;

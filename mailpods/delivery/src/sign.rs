@@ -10,6 +10,7 @@ use mailpods_message::header::{find, header_len, parse_addresses};
 use mailpods_plan::{DkimKey, Domain, Plan};
 use mailpods_store::queue::{Origin, QueuedMessage};
 
+use crate::complaints;
 use crate::context::Context;
 
 /// Messages whose signatures are remembered, so that a message with many destinations is signed once.
@@ -35,7 +36,8 @@ struct Made {
     order: VecDeque<QueueId>,
 }
 
-/// The DKIM-Signature fields for a message, empty when it is not ours to sign: only what a person here or this server wrote is.
+/// The fields that stand in front of a message when it leaves: DKIM-Signature, and what it is known again by in complaints. Empty when it
+/// is not ours to sign: only what a person here or this server wrote is.
 pub(crate) async fn signatures(
     ctx: &Context,
     plan: &Plan,
@@ -81,26 +83,27 @@ async fn sign(ctx: &Context, plan: &Plan, message: &QueuedMessage, body: &[u8]) 
     let mut hash = BodyHash::default();
     hash.update(content);
     let hash = hash.finish();
-    let mut fields = String::new();
-    for key in &domain.dkim {
-        let Some(signer) = signer(ctx, plan, &domain, &name, key).await else {
-            ctx.metrics.unsigned.inc(());
-            continue;
-        };
-        match signer.sign(
-            without_empty_line(header),
-            hash.as_ref(),
-            ctx.now() / 1000,
-            &ctx.random,
-        ) {
-            Ok(field) => fields.push_str(&field),
-            Err(error) => {
+    let fields = complaints::fields(ctx, plan, message, header).await;
+    let mut signatures = String::new();
+    let signed = [fields.as_bytes(), without_empty_line(header)].concat();
+    let also = complaints::also_signs(plan, &fields, &domain);
+    let also = also.map(|domain| (domain.name.clone(), domain));
+    for (name, domain) in [(name, domain)].into_iter().chain(also) {
+        for key in &domain.dkim {
+            let Some(signer) = signer(ctx, plan, &domain, &name, key).await else {
                 ctx.metrics.unsigned.inc(());
-                tracing::warn!(id = %message.id, selector = %key.selector, %error, "failed to sign");
+                continue;
+            };
+            match signer.sign(&signed, hash.as_ref(), ctx.now() / 1000, &ctx.random) {
+                Ok(field) => signatures.push_str(&field),
+                Err(error) => {
+                    ctx.metrics.unsigned.inc(());
+                    tracing::warn!(id = %message.id, selector = %key.selector, %error, "failed to sign");
+                }
             }
         }
     }
-    fields
+    signatures + &fields
 }
 
 fn without_empty_line(header: &[u8]) -> &[u8] {

@@ -2,7 +2,7 @@
 
 use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_plan::Plan;
-use mailpods_policy::srs::{KEY, Keys, SECRET};
+use mailpods_policy::srs::{KEY, Keys};
 use mailpods_store::queue::{LeasedUnit, NewMessage, Origin};
 use mailpods_store::{SecretStore, StoreError};
 use tokio::sync::Mutex;
@@ -10,9 +10,32 @@ use zeroize::Zeroizing;
 
 use crate::context::Context;
 
-/// The keys, read once and renewed when they are due.
-#[derive(Default)]
-pub(crate) struct Rewriter(Mutex<Option<Keys>>);
+/// Keys by which something is made, read once and renewed when they are due.
+pub(crate) struct Keyring {
+    name: &'static str,
+    held: Mutex<Option<Keys>>,
+}
+
+impl Keyring {
+    /// Those that are kept under a name.
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            held: Mutex::const_new(None),
+        }
+    }
+
+    /// The keys of now, the newest first.
+    pub(crate) async fn keys(&self, ctx: &Context) -> Result<Keys, StoreError> {
+        let mut held = self.held.lock().await;
+        let now = ctx.now();
+        let keys = match held.take() {
+            Some(keys) if !keys.is_due(now) => keys,
+            _ => renewed(ctx, self.name, now).await?,
+        };
+        Ok(held.insert(keys).clone())
+    }
+}
 
 /// Gives those of the messages a sender of ours that go on to other domains for somebody elsewhere. One that cannot be rewritten
 /// leaves as it is: it may fail SPF there, but its signature still speaks for it.
@@ -31,11 +54,7 @@ pub(crate) async fn rewrite(
         .iter_mut()
         .filter(|message| is_forward(plan, message))
     {
-        match ctx
-            .srs
-            .forward(ctx, &message.envelope.sender, &domain)
-            .await
-        {
+        match forward(ctx, &message.envelope.sender, &domain).await {
             Ok(sender) => message.envelope.sender = sender,
             Err(error) => {
                 tracing::warn!(id = %message.id, from = %message.envelope.sender, %error, "sender not rewritten");
@@ -73,49 +92,44 @@ enum RewriteError {
     Srs(#[from] mailpods_policy::srs::SrsError),
 }
 
-impl Rewriter {
-    async fn forward(
-        &self,
-        ctx: &Context,
-        sender: &str,
-        domain: &DomainName,
-    ) -> Result<String, RewriteError> {
-        let mut held = self.0.lock().await;
-        let now = ctx.now();
-        let keys = match held.take() {
-            Some(keys) if !keys.is_due(now) => keys,
-            _ => renewed(ctx, now).await?,
-        };
-        let keys = held.insert(keys);
-        Ok(keys.forward(sender, domain.as_str(), now)?)
-    }
+async fn forward(ctx: &Context, sender: &str, domain: &DomainName) -> Result<String, RewriteError> {
+    let keys = ctx.srs.keys(ctx).await?;
+    Ok(keys.forward(sender, domain.as_str(), ctx.now())?)
 }
 
 /// The keys of the store, with a new one in front when one is due.
-async fn renewed(ctx: &Context, now: i64) -> Result<Keys, StoreError> {
+async fn renewed(ctx: &Context, name: &str, now: i64) -> Result<Keys, StoreError> {
     let secrets = ctx.store.secrets.as_ref();
-    let kept = read(secrets).await?;
+    let kept = read(secrets, name).await?;
     if let Some(keys) = kept.as_ref().filter(|keys| !keys.is_due(now)) {
         return Ok(keys.clone());
     }
     let first = kept.is_none();
     let mut keys = kept.unwrap_or_default();
     keys.rotate(Zeroizing::new(ctx.random::<KEY>()), now);
-    tracing::info!(keys = keys.0.len(), "a new key for rewritten senders");
+    tracing::info!(
+        name,
+        keys = keys.0.len(),
+        "a new key for what is made here and comes back"
+    );
     if first {
         // Another process may have been faster; then its keys count.
-        secrets.secret_or_put(SECRET, keys.to_octets()).await?;
-        return Ok(read(secrets).await?.unwrap_or(keys));
+        secrets.secret_or_put(name, keys.to_octets()).await?;
+        return Ok(read(secrets, name).await?.unwrap_or(keys));
     }
-    secrets.put_secret(SECRET, keys.to_octets()).await?;
+    secrets.put_secret(name, keys.to_octets()).await?;
     Ok(keys)
 }
 
-async fn read(secrets: &dyn SecretStore) -> Result<Option<Keys>, StoreError> {
-    let Some(octets) = secrets.secret(SECRET).await? else {
+/// The keys that are kept under a name.
+pub(crate) async fn read(
+    secrets: &dyn SecretStore,
+    name: &str,
+) -> Result<Option<Keys>, StoreError> {
+    let Some(octets) = secrets.secret(name).await? else {
         return Ok(None);
     };
     let keys = Keys::from_octets(&octets);
     keys.map(Some)
-        .ok_or_else(|| StoreError::Corrupt(format!("{SECRET} holds no keys")))
+        .ok_or_else(|| StoreError::Corrupt(format!("{name} holds no keys")))
 }

@@ -27,6 +27,9 @@ const SIGNED: &[&str] = &[
     "list-unsubscribe",
     "list-unsubscribe-post",
     "auto-submitted",
+    // RFC 9477 §3.1.4.
+    "cfbl-address",
+    "cfbl-feedback-id",
 ];
 
 /// A field that stands more often than this is malformed; it is signed this often at most.

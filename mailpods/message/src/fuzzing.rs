@@ -32,7 +32,7 @@ fn values(input: &[u8]) {
         crate::mime::parse_disposition(input),
         base64_lenient(input),
     );
-    let _ = Meta::decode(input);
+    let _ = (Meta::decode(input), crate::feedback::parse(input));
     let text: Vec<u8> = input
         .iter()
         .copied()

@@ -11,11 +11,13 @@
 //! - [`submission`]: RFC 6409 §8 checks and repairs.
 //! - [`dsn`]: RFC 3464 delivery status notifications.
 //! - [`text`]: what SEARCH looks through; [`signature`]: what it need not look through.
+//! - [`feedback`]: RFC 5965 feedback reports.
 
 pub mod decode;
 pub mod dsn;
 pub mod edit;
 pub mod envelope;
+pub mod feedback;
 pub mod fuzzing;
 pub mod header;
 pub mod meta;

@@ -42,4 +42,6 @@ impl BlockList {
 pub struct Suppression {
     /// How long after a hard bounce.
     pub hard_bounces: Duration,
+    /// How long after a complaint.
+    pub complaints: Duration,
 }

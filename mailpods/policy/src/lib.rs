@@ -2,6 +2,7 @@
 //!
 //! Never touches sockets, files, clocks, tokio or a Kubernetes client.
 
+pub mod complaint;
 pub mod dkim_life;
 pub mod outbound;
 pub mod password;

@@ -127,6 +127,8 @@ reasons! {
     FromNotOwned = "from-not-owned",
     /// The account's or domain's sending limit is used up.
     SendingLimit = "sending-limit",
+    /// The account may not send for now: too much at once, too many refusals or complaints, or an operator wants it.
+    SenderSuspended = "sender-suspended",
     /// The recipient's domain takes no mail (null MX).
     NullMx = "null-mx",
     /// The recipient's domain does not exist or has no address.
@@ -141,6 +143,8 @@ reasons! {
     ForgedReturnPath = "forged-return-path",
     /// The recipient's server said not long ago that there is no such mailbox.
     SuppressedRecipient = "suppressed-recipient",
+    /// The recipient's provider reports that the message was not wanted.
+    Complaint = "complaint",
     /// The next server could not be reached.
     ConnectFailed = "connect-failed",
     /// TLS to the next server failed where it is required.

@@ -36,6 +36,8 @@ pub const PLAN_ROUTE: &str = "/v1/clusters/{namespace}/{name}/plan";
 /// Route of [`observations_path`].
 pub const OBSERVATIONS_ROUTE: &str = "/v1/clusters/{namespace}/{name}/observations";
 
+/// Suspended accounts in [`Observations`]: those that are so for the longest time.
+pub const MAX_SUSPENDED: usize = 100;
 /// Errors in [`Observations`].
 pub const MAX_ERRORS: usize = 16;
 /// Characters of each text in [`Observations`].
@@ -117,6 +119,9 @@ pub struct Observations {
     /// The addresses that mail leaves from, where delivery runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<AddressObservation>,
+    /// Accounts that may not send, where delivery runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub suspended: Vec<SuspendedObservation>,
     /// Outbound addresses that the node has, where egress runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub plumbed: Vec<String>,
@@ -133,6 +138,18 @@ pub struct QueueObservation {
     pub depth: u64,
     /// Age of the oldest, seconds.
     pub oldest_seconds: u64,
+}
+
+/// An account that may not send.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SuspendedObservation {
+    /// Its log-in.
+    pub account: String,
+    /// Since when, Unix milliseconds.
+    pub since: i64,
+    /// Why.
+    pub cause: String,
 }
 
 /// Something that went wrong.
@@ -181,6 +198,7 @@ impl Observations {
         self.errors.drain(..old);
         self.not_ready.truncate(MAX_ERRORS);
         self.plumbed.truncate(MAX_ADDRESSES);
+        self.suspended.truncate(MAX_SUSPENDED);
         addresses::cut(&mut self.addresses);
         let texts = [&mut self.pod, &mut self.role, &mut self.version];
         texts
@@ -190,6 +208,11 @@ impl Observations {
             .chain(&mut self.not_ready)
             .chain(&mut self.plumbed)
             .chain(self.errors.iter_mut().map(|error| &mut error.text))
+            .chain(
+                self.suspended
+                    .iter_mut()
+                    .flat_map(|one| [&mut one.account, &mut one.cause]),
+            )
             .for_each(shorten);
         self
     }
@@ -220,6 +243,10 @@ mod tests {
             providers: vec![provider; 10],
             ..AddressObservation::default()
         };
+        let suspended = SuspendedObservation {
+            account: "é".repeat(2 * MAX_TEXT),
+            ..SuspendedObservation::default()
+        };
         let seen = Observations {
             pod: "mail-smtp-0".to_owned(),
             plan: Some("abc".to_owned()),
@@ -229,6 +256,7 @@ mod tests {
             }),
             errors: (0..100).map(error).collect(),
             addresses: vec![full; 1_000],
+            suspended: vec![suspended; 1_000],
             ..Observations::default()
         };
         let octets = seen.encode().unwrap();
@@ -240,6 +268,7 @@ mod tests {
         );
         assert_eq!(read.errors.len(), MAX_ERRORS);
         assert_eq!(read.errors.last().unwrap().at, 99);
+        assert_eq!(read.suspended.len(), MAX_SUSPENDED);
         assert_eq!(read.addresses.len(), addresses::MAX_ADDRESSES);
         let providers = read.addresses.iter().map(|address| address.providers.len());
         assert_eq!(providers.sum::<usize>(), addresses::MAX_PROVIDERS);

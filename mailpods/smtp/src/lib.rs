@@ -14,5 +14,6 @@ mod recipients;
 mod report;
 mod server;
 mod session;
+mod suspension;
 
 pub use server::{Deps, Server};

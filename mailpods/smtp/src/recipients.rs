@@ -111,10 +111,10 @@ async fn refuse_suppressed(
         Some(found) => Err(Refusal::new(
             Reason::SuppressedRecipient,
             550,
-            (1, 1),
+            found.status(),
             format!(
-                "<{address}>: not tried, because its server said before: {}",
-                one_line(&found.reply)
+                "<{address}>: not tried, because {}",
+                one_line(&found.text())
             ),
         )),
     }

@@ -8,6 +8,7 @@ use mailpods_plan::{PlanHandle, Protocol};
 use mailpods_rpc::Scan;
 use mailpods_store::Store;
 use mailpods_store::directory::Directory;
+use mailpods_store::suspension::Guard;
 use mailpods_telemetry::metrics::{MetricsError, Registry};
 
 use crate::admission::Admission;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) admission: Admission,
     pub(crate) budget: Budget,
+    pub(crate) guard: Guard,
 }
 
 impl Server {
@@ -58,6 +60,7 @@ impl Server {
             metrics,
             admission: Admission::default(),
             budget: Budget::default(),
+            guard: Guard::default(),
         })))
     }
 

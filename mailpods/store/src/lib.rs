@@ -14,6 +14,7 @@ pub mod secrets;
 pub mod shares;
 pub mod sqlite;
 pub mod suppression;
+pub mod suspension;
 pub mod tokens;
 pub mod trace;
 pub mod types;

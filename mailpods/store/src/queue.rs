@@ -270,6 +270,8 @@ pub struct Retry {
     pub error: String,
     /// The stable name of why.
     pub reason: Reason,
+    /// The class of the failure, as reports name it.
+    pub class: &'static str,
     /// The sender has now been told of the delay.
     pub warned: bool,
 }
@@ -304,6 +306,8 @@ pub struct QueueFilter {
     pub created_before: Option<UnixMillis>,
     /// Held, or not.
     pub held: Option<bool>,
+    /// Submitted by this log-in; its primary address.
+    pub account: Option<String>,
 }
 
 /// A unit as queue tools show it.
@@ -324,13 +328,17 @@ pub struct QueueItem {
     pub next_attempt: UnixMillis,
     /// Why the last attempt did not work.
     pub last_error: Option<String>,
-    /// Held by an operator.
+    /// The class of that failure.
+    pub class: Option<String>,
+    /// Held: by an operator, or because its sender is suspended.
     pub held: bool,
+    /// Held because its sender is suspended.
+    pub suspended: bool,
     /// Leased by a worker now.
     pub leased: bool,
 }
 
-/// What an operator does to units.
+/// What an operator, or the suspension of a sender, does to units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueAction {
     /// Not tried until released.
@@ -343,6 +351,10 @@ pub enum QueueAction {
     Delete,
     /// Returned to the sender at the next lease.
     Bounce,
+    /// Not tried while its sender is suspended.
+    Suspend,
+    /// The sender is suspended no more: what was held for that is tried again by its schedule.
+    Resume,
 }
 
 /// Totals for metrics.

@@ -1,4 +1,4 @@
-//! Recipients that are not written to any more, for each sender domain: sealed values under `suppressed/DOMAIN/RECIPIENT`.
+//! Recipients that are not written to any more, because they do not exist or have complained, for each sender domain: sealed values under `suppressed/DOMAIN/RECIPIENT`.
 //!
 //! Another sender's bad address is none of a tenant's business, so that nobody is kept from writing by what others did.
 
@@ -23,8 +23,45 @@ pub struct Suppressed {
     pub since: UnixMillis,
     /// Until when.
     pub until: UnixMillis,
-    /// What the recipient's server said.
+    /// What kind of reason there is.
+    #[serde(default)]
+    pub why: Why,
+    /// What the recipient's server said, or who reported what.
     pub reply: String,
+}
+
+/// Why a recipient is not written to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// Its server says that there is no such mailbox.
+    #[default]
+    HardBounce,
+    /// It has complained.
+    Complaint,
+}
+
+impl Suppressed {
+    /// Why, in words.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self.why {
+            Why::HardBounce => format!("its server said before: {}", self.reply),
+            Why::Complaint => format!(
+                "it has complained about mail of the sender's domain: {}",
+                self.reply
+            ),
+        }
+    }
+
+    /// The enhanced status code.
+    #[must_use]
+    pub const fn status(&self) -> (u16, u16) {
+        match self.why {
+            Why::HardBounce => (1, 1),
+            Why::Complaint => (7, 1),
+        }
+    }
 }
 
 /// An entry with whom it is about.

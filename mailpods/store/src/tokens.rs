@@ -52,8 +52,12 @@ pub struct Ban {
 pub trait TokenStore: Send + Sync {
     /// Takes all or nothing.
     async fn take(&self, takes: Vec<Take>, now: UnixMillis) -> Result<Taken>;
+    /// Counts so many events and returns how many there were in the window, these included.
+    async fn add(&self, key: &str, amount: u64, window: Duration, now: UnixMillis) -> Result<u64>;
     /// Counts an event and returns how many there were in the window, this one included.
-    async fn count(&self, key: &str, window: Duration, now: UnixMillis) -> Result<u64>;
+    async fn count(&self, key: &str, window: Duration, now: UnixMillis) -> Result<u64> {
+        self.add(key, 1, window, now).await
+    }
     /// Forgets a key: its counts and its ban.
     async fn forget(&self, key: &str) -> Result<()>;
     /// Bans a key until a time.

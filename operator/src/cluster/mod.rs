@@ -76,11 +76,18 @@ async fn write(
     status: MailClusterStatus,
 ) -> Result<(), Error> {
     let before = observed.current.status.clone().unwrap_or_default();
+    let told = status::suspension_event(&before, &status);
     simple::write(
         context,
         Kind::MailCluster,
         &*observed.current,
         (&before, status),
     )
-    .await
+    .await?;
+    if let Some(note) = told {
+        let about = kube::Resource::object_ref(&*observed.current, &());
+        let reason = status::SENDERS_SUSPENDED;
+        context.events.tell(&about, false, reason, &note).await;
+    }
+    Ok(())
 }

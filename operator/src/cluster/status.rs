@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use mailpods_api::v1alpha1::{MailClusterStatus, RoleStatus};
 use mailpods_plan::Role;
-use mailpods_rpc::control::Observations;
+use mailpods_rpc::control::{Observations, SuspendedObservation};
 
 use super::build::roles;
 use super::observe::Observed;
@@ -17,6 +17,11 @@ use crate::kube::error::{Class, Error};
 use crate::names;
 use crate::world::Workload;
 
+/// The condition that says so, while accounts may not send.
+pub const SENDERS_SUSPENDED: &str = "SendersSuspended";
+/// Suspended accounts that a message names.
+const NAMED: usize = 5;
+
 /// The status of a MailCluster of which objects were built.
 #[must_use]
 pub fn status(
@@ -25,6 +30,7 @@ pub fn status(
     failed: Option<&Error>,
 ) -> MailClusterStatus {
     let mut parts = vec![tls(observed), store(observed), roles_ready(observed, valid)];
+    parts.extend(suspended(observed));
     if valid.spec.paused {
         let message = "spec.paused is set: objects, records and keys stay as they are; pods are told of changes all the same";
         parts.insert(0, Said::new("Paused", true, "Paused", message));
@@ -164,6 +170,40 @@ fn store_error(pod: &Observations) -> Option<String> {
     let mut reasons = pod.not_ready.iter();
     let error = reasons.find_map(|reason| reason.strip_prefix("store: "))?;
     Some(format!("{}: {error}", pod.role))
+}
+
+/// Accounts that may not send. All pods know the same of them, so the one that has heard of the last one counts.
+fn suspended(observed: &Observed) -> Option<Said> {
+    let told = observed.pods.iter().map(|pod| &pod.suspended);
+    let newest = |told: &&Vec<SuspendedObservation>| told.iter().map(|one| one.since).max();
+    let told = told.max_by_key(newest).filter(|told| !told.is_empty())?;
+    let named = told.iter().take(NAMED).map(|one| {
+        let since = Timestamp::from_millisecond(one.since).map(stamp);
+        let since = since.unwrap_or_default();
+        format!("{} ({}, since {since})", one.account, one.cause)
+    });
+    let named: Vec<String> = named.collect();
+    let more = match told.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!(
+        "{}{more} may not send: `mailpods suspension list`",
+        named.join(", ")
+    );
+    Some(Said::new(SENDERS_SUSPENDED, true, "Suspended", message))
+}
+
+/// What is told of accounts that may not send, when it is something new.
+#[must_use]
+pub fn suspension_event(before: &MailClusterStatus, after: &MailClusterStatus) -> Option<String> {
+    let said = |status: &MailClusterStatus| {
+        let mut conditions = status.conditions.iter();
+        let found = conditions.find(|condition| condition.type_ == SENDERS_SUSPENDED)?;
+        Some(found.message.clone())
+    };
+    let now = said(after)?;
+    (said(before).as_ref() != Some(&now)).then_some(now)
 }
 
 fn roles_ready(observed: &Observed, valid: &ValidCluster) -> Said {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailpods_api::v1alpha1::OutboundIP;
 use mailpods_plan::Role;
-use mailpods_rpc::control::{AddressObservation, Observations};
+use mailpods_rpc::control::{AddressObservation, Observations, SuspendedObservation};
 use tokio::time::Instant;
 
 use crate::kube::Key;
@@ -177,12 +177,21 @@ pub fn may_tell(cluster: &Key, key: &Key, ip: &OutboundIP) -> bool {
 }
 
 /// What a status is written for at once; counts wait for the next look.
-fn matters(told: &Observations) -> (bool, Option<bool>, Option<i64>, &str) {
+fn matters(
+    told: &Observations,
+) -> (
+    bool,
+    Option<bool>,
+    Option<i64>,
+    &str,
+    &[SuspendedObservation],
+) {
     (
         told.ready,
         told.store_reachable,
         told.certificate_not_after,
         &told.version,
+        &told.suspended,
     )
 }
 

@@ -1,6 +1,6 @@
 //! Who says how many pods a role has, and what the store's errors and certificates come to.
 
-use mailpods_rpc::control::Observations;
+use mailpods_rpc::control::{Observations, SuspendedObservation};
 
 use super::*;
 
@@ -98,4 +98,44 @@ async fn why_pods_do_not_reach_the_store_is_told() {
         store["message"],
         "1 of 2 pods do not reach the store; delivery: failed to connect: invalid peer certificate: UnknownIssuer"
     );
+}
+
+#[tokio::test]
+async fn accounts_that_may_not_send_are_told() {
+    let server = Server::start("");
+    let key = add_cluster(&server.context, postgresql(json!({})));
+    let suspended = |since| SuspendedObservation {
+        account: "alice@example.test".to_owned(),
+        since,
+        cause: "burst".to_owned(),
+    };
+    for (pod, suspended) in [
+        ("main-delivery-1", vec![]),
+        ("main-delivery-2", vec![suspended(1_700_000_000_000)]),
+    ] {
+        let told = Observations {
+            pod: pod.to_owned(),
+            role: "delivery".to_owned(),
+            suspended,
+            ..Observations::default()
+        };
+        server.context.observed.tell(&key, told);
+    }
+    server.context.world.compile_now().await;
+    cluster::reconcile(&server.context, &key).await.unwrap();
+    let (_, asked) = server.taken();
+    let status = asked.iter().find(|asked| asked.path.ends_with("/status"));
+    let conditions = status.unwrap().body["status"]["conditions"].clone();
+    let conditions = conditions.as_array().unwrap();
+    let found = conditions
+        .iter()
+        .find(|condition| condition["type"] == "SendersSuspended")
+        .unwrap();
+    assert_eq!(found["status"], "True");
+    assert_eq!(
+        found["message"],
+        "alice@example.test (burst, since 2023-11-14T22:13:20Z) may not send: `mailpods suspension list`"
+    );
+    let event = asked.iter().find(|asked| asked.path.contains("/events"));
+    assert_eq!(event.unwrap().body["reason"], "SendersSuspended");
 }

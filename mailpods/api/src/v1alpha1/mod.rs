@@ -16,6 +16,7 @@ mod settings_dns;
 mod settings_outbound;
 mod settings_reputation;
 mod settings_transports;
+mod settings_suspension;
 mod sieve;
 mod workloads;
 
@@ -30,5 +31,6 @@ pub use settings_dns::*;
 pub use settings_outbound::*;
 pub use settings_reputation::*;
 pub use settings_transports::*;
+pub use settings_suspension::*;
 pub use sieve::*;
 pub use workloads::*;

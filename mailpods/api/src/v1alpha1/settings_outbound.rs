@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BlockListsSpec, NextHopSpec, ProviderSpec, SuppressionSpec, TransportRuleSpec};
+use super::{
+    BlockListsSpec, ComplaintsSpec, NextHopSpec, ProviderSpec, SuppressionSpec, SuspensionSpec,
+    TransportRuleSpec,
+};
 use crate::{DomainName, IpNet, TimeSpan};
 
 /// Queue, retries and sending.
@@ -76,9 +79,15 @@ pub struct OutboundSpec {
     /// Asks block lists for the own addresses; none when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_lists: Option<BlockListsSpec>,
-    /// Remembers recipients that do not exist and does not write to them; off when left out.
+    /// Where complaints come (RFC 5965): mail that leaves is marked so that it is known again in them. None are looked for when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complaints: Option<ComplaintsSpec>,
+    /// Remembers recipients that do not exist or have complained and does not write to them; off when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppression: Option<SuppressionSpec>,
+    /// Suspends accounts that send too much at once, or that receivers speak against; off when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<SuspensionSpec>,
     /// How connections to other servers are protected.
     pub tls: OutboundTlsSpec,
 }
@@ -213,6 +222,8 @@ impl Default for OutboundSpec {
             providers: Vec::new(),
             block_lists: None,
             suppression: None,
+            suspension: None,
+            complaints: None,
             tls: OutboundTlsSpec::default(),
         }
     }

@@ -173,12 +173,15 @@ const fn yes() -> bool {
 pub struct SuppressionSpec {
     /// How long a recipient is not written to after its server said that there is no such mailbox; 1 hour at least.
     pub hard_bounces: TimeSpan,
+    /// How long after it complained (`spec.outbound.complaints`); 1 hour at least.
+    pub complaints: TimeSpan,
 }
 
 impl Default for SuppressionSpec {
     fn default() -> Self {
         Self {
             hard_bounces: TimeSpan::days(30),
+            complaints: TimeSpan::days(365),
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod route;
 pub mod sieve;
 pub mod standalone;
 pub mod suppression;
+pub mod suspension;
 pub mod trace;
 pub mod verify;
 pub mod version;

@@ -14,7 +14,7 @@ Examples:
   mailpods suppression remove bob@else.test                  write to bob again, whoever sends
   mailpods suppression remove bob@else.test --from example.org";
 
-/// See and lift the suppression of recipients whose server said that they do not exist (MailCluster spec.outbound.suppression). A
+/// See and lift the suppression of recipients that do not exist or have complained (MailCluster spec.outbound.suppression). A
 /// running server notices at once.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
@@ -93,7 +93,7 @@ fn show(entries: &[Entry], format: Format) -> Outcome {
             output::clean(&entry.recipient),
             time::format(entry.suppressed.since),
             time::format(entry.suppressed.until),
-            output::clean(&entry.suppressed.reply),
+            output::clean(&entry.suppressed.text()),
         ]);
     }
     table.print()?;

@@ -263,3 +263,45 @@ fn a_missing_store_is_told_with_what_to_do() {
     assert!(run.errors().contains("--data"), "{}", run.errors());
     assert!(!world.data().exists(), "a tool that reads makes no store");
 }
+
+#[test]
+fn an_account_is_suspended_and_released() {
+    let world = World::new();
+    queued(&world);
+    let account = "bob@example.test";
+    let mut own = message(7, account, "carol@example.org", 0);
+    own.origin = Origin::Submission(account.to_owned());
+    world.with_store(async |store| store.queue.enqueue(vec![own]).await.unwrap());
+    assert_eq!(ids(&world, &["--account", account]).len(), 1);
+    world
+        .run(&["suspension", "list"])
+        .exits(0)
+        .says(&["Nobody is suspended."]);
+    world
+        .run(&[
+            "suspension",
+            "add",
+            "Bob@Example.test",
+            "--why",
+            "sends spam",
+        ])
+        .exits(0)
+        .says(&["bob@example.test: suspended"]);
+    world.run(&["suspension", "list"]).exits(0).says(&[
+        account,
+        "by-hand",
+        "sends spam",
+        "released",
+    ]);
+    let rows = world
+        .run(&["suspension", "list", "--output", "json"])
+        .exits(0)
+        .rows();
+    assert_eq!(rows[0]["account"], account);
+    world
+        .run(&["suspension", "release", account, "--delete-queue"])
+        .exits(0)
+        .says(&["1 deleted from the queue", "released"]);
+    assert_eq!(ids(&world, &[]).len(), 3, "nobody else's");
+    world.run(&["suspension", "release", account]).exits(4);
+}

@@ -14,6 +14,7 @@ use mailpods_plan::Plan;
 use mailpods_store::queue::{LeasedUnit, NewRecipient, Settlement};
 use mailpods_store::{NewBody, StoreError};
 
+use crate::complaints;
 use crate::conclude::{Ended, conclude};
 use crate::context::Context;
 use crate::ends;
@@ -75,6 +76,7 @@ async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
         forwards,
         rerouted,
     } = expanded;
+    complaints::look(ctx, plan, &unit).await;
     let mut job = Job {
         ended: Ended::new(unit, fates, Vec::new()),
         others: Vec::new(),

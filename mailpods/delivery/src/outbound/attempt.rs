@@ -360,14 +360,24 @@ impl Attempt<'_> {
         };
         self.ask_for(level);
         let replies = result.recipients.iter().zip(&result.phases);
+        let mut classes = Vec::with_capacity(undecided.len());
         for (&at, (outcome, phase)) in undecided.iter().zip(replies) {
             match outcome {
-                Outcome::Accepted(_) => self.learned.deliver(source),
+                Outcome::Accepted(_) => {
+                    self.learned.deliver(source);
+                    self.learned.answers.hear(None);
+                    classes.push(None);
+                }
                 Outcome::Temporary(reply) | Outcome::Permanent(reply) => {
                     let class = self.hear(reply, stage(*phase), source);
+                    // A refusal for now counts once, however often it is tried again.
+                    if reply.code() >= 500 || self.unit.attempts == 0 {
+                        self.learned.answers.hear(Some(class));
+                    }
                     self.remember_unknown(at, class, reply).await;
+                    classes.push(Some(class));
                 }
-                _ => {}
+                _ => classes.push(None),
             }
         }
         if result.recipients.iter().all(never_begun) {
@@ -383,9 +393,10 @@ impl Attempt<'_> {
             }
             return false;
         }
-        for (&at, outcome) in undecided.iter().zip(result.recipients) {
+        for ((&at, outcome), class) in undecided.iter().zip(result.recipients).zip(classes) {
             if let Some(slot) = self.fates.get_mut(at) {
-                *slot = answered.fate(outcome);
+                let fate = answered.fate(outcome);
+                *slot = fate.map(|fate| fate.classed(class));
             }
         }
         for &at in undecided {

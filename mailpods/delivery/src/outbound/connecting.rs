@@ -173,7 +173,10 @@ impl Attempt<'_> {
         self.unmet.add(self.wish(), &trouble, falls_short(error));
         self.last = Some(trouble);
         if let OpenError::Session(Failure::Refused(reply)) = error {
-            self.hear(reply, Stage::Session, dial.source);
+            let class = self.hear(reply, Stage::Session, dial.source);
+            if let Some(trouble) = &mut self.last {
+                trouble.class = class.as_str();
+            }
         } else {
             self.learned.unreachable = true;
         }

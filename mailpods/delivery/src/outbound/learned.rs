@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::classify::{Blame, Class, Heard, Stage};
 use mailpods_policy::outbound::shape::Feedback;
+use mailpods_policy::outbound::suspension::Answers;
 use mailpods_smtp_proto::Reply;
 use mailpods_smtp_proto::client::Phase;
 
@@ -12,6 +13,7 @@ use super::attempt::Attempt;
 use super::session::Session;
 use crate::fate::{Fate, Trouble};
 use crate::ips::Attempted;
+use crate::suspension;
 
 /// Attempts that follow soon after an address was refused, and after how long, in milliseconds.
 const SOON_TRIES: u32 = 3;
@@ -27,6 +29,8 @@ pub(super) struct Learned {
     /// What the gravest refusal was about.
     blame: Option<Blame>,
     reply: String,
+    /// What was answered for recipients.
+    pub(super) answers: Answers,
 }
 
 impl Learned {
@@ -141,6 +145,7 @@ impl Attempt<'_> {
 
     /// Counts what the servers said, once for the attempt, whatever number of servers and recipients it had.
     pub(super) async fn learn(&self) {
+        suspension::count(self.ctx, self.plan, self.unit, self.learned.answers).await;
         let (Some(provider), learned) = (&self.provider, &self.learned) else {
             return;
         };

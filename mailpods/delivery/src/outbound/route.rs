@@ -221,7 +221,7 @@ pub(crate) fn class(unit: &LeasedUnit, header: &[u8]) -> Class {
 }
 
 /// RFC 2369 §3.2, RFC 2919 §3, and the field that RFC 2076 §3.9 speaks of.
-fn is_bulk(header: &[u8]) -> bool {
+pub(crate) fn is_bulk(header: &[u8]) -> bool {
     let text = String::from_utf8_lossy(header).to_ascii_lowercase();
     text.lines().any(|line| {
         line.starts_with("list-id:")

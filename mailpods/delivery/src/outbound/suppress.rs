@@ -1,10 +1,10 @@
-//! Recipients that do not exist: remembered after a hard bounce, and not tried again for a while.
+//! Recipients that do not exist or have complained: the former are remembered after a hard bounce, and not tried again for a while.
 
 use mailpods_plan::Suppression;
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::classify::{Blame, Bounce, Class};
 use mailpods_smtp_proto::Reply;
-use mailpods_store::suppression::{Suppressed, suppress, suppressed};
+use mailpods_store::suppression::{Suppressed, Why, suppress, suppressed};
 
 use super::attempt::Attempt;
 use crate::fate::{Fate, Trouble};
@@ -29,9 +29,10 @@ impl Attempt<'_> {
             match suppressed(secrets, sender, &recipient.address, now).await {
                 Ok(None) => {}
                 Ok(Some(found)) => {
-                    let text =
-                        format!("not tried, because its server said before: {}", found.reply);
-                    let trouble = Trouble::new(Reason::SuppressedRecipient, "5.1.1", text);
+                    let text = format!("not tried, because {}", found.text());
+                    let (subject, detail) = found.status();
+                    let status = format!("5.{subject}.{detail}");
+                    let trouble = Trouble::new(Reason::SuppressedRecipient, &status, text);
                     if let Some(slot) = self.fates.get_mut(at) {
                         *slot = Some(Fate::Failed(trouble));
                     }
@@ -58,6 +59,7 @@ impl Attempt<'_> {
         let entry = Suppressed {
             since: now,
             until: now.saturating_add(length),
+            why: Why::HardBounce,
             reply: reply.to_string(),
         };
         let sender = &self.unit.message.envelope.sender;

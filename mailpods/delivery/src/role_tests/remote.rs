@@ -366,7 +366,7 @@ async fn utf8_that_the_server_does_not_know_comes_back() {
     );
 }
 
-fn with_keys(plan: &mut Plan) {
+pub(super) fn with_keys(plan: &mut Plan) {
     let old = plan.names.get(&name("example.test")).unwrap().clone();
     let key = |selector: &str, algorithm| DkimKey {
         selector: selector.parse().unwrap(),

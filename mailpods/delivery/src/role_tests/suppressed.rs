@@ -13,6 +13,7 @@ async fn a_recipient_that_does_not_exist_is_not_tried_again_for_a_while() {
     let mut plan = plan(sink.addr.port());
     plan.outbound.suppression = Some(mailpods_plan::Suppression {
         hard_bounces: Duration::from_secs(86_400),
+        complaints: Duration::from_secs(86_400),
     });
     let mut rig = Rig::start(plan, zone()).await;
     let to = ["gone@remote.test", "there@remote.test"];

@@ -19,6 +19,7 @@ use mailpods_store::queue::{LeasedUnit, Wanted};
 use tokio::sync::watch;
 
 use crate::context::Context;
+use crate::suspension;
 
 /// How long a lease lasts. A worker that dies is replaced after this long at most.
 pub(crate) const LEASE: Duration = Duration::from_secs(120);
@@ -45,7 +46,7 @@ pub(crate) async fn lease(ctx: &Context, wanted: Wanted, limit: usize) -> Vec<Le
     {
         Ok(mut units) => {
             units.retain(|unit| ctx.leases.hold(ctx, unit));
-            units
+            suspension::set_aside(ctx, units).await
         }
         Err(error) => {
             tracing::warn!(%error, "failed to lease queued mail");

@@ -19,6 +19,7 @@ use crate::fate::{Fate, Trouble};
 use crate::local::{finished, write};
 use crate::metrics::Way;
 use crate::outbound::{self, route};
+use crate::suspension;
 
 /// Units asked for at once.
 const BATCH: usize = 128;
@@ -229,6 +230,10 @@ impl Worker {
         if !ctx.leases.is_held(unit.lease) {
             return;
         }
+        // It may have waited in the lane since its sender was suspended.
+        let Some(unit) = suspension::set_aside(ctx, vec![unit]).await.pop() else {
+            return;
+        };
         let started = Instant::now();
         let plan = ctx.plan.current();
         let fates = outbound::attempt(ctx, &plan, &unit, session).await;
@@ -342,6 +347,7 @@ fn least(ctx: &Context, ended: &mut Ended, error: &StoreError) -> Settlement {
             next_attempt: ctx.now().saturating_add(STORE_RETRY),
             error: trouble.text,
             reason: trouble.reason,
+            class: trouble.class,
             warned: ended.unit.warned,
         }),
         deliveries: Vec::new(),

@@ -211,6 +211,8 @@ impl Compiler<'_> {
             providers: self.providers(&cluster.origin, spec),
             block_lists: self.block_lists(&cluster.origin, spec),
             suppression: self.suppression(&cluster.origin, spec),
+            suspension: self.suspension(&cluster.origin, spec),
+            complaints: spec.complaints.as_ref().map(|spec| spec.address.clone()),
             draining: self.draining(),
             ..outbound(spec)
         }
@@ -424,6 +426,8 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
         providers: Vec::new(),
         block_lists: None,
         suppression: None,
+        suspension: None,
+        complaints: None,
         draining: BTreeSet::new(),
     }
 }

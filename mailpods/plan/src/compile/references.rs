@@ -43,6 +43,18 @@ impl Compiler<'_> {
             if let Some(postmaster) = &cluster.object.spec.postmaster {
                 self.check_target(plan, &cluster.origin, "spec.postmaster", postmaster);
             }
+            if let Some(complaints) = &cluster.object.spec.outbound.complaints {
+                let field = "spec.outbound.complaints.address";
+                match plan.is_local(complaints.address.domain()) {
+                    true => self.check_target(plan, &cluster.origin, field, &complaints.address),
+                    false => {
+                        let problem = cluster
+                            .origin
+                            .problem(field, "is no address of a MailDomain here");
+                        self.missing(problem.found(&complaints.address));
+                    }
+                }
+            }
         }
     }
 

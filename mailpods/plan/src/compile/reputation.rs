@@ -1,4 +1,4 @@
-//! Providers, block lists and suppression of `spec.outbound`.
+//! Providers, block lists, suppression and suspension of `spec.outbound`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use mailpods_api::v1alpha1::{
 };
 use mailpods_policy::outbound::classify::{Blame, Bounce, Stage};
 use mailpods_policy::outbound::provider::{Override, ProfileError, Profiles, Rule};
+use mailpods_policy::outbound::suspension::{Most, Rules, Verdicts};
 
 use super::Compiler;
 use crate::outbound::{BlockList, BlockLists, Suppression};
@@ -16,8 +17,11 @@ use crate::problem::Origin;
 
 /// The shortest `blockLists.interval`: those who run lists count what they are asked.
 const LEAST_INTERVAL: TimeSpan = TimeSpan::minutes(5);
-/// The shortest `suppression.hardBounces`.
+/// The shortest times of `suppression`.
 const LEAST_SUPPRESSION: TimeSpan = TimeSpan::hours(1);
+
+/// The shortest `within` of `suspension`.
+const LEAST_WITHIN: TimeSpan = TimeSpan::minutes(1);
 
 /// The lists that are asked where the settings name none, and whether they make an address rest. All answer small senders for
 /// nothing (docs/outbound.md has their terms).
@@ -92,16 +96,52 @@ impl Compiler<'_> {
         spec: &OutboundSpec,
     ) -> Option<Suppression> {
         let suppression = spec.suppression.as_ref()?;
-        self.at_least(
-            origin,
+        for (field, length) in [
             (
                 "spec.outbound.suppression.hardBounces",
                 suppression.hard_bounces,
             ),
-            LEAST_SUPPRESSION,
-        );
+            (
+                "spec.outbound.suppression.complaints",
+                suppression.complaints,
+            ),
+        ] {
+            self.at_least(origin, (field, length), LEAST_SUPPRESSION);
+        }
         Some(Suppression {
             hard_bounces: suppression.hard_bounces.get(),
+            complaints: suppression.complaints.get(),
+        })
+    }
+
+    pub(super) fn suspension(&mut self, origin: &Origin, spec: &OutboundSpec) -> Option<Rules> {
+        let spec = spec.suspension.as_ref()?;
+        let (burst, verdicts, complaints) = (&spec.burst, &spec.verdicts, &spec.complaints);
+        for (field, within) in [
+            ("spec.outbound.suspension.burst.within", burst.within),
+            ("spec.outbound.suspension.verdicts.within", verdicts.within),
+            (
+                "spec.outbound.suspension.complaints.within",
+                complaints.within,
+            ),
+        ] {
+            self.at_least(origin, (field, within), LEAST_WITHIN);
+        }
+        Some(Rules {
+            burst: Most {
+                most: burst.recipients.into(),
+                within: burst.within.get(),
+            },
+            verdicts: Verdicts {
+                refusals: verdicts.refusals.into(),
+                percent: verdicts.percent.into(),
+                within: verdicts.within.get(),
+            },
+            complaints: Most {
+                most: complaints.reports.into(),
+                within: complaints.within.get(),
+            },
+            length: spec.r#for.get(),
         })
     }
 

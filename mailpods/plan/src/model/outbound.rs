@@ -8,6 +8,7 @@ use mailpods_api::v1alpha1::OutboundTimeoutsSpec;
 use mailpods_api::{DomainName, IpNet, MailboxAddress};
 use mailpods_policy::outbound::choose::{Balance, PoolRule};
 use mailpods_policy::outbound::provider::Override;
+use mailpods_policy::outbound::suspension;
 use serde::{Deserialize, Serialize};
 
 use super::transports::TransportRules;
@@ -77,6 +78,10 @@ pub struct OutboundSettings {
     pub block_lists: Option<BlockLists>,
     /// Recipients that do not exist are remembered; `None`: they are not.
     pub suppression: Option<Suppression>,
+    /// Where complaints come; `None`: none are looked for.
+    pub complaints: Option<MailboxAddress>,
+    /// When accounts may not send any more; `None`: only when an operator wants it.
+    pub suspension: Option<suspension::Rules>,
     /// Names of OutboundIPs that are being removed: nothing new leaves from them, and their records stay until nothing does.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub draining: BTreeSet<String>,

@@ -17,7 +17,7 @@ fn said(outbound: &str) -> Vec<String> {
 fn providers_and_block_lists_come_into_the_plan() {
     let sources = cluster(
         "{providers: [{name: google, connections: 3, leastRest: 90s, rules: [{code: '4', enhanced: [x.7.28], blame: Rate}]},
-          {name: house, mx: [mx.corp.test]}], blockLists: {}, suppression: {}}",
+          {name: house, mx: [mx.corp.test]}], blockLists: {}, suppression: {}, suspension: {burst: {recipients: 7}, for: 1h}}",
     );
     let (plan, problems) = check(&sources);
     let plan = plan.unwrap_or_else(|| panic!("{problems:#?}"));
@@ -37,6 +37,15 @@ fn providers_and_block_lists_come_into_the_plan() {
             .any(|list| list.zone == "zen.spamhaus.org" && list.rests)
     );
     assert!(outbound.suppression.is_some());
+    let suspension = outbound.suspension.unwrap();
+    assert_eq!(
+        (suspension.burst.most, suspension.length.as_secs()),
+        (7, 3_600)
+    );
+    assert_eq!(
+        (suspension.verdicts.refusals, suspension.verdicts.percent),
+        (20, 30)
+    );
 }
 
 #[test]
@@ -65,6 +74,22 @@ fn what_cannot_be_used_is_named() {
         (
             "{suppression: {hardBounces: 1m}}",
             "spec.outbound.suppression.hardBounces",
+        ),
+        (
+            "{suppression: {complaints: 1m}}",
+            "spec.outbound.suppression.complaints",
+        ),
+        (
+            "{complaints: {address: fbl@elsewhere.test}}",
+            "spec.outbound.complaints.address",
+        ),
+        (
+            "{complaints: {address: nobody@example.test}}",
+            "spec.outbound.complaints.address",
+        ),
+        (
+            "{suspension: {burst: {within: 1s}}}",
+            "spec.outbound.suspension.burst.within",
         ),
     ] {
         let said = said(outbound);

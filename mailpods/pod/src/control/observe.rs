@@ -12,9 +12,10 @@ use mailpods_plan::{Plan, Role};
 use mailpods_policy::outbound::life::Phase;
 use mailpods_process::{Roles, Sessions, unix_millis};
 use mailpods_rpc::control::{
-    AddressObservation, MAX_ADDRESSES, OBSERVATION_INTERVAL, ProviderObservation, QueueObservation,
+    AddressObservation, MAX_ADDRESSES, MAX_SUSPENDED, OBSERVATION_INTERVAL, ProviderObservation,
+    QueueObservation, SuspendedObservation,
 };
-use mailpods_store::{Store, StoreError};
+use mailpods_store::{Store, StoreError, suspension};
 use mailpods_telemetry::error_chain;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -145,6 +146,7 @@ impl Reporter {
         {
             seen.addresses = addresses(&plan, store).await;
             self.sight.count(&plan, &mut seen.addresses);
+            seen.suspended = suspended(store).await;
         }
         if let Err(error) = self.control.report(&seen).await {
             // That the operator is away is said where plans are asked for.
@@ -174,6 +176,29 @@ async fn addresses(plan: &Plan, store: &Store) -> Vec<AddressObservation> {
             }
         }
     }
+    seen
+}
+
+/// The accounts that may not send, those that are suspended for the longest time first.
+async fn suspended(store: &Store) -> Vec<SuspendedObservation> {
+    let all = suspension::all(store.secrets.as_ref()).await;
+    let all = all.unwrap_or_else(|error| {
+        let error = error_chain(&error);
+        tracing::debug!(error, "failed to read which accounts are suspended");
+        Default::default()
+    });
+    let now = unix_millis();
+    let in_force = all.0.into_iter();
+    let mut seen: Vec<SuspendedObservation> = in_force
+        .filter(|(_, suspension)| suspension.is_in_force(now))
+        .map(|(account, suspension)| SuspendedObservation {
+            account,
+            since: suspension.since,
+            cause: suspension.cause.as_str().to_owned(),
+        })
+        .collect();
+    seen.sort_by_key(|one| one.since);
+    seen.truncate(MAX_SUSPENDED);
     seen
 }
 

@@ -6,6 +6,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::provider::{Profiles, Rule};
+use crate::Reason;
 
 /// Octets of a reply that are looked at.
 const MAX_TEXT: usize = 4096;
@@ -117,6 +118,35 @@ pub struct Class {
 
 const fn class(blame: Blame, bounce: Bounce) -> Class {
     Class { blame, bounce }
+}
+
+impl Class {
+    /// The class of the failure in reports: its kind, but for what was said and for too much at once, which are matters of their own.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self.blame {
+            Blame::Content => "content",
+            Blame::Rate => "rate",
+            _ => self.bounce.as_str(),
+        }
+    }
+}
+
+/// The class of a failure that no reply of a server tells.
+#[must_use]
+pub const fn unsaid(reason: Reason) -> &'static str {
+    match reason {
+        Reason::ConnectFailed | Reason::RemoteProtocol | Reason::TimedOut => "network",
+        Reason::TlsFailed | Reason::TlsPolicy | Reason::RequireTlsUnmet => "tls",
+        Reason::NullMx | Reason::NoSuchDomain | Reason::DnsTemporary | Reason::RoutingLoop => "dns",
+        Reason::OverQuota => Bounce::MailboxFull.as_str(),
+        Reason::UnknownRecipient | Reason::MailboxDisabled | Reason::SuppressedRecipient => {
+            Bounce::Unknown.as_str()
+        }
+        Reason::RejectedByOwner => Bounce::Policy.as_str(),
+        Reason::NoSourceAddress | Reason::WarmUp => "held-back",
+        _ => Bounce::Other.as_str(),
+    }
 }
 
 /// What told the meaning of a reply; rules by their place.

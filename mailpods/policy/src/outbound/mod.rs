@@ -11,6 +11,7 @@
 //! classify::Classifier        what a reply is about
 //! blocklist::read, believe    what a block list says of an address
 //!   hotness::Thresholds       when refusals are more than chance; then Life goes hot for the provider and rests
+//! suspension::Rules           when an account may not send any more
 //! ```
 //! Times are milliseconds since 1970.
 
@@ -23,5 +24,6 @@ pub mod provider;
 pub mod reach;
 pub mod shape;
 pub mod share;
+pub mod suspension;
 pub mod tls;
 pub mod warmup;

@@ -10,11 +10,25 @@ use mailpods_store::tokens::{Take, Taken};
 use super::Context;
 use crate::recipients::unavailable;
 use crate::report::Refusal;
+use crate::suspension;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Takes all allowances or none; the last stage, so that a refused message costs none.
+/// Counts what a log-in sends at once; too much suspends it. The last stage, so that a refused message does not count.
+pub(super) async fn burst(context: &Context<'_>) -> Result<(), Refusal> {
+    let Some(identity) = &context.client.identity else {
+        return Ok(());
+    };
+    let (shared, plan, now) = (context.shared, context.plan, context.now);
+    let account = identity.address.to_string();
+    // It may have been suspended since the message began.
+    suspension::check(shared, plan, &account, now).await?;
+    let recipients = context.recipients.len() as u64;
+    suspension::count(shared, plan, &account, recipients, now).await
+}
+
+/// Takes all allowances or none; after what refuses a message for itself, so that such a one costs none.
 pub(super) async fn take(context: &Context<'_>) -> Result<(), Refusal> {
     let Some(identity) = &context.client.identity else {
         return Ok(());

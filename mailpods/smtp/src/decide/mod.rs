@@ -1,7 +1,7 @@
 //! The decision over a message at the end of data: stages in order, each a small function. The first that objects ends it.
 //!
 //! Its form (size, lines, line ends, NUL) was checked while it came. Then: loops, headers (trace fields out, repairs on submission), scan (the filter), limits
-//! (what a log-in may send). What passes is a [`Draft`]: the message with its edits, not yet copied.
+//! (what a log-in may send, and what is too much at once). What passes is a [`Draft`]: the message with its edits, not yet copied.
 
 mod draft;
 mod headers;
@@ -45,5 +45,6 @@ pub(crate) async fn decide(context: &Context<'_>, message: Bytes) -> Result<Draf
     headers::add_received(context, &mut draft);
     scan::judge(context, &mut draft).await?;
     limits::take(context).await?;
+    limits::burst(context).await?;
     Ok(draft)
 }

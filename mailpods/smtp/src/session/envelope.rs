@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use mailpods_api::MailboxAddress;
-use mailpods_plan::{Plan, Protocol};
+use mailpods_plan::{Mailbox, Plan, Protocol};
 use mailpods_policy::Reason;
 use mailpods_smtp_proto::{ForwardPath, MailParams, ProtocolError, RcptParams, ReversePath};
 
@@ -12,6 +12,7 @@ use super::Driver;
 use crate::budget::Held;
 use crate::recipients::{self, Asker, Recipient};
 use crate::report::{self, About, Refusal};
+use crate::suspension;
 
 /// Octets that a body's buffer has room for from the start, when its size was not declared.
 const FIRST_ROOM: u64 = 16 * 1024;
@@ -50,10 +51,10 @@ impl Transaction {
 }
 
 impl Driver {
-    pub(super) fn on_mail(&mut self, path: &ReversePath, params: MailParams) {
+    pub(super) async fn on_mail(&mut self, path: &ReversePath, params: MailParams) {
         let plan = self.shared.deps.plan.current();
         let sender = written(path);
-        if let Err(refusal) = self.check_sender(&plan, path) {
+        if let Err(refusal) = self.check_sender(&plan, path).await {
             self.shared
                 .report_refused_envelope(self.client.about(&sender), "", &refusal);
             return self.session.answer(refusal.reply);
@@ -70,7 +71,7 @@ impl Driver {
         self.session.accept();
     }
 
-    fn check_sender(&self, plan: &Plan, path: &ReversePath) -> Result<(), Refusal> {
+    async fn check_sender(&self, plan: &Plan, path: &ReversePath) -> Result<(), Refusal> {
         if self.client.protocol == Protocol::Smtp {
             let rate = self
                 .shared
@@ -88,7 +89,9 @@ impl Driver {
         match (&self.client.identity, path.mailbox()) {
             (Some(identity), Some(mailbox)) => {
                 match MailboxAddress::parse(&mailbox.to_string()).ok() {
-                    Some(address) if plan.may_send_as(identity, &address) => Ok(()),
+                    Some(address) if plan.may_send_as(identity, &address) => {
+                        self.check_suspended(plan, identity).await
+                    }
                     // Whose it is will be known again.
                     Some(address) if plan.is_held(&address) => Err(recipients::held(&address)),
                     _ => {
@@ -98,8 +101,14 @@ impl Driver {
                     }
                 }
             }
-            _ => Ok(()),
+            (Some(identity), None) => self.check_suspended(plan, identity).await,
+            (None, _) => Ok(()),
         }
+    }
+
+    async fn check_suspended(&self, plan: &Plan, identity: &Mailbox) -> Result<(), Refusal> {
+        let account = identity.address.to_string();
+        suspension::check(&self.shared, plan, &account, crate::ids::now()).await
     }
 
     pub(super) async fn on_rcpt(&mut self, path: &ForwardPath, params: &RcptParams) {

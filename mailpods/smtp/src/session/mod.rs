@@ -225,7 +225,7 @@ impl Driver {
                 }
                 Event::AuthResponse(response) => self.on_auth_response(&response).await,
                 Event::AuthAborted => self.login = None,
-                Event::Mail { path, params } => self.on_mail(&path, params),
+                Event::Mail { path, params } => self.on_mail(&path, params).await,
                 Event::Rcpt { path, params } => self.on_rcpt(&path, &params).await,
                 Event::BodyStart(_) => self.on_body_start(),
                 Event::BodyEnd => self.on_body_end().await,

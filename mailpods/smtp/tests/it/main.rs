@@ -11,4 +11,5 @@ mod lmtp;
 mod recipients;
 mod sessions;
 mod submission;
+mod suspension;
 mod world;

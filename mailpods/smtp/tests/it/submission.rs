@@ -58,6 +58,7 @@ async fn a_recipient_that_does_not_exist_is_refused_to_the_domain_that_has_tried
     let world = World::with(|plan| {
         plan.outbound.suppression = Some(mailpods_plan::Suppression {
             hard_bounces: std::time::Duration::from_secs(86_400),
+            complaints: std::time::Duration::from_secs(86_400),
         });
     })
     .await;
@@ -65,6 +66,7 @@ async fn a_recipient_that_does_not_exist_is_refused_to_the_domain_that_has_tried
     let entry = |until| Suppressed {
         since: 0,
         until,
+        why: Default::default(),
         reply: "550 5.1.1 no such user\r\nhere".to_owned(),
     };
     for (sender, recipient, until) in [
@@ -100,6 +102,7 @@ async fn without_the_setting_nobody_is_refused_for_what_was_said_before() {
     let entry = Suppressed {
         since: 0,
         until: i64::MAX,
+        why: Default::default(),
         reply: "550 no".to_owned(),
     };
     let secrets = world.store.secrets.as_ref();

@@ -257,6 +257,12 @@ impl Peer {
         self.expect(code).await
     }
 
+    /// Says a line and gives the reply, whatever it is.
+    pub async fn try_ask(&mut self, line: &str) -> String {
+        self.say(&format!("{line}\r\n")).await;
+        self.reply().await
+    }
+
     pub async fn say(&mut self, text: &str) {
         self.connection.write_all(text.as_bytes()).await.unwrap();
         self.connection.flush().await.unwrap();

@@ -58,7 +58,11 @@ fn damaged(error: &dyn std::fmt::Display) -> StoreError {
 
 /// The number by which a tenant's units are found (FNV-1a, 64 bits). Tenants that share one by chance share their turns.
 pub(crate) fn tenant_number(message: &NewMessage) -> i64 {
-    let tenant = tenant(&message.origin, &message.envelope.sender);
+    number_of(&tenant(&message.origin, &message.envelope.sender))
+}
+
+/// The number of a tenant.
+pub(crate) fn number_of(tenant: &str) -> i64 {
     let step = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
     tenant
         .bytes()
@@ -105,7 +109,9 @@ pub(crate) fn matches(
         part.as_ref()
             .is_none_or(|part| text.to_lowercase().contains(&part.to_lowercase()))
     };
-    contains(&message.envelope.sender, &filter.sender)
+    let submitted_by = |account: &String| message.origin == Origin::Submission(account.clone());
+    filter.account.as_ref().is_none_or(submitted_by)
+        && contains(&message.envelope.sender, &filter.sender)
         && (filter.recipient.is_none()
             || recipients
                 .iter()

@@ -114,6 +114,7 @@ checks! {
     operators::hold_release_retry_and_bounce,
     operators::delete_passes_leased_units_over,
     operators::totals_count_units,
+    operators::the_mail_of_a_suspended_sender_waits,
     tokens::takes_are_all_or_nothing,
     tokens::windows_are_weighted,
     tokens::takes_at_once_cannot_exceed_the_limit,

@@ -2,7 +2,7 @@
 
 use super::fixtures::{MINUTE, NOW, lease, lease_one, message, remote};
 use super::{Outcome, holds, same};
-use crate::queue::{QueueAction, QueueFilter, QueueTotals};
+use crate::queue::{Origin, QueueAction, QueueFilter, QueueTotals};
 use crate::{Store, StoreError};
 
 async fn count(store: &Store, filter: QueueFilter) -> Result<usize, StoreError> {
@@ -220,5 +220,55 @@ pub(super) async fn totals_count_units(store: Store) -> Outcome {
             held: 1,
             oldest: NOW,
         },
+    )
+}
+
+pub(super) async fn the_mail_of_a_suspended_sender_waits(store: Store) -> Outcome {
+    let from = |number, account: &str, to: &str| {
+        let mut message = message(number, &[to]);
+        message.origin = Origin::Submission(account.to_owned());
+        message
+    };
+    let messages = vec![
+        from(1, "alice@example.test", "a@one.test"),
+        from(2, "alice@example.test", "b@two.test"),
+        from(3, "bob@example.test", "c@one.test"),
+    ];
+    store.queue.enqueue(messages).await?;
+    let alice = QueueFilter {
+        account: Some("alice@example.test".to_owned()),
+        ..QueueFilter::default()
+    };
+    let act = async |action| store.queue.act(&alice, action, NOW).await;
+    same("of the account", &count(&store, alice.clone()).await?, &2)?;
+    // What an operator holds is not the suspension's to release.
+    store
+        .queue
+        .act(&to("two.test"), QueueAction::Hold, NOW)
+        .await?;
+    same("suspended", &act(QueueAction::Suspend).await?, &1)?;
+    same("suspended again", &act(QueueAction::Suspend).await?, &0)?;
+    let leased = lease(&store, remote(), NOW, 10).await?;
+    same("only of others", &leased.len(), &1)?;
+    let shown = store.queue.list(&alice, None, 10).await?;
+    let held: Vec<_> = shown
+        .iter()
+        .map(|item| (item.held, item.suspended))
+        .collect();
+    same("shown", &held, &vec![(true, true), (true, false)])?;
+    same("resumed", &act(QueueAction::Resume).await?, &1)?;
+    same(
+        "what was suspended is due",
+        &lease(&store, remote(), NOW, 10).await?.len(),
+        &1,
+    )?;
+    same("held as before", &act(QueueAction::Release).await?, &1)?;
+    // A leased one is held once its attempt is over; one that is returned to its sender is not held.
+    same("leased", &act(QueueAction::Suspend).await?, &2)?;
+    same("returned", &act(QueueAction::Bounce).await?, &2)?;
+    let shown = store.queue.list(&alice, None, 10).await?;
+    holds(
+        "nothing is held",
+        shown.iter().all(|item| !item.held && !item.suspended),
     )
 }

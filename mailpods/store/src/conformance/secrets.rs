@@ -105,6 +105,7 @@ pub(super) async fn tidying_passes_over_what_cannot_be_read(store: Store) -> Out
         .put_secret("suppressed/one.test/a@else.test", secret("no JSON"))
         .await?;
     let ended = Suppressed {
+        why: Default::default(),
         since: 1,
         until: 10,
         reply: String::new(),
@@ -156,6 +157,7 @@ pub(super) async fn recipients_are_suppressed_for_a_sender_domain(store: Store) 
     use crate::suppression::{Suppressed, lift, list, suppress, suppressed, tidy};
     let secrets = store.secrets.as_ref();
     let entry = |until: i64| Suppressed {
+        why: Default::default(),
         since: 1,
         until,
         reply: "550 5.1.1 no such user".to_owned(),

@@ -15,6 +15,7 @@ fn retry(at: i64) -> Option<Retry> {
         next_attempt: at,
         error: "451 later".to_owned(),
         reason: Reason::OverQuota,
+        class: "mailbox-full",
         warned: true,
     })
 }

@@ -36,10 +36,10 @@ impl TokenStore for Fake {
     async fn take(&self, _: Vec<Take>, _: UnixMillis) -> Result<Taken> {
         Ok(Taken::Granted)
     }
-    async fn count(&self, key: &str, _: Duration, _: UnixMillis) -> Result<u64> {
+    async fn add(&self, key: &str, amount: u64, _: Duration, _: UnixMillis) -> Result<u64> {
         let mut counts = lock(&self.counts);
         let count = counts.entry(key.to_owned()).or_default();
-        *count += 1;
+        *count += amount;
         Ok(*count)
     }
     async fn forget(&self, key: &str) -> Result<()> {

@@ -8,3 +8,5 @@ CREATE TABLE body_signature (
 );
 ALTER TABLE body_signature ALTER COLUMN bits SET STORAGE EXTERNAL;
 ALTER TABLE body_signature SET (toast_tuple_target = 8160);
+-- Why a unit is on hold: its sender is suspended (else an operator wants it). And the class of its last failure.
+ALTER TABLE unit ADD COLUMN suspended boolean NOT NULL DEFAULT false, ADD COLUMN class text;

@@ -134,11 +134,12 @@ impl TokenStore for Core {
         })
     }
 
-    async fn count(&self, key: &str, window: Duration, now: UnixMillis) -> Result<u64> {
+    async fn add(&self, key: &str, amount: u64, window: Duration, now: UnixMillis) -> Result<u64> {
         check_key(key)?;
+        let amount = amount.min(MAX_COUNT).cast_signed();
         let length = window_millis(window)?;
         let (keys, lengths, numbers) = ([key], [length], [now.div_euclid(length)]);
-        let values: [Param<'_>; 5] = [&&keys[..], &&lengths[..], &&numbers[..], &i64::MAX, &1_i64];
+        let values: [Param<'_>; 5] = [&&keys[..], &&lengths[..], &&numbers[..], &i64::MAX, &amount];
         let rows = lazily(&self.shared, ADVANCE, &values).await?;
         rows.first()
             .map_or(Ok(0), |row| Ok(counter(row)?.weighted(now)))

@@ -133,11 +133,11 @@ impl TokenTable {
         Ok(None)
     }
 
-    fn count(&self, key: &str, window: i64, now: UnixMillis) -> Result<u64> {
+    fn add(&self, key: &str, amount: u64, window: i64, now: UnixMillis) -> Result<u64> {
         self.with(key, now, |entry| {
             entry.changed = true;
             let counter = entry.counter(window, now);
-            counter.current = counter.current.saturating_add(1);
+            counter.current = counter.current.saturating_add(amount);
             counter.weighted(now)
         })
     }
@@ -248,8 +248,9 @@ impl TokenStore for Core {
         })
     }
 
-    async fn count(&self, key: &str, window: Duration, now: UnixMillis) -> Result<u64> {
-        self.shared.tokens.count(key, window_millis(window)?, now)
+    async fn add(&self, key: &str, amount: u64, window: Duration, now: UnixMillis) -> Result<u64> {
+        let window = window_millis(window)?;
+        self.shared.tokens.add(key, amount, window, now)
     }
 
     async fn forget(&self, key: &str) -> Result<()> {

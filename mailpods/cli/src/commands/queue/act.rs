@@ -84,6 +84,9 @@ impl Args {
 
 /// What speaks against it, as the unit was when it was listed.
 const fn obstacle(unit: &QueueItem, action: QueueAction) -> Option<&'static str> {
+    if unit.suspended && matches!(action, QueueAction::Release | QueueAction::Retry) {
+        return Some("its sender is suspended; `mailpods suspension release` first");
+    }
     match (action, unit.held) {
         _ if unit.leased => Some("a worker has it now; try again in a moment"),
         (QueueAction::Release, false) => Some("it is not on hold"),
@@ -148,8 +151,8 @@ fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result
 
 const fn word(action: QueueAction) -> &'static str {
     match action {
-        QueueAction::Hold => "hold",
-        QueueAction::Release => "release",
+        QueueAction::Hold | QueueAction::Suspend => "hold",
+        QueueAction::Release | QueueAction::Resume => "release",
         QueueAction::Retry => "retry",
         QueueAction::Delete => "delete",
         QueueAction::Bounce => "bounce",
@@ -158,8 +161,8 @@ const fn word(action: QueueAction) -> &'static str {
 
 const fn past(action: QueueAction) -> &'static str {
     match action {
-        QueueAction::Hold => "held",
-        QueueAction::Release => "released",
+        QueueAction::Hold | QueueAction::Suspend => "held",
+        QueueAction::Release | QueueAction::Resume => "released",
         QueueAction::Retry => "to be tried now",
         QueueAction::Delete => "deleted",
         QueueAction::Bounce => "returned to the sender",
@@ -168,8 +171,8 @@ const fn past(action: QueueAction) -> &'static str {
 
 const fn reason(action: QueueAction) -> Reason {
     match action {
-        QueueAction::Hold => Reason::Held,
-        QueueAction::Release => Reason::Released,
+        QueueAction::Hold | QueueAction::Suspend => Reason::Held,
+        QueueAction::Release | QueueAction::Resume => Reason::Released,
         QueueAction::Retry => Reason::RetriedByOperator,
         QueueAction::Delete => Reason::DeletedByOperator,
         QueueAction::Bounce => Reason::BouncedByOperator,

@@ -29,6 +29,9 @@ pub struct Filter {
     /// The mail goes to this domain; "local" for mailboxes here.
     #[arg(long, value_name = "DOMAIN")]
     pub domain: Option<String>,
+    /// Submitted by this log-in.
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Option<String>,
     /// In the queue for at least this long: 90s, 5m, 3h, 2d.
     #[arg(long, value_parser = time::parse_span, value_name = "SPAN")]
     pub older_than: Option<Duration>,
@@ -46,6 +49,8 @@ pub enum State {
     Deferred,
     /// Held by an operator.
     Held,
+    /// Held because its sender is suspended.
+    Suspended,
     /// Tried at this moment.
     Active,
 }
@@ -55,6 +60,9 @@ impl State {
     pub fn of(item: &QueueItem, now: UnixMillis) -> Self {
         match item {
             QueueItem { leased: true, .. } => Self::Active,
+            QueueItem {
+                suspended: true, ..
+            } => Self::Suspended,
             QueueItem { held: true, .. } => Self::Held,
             item if item.next_attempt > now => Self::Deferred,
             _ => Self::Ready,
@@ -67,6 +75,7 @@ impl State {
             Self::Ready => "ready",
             Self::Deferred => "deferred",
             Self::Held => "held",
+            Self::Suspended => "suspended",
             Self::Active => "active",
         }
     }
@@ -77,6 +86,7 @@ impl Filter {
     pub fn is_everything(&self) -> bool {
         let no_ids = self.ids.is_empty() && self.more_ids.is_empty();
         let no_texts = self.sender.is_none() && self.recipient.is_none() && self.domain.is_none();
+        let no_texts = no_texts && self.account.is_none();
         no_ids && no_texts && self.older_than.is_none() && self.state.is_none()
     }
 
@@ -88,7 +98,8 @@ impl Filter {
             recipient: self.recipient.clone(),
             destination: self.domain.as_deref().map(destination),
             created_before: self.older_than.map(time::ago),
-            held: (self.state == Some(State::Held)).then_some(true),
+            held: matches!(self.state, Some(State::Held | State::Suspended)).then_some(true),
+            account: self.account.clone(),
         };
         let with_id = |id: &String| QueueFilter {
             id: Some(id.clone()),

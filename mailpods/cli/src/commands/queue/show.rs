@@ -89,7 +89,8 @@ fn print_unit(unit: &QueueItem, now: i64) -> std::io::Result<()> {
         unit.attempts
     ))?;
     if let Some(error) = &unit.last_error {
-        output::line(&format!("  last error: {}", output::clean(error)))?;
+        let class = unit.class.as_deref().unwrap_or("other");
+        output::line(&format!("  last error ({class}): {}", output::clean(error)))?;
     }
     unit.recipients
         .iter()

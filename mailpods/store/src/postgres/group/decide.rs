@@ -261,6 +261,7 @@ fn try_again(
         next,
         warned: retry.warned,
         reason: retry.reason.as_str(),
+        class: retry.class,
         error: queue::cut_error(&retry.error).replace('\0', "\u{fffd}"),
         recipients,
     });

@@ -34,6 +34,7 @@ pub(super) struct RetryRow {
     pub(super) next: UnixMillis,
     pub(super) warned: bool,
     pub(super) reason: &'static str,
+    pub(super) class: &'static str,
     pub(super) error: String,
     pub(super) recipients: Vec<u8>,
 }
@@ -233,9 +234,9 @@ impl Units<'_> {
 }
 
 const RETRY: &str = "UPDATE unit AS u SET lease = 0, due = v.next + clock.shift, next_attempt = v.next + clock.shift, attempts = u.attempts + 1,
-        warned = u.warned OR v.warned, reason = v.reason, error = v.error, recipients = v.recipients
-    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::bytea[])
-            AS v (shard, id, next, warned, reason, error, recipients), (SELECT clock_shift($8) AS shift) AS clock
+        warned = u.warned OR v.warned, reason = v.reason, error = v.error, recipients = v.recipients, class = v.class
+    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::bytea[], $9::text[])
+            AS v (shard, id, next, warned, reason, error, recipients, class), (SELECT clock_shift($8) AS shift) AS clock
     WHERE u.shard = v.shard AND u.id = v.id";
 const DONE: &str = "DELETE FROM unit AS u USING unnest($1::smallint[], $2::bigint[]) AS v (shard, id) WHERE u.shard = v.shard AND u.id = v.id";
 const LEFT: &str = "UPDATE queued AS q SET units_left = v.units FROM unnest($1::smallint[], $2::text[], $3::integer[]) AS v (shard, id, units)
@@ -267,6 +268,7 @@ struct RetryColumns<'o> {
     reasons: Vec<&'o str>,
     errors: Vec<&'o str>,
     recipients: Vec<&'o [u8]>,
+    classes: Vec<&'o str>,
 }
 
 /// Positions of the answers that are looked at.
@@ -327,6 +329,7 @@ impl<'o> Columns<'o> {
         retries.reasons.push(row.reason);
         retries.errors.push(&row.error);
         retries.recipients.push(&row.recipients);
+        retries.classes.push(row.class);
     }
 
     fn add<'p>(&'p self, all: &mut Pipeline<'p>) -> Steps {
@@ -367,6 +370,7 @@ impl<'o> Columns<'o> {
                 &retries.errors,
                 &retries.recipients,
                 &self.clock,
+                &retries.classes,
             ],
         );
     }

@@ -18,12 +18,13 @@ const STEP: usize = 500;
 
 /// Units of all shards in the order of their ids: of each shard no more than are wanted.
 const LIST: &str = "SELECT u.id, u.destination, u.recipients, u.attempts::bigint, u.next_attempt, u.error, u.held,
-        u.lease <> 0 AND u.due > clock.now, q.id, q.body, q.size, q.created, q.info
+        u.lease <> 0 AND u.due > clock.now, q.id, q.body, q.size, q.created, q.info, u.suspended, u.class
     FROM (SELECT $1::bigint + clock_shift($1) AS now) AS clock, unnest($2::smallint[]) AS s (shard) CROSS JOIN LATERAL (
         SELECT * FROM unit WHERE unit.shard = s.shard AND unit.id > $3 AND ($4::text IS NULL OR message = $4)
             AND unit.id >= coalesce((SELECT first_unit FROM queued WHERE queued.shard = s.shard AND queued.id = $4), 0)
             AND unit.id <= coalesce((SELECT last_unit FROM queued WHERE queued.shard = s.shard AND queued.id = $4), 9223372036854775807)
-            AND ($5::text IS NULL OR destination = $5) AND ($6::boolean IS NULL OR held = $6) ORDER BY id LIMIT $7
+            AND ($5::text IS NULL OR destination = $5) AND ($6::boolean IS NULL OR held = $6)
+            AND ($8::bigint IS NULL OR tenant = $8) ORDER BY id LIMIT $7
     ) AS u JOIN queued AS q ON q.shard = u.shard AND q.id = u.message ORDER BY u.id LIMIT $7";
 
 /// Units looked at, and those of them that match.
@@ -39,7 +40,8 @@ async fn page(shared: &Shared, filter: &QueueFilter, after: i64, step: usize) ->
         Some(id) => vec![shard::of_text(id)],
         None => (0..shard::SHARDS).collect(),
     };
-    let values: [Param<'_>; 7] = [
+    let tenant = filter.account.as_deref().map(queue::number_of);
+    let values: [Param<'_>; 8] = [
         &unix_millis(),
         &shards,
         &after,
@@ -47,6 +49,7 @@ async fn page(shared: &Shared, filter: &QueueFilter, after: i64, step: usize) ->
         &filter.destination,
         &filter.held,
         &i64::try_from(step).unwrap_or(i64::MAX),
+        &tenant,
     ];
     let rows = connection.query(LIST, &values).await?;
     let last = match rows.last() {
@@ -82,7 +85,9 @@ fn item(row: &Row) -> Result<QueueItem> {
         attempts: small(row, 3)?,
         next_attempt: get(row, 4)?,
         last_error: get(row, 5)?,
+        class: get(row, 14)?,
         held: get(row, 6)?,
+        suspended: get(row, 13)?,
         leased: get(row, 7)?,
     })
 }
@@ -136,13 +141,15 @@ fn shards(ids: &[i64]) -> Vec<i16> {
 fn statement(action: QueueAction) -> String {
     let (set, condition) = match action {
         QueueAction::Hold | QueueAction::Delete => ("held = true", "NOT u.held"),
-        QueueAction::Release => ("held = false", "u.held"),
+        QueueAction::Suspend => ("held = true, suspended = true", "NOT u.held"),
+        QueueAction::Release => ("held = false, suspended = false", "u.held"),
+        QueueAction::Resume => ("held = false, suspended = false", "u.suspended"),
         QueueAction::Retry => (
             "lease = 0, due = v.now, next_attempt = 0",
             "NOT u.held AND NOT (u.lease <> 0 AND u.due > v.now)",
         ),
         QueueAction::Bounce => (
-            "held = false, bounce = true, next_attempt = v.now,
+            "held = false, suspended = false, bounce = true, next_attempt = v.now,
              lease = CASE WHEN u.lease <> 0 AND u.due > v.now THEN u.lease ELSE 0 END,
              due = CASE WHEN u.lease <> 0 AND u.due > v.now THEN u.due ELSE v.now END",
             "true",

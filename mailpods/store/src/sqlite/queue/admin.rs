@@ -40,12 +40,13 @@ fn find(
     };
     let sql = format!(
         "SELECT {UNIT_COLUMNS} FROM unit u WHERE u.id BETWEEN ?1 AND ?2 AND (?3 IS NULL OR u.destination = ?3) AND (?4 IS NULL OR u.held = ?4)
-         ORDER BY u.id"
+         AND (?5 IS NULL OR u.tenant = ?5) ORDER BY u.id"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = Vec::new();
+    let tenant = filter.account.as_deref().map(queue::number_of);
     for unit in statement.query_map(
-        (first, last, &filter.destination, filter.held),
+        (first, last, &filter.destination, filter.held, tenant),
         UnitRow::read,
     )? {
         found.extend(examine(connection, filter, unit?)?);
@@ -114,7 +115,9 @@ fn item(found: Found, now: UnixMillis) -> QueueItem {
         attempts: unit.attempts,
         next_attempt: unit.next_attempt,
         last_error: unit.error,
+        class: unit.class,
         held: unit.held,
+        suspended: unit.suspended,
     }
 }
 
@@ -137,17 +140,21 @@ pub(super) fn act(
     Ok((last, changed))
 }
 
+const RELEASE: &str = "UPDATE unit SET held = 0, suspended = 0 WHERE id = ?1";
+
 fn act_on(tx: &mut Tx<'_>, unit: &UnitRow, action: QueueAction, now: UnixMillis) -> Result<bool> {
     let leased = unit.is_leased(now);
     let changed = match action {
         QueueAction::Hold if !unit.held => tx.execute("UPDATE unit SET held = 1 WHERE id = ?1", [unit.id])?,
-        QueueAction::Release if unit.held => tx.execute("UPDATE unit SET held = 0 WHERE id = ?1", [unit.id])?,
+        QueueAction::Suspend if !unit.held => tx.execute("UPDATE unit SET held = 1, suspended = 1 WHERE id = ?1", [unit.id])?,
+        QueueAction::Release if unit.held => tx.execute(RELEASE, [unit.id])?,
+        QueueAction::Resume if unit.suspended => tx.execute(RELEASE, [unit.id])?,
         QueueAction::Retry if !leased && !unit.held => {
             tx.execute("UPDATE unit SET lease = 0, due = ?2, next_attempt = 0 WHERE id = ?1", (unit.id, now))?
         }
-        QueueAction::Bounce if leased => tx.execute("UPDATE unit SET held = 0, bounce = 1, next_attempt = ?2 WHERE id = ?1", (unit.id, now))?,
+        QueueAction::Bounce if leased => tx.execute("UPDATE unit SET held = 0, suspended = 0, bounce = 1, next_attempt = ?2 WHERE id = ?1", (unit.id, now))?,
         QueueAction::Bounce => {
-            tx.execute("UPDATE unit SET held = 0, bounce = 1, lease = 0, due = ?2, next_attempt = ?2 WHERE id = ?1", (unit.id, now))?
+            tx.execute("UPDATE unit SET held = 0, suspended = 0, bounce = 1, lease = 0, due = ?2, next_attempt = ?2 WHERE id = ?1", (unit.id, now))?
         }
         QueueAction::Delete if !leased => return delete(tx, unit),
         _ => 0,

@@ -58,9 +58,11 @@ pub(super) struct UnitRow {
     pub(super) bounce: bool,
     pub(super) error: Option<String>,
     pub(super) recipients: Vec<u8>,
+    pub(super) suspended: bool,
+    pub(super) class: Option<String>,
 }
 
-pub(super) const UNIT_COLUMNS: &str = "u.id, u.message, u.destination, u.due, u.held, u.lease, u.next_attempt, u.attempts, u.warned, u.bounce, u.error, u.recipients";
+pub(super) const UNIT_COLUMNS: &str = "u.id, u.message, u.destination, u.due, u.held, u.lease, u.next_attempt, u.attempts, u.warned, u.bounce, u.error, u.recipients, u.suspended, u.class";
 
 impl UnitRow {
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -77,6 +79,8 @@ impl UnitRow {
             bounce: row.get(9)?,
             error: row.get(10)?,
             recipients: row.get(11)?,
+            suspended: row.get(12)?,
+            class: row.get(13)?,
         })
     }
 
@@ -93,7 +97,7 @@ impl Tx<'_> {
     }
 
     pub(super) fn unit_row(&self, id: i64) -> Result<Option<UnitRow>> {
-        const SQL: &str = "SELECT id, message, destination, due, held, lease, next_attempt, attempts, warned, bounce, error, recipients
+        const SQL: &str = "SELECT id, message, destination, due, held, lease, next_attempt, attempts, warned, bounce, error, recipients, suspended, class
              FROM unit WHERE id = ?1";
         self.row(SQL, [id], UnitRow::read)
     }

@@ -105,7 +105,7 @@ fn finish(
     let next = if unit.bounce { 0 } else { retry.next_attempt };
     let error = queue::cut_error(&retry.error);
     const SQL: &str = "UPDATE unit SET lease = 0, due = ?2, next_attempt = ?2, attempts = attempts + 1, warned = warned OR ?3, reason = ?4,
-             error = ?5, recipients = ?6 WHERE id = ?1";
+             error = ?5, recipients = ?6, class = ?7 WHERE id = ?1";
     tx.execute(
         SQL,
         (
@@ -115,6 +115,7 @@ fn finish(
             retry.reason.as_str(),
             error,
             queue::encode_recipients(&left)?,
+            retry.class,
         ),
     )?;
     tx.effect(Effect::Due(Destination(unit.destination.clone()), next));
