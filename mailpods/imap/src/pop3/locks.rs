@@ -149,10 +149,8 @@ impl MaildropLock {
 
     /// Asks the store once more, before what nobody else may do.
     pub(super) async fn confirm(&self) -> Result<bool> {
-        let maildrops = &self.maildrops;
-        let lock = maildrops
-            .store
-            .lock(&name(self.account), &maildrops.holder, HOLD);
+        let (maildrops, name) = (&self.maildrops, name(self.account));
+        let lock = maildrops.store.lock(&name, &maildrops.holder, HOLD);
         Ok(!self.is_lost() && lock.await?)
     }
 

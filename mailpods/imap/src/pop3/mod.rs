@@ -127,7 +127,6 @@ impl Session {
     async fn command(&mut self, command: Command) -> Result<(), End> {
         let name = command_name(&command);
         let is_quit = command == Command::Quit;
-        let start = self.wire.out.len();
         let done = self.execute(command).await;
         let outcome = match &done {
             Ok(()) => Outcome::Ok,
@@ -139,10 +138,8 @@ impl Session {
             Ok(()) if is_quit => Err(End::Logout),
             Ok(()) => Ok(()),
             Err(failure) => {
-                // What was gathered of an answer that failed is not sent.
-                self.wire.out.truncate(start.min(self.wire.out.len()));
-                let failed = self.failed(name, failure);
-                if is_quit { Err(End::Logout) } else { failed }
+                self.failed(name, failure)?;
+                if is_quit { Err(End::Logout) } else { Ok(()) }
             }
         }
     }
