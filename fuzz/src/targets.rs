@@ -54,6 +54,12 @@ pub const TARGETS: &[Target] = &[
         short_run: 500,
     },
     Target {
+        name: "pop3",
+        run: mailpods_pop3_proto::fuzzing::fuzz_pop3,
+        words: POP3,
+        short_run: 2000,
+    },
+    Target {
         name: "proxy",
         run: mailpods_net::proxy::fuzz,
         words: PROXY,
@@ -493,6 +499,30 @@ const SIEVE: &[&[u8]] = &[
     b"\\",
     b"\xc3\xa4",
     b"\xff",
+    b"\0",
+];
+const POP3: &[&[u8]] = &[
+    b"USER a\r\n",
+    b"PASS a b\r\n",
+    b"AUTH PLAIN\r\n",
+    b"AUTH PLAIN =\r\n",
+    b"AGEAYg==\r\n",
+    b"*\r\n",
+    b"CAPA\r\n",
+    b"STLS\r\n",
+    b"STAT\r\n",
+    b"LIST 1\r\n",
+    b"UIDL\r\n",
+    b"RETR 1\r\n",
+    b"TOP 1 0\r\n",
+    b"DELE 4294967295\r\n",
+    b"RSET\r\n",
+    b"QUIT\r\n",
+    b"A: b\r\n\r\n",
+    b"\r\n.\r\n",
+    b"\n.\n",
+    b".",
+    b"\r",
     b"\0",
 ];
 const PASSWORD: &[&[u8]] = &[

@@ -93,6 +93,8 @@ const LISTENERS: &[&str] = &[
     "lmtp",
     "imap",
     "imaps",
+    "pop3",
+    "pop3s",
     "http",
     "https",
 ];

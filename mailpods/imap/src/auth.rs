@@ -1,17 +1,18 @@
 //! STARTTLS, AUTHENTICATE and LOGIN.
 
 use mailpods_imap_proto::{Code, Event, Limits, Password, SaslResponse, Status, Tag};
-use mailpods_sasl::{ChannelBindings, Mechanism};
+use mailpods_sasl::Mechanism;
 use mailpods_store::directory::{Identity, LoginContext, Refusal, Service, Step};
 
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
+use crate::login;
 use crate::server::HANDSHAKE_LIMIT;
-use crate::session::{Session, User};
+use crate::session::Session;
 
 impl Session {
     /// RFC 9051 §6.2.1
     pub(crate) async fn start_tls(&mut self, tag: &Tag) -> Done {
-        if self.io.is_tls() {
+        if self.wire.io.is_tls() {
             return Err(Failure::Bad("TLS is active"));
         }
         let Some(tls) = self.shared.deps.tls.clone() else {
@@ -24,7 +25,8 @@ impl Session {
         self.writer()
             .status(Some(tag.as_str()), Status::Ok, None, "begin TLS now");
         self.flush().await?;
-        self.io
+        self.wire
+            .io
             .start_tls(&tls, HANDSHAKE_LIMIT)
             .await
             .map_err(End::Tls)?;
@@ -36,7 +38,7 @@ impl Session {
 
     /// RFC 9051 §6.2.3
     pub(crate) async fn login(&mut self, user: &str, password: &Password) -> Done {
-        if !self.io.is_tls() {
+        if !self.wire.io.is_tls() {
             return Err(needs_tls());
         }
         let context = self.login_context();
@@ -64,7 +66,7 @@ impl Session {
         let Some(mechanism) = mechanism else {
             return Err(Failure::no(Code::Cannot, "this mechanism is not offered"));
         };
-        if !self.io.is_tls() {
+        if !self.wire.io.is_tls() {
             return Err(needs_tls());
         }
         let context = self.login_context();
@@ -98,41 +100,18 @@ impl Session {
     }
 
     fn login_context(&self) -> LoginContext {
-        let info = self.io.tls_info();
-        let (exporter, end_point) =
-            info.map_or((None, None), |info| (info.exporter, info.server_end_point));
-        LoginContext {
-            service: Service::Imap,
-            client: self.io.peer().ip(),
-            tls: self.io.is_tls(),
-            bindings: ChannelBindings {
-                tls_exporter: exporter.map(|octets| octets.to_vec()),
-                tls_server_end_point: end_point,
-            },
-            session: format!("imap-{}", self.number),
-        }
+        login::context(&self.wire.io, Service::Imap, self.number)
     }
 
     async fn logged_in(&mut self, identity: &Identity) -> Done {
-        let plan = self.shared.deps.plan.current();
-        let address = &identity.mailbox.address;
-        let account = self.mail().account(address).await?;
-        let guard = self
-            .shared
-            .enter(account, plan.imap.max_sessions_per_account);
-        let guard = guard.ok_or(Failure::no(
+        let user = login::enter(&self.shared, identity).await?;
+        self.user = Some(user.ok_or(Failure::no(
             Code::Limit,
             "this account has too many sessions open",
-        ))?;
-        tracing::info!(account = %address, mechanism = %identity.mechanism, "logged in");
-        self.user = Some(User {
-            account,
-            address: address.clone(),
-            guard,
-        });
+        ))?);
         self.stranger = None;
-        self.decoder
-            .set_limits(Limits::after_login(plan.imap.max_append_octets));
+        let most = self.shared.deps.plan.current().imap.max_append_octets;
+        self.decoder.set_limits(Limits::after_login(most));
         Ok(self.capability_reply("logged in"))
     }
 

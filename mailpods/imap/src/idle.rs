@@ -4,7 +4,8 @@ use mailpods_imap_proto::Event;
 use tokio::sync::watch;
 
 use crate::failure::{Done, End, Failure, Reply};
-use crate::session::{Session, read};
+use crate::session::Session;
+use crate::wire::read;
 
 impl Session {
     /// Tells what changes until the client says DONE. Nothing but the view is held meanwhile.
@@ -14,7 +15,7 @@ impl Session {
         if let Some(view) = &mut self.view {
             view.look_closely();
         }
-        let deadline = self.deadline();
+        let deadline = self.deadline(false);
         loop {
             if let Some(event) = self.decoder.next_event() {
                 return match event {
@@ -34,7 +35,7 @@ impl Session {
         let drain = self.shared.deps.shutdown.drain_spread(share(self.number));
         let changes = self.view.as_mut().map(|view| &mut view.changes);
         tokio::select! {
-            read = read(&mut self.io, &mut self.decoder, deadline, drain) => read,
+            read = read(&mut self.wire.io, self.decoder.buffer(), deadline, drain) => read,
             () = changed(changes) => Ok(()),
         }
     }

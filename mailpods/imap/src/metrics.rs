@@ -36,6 +36,9 @@ pub struct Metrics {
     pub(crate) sessions: Gauge,
     pub(crate) commands: Counter<(CommandLabel, Outcome)>,
     pub(crate) fetched: Counter,
+    pub(crate) pop3_sessions: Gauge,
+    pub(crate) pop3_commands: Counter<(CommandLabel, Outcome)>,
+    pub(crate) retrieved: Counter,
 }
 
 impl Metrics {
@@ -55,6 +58,17 @@ impl Metrics {
             fetched: registry.counter(
                 "mailpods_imap_fetched_total",
                 "Messages told by FETCH.",
+                &[],
+            )?,
+            pop3_sessions: registry.gauge("mailpods_pop3_sessions", "Open POP3 sessions.", &[])?,
+            pop3_commands: registry.counter(
+                "mailpods_pop3_commands_total",
+                "POP3 commands by name and outcome.",
+                &["command", "outcome"],
+            )?,
+            retrieved: registry.counter(
+                "mailpods_pop3_retrieved_total",
+                "Messages told whole by RETR.",
                 &[],
             )?,
         })

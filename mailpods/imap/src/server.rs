@@ -10,12 +10,14 @@ use mailpods_net::listener::ConnectionGuard;
 use mailpods_net::{Connection, Connections, Shutdown, TlsServer};
 use mailpods_plan::PlanHandle;
 use mailpods_store::directory::Directory;
-use mailpods_store::{AccountId, MailStore};
+use mailpods_store::{AccountId, LockStore, MailStore};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::heavy::Heavy;
 use crate::metrics::Metrics;
+use crate::pop3;
+use crate::pop3::locks::Maildrops;
 use crate::session::Session;
 
 /// Longest TLS handshake.
@@ -25,7 +27,11 @@ pub(crate) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
 const STRANGERS_PART: usize = 4;
 const FEWEST_STRANGERS: u32 = 4;
 /// RFC 5530 §3
-const BUSY: &[u8] = b"* BYE [LIMIT] too many connections from your network, try again later\r\n";
+const IMAP_BUSY: &[u8] =
+    b"* BYE [LIMIT] too many connections from your network, try again later\r\n";
+/// RFC 3206 §3
+const POP3_BUSY: &[u8] =
+    b"-ERR [SYS/TEMP] too many connections from your network, try again later\r\n";
 const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the role needs.
@@ -41,6 +47,10 @@ pub struct ImapDeps {
     pub tls: Option<TlsServer>,
     /// Counters.
     pub metrics: Metrics,
+    /// Locks on maildrops.
+    pub locks: Arc<dyn LockStore>,
+    /// Name in locks, which no other process that runs has.
+    pub worker: String,
     /// Sessions end with BYE once it says `Drain`.
     pub shutdown: Shutdown,
 }
@@ -52,6 +62,7 @@ pub struct Imap(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) deps: ImapDeps,
     pub(crate) heavy: Heavy,
+    pub(crate) maildrops: Arc<Maildrops>,
     open: Mutex<Open>,
     /// Sessions that have not logged in, by client.
     strangers: Connections,
@@ -62,7 +73,9 @@ impl Imap {
     /// The role on its dependencies.
     #[must_use]
     pub fn new(deps: ImapDeps) -> Self {
+        let maildrops = Maildrops::new(deps.locks.clone(), deps.worker.clone());
         Self(Arc::new(Shared {
+            maildrops: Arc::new(maildrops),
             deps,
             heavy: Heavy::default(),
             open: Mutex::default(),
@@ -73,40 +86,67 @@ impl Imap {
 
     /// Serves one connection until it ends. `implicit_tls`: TLS starts with the first octet (port 993).
     pub async fn serve(self, connection: Connection, implicit_tls: bool) {
-        let shared = self.0;
-        let number = shared.next_session.fetch_add(1, Ordering::Relaxed);
+        let (shared, number) = self.next();
         let span = tracing::info_span!("imap", session = number, client = %connection.peer().ip());
         let _open = shared.deps.metrics.sessions.hold(());
-        serve(shared, connection, implicit_tls, number)
-            .instrument(span)
-            .await;
+        let session = async {
+            let admitted = admit(&shared, connection, implicit_tls, IMAP_BUSY).await;
+            if let Some((connection, stranger)) = admitted {
+                let session = Session::new(Arc::clone(&shared), connection, number, stranger);
+                session.run().await;
+            }
+        };
+        session.instrument(span).await;
+    }
+
+    /// The same for POP3 (port 995 with `implicit_tls`).
+    pub async fn serve_pop3(self, connection: Connection, implicit_tls: bool) {
+        let (shared, number) = self.next();
+        let span = tracing::info_span!("pop3", session = number, client = %connection.peer().ip());
+        let _open = shared.deps.metrics.pop3_sessions.hold(());
+        let session = async {
+            let admitted = admit(&shared, connection, implicit_tls, POP3_BUSY).await;
+            if let Some((connection, stranger)) = admitted {
+                let shared = Arc::clone(&shared);
+                let session = pop3::Session::new(shared, connection, number, stranger);
+                session.run().await;
+            }
+        };
+        session.instrument(span).await;
+    }
+
+    fn next(self) -> (Arc<Shared>, u64) {
+        let number = self.0.next_session.fetch_add(1, Ordering::Relaxed);
+        (self.0, number)
     }
 }
 
-async fn serve(shared: Arc<Shared>, mut connection: Connection, implicit_tls: bool, number: u64) {
+/// Lets a connection in that is not one too many of its client, and starts TLS where it starts with the first octet.
+async fn admit(
+    shared: &Shared,
+    mut connection: Connection,
+    implicit_tls: bool,
+    busy: &[u8],
+) -> Option<(Connection, ConnectionGuard)> {
     let Some(stranger) = shared.admit(connection.peer().ip()) else {
         tracing::info!("connection refused: its client has too many that have not logged in");
         if !implicit_tls {
             let deadline = Instant::now() + REFUSAL_LIMIT;
             // The connection is dropped whether or not the client hears why.
-            let _ = connection.write_with_deadline(BUSY, deadline).await;
+            let _ = connection.write_with_deadline(busy, deadline).await;
         }
-        return;
+        return None;
     };
     if implicit_tls {
-        let Some(tls) = shared.deps.tls.clone() else {
-            return;
-        };
+        let tls = shared.deps.tls.clone()?;
         // Boxed: a handshake is large, and most of a session's life is not one.
         if let Err(error) = Box::pin(connection.accept_tls(&tls, HANDSHAKE_LIMIT)).await {
             let error = mailpods_telemetry::error_chain(&error);
             tracing::info!(error, "failed to start TLS");
-            return;
+            return None;
         }
     }
-    Session::new(shared, connection, number, stranger)
-        .run()
-        .await;
+    Some((connection, stranger))
 }
 
 /// What accounts have open.

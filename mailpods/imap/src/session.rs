@@ -1,10 +1,8 @@
 //! One connection: reading, dispatch, answers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use mailpods_api::MailboxAddress;
 use mailpods_imap_proto::state::command_name;
 use mailpods_imap_proto::{
     BadLine, CapabilityContext, Code, Command, CommandBody, Decoder, Event, Limits, State, Status,
@@ -17,39 +15,20 @@ use mailpods_store::{AccountId, MailStore};
 use tokio::time::Instant;
 
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
+use crate::login::User;
 use crate::metrics::{CommandLabel, Outcome};
-use crate::server::{AccountGuard, Shared};
+use crate::patience::Patience;
+use crate::server::Shared;
 use crate::view::View;
+use crate::wire::{Wire, read};
 
-/// Output that is gathered before it is sent.
-pub(crate) const FLUSH_AT: usize = 32 * 1024;
-/// Wait for a command before log-in.
-const PRE_AUTH_WAIT: Duration = Duration::from_secs(60);
-/// All of the time before log-in.
-const PRE_AUTH_TOTAL: Duration = Duration::from_secs(180);
-/// Wait for the rest of a command that has begun.
-const COMMAND_WAIT: Duration = Duration::from_secs(300);
 /// Octets of a command that are not counted in what all sessions hold.
 const HELD_ABOVE: u64 = 64 * 1024;
-/// Longest wait for a client that does not take its answer.
-const WRITE_LIMIT: Duration = Duration::from_secs(300);
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-/// Refused lines before the session ends: something else than IMAP is spoken, or somebody is guessing.
-const MAX_BAD_BEFORE_LOGIN: u32 = 5;
-const MAX_BAD_AFTER_LOGIN: u32 = 50;
-
-/// Who has logged in.
-pub(crate) struct User {
-    pub(crate) account: AccountId,
-    pub(crate) address: MailboxAddress,
-    pub(crate) guard: AccountGuard,
-}
 
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) io: Connection,
+    pub(crate) wire: Wire,
     pub(crate) decoder: Decoder,
-    pub(crate) out: Vec<u8>,
     pub(crate) number: u64,
     /// IMAP4rev2 was enabled: names in UTF-8, ESEARCH for SEARCH.
     pub(crate) rev2: bool,
@@ -59,8 +38,7 @@ pub(crate) struct Session {
     pub(crate) view: Option<Box<View>>,
     /// Counts the session among its client's, until log-in.
     pub(crate) stranger: Option<ConnectionGuard>,
-    started: Instant,
-    bad_lines: u32,
+    patience: Patience,
 }
 
 impl Session {
@@ -72,17 +50,15 @@ impl Session {
     ) -> Self {
         Self {
             shared,
-            io,
+            wire: Wire::new(io),
             decoder: Decoder::new(Limits::default()),
-            out: Vec::new(),
             number,
             rev2: false,
             condstore: false,
             user: None,
             view: None,
             stranger: Some(stranger),
-            started: Instant::now(),
-            bad_lines: 0,
+            patience: Patience::new(),
         }
     }
 
@@ -118,9 +94,7 @@ impl Session {
         if !text.is_empty() {
             self.writer().status(None, Status::Bye, None, text);
         }
-        if self.flush().await.is_ok() {
-            self.io.close(CLOSE_LIMIT).await;
-        }
+        self.wire.close().await;
     }
 
     /// One event of the client, answered.
@@ -164,13 +138,14 @@ impl Session {
         if waiting > HELD_ABOVE {
             self.hold(waiting)?;
         }
-        let mut deadline = self.deadline();
-        if waiting > 0 {
-            deadline = deadline.min(Instant::now() + COMMAND_WAIT);
+        let hint = self.decoder.read_hint();
+        if hint > 4096 {
+            self.decoder.buffer().reserve(hint);
         }
+        let deadline = self.deadline(waiting > 0);
         read(
-            &mut self.io,
-            &mut self.decoder,
+            &mut self.wire.io,
+            self.decoder.buffer(),
             deadline,
             self.shared.deps.shutdown.drain(),
         )
@@ -194,21 +169,17 @@ impl Session {
     }
 
     /// When the client must have said something.
-    pub(crate) fn deadline(&self) -> Instant {
-        let now = Instant::now();
-        match self.user {
-            // RFC 9051 §5.4: at least 30 minutes
-            Some(_) => now + self.shared.deps.plan.current().imap.idle_timeout,
-            None => (now + PRE_AUTH_WAIT).min(self.started + PRE_AUTH_TOTAL),
-        }
+    pub(crate) fn deadline(&self, begun: bool) -> Instant {
+        // RFC 9051 §5.4: at least 30 minutes
+        let idle = self.shared.deps.plan.current().imap.idle_timeout;
+        self.patience
+            .deadline(self.user.as_ref().map(|_| idle), begun)
     }
 
     /// Gives memory back before a wait that may be long.
     pub(crate) fn release(&mut self) {
         self.decoder.release();
-        if self.out.is_empty() {
-            self.out = Vec::new();
-        }
+        self.wire.release();
     }
 
     pub(crate) fn bad_line(&mut self, bad: &BadLine) -> Result<(), End> {
@@ -220,17 +191,7 @@ impl Session {
     }
 
     fn count_bad_line(&mut self) -> Result<(), End> {
-        self.bad_lines += 1;
-        let limit = if self.user.is_some() {
-            MAX_BAD_AFTER_LOGIN
-        } else {
-            MAX_BAD_BEFORE_LOGIN
-        };
-        if self.bad_lines >= limit {
-            Err(End::Bye("too many invalid commands"))
-        } else {
-            Ok(())
-        }
+        self.patience.count_bad_line(self.user.is_some())
     }
 
     async fn command(&mut self, command: Command) -> Result<(), End> {
@@ -334,11 +295,7 @@ impl Session {
 
     /// The account as the plan has it now: who was switched off is sent away.
     pub(crate) fn mailbox_of_plan(&self) -> Option<Arc<Mailbox>> {
-        let address = &self.user.as_ref()?.address;
-        let plan = self.shared.deps.plan.current();
-        plan.mailbox(address)
-            .filter(|mailbox| mailbox.enabled)
-            .cloned()
+        self.shared.mailbox_of_plan(self.user.as_ref()?)
     }
 
     fn check_account(&self) -> Result<(), Failure> {
@@ -349,8 +306,8 @@ impl Session {
     }
 
     pub(crate) fn capabilities(&self) -> Vec<&'static str> {
-        let tls = self.io.is_tls();
-        let info = self.io.tls_info();
+        let tls = self.wire.io.is_tls();
+        let info = self.wire.io.tls_info();
         capabilities(CapabilityContext {
             tls,
             starttls: !tls && self.shared.deps.tls.is_some(),
@@ -404,7 +361,7 @@ impl Session {
     }
 
     pub(crate) fn writer(&mut self) -> Writer<'_> {
-        Writer::new(&mut self.out, self.rev2)
+        Writer::new(&mut self.wire.out, self.rev2)
     }
 
     pub(crate) fn mail(&self) -> Arc<dyn MailStore> {
@@ -441,32 +398,17 @@ impl Session {
 
     /// Sends what is gathered once it is much.
     pub(crate) async fn flush_if_full(&mut self) -> Result<(), End> {
-        if self.out.len() >= FLUSH_AT {
-            self.flush().await
-        } else {
-            Ok(())
-        }
+        self.wire.flush_if_full().await
     }
 
     /// Sends what is gathered.
     pub(crate) async fn flush(&mut self) -> Result<(), End> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        self.io
-            .write_with_deadline(&self.out, Instant::now() + WRITE_LIMIT)
-            .await?;
-        self.out.clear();
-        Ok(())
+        self.wire.flush().await
     }
 
     /// Sends octets behind what is gathered, without copying them.
     pub(crate) async fn send(&mut self, octets: &Bytes) -> Result<(), End> {
-        self.flush().await?;
-        self.io
-            .write_with_deadline(octets, Instant::now() + WRITE_LIMIT)
-            .await?;
-        Ok(())
+        self.wire.send(octets).await
     }
 
     pub(crate) fn capability_reply(&self, text: &'static str) -> Reply {
@@ -484,30 +426,5 @@ fn forbids_expunge(body: &CommandBody) -> bool {
         CommandBody::Store(store) => !store.uid,
         CommandBody::Search(search) => !search.uid,
         _ => false,
-    }
-}
-
-/// Reads once, unless the session is to end: `drain`. Cancel-safe.
-pub(crate) async fn read(
-    io: &mut Connection,
-    decoder: &mut Decoder,
-    deadline: Instant,
-    drain: impl Future<Output = ()>,
-) -> Result<(), End> {
-    let hint = decoder.read_hint();
-    if hint > 4096 {
-        decoder.buffer().reserve(hint);
-    }
-    let count = tokio::select! {
-        read = io.read_with_deadline(decoder.buffer(), deadline) => read,
-        () = drain => return Err(End::Bye("the server is shutting down, come back soon")),
-    };
-    match count {
-        Ok(0) => Err(End::Closed),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-            Err(End::Bye("no command for too long"))
-        }
-        Err(error) => Err(error.into()),
     }
 }

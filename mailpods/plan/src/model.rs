@@ -112,6 +112,10 @@ pub enum Protocol {
     Imap,
     /// IMAP with implicit TLS (993).
     Imaps,
+    /// POP3 with STLS (110).
+    Pop3,
+    /// POP3 with implicit TLS (995).
+    Pop3s,
     /// Metrics and health over HTTP.
     Http,
     /// MTA-STS policies and autoconfiguration over HTTPS.
@@ -129,6 +133,8 @@ impl Protocol {
             Self::Lmtp => "lmtp",
             Self::Imap => "imap",
             Self::Imaps => "imaps",
+            Self::Pop3 => "pop3",
+            Self::Pop3s => "pop3s",
             Self::Http => "http",
             Self::Https => "https",
         }

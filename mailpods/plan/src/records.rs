@@ -22,8 +22,8 @@ const SERVICES: [(&str, Option<Protocol>); 6] = [
     ("_submissions._tcp", Some(Protocol::Submissions)),
     ("_imap._tcp", Some(Protocol::Imap)),
     ("_imaps._tcp", Some(Protocol::Imaps)),
-    ("_pop3._tcp", None),
-    ("_pop3s._tcp", None),
+    ("_pop3._tcp", Some(Protocol::Pop3)),
+    ("_pop3s._tcp", Some(Protocol::Pop3s)),
 ];
 
 /// All records, by domain and in a stable order.

@@ -21,9 +21,11 @@ pub(crate) const PATHS: [&str; 2] = [
 const MAX_QUERY: usize = 2_048;
 
 /// Services in the order of preference: TLS from the start is better (RFC 8314 §3).
-const SERVICES: [(Protocol, &str, &str, &str); 4] = [
+const SERVICES: [(Protocol, &str, &str, &str); 6] = [
     (Protocol::Imaps, "incomingServer", "imap", "SSL"),
     (Protocol::Imap, "incomingServer", "imap", "STARTTLS"),
+    (Protocol::Pop3s, "incomingServer", "pop3", "SSL"),
+    (Protocol::Pop3, "incomingServer", "pop3", "STARTTLS"),
     (Protocol::Submissions, "outgoingServer", "smtp", "SSL"),
     (Protocol::Submission, "outgoingServer", "smtp", "STARTTLS"),
 ];

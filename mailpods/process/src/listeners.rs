@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::roles::Roles;
 
 const SMTP_BUSY: &[u8] = b"421 4.3.2 Too many sessions, try again later\r\n";
+const POP3_BUSY: &[u8] = b"-ERR [SYS/TEMP] Too many sessions, try again later\r\n";
 const IMAP_BUSY: &[u8] = b"* BYE [UNAVAILABLE] Too many sessions, try again later\r\n";
 
 /// What is open, by listener name.
@@ -159,7 +160,8 @@ impl Listeners {
         let (sessions, busy_reply) = match wanted.protocol {
             Protocol::Imap => (self.imap_sessions.clone(), Some(IMAP_BUSY)),
             // TLS comes first there, so that no reply can be read.
-            Protocol::Imaps => (self.imap_sessions.clone(), None),
+            Protocol::Imaps | Protocol::Pop3s => (self.imap_sessions.clone(), None),
+            Protocol::Pop3 => (self.imap_sessions.clone(), Some(POP3_BUSY)),
             Protocol::Submissions | Protocol::Http | Protocol::Https => {
                 (self.smtp_sessions.clone(), None)
             }

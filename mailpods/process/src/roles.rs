@@ -160,6 +160,12 @@ impl Roles {
                     imap.serve(connection, protocol == Protocol::Imaps).await;
                 }
             }
+            Protocol::Pop3 | Protocol::Pop3s => {
+                if let Some(imap) = self.imap.clone() {
+                    let implicit_tls = protocol == Protocol::Pop3s;
+                    imap.serve_pop3(connection, implicit_tls).await;
+                }
+            }
             Protocol::Smtp | Protocol::Submission | Protocol::Submissions | Protocol::Lmtp => {
                 if let Some(smtp) = &self.smtp {
                     smtp.serve(connection, protocol).await;
@@ -269,6 +275,8 @@ fn build_imap(setup: &Setup, directory: Directory, tls: TlsServer) -> Result<Ima
         directory,
         plan: setup.plan.clone(),
         tls: Some(tls),
+        locks: setup.store.locks.clone(),
+        worker: setup.worker.clone(),
         metrics: mailpods_imap::Metrics::new(&setup.registry)?,
         shutdown: setup.shutdown.clone(),
     }))

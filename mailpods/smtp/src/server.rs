@@ -71,7 +71,12 @@ impl Server {
             Protocol::Smtp | Protocol::Submission | Protocol::Submissions | Protocol::Lmtp => {
                 session::run(self.0.clone(), connection, protocol).await;
             }
-            Protocol::Imap | Protocol::Imaps | Protocol::Http | Protocol::Https => {
+            Protocol::Imap
+            | Protocol::Imaps
+            | Protocol::Pop3
+            | Protocol::Pop3s
+            | Protocol::Http
+            | Protocol::Https => {
                 tracing::error!(
                     protocol = protocol.as_str(),
                     "the listener's protocol is not for the smtp role"

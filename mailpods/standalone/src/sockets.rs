@@ -10,13 +10,15 @@ use mailpods_process::{Closed, Listeners, Roles};
 use mailpods_telemetry::health::Component;
 use mailpods_telemetry::metrics::{Gauge, Label, MetricsError, Registry};
 
-const PROTOCOLS: [Protocol; 8] = [
+const PROTOCOLS: [Protocol; 10] = [
     Protocol::Smtp,
     Protocol::Submission,
     Protocol::Submissions,
     Protocol::Lmtp,
     Protocol::Imap,
     Protocol::Imaps,
+    Protocol::Pop3,
+    Protocol::Pop3s,
     Protocol::Http,
     Protocol::Https,
 ];

@@ -7,6 +7,7 @@ mod common;
 pub mod conformance;
 pub mod directory;
 pub mod error;
+pub mod locks;
 pub mod mail;
 pub mod postgres;
 pub mod queue;
@@ -22,6 +23,7 @@ pub mod types;
 use std::sync::Arc;
 
 pub use error::{ErrorClass, Result, StoreError};
+pub use locks::LockStore;
 pub use mail::MailStore;
 pub use queue::QueueStore;
 pub use secrets::{DirectoryStore, SecretStore};
@@ -48,6 +50,8 @@ pub struct Store {
     pub directory: Arc<dyn DirectoryStore>,
     /// What happened.
     pub trace: Arc<dyn TraceStore>,
+    /// Locks that hold for all processes.
+    pub locks: Arc<dyn LockStore>,
     /// Limits that several processes keep together; `None` where there is one process alone.
     pub shares: Option<Arc<dyn ShareStore>>,
 }

@@ -253,6 +253,11 @@ pub trait MailStore: Send + Sync {
     /// UIDs expunged with a modseq above `since`, ascending. A back end may forget old ones: whoever asks for more than it remembers
     /// gets every UID that was given out and is not there (RFC 7162 §3.2.5.2).
     async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>>;
+    /// Names that POP3 gives to messages (RFC 1939 §7) where they came with the message, by UID; those of all others follow from
+    /// UIDVALIDITY and UID.
+    async fn uidls(&self, mailbox: MailboxId) -> Result<Vec<(Uid, String)>>;
+    /// Keeps such names. Each has 1 to 70 octets of printable ASCII; UIDs that are not there are passed over.
+    async fn set_uidls(&self, mailbox: MailboxId, names: Vec<(Uid, String)>) -> Result<()>;
     /// Keywords in use in a mailbox.
     async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>>;
 

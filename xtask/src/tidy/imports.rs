@@ -15,6 +15,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("mailpods-smtp-proto", &[]),
     ("mailpods-spf", &[]),
     ("mailpods-imap-proto", &["message"]),
+    ("mailpods-pop3-proto", &[]),
     ("mailpods-sieve", &["message"]),
     // T1: pure, on T0.
     ("mailpods-plan", &["api", "policy", "sasl", "sieve"]),
@@ -59,6 +60,7 @@ const RULES: &[(&str, &[&str])] = &[
             "net",
             "plan",
             "policy",
+            "pop3-proto",
             "sasl",
             "store",
             "telemetry",
@@ -123,6 +125,7 @@ const PURE: &[&str] = &[
     "mailpods-smtp-proto",
     "mailpods-spf",
     "mailpods-imap-proto",
+    "mailpods-pop3-proto",
     "mailpods-sieve",
     "mailpods-plan",
     "mailpods-rpc",

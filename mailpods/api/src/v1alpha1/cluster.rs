@@ -211,6 +211,10 @@ pub enum ListenerProtocol {
     Imap,
     /// IMAP with TLS from the first octet, usually port 993.
     Imaps,
+    /// POP3 with STLS, usually port 110.
+    Pop3,
+    /// POP3 with TLS from the first octet, usually port 995.
+    Pop3s,
     /// Metrics and health over HTTP, usually port 9090; MTA-STS policies and autoconfiguration too.
     Http,
     /// MTA-STS policies and autoconfiguration over HTTPS, usually port 443.

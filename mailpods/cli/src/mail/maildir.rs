@@ -9,6 +9,7 @@ use mailpods_store::UnixSeconds;
 use mailpods_store::mail::Flags;
 
 use super::flags::{Keywords, from_maildir, to_maildir};
+use super::uidlist::{self, Uidlist, unique};
 use super::{FileError, FileMessage, MAX_MESSAGE, make_file, make_folder, to_crlf, to_lf};
 
 const KEYWORDS_FILE: &str = "dovecot-keywords";
@@ -31,11 +32,15 @@ pub fn read(
     let keywords = fs::read_to_string(dir.join(KEYWORDS_FILE))
         .map(|text| Keywords::parse(&text))
         .unwrap_or_default();
+    let uidlist = fs::read_to_string(dir.join(uidlist::FILE))
+        .map(|text| Uidlist::parse(&text))
+        .unwrap_or_default();
     let files = files(dir)?;
-    Ok(files
-        .into_iter()
-        .enumerate()
-        .map(move |(index, path)| read_file(&path, index + 1, &keywords)))
+    Ok(files.into_iter().enumerate().map(move |(index, path)| {
+        let uidl = uidlist.name(base(&path)).map(str::to_owned);
+        let message = read_file(&path, index + 1, &keywords)?;
+        Ok(FileMessage { uidl, ..message })
+    }))
 }
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
@@ -77,6 +82,7 @@ fn read_file(path: &Path, number: usize, keywords: &Keywords) -> Result<FileMess
         received: received.map_or(0, |since| {
             UnixSeconds::try_from(since.as_secs()).unwrap_or(0)
         }),
+        uidl: None,
         taken,
     })
 }
@@ -116,8 +122,7 @@ impl Writer {
         let mut present = HashMap::new();
         for path in files(dir)? {
             let name = base(&path);
-            let unique = name.split([':', ';', '!']).next().unwrap_or(name);
-            present.insert(unique.to_owned(), name.to_owned());
+            present.insert(unique(name).to_owned(), name.to_owned());
         }
         Ok(Self {
             dir: dir.to_owned(),
@@ -205,6 +210,7 @@ mod tests {
             octets: octets.to_vec(),
             flags,
             received: 1_700_000_000,
+            uidl: None,
             taken: 17,
         };
         assert_eq!(read(), [expected]);

@@ -156,6 +156,7 @@ fn finish(octets: &[u8], from_line: &[u8], taken: u64) -> FileMessage {
         octets: without_flag_fields(&octets),
         flags,
         received,
+        uidl: None,
         taken,
     }
 }

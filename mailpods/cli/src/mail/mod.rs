@@ -3,6 +3,7 @@ pub mod flags;
 pub mod folders;
 pub mod maildir;
 pub mod mbox;
+pub mod uidlist;
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -24,6 +25,8 @@ pub struct FileMessage {
     pub flags: Flags,
     /// INTERNALDATE.
     pub received: UnixSeconds,
+    /// What POP3 has called it so far.
+    pub uidl: Option<String>,
     /// Octets of the file that it took, for the progress bar.
     pub taken: u64,
 }

@@ -101,6 +101,24 @@ fn a_maildir_is_brought_in_once_with_its_flags() {
 }
 
 #[test]
+fn names_that_pop3_uses_come_along() {
+    let world = with_empty_store();
+    maildir(&world);
+    // The UID in hexadecimal, then UIDVALIDITY: what Dovecot tells when nothing else is configured.
+    let list = "3 V1700000000 N9 G00\n7 :1700000000.a\n8 Pold-name W80 :1700000001.b:2,\n";
+    write(&world.path("maildir/dovecot-uidlist"), list);
+    let import = ["mailbox", "import", ALICE, "maildir", "--create-account"];
+    world.run(&import).exits(0);
+    let names = world.with_store(async |store| {
+        let account = store.mail.account(&ALICE.parse().unwrap()).await.unwrap();
+        let inbox = store.mail.mailbox(account, "INBOX").await.unwrap();
+        store.mail.uidls(inbox.unwrap().id).await.unwrap()
+    });
+    let wanted = [(1, "000000076553f100"), (2, "old-name")];
+    assert_eq!(names, wanted.map(|(uid, name)| (uid, name.to_owned())));
+}
+
+#[test]
 fn a_new_file_is_added_to_what_is_there() {
     let world = with_empty_store();
     maildir(&world);

@@ -149,7 +149,7 @@ impl Session {
             return Ok(());
         };
         let meta = stored_meta(store, plan, entry).await?;
-        let start = self.out.len();
+        let start = self.wire.out.len();
         drop(self.writer().fetch(number));
         let mut told = self.tell_items(plan, entry, meta.as_deref(), newly_seen);
         if told.is_ok() && !plan.body.is_empty() {
@@ -157,8 +157,8 @@ impl Session {
             told = Box::pin(self.tell_body(store, plan, entry, meta.as_deref(), first)).await;
         }
         match told {
-            Ok(()) => FetchWriter::resume(&mut self.out, self.rev2, false).finish(),
-            Err(_) => self.out.truncate(start),
+            Ok(()) => FetchWriter::resume(&mut self.wire.out, self.rev2, false).finish(),
+            Err(_) => self.wire.out.truncate(start),
         }
         told
     }
@@ -171,7 +171,7 @@ impl Session {
         newly_seen: bool,
     ) -> Result<(), Failure> {
         let condstore = self.condstore;
-        let mut fetch = FetchWriter::resume(&mut self.out, self.rev2, true);
+        let mut fetch = FetchWriter::resume(&mut self.wire.out, self.rev2, true);
         for item in &plan.items {
             match item {
                 FetchItem::Uid => fetch.uid(entry.uid),
@@ -218,7 +218,7 @@ impl Session {
                 self.tell_section(&read, item, first).await?;
                 continue;
             };
-            let mut fetch = FetchWriter::resume(&mut self.out, self.rev2, first);
+            let mut fetch = FetchWriter::resume(&mut self.wire.out, self.rev2, first);
             fetch.section_start(&part.section, part.origin, part.octets);
             for piece in &part.pieces {
                 self.send(piece).await?;
@@ -239,14 +239,14 @@ impl Session {
             false => None,
         };
         let (read, item, rev2) = (Arc::clone(read), item.clone(), self.rev2);
-        let mut out = std::mem::take(&mut self.out);
+        let mut out = std::mem::take(&mut self.wire.out);
         let tell = move || {
             let mut fetch = FetchWriter::resume(&mut out, rev2, first);
             section::tell(&read.0, &read.1, &item, &mut fetch);
             drop(fetch);
             out
         };
-        self.out = heavy::run(large, tell).await?;
+        self.wire.out = heavy::run(large, tell).await?;
         Ok(())
     }
 }

@@ -8,5 +8,6 @@ mod clients;
 mod fetch;
 mod login;
 mod mailboxes;
+mod pop3;
 mod search;
 mod world;

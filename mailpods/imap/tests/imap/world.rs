@@ -10,18 +10,20 @@ use mailpods_imap::{Imap, ImapDeps, Metrics};
 use mailpods_net::tls::{MinimumVersion, ServerIdentity, self_signed};
 use mailpods_net::{Connection, Shutdown, TlsClient, TlsServer, Trigger, shutdown};
 use mailpods_plan::*;
+use mailpods_store::Store;
 use mailpods_store::directory::Directory;
 use mailpods_store::sqlite::{Options, open};
 use mailpods_telemetry::metrics::Registry;
 
 /// Nothing here takes long; a test that hangs should say where.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct World {
     pub plan: PlanHandle,
     pub trigger: Trigger,
+    pub store: Store,
     server: Imap,
-    _dir: tempfile::TempDir,
+    _dir: Arc<tempfile::TempDir>,
 }
 
 impl World {
@@ -32,7 +34,22 @@ impl World {
     pub async fn with(plan: Plan) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path(), Options::default()).unwrap();
-        let (plan, registry) = (PlanHandle::new(plan), Registry::new());
+        Self::of(Arc::new(dir), store, PlanHandle::new(plan), "one").await
+    }
+
+    /// Another process on the same store.
+    pub async fn other(&self, worker: &str) -> Self {
+        Self::of(
+            self._dir.clone(),
+            self.store.clone(),
+            self.plan.clone(),
+            worker,
+        )
+        .await
+    }
+
+    async fn of(dir: Arc<tempfile::TempDir>, store: Store, plan: PlanHandle, worker: &str) -> Self {
+        let registry = Registry::new();
         let directory = Directory::open(&store, plan.clone(), &registry)
             .await
             .unwrap();
@@ -48,6 +65,8 @@ impl World {
         let metrics = Metrics::new(&registry).unwrap();
         let deps = ImapDeps {
             store: store.mail.clone(),
+            locks: store.locks.clone(),
+            worker: worker.to_owned(),
             directory,
             plan: plan.clone(),
             tls: Some(tls),
@@ -58,6 +77,7 @@ impl World {
         Self {
             plan,
             trigger,
+            store,
             server,
             _dir: dir,
         }
@@ -81,14 +101,25 @@ impl World {
     }
 
     fn connect(&self, implicit_tls: bool) -> Client {
+        self.session(|role, far| async move { role.serve(far, implicit_tls).await })
+    }
+
+    /// A connection for POP3, before the greeting.
+    pub fn pop3_connection(&self, implicit_tls: bool) -> Client {
+        self.session(|role, far| async move { role.serve_pop3(far, implicit_tls).await })
+    }
+
+    fn session<S>(&self, serve: impl FnOnce(Imap, Connection) -> S) -> Client
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (client, server) = (
             "192.0.2.7:4000".parse().unwrap(),
             "192.0.2.1:993".parse().unwrap(),
         );
         let far = Connection::from_io(far, client, server);
-        let role = self.server.clone();
-        tokio::spawn(async move { role.serve(far, implicit_tls).await });
+        tokio::spawn(serve(self.server.clone(), far));
         Client {
             io: Connection::from_io(near, server, client),
             input: BytesMut::new(),

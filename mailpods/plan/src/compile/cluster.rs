@@ -289,6 +289,8 @@ const fn protocol(protocol: ListenerProtocol) -> Protocol {
         ListenerProtocol::Lmtp => Protocol::Lmtp,
         ListenerProtocol::Imap => Protocol::Imap,
         ListenerProtocol::Imaps => Protocol::Imaps,
+        ListenerProtocol::Pop3 => Protocol::Pop3,
+        ListenerProtocol::Pop3s => Protocol::Pop3s,
         ListenerProtocol::Http => Protocol::Http,
         ListenerProtocol::Https => Protocol::Https,
     }

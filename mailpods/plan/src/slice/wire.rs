@@ -176,7 +176,9 @@ fn listeners(plan: &Plan, role: Role) -> Vec<Listener> {
         | Protocol::Submissions
         | Protocol::Lmtp
         | Protocol::Https => role.is(true, false, false),
-        Protocol::Imap | Protocol::Imaps => role.is(false, true, false),
+        Protocol::Imap | Protocol::Imaps | Protocol::Pop3 | Protocol::Pop3s => {
+            role.is(false, true, false)
+        }
         Protocol::Http => false,
     };
     plan.listeners.iter().filter(of_role).cloned().collect()

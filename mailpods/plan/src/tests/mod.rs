@@ -109,6 +109,8 @@ fn quickstart_compiles() {
         ("submissions", 2465),
         ("imap", 2143),
         ("imaps", 2993),
+        ("pop3", 2110),
+        ("pop3s", 2995),
         ("lmtp", 2424),
         ("http", 9090),
     ];

@@ -8,6 +8,7 @@ pub(crate) mod frame;
 #[cfg(test)]
 mod frame_tests;
 pub(crate) mod keywords;
+pub(crate) mod locks;
 pub(crate) mod mailbox;
 pub(crate) mod metrics;
 pub(crate) mod names;
@@ -15,6 +16,7 @@ pub(crate) mod queue;
 pub(crate) mod seal;
 pub(crate) mod trace;
 pub(crate) mod uid_cache;
+pub(crate) mod uidls;
 pub(crate) mod watch;
 pub(crate) mod window;
 

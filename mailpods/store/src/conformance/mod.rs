@@ -7,6 +7,7 @@ mod bodies;
 mod fixtures;
 mod flags;
 mod leases;
+mod locks;
 mod mailboxes;
 mod operators;
 mod queue;
@@ -15,6 +16,7 @@ mod secrets;
 mod settling;
 mod tokens;
 mod trace;
+mod uidls;
 mod watching;
 
 use std::fmt::{Debug, Display};
@@ -129,6 +131,12 @@ checks! {
     secrets::credentials_are_replaced,
     trace::events_are_found_by_each_key,
     trace::the_newest_are_given_oldest_first,
+    locks::a_lock_has_one_holder,
+    locks::a_lock_ends_with_its_time,
+    locks::locks_of_a_holder_are_held_together,
+    locks::one_of_many_gets_a_lock,
+    uidls::names_stay_with_their_messages,
+    uidls::names_have_the_form_of_rfc_1939,
     watching::changes_wake_those_who_wait,
 }
 

@@ -17,6 +17,10 @@ pub enum Service {
     Submission,
     /// Reading of mail.
     Imap,
+    /// Taking mail away.
+    Pop3,
+    /// Keeping scripts.
+    ManageSieve,
 }
 
 impl Service {
@@ -26,6 +30,8 @@ impl Service {
         match self {
             Self::Submission => "submission",
             Self::Imap => "imap",
+            Self::Pop3 => "pop3",
+            Self::ManageSieve => "managesieve",
         }
     }
 }

@@ -12,7 +12,7 @@ use super::queue::lease;
 use super::shard;
 use super::shared::Shared;
 use super::tx::get;
-use super::{mail, schema, shares, tokens, trace};
+use super::{locks, mail, schema, shares, tokens, trace};
 use crate::error::{Result, StoreError};
 use crate::types::MailboxId;
 
@@ -120,6 +120,7 @@ async fn sweep(shared: &Shared) -> Result<()> {
             &[],
         )
         .await?;
+    locks::sweep(shared).await?;
     tokens::sweep(shared).await?;
     shares::sweep(shared).await?;
     trace::prune(shared).await?;

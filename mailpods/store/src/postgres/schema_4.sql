@@ -10,3 +10,29 @@ ALTER TABLE body_signature ALTER COLUMN bits SET STORAGE EXTERNAL;
 ALTER TABLE body_signature SET (toast_tuple_target = 8160);
 -- Why a unit is on hold: its sender is suspended (else an operator wants it). And the class of its last failure.
 ALTER TABLE unit ADD COLUMN suspended boolean NOT NULL DEFAULT false, ADD COLUMN class text;
+-- What one process has to itself, and until when, by the database's clock.
+CREATE TABLE lock (
+    name text COLLATE "C" PRIMARY KEY,
+    holder text COLLATE "C" NOT NULL,
+    until bigint NOT NULL
+) WITH (fillfactor = 50);
+CREATE INDEX lock_holder ON lock (holder);
+
+-- POP3's names of messages that came with them; those of all others follow from UIDVALIDITY and UID. Programs of the version before
+-- leave the names of messages that they expunge; no UID comes again.
+CREATE TABLE pop3_uidl (
+    account bigint NOT NULL,
+    mailbox bigint NOT NULL,
+    uid bigint NOT NULL,
+    uidl text COLLATE "C" NOT NULL,
+    PRIMARY KEY (account, mailbox, uid)
+);
+
+-- Scripts that people keep over ManageSieve. `revision` grows with every change of them.
+CREATE TABLE sieve_owner (account bigint PRIMARY KEY, revision bigint NOT NULL, active text COLLATE "C");
+CREATE TABLE sieve_script (
+    account bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    source bytea NOT NULL,
+    PRIMARY KEY (account, name)
+);

@@ -13,7 +13,7 @@ use super::backup::body_names;
 use super::body::file::ORPHAN_AGE;
 use super::shared::Shared;
 use super::writer::{self, JobSender};
-use super::{Options, connection, mail, tokens, trace};
+use super::{Options, connection, locks, mail, tokens, trace};
 use crate::common::{lock, unix_millis};
 use crate::error::Result;
 
@@ -153,7 +153,10 @@ impl Loop {
 
     fn sweep(&self) -> Result<()> {
         let now = unix_millis();
-        self.jobs.call_blocking(move |tx| tokens::sweep(tx, now))?;
+        self.jobs.call_blocking(move |tx| {
+            locks::sweep(tx, now)?;
+            tokens::sweep(tx, now)
+        })?;
         let oldest = now
             .saturating_sub(i64::try_from(self.options.trace_age.as_millis()).unwrap_or(i64::MAX));
         let rows = self.options.trace_rows;

@@ -14,6 +14,7 @@ mod connection;
 mod fsck;
 mod guard;
 mod housekeeper;
+mod locks;
 mod mail;
 mod metrics;
 mod queue;
@@ -160,6 +161,7 @@ impl SqliteStore {
             secrets: core.clone(),
             directory: core.clone(),
             trace: core.clone(),
+            locks: core.clone(),
             shares: None,
         }
     }
@@ -175,13 +177,18 @@ impl SqliteStore {
             .map_err(|_| StoreError::Unavailable("closing was interrupted".to_owned()))
     }
 
-    /// Hands back every lease, and says how many there were: for the one server of the store, before its workers start, when a
+    /// Hands back every lease and lock, and says how many leases there were: for the one server of the store, before its workers start, when a
     /// server before it did not end well.
     ///
     /// # Errors
     /// As any write.
     pub async fn reclaim(&self) -> Result<usize> {
-        self.core.write(queue::lease::hand_back_all).await
+        self.core
+            .write(|tx| {
+                locks::clear(tx)?;
+                queue::lease::hand_back_all(tx)
+            })
+            .await
     }
 
     /// What the writer has done so far.

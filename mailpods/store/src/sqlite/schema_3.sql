@@ -3,3 +3,23 @@ CREATE TABLE body_signature (id INTEGER PRIMARY KEY, bits BLOB NOT NULL);
 -- Why a unit is on hold: its sender is suspended (else an operator wants it). And the class of its last failure.
 ALTER TABLE unit ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE unit ADD COLUMN class TEXT;
+-- What one process has to itself, and until when; of the clock of this machine.
+CREATE TABLE lock (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX lock_holder ON lock (holder);
+
+-- POP3's names of messages that came with them; those of all others follow from UIDVALIDITY and UID.
+CREATE TABLE pop3_uidl (
+    mailbox INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    uidl TEXT NOT NULL,
+    PRIMARY KEY (mailbox, uid)
+) WITHOUT ROWID;
+
+-- Scripts that people keep over ManageSieve. `revision` grows with every change of them.
+CREATE TABLE sieve_owner (account INTEGER PRIMARY KEY, revision INTEGER NOT NULL, active TEXT);
+CREATE TABLE sieve_script (
+    account INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    source BLOB NOT NULL,
+    PRIMARY KEY (account, name)
+) WITHOUT ROWID;

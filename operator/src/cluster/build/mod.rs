@@ -109,7 +109,10 @@ pub const fn served_by(protocol: ListenerProtocol) -> Option<Role> {
         | ListenerProtocol::Submission
         | ListenerProtocol::Submissions
         | ListenerProtocol::Https => Some(Role::Smtp),
-        ListenerProtocol::Imap | ListenerProtocol::Imaps => Some(Role::Imap),
+        ListenerProtocol::Imap
+        | ListenerProtocol::Imaps
+        | ListenerProtocol::Pop3
+        | ListenerProtocol::Pop3s => Some(Role::Imap),
         // LMTP asks for no password: it is for those who are let in by a NetworkPolicy of their own.
         ListenerProtocol::Lmtp | ListenerProtocol::Http => None,
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use indicatif::ProgressBar;
 use mailpods_api::MailboxAddress;
 use mailpods_store::mail::NewMail;
-use mailpods_store::{AccountId, MailboxId, NewBody, Quota, Store};
+use mailpods_store::{AccountId, MailboxId, NewBody, Quota, Store, Uid};
 use serde::Serialize;
 
 use super::present::Present;
@@ -27,7 +27,7 @@ pub struct Args {
     /// Account.
     #[arg(value_parser = parse_address, value_name = "ADDRESS")]
     account: MailboxAddress,
-    /// A Maildir (with its folders), an mbox file, or a folder of .mbox files.
+    /// A Maildir (with its folders; POP3 keeps the names that dovecot-uidlist tells), an mbox file, or a folder of .mbox files.
     source: PathBuf,
     /// Where the mail at the root of the source goes; folders keep their names.
     #[arg(long, default_value = "INBOX", value_name = "NAME")]
@@ -187,6 +187,8 @@ struct Target<'a> {
     mailbox: Option<MailboxId>,
     present: Present,
     batch: Vec<NewMail>,
+    /// What POP3 has called the messages of the batch.
+    uidls: Vec<Option<String>>,
     batch_octets: usize,
     counts: Counts,
 }
@@ -237,6 +239,7 @@ impl<'a> Target<'a> {
             mailbox,
             present,
             batch: Vec::new(),
+            uidls: Vec::new(),
             batch_octets: 0,
             counts,
         })
@@ -274,6 +277,7 @@ impl<'a> Target<'a> {
         if self.mailbox.is_none() {
             return Ok(());
         }
+        self.uidls.push(message.uidl);
         self.batch.push(NewMail {
             body: NewBody::Octets {
                 slices: vec![Bytes::from(message.octets)],
@@ -292,6 +296,7 @@ impl<'a> Target<'a> {
     /// What is committed stays when the rest is interrupted, and the next run passes over it.
     async fn flush(&mut self) -> Result<(), Failure> {
         let batch = std::mem::take(&mut self.batch);
+        let uidls = std::mem::take(&mut self.uidls);
         self.batch_octets = 0;
         if let (Some(mailbox), false) = (self.mailbox, batch.is_empty()) {
             let appended = self
@@ -299,8 +304,28 @@ impl<'a> Target<'a> {
                 .mail
                 .append(mailbox, batch, Quota::default())
                 .await;
-            appended.map_err(|error| failed("failed to put messages into the mailbox", &error))?;
+            let (_, uids) = appended
+                .map_err(|error| failed("failed to put messages into the mailbox", &error))?;
+            self.keep_uidls(mailbox, &uids, uidls).await?;
         }
         Ok(())
+    }
+
+    /// POP3 shows INBOX alone.
+    async fn keep_uidls(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        uidls: Vec<Option<String>>,
+    ) -> Result<(), Failure> {
+        let named = uids.iter().zip(uidls);
+        let names: Vec<_> = named
+            .filter_map(|(uid, name)| Some((*uid, name?)))
+            .collect();
+        if names.is_empty() || !self.counts.mailbox.eq_ignore_ascii_case("INBOX") {
+            return Ok(());
+        }
+        let kept = self.store.mail.set_uidls(mailbox, names).await;
+        kept.map_err(|error| failed("failed to keep the names that POP3 uses", &error))
     }
 }

@@ -314,7 +314,7 @@ async fn reap_step(tx: &Tx<'_>) -> Result<bool> {
         .collect::<Result<Vec<i64>>>()?;
     transfer::unrefer(tx, &bodies).await?;
     if rows.is_empty() {
-        for table in ["expunged", "keyword"] {
+        for table in ["expunged", "keyword", "pop3_uidl"] {
             let sql = format!("DELETE FROM {table} WHERE account = $1 AND mailbox = $2");
             tx.execute(&sql, &[&account, &id]).await?;
         }

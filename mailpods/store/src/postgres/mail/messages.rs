@@ -162,7 +162,8 @@ pub(super) async fn expunge(
 pub(super) async fn remove(tx: &Tx<'_>, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<i64>> {
     const REMOVE: &str = "WITH gone AS (
             DELETE FROM mail WHERE account = $1 AND mailbox = $2 AND uid = ANY ($3) RETURNING uid, system, size, body
-        ), remembered AS (INSERT INTO expunged (account, mailbox, modseq, uid) SELECT $1, $2, $4, uid FROM gone)
+        ), remembered AS (INSERT INTO expunged (account, mailbox, modseq, uid) SELECT $1, $2, $4, uid FROM gone),
+        unnamed AS (DELETE FROM pop3_uidl WHERE account = $1 AND mailbox = $2 AND uid = ANY ($3))
         SELECT system, size, body FROM gone";
     if uids.is_empty() {
         return Ok(Vec::new());

@@ -6,6 +6,7 @@ mod messages;
 mod read;
 pub(super) mod rows;
 mod transfer;
+mod uidls;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::Ordering;
@@ -22,6 +23,7 @@ use super::tx::{Kind, transact};
 use crate::common::flags::FlagChange;
 use crate::common::mailbox::{Query, STEP, ordered};
 use crate::common::names;
+use crate::common::uidls as uidl_names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
     AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
@@ -151,6 +153,17 @@ impl MailStore for Core {
 
     async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>> {
         read::vanished(&*self.shared.pool.get().await?, mailbox, since).await
+    }
+
+    async fn uidls(&self, mailbox: MailboxId) -> Result<Vec<(Uid, String)>> {
+        uidls::all(&*self.shared.pool.get().await?, mailbox).await
+    }
+
+    async fn set_uidls(&self, mailbox: MailboxId, names: Vec<(Uid, String)>) -> Result<()> {
+        uidl_names::check(&names)?;
+        transact!(&self.shared, Kind::Durable, |tx| {
+            uidls::set(&tx, mailbox, &names).await
+        })
     }
 
     async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>> {

@@ -166,6 +166,7 @@ pub(in crate::sqlite) fn reap(tx: &mut Tx<'_>) -> Result<bool> {
     if rows.is_empty() {
         tx.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
         tx.execute("DELETE FROM keyword WHERE mailbox = ?1", [mailbox])?;
+        tx.execute("DELETE FROM pop3_uidl WHERE mailbox = ?1", [mailbox])?;
         tx.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox])?;
     }
     Ok(true)

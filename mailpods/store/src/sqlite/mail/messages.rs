@@ -2,7 +2,7 @@
 
 use super::super::body::Prepared;
 use super::super::tx::Tx;
-use super::keywords as known;
+use super::{keywords as known, uidls};
 use crate::common::flags::FlagChange;
 use crate::common::keywords;
 use crate::common::mailbox::{FORGET_EVERY, MAX_EXPUNGED, MailboxRow, is_time_to_forget};
@@ -214,6 +214,7 @@ pub(super) fn remove(tx: &mut Tx<'_>, mailbox: MailboxId, uids: &[Uid]) -> Resul
             "INSERT INTO expunged (mailbox, modseq, uid) VALUES (?1, ?2, ?3)",
             (row.id, row.modseq, uid),
         )?;
+        uidls::forget(tx, row.id, *uid)?;
         row.count(flags, size, -1);
         bodies.push(body);
     }

@@ -6,6 +6,7 @@ pub(super) mod messages;
 mod read;
 pub(super) mod row;
 mod transfer;
+mod uidls;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::Ordering;
@@ -21,6 +22,7 @@ use crate::common::body::sign;
 use crate::common::flags::FlagChange;
 use crate::common::mailbox::{Query, STEP, ordered};
 use crate::common::names;
+use crate::common::uidls as uidl_names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
     AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
@@ -161,6 +163,16 @@ impl MailStore for Core {
     async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>> {
         self.read(move |connection| read::vanished(connection, mailbox, since))
             .await
+    }
+
+    async fn uidls(&self, mailbox: MailboxId) -> Result<Vec<(Uid, String)>> {
+        self.read(move |connection| uidls::all(connection, mailbox))
+            .await
+    }
+
+    async fn set_uidls(&self, mailbox: MailboxId, names: Vec<(Uid, String)>) -> Result<()> {
+        uidl_names::check(&names)?;
+        self.write(move |tx| uidls::set(tx, mailbox, &names)).await
     }
 
     async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>> {

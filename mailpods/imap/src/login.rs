@@ -1,0 +1,65 @@
+//! What logging in is for all protocols here.
+
+use std::sync::Arc;
+
+use mailpods_api::MailboxAddress;
+use mailpods_net::Connection;
+use mailpods_plan::Mailbox;
+use mailpods_sasl::ChannelBindings;
+use mailpods_store::directory::{Identity, LoginContext, Service};
+use mailpods_store::{AccountId, StoreError};
+
+use crate::server::{AccountGuard, Shared};
+
+/// Who has logged in.
+pub(crate) struct User {
+    pub(crate) account: AccountId,
+    pub(crate) address: MailboxAddress,
+    pub(crate) guard: AccountGuard,
+}
+
+/// The connection as the log-in service wants it.
+pub(crate) fn context(io: &Connection, service: Service, session: u64) -> LoginContext {
+    let info = io.tls_info();
+    let (exporter, end_point) =
+        info.map_or((None, None), |info| (info.exporter, info.server_end_point));
+    LoginContext {
+        service,
+        client: io.peer().ip(),
+        tls: io.is_tls(),
+        bindings: ChannelBindings {
+            tls_exporter: exporter.map(|octets| octets.to_vec()),
+            tls_server_end_point: end_point,
+        },
+        session: format!("{}-{session}", service.as_str()),
+    }
+}
+
+/// Counts one more session of the account in; `None`: it has too many.
+pub(crate) async fn enter(
+    shared: &Arc<Shared>,
+    identity: &Identity,
+) -> Result<Option<User>, StoreError> {
+    let address = &identity.mailbox.address;
+    let account = shared.deps.store.account(address).await?;
+    let limit = shared.deps.plan.current().imap.max_sessions_per_account;
+    let Some(guard) = shared.enter(account, limit) else {
+        return Ok(None);
+    };
+    tracing::info!(account = %address, mechanism = %identity.mechanism, "logged in");
+    Ok(Some(User {
+        account,
+        address: address.clone(),
+        guard,
+    }))
+}
+
+impl Shared {
+    /// The account as the plan has it now: who was switched off is sent away.
+    pub(crate) fn mailbox_of_plan(&self, user: &User) -> Option<Arc<Mailbox>> {
+        let plan = self.deps.plan.current();
+        plan.mailbox(&user.address)
+            .filter(|mailbox| mailbox.enabled)
+            .cloned()
+    }
+}
