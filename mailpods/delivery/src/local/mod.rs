@@ -74,9 +74,13 @@ async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
         shared,
         forwards,
         rerouted,
+        withheld,
     } = expanded;
     let mut job = Job {
-        ended: Ended::new(unit, fates, Vec::new()),
+        ended: Ended {
+            withheld,
+            ..Ended::new(unit, fates, Vec::new())
+        },
         others: Vec::new(),
         ends: incoming.into_iter().map(End::plain).collect(),
         shared,
