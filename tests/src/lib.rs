@@ -3,6 +3,7 @@
 //!
 //! Each test has its own process, store, ports and DNS. Everything waits on events with a limit, nothing sleeps for a guess.
 
+pub mod arc;
 pub mod client;
 pub mod cluster;
 pub mod dns;

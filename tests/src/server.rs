@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client;
+use crate::dns::Dns;
 
 /// The binary that was built last, or the one that `MAILPODS_BIN` names.
 ///
@@ -145,6 +146,15 @@ impl Config {
         self.with(&format!("mailbox-{name}.yaml"), &yaml)
     }
 
+    /// The same with another domain in the place of example.test.
+    #[must_use]
+    pub fn renamed(mut self, domain: &str) -> Self {
+        for text in self.files.values_mut() {
+            *text = text.replace("example.test", domain);
+        }
+        self
+    }
+
     /// Its files as sources of a plan.
     #[must_use]
     pub fn sources(&self) -> Vec<mailpods_plan::Source> {
@@ -252,6 +262,27 @@ impl Server {
     #[must_use]
     pub fn config(&self) -> &Path {
         &self.config
+    }
+
+    /// Publishes the DKIM keys that `dns print` names; returns how many.
+    ///
+    /// # Errors
+    /// When the tool fails.
+    pub fn publish_keys(&self, dns: &Dns) -> Result<usize> {
+        let (data, config) = (self.data.to_string_lossy(), self.config.to_string_lossy());
+        let records = tool_ok(&[
+            "--data", &data, "dns", "print", "--config", &config, "--output", "json",
+        ])?;
+        let records: Vec<Value> = serde_json::from_str(&records)?;
+        let mut keys = 0;
+        for record in records.iter().filter(|record| record["type"] == "TXT") {
+            let text = |field: &str| record[field].as_str().unwrap_or_default();
+            if text("name").contains("._domainkey.") {
+                dns.txt(&format!("{}.", text("name")), text("data"))?;
+                keys += 1;
+            }
+        }
+        Ok(keys)
     }
 
     /// The process id.

@@ -27,6 +27,14 @@ pub const TESTS: &[Package] = &[
     ("pdns-server", "/usr/sbin/pdns_server"),
     ("postgresql", "/usr/bin/pg_ctlcluster"),
     ("python3", "/usr/bin/python3"),
+    (
+        "python3-dkim",
+        "/usr/lib/python3/dist-packages/dkim/__init__.py",
+    ),
+    (
+        "python3-dnspython",
+        "/usr/lib/python3/dist-packages/dns/resolver.py",
+    ),
     ("sqlite3", "/usr/bin/sqlite3"),
     ("swaks", "/usr/bin/swaks"),
 ];

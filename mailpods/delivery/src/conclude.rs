@@ -19,6 +19,8 @@ pub(crate) struct Ended {
     pub(crate) enqueue: Vec<NewMessage>,
     /// What the settlement tells to senders.
     pub(crate) notices: Vec<Notice>,
+    /// Addresses of other domains that do not get it, because it was judged to be junk.
+    pub(crate) withheld: Vec<String>,
 }
 
 impl Ended {
@@ -29,6 +31,7 @@ impl Ended {
             deliveries,
             enqueue: Vec::new(),
             notices: Vec::new(),
+            withheld: Vec::new(),
         }
     }
 }

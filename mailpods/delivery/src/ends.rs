@@ -8,7 +8,7 @@ use crate::conclude::Ended;
 use crate::context::Context;
 
 /// Records each mailbox that an alias, catch-all or plus address led to, and each message that goes on under an id of its own:
-/// whoever asks for a mailbox or follows an id finds the way in both directions.
+/// whoever asks for a mailbox or follows an id finds the way in both directions. And each address that junk was not sent on to.
 pub(crate) fn record(ctx: &Context, ended: &Ended) {
     for delivery in &ended.deliveries {
         record_mailbox(ctx, ended, delivery);
@@ -16,6 +16,13 @@ pub(crate) fn record(ctx: &Context, ended: &Ended) {
     let goes_on = |message: &&NewMessage| message.origin != Origin::Notification;
     for message in ended.enqueue.iter().filter(goes_on) {
         record_message(ctx, ended, message);
+    }
+    for address in &ended.withheld {
+        ctx.store.trace.record(TraceEvent {
+            recipient: address.clone(),
+            text: "judged to be junk and not sent on".to_owned(),
+            ..event(ctx, ended, Reason::SpamNotForwarded)
+        });
     }
 }
 

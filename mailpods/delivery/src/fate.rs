@@ -96,6 +96,8 @@ pub(crate) enum Fate {
     Expanded,
     /// Moved to another unit: nothing happened that anybody should be told of.
     Rerouted,
+    /// Judged to be junk, and leads to other domains alone: it ends here, and nobody is told but the trace.
+    Withheld,
     /// To be tried again.
     Deferred(Trouble),
     /// Given up.
@@ -109,6 +111,7 @@ impl Fate {
             Self::Delivered => Reason::Delivered,
             Self::Relayed { .. } => Reason::Relayed,
             Self::Expanded | Self::Rerouted => Reason::Expanded,
+            Self::Withheld => Reason::SpamNotForwarded,
             Self::Deferred(trouble) | Self::Failed(trouble) => trouble.reason,
         }
     }
@@ -118,7 +121,7 @@ impl Fate {
         match self {
             Self::Relayed { text, .. } => text,
             Self::Deferred(trouble) | Self::Failed(trouble) => &trouble.text,
-            Self::Delivered | Self::Expanded | Self::Rerouted => "",
+            Self::Delivered | Self::Expanded | Self::Rerouted | Self::Withheld => "",
         }
     }
 
@@ -145,7 +148,7 @@ impl Fate {
             Self::Deferred(trouble) | Self::Failed(trouble) => {
                 trouble.mta.as_deref().unwrap_or_default()
             }
-            Self::Delivered | Self::Expanded | Self::Rerouted => "",
+            Self::Delivered | Self::Expanded | Self::Rerouted | Self::Withheld => "",
         }
     }
 }

@@ -26,6 +26,7 @@ mod outbound;
 #[cfg(test)]
 mod role_tests;
 mod scheduler;
+mod seal;
 mod sign;
 mod srs;
 mod suspension;

@@ -40,7 +40,11 @@ fn success(fate: &Fate) -> Option<Action> {
         Fate::Relayed { reports: false, .. } => Some(Action::Relayed),
         Fate::Expanded => Some(Action::Expanded),
         Fate::Failed(_) => Some(Action::Failed),
-        Fate::Relayed { reports: true, .. } | Fate::Rerouted | Fate::Deferred(_) => None,
+        // A notification about junk goes to an address that is likely forged.
+        Fate::Relayed { reports: true, .. }
+        | Fate::Rerouted
+        | Fate::Withheld
+        | Fate::Deferred(_) => None,
     }
 }
 
@@ -266,7 +270,7 @@ fn recipient<'a>(
             trouble.mta.as_deref(),
         ),
         Fate::Relayed { mta, text, .. } => ("2.0.0", Some(text.as_str()), Some(mta.as_str())),
-        Fate::Delivered | Fate::Expanded | Fate::Rerouted => ("2.0.0", None, None),
+        Fate::Delivered | Fate::Expanded | Fate::Rerouted | Fate::Withheld => ("2.0.0", None, None),
     };
     Recipient {
         address: &recipient.address,

@@ -1,4 +1,4 @@
-//! DKIM signatures of what leaves from here (RFC 6376).
+//! What is put in front of mail that leaves: DKIM signatures of what begins here (RFC 6376), ARC sets of what goes on (RFC 8617).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -9,9 +9,11 @@ use mailpods_dkim::{BodyHash, PrivateKey, Signer};
 use mailpods_message::header::{find, header_len, parse_addresses};
 use mailpods_plan::{DkimKey, Domain, Plan};
 use mailpods_store::queue::{Origin, QueuedMessage};
+use ring::digest::Digest;
 
 use crate::complaints;
 use crate::context::Context;
+use crate::seal;
 
 /// Messages whose signatures are remembered, so that a message with many destinations is signed once.
 const REMEMBERED: usize = 256;
@@ -36,21 +38,26 @@ struct Made {
     order: VecDeque<QueueId>,
 }
 
-/// The fields that stand in front of a message when it leaves: DKIM-Signature, and what it is known again by in complaints. Empty when it
-/// is not ours to sign: only what a person here or this server wrote is.
+/// The fields that stand in front of a message when it leaves, empty when there are none to make: only what a person here or this server
+/// wrote is signed, and known again by a field of it in complaints; only what an alias or a script sends on is sealed.
 pub(crate) async fn signatures(
     ctx: &Context,
     plan: &Plan,
     message: &QueuedMessage,
     body: &[u8],
 ) -> Bytes {
-    if !matches!(message.origin, Origin::Submission(_) | Origin::Notification) {
-        return Bytes::new();
-    }
+    let begins_here = match message.origin {
+        Origin::Submission(_) | Origin::Notification => true,
+        Origin::Forward(_) if plan.outbound.arc => false,
+        _ => return Bytes::new(),
+    };
     if let Some(made) = lock(&ctx.signers.made).by_id.get(&message.id) {
         return made.clone();
     }
-    let fields = Bytes::from(sign(ctx, plan, message, body).await);
+    let fields = match begins_here {
+        true => Bytes::from(sign(ctx, plan, message, body).await),
+        false => Bytes::from(seal::seal(ctx, plan, message, body).await),
+    };
     remember(&ctx.signers, message.id.clone(), fields.clone());
     fields
 }
@@ -78,14 +85,10 @@ async fn sign(ctx: &Context, plan: &Plan, message: &QueuedMessage, body: &[u8]) 
     let Some((domain, name)) = signing_domain(plan, message, body) else {
         return String::new();
     };
-    let split = header_len(body);
-    let (header, content) = body.split_at_checked(split).unwrap_or((body, &[]));
-    let mut hash = BodyHash::default();
-    hash.update(content);
-    let hash = hash.finish();
-    let fields = complaints::fields(ctx, plan, message, header).await;
+    let parts = Parts::of(body);
+    let fields = complaints::fields(ctx, plan, message, parts.header).await;
     let mut signatures = String::new();
-    let signed = [fields.as_bytes(), without_empty_line(header)].concat();
+    let signed = [fields.as_bytes(), parts.header].concat();
     let also = complaints::also_signs(plan, &fields, &domain);
     let also = also.map(|domain| (domain.name.clone(), domain));
     for (name, domain) in [(name, domain)].into_iter().chain(also) {
@@ -94,7 +97,8 @@ async fn sign(ctx: &Context, plan: &Plan, message: &QueuedMessage, body: &[u8]) 
                 ctx.metrics.unsigned.inc(());
                 continue;
             };
-            match signer.sign(&signed, hash.as_ref(), ctx.now() / 1000, &ctx.random) {
+            let now = ctx.now() / 1000;
+            match signer.sign(&signed, parts.hash.as_ref(), now, &ctx.random) {
                 Ok(field) => signatures.push_str(&field),
                 Err(error) => {
                     ctx.metrics.unsigned.inc(());
@@ -104,6 +108,27 @@ async fn sign(ctx: &Context, plan: &Plan, message: &QueuedMessage, body: &[u8]) 
         }
     }
     signatures + &fields
+}
+
+/// A message as signatures see it.
+pub(crate) struct Parts<'a> {
+    /// The header section without the empty line.
+    pub(crate) header: &'a [u8],
+    /// The hash of what comes after it.
+    pub(crate) hash: Digest,
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn of(body: &'a [u8]) -> Self {
+        let split = header_len(body);
+        let (header, content) = body.split_at_checked(split).unwrap_or((body, &[]));
+        let mut hash = BodyHash::default();
+        hash.update(content);
+        Self {
+            header: without_empty_line(header),
+            hash: hash.finish(),
+        }
+    }
 }
 
 fn without_empty_line(header: &[u8]) -> &[u8] {
@@ -119,14 +144,7 @@ fn signing_domain(
     message: &QueuedMessage,
     body: &[u8],
 ) -> Option<(Arc<Domain>, DomainName)> {
-    let ours = |name: DomainName| {
-        let domain = plan
-            .domain(&name)
-            .filter(|domain| !domain.dkim.is_empty())?
-            .clone();
-        let name = signing_name(&domain, name);
-        Some((domain, name))
-    };
+    let ours = |name| ours(plan, name);
     let of_address = |address: &str| {
         MailboxAddress::parse(address)
             .ok()
@@ -146,6 +164,16 @@ fn signing_domain(
         })
 }
 
+/// The domain of ours that a name belongs to, when it has a key, and the name that a signature for it carries.
+pub(crate) fn ours(plan: &Plan, name: DomainName) -> Option<(Arc<Domain>, DomainName)> {
+    let domain = plan
+        .domain(&name)
+        .filter(|domain| !domain.dkim.is_empty())?
+        .clone();
+    let name = signing_name(&domain, name);
+    Some((domain, name))
+}
+
 fn from_domain(body: &[u8]) -> Option<DomainName> {
     let list = parse_addresses(find(body, b"from")?);
     let host = list.addresses().next()?.host.clone()?;
@@ -162,7 +190,7 @@ fn signing_name(domain: &Domain, name: DomainName) -> DomainName {
 }
 
 /// A signer for a key, opened once for each plan.
-async fn signer(
+pub(crate) async fn signer(
     ctx: &Context,
     plan: &Plan,
     domain: &Domain,

@@ -86,36 +86,65 @@ impl Signer {
         {
             return Err(SignError::NoFrom);
         }
-        let (names, mut data) = select(&fields);
-        let unsigned = self.template(&names, body_hash, now);
-        // RFC 6376 §3.7: the signature field itself comes last, with an empty b= and without its CRLF.
-        relaxed_field(b"dkim-signature", unsigned.as_bytes(), &mut data);
-        data.truncate(data.len() - 2);
-        let signature = self.key.sign(&data, random).ok_or(SignError::Key)?;
-        Ok(format!(
-            "DKIM-Signature:{unsigned}{}\r\n",
-            fold(&STANDARD.encode(signature))
-        ))
+        let (names, data) = select(&fields);
+        let unsigned = self.template("v=1", &names, body_hash, now);
+        let signature = sign_with_last(self, data, "dkim-signature", &unsigned, random)?;
+        Ok(format!("DKIM-Signature:{unsigned}{}\r\n", fold(&signature)))
     }
 
-    fn template(&self, names: &[&str], body_hash: &[u8], now: i64) -> String {
+    /// The value of a signature field up to its empty `b=`; `first` is the tag that it begins with.
+    pub(crate) fn template(
+        &self,
+        first: &str,
+        names: &[&str],
+        body_hash: &[u8],
+        now: i64,
+    ) -> String {
         let names = names
             .chunks(6)
             .map(|chunk| chunk.join(":"))
             .collect::<Vec<_>>()
             .join(":\r\n\t ");
         format!(
-            " v=1; a={}; c=relaxed/relaxed;\r\n\td={}; s={}; t={now};\r\n\th={names};\r\n\tbh={};\r\n\tb=",
-            self.key.algorithm().as_str(),
+            " {first}; a={}; c=relaxed/relaxed;\r\n\td={}; s={}; t={now};\r\n\th={names};\r\n\tbh={};\r\n\tb=",
+            self.algorithm(),
             self.domain,
             self.selector,
             STANDARD.encode(body_hash),
         )
     }
+
+    /// The value of `a=`.
+    pub(crate) fn algorithm(&self) -> &'static str {
+        self.key.algorithm().as_str()
+    }
+
+    pub(crate) fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    pub(crate) fn selector(&self) -> &str {
+        &self.selector
+    }
+}
+
+/// Signs `data` and the signature field itself, which comes last with an empty `b=` and without its CRLF (RFC 6376 §3.7, RFC 8617 §5.1.1).
+/// Returns base64.
+pub(crate) fn sign_with_last(
+    signer: &Signer,
+    mut data: Vec<u8>,
+    name: &str,
+    unsigned: &str,
+    random: &dyn SecureRandom,
+) -> Result<String, SignError> {
+    relaxed_field(name.as_bytes(), unsigned.as_bytes(), &mut data);
+    data.truncate(data.len() - 2);
+    let signature = signer.key.sign(&data, random).ok_or(SignError::Key)?;
+    Ok(STANDARD.encode(signature))
 }
 
 /// Names for `h=`, and the canonical fields in that order. RFC 6376 §5.4.2: of a name that stands several times, the last comes first.
-fn select(fields: &[(&[u8], &[u8])]) -> (Vec<&'static str>, Vec<u8>) {
+pub(crate) fn select(fields: &[(&[u8], &[u8])]) -> (Vec<&'static str>, Vec<u8>) {
     let mut names = Vec::new();
     let mut data = Vec::new();
     for signed in SIGNED {
@@ -133,7 +162,7 @@ fn select(fields: &[(&[u8], &[u8])]) -> (Vec<&'static str>, Vec<u8>) {
 }
 
 /// Fields as name and raw value; lines that are no field are passed over, as verifiers do.
-fn fields(header: &[u8]) -> Vec<(&[u8], &[u8])> {
+pub(crate) fn fields(header: &[u8]) -> Vec<(&[u8], &[u8])> {
     let mut found = Vec::new();
     let mut rest = header;
     while !rest.is_empty() {
@@ -159,7 +188,7 @@ fn field_end(text: &[u8]) -> usize {
 }
 
 /// Base64 in lines of 72 characters.
-fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 24);
     for (index, character) in text.chars().enumerate() {
         if index > 0 && index % 72 == 0 {

@@ -158,8 +158,9 @@ fn claims(value: &[u8], ours: &[&str]) -> bool {
     })
 }
 
-/// The first word of the value: a token or quoted string after comments (RFC 8601 §2.2).
-fn authserv_id(value: &[u8]) -> Option<String> {
+/// The name at the start of an Authentication-Results value: a token or quoted string after comments (RFC 8601 §2.2).
+#[must_use]
+pub fn authserv_id(value: &[u8]) -> Option<String> {
     let text = skip_comments(value);
     let id = match text.strip_prefix(b"\"") {
         Some(quoted) => quoted.split(|&byte| byte == b'"').next(),

@@ -8,6 +8,7 @@
 //! - [`meta`]: what is computed once at delivery ([`Meta`]) and its compact binary form.
 //! - [`decode`]: transfer encodings and charsets.
 //! - [`edit`]: header edits that do not copy the body.
+//! - [`results`]: what Authentication-Results fields say.
 //! - [`submission`]: RFC 6409 §8 checks and repairs.
 //! - [`dsn`]: RFC 3464 delivery status notifications.
 //! - [`text`]: what SEARCH looks through; [`signature`]: what it need not look through.
@@ -23,6 +24,7 @@ pub mod header;
 pub mod meta;
 pub mod mime;
 pub mod signature;
+pub mod results;
 mod span;
 pub mod submission;
 pub mod text;

@@ -70,6 +70,12 @@ impl Plan {
         self.held.domains.contains(name)
     }
 
+    /// Whether a target is an address of somebody else's domain; a domain of ours whose mail another host has is ours.
+    #[must_use]
+    pub fn is_elsewhere(&self, target: &Target) -> bool {
+        matches!(target, Target::Remote(address) if !self.is_local(address.domain()))
+    }
+
     /// The domain that a name belongs to.
     #[must_use]
     pub fn domain(&self, name: &DomainName) -> Option<&Arc<Domain>> {

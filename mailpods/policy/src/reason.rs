@@ -141,6 +141,8 @@ reasons! {
     WarmUp = "warm-up",
     /// A rewritten sender address that was not made here, or has expired.
     ForgedReturnPath = "forged-return-path",
+    /// What was judged to be junk is not sent on to other domains.
+    SpamNotForwarded = "spam-not-forwarded",
     /// The recipient's server said not long ago that there is no such mailbox.
     SuppressedRecipient = "suppressed-recipient",
     /// The recipient's provider reports that the message was not wanted.

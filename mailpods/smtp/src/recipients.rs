@@ -18,6 +18,8 @@ pub(crate) struct Recipient {
     pub(crate) row: NewRecipient,
     /// Mailboxes here that it leads to.
     pub(crate) mailboxes: Vec<MailboxAddress>,
+    /// An address here whose mail goes on to other domains, and to nobody here.
+    pub(crate) goes_on: bool,
 }
 
 /// Who asks.
@@ -53,12 +55,18 @@ pub(crate) async fn accept(
             _ => Destination(back.domain().as_str().into()),
         };
         return Ok(Recipient {
+            goes_on: !plan.is_local(back.domain()),
             row: row(destination, back.written(), params),
             mailboxes: Vec::new(),
         });
     }
     let mail = store.mail.as_ref();
-    let (destination, mailboxes) = match plan.resolve(&address) {
+    let resolved = plan.resolve(&address);
+    let goes_on = match &resolved {
+        Resolved::Targets(targets) => targets.iter().all(|target| plan.is_elsewhere(target)),
+        _ => false,
+    };
+    let (destination, mailboxes) = match resolved {
         Resolved::NotLocal => {
             let destination = remote(asker, &address)?;
             refuse_suppressed(plan, store.secrets.as_ref(), asker, &address).await?;
@@ -91,6 +99,7 @@ pub(crate) async fn accept(
     Ok(Recipient {
         row: row(destination, written(path, &address), params),
         mailboxes,
+        goes_on,
     })
 }
 
@@ -216,6 +225,7 @@ fn literal(
     Ok(Recipient {
         row: row(destination, path.to_string(), params),
         mailboxes: Vec::new(),
+        goes_on: false,
     })
 }
 

@@ -72,6 +72,9 @@ pub struct OutboundSpec {
     /// Rewrites the envelope sender of mail that aliases send on to other domains, so that it passes SPF there; off when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub srs: Option<SrsSpec>,
+    /// Seals mail that aliases and scripts send on to other domains with what was seen when it came (ARC, RFC 8617), where the domain that
+    /// sends it on, or `srs.domain`, has a DKIM key.
+    pub arc: bool,
     /// Providers: limits and meanings of replies that differ from what Mailpods brings along.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -219,6 +222,7 @@ impl Default for OutboundSpec {
             balance: BalanceMode::default(),
             pool_rules: Vec::new(),
             srs: None,
+            arc: true,
             providers: Vec::new(),
             block_lists: None,
             suppression: None,

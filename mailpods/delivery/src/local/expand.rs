@@ -30,6 +30,8 @@ pub(super) struct Expanded {
     pub(super) forwards: Vec<(String, Vec<NewRecipient>)>,
     /// Recipients whose domain is not ours any more.
     pub(super) rerouted: Vec<NewRecipient>,
+    /// Addresses elsewhere that do not get it.
+    pub(super) withheld: Vec<String>,
 }
 
 /// A message for one mailbox.
@@ -114,10 +116,14 @@ impl Walk<'_> {
             // What a slip of the pen in a resource keeps from its mail gets it when that is mended.
             Resolved::Held => deferred(Reason::OnHold, "4.3.5", "mail is on hold here"),
             Resolved::Loop => deferred(Reason::AliasLoop, "4.4.6", "the alias leads in a circle"),
-            Resolved::Targets(targets) => (
-                self.targets(position, recipient, &address, &targets),
-                targets.len(),
-            ),
+            Resolved::Targets(targets) => {
+                let targets = self.without_withheld(targets);
+                let fate = match targets.as_slice() {
+                    [] => Fate::Withheld,
+                    targets => self.targets(position, recipient, &address, targets),
+                };
+                (fate, targets.len())
+            }
         }
     }
 
@@ -139,6 +145,22 @@ impl Walk<'_> {
             None if self.plan.is_held(address) => Resolved::Held,
             None => Resolved::Unknown,
         }
+    }
+
+    /// Junk goes to no other domain: it would be taken for ours there.
+    fn without_withheld(&mut self, targets: Vec<Target>) -> Vec<Target> {
+        if !self.unit.message.junk {
+            return targets;
+        }
+        let (elsewhere, rest) = targets
+            .into_iter()
+            .partition::<Vec<_>, _>(|target| self.plan.is_elsewhere(target));
+        for target in elsewhere {
+            if let Target::Remote(address) = target {
+                self.out.withheld.push(address.to_string());
+            }
+        }
+        rest
     }
 
     fn reroute(&mut self, address: &MailboxAddress, recipient: &QueuedRecipient) -> Fate {

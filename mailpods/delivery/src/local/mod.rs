@@ -75,10 +75,14 @@ async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
         shared,
         forwards,
         rerouted,
+        withheld,
     } = expanded;
     complaints::look(ctx, plan, &unit).await;
     let mut job = Job {
-        ended: Ended::new(unit, fates, Vec::new()),
+        ended: Ended {
+            withheld,
+            ..Ended::new(unit, fates, Vec::new())
+        },
         others: Vec::new(),
         ends: incoming.into_iter().map(End::plain).collect(),
         shared,

@@ -17,7 +17,7 @@ use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Class, PoolRule};
 use mailpods_policy::outbound::tls::{Level, Minimum, Wish};
 use mailpods_smtp_proto::client::{Outcome, Phase};
-use mailpods_store::queue::{LeasedUnit, QueuedRecipient};
+use mailpods_store::queue::{LeasedUnit, Origin, QueuedRecipient};
 use tokio::sync::SemaphorePermit;
 
 use super::learned::{Learned, stage};
@@ -62,6 +62,9 @@ pub(crate) async fn attempt(
         let trouble = Trouble::new(Reason::BouncedByOperator, "5.0.0", "");
         return vec![Fate::Deferred(trouble); unit.recipients.len()];
     }
+    if is_withheld(plan, unit) {
+        return vec![Fate::Withheld; unit.recipients.len()];
+    }
     let mut attempt = Attempt {
         ctx,
         plan,
@@ -105,6 +108,16 @@ pub(crate) async fn attempt(
     *session = attempt.session.take();
     attempt.learn().await;
     attempt.finish()
+}
+
+/// Whether somebody else's junk is on its way to somebody else's domain: back along a rewritten sender, or because the domain is ours no more.
+fn is_withheld(plan: &Plan, unit: &LeasedUnit) -> bool {
+    let begins_here = matches!(
+        unit.message.origin,
+        Origin::Submission(_) | Origin::Notification
+    );
+    let domain = DomainName::parse(&unit.destination.0);
+    unit.message.junk && !begins_here && !domain.is_ok_and(|domain| plan.is_local(&domain))
 }
 
 pub(super) struct Attempt<'a> {

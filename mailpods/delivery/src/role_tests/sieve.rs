@@ -316,3 +316,13 @@ async fn nothing_is_done_for_a_mailbox_that_is_full() {
         );
     }
 }
+
+#[tokio::test]
+async fn junk_is_kept_instead_of_redirected_to_another_domain() {
+    let mut rig = rig("redirect \"away@remote.test\";").await;
+    let mut junk = message(&rig.plan.current(), "s@remote.test", &[ALICE]);
+    junk.junk = true;
+    rig.queue(vec![junk]).await;
+    rig.until_empty().await;
+    assert_eq!(count(&rig, ALICE, "Junk").await, 1);
+}

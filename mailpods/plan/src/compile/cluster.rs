@@ -424,6 +424,7 @@ fn outbound(spec: &OutboundSpec) -> OutboundSettings {
         srs: spec.srs.as_ref().map(|srs| SrsSettings {
             domain: srs.domain.clone(),
         }),
+        arc: spec.arc,
         tls: OutboundTls::from(&spec.tls),
         providers: Vec::new(),
         block_lists: None,

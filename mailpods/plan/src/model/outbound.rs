@@ -70,6 +70,8 @@ pub struct OutboundSettings {
     pub pool_rules: Vec<PoolRule>,
     /// How the senders of forwarded mail are rewritten; `None`: they are not.
     pub srs: Option<SrsSettings>,
+    /// Forwarded mail is sealed.
+    pub arc: bool,
     /// How connections are protected.
     pub tls: OutboundTls,
     /// What is put over the profiles of providers.

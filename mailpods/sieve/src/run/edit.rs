@@ -10,13 +10,24 @@ use crate::text::Text;
 
 /// RFC 5293 §6: fields that tell where the message came from and how stay.
 const PROTECTED: [&str; 3] = ["received", "auto-submitted", "delivered-to"];
+/// RFC 5293 §6: what this server saw, and the chain of those before, can neither be made up nor taken away: it is sealed when the message goes on.
+const SEALED: [&str; 4] = [
+    "authentication-results",
+    "arc-authentication-results",
+    "arc-message-signature",
+    "arc-seal",
+];
 /// Most octets that a value may have.
 const MAX_VALUE: usize = 16 << 10;
 /// Most octets of a header with what was added.
 const MAX_HEADER: usize = 1 << 20;
 
+fn is_one_of(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 impl Run<'_> {
-    /// RFC 5293 §4: on top, or at the end with `:last`.
+    /// RFC 5293 §4: on top, or at the end with `:last`. What may not be added is passed over without a word.
     pub(super) fn add_header(&mut self, name: &Text, value: &Text, last: bool) -> Result<()> {
         let (name, value) = (self.expand(name)?, self.expand(value)?);
         if !is_header_name(&name) {
@@ -24,6 +35,9 @@ impl Run<'_> {
                 "\"{}\" is no name of a header field",
                 super::values::short(&name)
             ));
+        }
+        if is_one_of(&SEALED, &name) {
+            return Ok(());
         }
         if value.len() > MAX_VALUE {
             return fail(format!("a header field has more than {MAX_VALUE} octets"));
@@ -53,10 +67,7 @@ impl Run<'_> {
         let name = self.expand(name)?;
         let header = self.message.header().to_vec();
         self.charge(header.len())?;
-        if PROTECTED
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(&name))
-        {
+        if is_one_of(&PROTECTED, &name) || is_one_of(&SEALED, &name) {
             return Ok(());
         }
         let named: Vec<Field> = fields(&header)

@@ -453,6 +453,12 @@ fn header_edits() {
             true,
         ),
         (
+            "§6 what this server saw",
+            "addheader \"Authentication-Results\" \"mx.test; dmarc=pass\";",
+            "Authentication-Results",
+            false,
+        ),
+        (
             "§4 line breaks",
             "addheader \"X-A\" \"a\r\nBcc: b\";",
             "X-A: a Bcc: b\r\n",

@@ -25,6 +25,9 @@ pub(super) async fn judge(context: &Context<'_>, draft: &mut Draft) -> Result<()
         return Err(refusal(&verdict));
     }
     draft.junk = verdict.action == Action::Junk;
+    if draft.junk && context.recipients.iter().all(|recipient| recipient.goes_on) {
+        return Err(not_forwarded(verdict.reason));
+    }
     draft.reason = verdict.reason;
     for range in &verdict.remove {
         draft.edits.remove(Span::new(range.start, range.end));
@@ -63,6 +66,13 @@ fn no_verdict(error: &ScanError) -> Refusal {
         (7, 0),
         "the message cannot be checked now, try again later",
     )
+}
+
+/// Nobody here gets it: who sent it learns so from the reply, and no notification goes to an address that may be forged. Where somebody here
+/// gets it too, delivery keeps it from going on.
+fn not_forwarded(judged: Reason) -> Refusal {
+    let text = format!("judged to be junk ({judged}), which is not sent on to other domains");
+    Refusal::new(Reason::SpamNotForwarded, 550, (7, 1), text)
 }
 
 fn refusal(verdict: &Verdict) -> Refusal {

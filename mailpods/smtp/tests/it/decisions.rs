@@ -3,6 +3,7 @@
 use mailpods_policy::Reason;
 use mailpods_rpc::{Action, ScanError};
 
+use crate::fixture;
 use crate::world::{World, verdict};
 
 const MESSAGE: &str = "Return-Path: <forged@x.test>\r\nSubject: x\r\n\r\n..dot";
@@ -140,6 +141,35 @@ async fn the_verdict_decides() {
         ),
         "{metrics}"
     );
+}
+
+#[tokio::test]
+async fn junk_that_nobody_here_gets_is_refused() {
+    let world = World::with(|plan| {
+        let away = (
+            fixture::address("away@example.test"),
+            vec![fixture::address("out@elsewhere.test")],
+        );
+        plan.aliases.insert(away.0, away.1);
+    })
+    .await;
+    *world.filter.verdict.lock().unwrap() =
+        Some(Ok(verdict(Action::Junk, Reason::DmarcQuarantine)));
+    let mut peer = world.mx().await;
+    let sender = "a@elsewhere.test";
+    let reply = peer
+        .send(sender, &["away@example.test"], MESSAGE, "550 5.7.1")
+        .await;
+    assert!(reply.contains("dmarc-quarantine"), "{reply}");
+    for taken in [
+        &["away@example.test", "bob@example.test"][..],
+        &["sales@example.test"],
+        &["somebody@relayed.test"],
+    ] {
+        peer.send(sender, taken, MESSAGE, "250").await;
+    }
+    assert_eq!(world.reasons()[0], "spam-not-forwarded");
+    assert_eq!(world.queue().await.len(), 3);
 }
 
 #[tokio::test]

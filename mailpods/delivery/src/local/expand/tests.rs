@@ -168,3 +168,17 @@ fn a_hostile_sender_adds_no_field() {
     );
     assert_eq!(text.iter().filter(|&&byte| byte == b'\n').count(), 3);
 }
+
+#[test]
+fn junk_goes_to_mailboxes_here_alone() {
+    let mut junk = unit(&["team@example.test", "away@example.test"]);
+    Arc::get_mut(&mut junk.message).unwrap().junk = true;
+    let expanded = expand(&plan(25), &junk, 5);
+    assert_eq!(expanded.fates, [Fate::Delivered, Fate::Withheld]);
+    assert_eq!(expanded.incoming.len(), 2);
+    assert!(expanded.forwards.is_empty() && expanded.rerouted.is_empty());
+    assert_eq!(
+        expanded.withheld,
+        ["carol@remote.test", "carol@remote.test"]
+    );
+}

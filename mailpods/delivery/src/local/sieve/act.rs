@@ -236,6 +236,13 @@ impl Actor<'_> {
             );
             return self.kept_instead();
         }
+        if self.unit.message.junk && !self.plan.is_local(target.domain()) {
+            self.note(
+                Reason::SpamNotForwarded,
+                format!("kept instead of redirected to {address}: it was judged to be junk"),
+            );
+            return self.kept_instead();
+        }
         let recipient = NewRecipient {
             destination: destination(self.plan, target.domain()),
             address: target.written(),
