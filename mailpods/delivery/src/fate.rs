@@ -129,7 +129,11 @@ impl Fate {
     pub(crate) fn class(&self) -> Option<&'static str> {
         match self {
             Self::Deferred(trouble) | Self::Failed(trouble) => Some(trouble.class),
-            Self::Relayed { .. } | Self::Delivered | Self::Expanded | Self::Rerouted => None,
+            Self::Relayed { .. }
+            | Self::Delivered
+            | Self::Expanded
+            | Self::Rerouted
+            | Self::Withheld => None,
         }
     }
 

@@ -168,19 +168,6 @@ pub(crate) fn intersect(left: &Positions, right: &Positions) -> Positions {
     both
 }
 
-#[cfg(test)]
-mod tests {
-    use super::intersect;
-
-    #[test]
-    fn what_is_in_both_is_found() {
-        let (left, right) = (vec![0..5, 7..9, 20..30], vec![1..2, 4..8, 22..23, 25..40]);
-        assert_eq!(intersect(&left, &right), [1..2, 4..5, 7..8, 22..23, 25..30]);
-        assert_eq!(intersect(&right, &left), [1..2, 4..5, 7..8, 22..23, 25..30]);
-        assert!(intersect(&left, &Vec::new()).is_empty());
-    }
-}
-
 impl Session {
     /// Tells the client what has changed in the selected mailbox, through whomever. EXPUNGE only where it is allowed.
     pub(crate) async fn announce(&mut self, expunges: bool) -> std::result::Result<(), Failure> {
@@ -301,5 +288,18 @@ impl Session {
         }
         fetch.finish();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::intersect;
+
+    #[test]
+    fn what_is_in_both_is_found() {
+        let (left, right) = (vec![0..5, 7..9, 20..30], vec![1..2, 4..8, 22..23, 25..40]);
+        assert_eq!(intersect(&left, &right), [1..2, 4..5, 7..8, 22..23, 25..30]);
+        assert_eq!(intersect(&right, &left), [1..2, 4..5, 7..8, 22..23, 25..30]);
+        assert!(intersect(&left, &Vec::new()).is_empty());
     }
 }
