@@ -158,7 +158,7 @@ fn span(length: Duration) -> String {
     let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
     let unit = units
         .iter()
-        .find(|(_, size)| seconds >= *size && seconds % size == 0);
+        .find(|(_, size)| seconds >= *size && seconds.is_multiple_of(*size));
     unit.map_or_else(
         || format!("{seconds}s"),
         |(name, size)| format!("{}{name}", seconds / size),
