@@ -231,7 +231,7 @@ fn who_complains_is_not_written_to_any_more() -> Result<()> {
         "{transcript}"
     );
     tools.until_traced("dave@remote.test", "abuse reported by Provider/1.0")?;
-    let counted = "mailpods_outbound_complaints_total{provider=\"other\",outcome=\"counted\"}";
+    let counted = "mailpods_outbound_complaints_total{outcome=\"counted\",provider=\"other\"}";
     ensure!(
         server.metric(counted)? == 1.0,
         "{}",
