@@ -15,8 +15,23 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mailpods-operator", "mailpods-operator"),
 ];
 
+/// The plugin of `kubectl`, which is built with them and is on people's machines instead of in the image.
+const PLUGIN: (&str, &str) = ("mailpods-operator", "kubectl-mailpods");
+
 /// Builds them; path in the image and file here.
 pub fn programs() -> Result<Vec<(String, PathBuf)>> {
+    let messages = build()?;
+    let file = |(_, name): &(&str, &str)| Ok((format!("usr/bin/{name}"), built(&messages, name)?));
+    PROGRAMS.iter().map(file).collect()
+}
+
+/// Builds the plugin.
+pub fn plugin() -> Result<PathBuf> {
+    built(&build()?, PLUGIN.1)
+}
+
+/// What cargo says of the programs that it built.
+fn build() -> Result<String> {
     eprintln!("==> building static programs for {TARGET}");
     let output = cargo_build()
         .stderr(Stdio::inherit())
@@ -26,15 +41,11 @@ pub fn programs() -> Result<Vec<(String, PathBuf)>> {
         output.status.success(),
         "failed to build the programs of the image"
     );
-    let messages = String::from_utf8_lossy(&output.stdout);
-    PROGRAMS
-        .iter()
-        .map(|(_, name)| {
-            let path = executable(&messages, name)
-                .with_context(|| format!("cargo built no program `{name}`"))?;
-            Ok((format!("usr/bin/{name}"), path))
-        })
-        .collect()
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn built(messages: &str, name: &str) -> Result<PathBuf> {
+    executable(messages, name).with_context(|| format!("cargo built no program `{name}`"))
 }
 
 fn cargo_build() -> Command {
@@ -45,7 +56,7 @@ fn cargo_build() -> Command {
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .args(["build", "--release", "--locked", "--target", TARGET])
         .arg("--message-format=json-render-diagnostics");
-    for (package, program) in PROGRAMS {
+    for (package, program) in PROGRAMS.iter().chain([&PLUGIN]) {
         command.args(["--package", package, "--bin", program]);
     }
     command

@@ -18,6 +18,7 @@ mod t13_embedded;
 mod t14_stalled;
 mod t15_egress;
 mod t16_uninstall;
+mod tools;
 
 use std::time::Instant;
 
@@ -89,7 +90,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "t07_outbound",
-        shows: "our user's mail arrives outside, and independent verifiers of DKIM and SPF pass it",
+        shows: "our user's mail arrives outside, independent verifiers of DKIM and SPF pass it, and `kubectl mailpods` tells of it",
         run: t07_outbound::run,
     },
     Scenario {
@@ -119,7 +120,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "t13_embedded",
-        shows: "one pod with a volume is a mail system too, and keeps its mail",
+        shows: "one pod with a volume is a mail system too, keeps its mail, and `kubectl mailpods` works in it",
         run: t13_embedded::run,
     },
     Scenario {
