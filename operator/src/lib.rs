@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod names;
 pub mod outbound_ip;
 mod packed;
+pub mod plugin;
 pub mod render;
 pub mod run;
 pub mod simple;

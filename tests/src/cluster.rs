@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result};
 use mailpods_plan::Role;
 use mailpods_test_postgres::Server as Postgres;
 use tempfile::TempDir;
 
+use crate::client;
 use crate::operator::Operator;
 use crate::pod::Pod;
 use crate::server::{self, Config};
@@ -89,6 +91,18 @@ impl Cluster {
         let mut pod = Pod::spawn_of(&self.binary, &self.operator, role, name, &arguments)?;
         pod.wait_ready()?;
         Ok(pod)
+    }
+
+    /// Runs a tool as one that is run in a pod: what leads to the store is in the environment, and nothing else is said.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn tool(&self, arguments: &[&str]) -> Result<Output> {
+        let mut tool = Command::new(&self.binary);
+        tool.args(arguments)
+            .env("MAILPODS_STORE_URI_FILE", self.file("uri")?)
+            .env("MAILPODS_SEAL_KEY", self.file("seal")?);
+        client::output(&mut tool)
     }
 
     /// Starts the filter anew.

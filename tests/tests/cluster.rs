@@ -9,7 +9,7 @@ use mailpods_rpc::control::Observations;
 use mailpods_tests::cluster::{Cluster, ROLES};
 use mailpods_tests::dns::Dns;
 use mailpods_tests::eventually;
-use mailpods_tests::server::Config;
+use mailpods_tests::server::{Config, succeeded};
 use mailpods_tests::sink::{Manners, Sink};
 
 #[test]
@@ -197,4 +197,66 @@ fn a_read_only_store_defers_and_loses_nothing() -> Result<()> {
         Ok((reply.code == 250).then_some(()))
     })?;
     cluster.wait_for_mail("alice", taken + 1)
+}
+
+#[test]
+fn tools_in_a_pod_find_the_store_and_the_plan() -> Result<()> {
+    let (dns, sink) = (Dns::start()?, Sink::start()?);
+    dns.mx("remote.test.", 10, "mx.remote.test.")?;
+    dns.address_of("mx.remote.test.", sink.address().ip())?;
+    let outbound = format!("  outbound: {{port: {}}}\n", sink.address().port());
+    let one = address("one", IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9)), "Sending");
+    let config = Config::standard(&(dns.yaml() + &outbound)).with("ips.yaml", &one);
+    let cluster = Cluster::start(&config)?;
+    assert_eq!(cluster.send("alice@example.test")?.code, 250);
+    cluster.wait_for_mail("alice", 1)?;
+    let says = |line: &str| -> Result<String> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let output = cluster.tool(&words)?;
+        succeeded(output, &words)
+    };
+    // The plan is kept within seconds.
+    let ips = eventually("the plan to be kept", || {
+        Ok(says("ip list --output json").ok())
+    })?;
+    assert!(ips.contains("127.0.0.9"), "{ips}");
+    assert!(says("ip explain one")?.contains("one.example.test"));
+    says("ip rest one --for 1h")?;
+    eventually("the address to rest", || {
+        Ok(says("ip explain one")?
+            .contains("rests until")
+            .then_some(()))
+    })?;
+    for line in [
+        "route remote.test",
+        "explain remote.test --from alice@example.test",
+    ] {
+        let told = says(line)?;
+        assert!(
+            told.contains("mx.remote.test") && told.contains("127.0.0.9"),
+            "{told}"
+        );
+    }
+    assert!(says("trace alice@example.test")?.contains("delivered"));
+    let mailboxes = says("mailbox list")?;
+    assert!(
+        mailboxes.contains("alice@example.test") && mailboxes.contains("no mail yet"),
+        "{mailboxes}"
+    );
+    says("queue top")?;
+    let refused = cluster.tool(&["mailbox", "delete", "alice@example.test"])?;
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("is a Mailbox of the cluster"), "{told}");
+    assert_eq!(
+        cluster
+            .tool(&["trace", "nobody@elsewhere.test"])?
+            .status
+            .code(),
+        Some(4)
+    );
+    assert_eq!(
+        cluster.tool(&["backup", "/nowhere"])?.status.code(),
+        Some(2)
+    );
+    Ok(())
 }

@@ -15,18 +15,31 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mailpods-operator", "mailpods-operator"),
 ];
 
+/// The plugin of `kubectl`, which is built with them and is on people's machines instead of in the image.
+const PLUGIN: (&str, &str) = ("mailpods-operator", "kubectl-mailpods");
+
 /// Builds them; path in the image and file here.
 pub fn programs() -> Result<Vec<(String, PathBuf)>> {
-    eprintln!("==> building static programs for {TARGET}");
-    let mut build = cargo_build(PROGRAMS);
-    build
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .args(["--release", "--target", TARGET]);
-    let messages = built(&mut build)?;
+    let messages = build()?;
     PROGRAMS
         .iter()
         .map(|(_, name)| Ok((format!("usr/bin/{name}"), executable(&messages, name)?)))
         .collect()
+}
+
+/// Builds the plugin.
+pub fn plugin() -> Result<PathBuf> {
+    executable(&build()?, PLUGIN.1)
+}
+
+/// What cargo says of the programs that it built.
+fn build() -> Result<String> {
+    eprintln!("==> building static programs for {TARGET}");
+    let mut build = cargo_build(PROGRAMS.iter().chain([&PLUGIN]));
+    build
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .args(["--release", "--target", TARGET]);
+    built(&mut build)
 }
 
 /// Builds `mailpods` for this machine, as `cargo build` does, unless `MAILPODS_BIN` names one. Returns where it is.
@@ -35,7 +48,7 @@ pub fn program() -> Result<PathBuf> {
         return Ok(path.into());
     }
     let (package, name) = PROGRAMS[0];
-    let messages = built(&mut cargo_build(&[(package, name)]))?;
+    let messages = built(&mut cargo_build([&(package, name)]))?;
     executable(&messages, name)
 }
 
@@ -49,7 +62,7 @@ fn built(build: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn cargo_build(programs: &[(&str, &str)]) -> Command {
+fn cargo_build<'a>(programs: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command

@@ -4,6 +4,8 @@ pub mod archive;
 mod build;
 pub mod hand_made;
 
+pub use build::plugin;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};

@@ -19,6 +19,7 @@ mod t14_stalled;
 mod t15_egress;
 mod t16_uninstall;
 mod t17_providers;
+mod tools;
 
 use std::time::Instant;
 
@@ -98,7 +99,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "t07_outbound",
-        shows: "our user's mail arrives outside, and independent verifiers of DKIM and SPF pass it",
+        shows: "our user's mail arrives outside, independent verifiers of DKIM and SPF pass it, and `kubectl mailpods` tells of it",
         run: Run::Cluster(t07_outbound::run),
     },
     Scenario {
@@ -128,7 +129,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "t13_embedded",
-        shows: "one pod with a volume is a mail system too, and keeps its mail",
+        shows: "one pod with a volume is a mail system too, keeps its mail, and `kubectl mailpods` works in it",
         run: Run::Cluster(t13_embedded::run),
     },
     Scenario {

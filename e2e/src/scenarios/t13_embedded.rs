@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use super::mail::Site;
 use super::system::{LIMIT, ready};
 use super::t03_dns::await_answer;
+use super::tools::Tools;
 use crate::world::World;
 use crate::world::clients::Person;
 
@@ -18,7 +19,7 @@ const SITE: Site = Site {
     },
 };
 
-/// Mail both ways, and all of it still there after the pod was deleted.
+/// Mail both ways, tools in the pod, and all of it still there after the pod was deleted.
 pub fn run(world: &World) -> Result<()> {
     let kubectl = &world.kubectl;
     kubectl.apply(include_str!("t13_embedded.yaml"))?;
@@ -32,6 +33,7 @@ pub fn run(world: &World) -> Result<()> {
     SITE.receives(world, &subject)?;
     SITE.refuses_strangers(world)?;
     SITE.sends_signed(world, &world.subject("to the outside"))?;
+    Tools::build(world, NAMESPACE)?.work(&SITE)?;
     let before = SITE.imap(world)?.subjects()?;
     let limit = format!("--timeout={}s", LIMIT.as_secs());
     kubectl.run(&[

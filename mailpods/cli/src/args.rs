@@ -1,6 +1,6 @@
 //! The command line as a whole.
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -8,16 +8,17 @@ use crate::commands::{
     backup, bans, check, completions, dns, egress_proxy, explain, fsck, hash, ip, mailbox, pod,
     queue, restore, route, sieve, standalone, suppression, suspension, trace, verify, version,
 };
-use crate::failure::Outcome;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::session::is_missing;
 
 const EXAMPLES: &str = "\
 Examples:
   mailpods standalone --config examples/quickstart --data ./data   run a mail server
   mailpods check /etc/mailpods                                     find every mistake in a configuration
   mailpods explain mailcluster.spec.smtp                           what a field means, and what may stand there
+  mailpods explain gmail.com --config /etc/mailpods                where mail would go now, from which address, and why
   mailpods dns print --config /etc/mailpods                        records to publish, as zone text
   mailpods queue list --domain example.org                         what waits for example.org, and why
-  mailpods route gmail.com --config /etc/mailpods                  where mail would go now, from which address, and why
   mailpods trace bob@example.test                                  what became of mail from or to bob
 
 Exit codes:
@@ -50,6 +51,17 @@ pub struct Globals {
         value_name = "DIR"
     )]
     pub data: PathBuf,
+    /// File with the connection URI of the PostgreSQL store, in place of --data.
+    #[arg(
+        long,
+        global = true,
+        env = "MAILPODS_STORE_URI_FILE",
+        value_name = "FILE"
+    )]
+    pub store_uri_file: Option<PathBuf>,
+    /// File with the key that seals secrets in the PostgreSQL store: 32 octets, raw or base64.
+    #[arg(long, global = true, env = "MAILPODS_SEAL_KEY", value_name = "FILE")]
+    pub seal_key: Option<PathBuf>,
     /// How results are printed: table, or json (one document, an array for lists).
     // Possible values with a text each would give every command the long form of help.
     #[arg(
@@ -62,6 +74,37 @@ pub struct Globals {
         value_name = "FORMAT"
     )]
     pub output: Format,
+}
+
+impl Globals {
+    /// The files that lead to the PostgreSQL store, where one is named.
+    pub fn postgres(&self) -> Result<Option<(&Path, &Path)>, Failure> {
+        match (&self.store_uri_file, &self.seal_key) {
+            (Some(uri), Some(key)) => Ok(Some((uri, key))),
+            (None, None) => Ok(None),
+            _ => Err(Failure::new(
+                Exit::Usage,
+                "--store-uri-file and --seal-key belong together, and one of them is missing",
+            )),
+        }
+    }
+
+    /// Whether there is no store at all.
+    pub fn has_no_store(&self) -> bool {
+        self.store_uri_file.is_none() && is_missing(&self.data)
+    }
+
+    /// The folder of the embedded store, for what works on its files.
+    pub fn folder(&self) -> Result<&Path, Failure> {
+        match self.store_uri_file {
+            None => Ok(&self.data),
+            Some(_) => Err(Failure::new(
+                Exit::Usage,
+                "this works on the folder of an embedded store, and the store named is PostgreSQL",
+            )
+            .hint("PostgreSQL's own tools: pg_dump, pg_restore")),
+        }
+    }
 }
 
 /// How results are printed.

@@ -79,6 +79,12 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl From<std::io::Error> for Failure {
     /// Standard output failed. A reader that went away (`| head`) is no error.
     fn from(error: std::io::Error) -> Self {

@@ -2,8 +2,11 @@
 use std::future::Future;
 use std::path::Path;
 
+use mailpods_pod::postgres_options;
+use mailpods_store::postgres::{self, PostgresStore};
 use mailpods_store::sqlite::{DATABASE_FILE, Options, Progress, SqliteStore};
 use mailpods_store::{ErrorClass, Store, StoreError};
+use mailpods_telemetry::error_chain;
 
 use crate::args::Globals;
 use crate::failure::{Exit, Failure, Outcome};
@@ -30,29 +33,55 @@ pub fn with_store<F>(globals: &Globals, command: impl FnOnce(Store) -> F) -> Out
 where
     F: Future<Output = Outcome>,
 {
-    on_store(|| open_existing(&globals.data), command)
+    on_store(globals, open_existing, command)
 }
 
-/// The same, on a store that is made when it is not there.
+/// The same, on a store that is made when it is not there; that of a cluster is its operator's to make.
 pub fn with_store_or_new<F>(globals: &Globals, command: impl FnOnce(Store) -> F) -> Outcome
 where
     F: Future<Output = Outcome>,
 {
-    on_store(|| open_or_make(&globals.data), command)
+    on_store(globals, open_or_make, command)
 }
 
 fn on_store<F>(
-    open: impl FnOnce() -> Result<SqliteStore, Failure>,
+    globals: &Globals,
+    open: fn(&Path) -> Result<SqliteStore, Failure>,
     command: impl FnOnce(Store) -> F,
 ) -> Outcome
 where
     F: Future<Output = Outcome>,
 {
     block_on(async {
-        let open = open()?;
+        if let Some((uri, key)) = globals.postgres()? {
+            let store = connect(uri, key).await?;
+            let outcome = command(store.store()).await;
+            store.close().await;
+            return outcome;
+        }
+        let open = open(&globals.data)?;
         let outcome = command(open.store()).await;
         close(&open).await?;
         outcome
+    })
+}
+
+/// Opens the store of a cluster. A database that does not answer is not waited for.
+async fn connect(uri: &Path, key: &Path) -> Result<PostgresStore, Failure> {
+    let options = postgres_options(uri, key, "mailpods-tool").await;
+    let options = options.map_err(|error| Failure::new(Exit::Store, error_chain(&error)))?;
+    let store = PostgresStore::connect(postgres::Options {
+        max_connections: 2,
+        writers: 1,
+        cache_octets: 0,
+        ..options
+    });
+    store.await.map_err(|error| {
+        let exit = match error.class() {
+            ErrorClass::Transient => Exit::Temporary,
+            _ => Exit::Store,
+        };
+        Failure::because(exit, "failed to open the PostgreSQL store", &error)
     })
 }
 

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mailpods_plan::Role;
-use mailpods_plan::slice::{Entries, Entry, Keyed};
+use mailpods_plan::slice::{ApplyError, Entries, Entry, Keyed, Slice, full};
+use mailpods_plan::{Plan, Role};
 use mailpods_store::{SecretStore, StoreError};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub enum KeptError {
     /// The work was cut off.
     #[error("failed to cut the plan")]
     Cut(#[from] tokio::task::JoinError),
+    /// It is not one that this release can use.
+    #[error("failed to use the kept plan")]
+    Apply(#[from] ApplyError),
     /// An entry is too large for any part.
     #[error("failed to keep the plan: its parts are larger than {MAX_PART_OCTETS} octets")]
     TooLarge,
@@ -52,6 +55,22 @@ pub struct Kept {
 struct Head {
     etag: String,
     parts: Vec<String>,
+}
+
+/// The plan that the pods of a role keep in their store; `None` when they keep none.
+///
+/// # Errors
+/// See [`KeptError`].
+pub async fn kept_plan(
+    secrets: Arc<dyn SecretStore>,
+    role: Role,
+) -> Result<Option<Plan>, KeptError> {
+    let Some(entries) = Kept::new(secrets, role).load().await? else {
+        return Ok(None);
+    };
+    let mut slice = Slice::default();
+    slice.apply(full(&entries))?;
+    Ok(Some(slice.plan()?))
 }
 
 type Part = (String, Zeroizing<Vec<u8>>);

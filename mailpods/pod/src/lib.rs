@@ -26,9 +26,10 @@ pub use alone::{AloneError, AloneOptions, run_proxy};
 pub use control::{ControlOptions, SetupError};
 pub use egress::{EgressOptions, EgressSetupError, ProxyError};
 pub use inner::{InnerListenerOptions, InnerServeError};
+pub use kept::{KeptError, kept_plan};
 pub use remote::{RemoteError, RemoteOptions};
 pub use run::run;
-pub use storage::{StorageError, StoreOptions};
+pub use storage::{StorageError, StoreOptions, postgres_options};
 
 /// What a pod is told.
 #[derive(Debug, Clone)]

@@ -163,15 +163,7 @@ async fn connect(
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     loop {
         // Read each time: a password may be replaced while we wait.
-        let uri = read_file(uri_file, MAX_URI_OCTETS).await?;
-        let uri = std::str::from_utf8(&uri).map_err(|_| StorageError::Uri {
-            path: uri_file.to_owned(),
-        })?;
-        let options = postgres::Options {
-            name: pod.to_owned(),
-            uri_file: Some(uri_file.to_owned()),
-            ..postgres::Options::new(uri.trim(), key(seal_key).await?)
-        };
+        let options = postgres_options(uri_file, seal_key, pod).await?;
         match PostgresStore::connect(options).await {
             Ok(store) => return Ok(store),
             Err(error) if error.class() == ErrorClass::Transient => {
@@ -183,6 +175,26 @@ async fn connect(
         }
         tokio::time::sleep(backoff.next()).await;
     }
+}
+
+/// How to reach the PostgreSQL store, by the file with its URI and the one with the sealing key. `name` is that of the process.
+///
+/// # Errors
+/// When a file cannot be read, or is not what it should be.
+pub async fn postgres_options(
+    uri_file: &Path,
+    seal_key: &Path,
+    name: &str,
+) -> Result<postgres::Options, StorageError> {
+    let uri = read_file(uri_file, MAX_URI_OCTETS).await?;
+    let uri = std::str::from_utf8(&uri).map_err(|_| StorageError::Uri {
+        path: uri_file.to_owned(),
+    })?;
+    Ok(postgres::Options {
+        name: name.to_owned(),
+        uri_file: Some(uri_file.to_owned()),
+        ..postgres::Options::new(uri.trim(), key(seal_key).await?)
+    })
 }
 
 async fn key(path: &Path) -> Result<Zeroizing<[u8; KEY_OCTETS]>, StorageError> {

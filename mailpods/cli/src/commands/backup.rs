@@ -33,10 +33,9 @@ struct Report {
 
 impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
+        let folder = globals.folder()?;
         let mut steps = Steps::new();
-        let done = sqlite::backup(&globals.data, &self.archive, &mut |progress| {
-            steps.show(progress)
-        });
+        let done = sqlite::backup(folder, &self.archive, &mut |progress| steps.show(progress));
         steps.clear();
         done.map_err(|error| self.failure(&error, globals))?;
         let archive = self.archive.display().to_string();

@@ -1,7 +1,8 @@
 //! `mailpods explain`
-use mailpods_api::{definitions, schema};
+use mailpods_api::{DomainName, definitions, schema};
 use serde_json::{Value, json};
 
+use super::route;
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Table};
@@ -13,18 +14,24 @@ Examples:
   mailpods explain                                      the kinds
   mailpods explain mailcluster.spec                     all fields of a MailCluster
   mailpods explain mc.spec.smtp.maxMessageSize          what it means, its default, what may stand there
-  mailpods explain maildomain.spec.aliases              lists are gone through without a number";
+  mailpods explain maildomain.spec.aliases              lists are gone through without a number
+
+Of a domain it tells what `mailpods route DOMAIN` does: servers, provider, limits, TLS, addresses, and why.
+  mailpods explain gmail.com --config /etc/mailpods
+  mailpods explain gmail.com --from bob@example.org --config /etc/mailpods";
 
 /// Characters of a default in the table of fields.
 const LONGEST_DEFAULT: usize = 32;
 
-/// Tell what a field of a resource means and what may stand there.
+/// Tell what a field of a resource means and what may stand there; or of a domain, where mail for it would go now, and why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Kind and path of the field. Without it all kinds are listed.
-    #[arg(value_name = "KIND.FIELD.PATH")]
-    field: Option<String>,
+    /// Kind and path of the field, or a domain. Without it all kinds are listed.
+    #[arg(value_name = "KIND.FIELD.PATH|DOMAIN")]
+    what: Option<String>,
+    #[command(flatten)]
+    route: route::Options,
 }
 
 /// A place in the schema of a kind.
@@ -39,11 +46,15 @@ impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
         let definitions = definitions()
             .map_err(|error| Failure::because(Exit::Failed, "failed to make the schema", &error))?;
-        let Some(field) = &self.field else {
+        let Some(what) = self.what else {
             list(&definitions, globals.output)?;
             return Ok(Exit::Done);
         };
-        let place = find(&definitions, field)?;
+        let is_kind = definition(&definitions, &what).is_some();
+        if is_domain(&what) && (!is_kind || self.route.is_about_mail()) {
+            return self.route.run(what, globals);
+        }
+        let place = find(&definitions, &what)?;
         match globals.output {
             Format::Json => output::json(&json!({
                 "kind": place.kind,
@@ -93,24 +104,35 @@ fn names(definition: &Value) -> Vec<String> {
         .collect()
 }
 
-fn find(definitions: &[Value], field: &str) -> Result<Place, Failure> {
-    let mut steps = field.split('.');
-    let name = steps.next().unwrap_or_default();
-    let is_named = |definition: &&Value| {
+/// Whether mail could go to it: a name with a dot.
+fn is_domain(text: &str) -> bool {
+    text.contains('.') && DomainName::parse(text).is_ok()
+}
+
+/// The kind that a path begins with.
+fn definition<'a>(definitions: &'a [Value], path: &str) -> Option<&'a Value> {
+    let name = path.split('.').next().unwrap_or_default();
+    definitions.iter().find(|definition| {
         names(definition)
             .iter()
             .any(|known| known.eq_ignore_ascii_case(name))
-    };
+    })
+}
+
+fn find(definitions: &[Value], field: &str) -> Result<Place, Failure> {
+    let mut steps = field.split('.');
+    let name = steps.next().unwrap_or_default();
     let unknown = || {
         let kinds: Vec<String> = definitions.iter().map(kind).collect();
         let text = format!(
-            "no kind {:?}: there are {}",
+            "{:?} is neither a kind nor a domain: kinds are {}",
             output::clean(name),
             kinds.join(", ")
         );
-        Failure::new(Exit::NothingMatched, text).hint("mailpods explain mailcluster.spec.smtp")
+        Failure::new(Exit::NothingMatched, text)
+            .hint("mailpods explain mailcluster.spec.smtp, or mailpods explain gmail.com")
     };
-    let definition = definitions.iter().find(is_named).ok_or_else(unknown)?;
+    let definition = definition(definitions, field).ok_or_else(unknown)?;
     let mut place = Place {
         kind: kind(definition),
         path: String::new(),
@@ -118,7 +140,14 @@ fn find(definitions: &[Value], field: &str) -> Result<Place, Failure> {
         schema: schema(definition).cloned().unwrap_or_default(),
     };
     for step in steps {
-        place = place.step(step)?;
+        let first = place.path.is_empty();
+        place = place
+            .step(step)
+            .map_err(|failure| match first && is_domain(field) {
+                // As mailbox.org is.
+                true => failure.hint(format!("mailpods route {field}, if the domain is meant")),
+                false => failure,
+            })?;
     }
     Ok(place)
 }

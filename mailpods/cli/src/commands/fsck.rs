@@ -37,15 +37,16 @@ pub struct Args {
 
 impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
+        let folder = globals.folder()?;
         let mut steps = Steps::new();
         let options = FsckOptions {
             repair: self.repair,
             bodies: self.bodies,
             forget_secrets: self.forget_secrets,
         };
-        let report = sqlite::fsck(&globals.data, options, &mut |progress| steps.show(progress));
+        let report = sqlite::fsck(folder, options, &mut |progress| steps.show(progress));
         steps.clear();
-        let report = report.map_err(|error| failure(&globals.data, &error))?;
+        let report = report.map_err(|error| failure(folder, &error))?;
         match globals.output {
             Format::Json => output::json(&report)?,
             Format::Table => print(&report)?,

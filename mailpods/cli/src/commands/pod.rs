@@ -36,22 +36,6 @@ pub struct PodArgs {
     /// The MailCluster.
     #[arg(long, env = "MAILPODS_CLUSTER", value_name = "NAMESPACE/NAME", value_parser = cluster)]
     cluster: (String, String),
-    /// File with the connection URI of the PostgreSQL store.
-    #[arg(
-        long,
-        env = "MAILPODS_STORE_URI_FILE",
-        value_name = "FILE",
-        requires = "seal_key"
-    )]
-    store_uri_file: Option<PathBuf>,
-    /// File with the key that seals secrets in the PostgreSQL store: 32 octets, raw or base64.
-    #[arg(
-        long,
-        env = "MAILPODS_SEAL_KEY",
-        value_name = "FILE",
-        requires = "store_uri_file"
-    )]
-    seal_key: Option<PathBuf>,
     /// Where probes (/livez, /readyz) and /metrics are served, plain HTTP.
     #[arg(
         long,
@@ -376,7 +360,7 @@ impl PodArgs {
                 namespace,
                 name,
             },
-            store: self.store(role, globals)?,
+            store: Self::store(role, globals)?,
             health: self.health,
             filter: None,
             inner_listener: None,
@@ -389,16 +373,16 @@ impl PodArgs {
         })
     }
 
-    fn store(&self, role: Role, globals: &Globals) -> Result<StoreOptions, Failure> {
-        match (&self.store_uri_file, &self.seal_key, role) {
-            (Some(uri_file), Some(seal_key), _) => Ok(StoreOptions::Postgres {
-                uri_file: uri_file.clone(),
-                seal_key: seal_key.clone(),
+    fn store(role: Role, globals: &Globals) -> Result<StoreOptions, Failure> {
+        match (globals.postgres()?, role) {
+            (Some((uri_file, seal_key)), _) => Ok(StoreOptions::Postgres {
+                uri_file: uri_file.to_owned(),
+                seal_key: seal_key.to_owned(),
             }),
-            (_, _, Role::All) => Ok(StoreOptions::Embedded {
+            (None, Role::All) => Ok(StoreOptions::Embedded {
                 data: globals.data.clone(),
             }),
-            (_, _, Role::Filter | Role::Egress) => Ok(StoreOptions::None),
+            (None, Role::Filter | Role::Egress) => Ok(StoreOptions::None),
             _ => Err(Failure::new(
                 Exit::Usage,
                 format!("the {role} role shares its store with other pods: --store-uri-file and --seal-key are missing"),

@@ -36,10 +36,9 @@ struct Report {
 
 impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
+        let folder = globals.folder()?;
         let mut steps = Steps::new();
-        let restored = sqlite::restore(&self.archive, &globals.data, &mut |progress| {
-            steps.show(progress)
-        });
+        let restored = sqlite::restore(&self.archive, folder, &mut |progress| steps.show(progress));
         steps.clear();
         let restored = restored.map_err(|error| self.failure(&error, globals))?;
         let data = globals.data.display().to_string();

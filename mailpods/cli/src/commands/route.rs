@@ -1,6 +1,5 @@
 //! `mailpods route`
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use mailpods_delivery::ips::{
     self, ExplainError, Explanation, Fallback, Meaning, ProtectedHost, TransportUsed,
@@ -10,10 +9,9 @@ use mailpods_policy::outbound::classify::Stage;
 
 use super::ip::table;
 use crate::args::{Format, Globals, parse_server};
-use crate::commands::check;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
-use crate::session::with_store_or_new;
+use crate::plans::Config;
 use crate::time;
 
 const EXAMPLES: &str = "\
@@ -30,6 +28,13 @@ Examples:
 pub struct Args {
     /// Domain of the recipients.
     domain: String,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What is asked of a domain.
+#[derive(Debug, clap::Args)]
+pub struct Options {
     /// Envelope sender; an empty one for notifications.
     #[arg(long, value_name = "SENDER")]
     from: Option<String>,
@@ -39,9 +44,8 @@ pub struct Args {
     /// When the reply is said.
     #[arg(long, value_enum, default_value = "rcpt", requires = "reply")]
     stage: When,
-    /// Folder with the resources.
-    #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: Config,
     /// DNS servers to ask, in place of those of the MailCluster.
     #[arg(long, value_parser = parse_server, value_name = "ADDR[:PORT]")]
     resolver: Vec<SocketAddr>,
@@ -81,6 +85,17 @@ struct Told {
 }
 
 impl Args {
+    pub fn run(self, globals: &Globals) -> Outcome {
+        self.options.run(self.domain, globals)
+    }
+}
+
+impl Options {
+    /// Whether something is asked that only a domain can answer.
+    pub const fn is_about_mail(&self) -> bool {
+        self.from.is_some() || self.reply.is_some()
+    }
+
     /// What the reply means that was asked for.
     fn meaning(
         &self,
@@ -102,26 +117,27 @@ impl Args {
         meaning.ok_or_else(none).map(Some)
     }
 
-    pub fn run(self, globals: &Globals) -> Outcome {
-        let plan = check::plan(&self.config)?;
-        let servers = match self.resolver.is_empty() {
-            true => plan.dns.servers.clone(),
-            false => self.resolver.clone(),
-        };
+    /// Tells it for mail to a domain.
+    pub fn run(self, domain: String, globals: &Globals) -> Outcome {
         // Of a sender nobody speaks of, the addresses for strangers are shown.
         let sender = self
             .from
             .clone()
             .unwrap_or_else(|| "someone@invalid".to_owned());
         let format = globals.output;
-        with_store_or_new(globals, |store| async move {
-            let resolver = HickoryResolver::new(&servers, plan.dns.timeout, plan.dns.attempts, 256)
+        let options = &self;
+        options.config.with_plan(globals, |store, plan| async move {
+            let servers = match options.resolver.is_empty() {
+                true => &plan.dns.servers,
+                false => &options.resolver,
+            };
+            let resolver = HickoryResolver::new(servers, plan.dns.timeout, plan.dns.attempts, 256)
                 .map_err(|error| Failure::because(Exit::Failed, "failed to set up DNS", &error))?;
             let explained = ips::explain(
                 &plan,
                 &resolver,
                 store.secrets.as_ref(),
-                (&self.domain, &sender),
+                (&domain, &sender),
                 time::now(),
             )
             .await
@@ -129,7 +145,7 @@ impl Args {
                 ExplainError::NotADomain(_) => Failure::new(Exit::Usage, error.to_string()),
                 _ => Failure::because(Exit::Failed, "failed to explain", &error),
             })?;
-            let reply = self.meaning(&plan, &explained.provider)?;
+            let reply = options.meaning(&plan, &explained.provider)?;
             let told = Told {
                 route: explained,
                 reply,

@@ -158,7 +158,26 @@ fn fields_are_explained() {
         .says(&[r#"list of fields  [{"address":"::","name":"smtp","…  The sockets"#]);
     let run = world.run(&["explain", "mc.spec.smpt"]).exits(4);
     assert!(run.errors().contains("smtp"), "{}", run.errors());
-    world.run(&["explain", "mailbocks"]).exits(4);
+    let run = world.run(&["explain", "mailbocks"]).exits(4);
+    assert!(
+        run.errors().contains("neither a kind nor a domain"),
+        "{}",
+        run.errors()
+    );
+    // A domain leads to what `route` does; one whose name begins as a kind does is asked for by that.
+    for line in [
+        &["explain", "gmail.com"][..],
+        &["explain", "mailbox.org", "--from", "a@b.test"],
+    ] {
+        let run = world.run(line).exits(2);
+        assert!(run.errors().contains("--config DIR"), "{}", run.errors());
+    }
+    let run = world.run(&["explain", "mailbox.org"]).exits(4);
+    assert!(
+        run.errors().contains("mailpods route mailbox.org"),
+        "{}",
+        run.errors()
+    );
     let json = world
         .run(&["explain", "mbx.spec.address", "--output", "json"])
         .exits(0)

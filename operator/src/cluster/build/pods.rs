@@ -146,6 +146,16 @@ impl Context<'_> {
         if self.cluster.is_on_node(role) {
             environment.push(field("HOST_IP", "status.hostIP"));
         }
+        // Not arguments: so tools that are run in the pod find the store as it does.
+        let value = |name: &str, value: String| json!({"name": name, "value": value});
+        match role {
+            Role::All => environment.push(value("MAILPODS_DATA", DATA.to_owned())),
+            Role::Smtp | Role::Imap | Role::Delivery => environment.extend([
+                value("MAILPODS_STORE_URI_FILE", format!("{STORE}/uri")),
+                value("MAILPODS_SEAL_KEY", format!("{SEAL}/seal.key")),
+            ]),
+            Role::Filter | Role::Egress => {}
+        }
         environment
     }
 
@@ -167,13 +177,9 @@ impl Context<'_> {
             format!("--drain-delay={DRAIN_DELAY_SECONDS}"),
         ];
         match role {
-            Role::All => arguments.push(format!("--data={DATA}")),
             Role::Filter => arguments.extend(filter_arguments()),
             Role::Egress => arguments.extend(self.egress_arguments()),
-            Role::Smtp | Role::Imap | Role::Delivery => arguments.extend([
-                format!("--store-uri-file={STORE}/uri"),
-                format!("--seal-key={SEAL}/seal.key"),
-            ]),
+            Role::Smtp | Role::Imap | Role::Delivery | Role::All => {}
         }
         if role == Role::Smtp {
             let host = names::of_role(&owner.name, Role::Filter);

@@ -54,13 +54,14 @@ impl Wanted {
         plan: &Plan,
         globals: &Globals,
     ) -> Result<Vec<dns::Record>, Failure> {
-        if is_missing(&globals.data) {
-            let data = globals.data.display();
+        let folder = globals.folder()?;
+        if is_missing(folder) {
+            let data = folder.display();
             output::remark(&format!(
                 "Making a store with DKIM keys in {data}: run the server with this --data."
             ));
         }
-        let store = open_or_make(&globals.data)?;
+        let store = open_or_make(folder)?;
         let keys = ensure_keys(plan, store.store().secrets.as_ref()).await;
         let left = leaving(store.store().secrets.as_ref()).await;
         close(&store).await?;

@@ -4,13 +4,11 @@ mod show;
 
 pub use show::table;
 
-use std::path::PathBuf;
-
-use mailpods_plan::OutboundIp;
+use mailpods_plan::{OutboundIp, Plan};
 
 use crate::args::Globals;
-use crate::commands::check;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::plans::Config;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,13 +38,6 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Config {
-    /// Folder with the resources.
-    #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
-    config: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
 pub struct Named {
     /// Name of the OutboundIP.
     name: String,
@@ -67,21 +58,12 @@ impl Command {
     }
 }
 
-impl Config {
-    /// Every address of the configuration.
-    fn ips(&self) -> Result<Vec<OutboundIp>, Failure> {
-        let plan = check::plan(&self.config)?;
-        Ok(plan.outbound_ips.values().cloned().collect())
-    }
-}
-
 impl Named {
     /// The address that is meant.
-    fn ip(&self) -> Result<OutboundIp, Failure> {
-        let ips = self.config.ips()?;
-        let found = ips.iter().find(|ip| ip.name == self.name).cloned();
-        found.ok_or_else(|| {
-            let known: Vec<&str> = ips.iter().map(|ip| ip.name.as_str()).collect();
+    fn ip(&self, plan: &Plan) -> Result<OutboundIp, Failure> {
+        let ips = &plan.outbound_ips;
+        ips.get(&self.name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = ips.keys().map(String::as_str).collect();
             let text = match known.as_slice() {
                 [] => format!("no OutboundIP {:?}: there is none at all", self.name),
                 known => format!(

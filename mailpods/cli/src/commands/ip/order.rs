@@ -8,7 +8,7 @@ use super::Named;
 use crate::args::Globals;
 use crate::failure::{Exit, Outcome};
 use crate::output;
-use crate::session::{failed, with_store_or_new};
+use crate::session::failed;
 use crate::time;
 
 #[derive(Debug, clap::Args)]
@@ -35,8 +35,8 @@ impl Rest {
 }
 
 pub fn give(named: &Named, order: &Order, globals: &Globals) -> Outcome {
-    let ip = named.ip()?;
-    with_store_or_new(globals, |store| async move {
+    named.config.with_plan(globals, |store, plan| async move {
+        let ip = named.ip(&plan)?;
         kept::give(store.secrets.as_ref(), &ip.name, order)
             .await
             .map_err(|error| failed("failed to leave the order", &error))?;

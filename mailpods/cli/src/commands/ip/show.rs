@@ -3,18 +3,19 @@ use mailpods_delivery::ips::{AddressState, Gone, Place, Step, kept, leaving};
 use mailpods_policy::outbound::life::Finding;
 use mailpods_store::Store;
 
-use super::{Config, Named};
+use super::Named;
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Table};
-use crate::session::{failed, with_store_or_new};
+use crate::plans::Config;
+use crate::session::failed;
 use crate::time;
 
 pub fn list(config: &Config, globals: &Globals) -> Outcome {
-    let (ips, format) = (config.ips()?, globals.output);
-    with_store_or_new(globals, |store| async move {
+    let format = globals.output;
+    config.with_plan(globals, |store, plan| async move {
         let mut states = Vec::new();
-        for ip in &ips {
+        for ip in plan.outbound_ips.values() {
             let state = AddressState::of(ip, store.secrets.as_ref(), time::now()).await;
             states.push(state.map_err(|error| failed("failed to read the state", &error))?);
         }
@@ -126,8 +127,9 @@ fn rows(states: &[AddressState]) -> Table {
 }
 
 pub fn explain(named: &Named, globals: &Globals) -> Outcome {
-    let (ip, format) = (named.ip()?, globals.output);
-    with_store_or_new(globals, |store| async move {
+    let format = globals.output;
+    named.config.with_plan(globals, |store, plan| async move {
+        let ip = named.ip(&plan)?;
         let state = AddressState::of(&ip, store.secrets.as_ref(), time::now()).await;
         let state = state.map_err(|error| failed("failed to read the state", &error))?;
         match format {

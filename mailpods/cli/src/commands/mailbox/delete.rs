@@ -3,10 +3,11 @@ use mailpods_api::MailboxAddress;
 use mailpods_store::Store;
 use serde::Serialize;
 
-use super::{Known, account_info, no_account, parse_address};
+use super::{account_info, no_account, parse_address};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
+use crate::plans::Config;
 use crate::session::{failed, with_store};
 
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,7 @@ pub struct Args {
     #[arg(value_parser = parse_address, value_name = "ADDRESS")]
     account: MailboxAddress,
     #[command(flatten)]
-    known: Known,
+    known: Config,
     /// Delete it although it cannot be seen whether a Mailbox still has the address.
     #[arg(long)]
     force: bool,
@@ -36,16 +37,15 @@ struct Deleted {
 
 impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
-        self.refuse_in_use()?;
         with_store(globals, |store| self.delete(store, globals.output))
     }
 
     /// What a Mailbox has is not deleted under its feet.
-    fn refuse_in_use(&self) -> Result<(), Failure> {
+    async fn refuse_in_use(&self, store: &Store) -> Result<(), Failure> {
         let account = &self.account;
-        match self.known.plan()? {
+        match self.known.known(store).await? {
             Some(plan) if plan.mailbox(account).is_some() => {
-                let text = format!("{account} is a Mailbox of {}", self.known.folder());
+                let text = format!("{account} is a Mailbox of {}", self.known.place());
                 Err(Failure::new(Exit::Failed, text)
                     .hint("take the Mailbox out of the YAML first; then nothing new comes in"))
             }
@@ -59,6 +59,7 @@ impl Args {
     }
 
     async fn delete(self, store: Store, format: Format) -> Outcome {
+        self.refuse_in_use(&store).await?;
         let account = account_info(&store, &self.account).await?.ok_or_else(|| {
             no_account(&self.account).hint("`mailpods mailbox list` lists all accounts")
         })?;

@@ -9,13 +9,14 @@ use mailpods_store::{AccountId, MailboxId, NewBody, Quota, Store, Uid};
 use serde::Serialize;
 
 use super::present::Present;
-use super::{Known, file_failure, find_account, no_account, parse_address, progress};
+use super::{file_failure, find_account, no_account, parse_address, progress};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::mail::FileMessage;
 use crate::mail::folders::{Folder, discover};
 use crate::output::{self, Table};
-use crate::session::{failed, is_missing, with_store, with_store_or_new};
+use crate::plans::Config;
+use crate::session::{failed, with_store, with_store_or_new};
 
 /// Messages and octets of one commit.
 const BATCH_MESSAGES: usize = 100;
@@ -33,7 +34,7 @@ pub struct Args {
     #[arg(long, default_value = "INBOX", value_name = "NAME")]
     mailbox: String,
     #[command(flatten)]
-    known: Known,
+    known: Config,
     /// Make the account when it is not in the store yet, also when it is no Mailbox of the configuration.
     #[arg(long)]
     create_account: bool,
@@ -54,34 +55,32 @@ struct Counts {
 }
 
 impl Args {
-    pub fn run(mut self, globals: &Globals) -> Outcome {
+    pub fn run(self, globals: &Globals) -> Outcome {
         let folders = discover(&self.source).map_err(|error| file_failure(&error))?;
-        let plan = self.known.plan()?;
-        let mailbox = plan.as_ref().and_then(|plan| plan.mailbox(&self.account));
-        if let Some(mailbox) = mailbox {
-            // A domain alias leads to the same account.
-            self.account = mailbox.address.clone();
-        }
-        let quota = mailbox.map(|mailbox| (mailbox.quota_octets, mailbox.quota_messages));
-        let new = mailbox.is_some() || self.create_account;
-        if !new && plan.is_some() && is_missing(&globals.data) {
+        let plan = self.known.of_folder()?;
+        let known = plan.as_ref().and_then(|plan| plan.mailbox(&self.account));
+        let new = known.is_some() || self.create_account;
+        if !new && plan.is_some() && globals.has_no_store() {
             // Without a store there is no account either: what is wrong is the address.
             return Err(self.unknown());
         }
-        let import = |store| self.import(store, folders, quota, globals.output);
-        match new && !self.dry_run {
+        let makes = new && !self.dry_run;
+        let import = |store| self.import(store, folders, globals.output);
+        match makes {
             true => with_store_or_new(globals, import),
             false => with_store(globals, import),
         }
     }
 
-    async fn import(
-        &self,
-        store: Store,
-        folders: Vec<Folder>,
-        quota: Option<Quotas>,
-        format: Format,
-    ) -> Outcome {
+    async fn import(mut self, store: Store, folders: Vec<Folder>, format: Format) -> Outcome {
+        let plan = self.known.known(&store).await?;
+        let mailbox = plan.as_ref().and_then(|plan| plan.mailbox(&self.account));
+        if let Some(mailbox) = mailbox {
+            // A domain alias leads to the same account.
+            self.account = mailbox.address.clone();
+        }
+        let quota: Option<Quotas> =
+            mailbox.map(|mailbox| (mailbox.quota_octets, mailbox.quota_messages));
         let account = self.account(&store, quota.is_some()).await?;
         let total = folders.iter().map(Folder::octets).sum::<Result<u64, _>>();
         let bar = progress(total.map_err(|error| file_failure(&error))?, "importing");

@@ -8,10 +8,11 @@ use mailpods_store::mail::{AccountInfo, MailboxInfo, SpecialUse};
 use mailpods_store::{Store, Usage};
 use serde::Serialize;
 
-use super::{Known, no_account, parse_address};
+use super::{no_account, parse_address};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Outcome};
 use crate::output::{self, Table};
+use crate::plans::Config;
 use crate::session::{failed, with_store};
 
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,7 @@ pub struct Args {
     #[arg(value_parser = parse_address, value_name = "ADDRESS")]
     account: Option<MailboxAddress>,
     #[command(flatten)]
-    known: Known,
+    known: Config,
 }
 
 #[derive(Serialize)]
@@ -51,11 +52,11 @@ struct Holder {
 
 impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
-        let plan = self.known.plan()?;
-        with_store(globals, |store| self.list(store, plan, globals.output))
+        with_store(globals, |store| self.list(store, globals.output))
     }
 
-    async fn list(self, store: Store, plan: Option<Plan>, format: Format) -> Outcome {
+    async fn list(self, store: Store, format: Format) -> Outcome {
+        let plan = self.known.known(&store).await?;
         let failure = |error| failed("failed to read the accounts", &error);
         let accounts = store.mail.accounts().await.map_err(failure)?;
         let holders = self.holders(&accounts, plan.as_ref());

@@ -6,16 +6,12 @@ mod list;
 mod present;
 mod reindex;
 
-use std::path::PathBuf;
-
 use clap::Subcommand;
 use mailpods_api::MailboxAddress;
-use mailpods_plan::Plan;
 use mailpods_store::mail::AccountInfo;
 use mailpods_store::{AccountId, Store};
 use mailpods_telemetry::error_chain;
 
-use super::check;
 use crate::args::Globals;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::mail::FileError;
@@ -34,7 +30,7 @@ Examples:
   mailpods mailbox delete old@example.test --config /etc/mailpods     all mail of a Mailbox that is gone
   mailpods mailbox reindex --dry-run                        how much mail has no index of its text
 
-With --config or MAILPODS_CONFIG the mailboxes of the YAML are known too.";
+With --config or MAILPODS_CONFIG the mailboxes of the YAML are known too; in a pod of a cluster, those of its plan.";
 
 /// See mailboxes, bring mail in and take it out. A running server notices at once.
 #[derive(Debug, Subcommand)]
@@ -50,29 +46,6 @@ pub enum Command {
     Delete(delete::Args),
     /// Index the text of all mail that has no index yet, for SEARCH.
     Reindex(reindex::Args),
-}
-
-/// The configuration, where one is named.
-#[derive(Debug, clap::Args)]
-pub struct Known {
-    /// Folder with the resources: its mailboxes and their quotas are known then.
-    #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
-    config: Option<PathBuf>,
-}
-
-impl Known {
-    fn plan(&self) -> Result<Option<Plan>, Failure> {
-        self.config.as_deref().map(check::plan).transpose()
-    }
-
-    /// The folder, for a message.
-    fn folder(&self) -> String {
-        let folder = self.config.as_deref();
-        folder.map_or_else(
-            || "the configuration".to_owned(),
-            |path| path.display().to_string(),
-        )
-    }
 }
 
 impl Command {

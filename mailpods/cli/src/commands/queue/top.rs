@@ -1,7 +1,6 @@
 //! `mailpods queue top`
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mailpods_net::dns::{HickoryResolver, Resolver};
@@ -13,9 +12,9 @@ use serde::Serialize;
 
 use super::list::NOTHING_MATCHES;
 use crate::args::{Format, Globals, parse_server};
-use crate::commands::check;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Table};
+use crate::plans::Config;
 use crate::session::{failed, with_store};
 use crate::time;
 
@@ -41,9 +40,8 @@ pub struct Args {
     /// Show this many at most.
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
-    /// Folder with the resources, for the providers and DNS servers that they name.
-    #[arg(long, env = "MAILPODS_CONFIG", value_name = "DIR")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: Config,
     /// DNS servers to ask, in place of those of the MailCluster or the system.
     #[arg(long, value_parser = parse_server, value_name = "ADDR[:PORT]")]
     resolver: Vec<SocketAddr>,
@@ -84,9 +82,10 @@ struct Top {
 
 impl Args {
     pub fn run(self, globals: &Globals) -> Outcome {
-        let plan = self.config.as_deref().map(check::plan).transpose()?;
         let format = globals.output;
         with_store(globals, |store| async move {
+            // It names providers and DNS servers.
+            let plan = self.config.known(&store).await?;
             let (counts, cut) = count(&store, self.by).await?;
             let counts = match self.by {
                 By::Provider => self.by_provider(plan.as_ref(), counts).await?,
