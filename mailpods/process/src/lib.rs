@@ -15,7 +15,7 @@ mod web;
 
 pub use listeners::{Bound, Closed, Listeners, Sessions};
 pub use lock::{LockError, take as take_folder};
-pub use measures::{queue as queue_measures, unix_millis};
+pub use measures::{queue as queue_measures, rest_after, unix_millis};
 pub use roles::{Built, Roles, RolesError, Setup, engine, resolver, resolver_options};
 pub use signals::{Asked, Signals};
 pub use stop::finish;

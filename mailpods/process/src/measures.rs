@@ -1,7 +1,7 @@
 //! Numbers about the queue.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mailpods_net::Shutdown;
 use mailpods_store::QueueStore;
@@ -10,6 +10,14 @@ use mailpods_telemetry::metrics::{Gauge, Label, MetricsError, Registry};
 
 /// How often the queue is counted.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// How much longer than a count the pause after it is.
+const REST: u32 = 50;
+
+/// How long the queue is not counted after that took `time`: where there are millions of messages that is done seldom.
+#[must_use]
+pub fn rest_after(time: Duration) -> Duration {
+    time.saturating_mul(REST)
+}
 
 #[derive(Clone, Copy)]
 enum State {
@@ -49,9 +57,11 @@ pub fn queue(
     )?;
     Ok(async move {
         loop {
+            let begin = Instant::now();
             count(queue.as_ref(), &units, &age).await;
+            let rest = rest_after(begin.elapsed()).max(INTERVAL);
             tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = tokio::time::sleep(rest) => {}
                 () = stop.drain() => return,
             }
         }

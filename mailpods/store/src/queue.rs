@@ -242,6 +242,12 @@ pub enum Wanted {
     },
     /// Units for one destination: more for a connection that is open.
     Only(Destination),
+    /// The oldest unit for other destinations of each tenant ([`tenant`]), whatever its destination, but for tenants that are named.
+    /// A call looks at some hundred tenants, another time at others.
+    OneOfEach {
+        /// Tenants to pass over: those that have something at hand.
+        except: Vec<String>,
+    },
 }
 
 /// A message for a mailbox here, written when its unit is settled.

@@ -1,33 +1,39 @@
 //! Lanes: the units that wait for one next destination, and how many workers serve it.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mailpods_policy::outbound::shape::Fair;
 use mailpods_store::queue::{Destination, LeasedUnit, tenant};
 use tokio::time::Instant;
 
+use super::crowds::Crowds;
 use crate::fate::Trouble;
 
-/// Units that one lane holds before no more are leased for its destinations.
+/// Units that a provider, or a lane of no known one, holds before no more are leased for its destinations.
 pub(crate) const LANE_FULL: usize = 128;
 /// Units in all lanes before no more are leased.
 pub(crate) const LANES_FULL: usize = 1_024;
-/// Most destinations that are named to the store as busy.
-const MAX_BUSY: usize = 256;
+/// Units beyond that for tenants that have nothing in the lanes.
+pub(crate) const RESERVE: usize = 256;
 
 /// Where a lane leads: a domain, or a next hop that many domains share.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LaneKey(pub(crate) String);
 
-/// What a tenant may take in one turn, in KiB: a usual message, or part of a large one.
-const QUANTUM: u64 = 64;
+/// What a tenant may take in one turn, in KiB: a small message or two. Slow servers take seconds for each.
+const QUANTUM: u64 = 4;
 
 struct Lane {
     waiting: Fair<String, LeasedUnit>,
     workers: usize,
     /// The next server could not be talked to.
     dead: Option<Dead>,
+    /// Its name among [`Crowds`].
+    crowd: String,
+    /// The number of the turn that it had last; 0: none yet.
+    served: u64,
 }
 
 /// Until when nothing but what is urgent is tried, why, and the digest of the plan that it was tried by: under another plan
@@ -36,16 +42,6 @@ struct Dead {
     until: Instant,
     trouble: Trouble,
     plan: String,
-}
-
-impl Default for Lane {
-    fn default() -> Self {
-        Self {
-            waiting: Fair::new(QUANTUM),
-            workers: 0,
-            dead: None,
-        }
-    }
 }
 
 /// What limits lanes together: the provider that a lane leads to and the workers that it may have.
@@ -67,7 +63,17 @@ impl Need {
 
 /// All lanes.
 #[derive(Default)]
-pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Lane>>);
+pub(crate) struct Lanes(Mutex<All>);
+
+#[derive(Default)]
+struct All {
+    lanes: HashMap<LaneKey, Lane>,
+    crowds: Crowds,
+    waiting: usize,
+    workers: usize,
+    /// Turns given so far.
+    turns: u64,
+}
 
 /// What a worker does next.
 pub(crate) enum Next {
@@ -79,63 +85,166 @@ pub(crate) enum Next {
     Done,
 }
 
+/// Whose a unit is.
+fn owner(unit: &LeasedUnit) -> String {
+    tenant(&unit.message.origin, &unit.message.envelope.sender)
+}
+
+/// The crowd of a lane while nothing is known of its provider: it is alone there.
+fn alone(key: &LaneKey) -> String {
+    format!("?{}", key.0)
+}
+
+impl All {
+    fn lane(&mut self, key: LaneKey, limits: Limits<'_>) -> &mut Lane {
+        self.lanes.entry(key).or_insert_with_key(|key| Lane {
+            waiting: Fair::new(QUANTUM),
+            workers: 0,
+            dead: None,
+            crowd: limits(key).map_or_else(|| alone(key), |(provider, _)| provider),
+            served: 0,
+        })
+    }
+
+    /// Moves lanes whose provider has become known to its crowd.
+    fn learn(&mut self, limits: Limits<'_>) {
+        for (key, lane) in &mut self.lanes {
+            if !lane.crowd.starts_with('?') {
+                continue;
+            }
+            if let Some((provider, _)) = limits(key)
+                && provider != lane.crowd
+            {
+                let before = std::mem::replace(&mut lane.crowd, provider);
+                self.crowds.count_workers(&before, lane.workers, 0);
+                self.crowds.count_workers(&lane.crowd, 0, lane.workers);
+                for unit in lane.waiting.iter() {
+                    self.crowds.remove(&before, &owner(unit));
+                    self.crowds.add(&lane.crowd, owner(unit));
+                }
+            }
+        }
+    }
+
+    /// Counts workers of a lane in or out.
+    fn count_workers(&mut self, key: &LaneKey, change: impl FnOnce(usize) -> usize) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            let now = change(lane.workers);
+            self.crowds.count_workers(&lane.crowd, lane.workers, now);
+            self.workers = (self.workers + now).saturating_sub(lane.workers);
+            lane.workers = now;
+        }
+    }
+
+    /// Counts a unit out that was taken from a lane.
+    fn taken(&mut self, crowd: &str, unit: &LeasedUnit) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.crowds.remove(crowd, &owner(unit));
+    }
+
+    /// How far from a turn a lane is: those with few workers first, then in every other turn the lane of a tenant that has the
+    /// least, else the lane that has waited longest.
+    fn place(&self, lane: &Lane) -> (usize, usize, u64) {
+        let least = match self.turns.is_multiple_of(2) {
+            true => lane
+                .waiting
+                .tenants()
+                .map(|tenant| self.crowds.of(&lane.crowd, tenant))
+                .min(),
+            false => None,
+        };
+        (lane.workers, least.unwrap_or(0), lane.served)
+    }
+
+    /// Units that a crowd holds before no more are leased for it. Once half of the room is taken they are fewer: a few slow servers
+    /// with a long backlog must not keep mail from all others.
+    const fn most(&self) -> usize {
+        if self.waiting >= LANES_FULL / 2 {
+            LANE_FULL / 8
+        } else {
+            LANE_FULL
+        }
+    }
+}
+
 impl Lanes {
-    fn lock(&self) -> MutexGuard<'_, HashMap<LaneKey, Lane>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a unit.
-    pub(crate) fn push(&self, key: LaneKey, unit: LeasedUnit) {
+    /// Adds a unit; `None`. Where its provider was full when it was leased it comes back, to be handed back, unless its tenant has
+    /// nothing there; what else there is for that destination is then passed over until there is room.
+    pub(crate) fn push(
+        &self,
+        key: LaneKey,
+        unit: LeasedUnit,
+        limits: Limits<'_>,
+    ) -> Option<LeasedUnit> {
         let cost = unit.message.size / 1024 + 1;
-        let mut lanes = self.lock();
-        let lane = lanes.entry(key).or_default();
-        let tenant = tenant(&unit.message.origin, &unit.message.envelope.sender);
-        lane.waiting.push(tenant, cost, unit);
+        let tenant = owner(&unit);
+        let mut all = self.lock();
+        let crowd = all.lane(key.clone(), limits).crowd.clone();
+        if !unit.urgent
+            && !all.crowds.takes(&crowd, &tenant)
+            && all.crowds.pass_over(&crowd, &unit.destination)
+        {
+            return Some(unit);
+        }
+        all.crowds.add(&crowd, tenant.clone());
+        all.waiting += 1;
+        all.lane(key, limits).waiting.push(tenant, cost, unit);
+        None
     }
 
     /// How many units wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().values().map(|lane| lane.waiting.len()).sum()
+        self.lock().waiting
     }
 
-    /// Whether a lane has just come down to the level at which it is filled again.
+    /// Whether the provider of a lane has just come down to the level at which it is filled again.
     pub(crate) fn is_low(&self, key: &LaneKey) -> bool {
-        self.lock()
-            .get(key)
-            .is_some_and(|lane| lane.waiting.len() == LANE_FULL / 2)
+        let all = self.lock();
+        let crowd = all.lanes.get(key).map(|lane| &lane.crowd);
+        let low = [LANE_FULL / 2, LANE_FULL / 16];
+        crowd.is_some_and(|crowd| low.contains(&all.crowds.waiting(crowd)))
     }
 
     /// How many workers are counted.
     pub(crate) fn workers(&self) -> usize {
-        self.lock().values().map(|lane| lane.workers).sum()
+        self.lock().workers
     }
 
     /// Counts workers in for lanes that have more units than workers; at most `free` in all and `most` for a lane. Lanes take
     /// turns, so that a long one does not keep the others waiting.
     pub(crate) fn staff(&self, free: usize, most: usize, limits: Limits<'_>) -> Vec<LaneKey> {
-        let mut lanes = self.lock();
-        let mut started = Vec::new();
-        let limited: HashMap<LaneKey, (String, usize)> = lanes
-            .keys()
-            .filter_map(|key| limits(key).map(|limit| (key.clone(), limit)))
+        let mut all = self.lock();
+        all.learn(limits);
+        let hungry = |lane: &Lane| lane.workers < lane.waiting.len().min(most);
+        let mut order: BinaryHeap<_> = all
+            .lanes
+            .iter()
+            .filter(|(_, lane)| hungry(lane))
+            .map(|(key, lane)| Reverse((all.place(lane), key.clone())))
             .collect();
-        let mut together: HashMap<&str, usize> = HashMap::new();
-        for (key, (provider, _)) in &limited {
-            let workers = lanes.get(key).map_or(0, |lane| lane.workers);
-            *together.entry(provider).or_default() += workers;
-        }
-        for round in 0..most {
-            for (key, lane) in lanes.iter_mut() {
-                let wanted = lane.waiting.len().min(most);
-                if started.len() < free
-                    && lane.workers == round
-                    && lane.workers < wanted
-                    && has_room(&mut together, limited.get(key))
-                {
-                    lane.workers += 1;
-                    started.push(key.clone());
-                }
+        let (mut started, mut room) = (Vec::new(), HashMap::new());
+        while started.len() < free
+            && let Some(Reverse((_, key))) = order.pop()
+        {
+            let Some(crowd) = all.lanes.get(&key).map(|lane| lane.crowd.clone()) else {
+                continue;
+            };
+            let workers = all.crowds.workers(&crowd);
+            let limit = room
+                .entry(crowd)
+                .or_insert_with(|| limits(&key).map_or(usize::MAX, |(_, limit)| limit));
+            if workers >= *limit {
+                continue;
             }
+            all.count_workers(&key, |workers| workers + 1);
+            if let Some(lane) = all.lanes.get(&key).filter(|lane| hungry(lane)) {
+                order.push(Reverse((all.place(lane), key.clone())));
+            }
+            started.push(key);
         }
         started
     }
@@ -145,33 +254,57 @@ impl Lanes {
         let Some((provider, most)) = limits(key) else {
             return false;
         };
-        let mut lanes = self.lock();
-        let same = |key: &LaneKey| limits(key).is_some_and(|(other, _)| other == provider);
-        let workers = lanes.iter().filter(|(key, _)| same(key));
-        let crowded = workers.map(|(_, lane)| lane.workers).sum::<usize>() > most;
-        if crowded && let Some(lane) = lanes.get_mut(key) {
-            lane.workers = lane.workers.saturating_sub(1);
+        let mut all = self.lock();
+        all.learn(limits);
+        let crowded = all.crowds.workers(&provider) > most;
+        if crowded {
+            all.count_workers(key, |workers| workers.saturating_sub(1));
         }
         crowded
     }
 
+    /// Counts a worker out that has had its turn where others wait for one: lanes of its provider that have no worker and get none
+    /// because it takes no more, or any lane when all `most` workers are at work.
+    pub(crate) fn give_way(&self, key: &LaneKey, most: usize, limits: Limits<'_>) -> bool {
+        let mut all = self.lock();
+        let Some(lane) = all.lanes.get(key) else {
+            return false;
+        };
+        let full = |key: &LaneKey, crowd: &str| {
+            limits(key).is_some_and(|(_, limit)| all.crowds.workers(crowd) >= limit)
+        };
+        let (free, crowded) = (all.workers < most, full(key, &lane.crowd));
+        if free && !crowded {
+            return false;
+        }
+        let waits = |(key, other): (&LaneKey, &Lane)| {
+            other.workers == 0
+                && !other.waiting.is_empty()
+                && ((crowded && other.crowd == lane.crowd) || (!free && !full(key, &other.crowd)))
+        };
+        if !all.lanes.iter().any(waits) {
+            return false;
+        }
+        all.turns += 1;
+        let turn = all.turns;
+        if let Some(lane) = all.lanes.get_mut(key) {
+            lane.served = turn;
+        }
+        all.count_workers(key, |workers| workers.saturating_sub(1));
+        true
+    }
+
     /// What the lanes with one limit need together.
     pub(crate) fn needs(&self, limits: Limits<'_>) -> HashMap<String, Need> {
-        let mut needs: HashMap<String, Need> = HashMap::new();
-        for (key, lane) in self.lock().iter() {
-            if let Some((limited, _)) = limits(key) {
-                let need = needs.entry(limited).or_default();
-                need.workers += lane.workers;
-                need.waiting += lane.waiting.len();
-            }
-        }
-        needs
+        let mut all = self.lock();
+        all.learn(limits);
+        all.crowds.needs()
     }
 
     /// The next unit for a worker of a lane under the plan of that digest; [`Next::Done`] counts the worker out.
     pub(crate) fn next(&self, key: &LaneKey, plan: &str) -> Next {
-        let mut lanes = self.lock();
-        let Some(lane) = lanes.get_mut(key) else {
+        let mut all = self.lock();
+        let Some(lane) = all.lanes.get_mut(key) else {
             return Next::Done;
         };
         if lane
@@ -181,24 +314,26 @@ impl Lanes {
         {
             lane.dead = None;
         }
-        match (lane.waiting.pop(), &lane.dead) {
-            (Some(unit), Some(dead)) if !unit.urgent => {
-                Next::Skip(Box::new(unit), dead.trouble.clone())
+        let Some(unit) = lane.waiting.pop() else {
+            all.count_workers(key, |workers| workers.saturating_sub(1));
+            let gone = |lane: &Lane| lane.workers == 0 && lane.dead.is_none();
+            if all.lanes.get(key).is_some_and(gone) {
+                all.lanes.remove(key);
             }
-            (Some(unit), _) => Next::Try(Box::new(unit)),
-            (None, _) => {
-                lane.workers = lane.workers.saturating_sub(1);
-                if lane.workers == 0 && lane.dead.is_none() {
-                    lanes.remove(key);
-                }
-                Next::Done
-            }
+            return Next::Done;
+        };
+        let dead = lane.dead.as_ref().filter(|_| !unit.urgent);
+        let (trouble, crowd) = (dead.map(|dead| dead.trouble.clone()), lane.crowd.clone());
+        all.taken(&crowd, &unit);
+        match trouble {
+            Some(trouble) => Next::Skip(Box::new(unit), trouble),
+            None => Next::Try(Box::new(unit)),
         }
     }
 
     /// Remembers that a lane's next server cannot be talked to.
     pub(crate) fn mark_dead(&self, key: &LaneKey, until: Instant, trouble: &Trouble, plan: &str) {
-        if let Some(lane) = self.lock().get_mut(key) {
+        if let Some(lane) = self.lock().lanes.get_mut(key) {
             lane.dead = Some(Dead {
                 until,
                 trouble: trouble.clone(),
@@ -209,7 +344,7 @@ impl Lanes {
 
     /// Forgets that: a try of something urgent got through.
     pub(crate) fn mark_alive(&self, key: &LaneKey) {
-        if let Some(lane) = self.lock().get_mut(key) {
+        if let Some(lane) = self.lock().lanes.get_mut(key) {
             lane.dead = None;
         }
     }
@@ -222,7 +357,7 @@ impl Lanes {
                 || !lane.waiting.is_empty()
                 || lane.dead.as_ref().is_some_and(|dead| dead.until > now)
         };
-        self.lock().retain(|_, lane| live(lane));
+        self.lock().lanes.retain(|_, lane| live(lane));
     }
 
     /// Units to ask for now, at most `batch`: few once half of the room is taken, so that no lane takes much of the rest.
@@ -236,28 +371,54 @@ impl Lanes {
         LANES_FULL.saturating_sub(waiting).min(batch)
     }
 
-    /// Destinations of lanes that are full. Once half of the room is taken a lane is full sooner: a few slow servers with a long
-    /// backlog must not keep mail from all others.
-    pub(crate) fn busy(&self) -> Vec<Destination> {
-        let most = if self.waiting() >= LANES_FULL / 2 {
-            LANE_FULL / 8
-        } else {
-            LANE_FULL
-        };
-        let lanes = self.lock();
-        let full = lanes.values().filter(|lane| lane.waiting.len() >= most);
-        let mut busy: Vec<Destination> = full
-            .flat_map(|lane| lane.waiting.iter().map(|unit| unit.destination.clone()))
-            .collect();
+    /// Destinations that nothing more is leased for: those in the lanes of providers that are full, and those that were passed over
+    /// for them.
+    pub(crate) fn busy(&self, limits: Limits<'_>) -> Vec<Destination> {
+        let mut all = self.lock();
+        all.learn(limits);
+        let most = all.most();
+        all.crowds.look(most);
+        let full = all
+            .lanes
+            .values()
+            .filter(|lane| all.crowds.is_full(&lane.crowd));
+        let waiting =
+            full.flat_map(|lane| lane.waiting.iter().map(|unit| unit.destination.clone()));
+        let mut busy: Vec<Destination> = waiting.chain(all.crowds.passed_over()).collect();
         busy.sort();
         busy.dedup();
-        busy.truncate(MAX_BUSY);
         busy
+    }
+
+    /// Tenants that have something in the lanes, and how many units there is room for of those that have nothing.
+    pub(crate) fn tenants(&self) -> (Vec<String>, usize) {
+        let all = self.lock();
+        let room = (LANES_FULL + RESERVE).saturating_sub(all.waiting);
+        (all.crowds.tenants(), room)
+    }
+
+    /// Takes out what providers have more than they may hold, because it was not known to be theirs when it came: of the tenants
+    /// that have most there.
+    pub(crate) fn shed(&self) -> Vec<LeasedUnit> {
+        let mut all = self.lock();
+        let mut surplus = Vec::new();
+        for crowd in all.crowds.above(LANE_FULL) {
+            while all.crowds.waiting(&crowd) > LANE_FULL
+                && let Some(unit) = all.take_from(&crowd)
+            {
+                all.taken(&crowd, &unit);
+                all.crowds.pass_over(&crowd, &unit.destination);
+                surplus.push(unit);
+            }
+        }
+        surplus
     }
 
     /// Takes out everything that waits.
     pub(crate) fn drain(&self) -> Vec<LeasedUnit> {
-        self.lock()
+        let mut all = self.lock();
+        (all.waiting, all.crowds) = (0, Crowds::default());
+        all.lanes
             .values_mut()
             .flat_map(|lane| std::iter::from_fn(|| lane.waiting.pop()))
             .collect()
@@ -265,22 +426,17 @@ impl Lanes {
 
     /// Counts a worker out that ended in another way than by [`Next::Done`].
     pub(crate) fn leave(&self, key: &LaneKey) {
-        if let Some(lane) = self.lock().get_mut(key) {
-            lane.workers = lane.workers.saturating_sub(1);
-        }
+        self.lock()
+            .count_workers(key, |workers| workers.saturating_sub(1));
     }
 }
 
-/// Counts a worker in where its provider takes one more.
-fn has_room<'a>(
-    together: &mut HashMap<&'a str, usize>,
-    limit: Option<&'a (String, usize)>,
-) -> bool {
-    let Some((provider, most)) = limit else {
-        return true;
-    };
-    let workers = together.entry(provider).or_default();
-    let room = *workers < *most;
-    *workers += usize::from(room);
-    room
+impl All {
+    /// The last unit of the tenant that has most in a crowd, from the lane where it has most.
+    fn take_from(&mut self, crowd: &str) -> Option<LeasedUnit> {
+        let tenant = self.crowds.largest(crowd)?;
+        let lanes = self.lanes.values_mut().filter(|lane| lane.crowd == crowd);
+        let lane = lanes.max_by_key(|lane| lane.waiting.len_of(&tenant))?;
+        lane.waiting.pop_last(&tenant)
+    }
 }

@@ -1,8 +1,9 @@
 //! Takes ready units from the queue and hands them to workers: woken by the store or by the next due time.
 //!
 //! Units for mailboxes here are taken in batches by [`local`]. Units for others are spread over [`lanes`]: one lane for each
-//! next destination, with a bounded number of workers each.
+//! next destination, with a bounded number of workers each; what waits for one provider is bounded by [`crowds`].
 
+mod crowds;
 pub(crate) mod lanes;
 pub(crate) mod leases;
 pub(crate) mod local;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use mailpods_net::{Shutdown, Tracker};
 use mailpods_policy::Reason;
 use mailpods_store::StoreError;
-use mailpods_store::queue::{LeasedUnit, Retry, Settlement, Wanted};
+use mailpods_store::queue::{Destination, LeasedUnit, Retry, Settlement, Wanted};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::lanes::{LaneKey, Lanes, Next};
-use super::{lease, open, shares, sleep};
+use super::{LONGEST_SLEEP, lease, open, shares, sleep};
 use crate::conclude::{Ended, conclude, lease_of};
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
@@ -25,6 +25,10 @@ use crate::suspension;
 const BATCH: usize = 128;
 /// How long a destination that cannot be talked to is left alone at most.
 const DEAD: Duration = Duration::from_secs(60);
+/// How long a worker stays at its lane while others of the same provider, or all others, wait for one.
+const TURN: Duration = Duration::from_secs(1);
+/// How often tenants are looked for that have nothing in the lanes, while there is more in the queue than is leased.
+const OTHERS: Duration = Duration::from_millis(250);
 /// When those are tried again whose outcome could not be recorded, in milliseconds.
 const STORE_RETRY: i64 = 300_000;
 
@@ -52,34 +56,48 @@ impl Remote {
             shutdown,
         })
     }
+
+    /// Destinations that nothing is leased for now.
+    fn busy(&self) -> Vec<Destination> {
+        let plan = self.ctx.plan.current();
+        self.lanes.busy(&|key| shares::limit(&self.ctx, &plan, key))
+    }
 }
 
 /// Takes units and keeps workers at work until the stop begins; then hands back what waits and waits for the workers.
 pub(crate) async fn run(remote: Arc<Remote>) {
     let shutdown = remote.shutdown.clone();
     let mut queue = remote.ctx.store.queue.watch_queue();
+    let mut looked = Instant::now();
     while open(&shutdown) {
         queue.borrow_and_update();
-        let wanted = Wanted::Remote {
-            except: remote.lanes.busy(),
-        };
+        let except = remote.busy();
+        let backlog = !except.is_empty();
+        let wanted = Wanted::Remote { except };
+        let mut units = Vec::new();
+        if backlog && looked.elapsed() >= OTHERS {
+            looked = Instant::now();
+            units = of_others(&remote).await;
+        }
         let room = remote.lanes.room(BATCH);
-        let units = if room == 0 {
-            Vec::new()
-        } else {
-            lease(&remote.ctx, wanted.clone(), room).await
-        };
+        if room > 0 {
+            units.extend(lease(&remote.ctx, wanted.clone(), room).await);
+        }
         let found = !units.is_empty();
-        distribute(&remote, units);
+        let surplus = distribute(&remote, units);
         staff(&remote);
+        hand_back(&remote, surplus).await;
+        let look = tokio::time::sleep(if backlog { OTHERS } else { LONGEST_SLEEP });
         if room == 0 {
             tokio::select! {
                 () = remote.room.notified() => {}
+                () = look => {}
                 () = shutdown.drain() => {}
             }
         } else if !found {
             tokio::select! {
                 () = remote.room.notified() => staff(&remote),
+                () = look => {}
                 () = sleep(&remote.ctx, wanted, &mut queue, &shutdown) => {}
             }
         }
@@ -88,13 +106,32 @@ pub(crate) async fn run(remote: Arc<Remote>) {
     stop(&remote, &shutdown).await;
 }
 
-fn distribute(remote: &Remote, units: Vec<LeasedUnit>) {
-    let plan = remote.ctx.plan.current();
-    for unit in units {
-        remote
-            .lanes
-            .push(outbound::lane_of(&remote.ctx, &plan, &unit), unit);
+/// Where there is more in the queue than is leased: a unit of each tenant that has nothing in the lanes, so that none waits behind
+/// what others have, whatever number of destinations that is for.
+async fn of_others(remote: &Remote) -> Vec<LeasedUnit> {
+    let (except, room) = remote.lanes.tenants();
+    match room.min(BATCH / 4) {
+        0 => Vec::new(),
+        room => lease(&remote.ctx, Wanted::OneOfEach { except }, room).await,
     }
+}
+
+/// Puts units into their lanes; returns those for which there is no room.
+fn distribute(remote: &Remote, units: Vec<LeasedUnit>) -> Vec<LeasedUnit> {
+    let plan = remote.ctx.plan.current();
+    let limits = |key: &LaneKey| shares::limit(&remote.ctx, &plan, key);
+    let into_lane = |unit: LeasedUnit| {
+        let key = outbound::lane_of(&remote.ctx, &plan, &unit);
+        remote.lanes.push(key, unit, &limits)
+    };
+    units.into_iter().filter_map(into_lane).collect()
+}
+
+/// Hands back what there is no room for, and what lanes hold too much of since their provider is known.
+async fn hand_back(remote: &Remote, mut surplus: Vec<LeasedUnit>) {
+    surplus.extend(remote.lanes.shed());
+    let leases = surplus.into_iter().map(|unit| unit.lease).collect();
+    remote.ctx.leases.hand_back(&remote.ctx, leases).await;
 }
 
 /// Starts workers where units wait for one.
@@ -163,12 +200,16 @@ impl Worker {
             return;
         }
         let mut session: Option<outbound::Session> = None;
+        let begun = Instant::now();
         loop {
             let looks = std::mem::take(&mut self.refused) || self.remote.ctx.shares.is_over();
             if looks && self.leave_crowd() {
                 if let Some(session) = session.take() {
                     tokio::spawn(session.quit());
                 }
+                break;
+            }
+            if begun.elapsed() >= TURN && self.give_way() {
                 break;
             }
             let digest = self.remote.ctx.plan.current().digest.clone();
@@ -222,6 +263,16 @@ impl Worker {
         let plan = ctx.plan.current();
         let limits = |key: &LaneKey| shares::limit(ctx, &plan, key);
         self.left = self.remote.lanes.leave_crowd(&self.key, &limits);
+        self.left
+    }
+
+    /// Leaves to another lane that waits for a worker.
+    fn give_way(&mut self) -> bool {
+        let ctx = &self.remote.ctx;
+        let plan = ctx.plan.current();
+        let limits = |key: &LaneKey| shares::limit(ctx, &plan, key);
+        let most = plan.outbound.concurrency.max(1);
+        self.left = self.remote.lanes.give_way(&self.key, most, &limits);
         self.left
     }
 
@@ -362,7 +413,7 @@ fn is_sent(fate: &Fate) -> bool {
 /// Recipients whose domain became ours since they were queued are queued anew.
 fn reroute(ctx: &Context, ended: &mut Ended) {
     use mailpods_store::NewBody;
-    use mailpods_store::queue::{Destination, NewRecipient};
+    use mailpods_store::queue::NewRecipient;
     let moved = ended
         .unit
         .recipients

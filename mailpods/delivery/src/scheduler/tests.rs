@@ -51,10 +51,15 @@ fn key(text: &str) -> LaneKey {
     LaneKey(text.to_owned())
 }
 
+/// Into a lane of its own that no provider is known of.
+fn push(lanes: &Lanes, name: &str, unit: LeasedUnit) {
+    assert!(lanes.push(key(name), unit, &|_| None).is_none());
+}
+
 fn filled(lanes: &[(&str, i64)]) -> Lanes {
     let all = Lanes::default();
     for (name, count) in lanes {
-        (0..*count).for_each(|number| all.push(key(name), unit(number, name)));
+        (0..*count).for_each(|number| push(&all, name, unit(number, name)));
     }
     all
 }
@@ -85,7 +90,7 @@ async fn a_worker_takes_all_units_and_is_counted_out() {
 #[tokio::test]
 async fn a_full_lane_names_its_destinations() {
     let lanes = filled(&[("a.test", i64::try_from(LANE_FULL).unwrap()), ("b.test", 1)]);
-    assert_eq!(lanes.busy(), [Destination("a.test".into())]);
+    assert_eq!(lanes.busy(&|_| None), [Destination("a.test".into())]);
     assert_eq!(lanes.drain().len(), LANE_FULL + 1);
     assert_eq!(lanes.waiting(), 0);
 }
@@ -113,7 +118,7 @@ async fn what_is_urgent_and_what_a_new_plan_brings_is_tried_all_the_same() {
         urgent: true,
         ..unit(3, "a.test")
     };
-    lanes.push(key("a.test"), urgent);
+    push(&lanes, "a.test", urgent);
     lanes.staff(1, 1, &|_| None);
     let trouble = Trouble::new(Reason::ConnectFailed, "4.4.1", "refused").unreachable();
     let later = Instant::now() + Duration::from_secs(60);
@@ -137,7 +142,7 @@ async fn slow_destinations_with_a_backlog_leave_room_for_others() {
     filling.push(("some.test", full / 8));
     filling.push(("few.test", 1));
     let lanes = filled(&filling);
-    let busy = lanes.busy();
+    let busy = lanes.busy(&|_| None);
     assert!(busy.contains(&Destination("some.test".into())), "{busy:?}");
     assert!(!busy.contains(&Destination("few.test".into())), "{busy:?}");
     assert!((1..=16).contains(&lanes.room(128)));
@@ -176,10 +181,135 @@ async fn accounts_take_turns_in_a_lane() {
         message.size = 60 * 1024;
         unit
     };
-    (0..50).for_each(|number| lanes.push(key("a.test"), of(number, "many@example.test")));
-    lanes.push(key("a.test"), of(99, "one@example.test"));
+    (0..50).for_each(|number| push(&lanes, "a.test", of(number, "many@example.test")));
+    push(&lanes, "a.test", of(99, "one@example.test"));
     let place = (0..51).position(|_| {
         matches!(lanes.next(&key("a.test"), PLAN), Next::Try(unit) if unit.lease.unit == UnitId(99))
     });
     assert!(place.unwrap() <= 2, "{place:?}");
+}
+
+/// All lanes lead to one provider, which takes two connections.
+fn one_provider(_: &LaneKey) -> Option<(String, usize)> {
+    Some(("slow".to_owned(), 2))
+}
+
+fn from(number: i64, destination: &str, account: &str) -> LeasedUnit {
+    let mut unit = unit(number, destination);
+    Arc::make_mut(&mut unit.message).origin = Origin::Submission(account.to_owned());
+    unit
+}
+
+#[tokio::test]
+async fn a_provider_with_many_domains_holds_no_more_than_one_with_one() {
+    let lanes = Lanes::default();
+    let domain = |number: usize| format!("d{number}.test");
+    // Nothing is known of the provider at first.
+    for number in 0..2 * LANE_FULL {
+        push(
+            &lanes,
+            &domain(number),
+            from(number as i64, &domain(number), "many@example.test"),
+        );
+    }
+    push(
+        &lanes,
+        "alone.test",
+        from(-1, "alone.test", "one@example.test"),
+    );
+    assert!(lanes.shed().is_empty() && lanes.busy(&|_| None).is_empty());
+    let busy = lanes.busy(&one_provider);
+    assert_eq!(busy.len(), 2 * LANE_FULL + 1, "all in its lanes");
+    let surplus = lanes.shed();
+    assert_eq!((surplus.len(), lanes.waiting()), (LANE_FULL + 1, LANE_FULL));
+    assert!(
+        surplus.iter().all(|unit| unit.lease.unit != UnitId(-1)),
+        "the longest gives"
+    );
+    assert_eq!(
+        lanes.busy(&one_provider).len(),
+        2 * LANE_FULL + 1,
+        "those that were passed over too"
+    );
+    let more = from(-2, "more.test", "many@example.test");
+    assert!(lanes.push(key("more.test"), more, &one_provider).is_some());
+    let first = from(-3, "more.test", "another@example.test");
+    assert!(
+        lanes.push(key("more.test"), first, &one_provider).is_none(),
+        "who has nothing there"
+    );
+}
+
+#[tokio::test]
+async fn what_was_passed_over_comes_back_as_there_is_room() {
+    let lanes = Lanes::default();
+    let full = i64::try_from(LANE_FULL).unwrap();
+    for number in 0..full {
+        assert!(
+            lanes
+                .push(key("a.test"), unit(number, "a.test"), &one_provider)
+                .is_none()
+        );
+    }
+    assert_eq!(lanes.busy(&one_provider), [Destination("a.test".into())]);
+    for name in ["b.test", "c.test"] {
+        assert!(
+            lanes
+                .push(key(name), unit(-1, name), &one_provider)
+                .is_some()
+        );
+    }
+    assert_eq!(lanes.busy(&one_provider).len(), 3);
+    lanes.staff(1, 1, &one_provider);
+    assert!(matches!(lanes.next(&key("a.test"), PLAN), Next::Try(_)));
+    assert_eq!(
+        lanes.busy(&one_provider),
+        [Destination("c.test".into())],
+        "room for one"
+    );
+    assert!(lanes.busy(&one_provider).is_empty());
+}
+
+#[tokio::test]
+async fn lanes_of_a_provider_take_turns() {
+    let lanes = Lanes::default();
+    for name in ["a.test", "b.test", "c.test"] {
+        for number in 0..10 {
+            assert!(
+                lanes
+                    .push(key(name), unit(number, name), &one_provider)
+                    .is_none()
+            );
+        }
+    }
+    let started = lanes.staff(100, 5, &one_provider);
+    assert_eq!(started.len(), 2);
+    assert!(
+        lanes.staff(100, 5, &one_provider).is_empty(),
+        "the provider takes no more"
+    );
+    let (first, second) = (&started[0], &started[1]);
+    assert!(lanes.give_way(first, 100, &one_provider));
+    let third = lanes.staff(100, 1, &one_provider);
+    assert!(
+        third.len() == 1 && third[0] != *first && third[0] != *second,
+        "{third:?}"
+    );
+    assert!(lanes.give_way(second, 100, &one_provider));
+    assert_eq!(
+        lanes.staff(100, 1, &one_provider),
+        [first.clone()],
+        "who waited longest"
+    );
+    assert!(
+        !lanes.give_way(first, 100, &|_| Some(("slow".to_owned(), 3))),
+        "there is room"
+    );
+    let alone = filled(&[("a.test", 10), ("b.test", 1)]);
+    let at_work = alone.staff(1, 1, &|_| None);
+    assert!(
+        alone.give_way(&at_work[0], 1, &|_| None),
+        "all workers are at work"
+    );
+    assert!(!alone.give_way(&at_work[0], 2, &|_| None));
 }

@@ -10,7 +10,7 @@ use mailpods_egress::Sources;
 use mailpods_net::Shutdown;
 use mailpods_plan::{Plan, Role};
 use mailpods_policy::outbound::life::Phase;
-use mailpods_process::{Roles, Sessions, unix_millis};
+use mailpods_process::{Roles, Sessions, rest_after, unix_millis};
 use mailpods_rpc::control::{
     AddressObservation, MAX_ADDRESSES, MAX_SUSPENDED, OBSERVATION_INTERVAL, ProviderObservation,
     QueueObservation, SuspendedObservation,
@@ -115,10 +115,11 @@ pub struct Reporter {
 impl Reporter {
     /// Reports until the process is cut.
     pub async fn run(self, shutdown: Shutdown) {
+        let mut depth = Depth::default();
         let reports = async {
             loop {
                 let start = Instant::now();
-                let plumbed = self.turn().await;
+                let plumbed = self.turn(&mut depth).await;
                 sleep_until(start + SHORTEST).await;
                 tokio::select! {
                     () = sleep_until(start + OBSERVATION_INTERVAL) => {}
@@ -134,9 +135,13 @@ impl Reporter {
     }
 
     /// Reports; the addresses of this node that were told.
-    async fn turn(&self) -> Vec<String> {
+    async fn turn(&self, depth: &mut Depth) -> Vec<String> {
         if let Some(store) = &self.store {
-            self.state.store(probe(store, self.role).await);
+            let there = probe(store, self.role).await;
+            if there.is_ok() && matches!(self.role, Role::Delivery | Role::All) {
+                depth.look(store).await;
+            }
+            self.state.store(there.map(|()| depth.last));
         }
         let (sessions, end) = (self.sight.sessions(), self.sight.certificate_not_after());
         let mut seen = self.state.observations(sessions, end);
@@ -227,20 +232,36 @@ fn observation(state: AddressState) -> AddressObservation {
     }
 }
 
-/// Asks the store something cheap; the queue's numbers where the role has one.
-async fn probe(store: &Store, role: Role) -> Result<Option<QueueObservation>, String> {
-    let asked = async {
-        match role {
-            Role::Delivery | Role::All => queue(store).await.map(Some),
-            Role::Smtp | Role::Imap | Role::Filter | Role::Egress => {
-                let head = format!("plan/{role}/head");
-                store.secrets.secret(&head).await.map(|_| None)
+/// Asks the store something cheap.
+async fn probe(store: &Store, role: Role) -> Result<(), String> {
+    let head = format!("plan/{role}/head");
+    match timeout(STORE_LIMIT, store.secrets.secret(&head)).await {
+        Ok(answer) => answer.map(drop).map_err(|error| error_chain(&error)),
+        Err(_) => Err(format!("no answer within {} s", STORE_LIMIT.as_secs())),
+    }
+}
+
+/// The queue's numbers. Counting reads an entry of an index for each unit, so it is done seldom where there are very many.
+#[derive(Default)]
+struct Depth {
+    last: Option<QueueObservation>,
+    next: Option<Instant>,
+}
+
+impl Depth {
+    async fn look(&mut self, store: &Store) {
+        let begin = Instant::now();
+        if self.next.is_some_and(|next| next > begin) {
+            return;
+        }
+        match queue(store).await {
+            Ok(found) => self.last = Some(found),
+            Err(error) => {
+                let error = error_chain(&error);
+                tracing::debug!(error, "failed to count the queue");
             }
         }
-    };
-    match timeout(STORE_LIMIT, asked).await {
-        Ok(answer) => answer.map_err(|error| error_chain(&error)),
-        Err(_) => Err(format!("no answer within {} s", STORE_LIMIT.as_secs())),
+        self.next = Some(Instant::now() + rest_after(begin.elapsed()));
     }
 }
 

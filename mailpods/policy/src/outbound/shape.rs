@@ -156,6 +156,29 @@ impl<K: Eq + Hash + Clone, T> Fair<K, T> {
         }
     }
 
+    /// Takes the last item of a tenant out of its turn.
+    pub fn pop_last(&mut self, key: &K) -> Option<T> {
+        let tenant = self.tenants.get_mut(key)?;
+        let (_, item) = tenant.items.pop_back()?;
+        if tenant.items.is_empty() {
+            self.tenants.remove(key);
+            self.turns.retain(|other| other != key);
+        }
+        self.length -= 1;
+        Some(item)
+    }
+
+    /// Items of a tenant.
+    #[must_use]
+    pub fn len_of(&self, key: &K) -> usize {
+        self.tenants.get(key).map_or(0, |tenant| tenant.items.len())
+    }
+
+    /// Tenants that have something, in no order.
+    pub fn tenants(&self) -> impl Iterator<Item = &K> {
+        self.tenants.keys()
+    }
+
     /// Items in all.
     #[must_use]
     pub const fn len(&self) -> usize {

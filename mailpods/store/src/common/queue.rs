@@ -56,13 +56,13 @@ fn damaged(error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("a queue row does not decode: {error}"))
 }
 
-/// The number by which a tenant's units are found (FNV-1a, 64 bits). Tenants that share one by chance share their turns.
+/// The number by which the units of a message's tenant are found.
 pub(crate) fn tenant_number(message: &NewMessage) -> i64 {
-    number_of(&tenant(&message.origin, &message.envelope.sender))
+    number(&tenant(&message.origin, &message.envelope.sender))
 }
 
-/// The number of a tenant.
-pub(crate) fn number_of(tenant: &str) -> i64 {
+/// The number of a tenant (FNV-1a, 64 bits). Tenants that share one by chance share their turns.
+pub(crate) fn number(tenant: &str) -> i64 {
     let step = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
     tenant
         .bytes()

@@ -100,6 +100,7 @@ checks! {
     queue::the_same_id_is_refused,
     queue::busy_destinations_are_passed_over,
     queue::a_backlog_does_not_keep_others_waiting,
+    queue::each_tenant_has_one_unit_at_hand,
     queue::next_due_tells_the_next_time,
     leases::a_leased_unit_is_not_leased_again,
     leases::an_expired_lease_is_taken_over,

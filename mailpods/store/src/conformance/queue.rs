@@ -147,6 +147,44 @@ pub(super) async fn a_backlog_does_not_keep_others_waiting(store: Store) -> Outc
     same("the rest", &rest.len(), &291)
 }
 
+pub(super) async fn each_tenant_has_one_unit_at_hand(store: Store) -> Outcome {
+    let of = |number: u64, sender: &str, to: &str| {
+        let mut message = message(number, &[to]);
+        message.envelope.sender = sender.to_owned();
+        message.created = NOW + i64::try_from(number).unwrap_or(0);
+        message
+    };
+    let backlog = (0..300).map(|number| of(number, "a@many.test", "x@big.test"));
+    store.queue.enqueue(backlog.collect()).await?;
+    let others = [
+        of(400, "b@one.test", "x@big.test"),
+        of(401, "c@two.test", "y@small.test"),
+        of(402, "d@three.test", "user@example.test"),
+        of(403 + 2 * MINUTE.unsigned_abs(), "e@four.test", "x@big.test"),
+    ];
+    store.queue.enqueue(others.to_vec()).await?;
+    let wanted = |names: &[&str]| Wanted::OneOfEach {
+        except: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let units = lease(&store, wanted(&["two.test"]), NOW + MINUTE, 10).await?;
+    let senders = |units: &[crate::queue::LeasedUnit]| {
+        let senders = units.iter().map(|unit| &unit.message.envelope.sender);
+        let mut senders: Vec<String> = senders.cloned().collect();
+        senders.sort();
+        senders
+    };
+    let both = vec!["a@many.test".to_owned(), "b@one.test".to_owned()];
+    same("senders but for two.test", &senders(&units), &both)?;
+    let units = lease(&store, wanted(&["many.test"]), NOW + MINUTE, 10).await?;
+    let two = vec!["c@two.test".to_owned()];
+    same("senders but for many.test", &senders(&units), &two)?;
+    let units = lease(&store, wanted(&[]), NOW + MINUTE, 10).await?;
+    let many = vec!["a@many.test".to_owned()];
+    same("who has more", &senders(&units), &many)?;
+    let rest = lease(&store, remote(), NOW + MINUTE, 1_000).await?;
+    same("the rest", &rest.len(), &298)
+}
+
 pub(super) async fn next_due_tells_the_next_time(store: Store) -> Outcome {
     same(
         "an empty queue",

@@ -36,3 +36,5 @@ CREATE TABLE sieve_script (
     source bytea NOT NULL,
     PRIMARY KEY (account, name)
 );
+-- The oldest unit of each sender, wherever it goes.
+CREATE INDEX unit_tenant ON unit (tenant, due) WHERE NOT held AND destination <> 'local';

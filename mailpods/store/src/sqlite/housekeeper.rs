@@ -129,11 +129,16 @@ impl Loop {
         Ok(())
     }
 
+    /// The connection of this thread; whoever takes it puts it back.
+    fn connection(&mut self) -> Result<Connection> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => connection::open_existing(&self.dir),
+        }
+    }
+
     fn copy_log(&mut self) -> Result<()> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connection::open_existing(&self.dir)?,
-        };
+        let connection = self.connection()?;
         writer::checkpoint(&connection, "PASSIVE")?;
         self.connection = Some(connection);
         Ok(())
@@ -168,13 +173,11 @@ impl Loop {
     }
 
     /// Removes files that a crash or a backup has left without a row.
-    fn remove_orphans(&self) -> Result<()> {
-        // Only old ones go: a young file may still get its row.
-        let named: HashSet<String> = self
-            .jobs
-            .call_blocking(|tx| body_names(tx.connection))?
-            .into_iter()
-            .collect();
+    fn remove_orphans(&mut self) -> Result<()> {
+        // Only old ones go: a young file may still get its row. So what is written meanwhile does not matter, and the writer is left alone.
+        let connection = self.connection()?;
+        let named: HashSet<String> = body_names(&connection)?.into_iter().collect();
+        self.connection = Some(connection);
         let removed = self
             .shared
             .files

@@ -36,6 +36,23 @@ fn one_message_is_not_behind_a_million() {
 }
 
 #[test]
+fn the_last_of_a_tenant_can_be_taken_out() {
+    let mut queue = Fair::new(10);
+    for (tenant, item) in [("a", 1), ("b", 2), ("a", 3)] {
+        queue.push(tenant, 10, item);
+    }
+    assert_eq!((queue.pop_last(&"a"), queue.len_of(&"a")), (Some(3), 1));
+    assert_eq!(
+        (queue.pop_last(&"a"), queue.pop_last(&"a")),
+        (Some(1), None)
+    );
+    assert_eq!(queue.tenants().collect::<Vec<_>>(), [&"b"]);
+    queue.push("a", 10, 4);
+    let left: Vec<i32> = std::iter::from_fn(|| queue.pop()).collect();
+    assert_eq!((left, queue.len()), (vec![2, 4], 0));
+}
+
+#[test]
 fn large_messages_cost_turns() {
     let mut queue = Fair::new(10);
     (0..100).for_each(|_| queue.push("large", 100, 'L'));

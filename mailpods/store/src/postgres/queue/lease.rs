@@ -76,6 +76,29 @@ const LEASE_IN_TURN: &str = "WITH RECURSIVE clock AS MATERIALIZED (SELECT clock_
     SELECT l.id, l.message, l.destination, l.attempts::bigint, l.warned, l.bounce, l.recipients, q.body, q.size, q.created, q.info, l.urgent
     FROM leased AS l LEFT JOIN queued AS q ON q.shard = l.shard AND q.id = l.message ORDER BY l.due, l.turn, l.id";
 
+/// The oldest unit of each of some tenants, wherever it goes, from a number on and from the first again, but for those of `$9`.
+const LEASE_ONE_OF_EACH: &str = "WITH RECURSIVE clock AS MATERIALIZED (SELECT clock_shift($1) AS shift),
+    found (count, tenant) AS (
+        SELECT 1, (SELECT min(tenant) FROM unit WHERE destination <> 'local' AND NOT held AND tenant >= s.start)
+        FROM unnest($2::bigint[]) AS s (start)
+        UNION ALL
+        SELECT f.count + 1, (SELECT min(tenant) FROM unit WHERE destination <> 'local' AND NOT held AND tenant > f.tenant)
+        FROM found AS f WHERE f.tenant IS NOT NULL AND f.count < 128
+    ), tenants AS MATERIALIZED (SELECT DISTINCT tenant FROM found WHERE tenant IS NOT NULL AND tenant <> ALL ($9::bigint[])),
+    picked AS MATERIALIZED (
+        SELECT u.shard, u.id, u.due FROM clock, tenants AS t CROSS JOIN LATERAL (
+            SELECT shard, id, due FROM unit
+            WHERE destination <> 'local' AND tenant = t.tenant AND due <= $3 + clock.shift AND NOT held AND (lease = 0 OR $8)
+            ORDER BY due LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) AS u LIMIT $4
+    ), leased AS (
+        UPDATE unit AS u SET lease = $5, worker = $6, due = $7 + clock.shift FROM picked AS p, clock
+        WHERE u.shard = p.shard AND u.id = p.id
+        RETURNING u.shard, u.id, u.message, u.destination, u.attempts, u.warned, u.bounce, u.next_attempt = 0 AS urgent, u.recipients, p.due
+    )
+    SELECT l.id, l.message, l.destination, l.attempts::bigint, l.warned, l.bounce, l.recipients, q.body, q.size, q.created, q.info, l.urgent
+    FROM leased AS l LEFT JOIN queued AS q ON q.shard = l.shard AND q.id = l.message ORDER BY l.due, l.id";
+
 /// The next time of each destination, now that some of its units are leased; and the difference of the clocks.
 const EARLIEST: &str = "SELECT d.name, (SELECT min(due) FROM unit WHERE destination = d.name AND NOT held), clock_shift($2)
     FROM unnest($1::text[]) AS d (name)";
@@ -89,6 +112,7 @@ pub(super) async fn lease(
     let mut turn = match wanted {
         Wanted::Local => vec![Destination::local()],
         Wanted::Only(destination) => vec![destination.clone()],
+        Wanted::OneOfEach { except } => return one_of_each(shared, except, term, limit).await,
         Wanted::Remote { except } => {
             due::refresh(shared).await?;
             let now = term.now + shared.shift.load(Ordering::Relaxed);
@@ -225,6 +249,34 @@ async fn take(
     Ok((decode(shared, &answers[leased], token).await?, next))
 }
 
+/// Bounds of destinations stay as they are: they are too early at most.
+async fn one_of_each(
+    shared: &Shared,
+    except: &[String],
+    term: &Term<'_>,
+    limit: usize,
+) -> Result<Vec<LeasedUnit>> {
+    let except: Vec<i64> = except.iter().map(|tenant| queue::number(tenant)).collect();
+    let token = token()?;
+    let starts = [i64::from_le_bytes(seal::random()?), i64::MIN];
+    let tx = Tx::begin(shared, Kind::Durable).await?;
+    let takes_over = shared.pool.in_touch_for(shared.options.takeover_wait);
+    let parameters: [&(dyn ToSql + Sync); 9] = [
+        &unix_millis(),
+        &starts.as_slice(),
+        &term.now,
+        &rows(limit),
+        &token,
+        &term.worker,
+        &term.until,
+        &takes_over,
+        &except,
+    ];
+    let leased = tx.query(LEASE_ONE_OF_EACH, &parameters).await?;
+    tx.commit().await?;
+    decode(shared, &leased, token).await
+}
+
 fn rows(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
@@ -326,6 +378,7 @@ pub(super) async fn next_due(
         Wanted::Local => return earliest_after(shared, &[Destination::LOCAL], now).await,
         Wanted::Only(destination) => return earliest_after(shared, &[&*destination.0], now).await,
         Wanted::Remote { except } => except,
+        Wanted::OneOfEach { .. } => &Vec::new(),
     };
     due::refresh(shared).await?;
     let candidates = shared.due.destinations(except, MAX_IDLE, |_| true);

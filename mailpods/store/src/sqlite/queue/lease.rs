@@ -38,11 +38,26 @@ pub(super) fn lease(
         Wanted::Local => vec![Destination::local()],
         Wanted::Only(destination) => vec![destination.clone()],
         Wanted::Remote { except } => return lease_remote(tx, except, term, limit),
+        Wanted::OneOfEach { except } => return lease_one_of_each(tx, except, term, limit),
     };
     let mut leased = Vec::new();
     for destination in &destinations {
         take(tx, destination, term, limit, &mut messages, &mut leased)?;
     }
+    Ok(leased)
+}
+
+/// What is found of a destination that is not asked again for its next time: the bound of it stays, and is too early at most.
+fn lease_one_of_each(
+    tx: &mut Tx<'_>,
+    except: &[String],
+    term: Term,
+    limit: usize,
+) -> Result<Vec<LeasedUnit>> {
+    let except = except.iter().map(|tenant| queue::number(tenant)).collect();
+    let rows = turn::one_of_each(tx, &except, term.now, limit)?;
+    let (mut messages, mut leased) = (HashMap::new(), Vec::new());
+    take_rows(tx, rows, term, &mut messages, &mut leased)?;
     Ok(leased)
 }
 
@@ -233,6 +248,7 @@ pub(super) fn next_due(
         Wanted::Local => return earliest_after(connection, &Destination::local(), now),
         Wanted::Only(destination) => return earliest_after(connection, destination, now),
         Wanted::Remote { except } => except,
+        Wanted::OneOfEach { .. } => &Vec::new(),
     };
     let candidates: Vec<(UnixMillis, Destination)> = lock(&shared.due)
         .iter(except)
