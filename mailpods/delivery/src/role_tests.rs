@@ -1,8 +1,8 @@
 //! The whole role on a real store, with servers that follow a script.
 
 mod bad_servers;
-mod fallback;
 mod complaints;
+mod fallback;
 mod local;
 mod notifications;
 mod once;

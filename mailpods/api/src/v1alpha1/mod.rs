@@ -15,8 +15,8 @@ mod settings;
 mod settings_dns;
 mod settings_outbound;
 mod settings_reputation;
-mod settings_transports;
 mod settings_suspension;
+mod settings_transports;
 mod sieve;
 mod workloads;
 
@@ -30,7 +30,7 @@ pub use settings::*;
 pub use settings_dns::*;
 pub use settings_outbound::*;
 pub use settings_reputation::*;
-pub use settings_transports::*;
 pub use settings_suspension::*;
+pub use settings_transports::*;
 pub use sieve::*;
 pub use workloads::*;

@@ -90,7 +90,8 @@ async fn what_was_learned_counts_once_though_the_answer_is_lost() {
     let remote = Remote::new(ctx.clone(), channel().1);
     ctx.ips.remember("remote.test", "google");
     let lane = LaneKey("remote.test".to_owned());
-    remote.lanes.push(lane, unit("bob@example.test"));
+    let pushed = remote.lanes.push(lane, unit("bob@example.test"), &|_| None);
+    assert!(pushed.is_none());
     let ask = async || renew(&remote, shares.as_ref(), true).await;
     let refused = || ctx.ips.feed(&plan, "google", Feedback::Refused);
     let own = || ctx.ips.level(&plan, "google").0;

@@ -40,7 +40,7 @@ async fn page(shared: &Shared, filter: &QueueFilter, after: i64, step: usize) ->
         Some(id) => vec![shard::of_text(id)],
         None => (0..shard::SHARDS).collect(),
     };
-    let tenant = filter.account.as_deref().map(queue::number_of);
+    let tenant = filter.account.as_deref().map(queue::number);
     let values: [Param<'_>; 8] = [
         &unix_millis(),
         &shards,

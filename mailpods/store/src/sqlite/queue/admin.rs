@@ -44,7 +44,7 @@ fn find(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = Vec::new();
-    let tenant = filter.account.as_deref().map(queue::number_of);
+    let tenant = filter.account.as_deref().map(queue::number);
     for unit in statement.query_map(
         (first, last, &filter.destination, filter.held, tenant),
         UnitRow::read,
