@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::operator;
+use crate::{operator, outbound};
 
 /// Measures Mailpods and Postfix + Dovecot side by side and prints the ratios.
 #[derive(Debug, Parser)]
@@ -78,6 +78,8 @@ impl Args {
 pub enum Command {
     /// The operator with many resources, against etcd and kube-apiserver.
     Operator(operator::Options),
+    /// The queue with a million messages.
+    Outbound(outbound::Options),
 }
 
 /// What can be measured.

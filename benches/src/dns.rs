@@ -6,8 +6,11 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use tokio::net::UdpSocket;
 
-const A: u16 = 1;
+/// An address.
+pub const A: u16 = 1;
 const PTR: u16 = 12;
+/// A mail exchanger.
+pub const MX: u16 = 15;
 const TXT: u16 = 16;
 
 /// RCODE of a name that is not there (RFC 1035 §4.1.1).
@@ -31,8 +34,8 @@ pub enum Found {
 /// # Errors
 /// When no port is free.
 pub async fn start() -> Result<SocketAddr> {
-    let zone = zone();
-    start_with(move |name, kind| look_up(&zone, name, kind)).await
+    let sender = Sender::default();
+    start_with(move |name, kind| sender.look_up(name, kind)).await
 }
 
 /// Starts a responder of any other content.
@@ -48,11 +51,23 @@ pub async fn start_with(
     Ok(address)
 }
 
-fn look_up(zone: &Zone, name: &str, kind: u16) -> Found {
-    match zone.get(&(name.to_owned(), kind)) {
-        Some(data) => Found::Data(data.clone()),
-        None if zone.keys().any(|(owner, _)| owner == name) => Found::NoData,
-        None => Found::NoName,
+/// The records of a sender of mail.
+pub struct Sender(Zone);
+
+impl Default for Sender {
+    fn default() -> Self {
+        Self(zone())
+    }
+}
+
+impl Sender {
+    /// What is said of a name and a type.
+    pub fn look_up(&self, name: &str, kind: u16) -> Found {
+        match self.0.get(&(name.to_owned(), kind)) {
+            Some(data) => Found::Data(data.clone()),
+            None if self.0.keys().any(|(owner, _)| owner == name) => Found::NoData,
+            None => Found::NoName,
+        }
     }
 }
 
@@ -154,7 +169,7 @@ mod tests {
         query.push(0);
         query.extend_from_slice(&kind.to_be_bytes());
         query.extend_from_slice(&[0, 1]);
-        answer(&query, |name, kind| look_up(&zone(), name, kind)).unwrap()
+        answer(&query, |name, kind| Sender::default().look_up(name, kind)).unwrap()
     }
 
     #[test]

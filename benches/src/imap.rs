@@ -49,6 +49,17 @@ impl Tls {
             .with_no_client_auth();
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
+
+    /// Connects with TLS from the first octet.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub async fn connect(&self, server: SocketAddr) -> Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from("mail.example.test")?;
+        Ok(self.0.connect(name, stream).await?)
+    }
 }
 
 impl Client {
@@ -57,12 +68,8 @@ impl Client {
     /// # Errors
     /// When there is no greeting or the log-in is refused.
     pub async fn login(tls: &Tls, server: SocketAddr, user: &str) -> Result<Self> {
-        let stream = TcpStream::connect(server)
-            .await
-            .context("failed to connect by IMAP")?;
-        stream.set_nodelay(true)?;
-        let name = ServerName::try_from("mail.example.test")?;
-        let stream = tls.0.connect(name, stream).await?;
+        let stream = tls.connect(server).await;
+        let stream = stream.context("failed to connect by IMAP")?;
         let mut client = Self {
             stream: BufReader::with_capacity(2048, stream),
             line: Vec::new(),

@@ -1,15 +1,17 @@
 //! Measures Mailpods and Postfix + Dovecot side by side on loopback and prints the ratios; see `docs/benchmarks.md`.
 //!
 //! Both sides get the same load from the same generator, runs take turns, a row is the median. Nothing of that fails for being slow.
-//! `operator` measures the operator against a real API server, and fails when a goal is missed.
+//! `operator` measures the operator against a real API server, `outbound` the queue with a million messages; they fail when a goal is missed.
 
 mod args;
 mod dns;
+mod goals;
 mod imap;
 mod machine;
 mod measure;
 mod message;
 mod operator;
+mod outbound;
 mod report;
 mod sink;
 mod smtp;
@@ -52,6 +54,7 @@ async fn interruptible(args: Args, command: Option<Command>) -> Result<bool> {
     let chosen = async {
         match command {
             Some(Command::Operator(options)) => operator::run(&options).await,
+            Some(Command::Outbound(options)) => outbound::run(&options).await,
             None => all(args).await,
         }
     };

@@ -61,6 +61,16 @@ impl Report {
         }
     }
 
+    /// The median of a row, ours by theirs.
+    pub fn ratio(&self, name: &str) -> Option<f64> {
+        self.rows.iter().find(|row| row.name == name)?.ratio()
+    }
+
+    /// The median of our samples of a row.
+    pub fn ours(&self, name: &str) -> Option<f64> {
+        median(&self.rows.iter().find(|row| row.name == name)?.ours)
+    }
+
     /// Prints medians.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -35,8 +36,8 @@ pub struct Load {
 }
 
 /// An open connection after EHLO.
-struct Session {
-    stream: BufReader<TcpStream>,
+pub struct Session<S = TcpStream> {
+    stream: BufReader<S>,
     line: Vec<u8>,
 }
 
@@ -127,6 +128,16 @@ impl Session {
             .await
             .context("failed to connect by SMTP")?;
         stream.set_nodelay(true)?;
+        Self::begin(stream).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// The greeting, and EHLO.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub async fn begin(stream: S) -> Result<Self> {
         let mut session = Self {
             stream: BufReader::with_capacity(1024, stream),
             line: Vec::new(),
@@ -137,8 +148,22 @@ impl Session {
         Ok(session)
     }
 
+    /// Logs in (RFC 4616).
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub async fn login(&mut self, user: &str, password: &str) -> Result<()> {
+        let response = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
+        let command = format!("AUTH PLAIN {response}\r\n");
+        self.write(command.as_bytes()).await?;
+        self.expect(b'2').await
+    }
+
     /// One message; commands are pipelined (RFC 2920), as other servers do.
-    async fn transact(&mut self, from: &str, to: &str, mut message: String) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn transact(&mut self, from: &str, to: &str, mut message: String) -> Result<()> {
         let envelope = format!("MAIL FROM:<{from}>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
         self.write(envelope.as_bytes()).await?;
         self.expect(b'2').await?;
@@ -149,13 +174,18 @@ impl Session {
         self.expect(b'2').await
     }
 
-    async fn quit(mut self) -> Result<()> {
+    /// The end.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn quit(mut self) -> Result<()> {
         self.write(b"QUIT\r\n").await?;
         self.expect(b'2').await
     }
 
     async fn write(&mut self, octets: &[u8]) -> Result<()> {
-        Ok(self.stream.get_mut().write_all(octets).await?)
+        self.stream.get_mut().write_all(octets).await?;
+        Ok(self.stream.get_mut().flush().await?)
     }
 
     /// Reads a reply, all its lines, and wants its class.

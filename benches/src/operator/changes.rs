@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::api::{Api, OURS};
 use super::pod::{Identity, Pod};
 use super::process::Operator;
-use super::report::Report;
 use super::world::{World, domain};
 use super::{Bench, OPERATOR_NAMESPACE};
+use crate::goals::Report;
 use crate::progress;
 
 /// Roles that know mailboxes and domains; each has a pod. The filter gets settings alone.

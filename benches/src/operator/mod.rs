@@ -6,7 +6,6 @@ mod changes;
 mod control_plane;
 mod pod;
 mod process;
-mod report;
 mod world;
 mod zone;
 
@@ -18,12 +17,12 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::goals::Report;
 use crate::progress;
 use api::OURS;
 use audit::{Audit, Writes};
 use control_plane::ControlPlane;
 use process::Operator;
-use report::Report;
 use world::World;
 
 /// Namespace of the operator.
@@ -96,7 +95,10 @@ pub async fn run(options: &Options) -> Result<bool> {
         world.domains, world.mailboxes
     ));
     world.fill(&plane.api, &options.crds).await?;
-    let mut report = Report::new(world.domains, world.mailboxes);
+    let mut report = Report::new(format!(
+        "{} MailDomains, {} Mailboxes",
+        world.domains, world.mailboxes
+    ));
     report.note("seeded in", "s", begin.elapsed().as_secs_f64());
     let dns = dns(&world).await?;
     let bench = Bench {
@@ -214,7 +216,7 @@ impl Bench<'_> {
         report.note("restart: peak memory", "MiB RSS", operator.peak() / MIB);
         let mut writes = audit.since()?;
         writes.set_applied_apart();
-        report.none("restart: writes", &writes);
+        none(report, "restart: writes", &writes);
         Ok(operator)
     }
 
@@ -239,9 +241,19 @@ impl Bench<'_> {
         progress(&format!("{} s in which nothing changes", self.options.idle));
         tokio::time::sleep(Duration::from_secs(self.options.idle)).await;
         let writes = audit.since()?;
-        report.none("idle: writes", &writes);
+        none(report, "idle: writes", &writes);
         Ok(())
     }
+}
+
+/// Writes of which there may be none.
+fn none(report: &mut Report, name: &str, writes: &Writes) {
+    report.none(name, "requests", writes.count());
+    eprintln!(
+        "    counted: {}; apart: {}",
+        audit::shown(&writes.counted),
+        audit::shown(&writes.apart)
+    );
 }
 
 fn is_right(object: &Value) -> bool {

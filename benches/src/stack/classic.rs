@@ -40,6 +40,7 @@ pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
         side: Side::Theirs,
         roots: children.iter().map(Child::id).collect(),
         smtp,
+        submissions: None,
         imap,
         started: Duration::ZERO,
         children,

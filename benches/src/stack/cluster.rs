@@ -9,6 +9,7 @@ use mailpods_test_postgres::Server as Postgres;
 use mailpods_tests::cluster::Cluster;
 use mailpods_tests::server::Config;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tempfile::TempDir;
 
 use super::{Bench, Setup, Stack, mailpods};
 use crate::report::Side;
@@ -48,14 +49,28 @@ impl Drop for Running {
 /// When one does not get ready; its log is in the error.
 pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
     let folder = bench.folder()?;
+    let place = folder.path().to_owned();
+    let (postgres, uri) = tokio::task::spawn_blocking(move || database(&place)).await??;
+    start_on(bench, setup, folder, (postgres, uri)).await
+}
+
+/// Starts pods on a database, in which there may be mail already.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_on(
+    bench: &Bench,
+    setup: Setup,
+    folder: TempDir,
+    (postgres, uri): (Postgres, String),
+) -> Result<Stack> {
     let config = mailpods::files(bench, setup)?
         .iter()
         .fold(Config::default(), |config, (name, text)| {
             config.with(name, text)
         });
-    let (binary, place) = (bench.binary()?, folder.path().to_owned());
+    let binary = bench.binary()?;
     let started = tokio::task::spawn_blocking(move || {
-        let (postgres, uri) = database(&place)?;
         let begin = Instant::now();
         let cluster = Cluster::on(postgres, &uri, &binary, &config)?;
         anyhow::Ok((cluster, begin.elapsed()))
@@ -64,8 +79,9 @@ pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
     stack(cluster, started, folder)
 }
 
-fn stack(cluster: Cluster, started: Duration, folder: tempfile::TempDir) -> Result<Stack> {
+fn stack(cluster: Cluster, started: Duration, folder: TempDir) -> Result<Stack> {
     let smtp = cluster.pod(Role::Smtp)?.address("smtp");
+    let submissions = cluster.pod(Role::Smtp)?.address("submissions");
     let imap = cluster.pod(Role::Imap)?.address("imaps");
     let database = cluster.postgres.id().context("the database has ended")?;
     let running = Running(Some(cluster));
@@ -74,6 +90,7 @@ fn stack(cluster: Cluster, started: Duration, folder: tempfile::TempDir) -> Resu
         side: Side::Ours,
         roots: pods.iter().map(|(_, id)| *id).chain([database]).collect(),
         smtp,
+        submissions: Some(submissions),
         imap,
         started,
         children: Vec::new(),
@@ -82,8 +99,14 @@ fn stack(cluster: Cluster, started: Duration, folder: tempfile::TempDir) -> Resu
     })
 }
 
+/// The key that seals secrets of [`Cluster::on`].
+pub const SEAL_KEY: [u8; 32] = [7; 32];
+
 /// A database that is reached as in a cluster: over TCP, with TLS, by a name that is checked.
-fn database(folder: &Path) -> Result<(Postgres, String)> {
+///
+/// # Errors
+/// When it does not start.
+pub fn database(folder: &Path) -> Result<(Postgres, String)> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;

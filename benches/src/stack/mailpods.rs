@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{Bench, Setup, Stack};
 use crate::imap::PASSWORD;
@@ -39,18 +40,31 @@ pub struct Running {
 /// # Errors
 /// When it does not get ready; its log is in the error.
 pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
-    let folder = bench.folder()?;
+    start_in(bench, setup, bench.folder()?).await
+}
+
+/// Where the store is in a server's folder.
+pub fn data(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
+/// Starts a server in a folder, where a store may be already.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_in(bench: &Bench, setup: Setup, folder: TempDir) -> Result<Stack> {
     let config = folder.path().join("config");
     std::fs::create_dir(&config)?;
     for (name, text) in files(bench, setup)? {
         std::fs::write(config.join(name), text)?;
     }
-    let running = exec(bench, &config, &folder.path().join("data")).await?;
+    let running = exec(bench, &config, &data(folder.path())).await?;
     let listener = |name: &str| running.listeners.get(name).copied().context("no listener");
     Ok(Stack {
         side: Side::Ours,
         roots: vec![running.child.id()],
         smtp: listener("smtp")?,
+        submissions: Some(listener("submissions")?),
         imap: listener("imaps")?,
         started: running.started,
         children: vec![running.child],
@@ -144,6 +158,9 @@ fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
             text,
             "    - {{name: {name}, protocol: {name}, address: 127.0.0.1, port: 0}}"
         )?;
+    }
+    if let Some(port) = setup.port {
+        writeln!(text, "  outbound: {{port: {port}}}")?;
     }
     writeln!(
         text,

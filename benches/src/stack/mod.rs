@@ -45,6 +45,8 @@ pub struct Setup {
     pub domains: usize,
     /// Where mail for relay.test goes.
     pub sink: Option<SocketAddr>,
+    /// The port of the mail exchangers of other domains; 25 when left out.
+    pub port: Option<u16>,
 }
 
 /// How Mailpods runs.
@@ -64,6 +66,8 @@ pub struct Stack {
     pub roots: Vec<u32>,
     /// SMTP from other servers.
     pub smtp: SocketAddr,
+    /// Submission with TLS, where there is any.
+    pub submissions: Option<SocketAddr>,
     /// IMAP with TLS.
     pub imap: SocketAddr,
     /// From exec to ready.
@@ -157,6 +161,18 @@ impl Stack {
     /// Memory of all its processes, octets.
     pub fn pss(&self) -> f64 {
         machine::pss(&self.roots)
+    }
+
+    /// The most memory that one of its pods, or the one process, ever had resident, octets.
+    pub fn peak(&self) -> f64 {
+        let pods = self.pods();
+        let ids: Vec<u32> = match pods.is_empty() {
+            true => self.roots.clone(),
+            false => pods.into_iter().map(|(_, id)| id).collect(),
+        };
+        ids.into_iter()
+            .map(machine::peak_resident)
+            .fold(0.0, f64::max)
     }
 
     /// The processes of a cluster's pods, by role.

@@ -13,6 +13,9 @@ use crate::output;
 use crate::session::{failed, with_store};
 use crate::time;
 
+/// Units acted on at once.
+const AT_ONCE: usize = 50;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::EXAMPLES)]
 pub struct Args {
@@ -56,29 +59,72 @@ impl Args {
     }
 
     async fn act(self, store: Store, action: QueueAction, format: Format) -> Outcome {
-        let units = self.filter.units(&store, usize::MAX).await?;
-        let mut report = Vec::new();
-        for unit in &units {
-            let obstacle = obstacle(unit, action);
-            let done = !self.dry_run && obstacle.is_none() && act_on(&store, unit, action).await?;
-            report.push(Done {
-                id: unit.message.id.to_string(),
-                sender: sender(unit),
-                destination: unit.destination.0.to_string(),
-                action: word(action),
-                done,
-                obstacle,
-            });
+        let (mut report, mut tally) = (Vec::new(), Tally::default());
+        let mut pages = self.filter.pages();
+        while let Some(units) = pages.next(&store).await? {
+            let dones = self.act_on(&store, units, action).await?;
+            tally.count(&dones);
+            match format {
+                Format::Json => report.extend(dones),
+                Format::Table => lines(&dones, action, self.dry_run)?,
+            }
         }
         match format {
             Format::Json => output::json(&report)?,
-            Format::Table => print(&report, action, self.dry_run)?,
+            Format::Table => tally.print(action, self.dry_run)?,
         }
-        Ok(if units.is_empty() {
+        Ok(if tally.all == 0 {
             Exit::NothingMatched
         } else {
             Exit::Done
         })
+    }
+
+    /// Acts on a page of units, on many at once: they share a commit.
+    async fn act_on(
+        &self,
+        store: &Store,
+        units: Vec<QueueItem>,
+        action: QueueAction,
+    ) -> Result<Vec<Done>, Failure> {
+        let mut dones = Vec::with_capacity(units.len());
+        for part in units.chunks(AT_ONCE) {
+            let mut acts = Vec::with_capacity(part.len());
+            for unit in part {
+                let obstacle = obstacle(unit, action);
+                let (store, unit) = (store.clone(), unit.clone());
+                let act = !self.dry_run && obstacle.is_none();
+                acts.push(tokio::spawn(async move {
+                    let done = act && act_on(&store, &unit, action).await?;
+                    Ok::<_, Failure>(Done::new(&unit, action, done, obstacle))
+                }));
+            }
+            for act in acts {
+                let done = act.await.map_err(|error| {
+                    Failure::because(Exit::Failed, "failed to change the queue", &error)
+                })?;
+                dones.push(done?);
+            }
+        }
+        Ok(dones)
+    }
+}
+
+impl Done {
+    fn new(
+        unit: &QueueItem,
+        action: QueueAction,
+        done: bool,
+        obstacle: Option<&'static str>,
+    ) -> Self {
+        Self {
+            id: unit.message.id.to_string(),
+            sender: sender(unit),
+            destination: unit.destination.0.to_string(),
+            action: word(action),
+            done,
+            obstacle,
+        }
     }
 }
 
@@ -120,11 +166,9 @@ async fn act_on(store: &Store, unit: &QueueItem, action: QueueAction) -> Result<
     Ok(done)
 }
 
-fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result<()> {
-    if report.is_empty() {
-        return output::line(NOTHING_MATCHES);
-    }
-    for unit in report {
+/// A line for each unit.
+fn lines(dones: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result<()> {
+    for unit in dones {
         let verb = match (unit.done, unit.obstacle) {
             (true, _) => past(action).to_owned(),
             (false, Some(obstacle)) => format!("left alone: {obstacle}"),
@@ -137,16 +181,36 @@ fn print(report: &[Done], action: QueueAction, dry_run: bool) -> std::io::Result
         );
         output::line(&output::clean(&line))?;
     }
-    let all = report.len();
-    if dry_run {
-        let free = report.iter().filter(|unit| unit.obstacle.is_none()).count();
-        return output::line(&format!(
-            "{free} of {all} would be {}; nothing was changed (--dry-run)",
-            past(action)
-        ));
+    Ok(())
+}
+
+/// How many there were.
+#[derive(Default)]
+struct Tally {
+    all: usize,
+    /// Nothing speaks against it.
+    free: usize,
+    done: usize,
+}
+
+impl Tally {
+    fn count(&mut self, dones: &[Done]) {
+        self.all += dones.len();
+        self.free += dones.iter().filter(|unit| unit.obstacle.is_none()).count();
+        self.done += dones.iter().filter(|unit| unit.done).count();
     }
-    let done = report.iter().filter(|unit| unit.done).count();
-    output::line(&format!("{done} of {all} {}", past(action)))
+
+    fn print(&self, action: QueueAction, dry_run: bool) -> std::io::Result<()> {
+        let Self { all, free, done } = self;
+        match (all, dry_run) {
+            (0, _) => output::line(NOTHING_MATCHES),
+            (_, true) => output::line(&format!(
+                "{free} of {all} would be {}; nothing was changed (--dry-run)",
+                past(action)
+            )),
+            (_, false) => output::line(&format!("{done} of {all} {}", past(action))),
+        }
+    }
 }
 
 const fn word(action: QueueAction) -> &'static str {

@@ -1,8 +1,9 @@
 //! Which units a queue command is about.
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use mailpods_store::queue::{Destination, QueueFilter, QueueItem};
-use mailpods_store::{Store, UnixMillis};
+use mailpods_store::{Store, UnitId, UnixMillis};
 
 use crate::failure::Failure;
 use crate::session::failed;
@@ -123,23 +124,52 @@ impl Filter {
 
     /// The units that match, oldest first, at most `limit`.
     pub async fn units(&self, store: &Store, limit: usize) -> Result<Vec<QueueItem>, Failure> {
-        let now = time::now();
-        let mut units: Vec<QueueItem> = Vec::new();
-        for filter in self.store_filters() {
-            let mut after = None;
-            while units.len() < limit {
-                let page = store.queue.list(&filter, after, PAGE).await;
-                let page = page.map_err(|error| failed("failed to read the queue", &error))?;
-                after = page.last().map(|item| item.unit);
-                let last = page.len() < PAGE;
-                units.extend(page.into_iter().filter(|item| self.also_matches(item, now)));
-                if last {
-                    break;
-                }
-            }
+        let (mut units, mut pages) = (Vec::new(), self.pages());
+        while units.len() < limit
+            && let Some(page) = pages.next(store).await?
+        {
+            units.extend(page);
         }
         units.truncate(limit);
         Ok(units)
+    }
+
+    /// The same in pages: a queue may have millions of units.
+    pub fn pages(&self) -> Pages<'_> {
+        Pages {
+            filter: self,
+            now: time::now(),
+            left: self.store_filters().into(),
+            after: None,
+        }
+    }
+}
+
+/// Units that match a filter, page by page.
+pub struct Pages<'f> {
+    filter: &'f Filter,
+    now: UnixMillis,
+    /// The filters of the store that are not done.
+    left: VecDeque<QueueFilter>,
+    /// The last unit read with the first of them.
+    after: Option<UnitId>,
+}
+
+impl Pages<'_> {
+    /// The next page, which may be empty; `None` after the last.
+    pub async fn next(&mut self, store: &Store) -> Result<Option<Vec<QueueItem>>, Failure> {
+        let Some(filter) = self.left.front() else {
+            return Ok(None);
+        };
+        let page = store.queue.list(filter, self.after, PAGE).await;
+        let mut page = page.map_err(|error| failed("failed to read the queue", &error))?;
+        self.after = page.last().map(|item| item.unit);
+        if page.len() < PAGE {
+            self.left.pop_front();
+            self.after = None;
+        }
+        page.retain(|item| self.filter.also_matches(item, self.now));
+        Ok(Some(page))
     }
 }
 

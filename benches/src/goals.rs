@@ -2,8 +2,6 @@
 
 use anyhow::Result;
 
-use super::audit::{Writes, shown};
-
 struct Row {
     name: String,
     value: String,
@@ -20,9 +18,9 @@ pub struct Report {
 
 impl Report {
     /// An empty one.
-    pub fn new(domains: usize, mailboxes: usize) -> Self {
+    pub const fn new(title: String) -> Self {
         Self {
-            title: format!("{domains} MailDomains, {mailboxes} Mailboxes"),
+            title,
             rows: Vec::new(),
         }
     }
@@ -38,15 +36,16 @@ impl Report {
         self.add(name, number(value), unit, goal);
     }
 
-    /// Writes of which there may be none.
-    pub fn none(&mut self, name: &str, writes: &Writes) {
-        let goal = ("0".to_owned(), Some(writes.count() == 0));
-        self.add(name, writes.count().to_string(), "requests", goal);
-        eprintln!(
-            "    counted: {}; apart: {}",
-            shown(&writes.counted),
-            shown(&writes.apart)
-        );
+    /// A figure that has to be as large as another.
+    pub fn at_least(&mut self, name: &str, unit: &'static str, value: f64, limit: f64) {
+        let goal = (format!("at least {limit}"), Some(value >= limit));
+        self.add(name, number(value), unit, goal);
+    }
+
+    /// Something of which there may be none.
+    pub fn none(&mut self, name: &str, unit: &'static str, count: usize) {
+        let goal = ("0".to_owned(), Some(count == 0));
+        self.add(name, count.to_string(), unit, goal);
     }
 
     fn add(&mut self, name: &str, value: String, unit: &'static str, goal: (String, Option<bool>)) {
@@ -123,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_missed_goal_shows() {
-        let mut report = Report::new(1, 2);
+        let mut report = Report::new("some".to_owned());
         report.below("start", "s", 1.0, 60.0);
         assert!(!report.table().contains("MISSED"));
         report.below("memory", "MiB", 300.0, 256.0);
