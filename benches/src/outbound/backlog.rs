@@ -152,6 +152,7 @@ fn refused(unit: &LeasedUnit, random: &mut Random) -> Settlement {
         done: Vec::new(),
         retry: Some(Retry {
             next_attempt: now() + wait,
+            class: "network",
             error: "connect to mx.provider4.test: connection refused".to_owned(),
             reason: Reason::ConnectFailed,
             warned: false,
