@@ -17,7 +17,7 @@ use serde::Serialize;
 
 pub use ways::{Fallback, TransportUsed};
 
-use ways::{fallback, transport, way_name};
+use ways::{fallback, refused, transport, way_name};
 
 use super::choose::{member, ramp};
 use super::{kept, sent};
@@ -197,6 +197,7 @@ pub async fn explain(
         } => Sources::of(plan, sender, class),
         _ => Sources::any(),
     };
+    let refused = refused(plan, resolver, (&way, &hosts), &sources).await;
     let transport = transport(plan, domain);
     let (addresses, short) = states(plan, secrets, &sources, &provider, now).await?;
     Ok(Explanation {
@@ -204,7 +205,7 @@ pub async fn explain(
         way: way_name(&way, transport.as_ref()),
         fallback: fallback(plan, &way, &tls),
         transport,
-        trouble,
+        trouble: refused.or(trouble),
         connections: profile
             .connections
             .min(plan.outbound.concurrency_per_destination),

@@ -149,10 +149,6 @@ pub(crate) fn refused(domain: &str, targets: &[Target]) -> Trouble {
         return Trouble::new(Reason::NoSuchDomain, "5.4.4", text);
     }
     let text = format!("the mail servers of {domain} are not on the Internet: {places}");
-    tracing::warn!(
-        domain,
-        "{text}; spec.outbound.privateExchangers allows them"
-    );
     Trouble::new(Reason::PrivateExchanger, "4.4.4", text)
 }
 

@@ -56,7 +56,11 @@ impl Attempt<'_> {
             _ if !dials.is_empty() => Ok(dials),
             Some(trouble) => Err(trouble),
             None if refused.is_empty() => Ok(dials),
-            None => Err(mx::refused(&self.unit.destination.0, &refused)),
+            None => {
+                let trouble = mx::refused(&self.unit.destination.0, &refused);
+                tracing::warn!(id = %self.unit.message.id, "{}; spec.outbound.privateExchangers allows private networks", trouble.text);
+                Err(trouble)
+            }
         }
     }
 

@@ -6,12 +6,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mailpods_net::dns::fixed::Zone;
+use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_store::queue::QueueItem;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::remote::zone;
+use crate::Clock as _;
+use crate::ips::explain;
 use crate::testing::{Rig, Script, Sink, message, plan};
 
 /// How a connection is cut.
@@ -361,34 +363,35 @@ async fn exchangers_that_are_not_of_the_internet_get_nothing() {
         private.test MX 10 a.private.test\nprivate.test MX 20 b.private.test\na.private.test A 127.0.0.1\nb.private.test A 10.255.255.1\n\
         link.test A 169.254.169.254";
     let mut rig = Rig::start(plan(25), Zone::parse(text).unwrap()).await;
-    {
-        for recipient in [
-            "a@self.test",
-            "a@nobody.test",
-            "a@private.test",
-            "a@link.test",
-            "a@[127.0.0.1]",
-            "a@[10.255.255.1]",
-        ] {
-            rig.send("bob@example.test", &[recipient]).await;
-        }
-        let left = rig
-            .until(|items| {
-                items.len() == 3 && items.iter().all(|item| item.attempts == 1 && !item.leased)
-            })
-            .await;
-        for item in &left {
-            let error = item.last_error.clone().unwrap_or_default();
-            assert!(error.contains("are not on the Internet"), "{error}");
-        }
-        let inbox = rig.mailbox("bob@example.test", "INBOX").await;
-        let named = |name: &str| inbox.iter().any(|message| message.contains(name));
-        assert_eq!(inbox.len(), 3);
-        assert!(named("a@self.test") && named("a@nobody.test") && named("a@[127.0.0.1]"));
-        assert!(
-            inbox
-                .iter()
-                .all(|message| message.contains("Status: 5.4.4"))
-        );
+    for recipient in [
+        "a@self.test",
+        "a@nobody.test",
+        "a@private.test",
+        "a@link.test",
+        "a@[127.0.0.1]",
+        "a@[10.255.255.1]",
+    ] {
+        rig.send("bob@example.test", &[recipient]).await;
     }
+    let left = rig
+        .until(|items| {
+            items.len() == 3 && items.iter().all(|item| item.attempts == 1 && !item.leased)
+        })
+        .await;
+    let resolver = StaticResolver::new(Zone::parse(text).unwrap());
+    for item in &left {
+        let error = item.last_error.clone().unwrap_or_default();
+        assert!(error.contains("are not on the Internet"), "{error}");
+        let (plan, now) = (rig.plan.current(), rig.clock.now());
+        let asked = (&*item.destination.0, "bob@example.test");
+        let explained = explain(&plan, &resolver, rig.store.secrets.as_ref(), asked, now);
+        let told = explained.await.unwrap().trouble.unwrap_or_default();
+        assert!(told.contains("are not on the Internet"), "{told}");
+    }
+    let inbox = rig.mailbox("bob@example.test", "INBOX").await;
+    let named = |name: &str| inbox.iter().any(|message| message.contains(name));
+    assert_eq!(inbox.len(), 3);
+    assert!(named("a@self.test") && named("a@nobody.test") && named("a@[127.0.0.1]"));
+    let status = |message: &String| message.contains("Status: 5.4.4");
+    assert!(inbox.iter().all(status));
 }

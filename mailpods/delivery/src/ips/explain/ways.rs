@@ -1,12 +1,16 @@
 //! Which way mail for a domain leaves.
 
+use std::net::IpAddr;
+
 use mailpods_api::DomainName;
+use mailpods_net::dns::Resolver;
 use mailpods_plan::Plan;
 use serde::Serialize;
 
 use super::ProtectedHost;
 use crate::outbound::fallback::is_proved;
-use crate::outbound::route::Way;
+use crate::outbound::mx::{self, Target};
+use crate::outbound::route::{Sources, Way};
 
 /// A rule of `spec.outbound.transports`.
 #[derive(Debug, Serialize)]
@@ -76,4 +80,34 @@ pub(super) const fn way_name(way: &Way, transport: Option<&TransportUsed>) -> &'
         Way::Held => "held",
         Way::Nowhere => "nowhere",
     }
+}
+
+/// Why no exchanger gets the mail: all are where none may be, from whichever of the sources.
+pub(super) async fn refused(
+    plan: &Plan,
+    resolver: &dyn Resolver,
+    (way, hosts): (&Way, &[String]),
+    sources: &Sources,
+) -> Option<String> {
+    let (domain, targets) = match way {
+        Way::Mx(domain) => {
+            let targets = mx::addresses(resolver, hosts, |address| sources.reaches(address));
+            (domain.to_string(), targets.await.ok()?)
+        }
+        Way::Literal(address) => {
+            let (name, address) = (address.to_string(), *address);
+            (format!("[{name}]"), vec![Target { name, address }])
+        }
+        _ => return None,
+    };
+    let from: Vec<Option<IpAddr>> = match sources.ips.as_slice() {
+        [] => vec![None],
+        ips => ips.iter().map(|ip| Some(ip.address)).collect(),
+    };
+    let may = |target: &Target| {
+        let mut from = from.iter();
+        from.any(|source| mx::may_be_at(&plan.outbound, *source, target.address))
+    };
+    let refused = !targets.is_empty() && !targets.iter().any(may);
+    refused.then(|| mx::refused(&domain, &targets).text)
 }
