@@ -1,5 +1,6 @@
 //! The whole role on a real store, with servers that follow a script.
 
+mod forwarded;
 mod local;
 mod notifications;
 mod once;
