@@ -3,6 +3,7 @@
 mod bad_servers;
 mod complaints;
 mod fallback;
+mod forwarded;
 mod local;
 mod notifications;
 mod once;
