@@ -20,9 +20,7 @@ pub fn root() -> PathBuf {
 pub fn cargo(arguments: &[&str]) -> Result<()> {
     let started = Instant::now();
     eprintln!("==> cargo {}", arguments.join(" "));
-    let status = Command::new(env!("CARGO"))
-        .args(arguments)
-        .current_dir(root())
+    let status = command(arguments)
         .status()
         .context("failed to start cargo")?;
     ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
@@ -30,12 +28,24 @@ pub fn cargo(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Without what the cargo that runs this says of this package: build scripts that look at that would run again, and all that depends on
+/// theirs be built anew, whenever cargo is started once from here and once by a person.
+fn command(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo.args(arguments).current_dir(root());
+    cargo
+}
+
 /// Runs cargo and returns what it printed; what it says besides is for the person in front.
 pub fn output(arguments: &[&str]) -> Result<String> {
     eprintln!("==> cargo {}", arguments.join(" "));
-    let output = Command::new(env!("CARGO"))
-        .args(arguments)
-        .current_dir(root())
+    let output = command(arguments)
         .stderr(Stdio::inherit())
         .output()
         .context("failed to start cargo")?;

@@ -48,7 +48,15 @@ pub fn program() -> Result<PathBuf> {
         return Ok(path.into());
     }
     let (package, name) = PROGRAMS[0];
-    let messages = built(&mut cargo_build([&(package, name)]))?;
+    let mut build = cargo_build([&(package, name)]);
+    // Of this package, as cargo that runs it says: build scripts that look at it would run again, and most be built anew.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&name);
+        }
+    }
+    let messages = built(&mut build)?;
     executable(&messages, name)
 }
 

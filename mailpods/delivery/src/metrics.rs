@@ -250,12 +250,8 @@ pub(crate) struct Metrics {
     pub(crate) refusals: Counter<(Fault, Failure)>,
     /// Recipients not served, by class.
     pub(crate) failures: Counter<(Way, BounceClass)>,
-    /// Feedback reports.
-    pub(crate) complaints: Counter<(Complained, Complaint)>,
-    /// Accounts that were suspended.
-    pub(crate) suspensions: Counter<SuspendedFor>,
-    /// Accounts that are suspended.
-    pub(crate) suspended: Gauge,
+    /// What becomes of accounts that misbehave.
+    pub(crate) accounts: Accounts,
     /// Connections by who asked for their protection and what came of it.
     pub(crate) tls: Counter<(Protected, TlsOutcome)>,
     /// Changes in the lives of outbound addresses.
@@ -274,6 +270,38 @@ pub(crate) struct Metrics {
     pub(crate) leases_lost: Counter,
     /// Messages that left without a signature because a key could not be used.
     pub(crate) unsigned: Counter,
+}
+
+/// Complaints of accounts, and accounts that are suspended.
+pub(crate) struct Accounts {
+    /// Feedback reports.
+    pub(crate) complaints: Counter<(Complained, Complaint)>,
+    /// Accounts that were suspended.
+    pub(crate) suspensions: Counter<SuspendedFor>,
+    /// Accounts that are suspended.
+    pub(crate) suspended: Gauge,
+}
+
+impl Accounts {
+    fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        Ok(Self {
+            complaints: registry.counter(
+                "mailpods_outbound_complaints_total",
+                "Feedback reports by provider and what came of them.",
+                &["provider", "outcome"],
+            )?,
+            suspensions: registry.counter(
+                "mailpods_outbound_suspensions_total",
+                "Accounts that were suspended.",
+                &["cause"],
+            )?,
+            suspended: registry.gauge(
+                "mailpods_outbound_suspended_accounts",
+                "Accounts that may not send now.",
+                &[],
+            )?,
+        })
+    }
 }
 
 impl Metrics {
@@ -321,21 +349,7 @@ impl Metrics {
                 "Recipients given up or put off, by way and class of the failure.",
                 &["way", "class"],
             )?,
-            complaints: registry.counter(
-                "mailpods_outbound_complaints_total",
-                "Feedback reports by provider and what came of them.",
-                &["provider", "outcome"],
-            )?,
-            suspensions: registry.counter(
-                "mailpods_outbound_suspensions_total",
-                "Accounts that were suspended.",
-                &["cause"],
-            )?,
-            suspended: registry.gauge(
-                "mailpods_outbound_suspended_accounts",
-                "Accounts that may not send now.",
-                &[],
-            )?,
+            accounts: Accounts::new(registry)?,
             tls: registry.counter(
                 "mailpods_outbound_tls_total",
                 "Connections to next servers by who asked for their protection, and what came of it.",
