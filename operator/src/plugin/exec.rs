@@ -54,7 +54,7 @@ fn refused(error: Error, place: &Place) -> PluginError {
             resource: "pods/exec",
             namespace: place.namespace.clone(),
         },
-        _ => PluginError::Api("run a command in a pod", Box::new(error)),
+        _ => PluginError::api("run a command in a pod", error),
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn cluster(client: &Client, namespace: &str) -> Result<String, 
             namespace: namespace.to_owned(),
         },
         Some(404) => PluginError::NotInstalled,
-        _ => PluginError::Api("list the MailClusters", Box::new(error)),
+        _ => PluginError::api("list the MailClusters", error),
     })?;
     let mut names: Vec<String> = found
         .items
@@ -69,7 +69,7 @@ pub(super) async fn pod(
             resource: "pods",
             namespace: namespace.to_owned(),
         },
-        _ => PluginError::Api("list the pods", Box::new(error)),
+        _ => PluginError::api("list the pods", error),
     })?;
     let mut pods = found.items;
     pods.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));

@@ -47,6 +47,9 @@ pub enum PluginError {
     /// The kinds are not there.
     #[error("the cluster knows no MailClusters: Mailpods is not installed in it")]
     NotInstalled,
+    /// The API server refused.
+    #[error("failed to {0}: {1}")]
+    Refused(&'static str, String),
     /// The API server did not answer as it should.
     #[error("failed to {0}")]
     Api(&'static str, #[source] Box<kube::Error>),
@@ -96,6 +99,14 @@ pub enum PluginError {
 }
 
 impl PluginError {
+    /// What the API server said to what was tried. Its message alone: the client would tell it several times, and the rest of the answer.
+    fn api(tried: &'static str, error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused(tried, status.message),
+            error => Self::Api(tried, Box::new(error)),
+        }
+    }
+
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

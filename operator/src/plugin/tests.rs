@@ -221,6 +221,14 @@ async fn a_rule_that_is_missing_is_named() {
         "not allowed in namespace mail: get, create pods/exec"
     );
     assert!(refused.hint().unwrap().contains("resources: [pods/exec]"));
+    let gone = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "pods \"x\" not found", "code": 404});
+    let (client, _) = server(vec![("/exec", 404, gone)]);
+    let gone = tool(&client, &place(), &[], (Vec::new(), Vec::new())).await;
+    let told = gone.unwrap_err().to_string();
+    assert_eq!(
+        told,
+        "failed to run a command in a pod: pods \"x\" not found"
+    );
 }
 
 #[test]
