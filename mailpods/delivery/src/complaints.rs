@@ -133,6 +133,7 @@ async fn take(
             "a feedback report is about no message that left from here"
         );
         ctx.metrics
+            .senders
             .complaints
             .inc((Complained::of(None), Complaint::Unmatched));
         return Ok(());
@@ -150,6 +151,7 @@ async fn take(
         Complaint::Repeated
     };
     ctx.metrics
+        .senders
         .complaints
         .inc((Complained::of(provider.as_deref()), outcome));
     record(

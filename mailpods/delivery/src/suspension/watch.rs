@@ -33,7 +33,7 @@ async fn look(ctx: &Context) {
             tracing::warn!(account, %error, "failed to go on with a suspension");
         }
     }
-    ctx.metrics.suspended.set((), in_force);
+    ctx.metrics.senders.suspended.set((), in_force);
 }
 
 /// What is still to be done for one; nothing, most of the time. Any process may do it, and what two do does no harm.
@@ -78,7 +78,10 @@ async fn begin(ctx: &Context, account: &str, suspension: &Suspension) -> Result<
     if !tell(ctx, account, suspension.since, true).await? {
         return Ok(());
     }
-    ctx.metrics.suspensions.inc(SuspendedFor(suspension.cause));
+    ctx.metrics
+        .senders
+        .suspensions
+        .inc(SuspendedFor(suspension.cause));
     let filter = of(account);
     let held = ctx
         .store
