@@ -133,7 +133,7 @@ async fn take(
             "a feedback report is about no message that left from here"
         );
         ctx.metrics
-            .accounts
+            .senders
             .complaints
             .inc((Complained::of(None), Complaint::Unmatched));
         return Ok(());
@@ -151,7 +151,7 @@ async fn take(
         Complaint::Repeated
     };
     ctx.metrics
-        .accounts
+        .senders
         .complaints
         .inc((Complained::of(provider.as_deref()), outcome));
     record(

@@ -1,14 +1,17 @@
 //! What the role counts.
 
+mod senders;
+
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::blocklist::Word;
 use mailpods_policy::outbound::classify::{Blame, Bounce};
 use mailpods_policy::outbound::life::{Cause, Phase};
-use mailpods_policy::outbound::suspension;
 use mailpods_policy::outbound::tls::report::ResultType;
 use mailpods_telemetry::metrics::{
     Counter, Gauge, Histogram, LATENCY_SECONDS, Label, MetricsError, Registry, WAIT_SECONDS,
 };
+
+pub(crate) use senders::{Complained, Complaint, Senders, SuspendedFor};
 
 /// Where mail goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,74 +167,6 @@ impl Label for BounceClass {
     }
 }
 
-/// Why an account is suspended, as a label.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SuspendedFor(pub(crate) suspension::Cause);
-
-impl Label for SuspendedFor {
-    fn as_str(&self) -> &'static str {
-        self.0.as_str()
-    }
-}
-
-/// Whose user complained, as a label: one of the providers that are known by name.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Complained(&'static str);
-
-impl Complained {
-    pub(crate) fn of(provider: Option<&str>) -> Self {
-        const KNOWN: [&str; 15] = [
-            "google",
-            "microsoft",
-            "yahoo",
-            "apple",
-            "united-internet",
-            "comcast",
-            "ovh",
-            "proton",
-            "zoho",
-            "fastmail",
-            "t-online",
-            "orange",
-            "mimecast",
-            "mail-ru",
-            "qq",
-        ];
-        let known = KNOWN.iter().find(|known| provider == Some(**known));
-        Self(known.copied().unwrap_or("other"))
-    }
-}
-
-impl Label for Complained {
-    fn as_str(&self) -> &'static str {
-        self.0
-    }
-}
-
-/// What a feedback report was, as a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Complaint {
-    /// A complaint.
-    Counted,
-    /// One that was known.
-    Repeated,
-    /// Of a kind that is none.
-    None,
-    /// About no message that left from here.
-    Unmatched,
-}
-
-impl Label for Complaint {
-    fn as_str(&self) -> &'static str {
-        match self {
-            Self::Counted => "counted",
-            Self::Repeated => "repeated",
-            Self::None => "no-complaint",
-            Self::Unmatched => "unmatched",
-        }
-    }
-}
-
 /// The metrics of the role.
 pub(crate) struct Metrics {
     /// Recipients by way and reason.
@@ -248,10 +183,10 @@ pub(crate) struct Metrics {
     pub(crate) notifications: Counter<Kind>,
     /// What refusals are about.
     pub(crate) refusals: Counter<(Fault, Failure)>,
+    /// Accounts that receivers speak against.
+    pub(crate) senders: Senders,
     /// Recipients not served, by class.
     pub(crate) failures: Counter<(Way, BounceClass)>,
-    /// What becomes of accounts that misbehave.
-    pub(crate) accounts: Accounts,
     /// Connections by who asked for their protection and what came of it.
     pub(crate) tls: Counter<(Protected, TlsOutcome)>,
     /// Changes in the lives of outbound addresses.
@@ -270,38 +205,6 @@ pub(crate) struct Metrics {
     pub(crate) leases_lost: Counter,
     /// Messages that left without a signature because a key could not be used.
     pub(crate) unsigned: Counter,
-}
-
-/// Complaints of accounts, and accounts that are suspended.
-pub(crate) struct Accounts {
-    /// Feedback reports.
-    pub(crate) complaints: Counter<(Complained, Complaint)>,
-    /// Accounts that were suspended.
-    pub(crate) suspensions: Counter<SuspendedFor>,
-    /// Accounts that are suspended.
-    pub(crate) suspended: Gauge,
-}
-
-impl Accounts {
-    fn new(registry: &Registry) -> Result<Self, MetricsError> {
-        Ok(Self {
-            complaints: registry.counter(
-                "mailpods_outbound_complaints_total",
-                "Feedback reports by provider and what came of them.",
-                &["provider", "outcome"],
-            )?,
-            suspensions: registry.counter(
-                "mailpods_outbound_suspensions_total",
-                "Accounts that were suspended.",
-                &["cause"],
-            )?,
-            suspended: registry.gauge(
-                "mailpods_outbound_suspended_accounts",
-                "Accounts that may not send now.",
-                &[],
-            )?,
-        })
-    }
 }
 
 impl Metrics {
@@ -349,7 +252,7 @@ impl Metrics {
                 "Recipients given up or put off, by way and class of the failure.",
                 &["way", "class"],
             )?,
-            accounts: Accounts::new(registry)?,
+            senders: Senders::new(registry)?,
             tls: registry.counter(
                 "mailpods_outbound_tls_total",
                 "Connections to next servers by who asked for their protection, and what came of it.",
@@ -406,6 +309,7 @@ mod tests {
     fn the_names_in_the_chart_are_those_of_metrics() {
         let known = [
             include_str!("metrics.rs"),
+            include_str!("metrics/senders.rs"),
             include_str!("../../process/src/measures.rs"),
         ];
         let asked = [

@@ -33,7 +33,7 @@ async fn look(ctx: &Context) {
             tracing::warn!(account, %error, "failed to go on with a suspension");
         }
     }
-    ctx.metrics.accounts.suspended.set((), in_force);
+    ctx.metrics.senders.suspended.set((), in_force);
 }
 
 /// What is still to be done for one; nothing, most of the time. Any process may do it, and what two do does no harm.
@@ -79,7 +79,7 @@ async fn begin(ctx: &Context, account: &str, suspension: &Suspension) -> Result<
         return Ok(());
     }
     ctx.metrics
-        .accounts
+        .senders
         .suspensions
         .inc(SuspendedFor(suspension.cause));
     let filter = of(account);
