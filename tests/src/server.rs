@@ -95,6 +95,7 @@ const LISTENERS: &[&str] = &[
     "imaps",
     "pop3",
     "pop3s",
+    "managesieve",
     "http",
     "https",
 ];

@@ -27,6 +27,7 @@ pub const TESTS: &[Package] = &[
     ("pdns-server", "/usr/sbin/pdns_server"),
     ("postgresql", "/usr/bin/pg_ctlcluster"),
     ("python3", "/usr/bin/python3"),
+    ("sieve-connect", "/usr/bin/sieve-connect"),
     ("sqlite3", "/usr/bin/sqlite3"),
     ("swaks", "/usr/bin/swaks"),
 ];

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::{Clock, random};
 use crate::fate::Fate;
 use crate::ips::Ips;
+use crate::local::PersonalScripts;
 use crate::metrics::{Metrics, Way, Why};
 use crate::outbound::egress::Proxies;
 use crate::outbound::pool::Pool;
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) pool: Pool,
     pub(crate) ips: Ips,
     pub(crate) srs: Rewriter,
+    /// Scripts of mailboxes that people keep themselves.
+    pub(crate) personal: PersonalScripts,
     /// Room for messages that are being sent, in KiB: what is in memory at once is bounded whatever their size.
     pub(crate) room: Semaphore,
     /// Grows with every settled unit.

@@ -124,6 +124,7 @@ impl Delivery {
             pool: outbound::pool::Pool::default(),
             ips: ips::Ips::new()?,
             srs: srs::Rewriter::default(),
+            personal: local::PersonalScripts::default(),
             room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),
             worker: dependencies.worker,
