@@ -30,6 +30,12 @@ pub const TARGETS: &[Target] = &[
         short_run: 2000,
     },
     Target {
+        name: "managesieve",
+        run: mailpods_pop3_proto::fuzzing::fuzz_managesieve,
+        words: MANAGESIEVE,
+        short_run: 2000,
+    },
+    Target {
         name: "message",
         run: mailpods_message::fuzz_message,
         words: MESSAGE,
@@ -499,6 +505,24 @@ const SIEVE: &[&[u8]] = &[
     b"\\",
     b"\xc3\xa4",
     b"\xff",
+    b"\0",
+];
+const MANAGESIEVE: &[&[u8]] = &[
+    b"AUTHENTICATE \"PLAIN\"\r\n",
+    b"\"AGEAYg==\"\r\n",
+    b"\"*\"\r\n",
+    b"PUTSCRIPT \"a\" {5+}\r\nkeep;\r\n",
+    b"HAVESPACE \"a\" 5\r\n",
+    b"SETACTIVE \"\"\r\n",
+    b"RENAMESCRIPT \"a\" {1+}\r\nb\r\n",
+    b"CHECKSCRIPT ",
+    b"NOOP \"a\"\r\n",
+    b"{99999999999+}\r\n",
+    b"{3}\r\n",
+    b"\\\"",
+    b"\r\n",
+    b"\"",
+    b" ",
     b"\0",
 ];
 const POP3: &[&[u8]] = &[

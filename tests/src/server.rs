@@ -96,6 +96,7 @@ const LISTENERS: &[&str] = &[
     "imaps",
     "pop3",
     "pop3s",
+    "managesieve",
     "http",
     "https",
 ];

@@ -34,7 +34,7 @@ fn mail_goes_through_four_processes() -> Result<()> {
     );
     let wanted = [
         (Role::Smtp, "https lmtp smtp submission submissions"),
-        (Role::Imap, "imap imaps pop3 pop3s"),
+        (Role::Imap, "imap imaps managesieve pop3 pop3s"),
         (Role::Delivery, ""),
     ];
     for (role, wanted) in wanted {

@@ -35,6 +35,7 @@ pub const TESTS: &[Package] = &[
         "python3-dnspython",
         "/usr/lib/python3/dist-packages/dns/resolver.py",
     ),
+    ("sieve-connect", "/usr/bin/sieve-connect"),
     ("sqlite3", "/usr/bin/sqlite3"),
     ("swaks", "/usr/bin/swaks"),
 ];

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::{Clock, random};
 use crate::fate::Fate;
 use crate::ips::Ips;
+use crate::local::PersonalScripts;
 use crate::metrics::{BounceClass, Metrics, Way, Why};
 use crate::outbound::egress::Proxies;
 use crate::outbound::fallback::Detours;
@@ -49,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) complaints: Keyring,
     /// Accounts that may not send.
     pub(crate) suspension: Guard,
+    /// Scripts of mailboxes that people keep themselves.
+    pub(crate) personal: PersonalScripts,
     /// Room for messages that are being sent, in KiB: what is in memory at once is bounded whatever their size.
     pub(crate) room: Semaphore,
     /// Grows with every settled unit.

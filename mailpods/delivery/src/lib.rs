@@ -130,6 +130,7 @@ impl Delivery {
             srs: srs::Keyring::new(mailpods_policy::srs::SECRET),
             complaints: srs::Keyring::new(mailpods_policy::complaint::SECRET),
             suspension: mailpods_store::suspension::Guard::default(),
+            personal: local::PersonalScripts::default(),
             room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),
             worker: dependencies.worker,

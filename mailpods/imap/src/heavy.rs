@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use mailpods_store::StoreError;
+use mailpods_store::{Result, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::failure::Failure;
 
 /// Messages up to this many octets are worked on where the session runs.
 pub(crate) const INLINE: u64 = 256 * 1024;
@@ -25,7 +23,7 @@ impl Heavy {
     ///
     /// # Errors
     /// Never while the server lives.
-    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit> {
         Arc::clone(&self.0)
             .acquire_owned()
             .await
@@ -40,7 +38,7 @@ impl Heavy {
 pub(crate) async fn run<T: Send + 'static>(
     large: bool,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<T> {
     if !large {
         return Ok(work());
     }
@@ -49,8 +47,8 @@ pub(crate) async fn run<T: Send + 'static>(
         .map_err(|_| stopped())
 }
 
-fn stopped() -> Failure {
-    StoreError::Unavailable("the server is being stopped".to_owned()).into()
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the server is being stopped".to_owned())
 }
 
 #[cfg(test)]

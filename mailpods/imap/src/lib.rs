@@ -1,4 +1,5 @@
-//! The imap role: people read their mail over IMAP4rev1 and IMAP4rev2, and take it away over POP3.
+//! The imap role: people read their mail over IMAP4rev1 and IMAP4rev2, take it away over POP3, and keep Sieve
+//! scripts over ManageSieve.
 //!
 //! [`Imap::serve`] runs one connection from greeting to BYE. A session holds the UIDs of its selected mailbox and nothing
 //! else of it: flags, envelopes, structures and bodies are read from the store when a command asks for them, in batches
@@ -8,7 +9,7 @@
 //! - `mailboxes`, `list`: commands about mailboxes.
 //! - `view`: the selected mailbox as the client knows it, and how it learns what others changed.
 //! - `fetch`: planner (which columns and octets), reader, encoder. `search`: compiler, evaluator in steps of rising cost.
-//! - `pop3`: the other protocol; `wire`, `patience` and `login` serve both.
+//! - `pop3`, `managesieve`: the other protocols; `wire`, `patience` and `login` serve all.
 //! - `messages`: STORE, EXPUNGE, COPY, MOVE.
 
 mod append;
@@ -21,6 +22,7 @@ mod idle;
 mod list;
 mod login;
 mod mailboxes;
+mod managesieve;
 mod messages;
 mod metrics;
 mod patience;

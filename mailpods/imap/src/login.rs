@@ -4,18 +4,35 @@ use std::sync::Arc;
 
 use mailpods_api::MailboxAddress;
 use mailpods_net::Connection;
-use mailpods_plan::Mailbox;
+use mailpods_plan::{Mailbox, Plan};
 use mailpods_sasl::ChannelBindings;
 use mailpods_store::directory::{Identity, LoginContext, Service};
 use mailpods_store::{AccountId, StoreError};
 
+use crate::failure::End;
 use crate::server::{AccountGuard, Shared};
+
+/// Octets of a command that are not counted in what all sessions hold.
+pub(crate) const HELD_ABOVE: u64 = 64 * 1024;
 
 /// Who has logged in.
 pub(crate) struct User {
     pub(crate) account: AccountId,
     pub(crate) address: MailboxAddress,
     pub(crate) guard: AccountGuard,
+}
+
+impl User {
+    /// Counts what is read of a large command, until it is done.
+    pub(crate) fn hold(&mut self, plan: &Plan, octets: u64) -> Result<(), End> {
+        // As much again as SMTP may hold, and in any case room for two messages.
+        let one = plan.imap.max_append_octets.saturating_add(HELD_ABOVE);
+        let limit = plan.smtp.max_octets_in_flight.max(one.saturating_mul(2));
+        match self.guard.hold(octets, limit) {
+            true => Ok(()),
+            false => Err(End::Bye("too much mail at once, try again later")),
+        }
+    }
 }
 
 /// The connection as the log-in service wants it.

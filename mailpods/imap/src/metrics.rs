@@ -39,6 +39,8 @@ pub struct Metrics {
     pub(crate) pop3_sessions: Gauge,
     pub(crate) pop3_commands: Counter<(CommandLabel, Outcome)>,
     pub(crate) retrieved: Counter,
+    pub(crate) managesieve_sessions: Gauge,
+    pub(crate) managesieve_commands: Counter<(CommandLabel, Outcome)>,
 }
 
 impl Metrics {
@@ -70,6 +72,16 @@ impl Metrics {
                 "mailpods_pop3_retrieved_total",
                 "Messages told whole by RETR.",
                 &[],
+            )?,
+            managesieve_sessions: registry.gauge(
+                "mailpods_managesieve_sessions",
+                "Open ManageSieve sessions.",
+                &[],
+            )?,
+            managesieve_commands: registry.counter(
+                "mailpods_managesieve_commands_total",
+                "ManageSieve commands by name and outcome.",
+                &["command", "outcome"],
             )?,
         })
     }

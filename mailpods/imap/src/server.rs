@@ -10,11 +10,12 @@ use mailpods_net::listener::ConnectionGuard;
 use mailpods_net::{Connection, Connections, Shutdown, TlsServer};
 use mailpods_plan::PlanHandle;
 use mailpods_store::directory::Directory;
-use mailpods_store::{AccountId, LockStore, MailStore};
+use mailpods_store::{AccountId, LockStore, MailStore, ScriptStore};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::heavy::Heavy;
+use crate::managesieve;
 use crate::metrics::Metrics;
 use crate::pop3;
 use crate::pop3::locks::Maildrops;
@@ -32,6 +33,8 @@ const IMAP_BUSY: &[u8] =
 /// RFC 3206 §3
 const POP3_BUSY: &[u8] =
     b"-ERR [SYS/TEMP] too many connections from your network, try again later\r\n";
+const MANAGESIEVE_BUSY: &[u8] =
+    b"BYE (TRYLATER) \"too many connections from your network, try again later\"\r\n";
 const REFUSAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the role needs.
@@ -47,6 +50,8 @@ pub struct ImapDeps {
     pub tls: Option<TlsServer>,
     /// Counters.
     pub metrics: Metrics,
+    /// Personal scripts.
+    pub scripts: Arc<dyn ScriptStore>,
     /// Locks on maildrops.
     pub locks: Arc<dyn LockStore>,
     /// Name in locks, which no other process that runs has.
@@ -115,6 +120,23 @@ impl Imap {
         session.instrument(span).await;
     }
 
+    /// The same for ManageSieve, which has no port where TLS comes first.
+    pub async fn serve_managesieve(self, connection: Connection) {
+        let (shared, number) = self.next();
+        let client = connection.peer().ip();
+        let span = tracing::info_span!("managesieve", session = number, %client);
+        let _open = shared.deps.metrics.managesieve_sessions.hold(());
+        let session = async {
+            let admitted = admit(&shared, connection, false, MANAGESIEVE_BUSY).await;
+            if let Some((connection, stranger)) = admitted {
+                let shared = Arc::clone(&shared);
+                let session = managesieve::Session::new(shared, connection, number, stranger);
+                session.run().await;
+            }
+        };
+        session.instrument(span).await;
+    }
+
     fn next(self) -> (Arc<Shared>, u64) {
         let number = self.0.next_session.fetch_add(1, Ordering::Relaxed);
         (self.0, number)
@@ -172,7 +194,7 @@ pub(crate) struct AccountGuard {
 
 impl Shared {
     /// Counts a session in that has not logged in; one client may have a part of all sessions.
-    fn admit(&self, client: IpAddr) -> Option<ConnectionGuard> {
+    pub(crate) fn admit(&self, client: IpAddr) -> Option<ConnectionGuard> {
         let most = self.deps.plan.current().imap.max_sessions / STRANGERS_PART;
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         self.strangers.enter(client, most.max(FEWEST_STRANGERS))

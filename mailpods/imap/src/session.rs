@@ -15,15 +15,12 @@ use mailpods_store::{AccountId, MailStore};
 use tokio::time::Instant;
 
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
-use crate::login::User;
+use crate::login::{HELD_ABOVE, User};
 use crate::metrics::{CommandLabel, Outcome};
 use crate::patience::Patience;
 use crate::server::Shared;
 use crate::view::View;
 use crate::wire::{Wire, read};
-
-/// Octets of a command that are not counted in what all sessions hold.
-const HELD_ABOVE: u64 = 64 * 1024;
 
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
@@ -155,16 +152,9 @@ impl Session {
     /// Counts what is read of a large command, until it is done.
     fn hold(&mut self, octets: u64) -> Result<(), End> {
         let plan = self.shared.deps.plan.current();
-        // As much again as SMTP may hold, and in any case room for two messages.
-        let one = plan.imap.max_append_octets.saturating_add(HELD_ABOVE);
-        let limit = plan.smtp.max_octets_in_flight.max(one.saturating_mul(2));
-        let held = match &mut self.user {
-            Some(user) => user.guard.hold(octets, limit),
-            None => true,
-        };
-        match held {
-            true => Ok(()),
-            false => Err(End::Bye("too much mail at once, try again later")),
+        match &mut self.user {
+            Some(user) => user.hold(&plan, octets),
+            None => Ok(()),
         }
     }
 

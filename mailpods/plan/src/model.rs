@@ -116,6 +116,9 @@ pub enum Protocol {
     Pop3,
     /// POP3 with implicit TLS (995).
     Pop3s,
+    /// ManageSieve with STARTTLS (4190).
+    #[serde(rename = "managesieve")]
+    ManageSieve,
     /// Metrics and health over HTTP.
     Http,
     /// MTA-STS policies and autoconfiguration over HTTPS.
@@ -135,6 +138,7 @@ impl Protocol {
             Self::Imaps => "imaps",
             Self::Pop3 => "pop3",
             Self::Pop3s => "pop3s",
+            Self::ManageSieve => "managesieve",
             Self::Http => "http",
             Self::Https => "https",
         }

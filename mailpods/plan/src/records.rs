@@ -17,13 +17,15 @@ use crate::providers::{self, Service};
 const PREFERENCE: u16 = 10;
 
 /// Services that clients look for: label, and what speaks it (RFC 6186 §3, RFC 8314 §5.1).
-const SERVICES: [(&str, Option<Protocol>); 6] = [
-    ("_submission._tcp", Some(Protocol::Submission)),
-    ("_submissions._tcp", Some(Protocol::Submissions)),
-    ("_imap._tcp", Some(Protocol::Imap)),
-    ("_imaps._tcp", Some(Protocol::Imaps)),
-    ("_pop3._tcp", Some(Protocol::Pop3)),
-    ("_pop3s._tcp", Some(Protocol::Pop3s)),
+const SERVICES: [(&str, Protocol); 7] = [
+    ("_submission._tcp", Protocol::Submission),
+    ("_submissions._tcp", Protocol::Submissions),
+    ("_imap._tcp", Protocol::Imap),
+    ("_imaps._tcp", Protocol::Imaps),
+    ("_pop3._tcp", Protocol::Pop3),
+    ("_pop3s._tcp", Protocol::Pop3s),
+    // RFC 5804 §1.8
+    ("_sieve._tcp", Protocol::ManageSieve),
 ];
 
 /// All records, by domain and in a stable order.
@@ -234,12 +236,8 @@ impl Writer<'_> {
 
     fn services(&mut self) {
         for (label, protocol) in SERVICES {
-            let listener = protocol.and_then(|protocol| {
-                self.plan
-                    .listeners
-                    .iter()
-                    .find(|listener| listener.protocol == protocol)
-            });
+            let mut listeners = self.plan.listeners.iter();
+            let listener = listeners.find(|listener| listener.protocol == protocol);
             let data = match listener {
                 Some(listener) => {
                     let (port, target) = (listener.address.port(), self.plan.hostname.to_string());
@@ -250,6 +248,8 @@ impl Writer<'_> {
                         target,
                     }
                 }
+                // RFC 5804 §1.8 knows no record that says so.
+                None if protocol == Protocol::ManageSieve => continue,
                 // RFC 6186 §3.4: a target of "." says that the service is not offered.
                 None => RecordData::Srv {
                     priority: 0,

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::roles::Roles;
 
 const SMTP_BUSY: &[u8] = b"421 4.3.2 Too many sessions, try again later\r\n";
+const MANAGESIEVE_BUSY: &[u8] = b"BYE (TRYLATER) \"Too many sessions, try again later\"\r\n";
 const POP3_BUSY: &[u8] = b"-ERR [SYS/TEMP] Too many sessions, try again later\r\n";
 const IMAP_BUSY: &[u8] = b"* BYE [UNAVAILABLE] Too many sessions, try again later\r\n";
 
@@ -162,6 +163,7 @@ impl Listeners {
             // TLS comes first there, so that no reply can be read.
             Protocol::Imaps | Protocol::Pop3s => (self.imap_sessions.clone(), None),
             Protocol::Pop3 => (self.imap_sessions.clone(), Some(POP3_BUSY)),
+            Protocol::ManageSieve => (self.imap_sessions.clone(), Some(MANAGESIEVE_BUSY)),
             Protocol::Submissions | Protocol::Http | Protocol::Https => {
                 (self.smtp_sessions.clone(), None)
             }

@@ -166,6 +166,11 @@ impl Roles {
                     imap.serve_pop3(connection, implicit_tls).await;
                 }
             }
+            Protocol::ManageSieve => {
+                if let Some(imap) = self.imap.clone() {
+                    imap.serve_managesieve(connection).await;
+                }
+            }
             Protocol::Smtp | Protocol::Submission | Protocol::Submissions | Protocol::Lmtp => {
                 if let Some(smtp) = &self.smtp {
                     smtp.serve(connection, protocol).await;
@@ -275,6 +280,7 @@ fn build_imap(setup: &Setup, directory: Directory, tls: TlsServer) -> Result<Ima
         directory,
         plan: setup.plan.clone(),
         tls: Some(tls),
+        scripts: setup.store.scripts.clone(),
         locks: setup.store.locks.clone(),
         worker: setup.worker.clone(),
         metrics: mailpods_imap::Metrics::new(&setup.registry)?,

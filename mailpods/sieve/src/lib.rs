@@ -33,5 +33,5 @@ pub use error::{Position, RunError, ScriptError};
 pub use extension::{CAPABILITIES, Extension};
 pub use input::{Envelope, Input, Library, Location, NoLibrary};
 pub use limits::Limits;
-pub use program::Script;
+pub use program::{Include, Script};
 pub use run::{Progress, Stage, run};

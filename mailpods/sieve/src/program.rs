@@ -14,6 +14,58 @@ pub struct Script {
     pub(crate) uses_variables: bool,
 }
 
+/// A script that another one includes (RFC 6609 §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Include<'a> {
+    /// Where.
+    pub at: Position,
+    /// Where it comes from.
+    pub location: Location,
+    /// Its name.
+    pub name: &'a str,
+    /// It need not be there.
+    pub optional: bool,
+}
+
+impl Script {
+    /// The scripts that it includes, in the order in which they stand.
+    #[must_use]
+    pub fn includes(&self) -> Vec<Include<'_>> {
+        let mut found = Vec::new();
+        collect(&self.body, &mut found);
+        found
+    }
+}
+
+fn collect<'a>(block: &'a Block, found: &mut Vec<Include<'a>>) {
+    for statement in block {
+        match &statement.command {
+            Command::Include {
+                location,
+                name,
+                optional,
+                ..
+            } => found.push(Include {
+                at: statement.at,
+                location: *location,
+                name,
+                optional: *optional,
+            }),
+            Command::If {
+                branches,
+                otherwise,
+            } => {
+                let blocks = branches.iter().map(|(_, block)| block);
+                blocks
+                    .chain([otherwise])
+                    .for_each(|block| collect(block, found));
+            }
+            Command::ForEveryPart { body, .. } => collect(body, found),
+            _ => {}
+        }
+    }
+}
+
 pub(crate) type Block = Vec<Statement>;
 
 /// A command and where it stands.

@@ -75,6 +75,7 @@ impl Server {
             | Protocol::Imaps
             | Protocol::Pop3
             | Protocol::Pop3s
+            | Protocol::ManageSieve
             | Protocol::Http
             | Protocol::Https => {
                 tracing::error!(

@@ -10,7 +10,7 @@ use mailpods_process::{Closed, Listeners, Roles};
 use mailpods_telemetry::health::Component;
 use mailpods_telemetry::metrics::{Gauge, Label, MetricsError, Registry};
 
-const PROTOCOLS: [Protocol; 10] = [
+const PROTOCOLS: [Protocol; 11] = [
     Protocol::Smtp,
     Protocol::Submission,
     Protocol::Submissions,
@@ -19,6 +19,7 @@ const PROTOCOLS: [Protocol; 10] = [
     Protocol::Imaps,
     Protocol::Pop3,
     Protocol::Pop3s,
+    Protocol::ManageSieve,
     Protocol::Http,
     Protocol::Https,
 ];

@@ -11,6 +11,7 @@ pub mod locks;
 pub mod mail;
 pub mod postgres;
 pub mod queue;
+pub mod scripts;
 pub mod secrets;
 pub mod shares;
 pub mod sqlite;
@@ -26,6 +27,7 @@ pub use error::{ErrorClass, Result, StoreError};
 pub use locks::LockStore;
 pub use mail::MailStore;
 pub use queue::QueueStore;
+pub use scripts::ScriptStore;
 pub use secrets::{DirectoryStore, SecretStore};
 pub use shares::ShareStore;
 pub use tokens::TokenStore;
@@ -52,6 +54,8 @@ pub struct Store {
     pub trace: Arc<dyn TraceStore>,
     /// Locks that hold for all processes.
     pub locks: Arc<dyn LockStore>,
+    /// Personal Sieve scripts.
+    pub scripts: Arc<dyn ScriptStore>,
     /// Limits that several processes keep together; `None` where there is one process alone.
     pub shares: Option<Arc<dyn ShareStore>>,
 }

@@ -212,7 +212,7 @@ pub trait MailStore: Send + Sync {
     async fn account(&self, address: &MailboxAddress) -> Result<AccountId>;
     /// All accounts, by address.
     async fn accounts(&self) -> Result<Vec<AccountInfo>>;
-    /// Deletes an account with its mailboxes, messages, subscriptions and saved credential; asked for again, it is a new one.
+    /// Deletes an account with its mailboxes, messages, subscriptions, scripts and saved credential; asked for again, it is a new one.
     async fn delete_account(&self, account: AccountId) -> Result<()>;
     /// What an account holds.
     async fn usage(&self, account: AccountId) -> Result<Usage>;

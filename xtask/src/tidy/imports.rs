@@ -62,6 +62,7 @@ const RULES: &[(&str, &[&str])] = &[
             "policy",
             "pop3-proto",
             "sasl",
+            "sieve",
             "store",
             "telemetry",
         ],

@@ -215,6 +215,8 @@ pub enum ListenerProtocol {
     Pop3,
     /// POP3 with TLS from the first octet, usually port 995.
     Pop3s,
+    /// ManageSieve with STARTTLS, usually port 4190.
+    ManageSieve,
     /// Metrics and health over HTTP, usually port 9090; MTA-STS policies and autoconfiguration too.
     Http,
     /// MTA-STS policies and autoconfiguration over HTTPS, usually port 443.

@@ -14,6 +14,7 @@ use mailpods_store::mail::{Flags, SystemFlags};
 use mailpods_store::queue::{Delivery, LeasedUnit, NewRecipient, Notify, Origin, QueuedRecipient};
 use mailpods_store::{Quota, UnixSeconds};
 
+use super::sieve::personal::Personal;
 use crate::context::destination;
 use crate::fate::{Fate, Trouble};
 
@@ -41,6 +42,8 @@ pub(super) struct Incoming {
     pub(super) mailbox: Arc<Mailbox>,
     /// Where it goes when no script says otherwise.
     pub(super) delivery: Delivery,
+    /// The scripts that its owner keeps, once they were looked for.
+    pub(super) personal: Option<Arc<Personal>>,
     /// Positions of the recipients that lead to it.
     pub(super) owners: Vec<usize>,
     /// Position of the first of them.
@@ -235,6 +238,7 @@ impl Walk<'_> {
         self.out.incoming.push(Incoming {
             mailbox: mailbox.clone(),
             delivery: self.delivery(recipient, mailbox),
+            personal: None,
             owners: vec![position],
             position,
             recipient: recipient.address.clone(),

@@ -23,8 +23,9 @@ use crate::metrics::Way;
 use crate::notify;
 use crate::srs;
 
-use expand::{Expanded, expand};
+use expand::{Expanded, Incoming, expand};
 use job::{End, Job};
+pub(crate) use sieve::personal::Cache as PersonalScripts;
 
 /// Times that a settlement is tried again when the store is busy, and the wait between.
 const STORE_TRIES: u32 = 5;
@@ -37,9 +38,11 @@ const MAX_LOADED: u64 = 32 << 20;
 pub(crate) async fn deliver(ctx: &Context, units: Vec<LeasedUnit>) {
     let started = tokio::time::Instant::now();
     let plan = ctx.plan.current();
+    let mut units = expand_all(ctx, &plan, units);
+    let looked = sieve::personal::attach(ctx, filtered_ends(&mut units)).await;
     let (mut jobs, mut loaded) = (Vec::with_capacity(units.len()), 0u64);
-    for unit in units {
-        let job = prepare(ctx, &plan, unit).await;
+    for (unit, expanded) in units {
+        let job = prepare(ctx, &plan, unit, expanded, looked.as_ref().err()).await;
         if !job.ended.enqueue.is_empty() {
             loaded = loaded.saturating_add(job.ended.unit.message.size);
         }
@@ -63,12 +66,33 @@ async fn settle_all(ctx: &Context, plan: &Plan, mut jobs: Vec<Job>) {
     }
 }
 
-async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
-    let expanded = if unit.bounce {
-        Expanded::untouched(&unit)
-    } else {
-        expand(plan, &unit, ctx.now() / 1000)
+fn expand_all(ctx: &Context, plan: &Plan, units: Vec<LeasedUnit>) -> Vec<(LeasedUnit, Expanded)> {
+    let expanded = |unit: LeasedUnit| {
+        let expanded = match unit.bounce {
+            true => Expanded::untouched(&unit),
+            false => expand(plan, &unit, ctx.now() / 1000),
+        };
+        (unit, expanded)
     };
+    units.into_iter().map(expanded).collect()
+}
+
+/// What goes through scripts, if there are any.
+fn filtered_ends(units: &mut [(LeasedUnit, Expanded)]) -> Vec<&mut Incoming> {
+    let filtered = units.iter_mut().filter(|(unit, _)| sieve::may_filter(unit));
+    filtered
+        .flat_map(|(_, expanded)| &mut expanded.incoming)
+        .collect()
+}
+
+/// `unlooked`: why personal scripts could not be looked for.
+async fn prepare(
+    ctx: &Context,
+    plan: &Plan,
+    unit: LeasedUnit,
+    expanded: Expanded,
+    unlooked: Option<&StoreError>,
+) -> Job {
     let Expanded {
         fates,
         incoming,
@@ -92,8 +116,14 @@ async fn prepare(ctx: &Context, plan: &Plan, unit: LeasedUnit) -> Job {
         let body = NewBody::Stored(unit.message.body);
         job.others.push(ctx.derived(unit, body, rerouted));
     }
-    if let Err(error) = with_body(ctx, plan, &mut job, forwards).await {
-        job.defer(ctx, &error).await;
+    match unlooked.filter(|_| sieve::may_filter(&job.ended.unit) && !job.ends.is_empty()) {
+        // Mail that a script would sort must not pass it by.
+        Some(error) => job.defer(ctx, error).await,
+        None => {
+            if let Err(error) = with_body(ctx, plan, &mut job, forwards).await {
+                job.defer(ctx, &error).await;
+            }
+        }
     }
     job.assemble();
     job

@@ -326,3 +326,115 @@ async fn junk_is_kept_instead_of_redirected_to_another_domain() {
     rig.until_empty().await;
     assert_eq!(count(&rig, ALICE, "Junk").await, 1);
 }
+
+/// What ManageSieve does.
+async fn keep(rig: &Rig, account: &str, name: &str, text: &str) {
+    let owner = rig.store.mail.account(&address(account)).await.unwrap();
+    let source = text.as_bytes().to_vec().into();
+    let scripts = &rig.store.scripts;
+    scripts.put_script(owner, name, source).await.unwrap();
+}
+
+async fn activate(rig: &Rig, account: &str, name: Option<&str>) {
+    let owner = rig.store.mail.account(&address(account)).await.unwrap();
+    let scripts = &rig.store.scripts;
+    scripts.activate_script(owner, name).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_script_that_its_owner_made_active_runs_in_place_of_the_resources() {
+    let mut rig = rig("require \"fileinto\"; fileinto \"Resource\";").await;
+    keep(
+        &rig,
+        ALICE,
+        "own",
+        "require \"fileinto\"; fileinto \"Own\";",
+    )
+    .await;
+    let steps = [
+        (None, ["Resource"].as_slice()),
+        (Some("own"), &["Resource", "Own"]),
+        (None, &["Resource", "Own", "Resource"]),
+    ];
+    for (active, wanted) in steps {
+        activate(&rig, ALICE, active).await;
+        rig.send("s@remote.test", &[ALICE]).await;
+        rig.until_empty().await;
+        for folder in ["Resource", "Own"] {
+            let count_wanted = wanted.iter().filter(|name| **name == folder).count();
+            assert_eq!(
+                count(&rig, ALICE, folder).await,
+                count_wanted,
+                "{active:?} {folder}"
+            );
+        }
+    }
+    assert_eq!(count(&rig, ALICE, "INBOX").await, 0);
+}
+
+#[tokio::test]
+async fn a_changed_script_counts_from_the_next_message_on() {
+    let mut rig = Rig::start(plan(1), Zone::new()).await;
+    for folder in ["One", "Two"] {
+        let text = format!("require \"fileinto\"; fileinto \"{folder}\";");
+        keep(&rig, ALICE, "own", &text).await;
+        activate(&rig, ALICE, Some("own")).await;
+        rig.send("s@remote.test", &[ALICE, "bob@example.test"])
+            .await;
+        rig.until_empty().await;
+        assert_eq!(count(&rig, ALICE, folder).await, 1, "{folder}");
+    }
+    assert_eq!(count(&rig, "bob@example.test", "INBOX").await, 2);
+}
+
+/// RFC 6609 §3.2
+#[tokio::test]
+async fn scripts_include_those_of_their_owner_alone() {
+    let mut plan = plan(1);
+    let include = "require \"include\"; include :personal :optional \"shared\"; include :personal :optional \"own\";";
+    with_script(&mut plan, ALICE, include);
+    let mut rig = Rig::start(plan, Zone::new()).await;
+    keep(&rig, "bob@example.test", "shared", "discard;").await;
+    rig.send("s@remote.test", &[ALICE]).await;
+    rig.until_empty().await;
+    assert_eq!(
+        count(&rig, ALICE, "INBOX").await,
+        1,
+        "bob's script is not alice's"
+    );
+    keep(
+        &rig,
+        ALICE,
+        "own",
+        "require \"fileinto\"; fileinto \"Own\";",
+    )
+    .await;
+    rig.send("s@remote.test", &[ALICE]).await;
+    rig.until_empty().await;
+    assert_eq!(count(&rig, ALICE, "Own").await, 1);
+}
+
+#[tokio::test]
+async fn an_included_script_that_is_gone_keeps_the_mail_and_tells_its_owner() {
+    let mut rig = Rig::start(plan(1), Zone::new()).await;
+    keep(
+        &rig,
+        ALICE,
+        "own",
+        "require \"include\"; include :personal \"gone\"; discard;",
+    )
+    .await;
+    activate(&rig, ALICE, Some("own")).await;
+    rig.send("s@remote.test", &[ALICE]).await;
+    rig.until_empty().await;
+    let mails = rig.mailbox(ALICE, "INBOX").await;
+    assert_eq!(mails.len(), 2, "the mail, and the word to its owner");
+    let told = mails
+        .iter()
+        .find(|mail| mail.contains("A Sieve script failed"));
+    let told = told.unwrap().replace("=\r\n", "");
+    assert!(
+        told.contains("the script \"own\": line 1, column 20: there is no script \"gone\""),
+        "{told}"
+    );
+}

@@ -8,6 +8,7 @@ mod clients;
 mod fetch;
 mod login;
 mod mailboxes;
+mod managesieve;
 mod pop3;
 mod search;
 mod world;

@@ -65,6 +65,7 @@ impl World {
         let metrics = Metrics::new(&registry).unwrap();
         let deps = ImapDeps {
             store: store.mail.clone(),
+            scripts: store.scripts.clone(),
             locks: store.locks.clone(),
             worker: worker.to_owned(),
             directory,
@@ -107,6 +108,11 @@ impl World {
     /// A connection for POP3, before the greeting.
     pub fn pop3_connection(&self, implicit_tls: bool) -> Client {
         self.session(|role, far| async move { role.serve_pop3(far, implicit_tls).await })
+    }
+
+    /// A connection for ManageSieve, before the greeting.
+    pub fn managesieve_connection(&self) -> Client {
+        self.session(|role, far| async move { role.serve_managesieve(far).await })
     }
 
     fn session<S>(&self, serve: impl FnOnce(Imap, Connection) -> S) -> Client

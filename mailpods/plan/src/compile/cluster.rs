@@ -291,6 +291,7 @@ const fn protocol(protocol: ListenerProtocol) -> Protocol {
         ListenerProtocol::Imaps => Protocol::Imaps,
         ListenerProtocol::Pop3 => Protocol::Pop3,
         ListenerProtocol::Pop3s => Protocol::Pop3s,
+        ListenerProtocol::ManageSieve => Protocol::ManageSieve,
         ListenerProtocol::Http => Protocol::Http,
         ListenerProtocol::Https => Protocol::Https,
     }

@@ -130,6 +130,11 @@ impl Role {
         self.is(false, false, true)
     }
 
+    /// Scripts of mailboxes, and those that others include: who runs them, and who shows and checks them.
+    const fn knows_scripts(self) -> bool {
+        self.is(false, true, true)
+    }
+
     const fn knows_domains(self) -> bool {
         self.is(true, true, true)
     }

@@ -118,7 +118,7 @@ impl Settings {
             transports: Rule::all(outbound, role),
             postmaster: outbound.postmaster.clone().filter(|_| mail).map(Written),
             sieve: Some(plan.sieve.clone())
-                .filter(|_| role.filters_mail())
+                .filter(|_| role.knows_scripts())
                 .unwrap_or_default(),
             shutdown_grace: plan.shutdown_grace,
         }
@@ -176,9 +176,11 @@ fn listeners(plan: &Plan, role: Role) -> Vec<Listener> {
         | Protocol::Submissions
         | Protocol::Lmtp
         | Protocol::Https => role.is(true, false, false),
-        Protocol::Imap | Protocol::Imaps | Protocol::Pop3 | Protocol::Pop3s => {
-            role.is(false, true, false)
-        }
+        Protocol::Imap
+        | Protocol::Imaps
+        | Protocol::Pop3
+        | Protocol::Pop3s
+        | Protocol::ManageSieve => role.is(false, true, false),
         Protocol::Http => false,
     };
     plan.listeners.iter().filter(of_role).cloned().collect()
@@ -478,7 +480,7 @@ impl Mailbox {
             quota_octets: mailbox.quota_octets,
             quota_messages: mailbox.quota_messages,
             send_as: send_as.cloned().collect(),
-            sieve: mailbox.sieve.clone().filter(|_| role.filters_mail()),
+            sieve: mailbox.sieve.clone().filter(|_| role.knows_scripts()),
         }
     }
 

@@ -111,6 +111,7 @@ fn quickstart_compiles() {
         ("imaps", 2993),
         ("pop3", 2110),
         ("pop3s", 2995),
+        ("managesieve", 2419),
         ("lmtp", 2424),
         ("http", 9090),
     ];

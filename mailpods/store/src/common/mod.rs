@@ -13,6 +13,7 @@ pub(crate) mod mailbox;
 pub(crate) mod metrics;
 pub(crate) mod names;
 pub(crate) mod queue;
+pub(crate) mod scripts;
 pub(crate) mod seal;
 pub(crate) mod trace;
 pub(crate) mod uid_cache;

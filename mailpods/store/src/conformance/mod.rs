@@ -12,6 +12,7 @@ mod mailboxes;
 mod operators;
 mod queue;
 mod quotas;
+mod scripts;
 mod secrets;
 mod settling;
 mod tokens;
@@ -123,6 +124,10 @@ checks! {
     tokens::takes_at_once_cannot_exceed_the_limit,
     tokens::waiting_as_told_is_enough,
     tokens::bans_end_and_are_forgotten,
+    scripts::scripts_are_kept_for_their_owner,
+    scripts::one_script_is_active,
+    scripts::scripts_have_a_quota,
+    scripts::delivery_hears_of_every_change,
     secrets::recipients_are_suppressed_for_a_sender_domain,
     secrets::secrets_come_back,
     secrets::the_first_of_two_writers_wins,

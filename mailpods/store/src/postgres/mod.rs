@@ -18,6 +18,7 @@ mod notify;
 mod pool;
 mod queue;
 mod schema;
+mod scripts;
 mod secrets;
 mod shard;
 mod shared;
@@ -157,6 +158,7 @@ impl PostgresStore {
             directory: core.clone(),
             trace: core.clone(),
             locks: core.clone(),
+            scripts: core.clone(),
             shares: Some(core.clone()),
         }
     }

@@ -20,6 +20,7 @@ mod metrics;
 mod queue;
 mod readers;
 mod schema;
+mod scripts;
 mod secrets;
 mod shared;
 mod tokens;
@@ -162,6 +163,7 @@ impl SqliteStore {
             directory: core.clone(),
             trace: core.clone(),
             locks: core.clone(),
+            scripts: core.clone(),
             shares: None,
         }
     }

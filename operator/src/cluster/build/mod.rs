@@ -112,7 +112,8 @@ pub const fn served_by(protocol: ListenerProtocol) -> Option<Role> {
         ListenerProtocol::Imap
         | ListenerProtocol::Imaps
         | ListenerProtocol::Pop3
-        | ListenerProtocol::Pop3s => Some(Role::Imap),
+        | ListenerProtocol::Pop3s
+        | ListenerProtocol::ManageSieve => Some(Role::Imap),
         // LMTP asks for no password: it is for those who are let in by a NetworkPolicy of their own.
         ListenerProtocol::Lmtp | ListenerProtocol::Http => None,
     }

@@ -1,5 +1,6 @@
 //! Actions as deliveries and messages.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -340,12 +341,7 @@ impl Actor<'_> {
             return Ok(());
         }
         let (account, now) = (&self.incoming.mailbox.address, self.ctx.now());
-        let source = self
-            .incoming
-            .mailbox
-            .sieve
-            .as_ref()
-            .map_or("", |script| script.source());
+        let source = self.own_source();
         let key = answer::key("error", account, &format!("{error}\n{source}"));
         if self.ctx.store.tokens.banned(&key, now).await?.is_some() {
             return Ok(());
@@ -360,6 +356,16 @@ impl Actor<'_> {
         let message = made(self.ctx, Destination::local(), &account.to_string(), octets);
         self.out.enqueue.push(message);
         Ok(())
+    }
+
+    /// The text of the owner's script.
+    fn own_source(&self) -> Cow<'_, str> {
+        let personal = self.incoming.personal.as_ref();
+        let of_resource = || self.incoming.mailbox.sieve.as_ref();
+        match personal.and_then(|personal| personal.active_source()) {
+            Some(source) => String::from_utf8_lossy(source),
+            None => of_resource().map_or("", |script| script.source()).into(),
+        }
     }
 
     fn finish(mut self) -> Filtered {

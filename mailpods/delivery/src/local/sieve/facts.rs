@@ -6,21 +6,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mailpods_plan::{Domain, Mailbox, Plan, SieveScript};
 use mailpods_sieve::{
-    Answers, Envelope, Input, Library, Limits, Location, Progress, RunError, Script, Stage,
+    Answers, Envelope, Input, Library, Limits, Location, Progress, RunError, Script, ScriptError,
+    Stage,
 };
 use mailpods_store::queue::{LeasedUnit, Origin};
 
 use super::Incoming;
+use super::personal::Personal;
 use crate::context::Context;
 
-/// Scripts that `include :global` finds. Personal ones are there with ManageSieve.
-struct Scripts(HashMap<String, Arc<Script>>);
+/// Scripts that `include` finds.
+struct Scripts {
+    global: HashMap<String, Arc<Script>>,
+    personal: Option<Arc<Personal>>,
+}
 
 impl Library for Scripts {
     fn script(&self, location: Location, name: &str) -> Option<Arc<Script>> {
         match location {
-            Location::Global => self.0.get(name).cloned(),
-            Location::Personal => None,
+            Location::Global => self.global.get(name).cloned(),
+            Location::Personal => self.personal.as_ref()?.script(name)?.ok().cloned(),
         }
     }
 }
@@ -48,37 +53,46 @@ fn domain<'a>(plan: &'a Plan, mailbox: &Mailbox) -> Option<&'a Arc<Domain>> {
     plan.domains.get(mailbox.address.domain())
 }
 
-/// The scripts in their order, with the names that errors give them.
-fn scripts<'a>(
-    plan: &'a Plan,
-    mailbox: &'a Mailbox,
-) -> impl Iterator<Item = (&'static str, &'a SieveScript)> {
+/// A script with the name that errors give it.
+type Named<'a> = (String, Result<&'a Arc<Script>, &'a ScriptError>);
+
+/// The scripts in their order. The one that the owner has made active takes the place of that of the Mailbox resource.
+fn scripts<'a>(plan: &'a Plan, incoming: &'a Incoming) -> impl Iterator<Item = Named<'a>> {
+    let mailbox = &incoming.mailbox;
     let around = domain(plan, mailbox).map(|domain| &domain.sieve);
+    let of_plan = |name: &str, source: Option<&'a SieveScript>| {
+        source.map(|source| (name.to_owned(), source.script()))
+    };
+    let personal = incoming.personal.as_ref().and_then(|kept| kept.active());
+    let own = match personal {
+        Some((name, script)) => Some((format!("the script \"{name}\""), script)),
+        None => of_plan("the mailbox's script", mailbox.sieve.as_ref()),
+    };
     [
-        (
+        of_plan(
             "the cluster's script before",
             plan.sieve.stages.before.as_ref(),
         ),
-        (
+        of_plan(
             "the domain's script before",
             around.and_then(|stages| stages.before.as_ref()),
         ),
-        ("the mailbox's script", mailbox.sieve.as_ref()),
-        (
+        own,
+        of_plan(
             "the domain's script after",
             around.and_then(|stages| stages.after.as_ref()),
         ),
-        (
+        of_plan(
             "the cluster's script after",
             plan.sieve.stages.after.as_ref(),
         ),
     ]
     .into_iter()
-    .filter_map(|(name, script)| Some((name, script?)))
+    .flatten()
 }
 
-pub(super) fn has_scripts(plan: &Plan, mailbox: &Mailbox) -> bool {
-    scripts(plan, mailbox).next().is_some()
+pub(super) fn has_scripts(plan: &Plan, incoming: &Incoming) -> bool {
+    scripts(plan, incoming).next().is_some()
 }
 
 impl Facts {
@@ -92,16 +106,13 @@ impl Facts {
     ) -> Result<Self, RunError> {
         let mailbox = &incoming.mailbox;
         let mut stages = Vec::new();
-        for (name, source) in scripts(plan, mailbox) {
-            let script = compiled(name, source)?;
-            stages.push(Stage {
-                name: name.to_owned(),
-                script,
-            });
+        for (name, script) in scripts(plan, incoming) {
+            let script = compiled(&name, script)?;
+            stages.push(Stage { name, script });
         }
         let mut global = HashMap::new();
         for (name, source) in &plan.sieve.scripts {
-            global.insert(name.clone(), compiled(name, source)?);
+            global.insert(name.clone(), compiled(name, source.script())?);
         }
         let message = &unit.message;
         let auth = match &message.origin {
@@ -111,7 +122,10 @@ impl Facts {
         let domain = domain(plan, mailbox);
         Ok(Self {
             stages,
-            scripts: Scripts(global),
+            scripts: Scripts {
+                global,
+                personal: incoming.personal.clone(),
+            },
             body,
             envelope: Envelope {
                 from: message.envelope.sender.clone(),
@@ -154,8 +168,11 @@ impl Facts {
     }
 }
 
-fn compiled(name: &str, source: &SieveScript) -> Result<Arc<Script>, RunError> {
-    source.script().cloned().map_err(|error| RunError {
+fn compiled(
+    name: &str,
+    script: Result<&Arc<Script>, &ScriptError>,
+) -> Result<Arc<Script>, RunError> {
+    script.cloned().map_err(|error| RunError {
         script: name.to_owned(),
         at: error.at,
         message: error.message.clone(),

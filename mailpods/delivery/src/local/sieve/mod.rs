@@ -6,6 +6,7 @@
 mod act;
 mod answer;
 mod facts;
+pub(crate) mod personal;
 mod told;
 
 use bytes::Bytes;
@@ -51,10 +52,14 @@ pub(super) struct After {
     notes: Vec<(Reason, String)>,
 }
 
+/// Whether scripts are run over the message, where there are any. What a script filed is where it belongs.
+pub(super) fn may_filter(unit: &LeasedUnit) -> bool {
+    !matches!(unit.message.origin, Origin::Filed(_))
+}
+
 /// Whether mail for the mailbox goes through scripts.
 pub(super) fn is_filtered(plan: &Plan, unit: &LeasedUnit, incoming: &Incoming) -> bool {
-    // What a script filed is where it belongs.
-    !matches!(unit.message.origin, Origin::Filed(_)) && facts::has_scripts(plan, &incoming.mailbox)
+    may_filter(unit) && facts::has_scripts(plan, incoming)
 }
 
 /// Runs the scripts of a mailbox over a message.

@@ -15,6 +15,7 @@ use crate::common::unix_millis;
 use crate::error::{Result, StoreError};
 use crate::mail::{AccountInfo, MailboxInfo, SpecialUse};
 use crate::postgres::connection::Connection;
+use crate::postgres::scripts;
 use crate::postgres::shard;
 use crate::postgres::shared::Shared;
 use crate::postgres::tx::{Effect, Kind, Tx, get, transact};
@@ -285,6 +286,7 @@ pub(super) async fn delete_account(tx: &Tx<'_>, account: AccountId) -> Result<()
         .await?;
     let sql = "DELETE FROM credential USING account WHERE account.id = $1 AND credential.address = account.address";
     tx.execute(sql, &[&account.0]).await?;
+    scripts::forget(tx, account).await?;
     tx.execute("DELETE FROM account WHERE id = $1", &[&account.0])
         .await?;
     for row in &gone {

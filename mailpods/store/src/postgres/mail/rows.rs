@@ -69,7 +69,10 @@ pub(super) async fn account_usage(connection: &Connection, account: i64) -> Resu
 }
 
 /// Locks accounts, in order, and gives what the last one holds.
-pub(super) async fn lock_accounts(connection: &Connection, accounts: &[i64]) -> Result<Usage> {
+pub(in crate::postgres) async fn lock_accounts(
+    connection: &Connection,
+    accounts: &[i64],
+) -> Result<Usage> {
     let mut sorted = accounts.to_vec();
     sorted.sort_unstable();
     sorted.dedup();

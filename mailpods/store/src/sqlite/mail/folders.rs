@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, Row};
 
+use super::super::scripts;
 use super::super::tx::{Effect, Tx};
 use super::row::{self, COLUMNS};
 use super::transfer;
@@ -134,6 +135,7 @@ pub(super) fn delete_account(tx: &mut Tx<'_>, account: AccountId) -> Result<()> 
         .collect::<rusqlite::Result<_>>()?;
     tx.execute("DELETE FROM subscription WHERE account = ?1", [account.0])?;
     tx.execute("DELETE FROM credential WHERE address = ?1", [&address])?;
+    scripts::forget(tx, account)?;
     tx.shared.reap.store(true, Ordering::Release);
     for mailbox in mailboxes {
         tx.effect(Effect::Mailbox(MailboxId(mailbox)));

@@ -190,7 +190,7 @@ impl Tx<'_> {
     }
 }
 
-pub(super) fn usage(connection: &Connection, account: AccountId) -> Result<Usage> {
+pub(in crate::sqlite) fn usage(connection: &Connection, account: AccountId) -> Result<Usage> {
     let mut statement =
         connection.prepare_cached("SELECT octets, messages FROM account WHERE id = ?1")?;
     let found = statement

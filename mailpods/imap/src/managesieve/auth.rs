@@ -1,0 +1,124 @@
+//! STARTTLS, AUTHENTICATE and UNAUTHENTICATE.
+
+use mailpods_pop3_proto::SaslResponse;
+use mailpods_pop3_proto::managesieve::{Code, Event, Limits};
+use mailpods_sasl::Mechanism;
+use mailpods_store::directory::{Identity, LoginContext, Refusal, Service, Step};
+use mailpods_store::scripts::MAX_SCRIPT_OCTETS;
+
+use super::Session;
+use super::failure::{Done, Failure};
+use crate::failure::End;
+use crate::login;
+use crate::patience::Patience;
+use crate::server::HANDSHAKE_LIMIT;
+
+impl Session {
+    /// RFC 5804 §2.2
+    pub(super) async fn start_tls(&mut self) -> Done {
+        if self.wire.io.is_tls() {
+            return Err(Failure::no("TLS is active"));
+        }
+        let tls = self.shared.deps.tls.clone();
+        let tls = tls.ok_or(Failure::no("TLS is not available"))?;
+        if self.decoder.has_input() {
+            // Plaintext behind STARTTLS would count as encrypted: somebody may have put it there.
+            return Err(End::Bye("commands must not follow STARTTLS before TLS is active").into());
+        }
+        self.ok("begin TLS now");
+        self.wire.flush().await?;
+        let started = self.wire.io.start_tls(&tls, HANDSHAKE_LIMIT).await;
+        started.map_err(End::Tls)?;
+        // RFC 5804 §2.2: capabilities come again, as those before may have been forged
+        self.capability().await
+    }
+
+    /// RFC 5804 §2.1
+    pub(super) async fn authenticate(
+        &mut self,
+        mechanism: &str,
+        initial: Option<SaslResponse>,
+    ) -> Done {
+        let mechanism =
+            Mechanism::parse(mechanism).filter(|mechanism| *mechanism != Mechanism::Login);
+        let mechanism = mechanism.ok_or(Failure::no("this mechanism is not offered"))?;
+        if !self.wire.io.is_tls() {
+            return Err(needs_tls());
+        }
+        let context = self.login_context();
+        let login = self.shared.deps.directory.login(mechanism, context);
+        let mut login = login.map_err(|refusal| refused(&refusal))?;
+        let initial = initial.as_ref().map(SaslResponse::as_bytes);
+        let mut step = login.start(initial).await;
+        loop {
+            match step {
+                Step::Success(identity) => return self.logged_in(&identity).await,
+                Step::Failure(refusal) => return Err(refused(&refusal)),
+                Step::Challenge(challenge) => {
+                    let response = self.challenge(&challenge).await?;
+                    step = login.step(response.as_bytes()).await;
+                }
+            }
+        }
+    }
+
+    async fn challenge(&mut self, challenge: &[u8]) -> Result<SaslResponse, Failure> {
+        self.decoder.expect_auth_response();
+        self.writer().challenge(challenge);
+        match self.next_event().await? {
+            Event::AuthResponse(response) => Ok(response),
+            Event::AuthCancelled => Err(Failure::no("authentication was cancelled")),
+            _ => Err(Failure::no("expected a string of base64")),
+        }
+    }
+
+    pub(super) fn login_context(&self) -> LoginContext {
+        login::context(&self.wire.io, Service::ManageSieve, self.number)
+    }
+
+    async fn logged_in(&mut self, identity: &Identity) -> Done {
+        let user = login::enter(&self.shared, identity).await?;
+        let too_many = Failure::coded(Code::TryLater, "this account has too many sessions open");
+        self.user = Some(user.ok_or(too_many)?);
+        self.stranger = None;
+        self.decoder
+            .set_limits(Limits::after_login(MAX_SCRIPT_OCTETS));
+        self.done("logged in")
+    }
+
+    /// RFC 5804 §2.14: as at the start of the connection, TLS apart.
+    pub(super) fn unauthenticate(&mut self) -> Done {
+        let client = self.wire.io.peer().ip();
+        let stranger = self.shared.admit(client);
+        let too_many = End::Bye("too many connections from your network, try again later");
+        self.stranger = Some(stranger.ok_or(too_many)?);
+        self.user = None;
+        self.patience = Patience::new();
+        self.decoder.set_limits(Limits::default());
+        self.done("logged out")
+    }
+}
+
+fn refused(refusal: &Refusal) -> Failure {
+    if refusal.looks_like_wrong_password() {
+        return Failure::Guess;
+    }
+    if refusal.is_temporary() {
+        return Failure::coded(
+            Code::TryLater,
+            "log-in is not possible now, try again later",
+        );
+    }
+    match refusal {
+        Refusal::TlsRequired => needs_tls(),
+        _ => Failure::no("the message does not follow the mechanism"),
+    }
+}
+
+/// RFC 5804 §2.1
+fn needs_tls() -> Failure {
+    Failure::coded(
+        Code::EncryptNeeded,
+        "log-in needs TLS: STARTTLS comes first",
+    )
+}
