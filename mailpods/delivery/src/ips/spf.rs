@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{Ips, gate, kept};
 use crate::context::Context;
 
-/// How long a record that shows the address is believed, and one that does not, in milliseconds.
+/// How long a record that shows the address is believed at most, and one that does not, in milliseconds.
 const SHOWN_FOR: i64 = 600_000;
 const HIDDEN_FOR: i64 = 60_000;
 /// Domains that are looked at beside the mail in one second, all addresses together.
@@ -140,7 +140,11 @@ impl Ips {
             SpfResult::TempError => before.unwrap_or(Ok(since)),
             _ => Err(text),
         };
-        let wait = if shown.is_ok() { SHOWN_FOR } else { HIDDEN_FOR };
+        let wait = match shown {
+            // No longer than receivers believe it.
+            Ok(_) => time_to_live(&ctx.plan.current()).clamp(HIDDEN_FOR, SHOWN_FOR),
+            Err(_) => HIDDEN_FOR,
+        };
         let next = now.saturating_add(wait);
         known
             .domains
@@ -323,14 +327,17 @@ impl View {
             Ok(since) => *since,
             Err(text) => return Standing::Hidden(text.clone()),
         };
-        let wait = i64::try_from(plan.dns.ttl.as_millis()).unwrap_or(i64::MAX);
-        let from = since.saturating_add(wait);
+        let from = since.saturating_add(time_to_live(plan));
         if since > 0 && from > now {
             Standing::Waits(from)
         } else {
             Standing::Shown
         }
     }
+}
+
+fn time_to_live(plan: &Plan) -> i64 {
+    i64::try_from(plan.dns.ttl.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// One domain that shows the address is enough for it to be used, for that domain.
