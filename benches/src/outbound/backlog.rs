@@ -25,7 +25,7 @@ const BATCH: usize = 100;
 /// Calls at once.
 const CALLS: usize = 16;
 /// Units leased at once to be put off.
-const LEASE: usize = 1_000;
+const LEASE: usize = 100;
 /// Within this time those that were put off are tried again, in milliseconds.
 const SPREAD: usize = 4 * 3_600_000;
 /// Lines about what goes on, one each so many messages.

@@ -55,7 +55,9 @@ pub async fn measure(
         p99(&mut calls),
     );
     report.note(&format!("{name}: lease of 1, p99"), "ms", p99(&mut singles));
-    queue.hand_back(leases).await?;
+    for part in leases.chunks(BATCH) {
+        queue.hand_back(part.to_vec()).await?;
+    }
     looks(queue, name, report).await
 }
 
