@@ -17,14 +17,25 @@ fn sieve_connect(port: u16, arguments: &[&str]) -> Result<Output> {
     let port = port.to_string();
     let mut child = Command::new("sieve-connect")
         .args(["--server", "127.0.0.1", "--port", &port, "--notlsverify"])
-        .args(["--user", "alice@example.test", "--authmech", "PLAIN", "--passwordfd", "0"])
+        .args([
+            "--user",
+            "alice@example.test",
+            "--authmech",
+            "PLAIN",
+            "--passwordfd",
+            "0",
+        ])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .context("failed to start sieve-connect")?;
-    child.stdin.take().context("no input")?.write_all(b"quickstart\n")?;
+    child
+        .stdin
+        .take()
+        .context("no input")?
+        .write_all(b"quickstart\n")?;
     Ok(child.wait_with_output()?)
 }
 
@@ -60,7 +71,10 @@ fn wait_for(session: &mut Session, mailbox: &str, count: usize) -> Result<()> {
     let wanted = format!("MESSAGES {count}");
     eventually(&format!("{mailbox}: {wanted}"), || {
         let lines = session.imap(&format!("STATUS {mailbox} (MESSAGES)"))?;
-        Ok(lines.iter().any(|line| line.contains(&wanted)).then_some(()))
+        Ok(lines
+            .iter()
+            .any(|line| line.contains(&wanted))
+            .then_some(()))
     })
 }
 
@@ -79,7 +93,11 @@ fn a_script_that_is_put_and_activated_sorts_mail() -> Result<()> {
 
     let broken = upload(port, folder.path(), "broken", "keep;\nfileinto \"x\";\n")?;
     assert!(!broken.status.success(), "{}", text(&broken));
-    assert!(text(&broken).contains("line 2, column 1"), "{}", text(&broken));
+    assert!(
+        text(&broken).contains("line 2, column 1"),
+        "{}",
+        text(&broken)
+    );
 
     let script = "require [\"fileinto\", \"include\"];\nif header :contains \"subject\" \"list\" { include \"sort\"; }\n";
     let sort = "require \"fileinto\"; fileinto \"Archive\";\n";
@@ -91,14 +109,23 @@ fn a_script_that_is_put_and_activated_sorts_mail() -> Result<()> {
     wait_for(&mut session, "INBOX", 1)?;
     succeeds(port, &["--remotesieve", "main", "--activate"])?;
     let list = succeeds(port, &["--list"])?;
-    assert!(list.contains("\"main\" ACTIVE") && list.contains("\"sort\""), "{list}");
+    assert!(
+        list.contains("\"main\" ACTIVE") && list.contains("\"sort\""),
+        "{list}"
+    );
     deliver(&server, "list after")?;
     wait_for(&mut session, "Archive", 1)?;
 
     let file = folder.path().join("downloaded");
     let path = file.to_str().context("a path")?;
-    succeeds(port, &["--remotesieve", "main", "--localsieve", path, "--download"])?;
-    assert_eq!(std::fs::read_to_string(&file)?.replace("\r\n", "\n"), script);
+    succeeds(
+        port,
+        &["--remotesieve", "main", "--localsieve", path, "--download"],
+    )?;
+    assert_eq!(
+        std::fs::read_to_string(&file)?.replace("\r\n", "\n"),
+        script
+    );
     succeeds(port, &["--deactivate"])?;
     succeeds(port, &["--remotesieve", "main", "--delete"])?;
     deliver(&server, "list again")?;

@@ -361,11 +361,11 @@ fn a_newer_operator_is_understood() {
     let update = golden(|put| {
         put["settings"]["weather"] = "fine".into();
         put["settings"]["smtp"]["maxMood"] = 3.into();
-        let pop3 = serde_json::json!({"name": "pop3", "protocol": "pop3", "address": "[::]:110"});
+        let jmap = serde_json::json!({"name": "jmap", "protocol": "jmap", "address": "[::]:80"});
         put["settings"]["listeners"]
             .as_array_mut()
             .unwrap()
-            .push(pop3);
+            .push(jmap);
         put["mailbox/alice@example.test"]["sieve"] = "keep;".into();
         put.insert(
             "list/news@example.test".to_owned(),

@@ -1,6 +1,5 @@
 -- What one process has to itself, and until when; of the clock of this machine.
 CREATE TABLE lock (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX lock_holder ON lock (holder);
 
 -- POP3's names of messages that came with them; those of all others follow from UIDVALIDITY and UID.
 CREATE TABLE pop3_uidl (
