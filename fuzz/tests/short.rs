@@ -44,6 +44,8 @@ macro_rules! short_runs {
 short_runs! {
     filter => "filter",
     imap => "imap",
+    managesieve => "managesieve",
+    pop3 => "pop3",
     message => "message",
     password => "password",
     plan_update => "plan-update",

@@ -1,4 +1,5 @@
 //! ManageSieve: commands as values, literals and lines in any split, responses.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use mailpods_pop3_proto::fuzzing;
 use mailpods_pop3_proto::managesieve::{

@@ -1,4 +1,5 @@
 //! Commands as values, lines in any split, messages as responses.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use mailpods_pop3_proto::fuzzing;
 use mailpods_pop3_proto::pop3::{

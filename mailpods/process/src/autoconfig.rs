@@ -220,6 +220,26 @@ spec: {domain: far.test, transport: {relay: {host: x.test}}}
     }
 
     #[test]
+    fn pop3_is_told_where_it_is_served() {
+        let mut plan = plan();
+        let text = |plan: &Plan| document(plan, "emailaddress=a@example.test", None).unwrap();
+        assert!(!text(&plan).contains("pop3"));
+        let imaps = plan.listeners.iter();
+        let mut pop3s = imaps
+            .filter(|listener| listener.protocol == Protocol::Imaps)
+            .cloned()
+            .collect::<Vec<_>>();
+        for listener in &mut pop3s {
+            listener.protocol = Protocol::Pop3s;
+            listener.address.set_port(995);
+        }
+        plan.listeners.extend(pop3s);
+        let wanted = "<incomingServer type=\"pop3\">\n      <hostname>mail.example.test</hostname>\n      <port>995</port>\n      \
+                      <socketType>SSL</socketType>";
+        assert!(text(&plan).contains(wanted), "{}", text(&plan));
+    }
+
+    #[test]
     fn what_is_not_ours_has_no_document() {
         let plan = plan();
         let long = format!("emailaddress={}@example.test", "a".repeat(MAX_QUERY));

@@ -14,8 +14,13 @@ pub const MAX_LOCK_NAME: usize = 512;
 pub trait LockStore: Send + Sync {
     /// Takes a lock for `hold` from now on, or holds it so much longer when `holder` has it. False: somebody else has it.
     async fn lock(&self, name: &str, holder: &str, hold: Duration) -> Result<bool>;
-    /// Holds all locks of `holder` for `hold` from now on, and returns their names: what is not among them is lost.
-    async fn hold_locks(&self, holder: &str, hold: Duration) -> Result<Vec<String>>;
+    /// Holds those of `names` that `holder` has for `hold` from now on, and returns them: what is not among them is lost.
+    async fn hold_locks(
+        &self,
+        names: Vec<String>,
+        holder: &str,
+        hold: Duration,
+    ) -> Result<Vec<String>>;
     /// Gives a lock back, when `holder` has it.
     async fn unlock(&self, name: &str, holder: &str) -> Result<()>;
 }

@@ -11,7 +11,7 @@ use mailpods_store::{AccountId, LockStore, Result};
 /// So long a maildrop stays locked when the process that has it is gone.
 const HOLD: Duration = Duration::from_secs(30);
 /// How often locks are extended: two times may fail.
-const EXTEND: Duration = Duration::from_secs(10);
+const EXTEND: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 10_000 });
 
 /// The locks that this process has.
 pub(crate) struct Maildrops {
@@ -40,6 +40,7 @@ pub(super) struct MaildropLock {
     maildrops: Arc<Maildrops>,
     account: AccountId,
     state: Arc<State>,
+    freed: bool,
 }
 
 impl Maildrops {
@@ -58,7 +59,7 @@ impl Maildrops {
             return Ok(None);
         };
         if !lock.confirm().await? {
-            self.leave(account);
+            lock.free().await;
             return Ok(None);
         }
         lock.state.stored.store(true, Ordering::Release);
@@ -79,6 +80,7 @@ impl Maildrops {
             maildrops: Arc::clone(self),
             account,
             state,
+            freed: false,
         })
     }
 
@@ -97,7 +99,8 @@ impl Maildrops {
             let Some(mine) = self.stored() else {
                 return;
             };
-            let held = match self.store.hold_locks(&self.holder, HOLD).await {
+            let names = mine.iter().map(|(account, _)| name(*account)).collect();
+            let held = match self.store.hold_locks(names, &self.holder, HOLD).await {
                 Ok(held) => held,
                 Err(error) => {
                     tracing::warn!(%error, "failed to extend the locks of maildrops");
@@ -155,21 +158,126 @@ impl MaildropLock {
     }
 
     /// Gives the maildrop back.
-    pub(super) async fn free(self) {
-        if self.state.stored.swap(false, Ordering::AcqRel) {
-            self.maildrops.give_back(self.account).await;
-        }
+    pub(super) async fn free(mut self) {
+        self.state.stored.store(false, Ordering::Release);
+        self.maildrops.give_back(self.account).await;
+        self.freed = true;
     }
 }
 
 impl Drop for MaildropLock {
     fn drop(&mut self) {
-        if !self.state.stored.load(Ordering::Acquire) {
+        if self.freed {
             return;
         }
         let (maildrops, account) = (Arc::clone(&self.maildrops), self.account);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { maildrops.give_back(account).await });
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move { maildrops.give_back(account).await })),
+            Err(_) => maildrops.leave(account),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+    use mailpods_store::StoreError;
+
+    use super::*;
+
+    /// Locks in memory, of a store that may be away.
+    #[derive(Default)]
+    struct Locks {
+        held: Mutex<BTreeMap<String, String>>,
+        away: AtomicBool,
+    }
+
+    impl Locks {
+        fn held(&self) -> Result<MutexGuard<'_, BTreeMap<String, String>>> {
+            match self.away.load(Ordering::Acquire) {
+                true => Err(StoreError::Unavailable("away".to_owned())),
+                false => Ok(self.held.lock().unwrap()),
+            }
+        }
+    }
+
+    #[async_trait]
+    impl LockStore for Locks {
+        async fn lock(&self, name: &str, holder: &str, _hold: Duration) -> Result<bool> {
+            let mut held = self.held()?;
+            let has = held.entry(name.to_owned()).or_insert(holder.to_owned());
+            Ok(has == holder)
+        }
+
+        async fn hold_locks(
+            &self,
+            names: Vec<String>,
+            holder: &str,
+            _hold: Duration,
+        ) -> Result<Vec<String>> {
+            let held = self.held()?;
+            let is_mine = |name: &String| held.get(name).is_some_and(|has| has == holder);
+            Ok(names.into_iter().filter(is_mine).collect())
+        }
+
+        async fn unlock(&self, name: &str, holder: &str) -> Result<()> {
+            let mut held = self.held()?;
+            if held.get(name).is_some_and(|has| has == holder) {
+                held.remove(name);
+            }
+            Ok(())
+        }
+    }
+
+    const ALICE: AccountId = AccountId(1);
+
+    fn process(store: &Arc<Locks>, holder: &str) -> Arc<Maildrops> {
+        Arc::new(Maildrops::new(store.clone(), holder.to_owned()))
+    }
+
+    #[tokio::test]
+    async fn a_maildrop_is_taken_once_and_free_again() {
+        let store = Arc::new(Locks::default());
+        let (one, two) = (process(&store, "one"), process(&store, "two"));
+        let lock = one.take(ALICE).await.unwrap().expect("nobody has it");
+        assert!(one.take(ALICE).await.unwrap().is_none());
+        assert!(two.take(ALICE).await.unwrap().is_none());
+        lock.free().await;
+        let lock = two.take(ALICE).await.unwrap().expect("nobody has it");
+        drop(lock);
+        while one.take(ALICE).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_was_away_leaves_no_maildrop_locked() {
+        let store = Arc::new(Locks::default());
+        let one = process(&store, "one");
+        store.away.store(true, Ordering::Release);
+        assert!(one.take(ALICE).await.is_err());
+        store.away.store(false, Ordering::Release);
+        loop {
+            if let Some(lock) = one.take(ALICE).await.unwrap() {
+                return lock.free().await;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_another_has_taken_is_noticed() {
+        let store = Arc::new(Locks::default());
+        let one = process(&store, "one");
+        let lock = one.take(ALICE).await.unwrap().expect("nobody has it");
+        store.held().unwrap().insert(name(ALICE), "two".to_owned());
+        while !lock.is_lost() {
+            tokio::time::sleep(EXTEND).await;
+        }
+        assert!(!lock.confirm().await.unwrap());
+        lock.free().await;
+        assert_eq!(store.held().unwrap().get(&name(ALICE)).unwrap(), "two");
     }
 }

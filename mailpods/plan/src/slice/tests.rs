@@ -361,11 +361,11 @@ fn a_newer_operator_is_understood() {
     let update = golden(|put| {
         put["settings"]["weather"] = "fine".into();
         put["settings"]["smtp"]["maxMood"] = 3.into();
-        let nntp = serde_json::json!({"name": "nntp", "protocol": "nntp", "address": "[::]:119"});
+        let jmap = serde_json::json!({"name": "jmap", "protocol": "jmap", "address": "[::]:80"});
         put["settings"]["listeners"]
             .as_array_mut()
             .unwrap()
-            .push(nntp);
+            .push(jmap);
         put["mailbox/alice@example.test"]["sieve"] = "keep;".into();
         put.insert(
             "list/news@example.test".to_owned(),

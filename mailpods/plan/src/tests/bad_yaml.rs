@@ -47,7 +47,7 @@ fn mistakes_in_listeners_are_named() {
         problems(&[source("c.yaml", &cluster)]),
         [
             "c.yaml:8:6: MailCluster/main: spec.listeners[1].name: is there twice; found \"smtp\"",
-            "c.yaml:8:18: MailCluster/main: spec.listeners[1].protocol: is none of the values; found \"pop\"; allowed: smtp, submission, submissions, lmtp, imap, imaps, pop3, pop3s, managesieve, http, https",
+            "c.yaml:8:18: MailCluster/main: spec.listeners[1].protocol: is none of the values; found \"pop\"; allowed: smtp, submission, submissions, lmtp, imap, imaps, pop3, pop3s, managesieve, http, https; hint: did you mean pop3?",
             "c.yaml:8:33: MailCluster/main: spec.listeners[1].port: is out of range; found 70000; allowed: 0 to 65535",
             "c.yaml:9:5: MailCluster/main: spec.listeners[2].port: is required but missing",
             "c.yaml:9:6: MailCluster/main: spec.listeners[2].name: has the wrong form; found \"Über\"; allowed: a name of lower-case letters, digits and hyphens, such as smtp-public",

@@ -74,6 +74,29 @@ fn zone_text_has_every_record() {
 }
 
 #[test]
+fn services_that_are_on_are_found() {
+    let listeners = "  - {name: pop3, protocol: pop3, port: 110}\n  - {name: pop3s, protocol: pop3s, port: 995}\n  \
+                     - {name: managesieve, protocol: managesieve, port: 4190}\n  - {name: smtp";
+    let sources = [
+        source("c.yaml", &CLUSTER.replacen("  - {name: smtp", listeners, 1)),
+        source("a.yaml", &domain("example.test", "")),
+    ];
+    let (plan, problems) = check(&sources);
+    let text = zone(&records(&plan.unwrap_or_else(|| panic!("{problems:?}"))));
+    for wanted in [
+        ("_pop3._tcp", "0 1 110"),
+        ("_pop3s._tcp", "0 1 995"),
+        ("_sieve._tcp", "0 1 4190"),
+    ] {
+        let found = text.lines().any(|line| {
+            line.starts_with(wanted.0)
+                && line.ends_with(&format!("{} mail.example.test.", wanted.1))
+        });
+        assert!(found, "{wanted:?} is not in\n{text}");
+    }
+}
+
+#[test]
 fn a_policy_is_published_with_an_id_of_its_own() {
     let text = |mode: &str| {
         let extra = format!("dns: {{mtaSTS: {mode}}}");

@@ -36,14 +36,17 @@ pub(super) async fn locks_of_a_holder_are_held_together(store: Store) -> Outcome
         store.locks.lock(name, "one", Duration::ZERO).await?;
     }
     store.locks.lock("c", "two", LONG).await?;
-    let mut held = store.locks.hold_locks("one", LONG).await?;
+    let names = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+    let mut held = store.locks.hold_locks(names, "one", LONG).await?;
     held.sort();
     same(
         "what it still has",
         &held,
         &vec!["a".to_owned(), "b".to_owned()],
     )?;
-    holds("held", !store.locks.lock("a", "two", LONG).await?)
+    holds("held", !store.locks.lock("a", "two", LONG).await?)?;
+    let none = store.locks.hold_locks(Vec::new(), "one", LONG).await?;
+    same("none", &none, &Vec::new())
 }
 
 pub(super) async fn one_of_many_gets_a_lock(store: Store) -> Outcome {

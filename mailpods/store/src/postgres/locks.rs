@@ -19,12 +19,6 @@ pub(super) async fn sweep(shared: &Shared) -> Result<()> {
     lazily(shared, &sql, &[]).await.map(drop)
 }
 
-/// Frees what holders named `worker/...` have: for a process that starts under the name of one that did not end well.
-pub(super) async fn clear(shared: &Shared, worker: &str) -> Result<()> {
-    let sql = "DELETE FROM lock WHERE starts_with(holder, $1 || '/')";
-    lazily(shared, sql, &[&worker]).await.map(drop)
-}
-
 #[async_trait]
 impl LockStore for Core {
     async fn lock(&self, name: &str, holder: &str, hold: Duration) -> Result<bool> {
@@ -39,10 +33,17 @@ impl LockStore for Core {
         Ok(!rows.is_empty())
     }
 
-    async fn hold_locks(&self, holder: &str, hold: Duration) -> Result<Vec<String>> {
-        let sql = format!("UPDATE lock SET until = {NOW} + $2 WHERE holder = $1 RETURNING name");
+    async fn hold_locks(
+        &self,
+        names: Vec<String>,
+        holder: &str,
+        hold: Duration,
+    ) -> Result<Vec<String>> {
+        let sql = format!(
+            "UPDATE lock SET until = {NOW} + $3 WHERE name = ANY ($1) AND holder = $2 RETURNING name"
+        );
         let hold = locks::millis(hold);
-        let rows = lazily(&self.shared, &sql, &[&holder, &hold]).await?;
+        let rows = lazily(&self.shared, &sql, &[&names, &holder, &hold]).await?;
         rows.iter().map(|row| get(row, 0)).collect()
     }
 

@@ -168,13 +168,12 @@ impl PostgresStore {
         self.core.close().await;
     }
 
-    /// Hands back every lease and lock of the workers named `worker`, and says how many leases there were: for a pod that starts under the name of one
+    /// Hands back every lease of the workers named `worker`, and says how many there were: for a pod that starts under the name of one
     /// that did not end well. Other pods' leases stay; they expire.
     ///
     /// # Errors
     /// As any write.
     pub async fn reclaim(&self, worker: &str) -> Result<usize> {
-        locks::clear(&self.core.shared, worker).await?;
         queue::lease::hand_back_all(&self.core.shared, worker).await
     }
 

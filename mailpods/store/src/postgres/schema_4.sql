@@ -16,7 +16,6 @@ CREATE TABLE lock (
     holder text COLLATE "C" NOT NULL,
     until bigint NOT NULL
 ) WITH (fillfactor = 50);
-CREATE INDEX lock_holder ON lock (holder);
 
 -- POP3's names of messages that came with them; those of all others follow from UIDVALIDITY and UID. Programs of the version before
 -- leave the names of messages that they expunge; no UID comes again.

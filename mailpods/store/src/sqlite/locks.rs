@@ -20,17 +20,9 @@ pub(super) fn sweep(tx: &Tx<'_>, now: UnixMillis) -> Result<()> {
         .map(drop)
 }
 
-/// Removes all: for the one server of the store, when it starts.
-pub(super) fn clear(tx: &Tx<'_>) -> Result<()> {
-    tx.execute("DELETE FROM lock", []).map(drop)
-}
-
-fn hold_all(tx: &Tx<'_>, holder: &str, until: UnixMillis) -> Result<Vec<String>> {
-    let mut statement =
-        tx.prepare("UPDATE lock SET until = ?2 WHERE holder = ?1 RETURNING name")?;
-    Ok(statement
-        .query_map((holder, until), |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?)
+fn hold(tx: &Tx<'_>, name: &str, holder: &str, until: UnixMillis) -> Result<bool> {
+    let sql = "UPDATE lock SET until = ?3 WHERE name = ?1 AND holder = ?2";
+    Ok(tx.execute(sql, (name, holder, until))? > 0)
 }
 
 #[async_trait]
@@ -46,11 +38,22 @@ impl LockStore for Core {
         .await
     }
 
-    async fn hold_locks(&self, holder: &str, hold: Duration) -> Result<Vec<String>> {
+    async fn hold_locks(
+        &self,
+        mut names: Vec<String>,
+        holder: &str,
+        hold_for: Duration,
+    ) -> Result<Vec<String>> {
         let holder = holder.to_owned();
         self.write_lazily(move |tx| {
-            let until = unix_millis().saturating_add(locks::millis(hold));
-            hold_all(tx, &holder, until)
+            let until = unix_millis().saturating_add(locks::millis(hold_for));
+            let mut held = Vec::with_capacity(names.len());
+            for name in names.drain(..) {
+                if hold(tx, &name, &holder, until)? {
+                    held.push(name);
+                }
+            }
+            Ok(held)
         })
         .await
     }

@@ -179,18 +179,13 @@ impl SqliteStore {
             .map_err(|_| StoreError::Unavailable("closing was interrupted".to_owned()))
     }
 
-    /// Hands back every lease and lock, and says how many leases there were: for the one server of the store, before its workers start, when a
+    /// Hands back every lease, and says how many there were: for the one server of the store, before its workers start, when a
     /// server before it did not end well.
     ///
     /// # Errors
     /// As any write.
     pub async fn reclaim(&self) -> Result<usize> {
-        self.core
-            .write(|tx| {
-                locks::clear(tx)?;
-                queue::lease::hand_back_all(tx)
-            })
-            .await
+        self.core.write(queue::lease::hand_back_all).await
     }
 
     /// What the writer has done so far.

@@ -5,7 +5,6 @@ ALTER TABLE unit ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE unit ADD COLUMN class TEXT;
 -- What one process has to itself, and until when; of the clock of this machine.
 CREATE TABLE lock (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX lock_holder ON lock (holder);
 
 -- POP3's names of messages that came with them; those of all others follow from UIDVALIDITY and UID.
 CREATE TABLE pop3_uidl (
