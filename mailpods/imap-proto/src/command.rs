@@ -124,13 +124,15 @@ pub enum CommandBody {
         read_only: bool,
         /// The CONDSTORE parameter (RFC 7162 §3.1.8).
         condstore: bool,
+        /// The QRESYNC parameter (RFC 7162 §3.2.5).
+        resync: Option<Box<Resync>>,
     },
     /// CREATE
     Create {
         /// The new mailbox.
         mailbox: MailboxName,
-        /// USE (RFC 6154 §3).
-        special_use: Vec<SpecialUse>,
+        /// USE (RFC 6154 §3); `None` for an attribute that is not known.
+        special_use: Vec<Option<SpecialUse>>,
     },
     /// DELETE
     Delete(MailboxName),
@@ -194,6 +196,19 @@ pub enum CommandBody {
     GetQuotaRoot(MailboxName),
 }
 
+/// What a client that comes back knows of a mailbox (RFC 7162 §3.2.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resync {
+    /// The UIDVALIDITY that it knows.
+    pub validity: u32,
+    /// It knows all changes up to this modification sequence.
+    pub mod_seq: u64,
+    /// The UIDs that it knows; all when absent.
+    pub known: Option<SequenceSet>,
+    /// Some message numbers and the UIDs that they had, ascending on both sides and as many.
+    pub matched: Option<(SequenceSet, SequenceSet)>,
+}
+
 /// LIST with RFC 5258 and RFC 5819.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ListCommand {
@@ -245,11 +260,13 @@ pub enum StatusItem {
     Size,
     /// HIGHESTMODSEQ (RFC 7162)
     HighestModSeq,
+    /// APPENDLIMIT (RFC 7889)
+    AppendLimit,
 }
 
 impl StatusItem {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
@@ -258,6 +275,7 @@ impl StatusItem {
         Self::Deleted,
         Self::Size,
         Self::HighestModSeq,
+        Self::AppendLimit,
     ];
 
     /// The item as it stands on the wire.
@@ -272,6 +290,7 @@ impl StatusItem {
             Self::Deleted => "DELETED",
             Self::Size => "SIZE",
             Self::HighestModSeq => "HIGHESTMODSEQ",
+            Self::AppendLimit => "APPENDLIMIT",
         }
     }
 }
@@ -322,11 +341,18 @@ impl SpecialUse {
     }
 }
 
-/// APPEND of one message.
+/// APPEND of one message, or of several (RFC 3502).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// Where to.
     pub mailbox: MailboxName,
+    /// The messages, at least one, in the order in which they get their UIDs.
+    pub messages: Vec<AppendMessage>,
+}
+
+/// A message to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendMessage {
     /// Its flags.
     pub flags: Vec<Flag>,
     /// Its internal date; now when absent.
@@ -430,6 +456,8 @@ pub struct FetchCommand {
     pub items: Vec<FetchItem>,
     /// CHANGEDSINCE (RFC 7162 §3.1.4.1).
     pub changed_since: Option<u64>,
+    /// VANISHED (RFC 7162 §3.2.6); only in UID FETCH with CHANGEDSINCE.
+    pub vanished: bool,
 }
 
 /// What FETCH can tell.

@@ -29,9 +29,9 @@ mod writer;
 
 pub use capability::{CapabilityContext, capabilities};
 pub use command::{
-    Append, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, ListCommand, ListReturn,
-    MailboxName, Partial, Password, SaslResponse, SearchCommand, SearchKey, SearchReturn, Section,
-    SectionText, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
+    Append, AppendMessage, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, ListCommand,
+    ListReturn, MailboxName, Partial, Password, Resync, SaslResponse, SearchCommand, SearchKey,
+    SearchReturn, Section, SectionText, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};

@@ -1,5 +1,7 @@
 //! Values of responses (RFC 9051 §7).
 
+use std::borrow::Cow;
+
 use crate::command::SpecialUse;
 
 pub use crate::writer::{FetchWriter, Writer};
@@ -44,8 +46,8 @@ pub enum Code<'a> {
     AppendUid {
         /// UIDVALIDITY of the mailbox.
         validity: u32,
-        /// The new message.
-        uid: u32,
+        /// The new messages, in the order in which they were sent (RFC 4315 §3).
+        uids: Ranges<'a>,
     },
     /// AUTHENTICATIONFAILED
     AuthenticationFailed,
@@ -56,7 +58,7 @@ pub enum Code<'a> {
     /// CANNOT
     Cannot,
     /// CAPABILITY
-    Capability(&'a [&'a str]),
+    Capability(&'a [Cow<'static, str>]),
     /// CLIENTBUG
     ClientBug,
     /// CLOSED: what follows is about the newly selected mailbox.

@@ -31,6 +31,14 @@ pub struct SeqRange {
     pub to: SeqNumber,
 }
 
+impl SeqRange {
+    /// Whether one end is `*`.
+    #[must_use]
+    pub fn has_last(&self) -> bool {
+        self.from == SeqNumber::Last || self.to == SeqNumber::Last
+    }
+}
+
 /// What a command applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SequenceSet {
@@ -96,10 +104,7 @@ impl SequenceSet {
         let Self::Ranges(ranges) = self else {
             return false;
         };
-        count == 0
-            && ranges
-                .iter()
-                .all(|range| range.from == SeqNumber::Last || range.to == SeqNumber::Last)
+        count == 0 && ranges.iter().all(SeqRange::has_last)
     }
 
     /// The positions of these UIDs in `uids`, which is sorted. UIDs that are not there are passed over (RFC 9051 §6.4.9).

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailpods_message::{Envelope, Structure};
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use crate::command::{Section, SectionText, StatusItem};
@@ -73,7 +74,7 @@ impl<'a> Writer<'a> {
     }
 
     /// `* CAPABILITY ...`
-    pub fn capability(&mut self, names: &[&str]) {
+    pub fn capability(&mut self, names: &[Cow<'static, str>]) {
         self.raw("* CAPABILITY");
         self.words(names);
         self.end();
@@ -106,6 +107,14 @@ impl<'a> Writer<'a> {
     /// `* n EXPUNGE`
     pub fn expunge(&mut self, number: u32) {
         self.numbered(number, "EXPUNGE");
+    }
+
+    /// `* VANISHED uids`; `earlier`: they went before this session, and no message number changes (RFC 7162 §3.2.10).
+    pub fn vanished(&mut self, earlier: bool, uids: Ranges<'_>) {
+        self.raw("* VANISHED ");
+        self.raw(if earlier { "(EARLIER) " } else { "" });
+        ranges(self.out, uids);
+        self.end();
     }
 
     fn numbered(&mut self, number: u32, word: &str) {
@@ -262,8 +271,9 @@ impl<'a> Writer<'a> {
 
     fn code(&mut self, code: &Code<'_>) {
         match code {
-            Code::AppendUid { validity, uid } => {
-                drop(write!(self.out, "APPENDUID {validity} {uid}"))
+            Code::AppendUid { validity, uids } => {
+                let _ = write!(self.out, "APPENDUID {validity} ");
+                ranges(self.out, uids);
             }
             Code::Capability(names) => {
                 self.raw("CAPABILITY");
@@ -298,10 +308,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn words(&mut self, words: &[&str]) {
+    fn words(&mut self, words: &[impl AsRef<str>]) {
         for word in words {
             self.raw(" ");
-            self.raw(word);
+            self.raw(word.as_ref());
         }
     }
 

@@ -2,8 +2,8 @@
 
 use mailpods_imap_proto::{
     CommandBody, Date, DateTime, Decoder, Event, FetchItem, Flag, Limits, LineError, ParseError,
-    Partial, SearchKey, SearchReturn, Section, SectionText, SpecialUse, Status, StatusItem,
-    StoreAction,
+    Partial, Resync, SearchKey, SearchReturn, Section, SectionText, SequenceSet, SpecialUse,
+    Status, StatusItem, StoreAction,
 };
 
 fn decoder() -> Decoder {
@@ -240,10 +240,71 @@ fn select_parameters() {
             ..
         }
     ));
+}
+
+fn resync(parameter: &str) -> Resync {
+    match body(&format!("SELECT a (QRESYNC ({parameter}) CONDSTORE)")) {
+        CommandBody::Select {
+            condstore: true,
+            resync: Some(resync),
+            ..
+        } => *resync,
+        other => panic!("{parameter}: {other:?}"),
+    }
+}
+
+/// RFC 7162 §7
+#[test]
+fn what_a_client_knows() {
+    let text = |set: &Option<SequenceSet>| set.as_ref().map(ToString::to_string);
+    let pair = |resync: &Resync| {
+        let matched = resync.matched.as_ref();
+        matched.map(|(numbers, uids)| format!("{numbers} {uids}"))
+    };
+    let known = resync("67890007 90060115194045000 41:211,214:541");
     assert_eq!(
-        error("a SELECT b (QRESYNC (1 2))"),
-        LineError::Parse(ParseError::Unsupported("QRESYNC"))
+        (known.validity, known.mod_seq),
+        (67_890_007, 90_060_115_194_045_000)
     );
+    assert_eq!(text(&known.known).as_deref(), Some("41:211,214:541"));
+    assert_eq!(pair(&known), None);
+    let both = resync("1 2 1:5 (1,3 4,9)");
+    assert_eq!(text(&both.known).as_deref(), Some("1:5"));
+    assert_eq!(pair(&both).as_deref(), Some("1,3 4,9"));
+    let matched = resync("1 2 (1,3 4,9)");
+    assert_eq!(text(&matched.known), None);
+    assert_eq!(pair(&matched).as_deref(), Some("1,3 4,9"));
+    for wrong in [
+        "",
+        "1",
+        "1 0",
+        "0 1",
+        "1 2 ",
+        "1 2 *",
+        "1 2 1:*",
+        "1 2 $",
+        "1 2 (1)",
+        "1 2 (1 *)",
+        "1 2 (1 1) 1",
+        "1 2 1 (1 1) 1",
+        "1 9223372036854775808",
+    ] {
+        error(&format!("a SELECT b (QRESYNC ({wrong}))"));
+    }
+    error("a SELECT b (QRESYNC)");
+}
+
+#[test]
+fn fetch_modifiers() {
+    let fetch = |modifiers: &str| match body(&format!("UID FETCH 1 FLAGS ({modifiers})")) {
+        CommandBody::Fetch(fetch) => (fetch.changed_since, fetch.vanished),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(fetch("CHANGEDSINCE 5"), (Some(5), false));
+    assert_eq!(fetch("VANISHED CHANGEDSINCE 5"), (Some(5), true));
+    error("a UID FETCH 1 FLAGS ()");
+    error("a UID FETCH 1 FLAGS (VANISHED)");
+    error("a FETCH 1 FLAGS (CHANGEDSINCE 5 VANISHED)");
 }
 
 #[test]
@@ -251,7 +312,14 @@ fn create_rename_status() {
     let CommandBody::Create { special_use, .. } = body("CREATE Old (USE (\\archive \\All))") else {
         panic!()
     };
-    assert_eq!(special_use, [SpecialUse::Archive, SpecialUse::All]);
+    assert_eq!(
+        special_use,
+        [Some(SpecialUse::Archive), Some(SpecialUse::All)]
+    );
+    assert!(matches!(
+        body("CREATE Old (USE (\\Important))"),
+        CommandBody::Create { special_use, .. } if special_use == [None]
+    ));
     assert!(
         matches!(body("RENAME a b"), CommandBody::Rename { from, to } if from.as_str() == "a" && to.as_str() == "b")
     );
@@ -344,6 +412,9 @@ fn append_keeps_its_message() {
         panic!()
     };
     assert_eq!(append.mailbox.as_str(), "Sent");
+    let [append] = append.messages.as_slice() else {
+        panic!("{append:?}")
+    };
     assert_eq!(
         append.flags,
         [Flag::Seen, Flag::Keyword("$Forwarded".into())]
@@ -368,8 +439,27 @@ fn append_takes_a_literal8_and_a_literal_name() {
     let CommandBody::Append(append) = &command.body else {
         panic!()
     };
-    assert!(append.binary && append.mailbox.as_str() == "x");
-    assert_eq!(append.message.as_ref(), b"a\0b");
+    let message = &append.messages[0];
+    assert!(message.binary && append.mailbox.as_str() == "x");
+    assert_eq!(message.message.as_ref(), b"a\0b");
+}
+
+/// RFC 3502
+#[test]
+fn append_takes_several_messages() {
+    let events = events(
+        "a APPEND {1+}\r\nx {1+}\r\na (\\Seen) {2+}\r\nbc \" 7-Feb-1994 21:52:25 -0800\" ~{1+}\r\n\0\r\n",
+    );
+    let [Event::Command(command)] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    let CommandBody::Append(append) = &command.body else {
+        panic!()
+    };
+    let octets: Vec<&[u8]> = append.messages.iter().map(|m| m.message.as_ref()).collect();
+    assert_eq!(octets, [b"a".as_slice(), b"bc", b"\0"]);
+    assert_eq!(append.messages[1].flags, [Flag::Seen]);
+    assert!(append.messages[2].date.is_some() && append.messages[2].binary);
 }
 
 #[test]

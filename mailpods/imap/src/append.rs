@@ -1,50 +1,39 @@
-//! APPEND (RFC 9051 §6.3.12).
+//! APPEND (RFC 9051 §6.3.12), of several messages too (RFC 3502).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mailpods_imap_proto::{Append, Code};
+use mailpods_imap_proto::sequence::compress;
+use mailpods_imap_proto::{Append, AppendMessage, Code};
 use mailpods_message::Meta;
 use mailpods_store::mail::{MailboxInfo, NewMail};
 use mailpods_store::{NewBody, Quota};
 
-use crate::failure::{Done, Failure, Reply};
+use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
 use crate::heavy;
 use crate::session::Session;
 
 impl Session {
     pub(crate) async fn append(&mut self, append: Append) -> Done {
-        if append.message.is_empty() {
-            return Err(Failure::no(
-                Code::Cannot,
-                "a message has at least one octet",
-            ));
-        }
-        // RFC 3516 §4.4: NUL needs a literal8
-        if !append.binary && append.message.contains(&0) {
-            return Err(Failure::Bad(
-                "a message with NUL must be sent as a literal8",
-            ));
-        }
+        append.messages.iter().try_for_each(check)?;
         let target = self.target(append.mailbox.as_str()).await?;
         self.tell_normalized(&append.mailbox).await?;
         let quota = self.quota();
-        let message = append.message.clone();
-        let large = message.len() as u64 > heavy::INLINE;
-        let meta = heavy::run(large, move || Meta::compute(&message).encode()).await?;
-        let mail = NewMail {
-            body: NewBody::Octets {
-                meta: Some(meta),
-                slices: vec![append.message],
-            },
-            prefix: bytes::Bytes::new(),
-            flags: flags::to_store(&append.flags),
-            received: append.date.map_or_else(now, |date| date.unix),
-        };
-        let (validity, uids) = self.mail().append(target.id, vec![mail], quota).await?;
+        let mut mails = Vec::with_capacity(append.messages.len());
+        for message in append.messages {
+            mails.push(new_mail(message).await?);
+        }
+        // RFC 3502 §6.3.11: all or none
+        let (validity, uids) = self.mail().append(target.id, mails, quota).await?;
         self.look_if_selected(&target);
-        let uid = uids.first().copied().unwrap_or_default();
-        Ok(Reply::with(Code::AppendUid { validity, uid }, "appended"))
+        let code = ReplyCode::AppendUid {
+            validity,
+            uids: compress(uids),
+        };
+        Ok(Reply {
+            code,
+            text: "appended",
+        })
     }
 
     /// The mailbox that a message shall go to.
@@ -68,6 +57,37 @@ impl Session {
             view.look_closely();
         }
     }
+}
+
+fn check(message: &AppendMessage) -> Result<(), Failure> {
+    if message.message.is_empty() {
+        return Err(Failure::no(
+            Code::Cannot,
+            "a message has at least one octet",
+        ));
+    }
+    // RFC 3516 §4.4: NUL needs a literal8
+    if !message.binary && message.message.contains(&0) {
+        return Err(Failure::Bad(
+            "a message with NUL must be sent as a literal8",
+        ));
+    }
+    Ok(())
+}
+
+async fn new_mail(message: AppendMessage) -> Result<NewMail, Failure> {
+    let octets = message.message.clone();
+    let large = octets.len() as u64 > heavy::INLINE;
+    let meta = heavy::run(large, move || Meta::compute(&octets).encode()).await?;
+    Ok(NewMail {
+        body: NewBody::Octets {
+            meta: Some(meta),
+            slices: vec![message.message],
+        },
+        prefix: bytes::Bytes::new(),
+        flags: flags::to_store(&message.flags),
+        received: message.date.map_or_else(now, |date| date.unix),
+    })
 }
 
 /// Seconds since 1970.

@@ -1,5 +1,7 @@
 //! How a command fails, and how a session ends.
 
+use std::borrow::Cow;
+
 use mailpods_imap_proto::sequence::NoSuchMessage;
 use mailpods_imap_proto::{Code, Status};
 use mailpods_store::StoreError;
@@ -105,7 +107,13 @@ pub(crate) enum ReplyCode {
     /// The command has sent its tagged OK itself.
     AlreadySent,
     Plain(Code<'static>),
-    Capability(Vec<&'static str>),
+    /// HIGHESTMODSEQ, once all that has changed is told.
+    Told,
+    Capability(Vec<Cow<'static, str>>),
+    AppendUid {
+        validity: u32,
+        uids: Vec<(u32, u32)>,
+    },
     CopyUid {
         validity: u32,
         source: Vec<(u32, u32)>,
@@ -118,9 +126,13 @@ impl ReplyCode {
     /// The code as the writer takes it.
     pub(crate) fn borrowed(&self) -> Option<Code<'_>> {
         match self {
-            Self::None | Self::AlreadySent => None,
+            Self::None | Self::AlreadySent | Self::Told => None,
             Self::Plain(code) => Some(*code),
             Self::Capability(names) => Some(Code::Capability(names)),
+            Self::AppendUid { validity, uids } => Some(Code::AppendUid {
+                validity: *validity,
+                uids,
+            }),
             Self::CopyUid {
                 validity,
                 source,

@@ -8,6 +8,7 @@
 //! - `mailboxes`, `list`: commands about mailboxes.
 //! - `view`: the selected mailbox as the client knows it, and how it learns what others changed.
 //! - `fetch`: planner (which columns and octets), reader, encoder. `search`: compiler, evaluator in steps of rising cost.
+//! - `resync`: what a client that comes back has missed.
 //! - `messages`: STORE, EXPUNGE, COPY, MOVE.
 
 mod append;
@@ -21,6 +22,7 @@ mod list;
 mod mailboxes;
 mod messages;
 mod metrics;
+mod resync;
 mod search;
 mod server;
 mod session;

@@ -2,8 +2,8 @@
 
 use mailpods_imap_proto::pattern::DELIMITER;
 use mailpods_imap_proto::{
-    Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, SpecialUse,
-    Status, StatusItem,
+    Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, Resync,
+    SpecialUse, Status, StatusItem,
 };
 use mailpods_store::mail::{Columns, MAX_KNOWN_KEYWORDS, MailboxInfo, SystemFlags};
 use mailpods_store::{MailStore, Uid};
@@ -30,7 +30,11 @@ impl Session {
                 mailbox,
                 read_only,
                 condstore,
-            } => self.select(&mailbox, read_only, condstore).await,
+                resync,
+            } => {
+                let resync = resync.as_deref();
+                self.select(&mailbox, read_only, condstore, resync).await
+            }
             CommandBody::Create {
                 mailbox,
                 special_use,
@@ -66,7 +70,17 @@ impl Session {
     }
 
     /// RFC 9051 §6.3.2, §6.3.3
-    async fn select(&mut self, mailbox: &MailboxName, read_only: bool, condstore: bool) -> Done {
+    async fn select(
+        &mut self,
+        mailbox: &MailboxName,
+        read_only: bool,
+        condstore: bool,
+        resync: Option<&Resync>,
+    ) -> Done {
+        if resync.is_some() && !self.qresync {
+            // RFC 7162 §3.2.5
+            return Err(Failure::Bad("QRESYNC must be enabled first"));
+        }
         if self.view.take().is_some() {
             // RFC 9051 §7.1: what follows is about the new mailbox
             self.writer().status(
@@ -95,6 +109,12 @@ impl Session {
             self.tell_listed(&view.name, mailbox.written()).await?;
         }
         self.view = Some(Box::new(view));
+        if let Some(resync) = resync
+            && let Err(failure) = self.resync(resync, info.uid_validity).await
+        {
+            self.view = None;
+            return Err(failure);
+        }
         Ok(match read_only {
             true => Reply::with(Code::ReadOnly, "selected"),
             false => Reply::with(Code::ReadWrite, "selected"),
@@ -186,13 +206,13 @@ impl Session {
     }
 
     /// RFC 9051 §6.3.4, RFC 6154 §3
-    async fn create(&mut self, mailbox: &MailboxName, special_use: &[SpecialUse]) -> Done {
+    async fn create(&mut self, mailbox: &MailboxName, special_use: &[Option<SpecialUse>]) -> Done {
         // RFC 9051 §6.3.4: a delimiter at the end says that names will be made below
         let name = mailbox.as_str().trim_end_matches(DELIMITER);
         check_name(name)?;
         let special_use = match special_use {
             [] => None,
-            [one] => Some(list::to_store(*one).ok_or(Failure::no(
+            [one] => Some(one.and_then(list::to_store).ok_or(Failure::no(
                 Code::UseAttr,
                 "this special use is not possible here",
             ))?),
@@ -273,6 +293,7 @@ impl Session {
         if command.returns.status.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
+        let limit = self.append_limit();
         for row in list::list(&mailboxes, &subscriptions, command) {
             let entry = ListEntry {
                 attributes: &row.attributes,
@@ -282,7 +303,8 @@ impl Session {
             let mut writer = self.writer();
             writer.list(&entry);
             if let Some(info) = row.info.filter(|_| !command.returns.status.is_empty()) {
-                writer.mailbox_status(&info.name, &status_values(info, &command.returns.status));
+                let values = status_values(info, &command.returns.status, limit);
+                writer.mailbox_status(&info.name, &values);
             }
             self.flush_if_full().await?;
         }
@@ -312,8 +334,8 @@ impl Session {
         if items.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
-        self.writer()
-            .mailbox_status(mailbox.as_str(), &status_values(&info, items));
+        let values = status_values(&info, items, self.append_limit());
+        self.writer().mailbox_status(mailbox.as_str(), &values);
         Ok(Reply::ok("done"))
     }
 
@@ -354,6 +376,12 @@ impl Session {
             self.enable_condstore();
             enabled.push("CONDSTORE");
         }
+        if names.iter().any(|name| name == "QRESYNC") && !self.qresync {
+            // RFC 7162 §3.2.3: QRESYNC brings CONDSTORE with it
+            self.enable_condstore();
+            self.qresync = true;
+            enabled.push("QRESYNC");
+        }
         if names.iter().any(|name| name == "IMAP4REV2") && !self.rev2 {
             self.rev2 = true;
             self.decoder.set_utf8(true);
@@ -364,7 +392,11 @@ impl Session {
     }
 }
 
-fn status_values(info: &MailboxInfo, items: &[StatusItem]) -> Vec<(StatusItem, u64)> {
+fn status_values(
+    info: &MailboxInfo,
+    items: &[StatusItem],
+    append_limit: u64,
+) -> Vec<(StatusItem, u64)> {
     let value = |item: &StatusItem| match item {
         StatusItem::Messages => u64::from(info.messages),
         StatusItem::Recent => 0,
@@ -374,6 +406,8 @@ fn status_values(info: &MailboxInfo, items: &[StatusItem]) -> Vec<(StatusItem, u
         StatusItem::Deleted => u64::from(info.deleted),
         StatusItem::Size => info.octets,
         StatusItem::HighestModSeq => info.highest_modseq,
+        // RFC 7889 §3.1
+        StatusItem::AppendLimit => append_limit,
     };
     items.iter().map(|item| (*item, value(item))).collect()
 }

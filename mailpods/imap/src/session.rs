@@ -1,5 +1,6 @@
 //! One connection: reading, dispatch, answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     pub(crate) rev2: bool,
     /// A CONDSTORE enabling command was given (RFC 7162 §3.1).
     pub(crate) condstore: bool,
+    /// QRESYNC was enabled: VANISHED in the place of EXPUNGE (RFC 7162 §3.2.10).
+    pub(crate) qresync: bool,
     pub(crate) user: Option<User>,
     pub(crate) view: Option<Box<View>>,
     /// Counts the session among its client's, until log-in.
@@ -78,6 +81,7 @@ impl Session {
             number,
             rev2: false,
             condstore: false,
+            qresync: false,
             user: None,
             view: None,
             stranger: Some(stranger),
@@ -160,7 +164,7 @@ impl Session {
     }
 
     async fn read(&mut self) -> Result<(), End> {
-        let waiting = self.decoder.buffer().len() as u64;
+        let waiting = self.decoder.held();
         if waiting > HELD_ABOVE {
             self.hold(waiting)?;
         }
@@ -255,18 +259,19 @@ impl Session {
     }
 
     fn answer(&mut self, tag: &Tag, name: &'static str, done: Done) -> Result<(), End> {
+        let told = self.view.as_ref().map(|view| view.told());
         let failure = match done {
             Ok(Reply {
                 code: ReplyCode::AlreadySent,
                 ..
             }) => return Ok(()),
             Ok(Reply { code, text }) => {
-                self.writer().status(
-                    Some(tag.as_str()),
-                    Status::Ok,
-                    code.borrowed().as_ref(),
-                    text,
-                );
+                let code = match (&code, told) {
+                    (ReplyCode::Told, Some(told)) => Some(Code::HighestModSeq(told)),
+                    (code, _) => code.borrowed(),
+                };
+                self.writer()
+                    .status(Some(tag.as_str()), Status::Ok, code.as_ref(), text);
                 return if name == "logout" {
                     Err(End::Logout)
                 } else {
@@ -348,7 +353,7 @@ impl Session {
         Ok(())
     }
 
-    pub(crate) fn capabilities(&self) -> Vec<&'static str> {
+    pub(crate) fn capabilities(&self) -> Vec<Cow<'static, str>> {
         let tls = self.io.is_tls();
         let info = self.io.tls_info();
         capabilities(CapabilityContext {
@@ -357,7 +362,13 @@ impl Session {
             authenticated: self.user.is_some(),
             channel_binding: info
                 .is_some_and(|info| info.exporter.is_some() || info.server_end_point.is_some()),
+            append_limit: self.append_limit(),
         })
+    }
+
+    /// The largest message that is taken, in octets.
+    pub(crate) fn append_limit(&self) -> u64 {
+        self.shared.deps.plan.current().imap.max_append_octets
     }
 
     fn capability(&mut self) -> Done {

@@ -1,5 +1,6 @@
 //! The selected mailbox as the client knows it, and how it learns what others changed.
 
+use mailpods_imap_proto::sequence::compress;
 use mailpods_imap_proto::{Positions, SequenceSet};
 use mailpods_store::mail::{Columns, Entry, MailboxInfo};
 use mailpods_store::{MailStore, MailboxId, ModSeq, Result, Uid};
@@ -199,8 +200,20 @@ impl Session {
 
     /// Takes messages out of the view and tells the client.
     pub(crate) fn expunged(&mut self, gone: &[Uid]) -> std::result::Result<(), Failure> {
+        let view = self.view()?;
+        let known = compress(
+            gone.iter()
+                .copied()
+                .filter(|uid| view.number(*uid).is_some()),
+        );
         let numbers = self.view_mut()?.remove(gone);
+        let qresync = self.qresync;
         let mut writer = self.writer();
+        if qresync && !known.is_empty() {
+            // RFC 7162 §3.2.10: once QRESYNC is enabled, no EXPUNGE any more
+            writer.vanished(false, &known);
+            return Ok(());
+        }
         numbers
             .into_iter()
             .for_each(|number| writer.expunge(number));
@@ -260,7 +273,7 @@ impl Session {
     }
 
     /// `* n FETCH (FLAGS ...)`
-    fn tell_flags(&mut self, entry: &Entry) -> std::result::Result<(), Failure> {
+    pub(crate) fn tell_flags(&mut self, entry: &Entry) -> std::result::Result<(), Failure> {
         let (condstore, rev2) = (self.condstore, self.rev2);
         let Some(number) = self.view()?.number(entry.uid) else {
             return Ok(());

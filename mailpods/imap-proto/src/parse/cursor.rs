@@ -396,6 +396,22 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// RFC 7162 §7, `known-uids`: neither `*` nor `$`.
+    pub(crate) fn known_set(&mut self) -> Parsed<SequenceSet> {
+        let set = self.sequence_set()?;
+        match &set {
+            SequenceSet::Ranges(ranges) if !ranges.iter().any(SeqRange::has_last) => Ok(set),
+            _ => Err(ParseError::Expected("a set of numbers")),
+        }
+    }
+
+    /// RFC 7162 §7, `mod-sequence-value`: 1 at least.
+    pub(crate) fn mod_seq(&mut self) -> Parsed<u64> {
+        let value = self.number64()?;
+        let above = (value > 0).then_some(value);
+        above.ok_or(ParseError::Expected("a number above 0"))
+    }
+
     fn seq_number(&mut self) -> Parsed<SeqNumber> {
         if self.eat(b'*') {
             return Ok(SeqNumber::Last);

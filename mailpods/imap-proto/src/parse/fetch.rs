@@ -9,6 +9,7 @@ type Parsed<T> = Result<T, ParseError>;
 
 const MAX_ITEMS: usize = 128;
 const MAX_FIELDS: usize = 256;
+const MAX_MODIFIERS: usize = 4;
 /// Deeper parts than any message that is accepted has.
 const MAX_PART_DEPTH: usize = 64;
 
@@ -17,10 +18,12 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
     let set = cursor.sequence_set()?;
     cursor.space()?;
     let mut items = items(cursor)?;
-    let mut changed_since = None;
+    let mut modifiers = Modifiers::default();
     if !cursor.at_end() {
         cursor.space()?;
-        changed_since = Some(changed_since_modifier(cursor)?);
+        modifiers = fetch_modifiers(cursor, uid)?;
+    }
+    if modifiers.changed_since.is_some() {
         // RFC 7162 §3.1.4.1: CHANGEDSINCE adds MODSEQ to the answer
         push_new(&mut items, FetchItem::ModSeq);
     }
@@ -32,7 +35,8 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
         uid,
         set,
         items,
-        changed_since,
+        changed_since: modifiers.changed_since,
+        vanished: modifiers.vanished,
     }))
 }
 
@@ -194,19 +198,32 @@ fn partial(cursor: &mut Cursor<'_>) -> Parsed<Option<Partial>> {
     Ok(Some(Partial { origin, length }))
 }
 
-fn changed_since_modifier(cursor: &mut Cursor<'_>) -> Parsed<u64> {
-    cursor.expect(b'(', "a fetch modifier")?;
-    if !cursor.eat_name("CHANGEDSINCE") {
-        return Err(ParseError::Unsupported("this fetch modifier"));
+/// RFC 4466 §2.4, `fetch-modifiers`
+#[derive(Default)]
+struct Modifiers {
+    changed_since: Option<u64>,
+    vanished: bool,
+}
+
+fn fetch_modifiers(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Modifiers> {
+    let mut modifiers = Modifiers::default();
+    let found = cursor.list(MAX_MODIFIERS, |cursor| {
+        match cursor.name("a fetch modifier")?.as_str() {
+            "CHANGEDSINCE" => {
+                cursor.space()?;
+                modifiers.changed_since = Some(cursor.number64()?);
+            }
+            "VANISHED" => modifiers.vanished = true,
+            _ => return Err(ParseError::Unsupported("this fetch modifier")),
+        }
+        Ok(())
+    })?;
+    // RFC 7162 §3.2.6: VANISHED only in UID FETCH, and beside CHANGEDSINCE
+    let lonely = modifiers.vanished && (!uid || modifiers.changed_since.is_none());
+    if found.is_empty() || lonely {
+        return Err(ParseError::Expected("CHANGEDSINCE"));
     }
-    cursor.space()?;
-    let modseq = cursor.number64()?;
-    if cursor.eat(b' ') {
-        // RFC 7162 §3.2.6: VANISHED needs ENABLE QRESYNC
-        return Err(ParseError::Unsupported("VANISHED"));
-    }
-    cursor.expect(b')', "a closing parenthesis")?;
-    Ok(modseq)
+    Ok(modifiers)
 }
 
 pub(super) fn store(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {

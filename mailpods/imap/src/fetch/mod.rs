@@ -17,6 +17,7 @@ use mailpods_store::{MailStore, StoreError, Uid};
 use crate::failure::{Done, Failure, Reply};
 use crate::flags;
 use crate::heavy;
+use crate::resync::CHANGED_BATCH;
 use crate::session::Session;
 use crate::view::contains;
 
@@ -35,6 +36,10 @@ impl Session {
         let view = self.view()?;
         let positions = view.positions(&command.set, command.uid)?;
         let reads = view.reads(&positions);
+        if command.vanished {
+            let since = command.changed_since.unwrap_or(0);
+            self.tell_vanished_of(&command.set, since).await?;
+        }
         let plan = FetchPlan::new(command);
         if plan.mod_seq {
             // RFC 7162 §3.1: asking for MODSEQ enables CONDSTORE
@@ -62,7 +67,11 @@ impl Session {
         last: Uid,
     ) -> Result<u32, Failure> {
         let (store, id) = (self.mail(), self.view()?.id);
-        let limit = if plan.columns.meta { META_BATCH } else { BATCH };
+        let limit = match (plan.columns.meta, plan.changed_since) {
+            (true, _) => META_BATCH,
+            (false, 0) => BATCH,
+            (false, _) => CHANGED_BATCH,
+        };
         let (mut first, mut told) = (first, 0);
         loop {
             let mut entries = store

@@ -3,10 +3,12 @@
 //! `C:` lines are sent, `S:` lines are expected in order; `...` at the end of one stands for anything.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panic
 
+mod append;
 mod changes;
 mod clients;
 mod fetch;
 mod login;
 mod mailboxes;
+mod resync;
 mod search;
 mod world;

@@ -1,0 +1,112 @@
+//! APPEND: several messages at once, and its limits.
+
+use crate::world::World;
+
+#[tokio::test]
+async fn several_messages_in_one_command() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .talk(
+            "C: a APPEND Sent (\\Seen) {12}
+             S: + ...
+             C: Subject: a
+             C:  (\\Flagged $x) \" 7-Feb-1994 21:52:25 -0800\" {12+}
+             C: Subject: b
+             C:  {12+}
+             C: Subject: c
+             C:\x20
+             S: a OK [APPENDUID ...
+             C: b STATUS Sent (MESSAGES UNSEEN)
+             S: * STATUS Sent (MESSAGES 3 UNSEEN 2)
+             S: b OK ...",
+        )
+        .await;
+    client.command("EXAMINE Sent").await;
+    let lines = client
+        .command("FETCH 1:* (UID FLAGS INTERNALDATE ENVELOPE)")
+        .await;
+    assert!(lines[0].starts_with("* 1 FETCH (UID 1 FLAGS (\\Seen) "));
+    assert!(lines[1].starts_with(
+        "* 2 FETCH (UID 2 FLAGS (\\Flagged $x) INTERNALDATE \"08-Feb-1994 05:52:25 +0000\" ENVELOPE (NIL \"b\" "
+    ));
+    assert!(lines[2].contains("ENVELOPE (NIL \"c\" "));
+}
+
+#[tokio::test]
+async fn the_uids_are_told_as_a_set() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    let lines = client
+        .command("APPEND INBOX {3+}\r\na:b {3+}\r\nc:d {3+}\r\ne:f")
+        .await;
+    assert!(
+        lines[0].starts_with("t OK [APPENDUID ") && lines[0].contains(" 1:3] "),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test]
+async fn all_or_none() {
+    let world = World::new().await;
+    // bob has 2048 octets
+    let mut bob = world.login("bob").await;
+    let large = "x".repeat(1500);
+    let lines = bob
+        .command(&format!(
+            "APPEND INBOX {{5+}}\r\na: b\n {{1500+}}\r\n{large} {{1500+}}\r\n{large}"
+        ))
+        .await;
+    assert!(lines[0].starts_with("t NO [OVERQUOTA] "), "{lines:?}");
+    // RFC 3502 §6.3.11: an empty message ends it all
+    let lines = bob.command("APPEND INBOX {5+}\r\na: b\n {0+}\r\n").await;
+    assert!(lines[0].starts_with("t NO [CANNOT] "), "{lines:?}");
+    bob.talk(
+        "C: a STATUS INBOX (MESSAGES SIZE)\nS: * STATUS INBOX (MESSAGES 0 SIZE 0)\nS: a OK ...",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn messages_of_one_command_are_bounded_together() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    let part = "x".repeat(600_000);
+    let lines = client
+        .command(&format!(
+            "APPEND INBOX {{600000+}}\r\n{part} {{600000+}}\r\n{part}"
+        ))
+        .await;
+    assert!(lines[0].starts_with("t NO [LIMIT] "), "{lines:?}");
+    let many = " {1+}\r\nx".repeat(300);
+    let lines = client.command(&format!("APPEND INBOX{many}")).await;
+    assert!(lines[0].starts_with("t BAD [LIMIT] "), "{lines:?}");
+    client.append("INBOX", "", &part).await;
+    client
+        .talk("C: a STATUS INBOX (MESSAGES)\nS: * STATUS INBOX (MESSAGES 1)\nS: a OK ...")
+        .await;
+}
+
+/// RFC 7889
+#[tokio::test]
+async fn the_limit_is_told() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    let lines = client.command("CAPABILITY").await;
+    assert!(lines[0].contains(" APPENDLIMIT=1048576"), "{lines:?}");
+    client
+        .talk(
+            "C: a STATUS INBOX (APPENDLIMIT MESSAGES)
+             S: * STATUS INBOX (APPENDLIMIT 1048576 MESSAGES 0)
+             S: a OK ...
+             C: b LIST \"\" Sent RETURN (STATUS (APPENDLIMIT))
+             S: * LIST ...
+             S: * STATUS Sent (APPENDLIMIT 1048576)
+             S: b OK ...
+             C: c APPEND INBOX {1048577}
+             S: c NO [TOOBIG] ...",
+        )
+        .await;
+    let lines = world.secure().await.command("CAPABILITY").await;
+    assert!(!lines[0].contains("APPENDLIMIT"), "{lines:?}");
+}
