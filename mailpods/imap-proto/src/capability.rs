@@ -49,6 +49,11 @@ const AUTHENTICATED: &[&str] = &[
     "SEARCHRES",
     "BINARY",
     "WITHIN",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
 ];
 
 /// The capabilities in the order in which they are printed.

@@ -1,5 +1,7 @@
 //! What a client can ask for: the commands of RFC 9051 §6 and RFC 3501 §6 with the extensions that are served.
 
+mod order;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -7,6 +9,8 @@ use bytes::Bytes;
 use crate::date::{Date, DateTime};
 use crate::flag::Flag;
 use crate::sequence::SequenceSet;
+
+pub use order::{SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand};
 
 /// The tag of a command: 1 to 64 octets, all `ASTRING-CHAR` but `+`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -180,6 +184,10 @@ pub enum CommandBody {
     },
     /// SEARCH and UID SEARCH
     Search(Box<SearchCommand>),
+    /// SORT and UID SORT (RFC 5256)
+    Sort(Box<SortCommand>),
+    /// THREAD and UID THREAD (RFC 5256)
+    Thread(Box<ThreadCommand>),
     /// FETCH and UID FETCH
     Fetch(FetchCommand),
     /// STORE and UID STORE

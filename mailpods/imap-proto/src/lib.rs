@@ -32,6 +32,7 @@ pub use command::{
     Append, AppendMessage, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, ListCommand,
     ListReturn, MailboxName, Partial, Password, Resync, SaslResponse, SearchCommand, SearchKey,
     SearchReturn, Section, SectionText, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
+    SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};
@@ -39,6 +40,8 @@ pub use flag::Flag;
 pub use limits::Limits;
 pub use parse::ParseError;
 pub use pattern::ListPattern;
-pub use response::{Code, ESearch, FetchWriter, ListAttribute, ListEntry, Status, Writer};
+pub use response::{
+    Code, ESearch, FetchWriter, ListAttribute, ListEntry, Status, ThreadStep, Writer,
+};
 pub use sequence::{Positions, SeqNumber, SeqRange, SequenceSet};
 pub use state::{State, permitted};

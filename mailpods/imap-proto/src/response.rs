@@ -129,6 +129,17 @@ pub enum Code<'a> {
     UseAttr,
 }
 
+/// A step through the threads of THREAD (RFC 5256 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThreadStep {
+    /// A thread, or one of several answers to the message before, starts.
+    Open,
+    /// A message; that before it in the same parentheses is what it answers.
+    Number(u32),
+    /// It ends.
+    Close,
+}
+
 /// An attribute of LIST (RFC 9051 §7.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListAttribute {

@@ -165,6 +165,19 @@ pub fn push_range(positions: &mut Positions, range: Range<u32>) {
     }
 }
 
+/// Numbers in their order, those that follow one another as inclusive ranges.
+#[must_use]
+pub fn runs(numbers: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some(last) if last.1.checked_add(1) == Some(number) => last.1 = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs
+}
+
 /// Sorted numbers as the shortest list of inclusive ranges.
 #[must_use]
 pub fn compress(sorted: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {

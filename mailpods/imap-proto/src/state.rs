@@ -48,6 +48,8 @@ pub fn permitted(state: State, command: &CommandBody) -> bool {
         | C::Unselect
         | C::Expunge { .. }
         | C::Search(_)
+        | C::Sort(_)
+        | C::Thread(_)
         | C::Fetch(_)
         | C::Store(_)
         | C::Copy(_)
@@ -87,6 +89,8 @@ pub fn command_name(command: &CommandBody) -> &'static str {
         C::Unselect => "unselect",
         C::Expunge { .. } => "expunge",
         C::Search(_) => "search",
+        C::Sort(_) => "sort",
+        C::Thread(_) => "thread",
         C::Fetch(_) => "fetch",
         C::Store(_) => "store",
         C::Copy(_) => "copy",

@@ -294,6 +294,35 @@ fn what_a_client_knows() {
     error("a SELECT b (QRESYNC)");
 }
 
+/// RFC 5256 §5
+#[test]
+fn sort_and_thread() {
+    let CommandBody::Sort(sort) = body("UID SORT RETURN (COUNT) (REVERSE DATE subject) utf-8 UNSEEN 1:3")
+    else {
+        panic!()
+    };
+    let criteria: Vec<_> = sort
+        .criteria
+        .iter()
+        .map(|criterion| (criterion.key.as_str(), criterion.reverse))
+        .collect();
+    assert_eq!(criteria, [("DATE", true), ("SUBJECT", false)]);
+    assert!(sort.search.uid && !sort.search.bad_charset);
+    assert!(sort.search.returns.is_some_and(|returns| returns.count));
+    assert!(matches!(sort.search.key, SearchKey::And(keys) if keys.len() == 2));
+    assert!(matches!(
+        body("THREAD orderedsubject KOI8-R ALL"),
+        CommandBody::Thread(thread) if thread.search.bad_charset && !thread.search.uid
+    ));
+    for wrong in [
+        "SORT", "SORT DATE UTF-8 ALL", "SORT (REVERSE) UTF-8 ALL", "SORT (DATE)", "SORT (DATE) UTF-8",
+        "SORT (REVERSE REVERSE DATE) UTF-8 ALL", "THREAD", "THREAD REFERENCES ALL",
+    ] {
+        error(&format!("a {wrong}"));
+    }
+    error(&format!("a SORT ({}) UTF-8 ALL", "DATE ".repeat(17).trim_end()));
+}
+
 #[test]
 fn fetch_modifiers() {
     let fetch = |modifiers: &str| match body(&format!("UID FETCH 1 FLAGS ({modifiers})")) {

@@ -94,6 +94,32 @@ fn vanished() {
     );
 }
 
+/// RFC 5256 §4
+#[test]
+fn sorted_and_threaded() {
+    use mailpods_imap_proto::ThreadStep::{Close, Number, Open};
+    assert_eq!(
+        written(false, |w| w.sort([2, 84, 882], None)),
+        "* SORT 2 84 882\r\n"
+    );
+    let inner = |numbers: &[u32]| {
+        let mut steps = vec![Open];
+        steps.extend(numbers.iter().copied().map(Number));
+        steps.push(Close);
+        steps
+    };
+    let mut steps = inner(&[2]);
+    steps.extend([Open, Number(3), Number(6)]);
+    steps.extend(inner(&[4, 23]));
+    steps.extend(inner(&[44, 7, 96]));
+    steps.push(Close);
+    assert_eq!(
+        written(false, |w| w.thread(steps)),
+        "* THREAD (2)(3 6 (4 23)(44 7 96))\r\n"
+    );
+    assert_eq!(written(false, |w| w.thread([])), "* THREAD\r\n");
+}
+
 #[test]
 fn mailbox_data() {
     let attributes = [

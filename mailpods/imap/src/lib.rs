@@ -8,6 +8,7 @@
 //! - `mailboxes`, `list`: commands about mailboxes.
 //! - `view`: the selected mailbox as the client knows it, and how it learns what others changed.
 //! - `fetch`: planner (which columns and octets), reader, encoder. `search`: compiler, evaluator in steps of rising cost.
+//! - `sort`, `thread`: keys from rows and stored facts, gathered by `scan`, then the order.
 //! - `resync`: what a client that comes back has missed.
 //! - `messages`: STORE, EXPUNGE, COPY, MOVE.
 
@@ -23,9 +24,12 @@ mod mailboxes;
 mod messages;
 mod metrics;
 mod resync;
+mod scan;
 mod search;
 mod server;
 mod session;
+mod sort;
+mod thread;
 mod view;
 
 pub use metrics::Metrics;

@@ -52,6 +52,8 @@ pub struct Imap(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) deps: ImapDeps,
     pub(crate) heavy: Heavy,
+    /// Turns of SORT and THREAD of many messages.
+    pub(crate) orders: Heavy,
     open: Mutex<Open>,
     /// Sessions that have not logged in, by client.
     strangers: Connections,
@@ -65,6 +67,7 @@ impl Imap {
         Self(Arc::new(Shared {
             deps,
             heavy: Heavy::default(),
+            orders: Heavy::default(),
             open: Mutex::default(),
             strangers: Connections::new(),
             next_session: AtomicU64::new(1),

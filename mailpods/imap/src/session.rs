@@ -320,6 +320,8 @@ impl Session {
             CommandBody::Append(append) => Box::pin(self.append(append)).await,
             CommandBody::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
             CommandBody::Search(search) => Box::pin(self.search(tag, *search)).await,
+            CommandBody::Sort(sort) => Box::pin(self.sort(tag, *sort)).await,
+            CommandBody::Thread(thread) => Box::pin(self.thread(*thread)).await,
             CommandBody::Store(store) => Box::pin(self.store(store)).await,
             CommandBody::Copy(copy) => Box::pin(self.copy(copy)).await,
             CommandBody::Move(copy) => Box::pin(self.move_messages(copy)).await,
@@ -488,12 +490,14 @@ impl Session {
     }
 }
 
-/// RFC 9051 §7.5.1: no EXPUNGE while FETCH, STORE or SEARCH by number is in progress.
+/// RFC 9051 §7.5.1, RFC 5256 §3: no EXPUNGE while a command by number is in progress.
 fn forbids_expunge(body: &CommandBody) -> bool {
     match body {
         CommandBody::Fetch(fetch) => !fetch.uid,
         CommandBody::Store(store) => !store.uid,
         CommandBody::Search(search) => !search.uid,
+        CommandBody::Sort(sort) => !sort.search.uid,
+        CommandBody::Thread(thread) => !thread.search.uid,
         _ => false,
     }
 }

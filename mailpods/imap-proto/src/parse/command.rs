@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Cursor, Dialect, ParseError, Part, fetch, list, mailbox, search};
+use super::{Cursor, Dialect, ParseError, Part, fetch, list, mailbox, order, search};
 use crate::command::{Command, CommandBody, CopyCommand, Password, SaslResponse, Tag};
 
 type Parsed<T> = Result<T, ParseError>;
@@ -36,6 +36,8 @@ fn uid_body(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
         "FETCH" => fetch::fetch(cursor, true),
         "STORE" => fetch::store(cursor, true),
         "SEARCH" => search::search(cursor, true),
+        "SORT" => order::sort(cursor, true),
+        "THREAD" => order::thread(cursor, true),
         "COPY" => copy(cursor, true).map(CommandBody::Copy),
         "MOVE" => copy(cursor, true).map(CommandBody::Move),
         "EXPUNGE" => {
@@ -69,6 +71,8 @@ fn body_with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBod
         "FETCH" => fetch::fetch(cursor, false),
         "STORE" => fetch::store(cursor, false),
         "SEARCH" => search::search(cursor, false),
+        "SORT" => order::sort(cursor, false),
+        "THREAD" => order::thread(cursor, false),
         "COPY" => copy(cursor, false).map(CommandBody::Copy),
         "MOVE" => copy(cursor, false).map(CommandBody::Move),
         "LIST" => list::list(cursor),

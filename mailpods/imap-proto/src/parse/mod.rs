@@ -5,6 +5,7 @@ mod cursor;
 mod fetch;
 mod list;
 mod mailbox;
+mod order;
 mod search;
 
 pub(crate) use command::parse_command;

@@ -10,32 +10,48 @@ const MAX_RETURNS: usize = 8;
 
 pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
     cursor.space()?;
-    let mut returns = None;
-    if cursor.eat_name("RETURN") {
-        cursor.space()?;
-        returns = Some(search_return(cursor)?);
-        cursor.space()?;
-    }
+    let returns = returns(cursor)?;
     let mut bad_charset = false;
     if cursor.eat_name("CHARSET") {
         cursor.space()?;
-        let charset = cursor.astring_lossy()?;
-        bad_charset = !["UTF-8", "US-ASCII", "UTF8", "ASCII"]
-            .iter()
-            .any(|known| charset.eq_ignore_ascii_case(known));
+        bad_charset = charset(cursor)?;
         cursor.space()?;
-    }
-    let mut keys = vec![key(cursor)?];
-    while !cursor.at_end() {
-        cursor.space()?;
-        keys.push(key(cursor)?);
     }
     Ok(CommandBody::Search(Box::new(SearchCommand {
         uid,
         returns,
         bad_charset,
-        key: all_of(keys),
+        key: keys(cursor)?,
     })))
+}
+
+/// RETURN with its options, if it is there, and the space behind it.
+pub(super) fn returns(cursor: &mut Cursor<'_>) -> Parsed<Option<SearchReturn>> {
+    if !cursor.eat_name("RETURN") {
+        return Ok(None);
+    }
+    cursor.space()?;
+    let returns = search_return(cursor)?;
+    cursor.space()?;
+    Ok(Some(returns))
+}
+
+/// Whether the charset is one that is not served.
+pub(super) fn charset(cursor: &mut Cursor<'_>) -> Parsed<bool> {
+    let charset = cursor.astring_lossy()?;
+    Ok(!["UTF-8", "US-ASCII", "UTF8", "ASCII"]
+        .iter()
+        .any(|known| charset.eq_ignore_ascii_case(known)))
+}
+
+/// Keys up to the end of the command.
+pub(super) fn keys(cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
+    let mut keys = vec![key(cursor)?];
+    while !cursor.at_end() {
+        cursor.space()?;
+        keys.push(key(cursor)?);
+    }
+    Ok(all_of(keys))
 }
 
 fn all_of(mut keys: Vec<SearchKey>) -> SearchKey {

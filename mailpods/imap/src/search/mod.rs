@@ -9,7 +9,7 @@ mod text;
 
 use std::sync::Arc;
 
-use mailpods_imap_proto::sequence::compress;
+use mailpods_imap_proto::sequence::runs;
 use mailpods_imap_proto::{Code, ESearch, Positions, SearchCommand, SearchReturn, Tag};
 use mailpods_store::mail::{Columns, Entry};
 use mailpods_store::{MailStore, ModSeq, Uid};
@@ -39,18 +39,45 @@ struct Found {
     mod_seq: ModSeq,
 }
 
+/// What was found, for those who tell it in their own way.
+pub(crate) struct Searched {
+    /// Positions, ascending.
+    pub(crate) positions: Vec<u32>,
+    /// Highest modification sequence of the messages found, when it was searched for.
+    pub(crate) mod_seq: Option<ModSeq>,
+}
+
+/// How to tell what was found.
+pub(crate) struct Answer {
+    pub(crate) uid: bool,
+    pub(crate) returns: Option<SearchReturn>,
+    pub(crate) mod_seq: Option<ModSeq>,
+}
+
 impl Session {
     pub(crate) async fn search(&mut self, tag: &Tag, command: SearchCommand) -> Done {
+        let found = self.searched(&command).await?;
+        // RFC 9051 §6.4.4: rev2 answers with ESEARCH also without RETURN
+        let implied = self.rev2.then_some(SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        });
+        let answer = Answer {
+            uid: command.uid,
+            returns: command.returns.or(implied),
+            mod_seq: found.mod_seq,
+        };
+        self.tell_found(tag, answer, &found.positions, false)
+    }
+
+    /// The messages that a command is about.
+    pub(crate) async fn searched(&mut self, command: &SearchCommand) -> Result<Searched, Failure> {
         // RFC 9051 §6.4.4.1: what is BAD leaves the result that was saved
         let key = compile(&command.key, self.view()?, now())?;
         if command.returns.is_some_and(|returns| returns.save) {
             // RFC 9051 §6.4.4.1: what ends with NO leaves nothing saved. What `$` means is in the key by now.
             self.view_mut()?.saved = Vec::new();
         }
-        self.search_compiled(tag, &command, key).await
-    }
-
-    async fn search_compiled(&mut self, tag: &Tag, command: &SearchCommand, key: Key) -> Done {
         if command.bad_charset {
             return Err(Failure::no(Code::BadCharset, "this charset is not served"));
         }
@@ -63,7 +90,10 @@ impl Session {
         }
         let found = self.find_messages(&Arc::new(key)).await?;
         let mod_seq = (uses_mod_seq && !found.positions.is_empty()).then_some(found.mod_seq);
-        self.tell_found(tag, command, &found.positions, mod_seq)
+        Ok(Searched {
+            positions: found.positions,
+            mod_seq,
+        })
     }
 
     async fn find_messages(&mut self, key: &Arc<Key>) -> Result<Found, Failure> {
@@ -162,42 +192,42 @@ impl Session {
         Ok(false)
     }
 
-    fn tell_found(
+    /// Tells what was found, in its order; `sorted`: by SORT.
+    pub(crate) fn tell_found(
         &mut self,
         tag: &Tag,
-        command: &SearchCommand,
+        answer: Answer,
         positions: &[u32],
-        mod_seq: Option<ModSeq>,
+        sorted: bool,
     ) -> Done {
         let view = self.view()?;
         let uid_of = |position: &u32| view.uids.get(*position as usize).copied();
-        let numbers: Vec<u32> = match command.uid {
+        let numbers: Vec<u32> = match answer.uid {
             true => positions.iter().filter_map(uid_of).collect(),
             false => positions.iter().map(|position| position + 1).collect(),
         };
-        // RFC 9051 §6.4.4: rev2 answers with ESEARCH also without RETURN
-        let implied = self.rev2.then_some(SearchReturn {
-            all: true,
-            ..SearchReturn::default()
-        });
-        let Some(returns) = command.returns.or(implied) else {
-            self.writer().search(numbers, mod_seq);
+        let Some(returns) = answer.returns else {
+            match sorted {
+                true => self.writer().sort(numbers, answer.mod_seq),
+                false => self.writer().search(numbers, answer.mod_seq),
+            }
             return Ok(Reply::ok("searched"));
         };
         if returns.save {
-            let saved = saved_part(positions, returns)
+            let mut saved: Vec<Uid> = saved_part(positions, returns)
                 .filter_map(|position| uid_of(&position))
                 .collect();
+            saved.sort_unstable();
             self.view_mut()?.saved = saved;
         }
-        let all = compress(numbers.iter().copied());
+        let all = runs(numbers.iter().copied());
         let result = ESearch {
-            uid: command.uid,
+            uid: answer.uid,
             min: numbers.first().copied().filter(|_| returns.min),
             max: numbers.last().copied().filter(|_| returns.max),
             all: returns.all.then_some(all.as_slice()),
             count: returns.count.then_some(numbers.len() as u32),
-            mod_seq,
+            mod_seq: answer.mod_seq,
         };
         let silent = returns
             == SearchReturn {

@@ -9,6 +9,7 @@ mod clients;
 mod fetch;
 mod login;
 mod mailboxes;
+mod order;
 mod resync;
 mod search;
 mod world;
