@@ -31,8 +31,8 @@ pub use capability::{CapabilityContext, capabilities};
 pub use command::{
     Append, AppendMessage, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, ListCommand,
     ListReturn, MailboxName, Partial, Password, Resync, SaslResponse, SearchCommand, SearchKey,
-    SearchReturn, Section, SectionText, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
-    SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand,
+    SearchReturn, Section, SectionText, SortCommand, SortCriterion, SortKey, SpecialUse,
+    StatusItem, StoreAction, StoreCommand, Tag, ThreadAlgorithm, ThreadCommand,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};

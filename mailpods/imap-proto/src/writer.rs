@@ -151,12 +151,7 @@ impl<'a> Writer<'a> {
         self.end();
     }
 
-    fn found(
-        &mut self,
-        name: &str,
-        found: impl IntoIterator<Item = u32>,
-        mod_seq: Option<u64>,
-    ) {
+    fn found(&mut self, name: &str, found: impl IntoIterator<Item = u32>, mod_seq: Option<u64>) {
         let _ = write!(self.out, "* {name}");
         for number in found {
             let _ = write!(self.out, " {number}");

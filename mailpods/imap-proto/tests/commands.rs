@@ -297,7 +297,8 @@ fn what_a_client_knows() {
 /// RFC 5256 §5
 #[test]
 fn sort_and_thread() {
-    let CommandBody::Sort(sort) = body("UID SORT RETURN (COUNT) (REVERSE DATE subject) utf-8 UNSEEN 1:3")
+    let CommandBody::Sort(sort) =
+        body("UID SORT RETURN (COUNT) (REVERSE DATE subject) utf-8 UNSEEN 1:3")
     else {
         panic!()
     };
@@ -315,12 +316,21 @@ fn sort_and_thread() {
         CommandBody::Thread(thread) if thread.search.bad_charset && !thread.search.uid
     ));
     for wrong in [
-        "SORT", "SORT DATE UTF-8 ALL", "SORT (REVERSE) UTF-8 ALL", "SORT (DATE)", "SORT (DATE) UTF-8",
-        "SORT (REVERSE REVERSE DATE) UTF-8 ALL", "THREAD", "THREAD REFERENCES ALL",
+        "SORT",
+        "SORT DATE UTF-8 ALL",
+        "SORT (REVERSE) UTF-8 ALL",
+        "SORT (DATE)",
+        "SORT (DATE) UTF-8",
+        "SORT (REVERSE REVERSE DATE) UTF-8 ALL",
+        "THREAD",
+        "THREAD REFERENCES ALL",
     ] {
         error(&format!("a {wrong}"));
     }
-    error(&format!("a SORT ({}) UTF-8 ALL", "DATE ".repeat(17).trim_end()));
+    error(&format!(
+        "a SORT ({}) UTF-8 ALL",
+        "DATE ".repeat(17).trim_end()
+    ));
 }
 
 #[test]
@@ -562,10 +572,6 @@ fn uid_fetch_tells_the_uid_and_changedsince_the_modseq() {
     assert_eq!(
         fetch.items,
         [FetchItem::Flags, FetchItem::ModSeq, FetchItem::Uid]
-    );
-    assert_eq!(
-        error("a UID FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)"),
-        LineError::Parse(ParseError::Unsupported("VANISHED"))
     );
 }
 

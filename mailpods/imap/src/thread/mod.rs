@@ -54,10 +54,11 @@ impl Session {
             Some(uids) => uids.get(position as usize).copied().unwrap_or_default(),
             None => position + 1,
         };
-        self.writer().thread(steps.into_iter().map(|step| match step {
-            ThreadStep::Number(position) => ThreadStep::Number(number(position)),
-            other => other,
-        }));
+        self.writer()
+            .thread(steps.into_iter().map(|step| match step {
+                ThreadStep::Number(position) => ThreadStep::Number(number(position)),
+                other => other,
+            }));
         Ok(Reply::ok("threaded"))
     }
 }
@@ -93,7 +94,12 @@ impl Summaries {
         let meta = Meta::decode_summary(stored).map_err(damaged)?;
         let start = self.ids.len() as u32;
         let surplus = meta.references.len().saturating_sub(MAX_REFERENCES);
-        let references: Vec<Id> = meta.references.iter().skip(surplus).map(|id| self.id(id)).collect();
+        let references: Vec<Id> = meta
+            .references
+            .iter()
+            .skip(surplus)
+            .map(|id| self.id(id))
+            .collect();
         self.ids.extend(references);
         let subject = collate(&meta.subject.text).into_boxed_str();
         self.octets += subject.len() + (self.ids.len() - start as usize) * size_of::<Id>();

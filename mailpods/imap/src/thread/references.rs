@@ -193,7 +193,12 @@ impl<'a> Forest<'a> {
                 None => roots.extend(place),
             }
         }
-        let position = |index: u32| self.summaries.messages.get(index as usize).map(|m| m.position);
+        let position = |index: u32| {
+            self.summaries
+                .messages
+                .get(index as usize)
+                .map(|m| m.position)
+        };
         Threads {
             messages: self
                 .messages
@@ -237,7 +242,10 @@ impl Dates {
     }
 
     fn of(&self, node: u32) -> (i64, u32) {
-        self.0.get(node as usize).copied().unwrap_or((i64::MAX, u32::MAX))
+        self.0
+            .get(node as usize)
+            .copied()
+            .unwrap_or((i64::MAX, u32::MAX))
     }
 
     /// The date of a node without a message.
@@ -261,7 +269,9 @@ struct Merge<'a> {
 impl<'a> Merge<'a> {
     fn sort_roots(&mut self) {
         let dates = &self.dates;
-        self.threads.roots.sort_unstable_by_key(|node| dates.of(*node));
+        self.threads
+            .roots
+            .sort_unstable_by_key(|node| dates.of(*node));
     }
 
     /// The message whose subject is the thread's: its own, or that of its first child.
@@ -271,7 +281,11 @@ impl<'a> Merge<'a> {
         let position = own.or_else(|| {
             let children = self.threads.children(root).iter();
             let first = children.min_by_key(|child| self.dates.of(**child))?;
-            self.threads.messages.get(*first as usize).copied().flatten()
+            self.threads
+                .messages
+                .get(*first as usize)
+                .copied()
+                .flatten()
         })?;
         let found = messages.binary_search_by_key(&position, |m| m.position);
         messages.get(found.ok()?)
@@ -282,7 +296,10 @@ impl<'a> Merge<'a> {
     }
 
     fn is_reply(&self, node: u32) -> bool {
-        !self.is_absent(node) && self.subject_of(node).is_some_and(|message| message.is_reply)
+        !self.is_absent(node)
+            && self
+                .subject_of(node)
+                .is_some_and(|message| message.is_reply)
     }
 
     /// Step 5
@@ -363,7 +380,9 @@ impl<'a> Merge<'a> {
     fn adopt(&mut self, parent: u32, more: Vec<u32>) {
         let absent = self.is_absent(parent);
         let first = more.iter().map(|child| self.dates.of(*child)).min();
-        if let (true, Some(first), Some(date)) = (absent, first, self.dates.0.get_mut(parent as usize)) {
+        if let (true, Some(first), Some(date)) =
+            (absent, first, self.dates.0.get_mut(parent as usize))
+        {
             *date = first.min(*date);
         }
         if let Some(children) = self.threads.children.get_mut(parent as usize) {

@@ -70,9 +70,15 @@ fn an_answer_may_come_first() {
 #[test]
 fn what_is_missing_gives_its_place_to_those_below() {
     // Only one below: it is the root.
-    assert_eq!(by_references(&[("b", "a", "x"), ("c", "a b", "x")]), "(1 2)");
+    assert_eq!(
+        by_references(&[("b", "a", "x"), ("c", "a b", "x")]),
+        "(1 2)"
+    );
     // Two: they stay together.
-    assert_eq!(by_references(&[("b", "a", "x"), ("c", "a", "y")]), "((1)(2))");
+    assert_eq!(
+        by_references(&[("b", "a", "x"), ("c", "a", "y")]),
+        "((1)(2))"
+    );
     // In the middle of a thread.
     assert_eq!(
         by_references(&[("a", "", "x"), ("c", "a b", "x"), ("d", "a b", "x")]),
@@ -87,23 +93,42 @@ fn loops_and_doubles_are_no_threads() {
     assert_eq!(by_references(&[("a", "b", "x"), ("b", "a", "y")]), "(2 1)");
     assert_eq!(by_references(&[("a", "a", "x")]), "(1)");
     assert_eq!(by_references(&[("a", "b b a b", "x")]), "(1)");
-    assert_eq!(by_references(&[("a", "", "x"), ("a", "", "y"), ("b", "a", "x")]), "(1 3)(2)");
+    assert_eq!(
+        by_references(&[("a", "", "x"), ("a", "", "y"), ("b", "a", "x")]),
+        "(1 3)(2)"
+    );
     assert_eq!(by_references(&[("", "", "x"), ("", "", "y")]), "(1)(2)");
 }
 
 /// RFC 5256 §3, step 5
 #[test]
 fn threads_of_one_subject_are_one() {
-    assert_eq!(by_references(&[("a", "", "x"), ("b", "", "Re: X")]), "(1 2)");
-    assert_eq!(by_references(&[("a", "", "Re: x"), ("b", "", "x")]), "(2 1)");
+    assert_eq!(
+        by_references(&[("a", "", "x"), ("b", "", "Re: X")]),
+        "(1 2)"
+    );
+    assert_eq!(
+        by_references(&[("a", "", "Re: x"), ("b", "", "x")]),
+        "(2 1)"
+    );
     assert_eq!(by_references(&[("a", "", "x"), ("b", "", "x")]), "((1)(2))");
     assert_eq!(
-        by_references(&[("a", "", "x"), ("b", "", "x"), ("c", "", "x"), ("d", "", "Fwd: x")]),
+        by_references(&[
+            ("a", "", "x"),
+            ("b", "", "x"),
+            ("c", "", "x"),
+            ("d", "", "Fwd: x")
+        ]),
         "((1)(2)(3)(4))"
     );
     // Two threads whose roots are missing.
     assert_eq!(
-        by_references(&[("b", "a", "x"), ("c", "a", "x"), ("e", "d", "Re: x"), ("f", "d", "x")]),
+        by_references(&[
+            ("b", "a", "x"),
+            ("c", "a", "x"),
+            ("e", "d", "Re: x"),
+            ("f", "d", "x")
+        ]),
         "((1)(2)(3)(4))"
     );
     assert_eq!(by_references(&[("a", "", ""), ("b", "", "Re:")]), "(1)(2)");
@@ -113,20 +138,34 @@ fn threads_of_one_subject_are_one() {
 fn deep_and_wide_threads() {
     let names: Vec<String> = (0..20_000).map(|number| format!("m{number}")).collect();
     let chain: Vec<(&str, &str, &str)> = (0..names.len())
-        .map(|at| (names[at].as_str(), at.checked_sub(1).map_or("", |at| &names[at]), "x"))
+        .map(|at| {
+            (
+                names[at].as_str(),
+                at.checked_sub(1).map_or("", |at| &names[at]),
+                "x",
+            )
+        })
         .collect();
     let told = by_references(&chain);
     assert_eq!(told.matches(char::is_numeric).count(), by_positions(&chain));
     // From the last to the first: each link is made above a thread that is there.
     let upwards: Vec<_> = chain.iter().rev().copied().collect();
-    assert_eq!(by_references(&upwards).matches(char::is_numeric).count(), by_positions(&chain));
-    let wide: Vec<_> = names.iter().map(|name| (name.as_str(), "root", "x")).collect();
+    assert_eq!(
+        by_references(&upwards).matches(char::is_numeric).count(),
+        by_positions(&chain)
+    );
+    let wide: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), "root", "x"))
+        .collect();
     assert!(by_references(&wide).starts_with("((1)(2)(3)"));
 }
 
 /// Digits of all message numbers.
 fn by_positions(messages: &[(&str, &str, &str)]) -> usize {
-    (1..=messages.len()).map(|number| number.to_string().len()).sum()
+    (1..=messages.len())
+        .map(|number| number.to_string().len())
+        .sum()
 }
 
 #[test]

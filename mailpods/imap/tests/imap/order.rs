@@ -5,9 +5,30 @@ use crate::world::{Client, World};
 async fn client(world: &World) -> Client {
     let mut client = world.alice().await;
     let mails = [
-        ("Zoe <b@x.test>", "Re: Äpfel", "Mon, 1 Jun 2026 12:00:00 +0000", "<1@x>", "", 10),
-        ("adam <z@x.test>", "Birnen", "Mon, 1 Jun 2026 12:30:00 +0100", "<2@x>", "", 500),
-        ("C@x.test", "apfel", "Sun, 31 May 2026 23:00:00 +0000", "<3@x>", "<2@x>", 90),
+        (
+            "Zoe <b@x.test>",
+            "Re: Äpfel",
+            "Mon, 1 Jun 2026 12:00:00 +0000",
+            "<1@x>",
+            "",
+            10,
+        ),
+        (
+            "adam <z@x.test>",
+            "Birnen",
+            "Mon, 1 Jun 2026 12:30:00 +0100",
+            "<2@x>",
+            "",
+            500,
+        ),
+        (
+            "C@x.test",
+            "apfel",
+            "Sun, 31 May 2026 23:00:00 +0000",
+            "<3@x>",
+            "<2@x>",
+            90,
+        ),
         ("", "", "no date", "<4@x>", "<2@x> <3@x>", 1),
     ];
     for (from, subject, date, id, references, octets) in mails {
@@ -149,7 +170,9 @@ async fn many_messages_are_ordered() {
         client.command(&format!("APPEND INBOX{mails}")).await;
     }
     client.command("SELECT INBOX").await;
-    let lines = client.command("SORT RETURN (MIN MAX COUNT) (SUBJECT) UTF-8 ALL").await;
+    let lines = client
+        .command("SORT RETURN (MIN MAX COUNT) (SUBJECT) UTF-8 ALL")
+        .await;
     assert_eq!(lines[0], "* ESEARCH (TAG \"t\") MIN 2500 MAX 1 COUNT 2500");
     let lines = client.command("THREAD ORDEREDSUBJECT UTF-8 ALL").await;
     assert_eq!(lines[0].matches('(').count(), 2500);
