@@ -1,16 +1,20 @@
 //! What a client can ask for: the commands of RFC 9051 §6 and RFC 3501 §6 with the extensions that are served.
 
+mod fetch;
 mod order;
+mod search;
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use crate::date::{Date, DateTime};
+use crate::date::DateTime;
 use crate::flag::Flag;
 use crate::sequence::SequenceSet;
 
+pub use fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};
 pub use order::{SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand};
+pub use search::{SearchCommand, SearchKey, SearchReturn, Window};
 
 /// The tag of a command: 1 to 64 octets, all `ASTRING-CHAR` but `+`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -270,11 +274,13 @@ pub enum StatusItem {
     HighestModSeq,
     /// APPENDLIMIT (RFC 7889)
     AppendLimit,
+    /// MAILBOXID (RFC 8474 §4.3)
+    MailboxId,
 }
 
 impl StatusItem {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
@@ -284,6 +290,7 @@ impl StatusItem {
         Self::Size,
         Self::HighestModSeq,
         Self::AppendLimit,
+        Self::MailboxId,
     ];
 
     /// The item as it stands on the wire.
@@ -299,6 +306,7 @@ impl StatusItem {
             Self::Size => "SIZE",
             Self::HighestModSeq => "HIGHESTMODSEQ",
             Self::AppendLimit => "APPENDLIMIT",
+            Self::MailboxId => "MAILBOXID",
         }
     }
 }
@@ -369,183 +377,8 @@ pub struct AppendMessage {
     pub message: Bytes,
     /// It came as a literal8 (RFC 3516): it may hold NUL.
     pub binary: bool,
-}
-
-/// SEARCH.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SearchCommand {
-    /// UID SEARCH.
-    pub uid: bool,
-    /// RETURN (RFC 4731); `None` asks for the old SEARCH response.
-    pub returns: Option<SearchReturn>,
-    /// A CHARSET that is neither US-ASCII nor UTF-8 was named: answer NO [BADCHARSET].
-    pub bad_charset: bool,
-    /// What to search for.
-    pub key: SearchKey,
-}
-
-/// RETURN of SEARCH.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SearchReturn {
-    /// MIN
-    pub min: bool,
-    /// MAX
-    pub max: bool,
-    /// ALL
-    pub all: bool,
-    /// COUNT
-    pub count: bool,
-    /// SAVE (RFC 5182)
-    pub save: bool,
-}
-
-/// What to search for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SearchKey {
-    /// Every message.
-    All,
-    /// All of these; never empty.
-    And(Vec<SearchKey>),
-    /// Either.
-    Or(Box<SearchKey>, Box<SearchKey>),
-    /// Not this.
-    Not(Box<SearchKey>),
-    /// The flag is set. UNSEEN and its like are `Not` of this.
-    Flag(Flag),
-    /// RECENT (RFC 3501)
-    Recent,
-    /// BEFORE: the internal date is earlier.
-    Before(Date),
-    /// ON
-    On(Date),
-    /// SINCE
-    Since(Date),
-    /// SENTBEFORE: the Date field is earlier.
-    SentBefore(Date),
-    /// SENTON
-    SentOn(Date),
-    /// SENTSINCE
-    SentSince(Date),
-    /// LARGER, octets
-    Larger(u64),
-    /// SMALLER, octets
-    Smaller(u64),
-    /// HEADER, and FROM, TO, CC, BCC, SUBJECT.
-    Header {
-        /// The field's name in lower case.
-        name: String,
-        /// Text in it; empty: the field is there.
-        value: String,
-    },
-    /// BODY
-    Body(String),
-    /// TEXT
-    Text(String),
-    /// Message numbers.
-    Sequence(SequenceSet),
-    /// UID
-    Uid(SequenceSet),
-    /// MODSEQ (RFC 7162 §3.1.5): at least this.
-    ModSeq(u64),
-    /// OLDER (RFC 5032), seconds
-    Older(u32),
-    /// YOUNGER (RFC 5032), seconds
-    Younger(u32),
-}
-
-/// FETCH.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FetchCommand {
-    /// UID FETCH.
-    pub uid: bool,
-    /// Which messages.
-    pub set: SequenceSet,
-    /// What of them; macros are spelt out.
-    pub items: Vec<FetchItem>,
-    /// CHANGEDSINCE (RFC 7162 §3.1.4.1).
-    pub changed_since: Option<u64>,
-    /// VANISHED (RFC 7162 §3.2.6); only in UID FETCH with CHANGEDSINCE.
-    pub vanished: bool,
-}
-
-/// What FETCH can tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FetchItem {
-    /// FLAGS
-    Flags,
-    /// UID
-    Uid,
-    /// INTERNALDATE
-    InternalDate,
-    /// RFC822.SIZE
-    Size,
-    /// ENVELOPE
-    Envelope,
-    /// BODY without a section
-    Body,
-    /// BODYSTRUCTURE
-    BodyStructure,
-    /// MODSEQ
-    ModSeq,
-    /// BODY[...] and BODY.PEEK[...]
-    Section {
-        /// What of the message.
-        section: Section,
-        /// Which octets of it.
-        partial: Option<Partial>,
-        /// `\Seen` is left alone.
-        peek: bool,
-    },
-    /// BINARY[...] and BINARY.PEEK[...] (RFC 3516)
-    Binary {
-        /// The part; empty: the whole message.
-        part: Vec<u32>,
-        /// Which octets of it.
-        partial: Option<Partial>,
-        /// `\Seen` is left alone.
-        peek: bool,
-    },
-    /// BINARY.SIZE[...]
-    BinarySize(Vec<u32>),
-    /// RFC822 (RFC 3501)
-    Rfc822,
-    /// RFC822.HEADER
-    Rfc822Header,
-    /// RFC822.TEXT
-    Rfc822Text,
-}
-
-/// What stands between the brackets of BODY[...].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Section {
-    /// The part's number, outermost first; empty: the message itself.
-    pub part: Vec<u32>,
-    /// What of it; `None`: all of it.
-    pub text: Option<SectionText>,
-}
-
-/// What of a part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SectionText {
-    /// HEADER
-    Header,
-    /// HEADER.FIELDS
-    HeaderFields(Vec<String>),
-    /// HEADER.FIELDS.NOT
-    HeaderFieldsNot(Vec<String>),
-    /// TEXT
-    Text,
-    /// MIME: the part's own header
-    Mime,
-}
-
-/// `<origin.length>`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Partial {
-    /// The first octet.
-    pub origin: u32,
-    /// At most so many.
-    pub length: u32,
+    /// It came as UTF8 (RFC 6855 §4).
+    pub utf8: bool,
 }
 
 /// STORE.

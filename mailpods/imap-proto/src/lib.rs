@@ -32,7 +32,7 @@ pub use command::{
     Append, AppendMessage, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, ListCommand,
     ListReturn, MailboxName, Partial, Password, Resync, SaslResponse, SearchCommand, SearchKey,
     SearchReturn, Section, SectionText, SortCommand, SortCriterion, SortKey, SpecialUse,
-    StatusItem, StoreAction, StoreCommand, Tag, ThreadAlgorithm, ThreadCommand,
+    StatusItem, StoreAction, StoreCommand, Tag, ThreadAlgorithm, ThreadCommand, Window,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};

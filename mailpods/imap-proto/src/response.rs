@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::command::SpecialUse;
+use crate::command::{SpecialUse, Window};
 
 pub use crate::writer::{FetchWriter, Writer};
 
@@ -84,6 +84,8 @@ pub enum Code<'a> {
     InUse,
     /// LIMIT
     Limit,
+    /// MAILBOXID (RFC 8474 §4)
+    MailboxId(&'a str),
     /// MODIFIED: numbers or UIDs that UNCHANGEDSINCE kept from being stored.
     Modified(Ranges<'a>),
     /// NOMODSEQ
@@ -197,6 +199,8 @@ pub struct ESearch<'a> {
     pub max: Option<u32>,
     /// ALL; not printed when empty.
     pub all: Option<Ranges<'a>>,
+    /// PARTIAL (RFC 9394 §3.1): what was asked for, and what there is of it.
+    pub partial: Option<(Window, Ranges<'a>)>,
     /// COUNT
     pub count: Option<u32>,
     /// MODSEQ (RFC 7162 §3.1.6)

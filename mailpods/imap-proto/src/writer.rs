@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
+use std::fmt;
 use std::io::Write as _;
 
 use crate::command::StatusItem;
@@ -184,6 +185,14 @@ impl<'a> Writer<'a> {
             self.raw(" ALL ");
             ranges(self.out, all);
         }
+        if let Some((window, found)) = result.partial {
+            let _ = write!(self.out, " PARTIAL ({window} ");
+            match found {
+                [] => self.raw("NIL"),
+                found => ranges(self.out, found),
+            }
+            self.raw(")");
+        }
         if let Some(mod_seq) = result.mod_seq {
             let _ = write!(self.out, " MODSEQ {mod_seq}");
         }
@@ -230,7 +239,7 @@ impl<'a> Writer<'a> {
     }
 
     /// `* STATUS mailbox (...)`
-    pub fn mailbox_status(&mut self, name: &str, items: &[(StatusItem, u64)]) {
+    pub fn mailbox_status(&mut self, name: &str, items: &[(StatusItem, impl fmt::Display)]) {
         self.raw("* STATUS ");
         self.mailbox(name);
         self.raw(" (");
@@ -315,6 +324,7 @@ impl<'a> Writer<'a> {
                 ranges(self.out, target);
             }
             Code::HighestModSeq(value) => drop(write!(self.out, "HIGHESTMODSEQ {value}")),
+            Code::MailboxId(id) => drop(write!(self.out, "MAILBOXID ({id})")),
             Code::Modified(set) => {
                 self.raw("MODIFIED ");
                 ranges(self.out, set);

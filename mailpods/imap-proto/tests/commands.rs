@@ -334,6 +334,63 @@ fn sort_and_thread() {
 }
 
 #[test]
+fn previews_and_ids() {
+    assert_eq!(items("PREVIEW"), [FetchItem::Preview]);
+    assert_eq!(
+        items("(PREVIEW (lazy) EMAILID THREADID)"),
+        [FetchItem::Preview, FetchItem::EmailId, FetchItem::ThreadId]
+    );
+    let CommandBody::Fetch(fetch) = body("FETCH 1 PREVIEW (CHANGEDSINCE 5)") else {
+        panic!()
+    };
+    assert_eq!(fetch.changed_since, Some(5));
+    error("a FETCH 1 (PREVIEW (EAGER))");
+    assert_eq!(
+        key("EMAILID M6d99ac3275bb4e"),
+        SearchKey::EmailId("M6d99ac3275bb4e".into())
+    );
+    error("a SEARCH THREADID");
+    error(&format!("a SEARCH EMAILID {}", "x".repeat(256)));
+}
+
+/// RFC 9394 §4
+#[test]
+fn windows() {
+    let window = |text: &str| match body(&format!("UID FETCH 1:* UID (PARTIAL {text})")) {
+        CommandBody::Fetch(fetch) => fetch
+            .partial
+            .map(|window| (window.to_string(), window.of(10))),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(window("1:3"), Some(("1:3".to_owned(), 0..3)));
+    assert_eq!(window("-3:-1"), Some(("-1:-3".to_owned(), 7..10)));
+    assert_eq!(
+        window("9:4294967295"),
+        Some(("9:4294967295".to_owned(), 8..10))
+    );
+    assert_eq!(window("11:12").map(|found| found.1), Some(10..10));
+    assert_eq!(window("-11:-12").map(|found| found.1), Some(0..0));
+    for wrong in ["", "1", "0:1", "1:-1", "-1:1", "1:*"] {
+        error(&format!("a UID FETCH 1 UID (PARTIAL {wrong})"));
+    }
+}
+
+/// RFC 6855 §4
+#[test]
+fn append_takes_utf8() {
+    let events = events("a APPEND x (\\Seen) UTF8 (~{2+}\r\nab)\r\n");
+    let [Event::Command(command)] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert!(matches!(
+        &command.body,
+        CommandBody::Append(append) if append.messages[0].utf8 && append.messages[0].message == "ab"
+    ));
+    let wrong = self::events("a APPEND x UTF8 (~{2+}\r\nab\r\n");
+    assert!(matches!(wrong.as_slice(), [Event::BadLine(_)]));
+}
+
+#[test]
 fn fetch_modifiers() {
     let fetch = |modifiers: &str| match body(&format!("UID FETCH 1 FLAGS ({modifiers})")) {
         CommandBody::Fetch(fetch) => (fetch.changed_since, fetch.vanished),

@@ -16,6 +16,10 @@ use crate::session::Session;
 impl Session {
     pub(crate) async fn append(&mut self, append: Append) -> Done {
         append.messages.iter().try_for_each(check)?;
+        if append.messages.iter().any(|message| message.utf8) && !self.utf8_accept {
+            // RFC 6855 §4
+            return Err(Failure::Bad("UTF8 needs ENABLE UTF8=ACCEPT"));
+        }
         let target = self.target(append.mailbox.as_str()).await?;
         self.tell_normalized(&append.mailbox).await?;
         let quota = self.quota();

@@ -120,6 +120,7 @@ pub(crate) enum ReplyCode {
         target: Vec<(u32, u32)>,
     },
     Modified(Vec<(u32, u32)>),
+    MailboxId(String),
 }
 
 impl ReplyCode {
@@ -143,6 +144,7 @@ impl ReplyCode {
                 target,
             }),
             Self::Modified(set) => Some(Code::Modified(set)),
+            Self::MailboxId(id) => Some(Code::MailboxId(id)),
         }
     }
 }

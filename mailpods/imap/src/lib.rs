@@ -14,6 +14,7 @@
 
 mod append;
 mod auth;
+mod enable;
 mod failure;
 mod fetch;
 mod flags;

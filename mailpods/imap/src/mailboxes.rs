@@ -8,7 +8,7 @@ use mailpods_imap_proto::{
 use mailpods_store::mail::{Columns, MAX_KNOWN_KEYWORDS, MailboxInfo, SystemFlags};
 use mailpods_store::{MailStore, Uid};
 
-use crate::failure::{Done, Failure, Reply};
+use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::list;
 use crate::messages::cannot;
 use crate::session::Session;
@@ -171,6 +171,13 @@ impl Session {
             .uid_next
             .max(view.uids.last().map_or(1, |last| last.saturating_add(1)));
         writer.status(None, Status::Ok, Some(&Code::UidNext(next)), "next UID");
+        // RFC 8474 §4.2
+        writer.status(
+            None,
+            Status::Ok,
+            Some(&Code::MailboxId(&info.id.object_id())),
+            "the mailbox's own id",
+        );
         writer.status(
             None,
             Status::Ok,
@@ -218,12 +225,18 @@ impl Session {
             ))?),
             _ => return Err(Failure::no(Code::UseAttr, "a mailbox has one special use")),
         };
-        self.mail()
+        let store = self.mail();
+        let created = store
             .create_mailbox(self.account()?, name, special_use)
             .await?;
         // RFC 9051 §6.3.4: the client learns under which name it was made
         self.tell_normalized(mailbox).await?;
-        Ok(Reply::ok("created"))
+        // RFC 8474 §4.1
+        let code = ReplyCode::MailboxId(created.object_id());
+        Ok(Reply {
+            code,
+            text: "created",
+        })
     }
 
     /// RFC 9051 §6.3.5
@@ -368,36 +381,14 @@ impl Session {
         self.writer().quota(QUOTA_ROOT, storage);
         Ok(())
     }
-
-    /// RFC 5161 §3.1: what is not known is passed over
-    fn enable(&mut self, names: &[String]) -> Reply {
-        let mut enabled = Vec::new();
-        if names.iter().any(|name| name == "CONDSTORE") && !self.condstore {
-            self.enable_condstore();
-            enabled.push("CONDSTORE");
-        }
-        if names.iter().any(|name| name == "QRESYNC") && !self.qresync {
-            // RFC 7162 §3.2.3: QRESYNC brings CONDSTORE with it
-            self.enable_condstore();
-            self.qresync = true;
-            enabled.push("QRESYNC");
-        }
-        if names.iter().any(|name| name == "IMAP4REV2") && !self.rev2 {
-            self.rev2 = true;
-            self.decoder.set_utf8(true);
-            enabled.push("IMAP4rev2");
-        }
-        self.writer().enabled(&enabled);
-        Reply::ok("done")
-    }
 }
 
 fn status_values(
     info: &MailboxInfo,
     items: &[StatusItem],
     append_limit: u64,
-) -> Vec<(StatusItem, u64)> {
-    let value = |item: &StatusItem| match item {
+) -> Vec<(StatusItem, String)> {
+    let number = |item: &StatusItem| match item {
         StatusItem::Messages => u64::from(info.messages),
         StatusItem::Recent => 0,
         StatusItem::UidNext => u64::from(info.uid_next),
@@ -408,6 +399,12 @@ fn status_values(
         StatusItem::HighestModSeq => info.highest_modseq,
         // RFC 7889 §3.1
         StatusItem::AppendLimit => append_limit,
+        StatusItem::MailboxId => 0,
+    };
+    let value = |item: &StatusItem| match item {
+        // RFC 8474 §4.3
+        StatusItem::MailboxId => format!("({})", info.id.object_id()),
+        item => number(item).to_string(),
     };
     items.iter().map(|item| (*item, value(item))).collect()
 }

@@ -54,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) number: u64,
     /// IMAP4rev2 was enabled: names in UTF-8, ESEARCH for SEARCH.
     pub(crate) rev2: bool,
+    /// UTF8=ACCEPT was enabled (RFC 9755).
+    pub(crate) utf8_accept: bool,
     /// A CONDSTORE enabling command was given (RFC 7162 §3.1).
     pub(crate) condstore: bool,
     /// QRESYNC was enabled: VANISHED in the place of EXPUNGE (RFC 7162 §3.2.10).
@@ -80,6 +82,7 @@ impl Session {
             out: Vec::new(),
             number,
             rev2: false,
+            utf8_accept: false,
             condstore: false,
             qresync: false,
             user: None,
@@ -412,12 +415,9 @@ impl Session {
         Reply::ok("done")
     }
 
-    pub(crate) fn enable_condstore(&mut self) {
-        self.condstore = true;
-    }
-
     pub(crate) fn writer(&mut self) -> Writer<'_> {
-        Writer::new(&mut self.out, self.rev2)
+        let utf8 = self.utf8();
+        Writer::new(&mut self.out, utf8)
     }
 
     pub(crate) fn mail(&self) -> Arc<dyn MailStore> {

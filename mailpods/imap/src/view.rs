@@ -1,7 +1,7 @@
 //! The selected mailbox as the client knows it, and how it learns what others changed.
 
 use mailpods_imap_proto::sequence::compress;
-use mailpods_imap_proto::{Positions, SequenceSet};
+use mailpods_imap_proto::{Positions, SequenceSet, Window};
 use mailpods_store::mail::{Columns, Entry, MailboxInfo};
 use mailpods_store::{MailStore, MailboxId, ModSeq, Result, Uid};
 use tokio::sync::watch;
@@ -147,6 +147,23 @@ impl View {
         }
         numbers
     }
+}
+
+/// The positions that a window shows, of sorted ranges.
+pub(crate) fn part_of(positions: &Positions, window: Window) -> Positions {
+    let count: u32 = positions.iter().map(|range| range.end - range.start).sum();
+    let shown = window.of(count as usize);
+    let (mut before, mut part) = (0, Positions::new());
+    for range in positions {
+        let length = (range.end - range.start) as usize;
+        let start = shown.start.saturating_sub(before).min(length) as u32;
+        let end = shown.end.saturating_sub(before).min(length) as u32;
+        if start < end {
+            part.push(range.start + start..range.start + end);
+        }
+        before += length;
+    }
+    part
 }
 
 /// Whether a position is among sorted ranges.

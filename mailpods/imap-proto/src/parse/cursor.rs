@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Dialect, Literal, ParseError, Part};
-use crate::command::{MailboxName, Tag};
+use crate::command::{MailboxName, Tag, Window};
 use crate::date::{Date, DateTime};
 use crate::flag::Flag;
 use crate::pattern::{MAX_NAME, canonical_name};
@@ -16,6 +16,8 @@ type Parsed<T> = Result<T, ParseError>;
 
 const MAX_TAG: usize = 64;
 const MAX_FLAGS: usize = 128;
+/// RFC 8474 §7
+const MAX_OBJECT_ID: usize = 255;
 
 /// RFC 9051 §9, `ATOM-CHAR`: no control characters, nothing special.
 pub(crate) fn is_atom_char(octet: u8) -> bool {
@@ -104,6 +106,14 @@ impl<'a> Cursor<'a> {
     pub(crate) fn eat(&mut self, octet: u8) -> bool {
         let found = self.peek() == Some(octet);
         self.position += usize::from(found);
+        found
+    }
+
+    /// Takes the text, in any case, if it follows.
+    pub(crate) fn eat_text(&mut self, text: &[u8]) -> bool {
+        let start = self.rest().get(..text.len());
+        let found = start.is_some_and(|start| start.eq_ignore_ascii_case(text));
+        self.position += if found { text.len() } else { 0 };
         found
     }
 
@@ -403,6 +413,31 @@ impl<'a> Cursor<'a> {
             SequenceSet::Ranges(ranges) if !ranges.iter().any(SeqRange::has_last) => Ok(set),
             _ => Err(ParseError::Expected("a set of numbers")),
         }
+    }
+
+    /// RFC 9394 §4, `partial-range`: `1:10` or `-1:-10`, in either order.
+    pub(crate) fn window(&mut self) -> Parsed<Window> {
+        let from_end = self.eat(b'-');
+        let one = self.nonzero()?;
+        self.expect(b':', "a range such as 1:10")?;
+        if self.eat(b'-') != from_end {
+            return Err(ParseError::Expected("a range such as -1:-10"));
+        }
+        let other = self.nonzero()?;
+        Ok(Window {
+            from: one.min(other),
+            to: one.max(other),
+            from_end,
+        })
+    }
+
+    /// RFC 8474 §7, `objectid`
+    pub(crate) fn object_id(&mut self) -> Parsed<String> {
+        let belongs = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        let id = self.word(belongs, "an object id")?;
+        let fits = id.len() <= MAX_OBJECT_ID;
+        fits.then(|| id.to_owned())
+            .ok_or(ParseError::Expected("an object id"))
     }
 
     /// RFC 7162 §7, `mod-sequence-value`: 1 at least.

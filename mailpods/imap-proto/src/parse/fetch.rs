@@ -3,6 +3,7 @@
 use super::{Cursor, ParseError};
 use crate::command::{
     CommandBody, FetchCommand, FetchItem, Partial, Section, SectionText, StoreAction, StoreCommand,
+    Window,
 };
 
 type Parsed<T> = Result<T, ParseError>;
@@ -37,6 +38,7 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
         items,
         changed_since: modifiers.changed_since,
         vanished: modifiers.vanished,
+        partial: modifiers.partial,
     }))
 }
 
@@ -89,6 +91,9 @@ fn item(cursor: &mut Cursor<'_>) -> Parsed<FetchItem> {
         ("BODY", false) => Ok(FetchItem::Body),
         ("BODYSTRUCTURE", false) => Ok(FetchItem::BodyStructure),
         ("MODSEQ", false) => Ok(FetchItem::ModSeq),
+        ("PREVIEW", false) => Ok(preview(cursor)),
+        ("EMAILID", false) => Ok(FetchItem::EmailId),
+        ("THREADID", false) => Ok(FetchItem::ThreadId),
         ("RFC822", false) => Ok(FetchItem::Rfc822),
         ("RFC822.HEADER", false) => Ok(FetchItem::Rfc822Header),
         ("RFC822.TEXT", false) => Ok(FetchItem::Rfc822Text),
@@ -99,6 +104,13 @@ fn item(cursor: &mut Cursor<'_>) -> Parsed<FetchItem> {
         ("BINARY.SIZE", true) => Ok(FetchItem::BinarySize(binary_part(cursor)?)),
         _ => Err(ParseError::Unsupported("this fetch item")),
     }
+}
+
+/// RFC 8970 §3.1: LAZY asks for no more than is at hand, and all previews are.
+fn preview(cursor: &mut Cursor<'_>) -> FetchItem {
+    // What stands in other parentheses are modifiers of FETCH.
+    cursor.eat_text(b" (LAZY)");
+    FetchItem::Preview
 }
 
 fn body_section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<FetchItem> {
@@ -203,6 +215,7 @@ fn partial(cursor: &mut Cursor<'_>) -> Parsed<Option<Partial>> {
 struct Modifiers {
     changed_since: Option<u64>,
     vanished: bool,
+    partial: Option<Window>,
 }
 
 fn fetch_modifiers(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Modifiers> {
@@ -214,6 +227,11 @@ fn fetch_modifiers(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Modifiers> {
                 modifiers.changed_since = Some(cursor.number64()?);
             }
             "VANISHED" => modifiers.vanished = true,
+            // RFC 9394 §3.3: only in UID FETCH
+            "PARTIAL" if uid => {
+                cursor.space()?;
+                modifiers.partial = Some(cursor.window()?);
+            }
             _ => return Err(ParseError::Unsupported("this fetch modifier")),
         }
         Ok(())

@@ -168,12 +168,18 @@ fn append_message(cursor: &mut Cursor<'_>) -> Parsed<AppendMessage> {
         date = Some(cursor.date_time()?);
         cursor.space()?;
     }
+    // RFC 6855 §4: `UTF8 (~{n} ...)`
+    let utf8 = cursor.eat_text(b"UTF8 (");
     let literal = cursor.literal()?;
     let (message, binary) = (literal.data.clone(), literal.binary);
+    if utf8 {
+        cursor.expect(b')', "a closing parenthesis")?;
+    }
     Ok(AppendMessage {
         flags,
         date,
         message,
         binary,
+        utf8,
     })
 }

@@ -62,6 +62,7 @@ fn searched(
     Ok(SearchCommand {
         uid,
         returns,
+        charset: false,
         bad_charset,
         key: search::keys(cursor)?,
     })

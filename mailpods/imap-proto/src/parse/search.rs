@@ -1,4 +1,4 @@
-//! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 7162, RFC 5032).
+//! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 7162, RFC 5032, RFC 8474, RFC 9394).
 
 use super::{Cursor, ParseError};
 use crate::command::{CommandBody, SearchCommand, SearchKey, SearchReturn};
@@ -11,8 +11,8 @@ const MAX_RETURNS: usize = 8;
 pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
     cursor.space()?;
     let returns = returns(cursor)?;
-    let mut bad_charset = false;
-    if cursor.eat_name("CHARSET") {
+    let (named, mut bad_charset) = (cursor.eat_name("CHARSET"), false);
+    if named {
         cursor.space()?;
         bad_charset = charset(cursor)?;
         cursor.space()?;
@@ -20,6 +20,7 @@ pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> 
     Ok(CommandBody::Search(Box::new(SearchCommand {
         uid,
         returns,
+        charset: named,
         bad_charset,
         key: keys(cursor)?,
     })))
@@ -70,10 +71,18 @@ fn search_return(cursor: &mut Cursor<'_>) -> Parsed<SearchReturn> {
             "ALL" => returns.all = true,
             "COUNT" => returns.count = true,
             "SAVE" => returns.save = true,
+            "PARTIAL" => {
+                cursor.space()?;
+                returns.partial = Some(cursor.window()?);
+            }
             _ => return Err(ParseError::Unsupported("this return option")),
         }
         Ok(())
     })?;
+    // RFC 9394 §3.1: PARTIAL takes the place of ALL
+    if returns.partial.is_some() && returns.all {
+        return Err(ParseError::Expected("ALL or PARTIAL"));
+    }
     // RFC 4731 §3.1: "()" is "(ALL)"
     returns.all |= returns == SearchReturn::default();
     Ok(returns)
@@ -146,6 +155,8 @@ fn with_argument(name: &str, cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
         "HEADER" => header(cursor)?,
         "BODY" => SearchKey::Body(cursor.astring_lossy()?),
         "TEXT" => SearchKey::Text(cursor.astring_lossy()?),
+        "EMAILID" => SearchKey::EmailId(cursor.object_id()?),
+        "THREADID" => SearchKey::ThreadId(cursor.object_id()?),
         "FROM" | "TO" | "CC" | "BCC" | "SUBJECT" => SearchKey::Header {
             name: name.to_ascii_lowercase(),
             value: cursor.astring_lossy()?,

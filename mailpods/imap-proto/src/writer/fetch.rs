@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use mailpods_message::{Envelope, Structure};
 
-use super::{astring, flag_list, literal};
+use super::{astring, flag_list, literal, string};
 use crate::command::{Section, SectionText};
 use crate::date::DateTime;
 use crate::structure;
@@ -60,6 +60,23 @@ impl FetchWriter<'_> {
     pub fn mod_seq(&mut self, value: u64) {
         self.item("MODSEQ ");
         let _ = write!(self.out, "({value})");
+    }
+
+    /// PREVIEW (RFC 8970 §3.2)
+    pub fn preview(&mut self, text: &str) {
+        self.item("PREVIEW ");
+        string(self.out, text.as_bytes(), self.utf8);
+    }
+
+    /// EMAILID (RFC 8474 §5.1)
+    pub fn email_id(&mut self, id: &str) {
+        self.item("EMAILID ");
+        let _ = write!(self.out, "({id})");
+    }
+
+    /// THREADID (RFC 8474 §5.2): no message has one.
+    pub fn thread_id(&mut self) {
+        self.item("THREADID NIL");
     }
 
     /// ENVELOPE

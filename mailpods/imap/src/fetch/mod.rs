@@ -2,6 +2,7 @@
 //! body. A batch is told before the next is read, so memory does not grow with the set.
 
 mod plan;
+mod preview;
 mod section;
 mod source;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use crate::flags;
 use crate::heavy;
 use crate::resync::CHANGED_BATCH;
 use crate::session::Session;
-use crate::view::contains;
+use crate::view::{contains, part_of};
 
 pub(crate) use plan::{BodyItem, FetchPlan};
 pub(crate) use source::{MessageMap, Source};
@@ -34,7 +35,11 @@ const STREAM_ABOVE: u64 = 64 * 1024;
 impl Session {
     pub(crate) async fn fetch(&mut self, command: FetchCommand) -> Done {
         let view = self.view()?;
-        let positions = view.positions(&command.set, command.uid)?;
+        let mut positions = view.positions(&command.set, command.uid)?;
+        if let Some(window) = command.partial {
+            // RFC 9394 §3.3
+            positions = part_of(&positions, window);
+        }
         let reads = view.reads(&positions);
         if command.vanished {
             let since = command.changed_since.unwrap_or(0);
@@ -161,12 +166,16 @@ impl Session {
         let start = self.out.len();
         drop(self.writer().fetch(number));
         let mut told = self.tell_items(plan, entry, meta.as_deref(), newly_seen);
+        let mut first = plan.items.is_empty() && !newly_seen;
+        if told.is_ok() && plan.preview {
+            told = Box::pin(self.tell_preview(store, entry, meta.as_deref(), first)).await;
+            first = false;
+        }
         if told.is_ok() && !plan.body.is_empty() {
-            let first = plan.items.is_empty() && !newly_seen;
             told = Box::pin(self.tell_body(store, plan, entry, meta.as_deref(), first)).await;
         }
         match told {
-            Ok(()) => FetchWriter::resume(&mut self.out, self.rev2, false).finish(),
+            Ok(()) => FetchWriter::resume(&mut self.out, false, false).finish(),
             Err(_) => self.out.truncate(start),
         }
         told
@@ -179,8 +188,8 @@ impl Session {
         meta: Option<&[u8]>,
         newly_seen: bool,
     ) -> Result<(), Failure> {
-        let condstore = self.condstore;
-        let mut fetch = FetchWriter::resume(&mut self.out, self.rev2, true);
+        let (condstore, utf8) = (self.condstore, self.utf8());
+        let mut fetch = FetchWriter::resume(&mut self.out, utf8, true);
         for item in &plan.items {
             match item {
                 FetchItem::Uid => fetch.uid(entry.uid),
@@ -188,6 +197,8 @@ impl Session {
                 FetchItem::InternalDate => fetch.internal_date(entry.received),
                 FetchItem::Size => fetch.size(entry.size),
                 FetchItem::ModSeq => fetch.mod_seq(entry.modseq),
+                FetchItem::EmailId => fetch.email_id(&email_id(entry)),
+                FetchItem::ThreadId => fetch.thread_id(),
                 FetchItem::Envelope => fetch
                     .envelope(&Meta::decode_envelope(meta.unwrap_or_default()).map_err(damaged)?),
                 FetchItem::Body => fetch.body(&structure(meta)?, false),
@@ -203,6 +214,19 @@ impl Session {
                 fetch.mod_seq(entry.modseq);
             }
         }
+        Ok(())
+    }
+
+    async fn tell_preview(
+        &mut self,
+        store: &dyn MailStore,
+        entry: &Entry,
+        meta: Option<&[u8]>,
+        first: bool,
+    ) -> Result<(), Failure> {
+        let text = preview::preview(store, entry, structure(meta)?).await?;
+        let utf8 = self.utf8();
+        FetchWriter::resume(&mut self.out, utf8, first).preview(&text);
         Ok(())
     }
 
@@ -227,7 +251,8 @@ impl Session {
                 self.tell_section(&read, item, first).await?;
                 continue;
             };
-            let mut fetch = FetchWriter::resume(&mut self.out, self.rev2, first);
+            let utf8 = self.utf8();
+            let mut fetch = FetchWriter::resume(&mut self.out, utf8, first);
             fetch.section_start(&part.section, part.origin, part.octets);
             for piece in &part.pieces {
                 self.send(piece).await?;
@@ -247,10 +272,10 @@ impl Session {
             true => Some(self.shared.heavy.turn().await?),
             false => None,
         };
-        let (read, item, rev2) = (Arc::clone(read), item.clone(), self.rev2);
+        let (read, item, utf8) = (Arc::clone(read), item.clone(), self.utf8());
         let mut out = std::mem::take(&mut self.out);
         let tell = move || {
-            let mut fetch = FetchWriter::resume(&mut out, rev2, first);
+            let mut fetch = FetchWriter::resume(&mut out, utf8, first);
             section::tell(&read.0, &read.1, &item, &mut fetch);
             drop(fetch);
             out
@@ -275,6 +300,22 @@ async fn stored_meta(
 
 fn structure(meta: Option<&[u8]>) -> Result<Structure, Failure> {
     Meta::decode_structure(meta.unwrap_or_default()).map_err(damaged)
+}
+
+/// RFC 8474 §5.1: the same for all that have the same octets, so for copies. Made of the shared body and of what stands before it in
+/// this copy, which must have been read.
+pub(crate) fn email_id(entry: &Entry) -> String {
+    match entry.prefix.as_deref().unwrap_or_default() {
+        [] => format!("E{}", entry.body),
+        prefix => format!("E{}-{:016x}", entry.body, fnv(prefix)),
+    }
+}
+
+/// FNV-1a: it is in ids that clients keep, so it never changes.
+fn fnv(octets: &[u8]) -> u64 {
+    octets.iter().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 pub(crate) fn damaged(error: mailpods_message::meta::DecodeError) -> Failure {

@@ -31,6 +31,8 @@ pub(super) enum Key {
     Envelope(EnvelopeField, String),
     /// Any other field.
     Header(String, String),
+    /// The id of an email (RFC 8474).
+    EmailId(String),
     Body(String),
     Text(String),
 }
@@ -92,6 +94,9 @@ pub(super) fn compile(key: &SearchKey, view: &View, now: i64) -> Result<Key, Fai
             Key::Received(now.saturating_sub(i64::from(*seconds)), i64::MAX)
         }
         SearchKey::Header { name, value } => header_key(name, value),
+        SearchKey::EmailId(id) => Key::EmailId(id.clone()),
+        // RFC 8474 §5.2: no message has one here
+        SearchKey::ThreadId(_) => Key::Nothing,
         SearchKey::Body(text) => Key::Body(text.to_lowercase()),
         SearchKey::Text(text) => Key::Text(text.to_lowercase()),
         SearchKey::Sequence(set) => Key::Positions(view.positions(set, false)?),
@@ -126,7 +131,8 @@ impl Key {
             | Self::Smaller(_)
             | Self::ModSeq(_) => Cost::Row,
             Self::Sent(..) | Self::Envelope(..) => Cost::Meta,
-            Self::Header(..) => Cost::Header,
+            // Known from the row, if the prefix is read with it, as it is for headers.
+            Self::EmailId(_) | Self::Header(..) => Cost::Header,
             Self::Body(_) | Self::Text(_) => Cost::Body,
         }
     }

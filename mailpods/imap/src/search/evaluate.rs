@@ -10,7 +10,7 @@ use mailpods_store::{MailStore, Result as StoreResult};
 use super::compile::Key;
 use super::text;
 use crate::failure::Failure;
-use crate::fetch::{MessageMap, Source, damaged};
+use crate::fetch::{MessageMap, Source, damaged, email_id};
 
 /// What must be read to judge a key, cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,6 +154,7 @@ fn judge_row(key: &Key, facts: &Facts) -> Option<bool> {
         Key::Larger(octets) => entry.size > *octets,
         Key::Smaller(octets) => entry.size < *octets,
         Key::ModSeq(value) => entry.modseq >= *value,
+        Key::EmailId(id) => email_id(entry) == *id,
         other => return judge_content(other, facts),
     })
 }

@@ -56,6 +56,12 @@ pub(crate) struct Answer {
 
 impl Session {
     pub(crate) async fn search(&mut self, tag: &Tag, command: SearchCommand) -> Done {
+        if command.charset && self.utf8_accept {
+            // RFC 6855 §3: all text is UTF-8 then
+            return Err(Failure::Bad(
+                "CHARSET has no place after ENABLE UTF8=ACCEPT",
+            ));
+        }
         let found = self.searched(&command).await?;
         // RFC 9051 §6.4.4: rev2 answers with ESEARCH also without RETURN
         let implied = self.rev2.then_some(SearchReturn {
@@ -221,11 +227,18 @@ impl Session {
             self.view_mut()?.saved = saved;
         }
         let all = runs(numbers.iter().copied());
+        let shown = returns.partial.map(|window| {
+            let part = numbers.get(window.of(numbers.len())).unwrap_or_default();
+            (window, runs(part.iter().copied()))
+        });
         let result = ESearch {
             uid: answer.uid,
             min: numbers.first().copied().filter(|_| returns.min),
             max: numbers.last().copied().filter(|_| returns.max),
             all: returns.all.then_some(all.as_slice()),
+            partial: shown
+                .as_ref()
+                .map(|(window, part)| (*window, part.as_slice())),
             count: returns.count.then_some(numbers.len() as u32),
             mod_seq: answer.mod_seq,
         };
@@ -242,12 +255,15 @@ impl Session {
     }
 }
 
-/// RFC 5182 §2.4: with only MIN or MAX beside it, SAVE saves only those.
+/// RFC 5182 §2.4: with only MIN or MAX beside it, SAVE saves only those; with PARTIAL what it shows (RFC 9394 §3.1).
 fn saved_part(positions: &[u32], returns: SearchReturn) -> impl Iterator<Item = u32> + '_ {
     let ends_only = (returns.min || returns.max) && !returns.all && !returns.count;
     let last = positions.len().saturating_sub(1);
-    let wanted =
-        move |index: usize| !ends_only || returns.min && index == 0 || returns.max && index == last;
+    let shown = returns.partial.map(|window| window.of(positions.len()));
+    let wanted = move |index: usize| match &shown {
+        Some(shown) => shown.contains(&index),
+        None => !ends_only || returns.min && index == 0 || returns.max && index == last,
+    };
     positions
         .iter()
         .enumerate()

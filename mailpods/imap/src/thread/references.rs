@@ -134,7 +134,7 @@ impl<'a> Forest<'a> {
     }
 
     /// Nodes so that each stands behind its parent.
-    fn from_the_top(&self) -> Vec<u32> {
+    fn top_down(&self) -> Vec<u32> {
         let count = self.parents.len();
         let (mut starts, mut order) = (vec![0u32; count + 1], Vec::with_capacity(count));
         for parent in self.parents.iter().filter(|parent| **parent != NONE) {
@@ -172,7 +172,7 @@ impl<'a> Forest<'a> {
 
     /// Step 3: nodes without a message give their place to those below; at the top only when that is one.
     fn pruned(self) -> Threads {
-        let order = self.from_the_top();
+        let order = self.top_down();
         let mut children: Vec<Vec<u32>> = vec![Vec::new(); self.parents.len()];
         let mut roots = Vec::new();
         for node in order.into_iter().rev() {

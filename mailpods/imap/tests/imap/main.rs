@@ -6,6 +6,7 @@
 mod append;
 mod changes;
 mod clients;
+mod facts;
 mod fetch;
 mod login;
 mod mailboxes;
