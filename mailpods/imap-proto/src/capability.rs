@@ -49,6 +49,8 @@ const AUTHENTICATED: &[&str] = &[
     "SEARCHRES",
     "BINARY",
     "WITHIN",
+    "REPLACE",
+    "SAVEDATE",
     "PARTIAL",
     "PREVIEW",
     "OBJECTID",

@@ -175,6 +175,8 @@ pub enum CommandBody {
     },
     /// APPEND
     Append(Append),
+    /// REPLACE and UID REPLACE (RFC 8508)
+    Replace(Box<ReplaceCommand>),
     /// CHECK (RFC 3501 §6.4.1)
     Check,
     /// CLOSE
@@ -364,6 +366,19 @@ pub struct Append {
     pub mailbox: MailboxName,
     /// The messages, at least one, in the order in which they get their UIDs.
     pub messages: Vec<AppendMessage>,
+}
+
+/// REPLACE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplaceCommand {
+    /// UID REPLACE.
+    pub uid: bool,
+    /// The one message that goes.
+    pub number: SequenceSet,
+    /// Where the new one comes to.
+    pub mailbox: MailboxName,
+    /// The new one.
+    pub message: AppendMessage,
 }
 
 /// A message to append.

@@ -416,18 +416,18 @@ impl Decoder {
         }
     }
 
-    /// Whether the literal at the end of `line` is a message of APPEND and not its mailbox name.
+    /// Whether the literal at the end of `line` is a message of APPEND or REPLACE and not the mailbox name.
     fn is_message(&self, line: &[u8]) -> bool {
         let first = self.parts.first().map_or(line, |part| &part.line);
         let mut words = first.split(|octet| *octet == b' ').skip(1);
-        let append = words
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case(b"APPEND"));
+        let Some(mailbox) = words_before_mailbox(&mut words) else {
+            return false;
+        };
         let names_mailbox = self.parts.is_empty()
             && words
-                .next()
+                .nth(mailbox)
                 .is_none_or(|word| matches!(word.first(), Some(b'{') | None));
-        append && !names_mailbox
+        !names_mailbox
     }
 
     /// What the client will send although the line was refused.
@@ -515,6 +515,17 @@ impl Decoder {
         self.tag = None;
         self.size = 0;
         self.messages = 0;
+    }
+}
+
+/// How many words stand between the command, which is taken, and its mailbox; `None` for one that brings no message.
+fn words_before_mailbox<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<usize> {
+    let is = |word: &[u8], name: &[u8]| word.eq_ignore_ascii_case(name);
+    match words.next()? {
+        name if is(name, b"APPEND") => Some(0),
+        name if is(name, b"REPLACE") => Some(1),
+        name if is(name, b"UID") => words.next().filter(|name| is(name, b"REPLACE")).map(|_| 1),
+        _ => None,
     }
 }
 

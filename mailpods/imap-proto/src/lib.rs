@@ -30,9 +30,10 @@ mod writer;
 pub use capability::{CapabilityContext, capabilities};
 pub use command::{
     Append, AppendMessage, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, ListCommand,
-    ListReturn, MailboxName, Partial, Password, Resync, SaslResponse, SearchCommand, SearchKey,
-    SearchReturn, Section, SectionText, SortCommand, SortCriterion, SortKey, SpecialUse,
-    StatusItem, StoreAction, StoreCommand, Tag, ThreadAlgorithm, ThreadCommand, Window,
+    ListReturn, MailboxName, Partial, Password, ReplaceCommand, Resync, SaslResponse,
+    SearchCommand, SearchKey, SearchReturn, Section, SectionText, SortCommand, SortCriterion,
+    SortKey, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag, ThreadAlgorithm,
+    ThreadCommand, Window,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};

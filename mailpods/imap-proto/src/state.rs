@@ -47,6 +47,7 @@ pub fn permitted(state: State, command: &CommandBody) -> bool {
         | C::Close
         | C::Unselect
         | C::Expunge { .. }
+        | C::Replace(_)
         | C::Search(_)
         | C::Sort(_)
         | C::Thread(_)
@@ -88,6 +89,7 @@ pub fn command_name(command: &CommandBody) -> &'static str {
         C::Close => "close",
         C::Unselect => "unselect",
         C::Expunge { .. } => "expunge",
+        C::Replace(_) => "replace",
         C::Search(_) => "search",
         C::Sort(_) => "sort",
         C::Thread(_) => "thread",

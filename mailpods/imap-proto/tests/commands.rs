@@ -375,6 +375,42 @@ fn windows() {
     }
 }
 
+/// RFC 8508 §5
+#[test]
+fn replace_names_one_message() {
+    let found = |input: &str| match events(input).pop() {
+        Some(Event::Command(command)) => match command.body {
+            CommandBody::Replace(replace) => *replace,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let replace = found("a UID REPLACE 7 {1+}\r\nx (\\Seen) {2+}\r\nab\r\n");
+    assert!(replace.uid && replace.mailbox.as_str() == "x");
+    assert_eq!(
+        (
+            replace.number.to_string().as_str(),
+            &replace.message.message[..]
+        ),
+        ("7", &b"ab"[..])
+    );
+    assert_eq!(
+        found("a REPLACE * \"b c\" {2+}\r\nab\r\n")
+            .number
+            .to_string(),
+        "*"
+    );
+    for wrong in [
+        "1,2 x {1+}\r\ny",
+        "1:2 x {1+}\r\ny",
+        "$ x {1+}\r\ny",
+        "1 x",
+        "1 x {1+}\r\ny {1+}\r\nz",
+    ] {
+        error(&format!("a REPLACE {wrong}"));
+    }
+}
+
 /// RFC 6855 §4
 #[test]
 fn append_takes_utf8() {

@@ -118,6 +118,13 @@ fn a_message_over_the_limit_is_too_big() {
         (error, error.status(), error.code()),
         (LineError::MessagesTooLarge, Status::No, Some(Code::Limit))
     );
+    assert_eq!(
+        errors(
+            Limits::after_login(10),
+            b"a UID REPLACE 1 x {11+}\r\n12345678901\r\n"
+        ),
+        [LineError::MessageTooLarge]
+    );
     let mut many = b"a APPEND x".to_vec();
     many.extend(b" {1+}\r\nx".repeat(300));
     many.extend_from_slice(b"\r\n");

@@ -1,12 +1,12 @@
-//! APPEND (RFC 9051 §6.3.12), of several messages too (RFC 3502).
+//! APPEND (RFC 9051 §6.3.12), of several messages too (RFC 3502), and REPLACE (RFC 8508).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mailpods_imap_proto::sequence::compress;
-use mailpods_imap_proto::{Append, AppendMessage, Code};
+use mailpods_imap_proto::{Append, AppendMessage, Code, ReplaceCommand, Status};
 use mailpods_message::Meta;
 use mailpods_store::mail::{MailboxInfo, NewMail};
-use mailpods_store::{NewBody, Quota};
+use mailpods_store::{NewBody, Quota, StoreError};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
@@ -15,11 +15,8 @@ use crate::session::Session;
 
 impl Session {
     pub(crate) async fn append(&mut self, append: Append) -> Done {
-        append.messages.iter().try_for_each(check)?;
-        if append.messages.iter().any(|message| message.utf8) && !self.utf8_accept {
-            // RFC 6855 §4
-            return Err(Failure::Bad("UTF8 needs ENABLE UTF8=ACCEPT"));
-        }
+        let mut messages = append.messages.iter();
+        messages.try_for_each(|message| self.check(message))?;
         let target = self.target(append.mailbox.as_str()).await?;
         self.tell_normalized(&append.mailbox).await?;
         let quota = self.quota();
@@ -40,11 +37,62 @@ impl Session {
         })
     }
 
+    /// RFC 8508 §3
+    pub(crate) async fn replace(&mut self, command: ReplaceCommand) -> Done {
+        self.check(&command.message)?;
+        let view = self.writable()?;
+        let from = view.id;
+        let uids = view.uids_at(&view.positions(&command.number, command.uid)?);
+        let Some(old) = uids.first().copied() else {
+            return Err(Failure::no(Code::NonExistent, "there is no such message"));
+        };
+        let target = self.target(command.mailbox.as_str()).await?;
+        self.tell_normalized(&command.mailbox).await?;
+        let (mail, quota) = (new_mail(command.message).await?, self.quota());
+        let replaced = self.mail().replace(from, old, target.id, mail, quota).await;
+        let (validity, uid) = replaced.map_err(|error| match error {
+            StoreError::NotFound("message") => {
+                Failure::no(Code::ExpungeIssued, "the message is gone")
+            }
+            other => other.into(),
+        })?;
+        let code = Code::AppendUid {
+            validity,
+            uids: &[(uid, uid)],
+        };
+        // RFC 8508 §3.3: before the EXPUNGE
+        self.writer()
+            .status(None, Status::Ok, Some(&code), "the new message");
+        self.expunged(&[old])?;
+        self.view_mut()?.look_closely();
+        Ok(self.removed(true, "replaced"))
+    }
+
     /// The mailbox that a message shall go to.
     pub(crate) async fn target(&self, name: &str) -> Result<MailboxInfo, Failure> {
         let found = self.mail().mailbox(self.account()?, name).await?;
         // RFC 9051 §6.3.12: the client may create it and try again
         found.ok_or(Failure::no(Code::TryCreate, "there is no such mailbox"))
+    }
+
+    fn check(&self, message: &AppendMessage) -> Result<(), Failure> {
+        if message.message.is_empty() {
+            return Err(Failure::no(
+                Code::Cannot,
+                "a message has at least one octet",
+            ));
+        }
+        // RFC 3516 §4.4: NUL needs a literal8
+        if !message.binary && message.message.contains(&0) {
+            return Err(Failure::Bad(
+                "a message with NUL must be sent as a literal8",
+            ));
+        }
+        if message.utf8 && !self.utf8_accept {
+            // RFC 6855 §4
+            return Err(Failure::Bad("UTF8 needs ENABLE UTF8=ACCEPT"));
+        }
+        Ok(())
     }
 
     /// The quota of the account by the current plan.
@@ -61,22 +109,6 @@ impl Session {
             view.look_closely();
         }
     }
-}
-
-fn check(message: &AppendMessage) -> Result<(), Failure> {
-    if message.message.is_empty() {
-        return Err(Failure::no(
-            Code::Cannot,
-            "a message has at least one octet",
-        ));
-    }
-    // RFC 3516 §4.4: NUL needs a literal8
-    if !message.binary && message.message.contains(&0) {
-        return Err(Failure::Bad(
-            "a message with NUL must be sent as a literal8",
-        ));
-    }
-    Ok(())
 }
 
 async fn new_mail(message: AppendMessage) -> Result<NewMail, Failure> {

@@ -129,7 +129,7 @@ impl Session {
     }
 
     /// RFC 7162 §3.2.7: whoever counts modification sequences learns that of the removal.
-    fn removed(&self, some: bool, text: &'static str) -> Reply {
+    pub(crate) fn removed(&self, some: bool, text: &'static str) -> Reply {
         let code = match self.condstore && some {
             true => ReplyCode::Told,
             false => ReplyCode::None,

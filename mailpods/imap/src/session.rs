@@ -321,6 +321,7 @@ impl Session {
             CommandBody::Login { user, password } => Box::pin(self.login(&user, &password)).await,
             CommandBody::Idle => Box::pin(self.idle()).await,
             CommandBody::Append(append) => Box::pin(self.append(append)).await,
+            CommandBody::Replace(replace) => Box::pin(self.replace(*replace)).await,
             CommandBody::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
             CommandBody::Search(search) => Box::pin(self.search(tag, *search)).await,
             CommandBody::Sort(sort) => Box::pin(self.sort(tag, *sort)).await,

@@ -119,6 +119,8 @@ pub struct Entry {
     pub flags: Flags,
     /// INTERNALDATE.
     pub received: UnixSeconds,
+    /// When it came into this mailbox (RFC 8514), where that is known.
+    pub saved: Option<UnixSeconds>,
     /// RFC822.SIZE: prefix and body.
     pub size: u64,
     /// The shared body; the message is `prefix` followed by it.
@@ -242,6 +244,16 @@ pub trait MailStore: Send + Sync {
         mails: Vec<NewMail>,
         quota: Quota,
     ) -> Result<(u32, Vec<Uid>)>;
+    /// Puts a message into `to` and removes that of `uid` from `from`, both or neither (RFC 8508); the room of the removed one counts as
+    /// free. `NotFound` when it is not there any more. Returns UIDVALIDITY and UID of the new one.
+    async fn replace(
+        &self,
+        from: MailboxId,
+        uid: Uid,
+        to: MailboxId,
+        mail: NewMail,
+        quota: Quota,
+    ) -> Result<(u32, Uid)>;
     /// Changes flags; absent UIDs are passed over.
     async fn store_flags(
         &self,

@@ -39,6 +39,8 @@ pub enum FetchItem {
     BodyStructure,
     /// MODSEQ
     ModSeq,
+    /// SAVEDATE (RFC 8514 §4.2)
+    SaveDate,
     /// PREVIEW (RFC 8970)
     Preview,
     /// EMAILID (RFC 8474 §5.1)

@@ -123,6 +123,12 @@ pub enum SearchKey {
     Older(u32),
     /// YOUNGER (RFC 5032), seconds
     Younger(u32),
+    /// SAVEDBEFORE (RFC 8514 §4.3)
+    SavedBefore(Date),
+    /// SAVEDON
+    SavedOn(Date),
+    /// SAVEDSINCE
+    SavedSince(Date),
     /// EMAILID (RFC 8474 §6.4)
     EmailId(String),
     /// THREADID (RFC 8474 §6.4)

@@ -406,6 +406,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// One message number or UID, or `*`.
+    pub(crate) fn one_number(&mut self) -> Parsed<SequenceSet> {
+        let number = self.seq_number()?;
+        Ok(SequenceSet::Ranges(vec![SeqRange {
+            from: number,
+            to: number,
+        }]))
+    }
+
     /// RFC 7162 §7, `known-uids`: neither `*` nor `$`.
     pub(crate) fn known_set(&mut self) -> Parsed<SequenceSet> {
         let set = self.sequence_set()?;

@@ -91,6 +91,7 @@ fn item(cursor: &mut Cursor<'_>) -> Parsed<FetchItem> {
         ("BODY", false) => Ok(FetchItem::Body),
         ("BODYSTRUCTURE", false) => Ok(FetchItem::BodyStructure),
         ("MODSEQ", false) => Ok(FetchItem::ModSeq),
+        ("SAVEDATE", false) => Ok(FetchItem::SaveDate),
         ("PREVIEW", false) => Ok(preview(cursor)),
         ("EMAILID", false) => Ok(FetchItem::EmailId),
         ("THREADID", false) => Ok(FetchItem::ThreadId),

@@ -1,7 +1,9 @@
 //! Commands about one mailbox.
 
 use super::{Cursor, ParseError};
-use crate::command::{Append, AppendMessage, CommandBody, Resync, SpecialUse, StatusItem};
+use crate::command::{
+    Append, AppendMessage, CommandBody, ReplaceCommand, Resync, SpecialUse, StatusItem,
+};
 use crate::sequence::SequenceSet;
 
 type Parsed<T> = Result<T, ParseError>;
@@ -155,6 +157,20 @@ fn append(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
         messages.push(append_message(cursor)?);
     }
     Ok(CommandBody::Append(Append { mailbox, messages }))
+}
+
+/// RFC 8508 §5: one message, and never `$`
+pub(super) fn replace(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
+    cursor.space()?;
+    let number = cursor.one_number()?;
+    let mailbox = mailbox(cursor)?;
+    cursor.space()?;
+    Ok(CommandBody::Replace(Box::new(ReplaceCommand {
+        uid,
+        number,
+        mailbox,
+        message: append_message(cursor)?,
+    })))
 }
 
 fn append_message(cursor: &mut Cursor<'_>) -> Parsed<AppendMessage> {

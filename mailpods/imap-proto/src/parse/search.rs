@@ -115,7 +115,8 @@ fn not(key: SearchKey) -> SearchKey {
 
 fn named(name: &str, cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
     Ok(match name {
-        "ALL" => SearchKey::All,
+        // RFC 8514 §4.3: all messages can have a save date
+        "ALL" | "SAVEDATESUPPORTED" => SearchKey::All,
         "ANSWERED" => SearchKey::Flag(Flag::Answered),
         "DELETED" => SearchKey::Flag(Flag::Deleted),
         "DRAFT" => SearchKey::Flag(Flag::Draft),
@@ -141,6 +142,9 @@ fn with_argument(name: &str, cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
         "BEFORE" => SearchKey::Before(cursor.date()?),
         "ON" => SearchKey::On(cursor.date()?),
         "SINCE" => SearchKey::Since(cursor.date()?),
+        "SAVEDBEFORE" => SearchKey::SavedBefore(cursor.date()?),
+        "SAVEDON" => SearchKey::SavedOn(cursor.date()?),
+        "SAVEDSINCE" => SearchKey::SavedSince(cursor.date()?),
         "SENTBEFORE" => SearchKey::SentBefore(cursor.date()?),
         "SENTON" => SearchKey::SentOn(cursor.date()?),
         "SENTSINCE" => SearchKey::SentSince(cursor.date()?),

@@ -50,6 +50,15 @@ impl FetchWriter<'_> {
         let _ = write!(self.out, "\"{}\"", DateTime::utc(unix));
     }
 
+    /// SAVEDATE (RFC 8514 §4.2): seconds since 1970, where they are known.
+    pub fn save_date(&mut self, unix: Option<i64>) {
+        self.item("SAVEDATE ");
+        let _ = match unix {
+            Some(unix) => write!(self.out, "\"{}\"", DateTime::utc(unix)),
+            None => write!(self.out, "NIL"),
+        };
+    }
+
     /// RFC822.SIZE
     pub fn size(&mut self, octets: u64) {
         self.item("RFC822.SIZE ");

@@ -196,6 +196,7 @@ impl Session {
                 FetchItem::Flags => fetch.flags(flags::names(&entry.flags)),
                 FetchItem::InternalDate => fetch.internal_date(entry.received),
                 FetchItem::Size => fetch.size(entry.size),
+                FetchItem::SaveDate => fetch.save_date(entry.saved),
                 FetchItem::ModSeq => fetch.mod_seq(entry.modseq),
                 FetchItem::EmailId => fetch.email_id(&email_id(entry)),
                 FetchItem::ThreadId => fetch.thread_id(),

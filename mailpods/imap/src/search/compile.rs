@@ -22,6 +22,8 @@ pub(super) enum Key {
     Keyword(String),
     /// Internal date in seconds: at least, and below.
     Received(i64, i64),
+    /// Save date in seconds, or internal date where it is not known: at least, and below.
+    Saved(i64, i64),
     /// Date field in seconds: at least, and below.
     Sent(i64, i64),
     Larger(u64),
@@ -79,6 +81,9 @@ pub(super) fn compile(key: &SearchKey, view: &View, now: i64) -> Result<Key, Fai
         SearchKey::Before(date) => Key::Received(i64::MIN, day(date)),
         SearchKey::On(date) => Key::Received(day(date), day(date) + DAY),
         SearchKey::Since(date) => Key::Received(day(date), i64::MAX),
+        SearchKey::SavedBefore(date) => Key::Saved(i64::MIN, day(date)),
+        SearchKey::SavedOn(date) => Key::Saved(day(date), day(date) + DAY),
+        SearchKey::SavedSince(date) => Key::Saved(day(date), i64::MAX),
         SearchKey::SentBefore(date) => Key::Sent(i64::MIN, day(date)),
         SearchKey::SentOn(date) => Key::Sent(day(date), day(date) + DAY),
         SearchKey::SentSince(date) => Key::Sent(day(date), i64::MAX),
@@ -127,6 +132,7 @@ impl Key {
             Self::System(_)
             | Self::Keyword(_)
             | Self::Received(..)
+            | Self::Saved(..)
             | Self::Larger(_)
             | Self::Smaller(_)
             | Self::ModSeq(_) => Cost::Row,

@@ -151,6 +151,7 @@ fn judge_row(key: &Key, facts: &Facts) -> Option<bool> {
             .iter()
             .any(|known| known.eq_ignore_ascii_case(name)),
         Key::Received(from, to) => (*from..*to).contains(&entry.received),
+        Key::Saved(from, to) => (*from..*to).contains(&entry.saved.unwrap_or(entry.received)),
         Key::Larger(octets) => entry.size > *octets,
         Key::Smaller(octets) => entry.size < *octets,
         Key::ModSeq(value) => entry.modseq >= *value,

@@ -110,3 +110,72 @@ async fn the_limit_is_told() {
     let lines = world.secure().await.command("CAPABILITY").await;
     assert!(!lines[0].contains("APPENDLIMIT"), "{lines:?}");
 }
+
+/// RFC 8508
+#[tokio::test]
+async fn a_draft_is_replaced() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    for _ in 0..3 {
+        client
+            .append("Drafts", "(\\Draft)", "a: b\r\n\r\nfirst")
+            .await;
+    }
+    client.command("SELECT Drafts").await;
+    let mut other = world.selected("Drafts").await;
+    client
+        .talk(
+            "C: a REPLACE 2 Drafts (\\Draft \\Seen) {4+}
+             C: c: d
+             S: * OK [APPENDUID ...
+             S: * 2 EXPUNGE
+             S: * 3 EXISTS
+             S: a OK replaced
+             C: b UID FETCH 4 (FLAGS BODY.PEEK[])
+             S: * 3 FETCH (FLAGS (\\Seen \\Draft) UID 4 BODY[] {4}
+             S: c: d)
+             S: b OK ...
+             C: c UID REPLACE 4 Sent {4}
+             S: + ...
+             C: e: f
+             S: * OK [APPENDUID ...
+             S: * 3 EXPUNGE
+             S: c OK ...
+             C: d STATUS Sent (MESSAGES)
+             S: * STATUS Sent (MESSAGES 1)
+             S: d OK ...
+             C: e UID REPLACE 4 Sent {1+}
+             C: x
+             S: e NO [NONEXISTENT] ...
+             C: f REPLACE 9 Sent {1+}
+             C: x
+             S: f BAD ...
+             C: g REPLACE 1 Nowhere {1+}
+             C: x
+             S: g NO [TRYCREATE] ...
+             C: h REPLACE 1:2 Sent {1+}
+             C: x
+             S: h BAD ...
+             C: i REPLACE 1 Sent {0+}
+             C:\x20
+             S: i NO [CANNOT] ...
+             C: j REPLACE 1 Sent {1048577}
+             S: j NO [TOOBIG] ...
+             C: k STATUS Sent (MESSAGES)
+             S: * STATUS Sent (MESSAGES 1)
+             S: k OK ...",
+        )
+        .await;
+    other
+        .talk(
+            "C: a REPLACE 2 Drafts {1+}
+             C: x
+             S: a NO [EXPUNGEISSUED] ...",
+        )
+        .await;
+    let mut reader = world.alice().await;
+    reader.command("EXAMINE Drafts").await;
+    reader
+        .talk("C: a REPLACE 1 Drafts {1+}\nC: x\nS: a NO ...")
+        .await;
+}

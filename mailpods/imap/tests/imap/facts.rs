@@ -247,3 +247,33 @@ async fn utf8_is_accepted() {
         )
         .await;
 }
+
+/// RFC 8514
+#[tokio::test]
+async fn save_dates() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .command("APPEND INBOX \"01-Feb-2003 04:05:06 +0000\" {3+}\r\na:b")
+        .await;
+    client.command("SELECT INBOX").await;
+    let told = one_line(&mut client, "FETCH 1 (SAVEDATE INTERNALDATE)").await;
+    assert!(
+        told.starts_with("* 1 FETCH (SAVEDATE \"")
+            && !told.starts_with("* 1 FETCH (SAVEDATE \"01-Feb-2003"),
+        "{told}"
+    );
+    for (key, found) in [
+        ("SAVEDSINCE 1-Jan-2020", " 1"),
+        ("SAVEDBEFORE 1-Jan-2020", ""),
+        ("SAVEDON 1-Feb-2003", ""),
+        ("SAVEDATESUPPORTED", " 1"),
+        ("NOT SAVEDATESUPPORTED", ""),
+    ] {
+        assert_eq!(
+            one_line(&mut client, &format!("SEARCH {key}")).await,
+            format!("* SEARCH{found}"),
+            "{key}"
+        );
+    }
+}

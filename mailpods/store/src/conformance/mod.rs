@@ -11,6 +11,7 @@ mod mailboxes;
 mod operators;
 mod queue;
 mod quotas;
+mod replacing;
 mod secrets;
 mod settling;
 mod tokens;
@@ -88,6 +89,9 @@ checks! {
     flags::counts_follow_the_flags,
     flags::copy_and_move_keep_flags_and_dates,
     flags::move_into_the_same_mailbox_gives_new_uids,
+    replacing::a_message_takes_the_place_of_another,
+    replacing::both_or_neither,
+    replacing::messages_know_when_they_were_saved,
     quotas::append_is_all_or_none,
     quotas::appends_at_once_cannot_exceed_the_quota,
     quotas::usage_follows_every_change,

@@ -6,7 +6,11 @@ use crate::common::unix_millis;
 use crate::error::{Result, StoreError};
 
 /// Each step takes the schema from the version of its position to the next.
-const STEPS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+];
 
 /// The version that this program writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;

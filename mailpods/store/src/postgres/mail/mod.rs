@@ -4,6 +4,7 @@ pub(super) mod folders;
 pub(super) mod keywords;
 mod messages;
 mod read;
+mod replace;
 pub(super) mod rows;
 mod transfer;
 
@@ -42,6 +43,15 @@ impl Core {
             messages::expunge(&tx, mailbox, only, STEP).await
         })
     }
+}
+
+async fn prepare(mail: NewMail) -> Result<PreparedMail> {
+    Ok(PreparedMail {
+        body: body::prepare(mail.body, true).await?,
+        prefix: mail.prefix,
+        flags: mail.flags,
+        received: mail.received,
+    })
 }
 
 #[async_trait]
@@ -165,12 +175,7 @@ impl MailStore for Core {
         let _room = self.admit(mails.iter().map(|mail| &mail.body)).await?;
         let mut prepared = Vec::with_capacity(mails.len());
         for mail in mails {
-            prepared.push(PreparedMail {
-                body: body::prepare(mail.body, true).await?,
-                prefix: mail.prefix,
-                flags: mail.flags,
-                received: mail.received,
-            });
+            prepared.push(prepare(mail).await?);
         }
         let work = Work::Append {
             mailbox,
@@ -183,6 +188,21 @@ impl MailStore for Core {
                 "a writer gave the wrong answer".to_owned(),
             )),
         }
+    }
+
+    async fn replace(
+        &self,
+        from: MailboxId,
+        uid: Uid,
+        to: MailboxId,
+        mail: NewMail,
+        quota: Quota,
+    ) -> Result<(u32, Uid)> {
+        let _room = self.admit(std::iter::once(&mail.body)).await?;
+        let mail = prepare(mail).await?;
+        transact!(&self.shared, Kind::Durable, |tx| {
+            replace::replace(&tx, (from, uid), to, &mail, quota).await
+        })
     }
 
     async fn store_flags(

@@ -182,6 +182,21 @@ impl MailStore for Core {
             .await
     }
 
+    async fn replace(
+        &self,
+        from: MailboxId,
+        uid: Uid,
+        to: MailboxId,
+        mail: NewMail,
+        quota: Quota,
+    ) -> Result<(u32, Uid)> {
+        self.shared.guard.check()?;
+        let _room = self.admit(std::iter::once(&mail.body)).await?;
+        let prepared = self.prepare_mail(mail).await?;
+        self.write(move |tx| messages::replace(tx, (from, uid), to, prepared, quota))
+            .await
+    }
+
     async fn store_flags(
         &self,
         mailbox: MailboxId,
