@@ -15,6 +15,8 @@ pub struct CapabilityContext {
     pub channel_binding: bool,
     /// The largest message that APPEND takes, in octets.
     pub append_limit: u64,
+    /// The connection is compressed already.
+    pub compressed: bool,
 }
 
 /// Told before log-in too. IDLE is among them for clients that never ask again.
@@ -70,6 +72,9 @@ pub fn capabilities(context: CapabilityContext) -> Vec<Cow<'static, str>> {
         // RFC 7889 §2: the same for every mailbox
         let limit = format!("APPENDLIMIT={}", context.append_limit);
         names.push(Cow::Owned(limit));
+        if !context.compressed {
+            names.push(Cow::Borrowed("COMPRESS=DEFLATE"));
+        }
     }
     names
 }

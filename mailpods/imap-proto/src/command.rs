@@ -202,6 +202,8 @@ pub enum CommandBody {
     Copy(CopyCommand),
     /// MOVE and UID MOVE
     Move(CopyCommand),
+    /// COMPRESS (RFC 4978), the mechanism in capitals
+    Compress(String),
     /// IDLE
     Idle,
     /// GETQUOTA (RFC 9208 §4.1.1)

@@ -63,6 +63,8 @@ pub enum Code<'a> {
     ClientBug,
     /// CLOSED: what follows is about the newly selected mailbox.
     Closed,
+    /// COMPRESSIONACTIVE (RFC 4978 §3)
+    CompressionActive,
     /// CONTACTADMIN
     ContactAdmin,
     /// COPYUID: the first of `source` became the first of `target` and so on.

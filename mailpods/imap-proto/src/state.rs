@@ -40,6 +40,7 @@ pub fn permitted(state: State, command: &CommandBody) -> bool {
         | C::Status { .. }
         | C::Append(_)
         | C::Idle
+        | C::Compress(_)
         | C::GetQuota(_)
         | C::GetQuotaRoot(_) => matches!(state, State::Authenticated | State::Selected),
         // RFC 9051 §6.4: selected
@@ -98,6 +99,7 @@ pub fn command_name(command: &CommandBody) -> &'static str {
         C::Copy(_) => "copy",
         C::Move(_) => "move",
         C::Idle => "idle",
+        C::Compress(_) => "compress",
         C::GetQuota(_) => "getquota",
         C::GetQuotaRoot(_) => "getquotaroot",
     }

@@ -5,6 +5,7 @@
 //! whose size does not grow with the mailbox.
 //!
 //! - `session`: reading, dispatch, the answer to each command; `auth`, `idle`, `append`.
+//! - `wire`, `compress`: the connection, and DEFLATE on it.
 //! - `mailboxes`, `list`: commands about mailboxes.
 //! - `view`: the selected mailbox as the client knows it, and how it learns what others changed.
 //! - `fetch`: planner (which columns and octets), reader, encoder. `search`: compiler, evaluator in steps of rising cost.
@@ -14,6 +15,7 @@
 
 mod append;
 mod auth;
+mod compress;
 mod enable;
 mod failure;
 mod fetch;
@@ -32,6 +34,7 @@ mod session;
 mod sort;
 mod thread;
 mod view;
+mod wire;
 
 pub use metrics::Metrics;
 pub use server::{Imap, ImapDeps};

@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use crate::heavy::Heavy;
 use crate::metrics::Metrics;
 use crate::session::Session;
+use crate::wire::{Compressors, Wire};
 
 /// Longest TLS handshake.
 pub(crate) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) heavy: Heavy,
     /// Turns of SORT and THREAD of many messages.
     pub(crate) orders: Heavy,
+    pub(crate) compressors: Compressors,
     open: Mutex<Open>,
     /// Sessions that have not logged in, by client.
     strangers: Connections,
@@ -68,6 +70,7 @@ impl Imap {
             deps,
             heavy: Heavy::default(),
             orders: Heavy::default(),
+            compressors: Compressors::default(),
             open: Mutex::default(),
             strangers: Connections::new(),
             next_session: AtomicU64::new(1),
@@ -107,7 +110,7 @@ async fn serve(shared: Arc<Shared>, mut connection: Connection, implicit_tls: bo
             return;
         }
     }
-    Session::new(shared, connection, number, stranger)
+    Session::new(shared, Wire::new(connection), number, stranger)
         .run()
         .await;
 }

@@ -11,7 +11,6 @@ use mailpods_imap_proto::{
     BadLine, CapabilityContext, Code, Command, CommandBody, Decoder, Event, Limits, State, Status,
     Tag, Writer, capabilities, permitted,
 };
-use mailpods_net::Connection;
 use mailpods_net::listener::ConnectionGuard;
 use mailpods_plan::Mailbox;
 use mailpods_store::{AccountId, MailStore};
@@ -21,6 +20,7 @@ use crate::failure::{Done, End, Failure, Reply, ReplyCode};
 use crate::metrics::{CommandLabel, Outcome};
 use crate::server::{AccountGuard, Shared};
 use crate::view::View;
+use crate::wire::Wire;
 
 /// Output that is gathered before it is sent.
 pub(crate) const FLUSH_AT: usize = 32 * 1024;
@@ -48,7 +48,7 @@ pub(crate) struct User {
 
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) io: Connection,
+    pub(crate) io: Wire,
     pub(crate) decoder: Decoder,
     pub(crate) out: Vec<u8>,
     pub(crate) number: u64,
@@ -71,7 +71,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        io: Connection,
+        io: Wire,
         number: u64,
         stranger: ConnectionGuard,
     ) -> Self {
@@ -319,6 +319,7 @@ impl Session {
                 Box::pin(self.authenticate(&mechanism, initial)).await
             }
             CommandBody::Login { user, password } => Box::pin(self.login(&user, &password)).await,
+            CommandBody::Compress(mechanism) => Box::pin(self.compress(tag, &mechanism)).await,
             CommandBody::Idle => Box::pin(self.idle()).await,
             CommandBody::Append(append) => Box::pin(self.append(append)).await,
             CommandBody::Replace(replace) => Box::pin(self.replace(*replace)).await,
@@ -369,6 +370,7 @@ impl Session {
             channel_binding: info
                 .is_some_and(|info| info.exporter.is_some() || info.server_end_point.is_some()),
             append_limit: self.append_limit(),
+            compressed: self.io.is_compressed(),
         })
     }
 
@@ -467,9 +469,8 @@ impl Session {
         if self.out.is_empty() {
             return Ok(());
         }
-        self.io
-            .write_with_deadline(&self.out, Instant::now() + WRITE_LIMIT)
-            .await?;
+        let (compressors, deadline) = (&self.shared.compressors, Instant::now() + WRITE_LIMIT);
+        self.io.write(compressors, &self.out, deadline).await?;
         self.out.clear();
         Ok(())
     }
@@ -477,9 +478,8 @@ impl Session {
     /// Sends octets behind what is gathered, without copying them.
     pub(crate) async fn send(&mut self, octets: &Bytes) -> Result<(), End> {
         self.flush().await?;
-        self.io
-            .write_with_deadline(octets, Instant::now() + WRITE_LIMIT)
-            .await?;
+        let (compressors, deadline) = (&self.shared.compressors, Instant::now() + WRITE_LIMIT);
+        self.io.write(compressors, octets, deadline).await?;
         Ok(())
     }
 
@@ -505,7 +505,7 @@ fn forbids_expunge(body: &CommandBody) -> bool {
 
 /// Reads once, unless the session is to end: `drain`. Cancel-safe.
 pub(crate) async fn read(
-    io: &mut Connection,
+    io: &mut Wire,
     decoder: &mut Decoder,
     deadline: Instant,
     drain: impl Future<Output = ()>,
@@ -515,7 +515,7 @@ pub(crate) async fn read(
         decoder.buffer().reserve(hint);
     }
     let count = tokio::select! {
-        read = io.read_with_deadline(decoder.buffer(), deadline) => read,
+        read = io.read(decoder.buffer(), deadline) => read,
         () = drain => return Err(End::Bye("the server is shutting down, come back soon")),
     };
     match count {

@@ -83,6 +83,11 @@ fn body_with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBod
         "LOGIN" => login(cursor),
         "ID" => id(cursor),
         "ENABLE" => enable(cursor),
+        "COMPRESS" => {
+            cursor.space()?;
+            let mechanism = cursor.atom("a compression mechanism")?;
+            Ok(CommandBody::Compress(mechanism.to_ascii_uppercase()))
+        }
         "GETQUOTA" => {
             cursor.space()?;
             Ok(CommandBody::GetQuota(cursor.astring_text()?))

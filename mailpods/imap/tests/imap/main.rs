@@ -6,6 +6,7 @@
 mod append;
 mod changes;
 mod clients;
+mod compress;
 mod facts;
 mod fetch;
 mod login;
