@@ -1,6 +1,7 @@
 //! What a client can ask for: the commands of RFC 9051 §6 and RFC 3501 §6 with the extensions that are served.
 
 mod fetch;
+mod metadata;
 mod order;
 mod search;
 
@@ -13,6 +14,7 @@ use crate::flag::Flag;
 use crate::sequence::SequenceSet;
 
 pub use fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};
+pub use metadata::{GetMetadata, MetadataDepth, SetMetadata};
 pub use order::{SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand};
 pub use search::{SearchCommand, SearchKey, SearchReturn, Window};
 
@@ -210,6 +212,10 @@ pub enum CommandBody {
     GetQuota(String),
     /// GETQUOTAROOT (RFC 9208 §4.1.2)
     GetQuotaRoot(MailboxName),
+    /// GETMETADATA (RFC 5464 §4.2)
+    GetMetadata(GetMetadata),
+    /// SETMETADATA (RFC 5464 §4.3)
+    SetMetadata(SetMetadata),
 }
 
 /// What a client that comes back knows of a mailbox (RFC 7162 §3.2.5).

@@ -29,11 +29,11 @@ mod writer;
 
 pub use capability::{CapabilityContext, capabilities};
 pub use command::{
-    Append, AppendMessage, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, ListCommand,
-    ListReturn, MailboxName, Partial, Password, ReplaceCommand, Resync, SaslResponse,
-    SearchCommand, SearchKey, SearchReturn, Section, SectionText, SortCommand, SortCriterion,
-    SortKey, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag, ThreadAlgorithm,
-    ThreadCommand, Window,
+    Append, AppendMessage, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, GetMetadata,
+    ListCommand, ListReturn, MailboxName, MetadataDepth, Partial, Password, ReplaceCommand, Resync,
+    SaslResponse, SearchCommand, SearchKey, SearchReturn, Section, SectionText, SetMetadata,
+    SortCommand, SortCriterion, SortKey, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
+    ThreadAlgorithm, ThreadCommand, Window,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};

@@ -88,6 +88,12 @@ pub enum Code<'a> {
     Limit,
     /// MAILBOXID (RFC 8474 §4)
     MailboxId(&'a str),
+    /// METADATA LONGENTRIES (RFC 5464 §4.2.1): the largest of the values that were left out
+    MetadataLongEntries(u64),
+    /// METADATA MAXSIZE (RFC 5464 §4.3): the largest value that is taken
+    MetadataMaxSize(u64),
+    /// METADATA TOOMANY
+    MetadataTooMany,
     /// MODIFIED: numbers or UIDs that UNCHANGEDSINCE kept from being stored.
     Modified(Ranges<'a>),
     /// NOMODSEQ

@@ -41,6 +41,8 @@ pub fn permitted(state: State, command: &CommandBody) -> bool {
         | C::Append(_)
         | C::Idle
         | C::Compress(_)
+        | C::GetMetadata(_)
+        | C::SetMetadata(_)
         | C::GetQuota(_)
         | C::GetQuotaRoot(_) => matches!(state, State::Authenticated | State::Selected),
         // RFC 9051 §6.4: selected
@@ -100,6 +102,8 @@ pub fn command_name(command: &CommandBody) -> &'static str {
         C::Move(_) => "move",
         C::Idle => "idle",
         C::Compress(_) => "compress",
+        C::GetMetadata(_) => "getmetadata",
+        C::SetMetadata(_) => "setmetadata",
         C::GetQuota(_) => "getquota",
         C::GetQuotaRoot(_) => "getquotaroot",
     }

@@ -251,6 +251,30 @@ impl<'a> Writer<'a> {
         self.end();
     }
 
+    /// `* METADATA mailbox (entry value ...)` (RFC 5464 §4.4.1); the server without a name.
+    pub fn metadata(&mut self, mailbox: Option<&str>, values: &[(&str, Option<&[u8]>)]) {
+        self.raw("* METADATA ");
+        match mailbox {
+            Some(name) => self.mailbox(name),
+            None => self.raw("\"\""),
+        }
+        for (index, (entry, value)) in values.iter().enumerate() {
+            self.raw(if index == 0 { " (" } else { " " });
+            astring(self.out, entry.as_bytes(), false);
+            self.raw(" ");
+            match value {
+                // RFC 5464 §5, `value`: with NUL a literal8
+                Some(octets) if octets.contains(&0) => {
+                    let _ = write!(self.out, "~{{{}}}\r\n", octets.len());
+                    self.out.extend_from_slice(octets);
+                }
+                value => nstring(self.out, *value, self.utf8),
+            }
+        }
+        self.raw(")");
+        self.end();
+    }
+
     /// `* NAMESPACE`: one personal namespace and no others.
     pub fn namespace(&mut self) {
         let _ = write!(self.out, "* NAMESPACE ((\"\" \"{DELIMITER}\")) NIL NIL\r\n");
@@ -325,6 +349,10 @@ impl<'a> Writer<'a> {
             }
             Code::HighestModSeq(value) => drop(write!(self.out, "HIGHESTMODSEQ {value}")),
             Code::MailboxId(id) => drop(write!(self.out, "MAILBOXID ({id})")),
+            Code::MetadataLongEntries(size) => {
+                drop(write!(self.out, "METADATA LONGENTRIES {size}"))
+            }
+            Code::MetadataMaxSize(size) => drop(write!(self.out, "METADATA MAXSIZE {size}")),
             Code::Modified(set) => {
                 self.raw("MODIFIED ");
                 ranges(self.out, set);
@@ -376,6 +404,7 @@ fn plain_code(code: &Code<'_>) -> &'static str {
         Code::HasChildren => "HASCHILDREN",
         Code::InUse => "INUSE",
         Code::Limit => "LIMIT",
+        Code::MetadataTooMany => "METADATA TOOMANY",
         Code::NoModSeq => "NOMODSEQ",
         Code::NonExistent => "NONEXISTENT",
         Code::NoPerm => "NOPERM",

@@ -6,7 +6,7 @@
 //!
 //! - `session`: reading, dispatch, the answer to each command; `auth`, `idle`, `append`.
 //! - `wire`, `compress`: the connection, and DEFLATE on it.
-//! - `mailboxes`, `list`: commands about mailboxes.
+//! - `mailboxes`, `list`, `metadata`: commands about mailboxes.
 //! - `view`: the selected mailbox as the client knows it, and how it learns what others changed.
 //! - `fetch`: planner (which columns and octets), reader, encoder. `search`: compiler, evaluator in steps of rising cost.
 //! - `sort`, `thread`: keys from rows and stored facts, gathered by `scan`, then the order.
@@ -25,6 +25,7 @@ mod idle;
 mod list;
 mod mailboxes;
 mod messages;
+mod metadata;
 mod metrics;
 mod resync;
 mod scan;

@@ -49,6 +49,8 @@ impl Session {
             CommandBody::GetQuota(root) => self.get_quota(&root).await,
             CommandBody::GetQuotaRoot(mailbox) => self.get_quota_root(&mailbox).await,
             CommandBody::Enable(names) => Ok(self.enable(&names)),
+            CommandBody::GetMetadata(command) => self.get_metadata(command).await,
+            CommandBody::SetMetadata(command) => self.set_metadata(command).await,
             CommandBody::Namespace => {
                 self.writer().namespace();
                 Ok(Reply::ok("done"))
@@ -61,7 +63,7 @@ impl Session {
         }
     }
 
-    async fn find(&self, mailbox: &MailboxName) -> Result<MailboxInfo, Failure> {
+    pub(crate) async fn find(&self, mailbox: &MailboxName) -> Result<MailboxInfo, Failure> {
         let found = self
             .mail()
             .mailbox(self.account()?, mailbox.as_str())

@@ -175,6 +175,20 @@ pub struct CopyOutcome {
     pub pairs: Vec<(Uid, Uid)>,
 }
 
+/// Most annotations of an account, those of all its mailboxes together.
+pub const MAX_ANNOTATIONS: usize = 1_000;
+/// Most octets of the values of all annotations of an account.
+pub const MAX_ANNOTATION_OCTETS: usize = 1024 * 1024;
+
+/// What somebody wrote about a mailbox or the account (RFC 5464 §3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// Its name in lower case: `/private/comment`.
+    pub entry: String,
+    /// What was written.
+    pub value: Bytes,
+}
+
 /// An account with what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AccountInfo {
@@ -219,6 +233,21 @@ pub trait MailStore: Send + Sync {
     async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>>;
     /// Subscribes or unsubscribes.
     async fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<()>;
+
+    /// What was written about a mailbox, or about the account; by name.
+    async fn annotations(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+    ) -> Result<Vec<Annotation>>;
+    /// Writes annotations, or removes those without a value; all or none. `Invalid` above [`MAX_ANNOTATIONS`] or
+    /// [`MAX_ANNOTATION_OCTETS`].
+    async fn annotate(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: Vec<(String, Option<Bytes>)>,
+    ) -> Result<()>;
 
     /// UIDs in a mailbox, ascending.
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>>;

@@ -282,6 +282,14 @@ impl<'a> Cursor<'a> {
         mailbox_name(self.decode_name(octets)?)
     }
 
+    /// `mailbox`, or the empty name that stands for the server.
+    pub(crate) fn mailbox_or_server(&mut self) -> Parsed<Option<MailboxName>> {
+        match self.eat_text(b"\"\"") {
+            true => Ok(None),
+            false => self.mailbox().map(Some),
+        }
+    }
+
     /// `mailbox` that is to be made.
     pub(crate) fn new_mailbox(&mut self) -> Parsed<MailboxName> {
         let octets = self.astring()?;

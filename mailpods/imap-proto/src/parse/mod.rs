@@ -5,6 +5,7 @@ mod cursor;
 mod fetch;
 mod list;
 mod mailbox;
+mod metadata;
 mod order;
 mod search;
 

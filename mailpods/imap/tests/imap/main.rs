@@ -11,6 +11,7 @@ mod facts;
 mod fetch;
 mod login;
 mod mailboxes;
+mod metadata;
 mod order;
 mod resync;
 mod search;

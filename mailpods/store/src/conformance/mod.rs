@@ -3,6 +3,7 @@
 //! They are ordinary functions, so that a back end in another crate or process runs the same ones.
 
 mod accounts;
+mod annotations;
 mod bodies;
 mod fixtures;
 mod flags;
@@ -75,6 +76,8 @@ checks! {
     bodies::shared_body_lives_until_its_last_reference,
     bodies::meta_is_kept_or_computed,
     bodies::unknown_body_is_not_found,
+    annotations::they_come_back_and_go,
+    annotations::they_are_bounded_together,
     mailboxes::names_are_checked_and_inbox_has_any_case,
     mailboxes::parents_are_made,
     mailboxes::deleted_mailbox_comes_back_with_a_greater_uid_validity,

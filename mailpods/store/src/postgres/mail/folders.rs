@@ -264,6 +264,11 @@ pub(super) async fn delete(tx: &Tx<'_>, account: AccountId, name: &str) -> Resul
     let (octets, messages) = row.usage();
     rows::add_usage(tx, account.0, -octets, -messages).await?;
     tx.execute(
+        "DELETE FROM annotation WHERE account = $1 AND mailbox = $2",
+        &[&account.0, &row.id],
+    )
+    .await?;
+    tx.execute(
         "UPDATE mailbox SET name = NULL WHERE account = $1 AND id = $2",
         &[&account.0, &row.id],
     )
@@ -281,8 +286,10 @@ pub(super) async fn delete_account(tx: &Tx<'_>, account: AccountId) -> Result<()
             &[&account.0],
         )
         .await?;
-    tx.execute("DELETE FROM subscription WHERE account = $1", &[&account.0])
-        .await?;
+    for table in ["subscription", "annotation"] {
+        let sql = format!("DELETE FROM {table} WHERE account = $1");
+        tx.execute(&sql, &[&account.0]).await?;
+    }
     let sql = "DELETE FROM credential USING account WHERE account.id = $1 AND credential.address = account.address";
     tx.execute(sql, &[&account.0]).await?;
     tx.execute("DELETE FROM account WHERE id = $1", &[&account.0])

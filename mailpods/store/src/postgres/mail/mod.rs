@@ -1,5 +1,6 @@
 //! Mailboxes and the messages in them.
 
+mod annotations;
 pub(super) mod folders;
 pub(super) mod keywords;
 mod messages;
@@ -24,8 +25,8 @@ use crate::common::mailbox::{Query, STEP, ordered};
 use crate::common::names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
-    AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
-    NewMail, SpecialUse,
+    AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore,
+    MailboxInfo, NewMail, SpecialUse,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -129,6 +130,25 @@ impl MailStore for Core {
         let name = names::canonical(name)?;
         transact!(&self.shared, Kind::Durable, |tx| {
             folders::subscribe(&tx, account, &name, on).await
+        })
+    }
+
+    async fn annotations(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+    ) -> Result<Vec<Annotation>> {
+        annotations::all(&*self.shared.pool.get().await?, account, mailbox).await
+    }
+
+    async fn annotate(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: Vec<(String, Option<Bytes>)>,
+    ) -> Result<()> {
+        transact!(&self.shared, Kind::Durable, |tx| {
+            annotations::change(&tx, account, mailbox, &changes).await
         })
     }
 

@@ -112,6 +112,10 @@ pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<
     let (octets, messages) = row.usage();
     tx.add_usage(account.0, -octets, -messages)?;
     tx.execute(
+        "DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2",
+        (account.0, row.id),
+    )?;
+    tx.execute(
         "UPDATE mailbox SET account = 0, name = ?2 WHERE id = ?1",
         (row.id, row.id.to_string()),
     )?;
@@ -133,6 +137,7 @@ pub(super) fn delete_account(tx: &mut Tx<'_>, account: AccountId) -> Result<()> 
         .query_map([account.0], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     tx.execute("DELETE FROM subscription WHERE account = ?1", [account.0])?;
+    tx.execute("DELETE FROM annotation WHERE account = ?1", [account.0])?;
     tx.execute("DELETE FROM credential WHERE address = ?1", [&address])?;
     tx.shared.reap.store(true, Ordering::Release);
     for mailbox in mailboxes {

@@ -1,5 +1,6 @@
 //! Mailboxes and the messages in them.
 
+mod annotations;
 mod folders;
 pub(super) mod keywords;
 pub(super) mod messages;
@@ -21,8 +22,8 @@ use crate::common::mailbox::{Query, STEP, ordered};
 use crate::common::names;
 use crate::error::Result;
 use crate::mail::{
-    AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
-    NewMail, SpecialUse,
+    AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore,
+    MailboxInfo, NewMail, SpecialUse,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -123,6 +124,25 @@ impl MailStore for Core {
     async fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<()> {
         let name = names::canonical(name)?;
         self.write(move |tx| folders::subscribe(tx, account, &name, on))
+            .await
+    }
+
+    async fn annotations(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+    ) -> Result<Vec<Annotation>> {
+        self.read(move |connection| annotations::all(connection, account, mailbox))
+            .await
+    }
+
+    async fn annotate(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: Vec<(String, Option<Bytes>)>,
+    ) -> Result<()> {
+        self.write(move |tx| annotations::change(tx, account, mailbox, &changes))
             .await
     }
 
