@@ -52,6 +52,7 @@ const AUTHENTICATED: &[&str] = &[
     "BINARY",
     "WITHIN",
     "METADATA",
+    "CATENATE",
     "REPLACE",
     "SAVEDATE",
     "PARTIAL",

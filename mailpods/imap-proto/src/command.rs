@@ -396,12 +396,33 @@ pub struct AppendMessage {
     pub flags: Vec<Flag>,
     /// Its internal date; now when absent.
     pub date: Option<DateTime>,
-    /// The message; shares the memory into which it was read.
-    pub message: Bytes,
-    /// It came as a literal8 (RFC 3516): it may hold NUL.
-    pub binary: bool,
-    /// It came as UTF8 (RFC 6855 §4).
-    pub utf8: bool,
+    /// Its octets, or where they are.
+    pub content: AppendContent,
+}
+
+/// The octets of a message to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppendContent {
+    /// The message.
+    Octets {
+        /// Shares the memory into which it was read.
+        octets: Bytes,
+        /// It came as a literal8 (RFC 3516): it may hold NUL.
+        binary: bool,
+        /// It came as UTF8 (RFC 6855 §4).
+        utf8: bool,
+    },
+    /// CATENATE (RFC 4469): parts that follow each other.
+    Catenate(Vec<CatenatePart>),
+}
+
+/// A part of a message that is put together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatenatePart {
+    /// TEXT
+    Text(Bytes),
+    /// URL, as the client wrote it
+    Url(String),
 }
 
 /// STORE.

@@ -24,16 +24,17 @@ pub mod response;
 pub mod sequence;
 pub mod state;
 mod structure;
+pub mod url;
 pub mod utf7;
 mod writer;
 
 pub use capability::{CapabilityContext, capabilities};
 pub use command::{
-    Append, AppendMessage, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, GetMetadata,
-    ListCommand, ListReturn, MailboxName, MetadataDepth, Partial, Password, ReplaceCommand, Resync,
-    SaslResponse, SearchCommand, SearchKey, SearchReturn, Section, SectionText, SetMetadata,
-    SortCommand, SortCriterion, SortKey, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
-    ThreadAlgorithm, ThreadCommand, Window,
+    Append, AppendContent, AppendMessage, CatenatePart, Command, CommandBody, CopyCommand,
+    FetchCommand, FetchItem, GetMetadata, ListCommand, ListReturn, MailboxName, MetadataDepth,
+    Partial, Password, ReplaceCommand, Resync, SaslResponse, SearchCommand, SearchKey,
+    SearchReturn, Section, SectionText, SetMetadata, SortCommand, SortCriterion, SortKey,
+    SpecialUse, StatusItem, StoreAction, StoreCommand, Tag, ThreadAlgorithm, ThreadCommand, Window,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};

@@ -333,6 +333,16 @@ impl<'a> Writer<'a> {
                 let _ = write!(self.out, "APPENDUID {validity} ");
                 ranges(self.out, uids);
             }
+            Code::BadUrl(url) => {
+                self.raw("BADURL ");
+                // RFC 4469 §5: quoted, and no line of a response may end in it
+                let safe: String = url
+                    .chars()
+                    .filter(|c| c.is_ascii_graphic())
+                    .take(500)
+                    .collect();
+                string(self.out, safe.as_bytes(), false);
+            }
             Code::Capability(names) => {
                 self.raw("CAPABILITY");
                 self.words(names);

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mailpods_imap_proto::sequence::compress;
-use mailpods_imap_proto::{Append, AppendMessage, Code, ReplaceCommand, Status};
+use mailpods_imap_proto::{Append, AppendContent, AppendMessage, Code, ReplaceCommand, Status};
 use mailpods_message::Meta;
 use mailpods_store::mail::{MailboxInfo, NewMail};
 use mailpods_store::{NewBody, Quota, StoreError};
@@ -22,7 +22,7 @@ impl Session {
         let quota = self.quota();
         let mut mails = Vec::with_capacity(append.messages.len());
         for message in append.messages {
-            mails.push(new_mail(message).await?);
+            mails.push(self.new_mail(message).await?);
         }
         // RFC 3502 §6.3.11: all or none
         let (validity, uids) = self.mail().append(target.id, mails, quota).await?;
@@ -48,7 +48,8 @@ impl Session {
         };
         let target = self.target(command.mailbox.as_str()).await?;
         self.tell_normalized(&command.mailbox).await?;
-        let (mail, quota) = (new_mail(command.message).await?, self.quota());
+        let mail = self.new_mail(command.message).await?;
+        let quota = self.quota();
         let replaced = self.mail().replace(from, old, target.id, mail, quota).await;
         let (validity, uid) = replaced.map_err(|error| match error {
             StoreError::NotFound("message") => {
@@ -76,23 +77,43 @@ impl Session {
     }
 
     fn check(&self, message: &AppendMessage) -> Result<(), Failure> {
-        if message.message.is_empty() {
-            return Err(Failure::no(
-                Code::Cannot,
-                "a message has at least one octet",
-            ));
-        }
-        // RFC 3516 §4.4: NUL needs a literal8
-        if !message.binary && message.message.contains(&0) {
-            return Err(Failure::Bad(
-                "a message with NUL must be sent as a literal8",
-            ));
-        }
-        if message.utf8 && !self.utf8_accept {
+        let AppendContent::Octets {
+            octets,
+            binary,
+            utf8,
+        } = &message.content
+        else {
+            return Ok(());
+        };
+        check_octets(octets, *binary)?;
+        if *utf8 && !self.utf8_accept {
             // RFC 6855 §4
             return Err(Failure::Bad("UTF8 needs ENABLE UTF8=ACCEPT"));
         }
         Ok(())
+    }
+
+    async fn new_mail(&mut self, message: AppendMessage) -> Result<NewMail, Failure> {
+        let octets = match message.content {
+            AppendContent::Octets { octets, .. } => octets,
+            AppendContent::Catenate(parts) => {
+                let octets = Box::pin(self.catenate(&parts)).await?;
+                // What a part has may be binary, so it may have NUL.
+                check_octets(&octets, true)?;
+                octets
+            }
+        };
+        let (whole, large) = (octets.clone(), octets.len() as u64 > heavy::INLINE);
+        let meta = heavy::run(large, move || Meta::compute(&whole).encode()).await?;
+        Ok(NewMail {
+            body: NewBody::Octets {
+                meta: Some(meta),
+                slices: vec![octets],
+            },
+            prefix: bytes::Bytes::new(),
+            flags: flags::to_store(&message.flags),
+            received: message.date.map_or_else(now, |date| date.unix),
+        })
     }
 
     /// The quota of the account by the current plan.
@@ -111,19 +132,20 @@ impl Session {
     }
 }
 
-async fn new_mail(message: AppendMessage) -> Result<NewMail, Failure> {
-    let octets = message.message.clone();
-    let large = octets.len() as u64 > heavy::INLINE;
-    let meta = heavy::run(large, move || Meta::compute(&octets).encode()).await?;
-    Ok(NewMail {
-        body: NewBody::Octets {
-            meta: Some(meta),
-            slices: vec![message.message],
-        },
-        prefix: bytes::Bytes::new(),
-        flags: flags::to_store(&message.flags),
-        received: message.date.map_or_else(now, |date| date.unix),
-    })
+fn check_octets(octets: &[u8], binary: bool) -> Result<(), Failure> {
+    if octets.is_empty() {
+        return Err(Failure::no(
+            Code::Cannot,
+            "a message has at least one octet",
+        ));
+    }
+    // RFC 3516 §4.4: NUL needs a literal8
+    if !binary && octets.contains(&0) {
+        return Err(Failure::Bad(
+            "a message with NUL must be sent as a literal8",
+        ));
+    }
+    Ok(())
 }
 
 /// Seconds since 1970.

@@ -32,6 +32,9 @@ pub(crate) enum Failure {
     /// NO
     #[error("{1}")]
     No(Option<Code<'static>>, &'static str),
+    /// NO, for a URL that names nothing here
+    #[error("bad URL")]
+    BadUrl(String),
     /// BAD
     #[error("{0}")]
     Bad(&'static str),
@@ -62,9 +65,13 @@ impl Failure {
     }
 
     /// The tagged answer.
-    pub(crate) fn answer(&self) -> (Status, Option<Code<'static>>, &'static str) {
+    pub(crate) fn answer(&self) -> (Status, Option<Code<'_>>, &'static str) {
         match self {
             Self::No(code, text) => (Status::No, *code, text),
+            Self::BadUrl(url) => {
+                let text = "the URL names nothing in your mailboxes";
+                (Status::No, Some(Code::BadUrl(url)), text)
+            }
             Self::Bad(text) => (Status::Bad, None, text),
             Self::Store(error) => store_answer(error),
             Self::End(_) => (Status::No, Some(Code::Unavailable), "the session has ended"),

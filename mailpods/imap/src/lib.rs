@@ -15,6 +15,7 @@
 
 mod append;
 mod auth;
+mod catenate;
 mod compress;
 mod enable;
 mod failure;

@@ -185,7 +185,7 @@ impl Session {
     }
 
     /// Counts what is read of a large command, until it is done.
-    fn hold(&mut self, octets: u64) -> Result<(), End> {
+    pub(crate) fn hold(&mut self, octets: u64) -> Result<(), End> {
         let plan = self.shared.deps.plan.current();
         // As much again as SMTP may hold, and in any case room for two messages.
         let one = plan.imap.max_append_octets.saturating_add(HELD_ABOVE);

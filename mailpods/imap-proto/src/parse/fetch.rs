@@ -1,6 +1,8 @@
 //! FETCH and STORE (RFC 9051 §6.4.5, §6.4.6; RFC 7162; RFC 3516).
 
-use super::{Cursor, ParseError};
+use bytes::Bytes;
+
+use super::{Cursor, Dialect, ParseError, Part};
 use crate::command::{
     CommandBody, FetchCommand, FetchItem, Partial, Section, SectionText, StoreAction, StoreCommand,
     Window,
@@ -142,6 +144,27 @@ fn binary_part(cursor: &mut Cursor<'_>) -> Parsed<Vec<u32>> {
     }
     cursor.expect(b']', "the end of the section")?;
     Ok(part)
+}
+
+/// A section that stands by itself, such as `1.2.MIME`; `None` for what is none.
+pub(crate) fn section_of(text: &str) -> Option<Section> {
+    if text.is_empty() {
+        return Some(Section::default());
+    }
+    let dialect = Dialect {
+        utf8: true,
+        nesting: 1,
+        ranges: 1,
+    };
+    // The bracket that ends it in a FETCH tells where a part number ends.
+    let parts = [Part {
+        line: Bytes::from(format!("{text}]")),
+        marker: 0,
+        literal: None,
+    }];
+    let mut cursor = Cursor::new(&parts, dialect);
+    let section = section(&mut cursor).ok()?;
+    (cursor.eat(b']') && cursor.at_end()).then_some(section)
 }
 
 /// RFC 9051 §9, `section-spec`

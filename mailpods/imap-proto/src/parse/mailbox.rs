@@ -8,6 +8,9 @@ use crate::sequence::SequenceSet;
 
 type Parsed<T> = Result<T, ParseError>;
 
+/// Parts of one CATENATE.
+const MAX_PARTS: usize = 128;
+
 /// The command `name`, whose first argument is a mailbox.
 pub(super) fn body(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
     match name {
@@ -184,18 +187,42 @@ fn append_message(cursor: &mut Cursor<'_>) -> Parsed<AppendMessage> {
         date = Some(cursor.date_time()?);
         cursor.space()?;
     }
-    // RFC 6855 §4: `UTF8 (~{n} ...)`
-    let utf8 = cursor.eat_text(b"UTF8 (");
-    let literal = cursor.literal()?;
-    let (message, binary) = (literal.data.clone(), literal.binary);
-    if utf8 {
-        cursor.expect(b')', "a closing parenthesis")?;
-    }
     Ok(AppendMessage {
         flags,
         date,
-        message,
-        binary,
+        content: content(cursor)?,
+    })
+}
+
+fn content(cursor: &mut Cursor<'_>) -> Parsed<AppendContent> {
+    if cursor.eat_name("CATENATE") {
+        cursor.space()?;
+        let parts = cursor.list(MAX_PARTS, catenate_part)?;
+        return match parts.is_empty() {
+            true => Err(ParseError::Expected("a part of the message")),
+            false => Ok(AppendContent::Catenate(parts)),
+        };
+    }
+    // RFC 6855 §4: `UTF8 (~{n} ...)`
+    let utf8 = cursor.eat_text(b"UTF8 (");
+    let literal = cursor.literal()?;
+    if utf8 {
+        cursor.expect(b')', "a closing parenthesis")?;
+    }
+    Ok(AppendContent::Octets {
+        octets: literal.data.clone(),
+        binary: literal.binary,
         utf8,
     })
+}
+
+/// RFC 4469 §5, `cat-part`
+fn catenate_part(cursor: &mut Cursor<'_>) -> Parsed<CatenatePart> {
+    let name = cursor.name("TEXT or URL")?;
+    cursor.space()?;
+    match name.as_str() {
+        "TEXT" => Ok(CatenatePart::Text(cursor.literal()?.data.clone())),
+        "URL" => Ok(CatenatePart::Url(cursor.astring_text()?)),
+        _ => Err(ParseError::Expected("TEXT or URL")),
+    }
 }

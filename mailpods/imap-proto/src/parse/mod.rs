@@ -11,6 +11,7 @@ mod search;
 
 pub(crate) use command::parse_command;
 pub(crate) use cursor::{Cursor, is_atom_char, tag_of};
+pub(crate) use fetch::section_of;
 
 use bytes::Bytes;
 

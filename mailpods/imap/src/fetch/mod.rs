@@ -10,7 +10,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use mailpods_imap_proto::{Code, FetchCommand, FetchItem, FetchWriter, Positions};
+use mailpods_imap_proto::{
+    Code, FetchCommand, FetchItem, FetchWriter, Partial, Positions, Section,
+};
 use mailpods_message::{Meta, Structure};
 use mailpods_store::mail::{Entry, FlagOp, Flags, SystemFlags};
 use mailpods_store::{MailStore, StoreError, Uid};
@@ -301,6 +303,27 @@ async fn stored_meta(
 
 fn structure(meta: Option<&[u8]>) -> Result<Structure, Failure> {
     Meta::decode_structure(meta.unwrap_or_default()).map_err(damaged)
+}
+
+/// The octets of a section, for those who do not tell them; `None` when there is no such part.
+pub(crate) async fn part_octets(
+    store: &dyn MailStore,
+    entry: &Entry,
+    section: Section,
+    partial: Option<Partial>,
+) -> Result<Option<bytes::Bytes>, Failure> {
+    let stored = match &entry.meta {
+        Some(meta) => meta.clone(),
+        None => store.body_meta(entry.body).await?,
+    };
+    let map = MessageMap::new(structure(Some(&stored))?, entry.prefix_len, entry.size);
+    let item = [BodyItem::Section {
+        section: section.clone(),
+        partial,
+        name: None,
+    }];
+    let source = Source::load(store, entry, map.extent(&item)).await?;
+    Ok(section::section_octets(&map, &source, &section, partial))
 }
 
 /// RFC 8474 §5.1: the same for all that have the same octets, so for copies. Made of the shared body and of what stands before it in

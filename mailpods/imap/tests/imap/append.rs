@@ -179,3 +179,55 @@ async fn a_draft_is_replaced() {
         .talk("C: a REPLACE 1 Drafts {1+}\nC: x\nS: a NO ...")
         .await;
 }
+
+/// RFC 4469
+#[tokio::test]
+async fn a_message_is_put_together() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    let message = "Subject: old\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nA: b\r\n\r\nfirst\r\n--x\r\n\r\nsecond\r\n--x--\r\n";
+    client.append("Sent", "", message).await;
+    client
+        .talk(
+            "C: a APPEND Drafts (\\Draft) CATENATE (TEXT {14+}
+             C: Subject: new
+             C: URL \"/Sent/;UID=1/;SECTION=HEADER.FIELDS%20(X)\" URL \"/Sent/;UID=1/;SECTION=2\" TEXT {1+}
+             C: - URL /Sent/;UID=1/;SECTION=1/;PARTIAL=1.3)
+             S: a OK [APPENDUID ...",
+        )
+        .await;
+    client.command("EXAMINE Drafts").await;
+    client
+        .talk(
+            "C: b FETCH 1 (FLAGS BODY[])
+             S: * 1 FETCH (FLAGS (\\Draft) BODY[] {26}
+             S: Subject: new
+             S:
+             S: second-irs)
+             S: b OK ...
+             C: c APPEND Drafts CATENATE (URL \"/Sent/;UID=2\")
+             S: c NO [BADURL \"/Sent/;UID=2\"] ...
+             C: d APPEND Drafts CATENATE (TEXT {1+}
+             C: x URL \"/Sent;UIDVALIDITY=1/;UID=1\")
+             S: d NO [BADURL \"/Sent;UIDVALIDITY=1/;UID=1\"] ...
+             C: e APPEND Drafts CATENATE (URL \"imap://other/Sent/;UID=1\")
+             S: e NO [BADURL \"imap://other/Sent/;UID=1\"] ...
+             C: f APPEND Drafts CATENATE (URL \"/Sent/;UID=1/;SECTION=7\")
+             S: f NO [BADURL ...
+             C: g STATUS Drafts (MESSAGES)
+             S: * STATUS Drafts (MESSAGES 1)
+             S: g OK ...",
+        )
+        .await;
+    // What is bob's is nothing to alice, and the limit is that of a message.
+    let mut bob = world.login("bob").await;
+    bob.talk("C: a APPEND INBOX CATENATE (URL \"/Sent/;UID=1\")\nS: a NO [BADURL ...")
+        .await;
+    client.append("Sent", "", &"x".repeat(700_000)).await;
+    client
+        .talk(
+            "C: h APPEND Drafts CATENATE (URL /Sent/;UID=2 URL /Sent/;UID=2)
+             S: h NO [TOOBIG] ...",
+        )
+        .await;
+}

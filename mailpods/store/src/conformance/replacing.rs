@@ -38,7 +38,8 @@ pub(super) async fn a_message_takes_the_place_of_another(store: Store) -> Outcom
     let new = some("the new one", entries(&store, drafts).await?.pop())?;
     holds("its flags", new.flags.system == SystemFlags::DRAFT)?;
     let octets = store.mail.body(new.body).await?;
-    holds("its body", octets.ends_with(b"second version"))?;
+    let text = String::from_utf8_lossy(&octets).into_owned();
+    holds("its body", text.contains("second version"))?;
     gone(&store, second.body).await?;
     // Into another mailbox; the body that stays may be the one that goes.
     let stored = mail_of(new.body);
