@@ -2,7 +2,8 @@
 
 use super::{Cursor, ParseError};
 use crate::command::{
-    Append, AppendMessage, CommandBody, ReplaceCommand, Resync, SpecialUse, StatusItem,
+    Append, AppendContent, AppendMessage, CatenatePart, CommandBody, ReplaceCommand, Resync,
+    SpecialUse, StatusItem,
 };
 use crate::sequence::SequenceSet;
 
