@@ -98,7 +98,7 @@ fn replace_names_one_message() {
     assert_eq!(
         (
             replace.number.to_string().as_str(),
-            &replace.message.message[..]
+            octets(&replace.message).0
         ),
         ("7", &b"ab"[..])
     );
