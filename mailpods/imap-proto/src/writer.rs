@@ -315,7 +315,9 @@ impl<'a> Writer<'a> {
 
     /// Starts `* n FETCH (`.
     pub fn fetch(self, number: u32) -> FetchWriter<'a> {
-        let _ = write!(self.out, "* {number} FETCH (");
+        self.raw("* ");
+        decimal(self.out, u64::from(number));
+        self.raw(" FETCH (");
         FetchWriter::resume(self.out, self.utf8, true)
     }
 
@@ -430,6 +432,21 @@ fn plain_code(code: &Code<'_>) -> &'static str {
         Code::UseAttr => "USEATTR",
         _ => "SERVERBUG",
     }
+}
+
+/// Decimal digits. `write!` takes several times as long, and a FETCH of flags is little else than numbers.
+fn decimal(out: &mut Vec<u8>, mut value: u64) {
+    // 2^64 has 20 digits.
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    for (index, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        (value, start) = (value / 10, index);
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 fn flag_list<'f>(out: &mut Vec<u8>, flags: impl IntoIterator<Item = &'f str>, new_keywords: bool) {

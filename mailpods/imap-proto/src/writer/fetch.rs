@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use mailpods_message::{Envelope, Structure};
 
-use super::{astring, flag_list, literal, string};
+use super::{astring, decimal, flag_list, literal, string};
 use crate::command::{Section, SectionText};
 use crate::date::DateTime;
 use crate::structure;
@@ -41,7 +41,7 @@ impl FetchWriter<'_> {
     /// UID
     pub fn uid(&mut self, uid: u32) {
         self.item("UID ");
-        let _ = write!(self.out, "{uid}");
+        decimal(self.out, u64::from(uid));
     }
 
     /// INTERNALDATE: seconds since 1970.
@@ -62,13 +62,14 @@ impl FetchWriter<'_> {
     /// RFC822.SIZE
     pub fn size(&mut self, octets: u64) {
         self.item("RFC822.SIZE ");
-        let _ = write!(self.out, "{octets}");
+        decimal(self.out, octets);
     }
 
     /// MODSEQ
     pub fn mod_seq(&mut self, value: u64) {
-        self.item("MODSEQ ");
-        let _ = write!(self.out, "({value})");
+        self.item("MODSEQ (");
+        decimal(self.out, value);
+        self.out.push(b')');
     }
 
     /// PREVIEW (RFC 8970 §3.2)

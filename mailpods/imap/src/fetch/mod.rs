@@ -28,7 +28,7 @@ pub(crate) use plan::{BodyItem, FetchPlan};
 pub(crate) use source::{MessageMap, Source};
 
 /// Entries read at once when only flags and the like are asked for.
-const BATCH: usize = 500;
+const BATCH: usize = 1000;
 /// Entries read at once with their stored facts.
 const META_BATCH: usize = 64;
 /// Sections above this many octets go to the socket without being gathered first.
@@ -113,11 +113,31 @@ impl Session {
         } else {
             Vec::new()
         };
+        // What is in the rows is told without waiting for anything: FETCH of flags alone is what clients do most.
+        let from_rows = !plan.columns.meta && plan.body.is_empty();
         for entry in &entries {
             let newly_seen = seen.binary_search(&entry.uid).is_ok();
-            self.fetch_message(store, plan, entry, newly_seen).await?;
+            match from_rows {
+                true => self.fetch_row(plan, entry, newly_seen)?,
+                false => self.fetch_message(store, plan, entry, newly_seen).await?,
+            }
             self.flush_if_full().await?;
         }
+        Ok(())
+    }
+
+    fn fetch_row(
+        &mut self,
+        plan: &FetchPlan,
+        entry: &Entry,
+        newly_seen: bool,
+    ) -> Result<(), Failure> {
+        let Some(number) = self.view()?.number(entry.uid) else {
+            return Ok(());
+        };
+        drop(self.writer().fetch(number));
+        self.tell_items(plan, entry, None, newly_seen)?;
+        FetchWriter::resume(&mut self.out, false, false).finish();
         Ok(())
     }
 

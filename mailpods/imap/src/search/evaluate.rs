@@ -32,6 +32,8 @@ pub(super) enum Cost {
 pub(super) struct Facts {
     pub(super) entry: Option<Entry>,
     pub(super) meta: Option<Meta>,
+    /// The same, encoded.
+    pub(super) stored: Option<Bytes>,
     pub(super) header: Option<Bytes>,
     /// Header and body.
     pub(super) message: Option<Bytes>,
@@ -81,9 +83,15 @@ pub(super) async fn learn(
                 Some(meta) => meta.clone(),
                 None => store.body_meta(entry.body).await?,
             };
-            facts.meta = Some(Meta::decode(&stored).map_err(damaged)?);
+            // Most searches end here, without the structure.
+            facts.meta = Some(Meta::decode_fields(&stored).map_err(damaged)?);
+            facts.stored = Some(stored);
         }
-        Cost::Header => facts.header = Some(read(store, entry, facts, false).await?),
+        Cost::Header => {
+            let stored = facts.stored.as_deref().unwrap_or_default();
+            facts.meta = Some(Meta::decode(stored).map_err(damaged)?);
+            facts.header = Some(read(store, entry, facts, false).await?);
+        }
         Cost::Body => facts.message = Some(read(store, entry, facts, true).await?),
     }
     Ok(())
