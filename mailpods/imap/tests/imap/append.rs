@@ -191,7 +191,7 @@ async fn a_message_is_put_together() {
         .talk(
             "C: a APPEND Drafts (\\Draft) CATENATE (TEXT {14+}
              C: Subject: new
-             C: URL \"/Sent/;UID=1/;SECTION=HEADER.FIELDS%20(X)\" URL \"/Sent/;UID=1/;SECTION=2\" TEXT {1+}
+             C:  URL \"/Sent/;UID=1/;SECTION=HEADER.FIELDS%20(X)\" URL \"/Sent/;UID=1/;SECTION=2\" TEXT {1+}
              C: - URL /Sent/;UID=1/;SECTION=1/;PARTIAL=1.3)
              S: a OK [APPENDUID ...",
         )
