@@ -51,6 +51,7 @@ const AUTHENTICATED: &[&str] = &[
     "SEARCHRES",
     "BINARY",
     "WITHIN",
+    "NOTIFY",
     "METADATA",
     "CATENATE",
     "REPLACE",

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod metadata;
+mod notify;
 mod order;
 mod search;
 
@@ -15,6 +16,7 @@ use crate::sequence::SequenceSet;
 
 pub use fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};
 pub use metadata::{GetMetadata, MetadataDepth, SetMetadata};
+pub use notify::{Notify, NotifyEvents, NotifyFilter, NotifyGroup};
 pub use order::{SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand};
 pub use search::{SearchCommand, SearchKey, SearchReturn, Window};
 
@@ -206,6 +208,8 @@ pub enum CommandBody {
     Move(CopyCommand),
     /// COMPRESS (RFC 4978), the mechanism in capitals
     Compress(String),
+    /// NOTIFY (RFC 5465)
+    Notify(Notify),
     /// IDLE
     Idle,
     /// GETQUOTA (RFC 9208 §4.1.1)

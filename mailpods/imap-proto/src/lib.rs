@@ -32,9 +32,10 @@ pub use capability::{CapabilityContext, capabilities};
 pub use command::{
     Append, AppendContent, AppendMessage, CatenatePart, Command, CommandBody, CopyCommand,
     FetchCommand, FetchItem, GetMetadata, ListCommand, ListReturn, MailboxName, MetadataDepth,
-    Partial, Password, ReplaceCommand, Resync, SaslResponse, SearchCommand, SearchKey,
-    SearchReturn, Section, SectionText, SetMetadata, SortCommand, SortCriterion, SortKey,
-    SpecialUse, StatusItem, StoreAction, StoreCommand, Tag, ThreadAlgorithm, ThreadCommand, Window,
+    Notify, NotifyEvents, NotifyFilter, NotifyGroup, Partial, Password, ReplaceCommand, Resync,
+    SaslResponse, SearchCommand, SearchKey, SearchReturn, Section, SectionText, SetMetadata,
+    SortCommand, SortCriterion, SortKey, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
+    ThreadAlgorithm, ThreadCommand, Window,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};

@@ -55,6 +55,8 @@ pub enum Code<'a> {
     AuthorizationFailed,
     /// BADCHARSET, with the charsets that are served
     BadCharset,
+    /// BADEVENT (RFC 5465 §5), with the events that are told
+    BadEvent,
     /// BADURL (RFC 4469 §4): the URL that names nothing
     BadUrl(&'a str),
     /// CANNOT

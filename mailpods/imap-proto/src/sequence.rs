@@ -67,6 +67,17 @@ impl SequenceSet {
         }])
     }
 
+    /// All numbers from one to another; 0 counts as 1.
+    #[must_use]
+    pub fn between(from: u32, to: u32) -> Self {
+        let number =
+            |value: u32| SeqNumber::Value(NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN));
+        Self::Ranges(vec![SeqRange {
+            from: number(from),
+            to: number(to),
+        }])
+    }
+
     /// The ranges with `*` replaced by `last`, sorted and merged; inclusive at both ends. Empty for `$`.
     #[must_use]
     pub fn normalise(&self, last: u32) -> Vec<(u32, u32)> {

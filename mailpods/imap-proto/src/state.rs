@@ -39,6 +39,7 @@ pub fn permitted(state: State, command: &CommandBody) -> bool {
         | C::Namespace
         | C::Status { .. }
         | C::Append(_)
+        | C::Notify(_)
         | C::Idle
         | C::Compress(_)
         | C::GetMetadata(_)
@@ -100,6 +101,7 @@ pub fn command_name(command: &CommandBody) -> &'static str {
         C::Store(_) => "store",
         C::Copy(_) => "copy",
         C::Move(_) => "move",
+        C::Notify(_) => "notify",
         C::Idle => "idle",
         C::Compress(_) => "compress",
         C::GetMetadata(_) => "getmetadata",

@@ -406,6 +406,9 @@ fn plain_code(code: &Code<'_>) -> &'static str {
         Code::AlreadyExists => "ALREADYEXISTS",
         Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
         Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+        Code::BadEvent => {
+            "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
+        }
         Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
         Code::Cannot => "CANNOT",
         Code::ClientBug => "CLIENTBUG",

@@ -10,6 +10,7 @@
 //! - `view`: the selected mailbox as the client knows it, and how it learns what others changed.
 //! - `fetch`: planner (which columns and octets), reader, encoder. `search`: compiler, evaluator in steps of rising cost.
 //! - `sort`, `thread`: keys from rows and stored facts, gathered by `scan`, then the order.
+//! - `notify`: what changes elsewhere, told while the client says nothing.
 //! - `resync`: what a client that comes back has missed.
 //! - `messages`: STORE, EXPUNGE, COPY, MOVE.
 
@@ -28,6 +29,7 @@ mod mailboxes;
 mod messages;
 mod metadata;
 mod metrics;
+mod notify;
 mod resync;
 mod scan;
 mod search;

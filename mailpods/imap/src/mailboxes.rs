@@ -49,6 +49,7 @@ impl Session {
             CommandBody::GetQuota(root) => self.get_quota(&root).await,
             CommandBody::GetQuotaRoot(mailbox) => self.get_quota_root(&mailbox).await,
             CommandBody::Enable(names) => Ok(self.enable(&names)),
+            CommandBody::Notify(command) => self.notify(command).await,
             CommandBody::GetMetadata(command) => self.get_metadata(command).await,
             CommandBody::SetMetadata(command) => self.set_metadata(command).await,
             CommandBody::Namespace => {
@@ -385,7 +386,7 @@ impl Session {
     }
 }
 
-fn status_values(
+pub(crate) fn status_values(
     info: &MailboxInfo,
     items: &[StatusItem],
     append_limit: u64,

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
 use crate::metrics::{CommandLabel, Outcome};
+use crate::notify::Notifying;
 use crate::server::{AccountGuard, Shared};
 use crate::view::View;
 use crate::wire::Wire;
@@ -62,6 +63,8 @@ pub(crate) struct Session {
     pub(crate) qresync: bool,
     pub(crate) user: Option<User>,
     pub(crate) view: Option<Box<View>>,
+    /// What NOTIFY asked for.
+    pub(crate) notifying: Option<Box<Notifying>>,
     /// Counts the session among its client's, until log-in.
     pub(crate) stranger: Option<ConnectionGuard>,
     started: Instant,
@@ -87,6 +90,7 @@ impl Session {
             qresync: false,
             user: None,
             view: None,
+            notifying: None,
             stranger: Some(stranger),
             started: Instant::now(),
             bad_lines: 0,
@@ -174,6 +178,9 @@ impl Session {
         let mut deadline = self.deadline();
         if waiting > 0 {
             deadline = deadline.min(Instant::now() + COMMAND_WAIT);
+        }
+        if waiting == 0 && self.notifying.is_some() {
+            return Box::pin(self.read_notifying(deadline)).await;
         }
         read(
             &mut self.io,

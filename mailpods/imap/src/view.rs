@@ -281,8 +281,11 @@ impl Session {
         if count > before {
             self.writer().exists(count);
         }
+        let hidden = self.notifying.as_ref().is_some_and(|n| n.hides_flags());
         for entry in entries.iter().filter(|entry| {
-            entry.uid <= largest && own.binary_search(&(entry.uid, entry.modseq)).is_err()
+            !hidden
+                && entry.uid <= largest
+                && own.binary_search(&(entry.uid, entry.modseq)).is_err()
         }) {
             self.tell_flags(entry)?;
         }

@@ -319,4 +319,6 @@ pub trait MailStore: Send + Sync {
 
     /// Wakes when a mailbox changes, from whatever process; the value grows with every change.
     fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64>;
+    /// Wakes when anything of an account changes, or may have: one of its mailboxes, which there are, what it subscribes to.
+    fn watch_account(&self, account: AccountId) -> watch::Receiver<u64>;
 }

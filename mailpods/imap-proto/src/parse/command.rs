@@ -3,7 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Cursor, Dialect, ParseError, Part, fetch, list, mailbox, metadata, order, search};
+use super::{
+    Cursor, Dialect, ParseError, Part, fetch, list, mailbox, metadata, notify, order, search,
+};
 use crate::command::{Command, CommandBody, CopyCommand, Password, SaslResponse, Tag};
 
 type Parsed<T> = Result<T, ParseError>;
@@ -88,6 +90,7 @@ fn body_with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBod
             let mechanism = cursor.atom("a compression mechanism")?;
             Ok(CommandBody::Compress(mechanism.to_ascii_uppercase()))
         }
+        "NOTIFY" => notify::notify(cursor),
         "GETMETADATA" => metadata::get(cursor),
         "SETMETADATA" => metadata::set(cursor),
         "GETQUOTA" => {

@@ -66,6 +66,21 @@ fn items(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
     }
 }
 
+/// The items behind MessageNew, up to the closing parenthesis (RFC 5465 §5.2); they always tell the UID.
+pub(super) fn items_of_event(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
+    let mut items = vec![FetchItem::Uid];
+    loop {
+        if items.len() > MAX_ITEMS {
+            return Err(ParseError::TooMany("list items"));
+        }
+        push_new(&mut items, item(cursor)?);
+        if cursor.eat(b')') {
+            return Ok(items);
+        }
+        cursor.space()?;
+    }
+}
+
 /// RFC 9051 §6.4.5: macros stand alone
 fn macro_or_item(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
     let fast = || vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size];

@@ -6,6 +6,7 @@ mod fetch;
 mod list;
 mod mailbox;
 mod metadata;
+mod notify;
 mod order;
 mod search;
 

@@ -134,6 +134,7 @@ checks! {
     trace::events_are_found_by_each_key,
     trace::the_newest_are_given_oldest_first,
     watching::changes_wake_those_who_wait,
+    watching::an_account_is_watched_as_a_whole,
 }
 
 /// Fails with `what` unless both are equal.

@@ -242,6 +242,7 @@ pub(super) async fn create(
     special_use: Option<SpecialUse>,
 ) -> Result<MailboxId> {
     let made = make(tx, account.0, name, special_use).await?;
+    tx.effect(Effect::Mailbox(shard::whole_account(account)));
     match made.into_iter().find(|row| row.name == name) {
         Some(row) => Ok(MailboxId(row.id)),
         None => Err(StoreError::AlreadyExists("mailbox")),
@@ -397,6 +398,7 @@ async fn rename_inbox(tx: &Tx<'_>, account: AccountId, inbox: &MailboxRow, to: &
 }
 
 pub(super) async fn subscribe(tx: &Tx<'_>, account: AccountId, name: &str, on: bool) -> Result<()> {
+    tx.effect(Effect::Mailbox(shard::whole_account(account)));
     if !on {
         let sql = "DELETE FROM subscription WHERE account = $1 AND name = $2";
         return tx.execute(sql, &[&account.0, &name]).await.map(drop);

@@ -121,6 +121,7 @@ pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<
     )?;
     tx.shared.reap.store(true, Ordering::Release);
     tx.effect(Effect::Mailbox(MailboxId(row.id)));
+    tx.effect(Effect::OfAccount(account.0));
     Ok(())
 }
 
@@ -207,6 +208,7 @@ pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, from: &str, to: &str) 
         tx.execute("UPDATE mailbox SET name = ?2 WHERE id = ?1", (id, target))?;
         tx.effect(Effect::Mailbox(MailboxId(id)));
     }
+    tx.effect(Effect::OfAccount(account.0));
     Ok(())
 }
 
@@ -229,7 +231,8 @@ fn rename_inbox(tx: &mut Tx<'_>, inbox: &MailboxRow, to: &str) -> Result<()> {
     transfer::move_messages(tx, MailboxId(inbox.id), &uids, MailboxId(target.id)).map(drop)
 }
 
-pub(super) fn subscribe(tx: &Tx<'_>, account: AccountId, name: &str, on: bool) -> Result<()> {
+pub(super) fn subscribe(tx: &mut Tx<'_>, account: AccountId, name: &str, on: bool) -> Result<()> {
+    tx.effect(Effect::OfAccount(account.0));
     if !on {
         return tx
             .execute(

@@ -303,4 +303,8 @@ impl MailStore for Core {
     fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64> {
         self.shared.watchers.mailbox(mailbox)
     }
+
+    fn watch_account(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.shared.watchers.account(account)
+    }
 }
