@@ -314,7 +314,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Starts `* n FETCH (`.
-    pub fn fetch(self, number: u32) -> FetchWriter<'a> {
+    pub fn fetch(mut self, number: u32) -> FetchWriter<'a> {
         self.raw("* ");
         decimal(self.out, u64::from(number));
         self.raw(" FETCH (");
