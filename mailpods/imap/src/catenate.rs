@@ -15,11 +15,12 @@ impl Session {
         let limit = self.append_limit();
         let mut message = BytesMut::new();
         for part in parts {
+            let room = limit.saturating_sub(message.len() as u64);
             let octets = match part {
                 CatenatePart::Text(octets) => octets.clone(),
-                CatenatePart::Url(url) => self.octets_of(url).await?,
+                CatenatePart::Url(url) => self.octets_of(url, room).await?,
             };
-            if (message.len() + octets.len()) as u64 > limit {
+            if octets.len() as u64 > room {
                 // RFC 4469 §4
                 return Err(Failure::no(Code::TooBig, "the message is too large"));
             }
@@ -29,8 +30,8 @@ impl Session {
         Ok(message.freeze())
     }
 
-    /// The octets that a URL names, of a mailbox of this account.
-    async fn octets_of(&self, text: &str) -> Result<Bytes, Failure> {
+    /// The octets that a URL names, of a mailbox of this account; at most `room`.
+    async fn octets_of(&self, text: &str, room: u64) -> Result<Bytes, Failure> {
         // RFC 4469 §4: which URL was bad
         let bad = || Failure::BadUrl(text.to_owned());
         let url = MessageUrl::parse(text).ok_or_else(bad)?;
@@ -48,7 +49,7 @@ impl Session {
         let mailbox = mailbox.ok_or_else(bad)?;
         let entries = store.entries(mailbox.id, range, 0, columns, 1).await?;
         let entry = entries.first().ok_or_else(bad)?;
-        let octets = part_octets(&*store, entry, url.section, url.partial).await?;
+        let octets = part_octets(&*store, entry, (url.section, url.partial), room).await?;
         octets.ok_or_else(bad)
     }
 }

@@ -325,12 +325,12 @@ fn structure(meta: Option<&[u8]>) -> Result<Structure, Failure> {
     Meta::decode_structure(meta.unwrap_or_default()).map_err(damaged)
 }
 
-/// The octets of a section, for those who do not tell them; `None` when there is no such part.
+/// The octets of a section, for those who do not tell them; `None` when there is no such part. NO [TOOBIG] for more than `most`.
 pub(crate) async fn part_octets(
     store: &dyn MailStore,
     entry: &Entry,
-    section: Section,
-    partial: Option<Partial>,
+    (section, partial): (Section, Option<Partial>),
+    most: u64,
 ) -> Result<Option<bytes::Bytes>, Failure> {
     let stored = match &entry.meta {
         Some(meta) => meta.clone(),
@@ -342,6 +342,9 @@ pub(crate) async fn part_octets(
         partial,
         name: None,
     }];
+    if item.iter().any(|item| map.octets(item) > most) {
+        return Err(Failure::no(Code::TooBig, "the message is too large"));
+    }
     let source = Source::load(store, entry, map.extent(&item)).await?;
     Ok(section::section_octets(&map, &source, &section, partial))
 }

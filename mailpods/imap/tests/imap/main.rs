@@ -12,6 +12,7 @@ mod fetch;
 mod login;
 mod mailboxes;
 mod metadata;
+mod model;
 mod notify;
 mod order;
 mod resync;

@@ -22,7 +22,7 @@ pub struct World {
     pub plan: PlanHandle,
     pub trigger: Trigger,
     server: Imap,
-    _dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl World {
@@ -31,7 +31,15 @@ impl World {
     }
 
     pub async fn with(plan: Plan) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::on(Arc::new(tempfile::tempdir().unwrap()), plan).await
+    }
+
+    /// Another server of the same store, as another process would be.
+    pub async fn second(&self) -> Self {
+        Self::on(Arc::clone(&self.dir), plan()).await
+    }
+
+    async fn on(dir: Arc<tempfile::TempDir>, plan: Plan) -> Self {
         let store = open(dir.path(), Options::default()).unwrap();
         let (plan, registry) = (PlanHandle::new(plan), Registry::new());
         let directory = Directory::open(&store, plan.clone(), &registry)
@@ -60,7 +68,7 @@ impl World {
             plan,
             trigger,
             server,
-            _dir: dir,
+            dir,
         }
     }
 
