@@ -242,6 +242,7 @@ async fn every_client_knows_what_is_there() {
                     quick.command("UNSELECT").await;
                     change(&mut writers[writer], &mut random).await;
                     quick.come_back().await;
+                    quick.look().await;
                 }
                 _ => {}
             }
