@@ -31,12 +31,15 @@ async fn client(world: &World) -> Client {
         ),
         ("", "", "no date", "<4@x>", "<2@x> <3@x>", 1),
     ];
+    // Days of July on which they arrived.
+    let mut days = ["02", "01", "02", "03"].into_iter();
     for (from, subject, date, id, references, octets) in mails {
+        let day = days.next().unwrap();
         let body = "x".repeat(octets);
         client
             .append(
                 "INBOX",
-                "",
+                &format!("() \"{day}-Jul-2026 00:00:00 +0000\""),
                 &format!(
                     "From: {from}\r\nSubject: {subject}\r\nDate: {date}\r\nMessage-ID: {id}\r\nReferences: {references}\r\n\r\n{body}\r\n"
                 ),
@@ -52,11 +55,11 @@ async fn criteria() {
     let world = World::new().await;
     let mut client = client(&world).await;
     let table = [
-        ("(ARRIVAL)", "1 2 3 4"),
-        ("(REVERSE ARRIVAL)", "1 2 3 4"),
+        ("(ARRIVAL)", "2 1 3 4"),
+        ("(REVERSE ARRIVAL)", "4 1 3 2"),
         ("(SIZE)", "4 1 3 2"),
         ("(REVERSE SIZE)", "2 3 1 4"),
-        // Message 4 has no date and came just now.
+        // Message 4 has no date: that of its arrival counts.
         ("(DATE)", "3 2 1 4"),
         ("(SUBJECT)", "4 3 1 2"),
         ("(REVERSE SUBJECT)", "2 1 3 4"),
