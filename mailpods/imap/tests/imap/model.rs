@@ -223,7 +223,7 @@ async fn every_client_knows_what_is_there() {
     for seed in 1..=5 {
         let world = World::new().await;
         let second = world.second().await;
-        let mut random = Random(seed * 0x9E37_79B9_7F4A_7C15);
+        let mut random = Random(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15));
         let mut writers = [
             world.selected("INBOX").await,
             second.selected("INBOX").await,
