@@ -275,6 +275,24 @@ impl<'a> Writer<'a> {
         self.end();
     }
 
+    /// `* METADATA mailbox entry ...`: what has changed, without values (RFC 5464 §4.4.2).
+    pub fn metadata_changed<'e>(
+        &mut self,
+        mailbox: Option<&str>,
+        entries: impl IntoIterator<Item = &'e str>,
+    ) {
+        self.raw("* METADATA ");
+        match mailbox {
+            Some(name) => self.mailbox(name),
+            None => self.raw("\"\""),
+        }
+        for entry in entries {
+            self.raw(" ");
+            astring(self.out, entry.as_bytes(), false);
+        }
+        self.end();
+    }
+
     /// `* NAMESPACE`: one personal namespace and no others.
     pub fn namespace(&mut self) {
         let _ = write!(self.out, "* NAMESPACE ((\"\" \"{DELIMITER}\")) NIL NIL\r\n");
@@ -407,7 +425,7 @@ fn plain_code(code: &Code<'_>) -> &'static str {
         Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
         Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
         Code::BadEvent => {
-            "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
+            "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)"
         }
         Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
         Code::Cannot => "CANNOT",

@@ -240,6 +240,11 @@ pub trait MailStore: Send + Sync {
         account: AccountId,
         mailbox: Option<MailboxId>,
     ) -> Result<Vec<Annotation>>;
+    /// All annotations of an account with their mailboxes, those of the account first; by mailbox and name.
+    async fn all_annotations(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(Option<MailboxId>, Annotation)>>;
     /// Writes annotations, or removes those without a value; all or none. `Invalid` above [`MAX_ANNOTATIONS`] or
     /// [`MAX_ANNOTATION_OCTETS`].
     async fn annotate(

@@ -58,6 +58,10 @@ pub struct NotifyEvents {
     pub names: bool,
     /// SubscriptionChange
     pub subscriptions: bool,
+    /// MailboxMetadataChange
+    pub mailbox_metadata: bool,
+    /// ServerMetadataChange
+    pub server_metadata: bool,
     /// Another event was asked for: NO [BADEVENT].
     pub unsupported: bool,
 }

@@ -89,6 +89,8 @@ fn events(cursor: &mut Cursor<'_>, selected: bool) -> Parsed<NotifyEvents> {
             // RFC 5465 §6.1: of the selected mailbox only what happens to messages
             "MAILBOXNAME" if !selected => events.names = true,
             "SUBSCRIPTIONCHANGE" if !selected => events.subscriptions = true,
+            "MAILBOXMETADATACHANGE" if !selected => events.mailbox_metadata = true,
+            "SERVERMETADATACHANGE" if !selected => events.server_metadata = true,
             _ => events.unsupported = true,
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! A session that asks for it keeps what it has told of all mailboxes. Whenever anything of the account changes, the list of its mailboxes
 //! is read and compared, whatever the change was, so that nothing is missed and much at once is told as one.
 
+mod annotations;
 mod changes;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::failure::{Done, End, Failure, Reply};
 use crate::list;
 use crate::mailboxes::status_values;
 use crate::session::{Session, read};
+use annotations::{Mark, differences, marks};
 use changes::{Change, changes, subscription_changes};
 
 /// What a client has asked to be told.
@@ -28,6 +30,8 @@ pub(crate) struct Notifying {
     /// What it knows of the mailboxes, by id.
     known: Vec<MailboxInfo>,
     subscriptions: Vec<String>,
+    /// What is known of annotations, when they are told of.
+    annotations: Option<Vec<Mark>>,
     /// Wakes when anything of the account changes.
     changes: watch::Receiver<u64>,
 }
@@ -90,10 +94,17 @@ impl Session {
         let watched = store.watch_account(account);
         let mut known = store.mailboxes(account).await?;
         known.sort_unstable_by_key(|info| info.id);
+        let metadata =
+            |group: &NotifyGroup| group.events.mailbox_metadata || group.events.server_metadata;
+        let annotations = match groups.iter().any(metadata) {
+            true => Some(marks(store.all_annotations(account).await?)),
+            false => None,
+        };
         let notifying = Notifying {
             groups,
             known,
             subscriptions: store.subscriptions(account).await?,
+            annotations,
             changes: watched,
         };
         if status {
@@ -222,6 +233,37 @@ impl Session {
             }
         }
         (notifying.known, notifying.subscriptions) = (now, subscriptions);
+        self.tell_annotations(notifying).await
+    }
+
+    /// RFC 5465 §5.6, §5.7
+    async fn tell_annotations(&mut self, notifying: &mut Notifying) -> Result<(), Failure> {
+        let Some(before) = notifying.annotations.take() else {
+            return Ok(());
+        };
+        let now = marks(self.mail().all_annotations(self.account()?).await?);
+        for (mailbox, entries) in differences(&before, &now) {
+            let Some(mailbox) = mailbox else {
+                if notifying
+                    .groups
+                    .iter()
+                    .any(|group| group.events.server_metadata)
+                {
+                    self.writer().metadata_changed(None, entries);
+                }
+                continue;
+            };
+            // What went with its mailbox is told with that.
+            let info = notifying.known.iter().find(|info| info.id == mailbox);
+            let told = info.filter(|info| {
+                events_of(&notifying.groups, &info.name, info.subscribed)
+                    .is_some_and(|events| events.mailbox_metadata)
+            });
+            if let Some(info) = told {
+                self.writer().metadata_changed(Some(&info.name), entries);
+            }
+        }
+        notifying.annotations = Some(now);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 use mailpods_store::MailboxId;
-use mailpods_store::mail::MailboxInfo;
+use mailpods_store::mail::{Annotation, MailboxInfo};
 
+use super::annotations::{differences, marks};
 use super::changes::{Change, changes, subscription_changes};
 
 fn info(id: i64, name: &str, messages: u32, modseq: u64) -> MailboxInfo {
@@ -66,4 +67,35 @@ fn subscriptions_come_and_go() {
         subscription_changes(&before, &now),
         [("c", true), ("a", false)]
     );
+}
+
+#[test]
+fn annotations_differ() {
+    let list = |all: &[(i64, &str, &'static str)]| {
+        let annotation = |(mailbox, entry, value): &(i64, &str, &'static str)| {
+            let annotation = Annotation {
+                entry: (*entry).to_owned(),
+                value: value.as_bytes().into(),
+            };
+            ((*mailbox != 0).then_some(MailboxId(*mailbox)), annotation)
+        };
+        marks(all.iter().map(annotation).collect())
+    };
+    let before = list(&[
+        (0, "/a", "1"),
+        (1, "/a", "1"),
+        (1, "/b", "1"),
+        (2, "/c", "1"),
+    ]);
+    let now = list(&[
+        (0, "/a", "2"),
+        (1, "/a", "1"),
+        (1, "/d", "1"),
+        (2, "/c", "1"),
+    ]);
+    assert_eq!(
+        differences(&before, &now),
+        [(None, vec!["/a"]), (Some(MailboxId(1)), vec!["/b", "/d"])]
+    );
+    assert!(differences(&now, &now).is_empty());
 }

@@ -147,7 +147,7 @@ async fn filters() {
              S: * STATUS ...
              S: b OK ...
              C: c NOTIFY SET (personal (MessageNew MessageExpunge AnnotationChange))
-             S: c NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)] ...
+             S: c NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)] ...
              C: d NOTIFY SET (personal (MessageNew))
              S: d BAD ...
              C: e NOTIFY SET (personal (FlagChange))
@@ -171,4 +171,36 @@ async fn filters() {
     let names: Vec<String> = (0..129).map(|number| number.to_string()).collect();
     let line = format!("NOTIFY SET (mailboxes ({}) NONE)", names.join(" "));
     assert!(client.command(&line).await[0].starts_with("t BAD [LIMIT] "));
+}
+
+#[tokio::test]
+async fn annotations_are_told_by_name() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    let mut other = world.alice().await;
+    client
+        .talk(
+            "C: a NOTIFY SET (mailboxes Sent (MailboxMetadataChange)) (personal (ServerMetadataChange))
+             S: a OK ...",
+        )
+        .await;
+    other
+        .command("SETMETADATA Sent (/private/comment \"x\" /shared/comment \"y\")")
+        .await;
+    client
+        .talk("S: * METADATA Sent /private/comment /shared/comment")
+        .await;
+    other
+        .command("SETMETADATA Drafts (/private/comment \"x\")")
+        .await;
+    other
+        .command("SETMETADATA \"\" (/private/comment \"x\")")
+        .await;
+    client.talk("S: * METADATA \"\" /private/comment").await;
+    other
+        .command("SETMETADATA Sent (/private/comment NIL)")
+        .await;
+    client
+        .talk("S: * METADATA Sent /private/comment\nC: b NOOP\nS: b OK ...")
+        .await;
 }

@@ -9,6 +9,11 @@ pub(crate) fn column(mailbox: Option<MailboxId>) -> i64 {
     mailbox.map_or(0, |mailbox| mailbox.0)
 }
 
+/// The mailbox of a column.
+pub(crate) fn mailbox(column: i64) -> Option<MailboxId> {
+    (column != 0).then_some(MailboxId(column))
+}
+
 /// Whether an account may have so many.
 pub(crate) fn check(count: i64, octets: i64) -> Result<()> {
     let above =

@@ -57,6 +57,17 @@ pub(super) async fn they_come_back_and_go(store: Store) -> Outcome {
     let own = vec!["/private/comment=of all".to_owned()];
     same("the account's", &all(&store, alice, None).await?, &own)?;
     same("another's", &all(&store, bob, None).await?, &Vec::new())?;
+    let everywhere = store.mail.all_annotations(alice).await?;
+    let places: Vec<_> = everywhere
+        .iter()
+        .map(|(mailbox, one)| (*mailbox, one.entry.as_str()))
+        .collect();
+    let expected = vec![
+        (None, "/private/comment"),
+        (sent, "/private/comment"),
+        (sent, "/private/empty"),
+    ];
+    same("everywhere", &places, &expected)?;
     fails(
         "a mailbox of another",
         store

@@ -59,6 +59,9 @@ pub(super) async fn an_account_is_watched_as_a_whole(store: Store) -> Outcome {
     woken("subscribe", &mut seen).await?;
     store.mail.subscribe(alice, "three", false).await?;
     woken("unsubscribe", &mut seen).await?;
+    let note = vec![("/private/comment".to_owned(), Some(bytes::Bytes::new()))];
+    store.mail.annotate(alice, None, note).await?;
+    woken("annotate", &mut seen).await?;
     store.mail.delete_mailbox(alice, "three/two").await?;
     woken("delete", &mut seen).await?;
     holds(

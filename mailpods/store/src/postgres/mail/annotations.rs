@@ -1,6 +1,7 @@
 //! Annotations of mailboxes and accounts.
 
 use bytes::Bytes;
+use tokio_postgres::Row;
 
 use super::rows;
 use crate::common::annotation;
@@ -8,7 +9,7 @@ use crate::error::{Result, StoreError};
 use crate::mail::Annotation;
 use crate::postgres::connection::Connection;
 use crate::postgres::shard;
-use crate::postgres::tx::{Tx, get};
+use crate::postgres::tx::{Effect, Tx, get};
 use crate::types::{AccountId, MailboxId};
 
 pub(super) async fn all(
@@ -21,13 +22,27 @@ pub(super) async fn all(
     let rows = connection
         .query(SQL, &[&account.0, &annotation::column(mailbox)])
         .await?;
-    let annotation = |row| {
-        Ok(Annotation {
-            entry: get(row, 0)?,
-            value: Bytes::copy_from_slice(get(row, 1)?),
-        })
-    };
-    rows.iter().map(annotation).collect()
+    rows.iter().map(read).collect()
+}
+
+/// Those of the account and of all its mailboxes.
+pub(super) async fn everywhere(
+    connection: &Connection,
+    account: AccountId,
+) -> Result<Vec<(Option<MailboxId>, Annotation)>> {
+    const SQL: &str =
+        "SELECT entry, value, mailbox FROM annotation WHERE account = $1 ORDER BY mailbox, entry";
+    let rows = connection.query(SQL, &[&account.0]).await?;
+    rows.iter()
+        .map(|row| Ok((annotation::mailbox(get(row, 2)?), read(row)?)))
+        .collect()
+}
+
+fn read(row: &Row) -> Result<Annotation> {
+    Ok(Annotation {
+        entry: get(row, 0)?,
+        value: Bytes::copy_from_slice(get(row, 1)?),
+    })
 }
 
 /// The account is locked, so that two changes at once do not exceed its bounds.
@@ -62,6 +77,7 @@ pub(super) async fn change(
     }
     const TOTAL: &str = "SELECT count(*), coalesce(sum(length(value)), 0)::bigint FROM annotation WHERE account = $1";
     let total = tx.row(TOTAL, &[&account.0]).await?;
+    tx.effect(Effect::Mailbox(shard::whole_account(account)));
     let total = total.ok_or(StoreError::NotFound("account"))?;
     annotation::check(get(&total, 0)?, get(&total, 1)?)
 }

@@ -141,6 +141,13 @@ impl MailStore for Core {
         annotations::all(&*self.shared.pool.get().await?, account, mailbox).await
     }
 
+    async fn all_annotations(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(Option<MailboxId>, Annotation)>> {
+        annotations::everywhere(&*self.shared.pool.get().await?, account).await
+    }
+
     async fn annotate(
         &self,
         account: AccountId,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::Connection;
 
-use super::super::tx::Tx;
+use super::super::tx::{Effect, Tx};
 use super::row;
 use crate::common::annotation;
 use crate::error::{Result, StoreError};
@@ -27,8 +27,26 @@ pub(super) fn all(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Those of the account and of all its mailboxes.
+pub(super) fn everywhere(
+    connection: &Connection,
+    account: AccountId,
+) -> Result<Vec<(Option<MailboxId>, Annotation)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT mailbox, entry, value FROM annotation WHERE account = ?1 ORDER BY mailbox, entry",
+    )?;
+    let rows = statement.query_map([account.0], |row| {
+        let annotation = Annotation {
+            entry: row.get(1)?,
+            value: Bytes::from(row.get::<_, Vec<u8>>(2)?),
+        };
+        Ok((annotation::mailbox(row.get(0)?), annotation))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(super) fn change(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     account: AccountId,
     mailbox: Option<MailboxId>,
     changes: &[(String, Option<Bytes>)],
@@ -56,5 +74,6 @@ pub(super) fn change(
         "SELECT count(*), ifnull(sum(length(value)), 0) FROM annotation WHERE account = ?1";
     let total = tx.row(TOTAL, [account.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (count, octets) = total.unwrap_or_default();
+    tx.effect(Effect::OfAccount(account.0));
     annotation::check(count, octets)
 }

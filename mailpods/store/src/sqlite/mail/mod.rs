@@ -136,6 +136,14 @@ impl MailStore for Core {
             .await
     }
 
+    async fn all_annotations(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(Option<MailboxId>, Annotation)>> {
+        self.read(move |connection| annotations::everywhere(connection, account))
+            .await
+    }
+
     async fn annotate(
         &self,
         account: AccountId,
