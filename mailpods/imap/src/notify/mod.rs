@@ -238,10 +238,11 @@ impl Session {
 
     /// RFC 5465 §5.6, §5.7
     async fn tell_annotations(&mut self, notifying: &mut Notifying) -> Result<(), Failure> {
-        let Some(before) = notifying.annotations.take() else {
+        if notifying.annotations.is_none() {
             return Ok(());
-        };
+        }
         let now = marks(self.mail().all_annotations(self.account()?).await?);
+        let before = notifying.annotations.take().unwrap_or_default();
         for (mailbox, entries) in differences(&before, &now) {
             let Some(mailbox) = mailbox else {
                 if notifying
