@@ -3,7 +3,8 @@
 use mailpods_imap_proto::url::MessageUrl;
 use mailpods_imap_proto::{
     AppendContent, AppendMessage, CatenatePart, CommandBody, Decoder, Event, FetchItem, Flag,
-    Limits, LineError, Partial, Resync, SearchKey, SectionText, SequenceSet,
+    Limits, LineError, Notify, NotifyEvents, NotifyFilter, Partial, Resync, SearchKey, SectionText,
+    SequenceSet,
 };
 
 /// The events of `input`, which goes in at once.
@@ -419,4 +420,37 @@ fn append_takes_a_literal8_and_a_literal_name() {
     };
     assert_eq!(append.mailbox.as_str(), "x");
     assert_eq!(octets(&append.messages[0]), (&b"a\0b"[..], true, false));
+}
+
+/// RFC 5465 §8
+#[test]
+fn what_is_to_be_told() {
+    let CommandBody::Notify(Notify::Set { status, groups }) = body(
+        "NOTIFY set status (Selected-Delayed (messagenew (FLAGS PREVIEW) MessageExpunge)) (subtree (a \"b c\") (MailboxName)) (mailboxes x NONE)",
+    ) else {
+        panic!()
+    };
+    assert!(status);
+    assert_eq!(groups[0].filter, NotifyFilter::Selected { delayed: true });
+    assert_eq!(
+        groups[0].events.fetch,
+        [FetchItem::Uid, FetchItem::Flags, FetchItem::Preview]
+    );
+    assert!(
+        matches!(&groups[1].filter, NotifyFilter::Subtree(names) if names[1].as_str() == "b c")
+    );
+    assert!(groups[1].events.names && !groups[1].events.messages);
+    assert_eq!(groups[2].events, NotifyEvents::default());
+    assert_eq!(body("NOTIFY NONE"), CommandBody::Notify(Notify::None));
+    for wrong in [
+        "NOTIFY",
+        "NOTIFY SET STATUS",
+        "NOTIFY SET (selected)",
+        "NOTIFY SET (personal (MessageNew (FLAGS) MessageExpunge))",
+        "NOTIFY SET (selected (MessageNew () MessageExpunge))",
+        "NOTIFY SET (subtree () NONE)",
+        "NOTIFY SET (personal NONE) x",
+    ] {
+        error(&format!("a {wrong}"));
+    }
 }
