@@ -1,4 +1,4 @@
-//! IDLE (RFC 9051 §6.3.13).
+//! IDLE (RFC 9051 §6.3.13, RFC 2177).
 
 use mailpods_imap_proto::Event;
 

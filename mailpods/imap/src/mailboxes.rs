@@ -53,6 +53,7 @@ impl Session {
             CommandBody::GetMetadata(command) => self.get_metadata(command).await,
             CommandBody::SetMetadata(command) => self.set_metadata(command).await,
             CommandBody::Namespace => {
+                // RFC 9051 §6.3.10, RFC 2342 §5
                 self.writer().namespace();
                 Ok(Reply::ok("done"))
             }
