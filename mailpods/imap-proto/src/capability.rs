@@ -1,5 +1,7 @@
 //! What the server says that it can do (RFC 9051 §6.1.1).
 
+use std::borrow::Cow;
+
 /// On what the capabilities depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CapabilityContext {
@@ -11,6 +13,10 @@ pub struct CapabilityContext {
     pub authenticated: bool,
     /// Channel binding is available: SCRAM-SHA-256-PLUS works.
     pub channel_binding: bool,
+    /// The largest message that APPEND takes, in octets.
+    pub append_limit: u64,
+    /// The connection is compressed already.
+    pub compressed: bool,
 }
 
 /// Told before log-in too. IDLE is among them for clients that never ask again.
@@ -37,34 +43,63 @@ const AUTHENTICATED: &[&str] = &[
     "CREATE-SPECIAL-USE",
     "STATUS=SIZE",
     "CONDSTORE",
+    "QRESYNC",
+    "MULTIAPPEND",
     "QUOTA",
     "QUOTA=RES-STORAGE",
     "ESEARCH",
     "SEARCHRES",
     "BINARY",
     "WITHIN",
+    "NOTIFY",
+    "METADATA",
+    "CATENATE",
+    "REPLACE",
+    "SAVEDATE",
+    "PARTIAL",
+    "PREVIEW",
+    "OBJECTID",
+    "UTF8=ACCEPT",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
 ];
 
 /// The capabilities in the order in which they are printed.
 #[must_use]
-pub fn capabilities(context: CapabilityContext) -> Vec<&'static str> {
-    let mut names = ALWAYS.to_vec();
+pub fn capabilities(context: CapabilityContext) -> Vec<Cow<'static, str>> {
+    let mut names = fixed_names(context);
     if context.authenticated {
-        names.extend_from_slice(AUTHENTICATED);
+        // RFC 7889 §2: the same for every mailbox
+        let limit = format!("APPENDLIMIT={}", context.append_limit);
+        names.push(Cow::Owned(limit));
+        if !context.compressed {
+            names.push(Cow::Borrowed("COMPRESS=DEFLATE"));
+        }
+    }
+    names
+}
+
+fn fixed_names(context: CapabilityContext) -> Vec<Cow<'static, str>> {
+    let mut names: Vec<_> = ALWAYS.iter().copied().map(Cow::Borrowed).collect();
+    let mut add = |more: &[&'static str]| names.extend(more.iter().copied().map(Cow::Borrowed));
+    if context.authenticated {
+        add(AUTHENTICATED);
         return names;
     }
     if !context.tls {
         if context.starttls {
-            names.push("STARTTLS");
+            add(&["STARTTLS"]);
         }
         // RFC 9051 §6.2.3: no plaintext log-in without TLS
-        names.push("LOGINDISABLED");
+        add(&["LOGINDISABLED"]);
         return names;
     }
-    names.push("AUTH=PLAIN");
-    names.push("AUTH=SCRAM-SHA-256");
+    add(&["AUTH=PLAIN", "AUTH=SCRAM-SHA-256"]);
     if context.channel_binding {
-        names.push("AUTH=SCRAM-SHA-256-PLUS");
+        add(&["AUTH=SCRAM-SHA-256-PLUS"]);
     }
     names
 }

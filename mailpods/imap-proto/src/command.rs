@@ -1,12 +1,24 @@
 //! What a client can ask for: the commands of RFC 9051 §6 and RFC 3501 §6 with the extensions that are served.
 
+mod fetch;
+mod metadata;
+mod notify;
+mod order;
+mod search;
+
 use std::fmt;
 
 use bytes::Bytes;
 
-use crate::date::{Date, DateTime};
+use crate::date::DateTime;
 use crate::flag::Flag;
 use crate::sequence::SequenceSet;
+
+pub use fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};
+pub use metadata::{GetMetadata, MetadataDepth, SetMetadata};
+pub use notify::{Notify, NotifyEvents, NotifyFilter, NotifyGroup};
+pub use order::{SortCommand, SortCriterion, SortKey, ThreadAlgorithm, ThreadCommand};
+pub use search::{SearchCommand, SearchKey, SearchReturn, Window};
 
 /// The tag of a command: 1 to 64 octets, all `ASTRING-CHAR` but `+`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -124,13 +136,15 @@ pub enum CommandBody {
         read_only: bool,
         /// The CONDSTORE parameter (RFC 7162 §3.1.8).
         condstore: bool,
+        /// The QRESYNC parameter (RFC 7162 §3.2.5).
+        resync: Option<Box<Resync>>,
     },
     /// CREATE
     Create {
         /// The new mailbox.
         mailbox: MailboxName,
-        /// USE (RFC 6154 §3).
-        special_use: Vec<SpecialUse>,
+        /// USE (RFC 6154 §3); `None` for an attribute that is not known.
+        special_use: Vec<Option<SpecialUse>>,
     },
     /// DELETE
     Delete(MailboxName),
@@ -165,6 +179,8 @@ pub enum CommandBody {
     },
     /// APPEND
     Append(Append),
+    /// REPLACE and UID REPLACE (RFC 8508)
+    Replace(Box<ReplaceCommand>),
     /// CHECK (RFC 3501 §6.4.1)
     Check,
     /// CLOSE
@@ -178,6 +194,10 @@ pub enum CommandBody {
     },
     /// SEARCH and UID SEARCH
     Search(Box<SearchCommand>),
+    /// SORT and UID SORT (RFC 5256)
+    Sort(Box<SortCommand>),
+    /// THREAD and UID THREAD (RFC 5256)
+    Thread(Box<ThreadCommand>),
     /// FETCH and UID FETCH
     Fetch(FetchCommand),
     /// STORE and UID STORE
@@ -186,12 +206,33 @@ pub enum CommandBody {
     Copy(CopyCommand),
     /// MOVE and UID MOVE
     Move(CopyCommand),
+    /// COMPRESS (RFC 4978), the mechanism in capitals
+    Compress(String),
+    /// NOTIFY (RFC 5465)
+    Notify(Notify),
     /// IDLE
     Idle,
     /// GETQUOTA (RFC 9208 §4.1.1)
     GetQuota(String),
     /// GETQUOTAROOT (RFC 9208 §4.1.2)
     GetQuotaRoot(MailboxName),
+    /// GETMETADATA (RFC 5464 §4.2)
+    GetMetadata(GetMetadata),
+    /// SETMETADATA (RFC 5464 §4.3)
+    SetMetadata(SetMetadata),
+}
+
+/// What a client that comes back knows of a mailbox (RFC 7162 §3.2.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resync {
+    /// The UIDVALIDITY that it knows.
+    pub validity: u32,
+    /// It knows all changes up to this modification sequence.
+    pub mod_seq: u64,
+    /// The UIDs that it knows; all when absent.
+    pub known: Option<SequenceSet>,
+    /// Some message numbers and the UIDs that they had, ascending on both sides and as many.
+    pub matched: Option<(SequenceSet, SequenceSet)>,
 }
 
 /// LIST with RFC 5258 and RFC 5819.
@@ -245,11 +286,15 @@ pub enum StatusItem {
     Size,
     /// HIGHESTMODSEQ (RFC 7162)
     HighestModSeq,
+    /// APPENDLIMIT (RFC 7889)
+    AppendLimit,
+    /// MAILBOXID (RFC 8474 §4.3)
+    MailboxId,
 }
 
 impl StatusItem {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
@@ -258,6 +303,8 @@ impl StatusItem {
         Self::Deleted,
         Self::Size,
         Self::HighestModSeq,
+        Self::AppendLimit,
+        Self::MailboxId,
     ];
 
     /// The item as it stands on the wire.
@@ -272,6 +319,8 @@ impl StatusItem {
             Self::Deleted => "DELETED",
             Self::Size => "SIZE",
             Self::HighestModSeq => "HIGHESTMODSEQ",
+            Self::AppendLimit => "APPENDLIMIT",
+            Self::MailboxId => "MAILBOXID",
         }
     }
 }
@@ -322,194 +371,62 @@ impl SpecialUse {
     }
 }
 
-/// APPEND of one message.
+/// APPEND of one message, or of several (RFC 3502).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// Where to.
     pub mailbox: MailboxName,
+    /// The messages, at least one, in the order in which they get their UIDs.
+    pub messages: Vec<AppendMessage>,
+}
+
+/// REPLACE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplaceCommand {
+    /// UID REPLACE.
+    pub uid: bool,
+    /// The one message that goes.
+    pub number: SequenceSet,
+    /// Where the new one comes to.
+    pub mailbox: MailboxName,
+    /// The new one.
+    pub message: AppendMessage,
+}
+
+/// A message to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendMessage {
     /// Its flags.
     pub flags: Vec<Flag>,
     /// Its internal date; now when absent.
     pub date: Option<DateTime>,
-    /// The message; shares the memory into which it was read.
-    pub message: Bytes,
-    /// It came as a literal8 (RFC 3516): it may hold NUL.
-    pub binary: bool,
+    /// Its octets, or where they are.
+    pub content: AppendContent,
 }
 
-/// SEARCH.
+/// The octets of a message to append.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SearchCommand {
-    /// UID SEARCH.
-    pub uid: bool,
-    /// RETURN (RFC 4731); `None` asks for the old SEARCH response.
-    pub returns: Option<SearchReturn>,
-    /// A CHARSET that is neither US-ASCII nor UTF-8 was named: answer NO [BADCHARSET].
-    pub bad_charset: bool,
-    /// What to search for.
-    pub key: SearchKey,
-}
-
-/// RETURN of SEARCH.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SearchReturn {
-    /// MIN
-    pub min: bool,
-    /// MAX
-    pub max: bool,
-    /// ALL
-    pub all: bool,
-    /// COUNT
-    pub count: bool,
-    /// SAVE (RFC 5182)
-    pub save: bool,
-}
-
-/// What to search for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SearchKey {
-    /// Every message.
-    All,
-    /// All of these; never empty.
-    And(Vec<SearchKey>),
-    /// Either.
-    Or(Box<SearchKey>, Box<SearchKey>),
-    /// Not this.
-    Not(Box<SearchKey>),
-    /// The flag is set. UNSEEN and its like are `Not` of this.
-    Flag(Flag),
-    /// RECENT (RFC 3501)
-    Recent,
-    /// BEFORE: the internal date is earlier.
-    Before(Date),
-    /// ON
-    On(Date),
-    /// SINCE
-    Since(Date),
-    /// SENTBEFORE: the Date field is earlier.
-    SentBefore(Date),
-    /// SENTON
-    SentOn(Date),
-    /// SENTSINCE
-    SentSince(Date),
-    /// LARGER, octets
-    Larger(u64),
-    /// SMALLER, octets
-    Smaller(u64),
-    /// HEADER, and FROM, TO, CC, BCC, SUBJECT.
-    Header {
-        /// The field's name in lower case.
-        name: String,
-        /// Text in it; empty: the field is there.
-        value: String,
+pub enum AppendContent {
+    /// The message.
+    Octets {
+        /// Shares the memory into which it was read.
+        octets: Bytes,
+        /// It came as a literal8 (RFC 3516): it may hold NUL.
+        binary: bool,
+        /// It came as UTF8 (RFC 6855 §4).
+        utf8: bool,
     },
-    /// BODY
-    Body(String),
+    /// CATENATE (RFC 4469): parts that follow each other.
+    Catenate(Vec<CatenatePart>),
+}
+
+/// A part of a message that is put together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatenatePart {
     /// TEXT
-    Text(String),
-    /// Message numbers.
-    Sequence(SequenceSet),
-    /// UID
-    Uid(SequenceSet),
-    /// MODSEQ (RFC 7162 §3.1.5): at least this.
-    ModSeq(u64),
-    /// OLDER (RFC 5032), seconds
-    Older(u32),
-    /// YOUNGER (RFC 5032), seconds
-    Younger(u32),
-}
-
-/// FETCH.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FetchCommand {
-    /// UID FETCH.
-    pub uid: bool,
-    /// Which messages.
-    pub set: SequenceSet,
-    /// What of them; macros are spelt out.
-    pub items: Vec<FetchItem>,
-    /// CHANGEDSINCE (RFC 7162 §3.1.4.1).
-    pub changed_since: Option<u64>,
-}
-
-/// What FETCH can tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FetchItem {
-    /// FLAGS
-    Flags,
-    /// UID
-    Uid,
-    /// INTERNALDATE
-    InternalDate,
-    /// RFC822.SIZE
-    Size,
-    /// ENVELOPE
-    Envelope,
-    /// BODY without a section
-    Body,
-    /// BODYSTRUCTURE
-    BodyStructure,
-    /// MODSEQ
-    ModSeq,
-    /// BODY[...] and BODY.PEEK[...]
-    Section {
-        /// What of the message.
-        section: Section,
-        /// Which octets of it.
-        partial: Option<Partial>,
-        /// `\Seen` is left alone.
-        peek: bool,
-    },
-    /// BINARY[...] and BINARY.PEEK[...] (RFC 3516)
-    Binary {
-        /// The part; empty: the whole message.
-        part: Vec<u32>,
-        /// Which octets of it.
-        partial: Option<Partial>,
-        /// `\Seen` is left alone.
-        peek: bool,
-    },
-    /// BINARY.SIZE[...]
-    BinarySize(Vec<u32>),
-    /// RFC822 (RFC 3501)
-    Rfc822,
-    /// RFC822.HEADER
-    Rfc822Header,
-    /// RFC822.TEXT
-    Rfc822Text,
-}
-
-/// What stands between the brackets of BODY[...].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Section {
-    /// The part's number, outermost first; empty: the message itself.
-    pub part: Vec<u32>,
-    /// What of it; `None`: all of it.
-    pub text: Option<SectionText>,
-}
-
-/// What of a part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SectionText {
-    /// HEADER
-    Header,
-    /// HEADER.FIELDS
-    HeaderFields(Vec<String>),
-    /// HEADER.FIELDS.NOT
-    HeaderFieldsNot(Vec<String>),
-    /// TEXT
-    Text,
-    /// MIME: the part's own header
-    Mime,
-}
-
-/// `<origin.length>`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Partial {
-    /// The first octet.
-    pub origin: u32,
-    /// At most so many.
-    pub length: u32,
+    Text(Bytes),
+    /// URL, as the client wrote it
+    Url(String),
 }
 
 /// STORE.

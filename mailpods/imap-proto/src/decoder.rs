@@ -61,6 +61,9 @@ pub enum LineError {
     /// The message of APPEND is larger than [`Limits::message`].
     #[error("the message is too large")]
     MessageTooLarge,
+    /// Each may be as large, but not all in one command.
+    #[error("the messages of one command are too large together")]
+    MessagesTooLarge,
     /// A non-synchronizing literal above 4096 octets under LITERAL-.
     #[error("non-synchronizing literals may have 4096 octets")]
     LiteralMinus,
@@ -80,7 +83,7 @@ impl LineError {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::MessageTooLarge => Status::No,
+            Self::MessageTooLarge | Self::MessagesTooLarge => Status::No,
             _ => Status::Bad,
         }
     }
@@ -90,7 +93,10 @@ impl LineError {
     pub fn code(&self) -> Option<Code<'static>> {
         match self {
             Self::MessageTooLarge => Some(Code::TooBig),
-            Self::LineTooLong | Self::CommandTooLarge | Self::LiteralMinus => Some(Code::Limit),
+            Self::LineTooLong
+            | Self::CommandTooLarge
+            | Self::LiteralMinus
+            | Self::MessagesTooLarge => Some(Code::Limit),
             Self::Parse(ParseError::Nesting | ParseError::TooMany(_)) => Some(Code::Limit),
             _ => None,
         }
@@ -143,8 +149,10 @@ pub struct Decoder {
     scanned: usize,
     parts: Vec<Part>,
     tag: Option<Tag>,
-    /// Size of the command so far, the message of APPEND apart.
+    /// Size of the command so far, the messages of APPEND apart.
     size: u64,
+    /// Octets of the messages of APPEND so far, that which is announced among them.
+    messages: u64,
 }
 
 impl Decoder {
@@ -161,6 +169,7 @@ impl Decoder {
             parts: Vec::new(),
             tag: None,
             size: 0,
+            messages: 0,
         }
     }
 
@@ -187,6 +196,14 @@ impl Decoder {
     /// Where the driver appends what it reads.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.input
+    }
+
+    /// Octets of the command under way: what waits, and the literals that are there.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        let literals = self.parts.iter().filter_map(|part| part.literal.as_ref());
+        let held: usize = literals.map(|literal| literal.data.len()).sum();
+        (held + self.input.len()) as u64
     }
 
     /// How many octets to make room for before the next read: more while a large literal arrives.
@@ -349,7 +366,7 @@ impl Decoder {
     }
 
     /// What the announced literal adds to the size of the command.
-    fn check_line(&self, line: &[u8], announced: Option<Announced>) -> Result<u64, LineError> {
+    fn check_line(&mut self, line: &[u8], announced: Option<Announced>) -> Result<u64, LineError> {
         if line.len() > self.limits.line {
             return Err(LineError::LineTooLong);
         }
@@ -365,20 +382,29 @@ impl Decoder {
         if self.limits.literal_minus && announced.unasked && announced.size > LITERAL_MINUS {
             return Err(LineError::LiteralMinus);
         }
-        if self.is_message(line) {
-            return if announced.size > self.limits.message {
-                Err(LineError::MessageTooLarge)
-            } else {
-                Ok(0)
-            };
+        if self.parts.len() >= self.limits.literals {
+            return Err(LineError::CommandTooLarge);
         }
-        let too_many =
-            self.parts.len() >= self.limits.literals || announced.size > self.limits.literal;
-        if too_many {
+        if self.is_message(line) {
+            return self.check_message(announced.size);
+        }
+        if announced.size > self.limits.literal {
             Err(LineError::CommandTooLarge)
         } else {
             self.check_size(announced.size)
         }
+    }
+
+    /// RFC 3502 lets a command bring many messages; they are held until the last has come.
+    fn check_message(&mut self, size: u64) -> Result<u64, LineError> {
+        if size > self.limits.message {
+            return Err(LineError::MessageTooLarge);
+        }
+        self.messages += size;
+        if self.messages > self.limits.message {
+            return Err(LineError::MessagesTooLarge);
+        }
+        self.check_size(0)
     }
 
     fn check_size(&self, literal: u64) -> Result<u64, LineError> {
@@ -390,18 +416,18 @@ impl Decoder {
         }
     }
 
-    /// Whether the literal at the end of `line` is the message of APPEND and not its mailbox name.
+    /// Whether the literal at the end of `line` is a message of APPEND or REPLACE and not the mailbox name.
     fn is_message(&self, line: &[u8]) -> bool {
         let first = self.parts.first().map_or(line, |part| &part.line);
         let mut words = first.split(|octet| *octet == b' ').skip(1);
-        let append = words
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case(b"APPEND"));
+        let Some(mailbox) = words_before_mailbox(&mut words) else {
+            return false;
+        };
         let names_mailbox = self.parts.is_empty()
             && words
-                .next()
+                .nth(mailbox)
                 .is_none_or(|word| matches!(word.first(), Some(b'{') | None));
-        append && !names_mailbox && self.parts.len() < 2
+        !names_mailbox
     }
 
     /// What the client will send although the line was refused.
@@ -488,6 +514,18 @@ impl Decoder {
         self.parts.clear();
         self.tag = None;
         self.size = 0;
+        self.messages = 0;
+    }
+}
+
+/// How many words stand between the command, which is taken, and its mailbox; `None` for one that brings no message.
+fn words_before_mailbox<'a>(words: &mut impl Iterator<Item = &'a [u8]>) -> Option<usize> {
+    let is = |word: &[u8], name: &[u8]| word.eq_ignore_ascii_case(name);
+    match words.next()? {
+        name if is(name, b"APPEND") => Some(0),
+        name if is(name, b"REPLACE") => Some(1),
+        name if is(name, b"UID") => words.next().filter(|name| is(name, b"REPLACE")).map(|_| 1),
+        _ => None,
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::decoder::{Decoder, Event};
 use crate::limits::Limits;
 use crate::pattern::ListPattern;
-use crate::{CommandBody, utf7};
+use crate::url::MessageUrl;
+use crate::{Append, AppendContent, CatenatePart, CommandBody, utf7};
 
 /// Feeds `data` to a decoder as a client would send it: the first octet chooses the split and the mode. A fuzzer
 /// looks for panics and for time.
@@ -43,6 +44,7 @@ fn follow(decoder: &mut Decoder, event: &Event) {
                 let _ = ListPattern::new(&list.reference, pattern).matches("INBOX/a/b");
             }
         }
+        CommandBody::Append(append) => follow_urls(append),
         CommandBody::Select { mailbox, .. } => {
             let name = mailbox.as_str();
             assert_eq!(
@@ -52,5 +54,17 @@ fn follow(decoder: &mut Decoder, event: &Event) {
             );
         }
         _ => {}
+    }
+}
+
+fn follow_urls(append: &Append) {
+    for message in &append.messages {
+        if let AppendContent::Catenate(parts) = &message.content {
+            for part in parts {
+                if let CatenatePart::Url(url) = part {
+                    let _ = MessageUrl::parse(url);
+                }
+            }
+        }
     }
 }

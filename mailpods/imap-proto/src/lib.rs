@@ -24,14 +24,18 @@ pub mod response;
 pub mod sequence;
 pub mod state;
 mod structure;
+pub mod url;
 pub mod utf7;
 mod writer;
 
 pub use capability::{CapabilityContext, capabilities};
 pub use command::{
-    Append, Command, CommandBody, CopyCommand, FetchCommand, FetchItem, ListCommand, ListReturn,
-    MailboxName, Partial, Password, SaslResponse, SearchCommand, SearchKey, SearchReturn, Section,
-    SectionText, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
+    Append, AppendContent, AppendMessage, CatenatePart, Command, CommandBody, CopyCommand,
+    FetchCommand, FetchItem, GetMetadata, ListCommand, ListReturn, MailboxName, MetadataDepth,
+    Notify, NotifyEvents, NotifyFilter, NotifyGroup, Partial, Password, ReplaceCommand, Resync,
+    SaslResponse, SearchCommand, SearchKey, SearchReturn, Section, SectionText, SetMetadata,
+    SortCommand, SortCriterion, SortKey, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
+    ThreadAlgorithm, ThreadCommand, Window,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};
@@ -39,6 +43,8 @@ pub use flag::Flag;
 pub use limits::Limits;
 pub use parse::ParseError;
 pub use pattern::ListPattern;
-pub use response::{Code, ESearch, FetchWriter, ListAttribute, ListEntry, Status, Writer};
+pub use response::{
+    Code, ESearch, FetchWriter, ListAttribute, ListEntry, Status, ThreadStep, Writer,
+};
 pub use sequence::{Positions, SeqNumber, SeqRange, SequenceSet};
 pub use state::{State, permitted};

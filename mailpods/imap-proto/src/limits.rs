@@ -11,9 +11,9 @@ pub struct Limits {
     pub literal: u64,
     /// Literals in one command.
     pub literals: usize,
-    /// The message literal of APPEND.
+    /// The message literals of APPEND: each, and those of one command together.
     pub message: u64,
-    /// A whole command: lines and literals, the message of APPEND apart.
+    /// A whole command: lines and literals, the messages of APPEND apart.
     pub command: u64,
     /// Depth of parentheses, NOT and OR in SEARCH.
     pub nesting: usize,

@@ -1,6 +1,8 @@
 //! Values of responses (RFC 9051 §7).
 
-use crate::command::SpecialUse;
+use std::borrow::Cow;
+
+use crate::command::{SpecialUse, Window};
 
 pub use crate::writer::{FetchWriter, Writer};
 
@@ -44,8 +46,8 @@ pub enum Code<'a> {
     AppendUid {
         /// UIDVALIDITY of the mailbox.
         validity: u32,
-        /// The new message.
-        uid: u32,
+        /// The new messages, in the order in which they were sent (RFC 4315 §3).
+        uids: Ranges<'a>,
     },
     /// AUTHENTICATIONFAILED
     AuthenticationFailed,
@@ -53,14 +55,20 @@ pub enum Code<'a> {
     AuthorizationFailed,
     /// BADCHARSET, with the charsets that are served
     BadCharset,
+    /// BADEVENT (RFC 5465 §5), with the events that are told
+    BadEvent,
+    /// BADURL (RFC 4469 §4): the URL that names nothing
+    BadUrl(&'a str),
     /// CANNOT
     Cannot,
     /// CAPABILITY
-    Capability(&'a [&'a str]),
+    Capability(&'a [Cow<'static, str>]),
     /// CLIENTBUG
     ClientBug,
     /// CLOSED: what follows is about the newly selected mailbox.
     Closed,
+    /// COMPRESSIONACTIVE (RFC 4978 §3)
+    CompressionActive,
     /// CONTACTADMIN
     ContactAdmin,
     /// COPYUID: the first of `source` became the first of `target` and so on.
@@ -82,6 +90,14 @@ pub enum Code<'a> {
     InUse,
     /// LIMIT
     Limit,
+    /// MAILBOXID (RFC 8474 §4)
+    MailboxId(&'a str),
+    /// METADATA LONGENTRIES (RFC 5464 §4.2.1): the largest of the values that were left out
+    MetadataLongEntries(u64),
+    /// METADATA MAXSIZE (RFC 5464 §4.3): the largest value that is taken
+    MetadataMaxSize(u64),
+    /// METADATA TOOMANY
+    MetadataTooMany,
     /// MODIFIED: numbers or UIDs that UNCHANGEDSINCE kept from being stored.
     Modified(Ranges<'a>),
     /// NOMODSEQ
@@ -125,6 +141,17 @@ pub enum Code<'a> {
     Unseen(u32),
     /// USEATTR
     UseAttr,
+}
+
+/// A step through the threads of THREAD (RFC 5256 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThreadStep {
+    /// A thread, or one of several answers to the message before, starts.
+    Open,
+    /// A message; that before it in the same parentheses is what it answers.
+    Number(u32),
+    /// It ends.
+    Close,
 }
 
 /// An attribute of LIST (RFC 9051 §7.3.1).
@@ -184,6 +211,8 @@ pub struct ESearch<'a> {
     pub max: Option<u32>,
     /// ALL; not printed when empty.
     pub all: Option<Ranges<'a>>,
+    /// PARTIAL (RFC 9394 §3.1): what was asked for, and what there is of it.
+    pub partial: Option<(Window, Ranges<'a>)>,
     /// COUNT
     pub count: Option<u32>,
     /// MODSEQ (RFC 7162 §3.1.6)

@@ -31,6 +31,14 @@ pub struct SeqRange {
     pub to: SeqNumber,
 }
 
+impl SeqRange {
+    /// Whether one end is `*`.
+    #[must_use]
+    pub fn has_last(&self) -> bool {
+        self.from == SeqNumber::Last || self.to == SeqNumber::Last
+    }
+}
+
 /// What a command applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SequenceSet {
@@ -56,6 +64,17 @@ impl SequenceSet {
         Self::Ranges(vec![SeqRange {
             from: number,
             to: number,
+        }])
+    }
+
+    /// All numbers from one to another; 0 counts as 1.
+    #[must_use]
+    pub fn between(from: u32, to: u32) -> Self {
+        let number =
+            |value: u32| SeqNumber::Value(NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN));
+        Self::Ranges(vec![SeqRange {
+            from: number(from),
+            to: number(to),
         }])
     }
 
@@ -96,10 +115,7 @@ impl SequenceSet {
         let Self::Ranges(ranges) = self else {
             return false;
         };
-        count == 0
-            && ranges
-                .iter()
-                .all(|range| range.from == SeqNumber::Last || range.to == SeqNumber::Last)
+        count == 0 && ranges.iter().all(SeqRange::has_last)
     }
 
     /// The positions of these UIDs in `uids`, which is sorted. UIDs that are not there are passed over (RFC 9051 §6.4.9).
@@ -158,6 +174,19 @@ pub fn push_range(positions: &mut Positions, range: Range<u32>) {
         Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
         _ => positions.push(range),
     }
+}
+
+/// Numbers in their order, those that follow one another as inclusive ranges.
+#[must_use]
+pub fn runs(numbers: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some(last) if last.1.checked_add(1) == Some(number) => last.1 = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs
 }
 
 /// Sorted numbers as the shortest list of inclusive ranges.

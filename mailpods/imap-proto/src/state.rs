@@ -39,7 +39,11 @@ pub fn permitted(state: State, command: &CommandBody) -> bool {
         | C::Namespace
         | C::Status { .. }
         | C::Append(_)
+        | C::Notify(_)
         | C::Idle
+        | C::Compress(_)
+        | C::GetMetadata(_)
+        | C::SetMetadata(_)
         | C::GetQuota(_)
         | C::GetQuotaRoot(_) => matches!(state, State::Authenticated | State::Selected),
         // RFC 9051 §6.4: selected
@@ -47,7 +51,10 @@ pub fn permitted(state: State, command: &CommandBody) -> bool {
         | C::Close
         | C::Unselect
         | C::Expunge { .. }
+        | C::Replace(_)
         | C::Search(_)
+        | C::Sort(_)
+        | C::Thread(_)
         | C::Fetch(_)
         | C::Store(_)
         | C::Copy(_)
@@ -86,12 +93,19 @@ pub fn command_name(command: &CommandBody) -> &'static str {
         C::Close => "close",
         C::Unselect => "unselect",
         C::Expunge { .. } => "expunge",
+        C::Replace(_) => "replace",
         C::Search(_) => "search",
+        C::Sort(_) => "sort",
+        C::Thread(_) => "thread",
         C::Fetch(_) => "fetch",
         C::Store(_) => "store",
         C::Copy(_) => "copy",
         C::Move(_) => "move",
+        C::Notify(_) => "notify",
         C::Idle => "idle",
+        C::Compress(_) => "compress",
+        C::GetMetadata(_) => "getmetadata",
+        C::SetMetadata(_) => "setmetadata",
         C::GetQuota(_) => "getquota",
         C::GetQuotaRoot(_) => "getquotaroot",
     }

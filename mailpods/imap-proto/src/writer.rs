@@ -2,14 +2,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailpods_message::{Envelope, Structure};
+use std::borrow::Cow;
+use std::fmt;
 use std::io::Write as _;
 
-use crate::command::{Section, SectionText, StatusItem};
-use crate::date::DateTime;
+use crate::command::StatusItem;
 use crate::pattern::DELIMITER;
-use crate::response::{Code, ESearch, ListEntry, Ranges, Status};
-use crate::{parse, structure, utf7};
+use crate::response::{Code, ESearch, ListEntry, Ranges, Status, ThreadStep};
+use crate::{parse, utf7};
+
+mod fetch;
+
+pub use fetch::FetchWriter;
 
 /// The longest text that is quoted; longer text is sent as a literal.
 const MAX_QUOTED: usize = 1000;
@@ -73,7 +77,7 @@ impl<'a> Writer<'a> {
     }
 
     /// `* CAPABILITY ...`
-    pub fn capability(&mut self, names: &[&str]) {
+    pub fn capability(&mut self, names: &[Cow<'static, str>]) {
         self.raw("* CAPABILITY");
         self.words(names);
         self.end();
@@ -108,13 +112,48 @@ impl<'a> Writer<'a> {
         self.numbered(number, "EXPUNGE");
     }
 
+    /// `* VANISHED uids`; `earlier`: they went before this session, and no message number changes (RFC 7162 §3.2.10).
+    pub fn vanished(&mut self, earlier: bool, uids: Ranges<'_>) {
+        self.raw("* VANISHED ");
+        self.raw(if earlier { "(EARLIER) " } else { "" });
+        ranges(self.out, uids);
+        self.end();
+    }
+
     fn numbered(&mut self, number: u32, word: &str) {
         let _ = write!(self.out, "* {number} {word}\r\n");
     }
 
     /// `* SEARCH ...` (RFC 3501 §7.2.5), with the highest modification sequence when MODSEQ was searched for.
     pub fn search(&mut self, found: impl IntoIterator<Item = u32>, mod_seq: Option<u64>) {
-        self.raw("* SEARCH");
+        self.found("SEARCH", found, mod_seq);
+    }
+
+    /// `* SORT ...` (RFC 5256 §4), in the order that was asked for.
+    pub fn sort(&mut self, found: impl IntoIterator<Item = u32>, mod_seq: Option<u64>) {
+        self.found("SORT", found, mod_seq);
+    }
+
+    /// `* THREAD ...` (RFC 5256 §4)
+    pub fn thread(&mut self, steps: impl IntoIterator<Item = ThreadStep>) {
+        self.raw("* THREAD");
+        let mut space = true;
+        for step in steps {
+            if space && step != ThreadStep::Close {
+                self.raw(" ");
+            }
+            space = matches!(step, ThreadStep::Number(_));
+            match step {
+                ThreadStep::Open => self.raw("("),
+                ThreadStep::Number(number) => drop(write!(self.out, "{number}")),
+                ThreadStep::Close => self.raw(")"),
+            }
+        }
+        self.end();
+    }
+
+    fn found(&mut self, name: &str, found: impl IntoIterator<Item = u32>, mod_seq: Option<u64>) {
+        let _ = write!(self.out, "* {name}");
         for number in found {
             let _ = write!(self.out, " {number}");
         }
@@ -145,6 +184,14 @@ impl<'a> Writer<'a> {
         if let Some(all) = result.all.filter(|all| !all.is_empty()) {
             self.raw(" ALL ");
             ranges(self.out, all);
+        }
+        if let Some((window, found)) = result.partial {
+            let _ = write!(self.out, " PARTIAL ({window} ");
+            match found {
+                [] => self.raw("NIL"),
+                found => ranges(self.out, found),
+            }
+            self.raw(")");
         }
         if let Some(mod_seq) = result.mod_seq {
             let _ = write!(self.out, " MODSEQ {mod_seq}");
@@ -192,7 +239,7 @@ impl<'a> Writer<'a> {
     }
 
     /// `* STATUS mailbox (...)`
-    pub fn mailbox_status(&mut self, name: &str, items: &[(StatusItem, u64)]) {
+    pub fn mailbox_status(&mut self, name: &str, items: &[(StatusItem, impl fmt::Display)]) {
         self.raw("* STATUS ");
         self.mailbox(name);
         self.raw(" (");
@@ -201,6 +248,48 @@ impl<'a> Writer<'a> {
             let _ = write!(self.out, "{} {value}", item.as_str());
         }
         self.raw(")");
+        self.end();
+    }
+
+    /// `* METADATA mailbox (entry value ...)` (RFC 5464 §4.4.1); the server without a name.
+    pub fn metadata(&mut self, mailbox: Option<&str>, values: &[(&str, Option<&[u8]>)]) {
+        self.raw("* METADATA ");
+        match mailbox {
+            Some(name) => self.mailbox(name),
+            None => self.raw("\"\""),
+        }
+        for (index, (entry, value)) in values.iter().enumerate() {
+            self.raw(if index == 0 { " (" } else { " " });
+            astring(self.out, entry.as_bytes(), false);
+            self.raw(" ");
+            match value {
+                // RFC 5464 §5, `value`: with NUL a literal8
+                Some(octets) if octets.contains(&0) => {
+                    let _ = write!(self.out, "~{{{}}}\r\n", octets.len());
+                    self.out.extend_from_slice(octets);
+                }
+                value => nstring(self.out, *value, self.utf8),
+            }
+        }
+        self.raw(")");
+        self.end();
+    }
+
+    /// `* METADATA mailbox entry ...`: what has changed, without values (RFC 5464 §4.4.2).
+    pub fn metadata_changed<'e>(
+        &mut self,
+        mailbox: Option<&str>,
+        entries: impl IntoIterator<Item = &'e str>,
+    ) {
+        self.raw("* METADATA ");
+        match mailbox {
+            Some(name) => self.mailbox(name),
+            None => self.raw("\"\""),
+        }
+        for entry in entries {
+            self.raw(" ");
+            astring(self.out, entry.as_bytes(), false);
+        }
         self.end();
     }
 
@@ -243,13 +332,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Starts `* n FETCH (`.
-    pub fn fetch(self, number: u32) -> FetchWriter<'a> {
-        let _ = write!(self.out, "* {number} FETCH (");
-        FetchWriter {
-            out: self.out,
-            utf8: self.utf8,
-            first: true,
-        }
+    pub fn fetch(mut self, number: u32) -> FetchWriter<'a> {
+        self.raw("* ");
+        decimal(self.out, u64::from(number));
+        self.raw(" FETCH (");
+        FetchWriter::resume(self.out, self.utf8, true)
     }
 
     fn mailbox(&mut self, name: &str) {
@@ -262,8 +349,19 @@ impl<'a> Writer<'a> {
 
     fn code(&mut self, code: &Code<'_>) {
         match code {
-            Code::AppendUid { validity, uid } => {
-                drop(write!(self.out, "APPENDUID {validity} {uid}"))
+            Code::AppendUid { validity, uids } => {
+                let _ = write!(self.out, "APPENDUID {validity} ");
+                ranges(self.out, uids);
+            }
+            Code::BadUrl(url) => {
+                self.raw("BADURL ");
+                // RFC 4469 §5: quoted, and no line of a response may end in it
+                let safe: String = url
+                    .chars()
+                    .filter(|c| c.is_ascii_graphic())
+                    .take(500)
+                    .collect();
+                string(self.out, safe.as_bytes(), false);
             }
             Code::Capability(names) => {
                 self.raw("CAPABILITY");
@@ -280,6 +378,11 @@ impl<'a> Writer<'a> {
                 ranges(self.out, target);
             }
             Code::HighestModSeq(value) => drop(write!(self.out, "HIGHESTMODSEQ {value}")),
+            Code::MailboxId(id) => drop(write!(self.out, "MAILBOXID ({id})")),
+            Code::MetadataLongEntries(size) => {
+                drop(write!(self.out, "METADATA LONGENTRIES {size}"))
+            }
+            Code::MetadataMaxSize(size) => drop(write!(self.out, "METADATA MAXSIZE {size}")),
             Code::Modified(set) => {
                 self.raw("MODIFIED ");
                 ranges(self.out, set);
@@ -298,10 +401,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn words(&mut self, words: &[&str]) {
+    fn words(&mut self, words: &[impl AsRef<str>]) {
         for word in words {
             self.raw(" ");
-            self.raw(word);
+            self.raw(word.as_ref());
         }
     }
 
@@ -321,15 +424,20 @@ fn plain_code(code: &Code<'_>) -> &'static str {
         Code::AlreadyExists => "ALREADYEXISTS",
         Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
         Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+        Code::BadEvent => {
+            "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)"
+        }
         Code::BadCharset => "BADCHARSET (US-ASCII UTF-8)",
         Code::Cannot => "CANNOT",
         Code::ClientBug => "CLIENTBUG",
         Code::Closed => "CLOSED",
+        Code::CompressionActive => "COMPRESSIONACTIVE",
         Code::ContactAdmin => "CONTACTADMIN",
         Code::ExpungeIssued => "EXPUNGEISSUED",
         Code::HasChildren => "HASCHILDREN",
         Code::InUse => "INUSE",
         Code::Limit => "LIMIT",
+        Code::MetadataTooMany => "METADATA TOOMANY",
         Code::NoModSeq => "NOMODSEQ",
         Code::NonExistent => "NONEXISTENT",
         Code::NoPerm => "NOPERM",
@@ -347,166 +455,19 @@ fn plain_code(code: &Code<'_>) -> &'static str {
     }
 }
 
-/// Writes the items of one FETCH response; [`FetchWriter::finish`] closes it.
-#[derive(Debug)]
-#[must_use = "the response must be finished"]
-pub struct FetchWriter<'a> {
-    out: &'a mut Vec<u8>,
-    utf8: bool,
-    first: bool,
-}
-
-impl FetchWriter<'_> {
-    /// Goes on with a response whose start is in `out`, or has already been sent from there: for streaming large bodies.
-    /// `first`: no item has been told yet.
-    pub fn resume(out: &mut Vec<u8>, utf8: bool, first: bool) -> FetchWriter<'_> {
-        FetchWriter { out, utf8, first }
-    }
-
-    fn item(&mut self, name: &str) {
-        self.out
-            .extend_from_slice(if self.first { b"" } else { b" " });
-        self.out.extend_from_slice(name.as_bytes());
-        self.first = false;
-    }
-
-    /// FLAGS
-    pub fn flags<'f>(&mut self, flags: impl IntoIterator<Item = &'f str>) {
-        self.item("FLAGS ");
-        flag_list(self.out, flags, false);
-    }
-
-    /// UID
-    pub fn uid(&mut self, uid: u32) {
-        self.item("UID ");
-        let _ = write!(self.out, "{uid}");
-    }
-
-    /// INTERNALDATE: seconds since 1970.
-    pub fn internal_date(&mut self, unix: i64) {
-        self.item("INTERNALDATE ");
-        let _ = write!(self.out, "\"{}\"", DateTime::utc(unix));
-    }
-
-    /// RFC822.SIZE
-    pub fn size(&mut self, octets: u64) {
-        self.item("RFC822.SIZE ");
-        let _ = write!(self.out, "{octets}");
-    }
-
-    /// MODSEQ
-    pub fn mod_seq(&mut self, value: u64) {
-        self.item("MODSEQ ");
-        let _ = write!(self.out, "({value})");
-    }
-
-    /// ENVELOPE
-    pub fn envelope(&mut self, envelope: &Envelope) {
-        self.item("ENVELOPE ");
-        structure::envelope(self.out, envelope, self.utf8);
-    }
-
-    /// BODY, or with `extended` BODYSTRUCTURE
-    pub fn body(&mut self, structure: &Structure, extended: bool) {
-        self.item(if extended { "BODYSTRUCTURE " } else { "BODY " });
-        structure::body(self.out, structure, extended, self.utf8);
-    }
-
-    /// BODY[section]<origin>; `None` is NIL: there is no such part.
-    pub fn section(&mut self, section: &Section, origin: Option<u32>, data: Option<&[u8]>) {
-        self.item("BODY[");
-        section_text(self.out, section);
-        self.out.push(b']');
-        self.data(origin, data);
-    }
-
-    /// BINARY[part]<origin>
-    pub fn binary(&mut self, part: &[u32], origin: Option<u32>, data: Option<&[u8]>) {
-        self.item("BINARY[");
-        part_number(self.out, part);
-        self.out.push(b']');
-        let Some(octets) = data.filter(|octets| memchr::memchr(0, octets).is_some()) else {
-            return self.data(origin, data);
-        };
-        self.origin(origin);
-        // RFC 3516 §4.2: data with NUL goes as a literal8
-        let _ = write!(self.out, " ~{{{}}}\r\n", octets.len());
-        self.out.extend_from_slice(octets);
-    }
-
-    /// BINARY.SIZE[part]
-    pub fn binary_size(&mut self, part: &[u32], octets: u64) {
-        self.item("BINARY.SIZE[");
-        part_number(self.out, part);
-        let _ = write!(self.out, "] {octets}");
-    }
-
-    /// RFC822, RFC822.HEADER or RFC822.TEXT (RFC 3501 §7.4.2), as `name` says.
-    pub fn rfc822(&mut self, name: &str, data: Option<&[u8]>) {
-        self.item(name);
-        self.data(None, data);
-    }
-
-    /// BODY[section]<origin> of `octets` octets, of which the caller sends all behind what is in `out`, then goes on with
-    /// [`FetchWriter::resume`]. The octets must have no NUL.
-    pub fn section_start(&mut self, section: &Section, origin: Option<u32>, octets: u64) {
-        self.item("BODY[");
-        section_text(self.out, section);
-        self.out.push(b']');
-        self.origin(origin);
-        let _ = write!(self.out, " {{{octets}}}\r\n");
-    }
-
-    fn origin(&mut self, origin: Option<u32>) {
-        if let Some(origin) = origin {
-            let _ = write!(self.out, "<{origin}>");
+/// Decimal digits. `write!` takes several times as long, and a FETCH of flags is little else than numbers.
+fn decimal(out: &mut Vec<u8>, mut value: u64) {
+    // 2^64 has 20 digits.
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    for (index, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        (value, start) = (value / 10, index);
+        if value == 0 {
+            break;
         }
     }
-
-    fn data(&mut self, origin: Option<u32>, data: Option<&[u8]>) {
-        self.origin(origin);
-        self.out.push(b' ');
-        match data {
-            None => self.out.extend_from_slice(b"NIL"),
-            Some([]) => self.out.extend_from_slice(b"\"\""),
-            Some(octets) => literal(self.out, octets),
-        }
-    }
-
-    /// Closes the response.
-    pub fn finish(self) {
-        self.out.extend_from_slice(b")\r\n");
-    }
-}
-
-fn section_text(out: &mut Vec<u8>, section: &Section) {
-    part_number(out, &section.part);
-    let Some(text) = &section.text else { return };
-    if !section.part.is_empty() {
-        out.push(b'.');
-    }
-    match text {
-        SectionText::Header => out.extend_from_slice(b"HEADER"),
-        SectionText::HeaderFields(names) => field_names(out, "HEADER.FIELDS", names),
-        SectionText::HeaderFieldsNot(names) => field_names(out, "HEADER.FIELDS.NOT", names),
-        SectionText::Text => out.extend_from_slice(b"TEXT"),
-        SectionText::Mime => out.extend_from_slice(b"MIME"),
-    }
-}
-
-fn field_names(out: &mut Vec<u8>, word: &str, names: &[String]) {
-    out.extend_from_slice(word.as_bytes());
-    for (index, name) in names.iter().enumerate() {
-        out.extend_from_slice(if index == 0 { b" (" } else { b" " });
-        astring(out, name.as_bytes(), false);
-    }
-    out.push(b')');
-}
-
-fn part_number(out: &mut Vec<u8>, part: &[u32]) {
-    for (index, number) in part.iter().enumerate() {
-        let _ = write!(out, "{}{number}", if index == 0 { "" } else { "." });
-    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 fn flag_list<'f>(out: &mut Vec<u8>, flags: impl IntoIterator<Item = &'f str>, new_keywords: bool) {

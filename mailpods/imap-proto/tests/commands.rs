@@ -1,9 +1,9 @@
 //! `C:` lines against the decoder: what each command becomes.
 
 use mailpods_imap_proto::{
-    CommandBody, Date, DateTime, Decoder, Event, FetchItem, Flag, Limits, LineError, ParseError,
-    Partial, SearchKey, SearchReturn, Section, SectionText, SpecialUse, Status, StatusItem,
-    StoreAction,
+    AppendContent, CommandBody, Date, DateTime, Decoder, Event, FetchItem, Flag, Limits, LineError,
+    ParseError, Partial, SearchKey, SearchReturn, Section, SectionText, SpecialUse, Status,
+    StatusItem, StoreAction,
 };
 
 fn decoder() -> Decoder {
@@ -240,10 +240,6 @@ fn select_parameters() {
             ..
         }
     ));
-    assert_eq!(
-        error("a SELECT b (QRESYNC (1 2))"),
-        LineError::Parse(ParseError::Unsupported("QRESYNC"))
-    );
 }
 
 #[test]
@@ -251,7 +247,14 @@ fn create_rename_status() {
     let CommandBody::Create { special_use, .. } = body("CREATE Old (USE (\\archive \\All))") else {
         panic!()
     };
-    assert_eq!(special_use, [SpecialUse::Archive, SpecialUse::All]);
+    assert_eq!(
+        special_use,
+        [Some(SpecialUse::Archive), Some(SpecialUse::All)]
+    );
+    assert!(matches!(
+        body("CREATE Old (USE (\\Important))"),
+        CommandBody::Create { special_use, .. } if special_use == [None]
+    ));
     assert!(
         matches!(body("RENAME a b"), CommandBody::Rename { from, to } if from.as_str() == "a" && to.as_str() == "b")
     );
@@ -344,6 +347,9 @@ fn append_keeps_its_message() {
         panic!()
     };
     assert_eq!(append.mailbox.as_str(), "Sent");
+    let [append] = append.messages.as_slice() else {
+        panic!("{append:?}")
+    };
     assert_eq!(
         append.flags,
         [Flag::Seen, Flag::Keyword("$Forwarded".into())]
@@ -355,21 +361,11 @@ fn append_keeps_its_message() {
             offset: -480
         })
     );
-    assert_eq!(append.message.as_ref(), b"A: b\r\n\n");
+    assert!(matches!(
+        &append.content,
+        AppendContent::Octets { octets, binary: false, utf8: false } if octets == "A: b\r\n\n"
+    ));
     assert!(matches!(&events[2], Event::Command(command) if command.body == CommandBody::Noop));
-}
-
-#[test]
-fn append_takes_a_literal8_and_a_literal_name() {
-    let events = events("a APPEND {1+}\r\nx ~{3+}\r\na\0b\r\n");
-    let [Event::Command(command)] = events.as_slice() else {
-        panic!("{events:?}")
-    };
-    let CommandBody::Append(append) = &command.body else {
-        panic!()
-    };
-    assert!(append.binary && append.mailbox.as_str() == "x");
-    assert_eq!(append.message.as_ref(), b"a\0b");
 }
 
 #[test]
@@ -443,10 +439,6 @@ fn uid_fetch_tells_the_uid_and_changedsince_the_modseq() {
     assert_eq!(
         fetch.items,
         [FetchItem::Flags, FetchItem::ModSeq, FetchItem::Uid]
-    );
-    assert_eq!(
-        error("a UID FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)"),
-        LineError::Parse(ParseError::Unsupported("VANISHED"))
     );
 }
 

@@ -109,6 +109,29 @@ fn a_message_over_the_limit_is_too_big() {
         ),
         [LineError::MessageTooLarge]
     );
+    let error = errors(
+        Limits::after_login(10),
+        b"a APPEND x {6+}\r\n123456 {6+}\r\n123456\r\n",
+    )
+    .remove(0);
+    assert_eq!(
+        (error, error.status(), error.code()),
+        (LineError::MessagesTooLarge, Status::No, Some(Code::Limit))
+    );
+    assert_eq!(
+        errors(
+            Limits::after_login(10),
+            b"a UID REPLACE 1 x {11+}\r\n12345678901\r\n"
+        ),
+        [LineError::MessageTooLarge]
+    );
+    let mut many = b"a APPEND x".to_vec();
+    many.extend(b" {1+}\r\nx".repeat(300));
+    many.extend_from_slice(b"\r\n");
+    assert_eq!(
+        errors(Limits::after_login(1000), &many),
+        [LineError::CommandTooLarge]
+    );
     let limits = Limits {
         literal: 5,
         ..Limits::after_login(100)

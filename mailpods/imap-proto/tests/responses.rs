@@ -42,9 +42,9 @@ fn status_responses() {
     assert_eq!(
         code(Code::AppendUid {
             validity: 38505,
-            uid: 3955
+            uids: &[(3955, 3957)]
         }),
-        "APPENDUID 38505 3955"
+        "APPENDUID 38505 3955:3957"
     );
     assert_eq!(
         code(Code::CopyUid {
@@ -75,10 +75,49 @@ fn status_responses() {
     );
     assert_eq!(code(Code::BadCharset), "BADCHARSET (US-ASCII UTF-8)");
     assert_eq!(
-        code(Code::Capability(&["IMAP4rev2", "IDLE"])),
+        code(Code::Capability(&["IMAP4rev2".into(), "IDLE".into()])),
         "CAPABILITY IMAP4rev2 IDLE"
     );
     assert_eq!(code(Code::TryCreate), "TRYCREATE");
+}
+
+/// RFC 7162 §3.2.10
+#[test]
+fn vanished() {
+    assert_eq!(
+        written(false, |w| w.vanished(true, &[(1, 3), (9, 9)])),
+        "* VANISHED (EARLIER) 1:3,9\r\n"
+    );
+    assert_eq!(
+        written(false, |w| w.vanished(false, &[(5, 5)])),
+        "* VANISHED 5\r\n"
+    );
+}
+
+/// RFC 5256 §4
+#[test]
+fn sorted_and_threaded() {
+    use mailpods_imap_proto::ThreadStep::{Close, Number, Open};
+    assert_eq!(
+        written(false, |w| w.sort([2, 84, 882], None)),
+        "* SORT 2 84 882\r\n"
+    );
+    let inner = |numbers: &[u32]| {
+        let mut steps = vec![Open];
+        steps.extend(numbers.iter().copied().map(Number));
+        steps.push(Close);
+        steps
+    };
+    let mut steps = inner(&[2]);
+    steps.extend([Open, Number(3), Number(6)]);
+    steps.extend(inner(&[4, 23]));
+    steps.extend(inner(&[44, 7, 96]));
+    steps.push(Close);
+    assert_eq!(
+        written(false, |w| w.thread(steps)),
+        "* THREAD (2)(3 6 (4 23)(44 7 96))\r\n"
+    );
+    assert_eq!(written(false, |w| w.thread([])), "* THREAD\r\n");
 }
 
 #[test]

@@ -9,6 +9,9 @@ const LINES: &[&str] = &[
     "c LOGIN \"x\" \"y\"\r\n",
     "d APPEND INBOX (\\Seen) {6+}\r\nA: b\r\n\r\n",
     "e APPEND INBOX {99999999+}\r\n",
+    "m APPEND INBOX {2+}\r\nab (\\Seen) ~{1+}\r\nc\r\n",
+    "n SELECT a (QRESYNC (1 2 1:3 (1 2)))\r\n",
+    "o UID FETCH 1 FLAGS (CHANGEDSINCE 5 VANISHED)\r\n",
     "f SEARCH OR FROM {1+}\r\nx (NOT SEEN)\r\n",
     "g IDLE\r\n",
     "DONE\r\n",
@@ -76,7 +79,7 @@ proptest! {
     fn random_words_are_refused_politely(
         words in prop::collection::vec(prop::sample::select(vec![
             "a ", "FETCH ", "UID ", "SEARCH ", "(", ")", "1:*", "{3+}\r\n", "\r\n", "\"", "\\", "BODY[", "]", "<0.1>", "NOT ", "OR ",
-            "STORE ", "APPEND ", "x ", "~", "+FLAGS ", "LIST ", "RETURN ", "*", "%", "&AOQ-", "$", ",", "5", " ",
+            "STORE ", "APPEND ", "x ", "~", "+FLAGS ", "LIST ", "RETURN ", "*", "%", "&AOQ-", "$", ",", "5", " ", "SELECT ", "QRESYNC ", "CHANGEDSINCE ", "VANISHED ",
         ]), 0..40),
         mode in any::<u8>(),
     ) {

@@ -181,6 +181,17 @@ fn flags() {
 }
 
 #[test]
+fn runs_keep_their_order() {
+    use mailpods_imap_proto::sequence::runs;
+    assert_eq!(
+        runs([3, 4, 2, 1, 5, 6, 7]),
+        [(3, 4), (2, 2), (1, 1), (5, 7)]
+    );
+    assert_eq!(runs([u32::MAX, 1]), [(u32::MAX, u32::MAX), (1, 1)]);
+    assert!(runs([]).is_empty());
+}
+
+#[test]
 fn capabilities_follow_the_state() {
     let names = |context| capabilities(context).join(" ");
     let plain = names(CapabilityContext {

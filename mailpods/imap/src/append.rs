@@ -1,50 +1,72 @@
-//! APPEND (RFC 9051 §6.3.12).
+//! APPEND (RFC 9051 §6.3.12), of several messages too (RFC 3502), and REPLACE (RFC 8508).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mailpods_imap_proto::{Append, Code};
+use mailpods_imap_proto::sequence::compress;
+use mailpods_imap_proto::{Append, AppendContent, AppendMessage, Code, ReplaceCommand, Status};
 use mailpods_message::Meta;
 use mailpods_store::mail::{MailboxInfo, NewMail};
-use mailpods_store::{NewBody, Quota};
+use mailpods_store::{NewBody, Quota, StoreError};
 
-use crate::failure::{Done, Failure, Reply};
+use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
 use crate::heavy;
 use crate::session::Session;
 
 impl Session {
     pub(crate) async fn append(&mut self, append: Append) -> Done {
-        if append.message.is_empty() {
-            return Err(Failure::no(
-                Code::Cannot,
-                "a message has at least one octet",
-            ));
-        }
-        // RFC 3516 §4.4: NUL needs a literal8
-        if !append.binary && append.message.contains(&0) {
-            return Err(Failure::Bad(
-                "a message with NUL must be sent as a literal8",
-            ));
-        }
+        let mut messages = append.messages.iter();
+        messages.try_for_each(|message| self.check(message))?;
         let target = self.target(append.mailbox.as_str()).await?;
         self.tell_normalized(&append.mailbox).await?;
         let quota = self.quota();
-        let message = append.message.clone();
-        let large = message.len() as u64 > heavy::INLINE;
-        let meta = heavy::run(large, move || Meta::compute(&message).encode()).await?;
-        let mail = NewMail {
-            body: NewBody::Octets {
-                meta: Some(meta),
-                slices: vec![append.message],
-            },
-            prefix: bytes::Bytes::new(),
-            flags: flags::to_store(&append.flags),
-            received: append.date.map_or_else(now, |date| date.unix),
-        };
-        let (validity, uids) = self.mail().append(target.id, vec![mail], quota).await?;
+        let mut mails = Vec::with_capacity(append.messages.len());
+        for message in append.messages {
+            mails.push(self.new_mail(message).await?);
+        }
+        // RFC 3502 §6.3.11: all or none
+        let (validity, uids) = self.mail().append(target.id, mails, quota).await?;
         self.look_if_selected(&target);
-        let uid = uids.first().copied().unwrap_or_default();
-        Ok(Reply::with(Code::AppendUid { validity, uid }, "appended"))
+        let code = ReplyCode::AppendUid {
+            validity,
+            uids: compress(uids),
+        };
+        Ok(Reply {
+            code,
+            text: "appended",
+        })
+    }
+
+    /// RFC 8508 §3
+    pub(crate) async fn replace(&mut self, command: ReplaceCommand) -> Done {
+        self.check(&command.message)?;
+        let view = self.writable()?;
+        let from = view.id;
+        let uids = view.uids_at(&view.positions(&command.number, command.uid)?);
+        let Some(old) = uids.first().copied() else {
+            return Err(Failure::no(Code::NonExistent, "there is no such message"));
+        };
+        let target = self.target(command.mailbox.as_str()).await?;
+        self.tell_normalized(&command.mailbox).await?;
+        let mail = self.new_mail(command.message).await?;
+        let quota = self.quota();
+        let replaced = self.mail().replace(from, old, target.id, mail, quota).await;
+        let (validity, uid) = replaced.map_err(|error| match error {
+            StoreError::NotFound("message") => {
+                Failure::no(Code::ExpungeIssued, "the message is gone")
+            }
+            other => other.into(),
+        })?;
+        let code = Code::AppendUid {
+            validity,
+            uids: &[(uid, uid)],
+        };
+        // RFC 8508 §3.3: before the EXPUNGE
+        self.writer()
+            .status(None, Status::Ok, Some(&code), "the new message");
+        self.expunged(&[old])?;
+        self.view_mut()?.look_closely();
+        Ok(self.removed(true, "replaced"))
     }
 
     /// The mailbox that a message shall go to.
@@ -52,6 +74,46 @@ impl Session {
         let found = self.mail().mailbox(self.account()?, name).await?;
         // RFC 9051 §6.3.12: the client may create it and try again
         found.ok_or(Failure::no(Code::TryCreate, "there is no such mailbox"))
+    }
+
+    fn check(&self, message: &AppendMessage) -> Result<(), Failure> {
+        let AppendContent::Octets {
+            octets,
+            binary,
+            utf8,
+        } = &message.content
+        else {
+            return Ok(());
+        };
+        check_octets(octets, *binary)?;
+        if *utf8 && !self.utf8_accept {
+            // RFC 6855 §4
+            return Err(Failure::Bad("UTF8 needs ENABLE UTF8=ACCEPT"));
+        }
+        Ok(())
+    }
+
+    async fn new_mail(&mut self, message: AppendMessage) -> Result<NewMail, Failure> {
+        let octets = match message.content {
+            AppendContent::Octets { octets, .. } => octets,
+            AppendContent::Catenate(parts) => {
+                let octets = Box::pin(self.catenate(&parts)).await?;
+                // What a part has may be binary, so it may have NUL.
+                check_octets(&octets, true)?;
+                octets
+            }
+        };
+        let (whole, large) = (octets.clone(), octets.len() as u64 > heavy::INLINE);
+        let meta = heavy::run(large, move || Meta::compute(&whole).encode()).await?;
+        Ok(NewMail {
+            body: NewBody::Octets {
+                meta: Some(meta),
+                slices: vec![octets],
+            },
+            prefix: bytes::Bytes::new(),
+            flags: flags::to_store(&message.flags),
+            received: message.date.map_or_else(now, |date| date.unix),
+        })
     }
 
     /// The quota of the account by the current plan.
@@ -68,6 +130,22 @@ impl Session {
             view.look_closely();
         }
     }
+}
+
+fn check_octets(octets: &[u8], binary: bool) -> Result<(), Failure> {
+    if octets.is_empty() {
+        return Err(Failure::no(
+            Code::Cannot,
+            "a message has at least one octet",
+        ));
+    }
+    // RFC 3516 §4.4: NUL needs a literal8
+    if !binary && octets.contains(&0) {
+        return Err(Failure::Bad(
+            "a message with NUL must be sent as a literal8",
+        ));
+    }
+    Ok(())
 }
 
 /// Seconds since 1970.

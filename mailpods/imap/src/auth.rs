@@ -1,7 +1,7 @@
 //! STARTTLS, AUTHENTICATE and LOGIN.
 
 use mailpods_imap_proto::{Code, Event, Limits, Password, SaslResponse, Status, Tag};
-use mailpods_sasl::Mechanism;
+use mailpods_sasl::{BearerMechanism, Mechanism};
 use mailpods_store::directory::{Identity, LoginContext, Refusal, Service, Step};
 
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
@@ -60,6 +60,9 @@ impl Session {
         mechanism: &str,
         initial: Option<SaslResponse>,
     ) -> Done {
+        if let Some(bearer) = BearerMechanism::parse(mechanism) {
+            return Box::pin(self.bearer(bearer, initial)).await;
+        }
         // LOGIN as a SASL mechanism is not offered here: the command of that name serves those clients.
         let mechanism =
             Mechanism::parse(mechanism).filter(|mechanism| *mechanism != Mechanism::Login);
@@ -87,6 +90,29 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// No directory knows tokens yet, so these mechanisms are not offered; who tries them is told in their own way that it was in vain
+    /// (RFC 7628 §3.2.3), and can go on with a password.
+    async fn bearer(&mut self, mechanism: BearerMechanism, initial: Option<SaslResponse>) -> Done {
+        if !self.wire.io.is_tls() {
+            return Err(needs_tls());
+        }
+        let message = match initial {
+            Some(message) => message,
+            None => self.challenge(b"").await?,
+        };
+        let readable = mechanism.read(message.as_bytes()).is_ok();
+        tracing::info!(
+            mechanism = mechanism.name(),
+            readable,
+            "a log-in with a token was refused"
+        );
+        self.challenge(mechanism.refusal(readable)).await?;
+        Err(Failure::no(
+            Code::AuthenticationFailed,
+            "tokens are not known here, log in with a password",
+        ))
     }
 
     async fn challenge(&mut self, challenge: &[u8]) -> Result<SaslResponse, Failure> {

@@ -1,5 +1,7 @@
 //! How a command fails, and how a session ends.
 
+use std::borrow::Cow;
+
 use mailpods_imap_proto::sequence::NoSuchMessage;
 use mailpods_imap_proto::{Code, Status};
 use mailpods_store::StoreError;
@@ -30,6 +32,9 @@ pub(crate) enum Failure {
     /// NO
     #[error("{1}")]
     No(Option<Code<'static>>, &'static str),
+    /// NO, for a URL that names nothing here
+    #[error("bad URL")]
+    BadUrl(String),
     /// BAD
     #[error("{0}")]
     Bad(&'static str),
@@ -60,9 +65,13 @@ impl Failure {
     }
 
     /// The tagged answer.
-    pub(crate) fn answer(&self) -> (Status, Option<Code<'static>>, &'static str) {
+    pub(crate) fn answer(&self) -> (Status, Option<Code<'_>>, &'static str) {
         match self {
             Self::No(code, text) => (Status::No, *code, text),
+            Self::BadUrl(url) => {
+                let text = "the URL names nothing in your mailboxes";
+                (Status::No, Some(Code::BadUrl(url)), text)
+            }
             Self::Bad(text) => (Status::Bad, None, text),
             Self::Store(error) => store_answer(error),
             Self::End(_) => (Status::No, Some(Code::Unavailable), "the session has ended"),
@@ -105,22 +114,33 @@ pub(crate) enum ReplyCode {
     /// The command has sent its tagged OK itself.
     AlreadySent,
     Plain(Code<'static>),
-    Capability(Vec<&'static str>),
+    /// HIGHESTMODSEQ, once all that has changed is told.
+    Told,
+    Capability(Vec<Cow<'static, str>>),
+    AppendUid {
+        validity: u32,
+        uids: Vec<(u32, u32)>,
+    },
     CopyUid {
         validity: u32,
         source: Vec<(u32, u32)>,
         target: Vec<(u32, u32)>,
     },
     Modified(Vec<(u32, u32)>),
+    MailboxId(String),
 }
 
 impl ReplyCode {
     /// The code as the writer takes it.
     pub(crate) fn borrowed(&self) -> Option<Code<'_>> {
         match self {
-            Self::None | Self::AlreadySent => None,
+            Self::None | Self::AlreadySent | Self::Told => None,
             Self::Plain(code) => Some(*code),
             Self::Capability(names) => Some(Code::Capability(names)),
+            Self::AppendUid { validity, uids } => Some(Code::AppendUid {
+                validity: *validity,
+                uids,
+            }),
             Self::CopyUid {
                 validity,
                 source,
@@ -131,6 +151,7 @@ impl ReplyCode {
                 target,
             }),
             Self::Modified(set) => Some(Code::Modified(set)),
+            Self::MailboxId(id) => Some(Code::MailboxId(id)),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! IDLE (RFC 9051 §6.3.13).
+//! IDLE (RFC 9051 §6.3.13, RFC 2177).
 
 use mailpods_imap_proto::Event;
-use tokio::sync::watch;
 
 use crate::failure::{Done, End, Failure, Reply};
+use crate::notify::changed;
 use crate::session::Session;
 use crate::wire::read;
 
@@ -24,6 +24,9 @@ impl Session {
                 };
             }
             Box::pin(self.announce(true)).await?;
+            if self.notifying.is_some() {
+                Box::pin(self.tell_changes()).await?;
+            }
             self.flush().await?;
             self.release();
             self.wait(deadline).await?;
@@ -34,9 +37,11 @@ impl Session {
     async fn wait(&mut self, deadline: tokio::time::Instant) -> Result<(), End> {
         let drain = self.shared.deps.shutdown.drain_spread(share(self.number));
         let changes = self.view.as_mut().map(|view| &mut view.changes);
+        let elsewhere = self.notifying.as_mut().map(|n| n.changes());
         tokio::select! {
             read = read(&mut self.wire.io, self.decoder.buffer(), deadline, drain) => read,
             () = changed(changes) => Ok(()),
+            () = changed(elsewhere) => Ok(()),
         }
     }
 }
@@ -46,21 +51,4 @@ fn share(number: u64) -> f64 {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     let [high, low, ..] = number.wrapping_mul(GOLDEN).to_be_bytes();
     f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX)
-}
-
-async fn changed(changes: Option<&mut watch::Receiver<u64>>) {
-    let closed = match changes {
-        // The mark stays: the announcement looks for it.
-        Some(changes) => match changes.changed().await {
-            Ok(()) => {
-                changes.mark_changed();
-                false
-            }
-            Err(_) => true,
-        },
-        None => true,
-    };
-    if closed {
-        std::future::pending::<()>().await;
-    }
 }

@@ -6,14 +6,21 @@
 //! whose size does not grow with the mailbox.
 //!
 //! - `session`: reading, dispatch, the answer to each command; `auth`, `idle`, `append`.
-//! - `mailboxes`, `list`: commands about mailboxes.
+//! - `wire`, `stream`: the connection, and DEFLATE on it.
+//! - `mailboxes`, `list`, `metadata`: commands about mailboxes.
 //! - `view`: the selected mailbox as the client knows it, and how it learns what others changed.
 //! - `fetch`: planner (which columns and octets), reader, encoder. `search`: compiler, evaluator in steps of rising cost.
+//! - `sort`, `thread`: keys from rows and stored facts, gathered by `scan`, then the order.
+//! - `notify`: what changes elsewhere, told while the client says nothing.
+//! - `resync`: what a client that comes back has missed.
 //! - `pop3`, `managesieve`: the other protocols; `wire`, `patience` and `login` serve all.
 //! - `messages`: STORE, EXPUNGE, COPY, MOVE.
 
 mod append;
 mod auth;
+mod catenate;
+mod compress;
+mod enable;
 mod failure;
 mod fetch;
 mod flags;
@@ -24,12 +31,19 @@ mod login;
 mod mailboxes;
 mod managesieve;
 mod messages;
+mod metadata;
 mod metrics;
+mod notify;
 mod patience;
 mod pop3;
+mod resync;
+mod scan;
 mod search;
 mod server;
 mod session;
+mod sort;
+mod stream;
+mod thread;
 mod view;
 mod wire;
 

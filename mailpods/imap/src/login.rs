@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use mailpods_api::MailboxAddress;
-use mailpods_net::Connection;
 use mailpods_plan::{Mailbox, Plan};
 use mailpods_sasl::ChannelBindings;
 use mailpods_store::directory::{Identity, LoginContext, Service};
 use mailpods_store::{AccountId, StoreError};
 
 use crate::failure::End;
+use crate::stream::Stream;
 use crate::server::{AccountGuard, Shared};
 
 /// Octets of a command that are not counted in what all sessions hold.
@@ -36,7 +36,7 @@ impl User {
 }
 
 /// The connection as the log-in service wants it.
-pub(crate) fn context(io: &Connection, service: Service, session: u64) -> LoginContext {
+pub(crate) fn context(io: &Stream, service: Service, session: u64) -> LoginContext {
     let info = io.tls_info();
     let (exporter, end_point) =
         info.map_or((None, None), |info| (info.exporter, info.server_end_point));

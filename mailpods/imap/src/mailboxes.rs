@@ -2,13 +2,13 @@
 
 use mailpods_imap_proto::pattern::DELIMITER;
 use mailpods_imap_proto::{
-    Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, SpecialUse,
-    Status, StatusItem,
+    Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, Resync,
+    SpecialUse, Status, StatusItem,
 };
 use mailpods_store::mail::{Columns, MAX_KNOWN_KEYWORDS, MailboxInfo, SystemFlags};
 use mailpods_store::{MailStore, Uid};
 
-use crate::failure::{Done, Failure, Reply};
+use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::list;
 use crate::messages::cannot;
 use crate::session::Session;
@@ -30,7 +30,11 @@ impl Session {
                 mailbox,
                 read_only,
                 condstore,
-            } => self.select(&mailbox, read_only, condstore).await,
+                resync,
+            } => {
+                let resync = resync.as_deref();
+                self.select(&mailbox, read_only, condstore, resync).await
+            }
             CommandBody::Create {
                 mailbox,
                 special_use,
@@ -45,7 +49,11 @@ impl Session {
             CommandBody::GetQuota(root) => self.get_quota(&root).await,
             CommandBody::GetQuotaRoot(mailbox) => self.get_quota_root(&mailbox).await,
             CommandBody::Enable(names) => Ok(self.enable(&names)),
+            CommandBody::Notify(command) => self.notify(command).await,
+            CommandBody::GetMetadata(command) => self.get_metadata(command).await,
+            CommandBody::SetMetadata(command) => self.set_metadata(command).await,
             CommandBody::Namespace => {
+                // RFC 9051 §6.3.10, RFC 2342 §5
                 self.writer().namespace();
                 Ok(Reply::ok("done"))
             }
@@ -57,7 +65,7 @@ impl Session {
         }
     }
 
-    async fn find(&self, mailbox: &MailboxName) -> Result<MailboxInfo, Failure> {
+    pub(crate) async fn find(&self, mailbox: &MailboxName) -> Result<MailboxInfo, Failure> {
         let found = self
             .mail()
             .mailbox(self.account()?, mailbox.as_str())
@@ -66,7 +74,17 @@ impl Session {
     }
 
     /// RFC 9051 §6.3.2, §6.3.3
-    async fn select(&mut self, mailbox: &MailboxName, read_only: bool, condstore: bool) -> Done {
+    async fn select(
+        &mut self,
+        mailbox: &MailboxName,
+        read_only: bool,
+        condstore: bool,
+        resync: Option<&Resync>,
+    ) -> Done {
+        if resync.is_some() && !self.qresync {
+            // RFC 7162 §3.2.5
+            return Err(Failure::Bad("QRESYNC must be enabled first"));
+        }
         if self.view.take().is_some() {
             // RFC 9051 §7.1: what follows is about the new mailbox
             self.writer().status(
@@ -95,6 +113,12 @@ impl Session {
             self.tell_listed(&view.name, mailbox.written()).await?;
         }
         self.view = Some(Box::new(view));
+        if let Some(resync) = resync
+            && let Err(failure) = self.resync(resync, info.uid_validity).await
+        {
+            self.view = None;
+            return Err(failure);
+        }
         Ok(match read_only {
             true => Reply::with(Code::ReadOnly, "selected"),
             false => Reply::with(Code::ReadWrite, "selected"),
@@ -151,6 +175,13 @@ impl Session {
             .uid_next
             .max(view.uids.last().map_or(1, |last| last.saturating_add(1)));
         writer.status(None, Status::Ok, Some(&Code::UidNext(next)), "next UID");
+        // RFC 8474 §4.2
+        writer.status(
+            None,
+            Status::Ok,
+            Some(&Code::MailboxId(&info.id.object_id())),
+            "the mailbox's own id",
+        );
         writer.status(
             None,
             Status::Ok,
@@ -186,24 +217,30 @@ impl Session {
     }
 
     /// RFC 9051 §6.3.4, RFC 6154 §3
-    async fn create(&mut self, mailbox: &MailboxName, special_use: &[SpecialUse]) -> Done {
+    async fn create(&mut self, mailbox: &MailboxName, special_use: &[Option<SpecialUse>]) -> Done {
         // RFC 9051 §6.3.4: a delimiter at the end says that names will be made below
         let name = mailbox.as_str().trim_end_matches(DELIMITER);
         check_name(name)?;
         let special_use = match special_use {
             [] => None,
-            [one] => Some(list::to_store(*one).ok_or(Failure::no(
+            [one] => Some(one.and_then(list::to_store).ok_or(Failure::no(
                 Code::UseAttr,
                 "this special use is not possible here",
             ))?),
             _ => return Err(Failure::no(Code::UseAttr, "a mailbox has one special use")),
         };
-        self.mail()
+        let store = self.mail();
+        let created = store
             .create_mailbox(self.account()?, name, special_use)
             .await?;
         // RFC 9051 §6.3.4: the client learns under which name it was made
         self.tell_normalized(mailbox).await?;
-        Ok(Reply::ok("created"))
+        // RFC 8474 §4.1
+        let code = ReplyCode::MailboxId(created.object_id());
+        Ok(Reply {
+            code,
+            text: "created",
+        })
     }
 
     /// RFC 9051 §6.3.5
@@ -273,6 +310,7 @@ impl Session {
         if command.returns.status.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
+        let limit = self.append_limit();
         for row in list::list(&mailboxes, &subscriptions, command) {
             let entry = ListEntry {
                 attributes: &row.attributes,
@@ -282,7 +320,8 @@ impl Session {
             let mut writer = self.writer();
             writer.list(&entry);
             if let Some(info) = row.info.filter(|_| !command.returns.status.is_empty()) {
-                writer.mailbox_status(&info.name, &status_values(info, &command.returns.status));
+                let values = status_values(info, &command.returns.status, limit);
+                writer.mailbox_status(&info.name, &values);
             }
             self.flush_if_full().await?;
         }
@@ -312,8 +351,8 @@ impl Session {
         if items.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
-        self.writer()
-            .mailbox_status(mailbox.as_str(), &status_values(&info, items));
+        let values = status_values(&info, items, self.append_limit());
+        self.writer().mailbox_status(mailbox.as_str(), &values);
         Ok(Reply::ok("done"))
     }
 
@@ -346,26 +385,14 @@ impl Session {
         self.writer().quota(QUOTA_ROOT, storage);
         Ok(())
     }
-
-    /// RFC 5161 §3.1: what is not known is passed over
-    fn enable(&mut self, names: &[String]) -> Reply {
-        let mut enabled = Vec::new();
-        if names.iter().any(|name| name == "CONDSTORE") && !self.condstore {
-            self.enable_condstore();
-            enabled.push("CONDSTORE");
-        }
-        if names.iter().any(|name| name == "IMAP4REV2") && !self.rev2 {
-            self.rev2 = true;
-            self.decoder.set_utf8(true);
-            enabled.push("IMAP4rev2");
-        }
-        self.writer().enabled(&enabled);
-        Reply::ok("done")
-    }
 }
 
-fn status_values(info: &MailboxInfo, items: &[StatusItem]) -> Vec<(StatusItem, u64)> {
-    let value = |item: &StatusItem| match item {
+pub(crate) fn status_values(
+    info: &MailboxInfo,
+    items: &[StatusItem],
+    append_limit: u64,
+) -> Vec<(StatusItem, String)> {
+    let number = |item: &StatusItem| match item {
         StatusItem::Messages => u64::from(info.messages),
         StatusItem::Recent => 0,
         StatusItem::UidNext => u64::from(info.uid_next),
@@ -374,6 +401,14 @@ fn status_values(info: &MailboxInfo, items: &[StatusItem]) -> Vec<(StatusItem, u
         StatusItem::Deleted => u64::from(info.deleted),
         StatusItem::Size => info.octets,
         StatusItem::HighestModSeq => info.highest_modseq,
+        // RFC 7889 §3.1
+        StatusItem::AppendLimit => append_limit,
+        StatusItem::MailboxId => 0,
+    };
+    let value = |item: &StatusItem| match item {
+        // RFC 8474 §4.3
+        StatusItem::MailboxId => format!("({})", info.id.object_id()),
+        item => number(item).to_string(),
     };
     items.iter().map(|item| (*item, value(item))).collect()
 }

@@ -76,7 +76,7 @@ impl Session {
         outcome: &FlagOutcome,
         command: &StoreCommand,
     ) -> Result<(), Failure> {
-        let condstore = self.condstore;
+        let (condstore, qresync) = (self.condstore, self.qresync);
         for (uid, modseq, flags) in &outcome.entries {
             let view = self.view_mut()?;
             view.own_change(*uid, *modseq);
@@ -84,7 +84,8 @@ impl Session {
                 continue;
             };
             let mut fetch = self.writer().fetch(number);
-            if command.uid {
+            // RFC 7162 §3.2.4: with QRESYNC also in the answer to STORE
+            if command.uid || qresync {
                 fetch.uid(*uid);
             }
             if !command.silent {
@@ -124,7 +125,16 @@ impl Session {
         let gone = self.mail().expunge(view.id, uids).await?;
         self.expunged(&gone)?;
         self.view_mut()?.look_closely();
-        Ok(Reply::ok("expunged"))
+        Ok(self.removed(!gone.is_empty(), "expunged"))
+    }
+
+    /// RFC 7162 §3.2.7: whoever counts modification sequences learns that of the removal.
+    pub(crate) fn removed(&self, some: bool, text: &'static str) -> Reply {
+        let code = match self.condstore && some {
+            true => ReplyCode::Told,
+            false => ReplyCode::None,
+        };
+        Reply { code, text }
     }
 
     /// RFC 9051 §6.4.1
@@ -175,7 +185,7 @@ impl Session {
         let gone: Vec<Uid> = outcome.pairs.iter().map(|pair| pair.0).collect();
         self.expunged(&gone)?;
         self.view_mut()?.look_closely();
-        Ok(Reply::ok("moved"))
+        Ok(self.removed(!gone.is_empty(), "moved"))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::pop3;
 use crate::pop3::locks::Maildrops;
 use crate::session::Session;
+use crate::stream::Compressors;
 
 /// Longest TLS handshake.
 pub(crate) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
@@ -68,6 +69,9 @@ pub(crate) struct Shared {
     pub(crate) deps: ImapDeps,
     pub(crate) heavy: Heavy,
     pub(crate) maildrops: Arc<Maildrops>,
+    /// Turns of SORT and THREAD of many messages.
+    pub(crate) orders: Heavy,
+    pub(crate) compressors: Arc<Compressors>,
     open: Mutex<Open>,
     /// Sessions that have not logged in, by client.
     strangers: Connections,
@@ -83,6 +87,8 @@ impl Imap {
             maildrops: Arc::new(maildrops),
             deps,
             heavy: Heavy::default(),
+            orders: Heavy::default(),
+            compressors: Arc::default(),
             open: Mutex::default(),
             strangers: Connections::new(),
             next_session: AtomicU64::new(1),

@@ -1,5 +1,6 @@
 //! One connection: reading, dispatch, answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,6 @@ use mailpods_imap_proto::{
     BadLine, CapabilityContext, Code, Command, CommandBody, Decoder, Event, Limits, State, Status,
     Tag, Writer, capabilities, permitted,
 };
-use mailpods_net::Connection;
 use mailpods_net::listener::ConnectionGuard;
 use mailpods_plan::Mailbox;
 use mailpods_store::{AccountId, MailStore};
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
 use crate::login::{HELD_ABOVE, User};
 use crate::metrics::{CommandLabel, Outcome};
+use crate::notify::Notifying;
 use crate::patience::Patience;
 use crate::server::Shared;
 use crate::view::View;
@@ -29,10 +30,16 @@ pub(crate) struct Session {
     pub(crate) number: u64,
     /// IMAP4rev2 was enabled: names in UTF-8, ESEARCH for SEARCH.
     pub(crate) rev2: bool,
+    /// UTF8=ACCEPT was enabled (RFC 9755).
+    pub(crate) utf8_accept: bool,
     /// A CONDSTORE enabling command was given (RFC 7162 §3.1).
     pub(crate) condstore: bool,
+    /// QRESYNC was enabled: VANISHED in the place of EXPUNGE (RFC 7162 §3.2.10).
+    pub(crate) qresync: bool,
     pub(crate) user: Option<User>,
     pub(crate) view: Option<Box<View>>,
+    /// What NOTIFY asked for.
+    pub(crate) notifying: Option<Box<Notifying>>,
     /// Counts the session among its client's, until log-in.
     pub(crate) stranger: Option<ConnectionGuard>,
     patience: Patience,
@@ -41,7 +48,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        io: Connection,
+        io: Wire,
         number: u64,
         stranger: ConnectionGuard,
     ) -> Self {
@@ -51,9 +58,12 @@ impl Session {
             decoder: Decoder::new(Limits::default()),
             number,
             rev2: false,
+            utf8_accept: false,
             condstore: false,
+            qresync: false,
             user: None,
             view: None,
+            notifying: None,
             stranger: Some(stranger),
             patience: Patience::new(),
         }
@@ -131,7 +141,7 @@ impl Session {
     }
 
     async fn read(&mut self) -> Result<(), End> {
-        let waiting = self.decoder.buffer().len() as u64;
+        let waiting = self.decoder.held();
         if waiting > HELD_ABOVE {
             self.hold(waiting)?;
         }
@@ -140,6 +150,9 @@ impl Session {
             self.decoder.buffer().reserve(hint);
         }
         let deadline = self.deadline(waiting > 0);
+        if waiting == 0 && self.notifying.is_some() {
+            return Box::pin(self.read_notifying(deadline)).await;
+        }
         read(
             &mut self.wire.io,
             self.decoder.buffer(),
@@ -150,7 +163,7 @@ impl Session {
     }
 
     /// Counts what is read of a large command, until it is done.
-    fn hold(&mut self, octets: u64) -> Result<(), End> {
+    pub(crate) fn hold(&mut self, octets: u64) -> Result<(), End> {
         let plan = self.shared.deps.plan.current();
         match &mut self.user {
             Some(user) => user.hold(&plan, octets),
@@ -206,18 +219,19 @@ impl Session {
     }
 
     fn answer(&mut self, tag: &Tag, name: &'static str, done: Done) -> Result<(), End> {
+        let told = self.view.as_ref().map(|view| view.told());
         let failure = match done {
             Ok(Reply {
                 code: ReplyCode::AlreadySent,
                 ..
             }) => return Ok(()),
             Ok(Reply { code, text }) => {
-                self.writer().status(
-                    Some(tag.as_str()),
-                    Status::Ok,
-                    code.borrowed().as_ref(),
-                    text,
-                );
+                let code = match (&code, told) {
+                    (ReplyCode::Told, Some(told)) => Some(Code::HighestModSeq(told)),
+                    (code, _) => code.borrowed(),
+                };
+                self.writer()
+                    .status(Some(tag.as_str()), Status::Ok, code.as_ref(), text);
                 return if name == "logout" {
                     Err(End::Logout)
                 } else {
@@ -262,10 +276,14 @@ impl Session {
                 Box::pin(self.authenticate(&mechanism, initial)).await
             }
             CommandBody::Login { user, password } => Box::pin(self.login(&user, &password)).await,
+            CommandBody::Compress(mechanism) => Box::pin(self.compress(tag, &mechanism)).await,
             CommandBody::Idle => Box::pin(self.idle()).await,
             CommandBody::Append(append) => Box::pin(self.append(append)).await,
+            CommandBody::Replace(replace) => Box::pin(self.replace(*replace)).await,
             CommandBody::Fetch(fetch) => Box::pin(self.fetch(fetch)).await,
             CommandBody::Search(search) => Box::pin(self.search(tag, *search)).await,
+            CommandBody::Sort(sort) => Box::pin(self.sort(tag, *sort)).await,
+            CommandBody::Thread(thread) => Box::pin(self.thread(*thread)).await,
             CommandBody::Store(store) => Box::pin(self.store(store)).await,
             CommandBody::Copy(copy) => Box::pin(self.copy(copy)).await,
             CommandBody::Move(copy) => Box::pin(self.move_messages(copy)).await,
@@ -295,7 +313,7 @@ impl Session {
         Ok(())
     }
 
-    pub(crate) fn capabilities(&self) -> Vec<&'static str> {
+    pub(crate) fn capabilities(&self) -> Vec<Cow<'static, str>> {
         let tls = self.wire.io.is_tls();
         let info = self.wire.io.tls_info();
         capabilities(CapabilityContext {
@@ -304,7 +322,14 @@ impl Session {
             authenticated: self.user.is_some(),
             channel_binding: info
                 .is_some_and(|info| info.exporter.is_some() || info.server_end_point.is_some()),
+            append_limit: self.append_limit(),
+            compressed: self.wire.io.is_compressed(),
         })
+    }
+
+    /// The largest message that is taken, in octets.
+    pub(crate) fn append_limit(&self) -> u64 {
+        self.shared.deps.plan.current().imap.max_append_octets
     }
 
     fn capability(&mut self) -> Done {
@@ -346,12 +371,9 @@ impl Session {
         Reply::ok("done")
     }
 
-    pub(crate) fn enable_condstore(&mut self) {
-        self.condstore = true;
-    }
-
     pub(crate) fn writer(&mut self) -> Writer<'_> {
-        Writer::new(&mut self.wire.out, self.rev2)
+        let utf8 = self.utf8();
+        Writer::new(&mut self.wire.out, utf8)
     }
 
     pub(crate) fn mail(&self) -> Arc<dyn MailStore> {
@@ -409,12 +431,14 @@ impl Session {
     }
 }
 
-/// RFC 9051 §7.5.1: no EXPUNGE while FETCH, STORE or SEARCH by number is in progress.
+/// RFC 9051 §7.5.1, RFC 5256 §3: no EXPUNGE while a command by number is in progress.
 fn forbids_expunge(body: &CommandBody) -> bool {
     match body {
         CommandBody::Fetch(fetch) => !fetch.uid,
         CommandBody::Store(store) => !store.uid,
         CommandBody::Search(search) => !search.uid,
+        CommandBody::Sort(sort) => !sort.search.uid,
+        CommandBody::Thread(thread) => !thread.search.uid,
         _ => false,
     }
 }

@@ -1,6 +1,7 @@
 //! The selected mailbox as the client knows it, and how it learns what others changed.
 
-use mailpods_imap_proto::{Positions, SequenceSet};
+use mailpods_imap_proto::sequence::compress;
+use mailpods_imap_proto::{Positions, SequenceSet, Window};
 use mailpods_store::mail::{Columns, Entry, MailboxInfo};
 use mailpods_store::{MailStore, MailboxId, ModSeq, Result, Uid};
 use tokio::sync::watch;
@@ -148,6 +149,23 @@ impl View {
     }
 }
 
+/// The positions that a window shows, of sorted ranges.
+pub(crate) fn part_of(positions: &Positions, window: Window) -> Positions {
+    let count: u32 = positions.iter().map(|range| range.end - range.start).sum();
+    let shown = window.of(count as usize);
+    let (mut before, mut part) = (0, Positions::new());
+    for range in positions {
+        let length = (range.end - range.start) as usize;
+        let start = shown.start.saturating_sub(before).min(length) as u32;
+        let end = shown.end.saturating_sub(before).min(length) as u32;
+        if start < end {
+            part.push(range.start + start..range.start + end);
+        }
+        before += length;
+    }
+    part
+}
+
 /// Whether a position is among sorted ranges.
 pub(crate) fn contains(positions: &Positions, position: u32) -> bool {
     let next = positions.partition_point(|range| range.end <= position);
@@ -211,8 +229,20 @@ impl Session {
 
     /// Takes messages out of the view and tells the client.
     pub(crate) fn expunged(&mut self, gone: &[Uid]) -> std::result::Result<(), Failure> {
+        let view = self.view()?;
+        let known = compress(
+            gone.iter()
+                .copied()
+                .filter(|uid| view.number(*uid).is_some()),
+        );
         let numbers = self.view_mut()?.remove(gone);
+        let qresync = self.qresync;
         let mut writer = self.writer();
+        if qresync && !known.is_empty() {
+            // RFC 7162 §3.2.10: once QRESYNC is enabled, no EXPUNGE any more
+            writer.vanished(false, &known);
+            return Ok(());
+        }
         numbers
             .into_iter()
             .for_each(|number| writer.expunge(number));
@@ -263,8 +293,11 @@ impl Session {
         if count > before {
             self.writer().exists(count);
         }
+        let hidden = self.notifying.as_ref().is_some_and(|n| n.hides_flags());
         for entry in entries.iter().filter(|entry| {
-            entry.uid <= largest && own.binary_search(&(entry.uid, entry.modseq)).is_err()
+            !hidden
+                && entry.uid <= largest
+                && own.binary_search(&(entry.uid, entry.modseq)).is_err()
         }) {
             self.tell_flags(entry)?;
         }
@@ -272,7 +305,7 @@ impl Session {
     }
 
     /// `* n FETCH (FLAGS ...)`
-    fn tell_flags(&mut self, entry: &Entry) -> std::result::Result<(), Failure> {
+    pub(crate) fn tell_flags(&mut self, entry: &Entry) -> std::result::Result<(), Failure> {
         let (condstore, rev2) = (self.condstore, self.rev2);
         let Some(number) = self.view()?.number(entry.uid) else {
             return Ok(());

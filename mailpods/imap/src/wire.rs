@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::failure::End;
+use crate::stream::Stream;
 
 /// Output that is gathered before it is sent.
 const FLUSH_AT: usize = 32 * 1024;
@@ -14,14 +15,14 @@ const WRITE_LIMIT: Duration = Duration::from_secs(300);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Wire {
-    pub(crate) io: Connection,
+    pub(crate) io: Stream,
     pub(crate) out: Vec<u8>,
 }
 
 impl Wire {
     pub(crate) fn new(io: Connection) -> Self {
         Self {
-            io,
+            io: Stream::new(io),
             out: Vec::new(),
         }
     }
@@ -41,7 +42,7 @@ impl Wire {
             return Ok(());
         }
         self.io
-            .write_with_deadline(&self.out, Instant::now() + WRITE_LIMIT)
+            .write(&self.out, Instant::now() + WRITE_LIMIT)
             .await?;
         self.out.clear();
         Ok(())
@@ -51,7 +52,7 @@ impl Wire {
     pub(crate) async fn send(&mut self, octets: &Bytes) -> Result<(), End> {
         self.flush().await?;
         self.io
-            .write_with_deadline(octets, Instant::now() + WRITE_LIMIT)
+            .write(octets, Instant::now() + WRITE_LIMIT)
             .await?;
         Ok(())
     }
@@ -73,13 +74,13 @@ impl Wire {
 
 /// Reads once into `buffer`, unless the session is to end: `drain`. Cancel-safe.
 pub(crate) async fn read(
-    io: &mut Connection,
+    io: &mut Stream,
     buffer: &mut BytesMut,
     deadline: Instant,
     drain: impl Future<Output = ()>,
 ) -> Result<(), End> {
     let count = tokio::select! {
-        read = io.read_with_deadline(buffer, deadline) => read,
+        read = io.read(buffer, deadline) => read,
         () = drain => return Err(End::Bye("the server is shutting down, come back soon")),
     };
     match count {

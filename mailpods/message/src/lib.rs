@@ -7,6 +7,7 @@
 //! - [`mime`]: the tree of parts as a flat [`Structure`].
 //! - [`meta`]: what is computed once at delivery ([`Meta`]) and its compact binary form.
 //! - [`decode`]: transfer encodings and charsets.
+//! - [`html`]: what a person sees of HTML.
 //! - [`edit`]: header edits that do not copy the body.
 //! - [`results`]: what Authentication-Results fields say.
 //! - [`submission`]: RFC 6409 §8 checks and repairs.
@@ -21,6 +22,7 @@ pub mod envelope;
 pub mod feedback;
 pub mod fuzzing;
 pub mod header;
+pub mod html;
 pub mod meta;
 pub mod mime;
 pub mod results;

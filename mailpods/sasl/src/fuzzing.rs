@@ -1,7 +1,7 @@
 //! One entry for each parser, for fuzz targets: any input, no panic, bounded work.
 use crate::client::{Client, ClientCredentials};
 use crate::server::{Event, Server, ServerContext};
-use crate::{ChannelBindings, Mechanism, PasswordHash, ScramKeys, Secret};
+use crate::{BearerMechanism, ChannelBindings, Mechanism, PasswordHash, ScramKeys, Secret};
 
 /// Reads a stored hash and, when it is cheap, tries a password.
 pub fn password(data: &[u8]) {
@@ -15,8 +15,10 @@ pub fn password(data: &[u8]) {
     }
 }
 
-/// Feeds the lines of the input to every mechanism of the server.
+/// Feeds the lines of the input to every mechanism of the server, and the whole to those with tokens.
 pub fn server(data: &[u8]) {
+    let _ = BearerMechanism::OAuthBearer.read(data);
+    let _ = BearerMechanism::XOAuth2.read(data);
     for mechanism in Mechanism::ALL {
         let bindings = ChannelBindings {
             tls_exporter: Some(vec![7; 32]),

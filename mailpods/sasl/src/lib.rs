@@ -8,6 +8,7 @@
 //! Nothing here reads a clock or makes randomness: nonces and salts are arguments.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))] // a test fails by panic
 
+mod bearer;
 pub mod client;
 pub mod credential;
 pub mod fuzzing;
@@ -18,6 +19,7 @@ pub mod scram;
 mod secret;
 pub mod server;
 
+pub use bearer::{BearerLogin, BearerMechanism};
 pub use credential::Credential;
 pub use mechanism::Mechanism;
 pub use password::{PasswordError, PasswordHash, Scheme};

@@ -16,7 +16,6 @@ mod compose;
 mod error;
 mod extension;
 pub mod fuzzing;
-mod html;
 mod input;
 mod lexer;
 mod limits;

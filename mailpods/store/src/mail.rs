@@ -121,6 +121,8 @@ pub struct Entry {
     pub flags: Flags,
     /// INTERNALDATE.
     pub received: UnixSeconds,
+    /// When it came into this mailbox (RFC 8514), where that is known.
+    pub saved: Option<UnixSeconds>,
     /// RFC822.SIZE: prefix and body.
     pub size: u64,
     /// The shared body; the message is `prefix` followed by it.
@@ -194,6 +196,20 @@ pub struct CopyOutcome {
     pub pairs: Vec<(Uid, Uid)>,
 }
 
+/// Most annotations of an account, those of all its mailboxes together.
+pub const MAX_ANNOTATIONS: usize = 1_000;
+/// Most octets of the values of all annotations of an account.
+pub const MAX_ANNOTATION_OCTETS: usize = 1024 * 1024;
+
+/// What somebody wrote about a mailbox or the account (RFC 5464 §3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// Its name in lower case: `/private/comment`.
+    pub entry: String,
+    /// What was written.
+    pub value: Bytes,
+}
+
 /// An account with what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AccountInfo {
@@ -239,6 +255,26 @@ pub trait MailStore: Send + Sync {
     /// Subscribes or unsubscribes.
     async fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<()>;
 
+    /// What was written about a mailbox, or about the account; by name.
+    async fn annotations(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+    ) -> Result<Vec<Annotation>>;
+    /// All annotations of an account with their mailboxes, those of the account first; by mailbox and name.
+    async fn all_annotations(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(Option<MailboxId>, Annotation)>>;
+    /// Writes annotations, or removes those without a value; all or none. `Invalid` above [`MAX_ANNOTATIONS`] or
+    /// [`MAX_ANNOTATION_OCTETS`].
+    async fn annotate(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: Vec<(String, Option<Bytes>)>,
+    ) -> Result<()>;
+
     /// UIDs in a mailbox, ascending.
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>>;
     /// Messages with `first <= uid <= last` and a modseq above `changed_since` (0: all), ascending, at most `limit`.
@@ -268,6 +304,16 @@ pub trait MailStore: Send + Sync {
         mails: Vec<NewMail>,
         quota: Quota,
     ) -> Result<(u32, Vec<Uid>)>;
+    /// Puts a message into `to` and removes that of `uid` from `from`, both or neither (RFC 8508); the room of the removed one counts as
+    /// free. `NotFound` when it is not there any more. Returns UIDVALIDITY and UID of the new one.
+    async fn replace(
+        &self,
+        from: MailboxId,
+        uid: Uid,
+        to: MailboxId,
+        mail: NewMail,
+        quota: Quota,
+    ) -> Result<(u32, Uid)>;
     /// Changes flags; absent UIDs are passed over.
     async fn store_flags(
         &self,
@@ -318,4 +364,6 @@ pub trait MailStore: Send + Sync {
 
     /// Wakes when a mailbox changes, from whatever process; the value grows with every change.
     fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64>;
+    /// Wakes when anything of an account changes, or may have: one of its mailboxes, which there are, what it subscribes to.
+    fn watch_account(&self, account: AccountId) -> watch::Receiver<u64>;
 }

@@ -24,6 +24,14 @@ id!(
     /// A mailbox (IMAP's word; people say folder).
     MailboxId
 );
+impl MailboxId {
+    /// The id by which clients and scripts name the mailbox, whatever its name (RFC 8474 §4).
+    #[must_use]
+    pub fn object_id(self) -> String {
+        format!("M{self}")
+    }
+}
+
 id!(
     /// A stored body.
     BodyId

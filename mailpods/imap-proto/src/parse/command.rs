@@ -3,7 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Cursor, Dialect, ParseError, Part, fetch, list, mailbox, search};
+use super::{
+    Cursor, Dialect, ParseError, Part, fetch, list, mailbox, metadata, notify, order, search,
+};
 use crate::command::{Command, CommandBody, CopyCommand, Password, SaslResponse, Tag};
 
 type Parsed<T> = Result<T, ParseError>;
@@ -36,6 +38,9 @@ fn uid_body(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
         "FETCH" => fetch::fetch(cursor, true),
         "STORE" => fetch::store(cursor, true),
         "SEARCH" => search::search(cursor, true),
+        "REPLACE" => mailbox::replace(cursor, true),
+        "SORT" => order::sort(cursor, true),
+        "THREAD" => order::thread(cursor, true),
         "COPY" => copy(cursor, true).map(CommandBody::Copy),
         "MOVE" => copy(cursor, true).map(CommandBody::Move),
         "EXPUNGE" => {
@@ -69,6 +74,9 @@ fn body_with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBod
         "FETCH" => fetch::fetch(cursor, false),
         "STORE" => fetch::store(cursor, false),
         "SEARCH" => search::search(cursor, false),
+        "REPLACE" => mailbox::replace(cursor, false),
+        "SORT" => order::sort(cursor, false),
+        "THREAD" => order::thread(cursor, false),
         "COPY" => copy(cursor, false).map(CommandBody::Copy),
         "MOVE" => copy(cursor, false).map(CommandBody::Move),
         "LIST" => list::list(cursor),
@@ -77,6 +85,14 @@ fn body_with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBod
         "LOGIN" => login(cursor),
         "ID" => id(cursor),
         "ENABLE" => enable(cursor),
+        "COMPRESS" => {
+            cursor.space()?;
+            let mechanism = cursor.atom("a compression mechanism")?;
+            Ok(CommandBody::Compress(mechanism.to_ascii_uppercase()))
+        }
+        "NOTIFY" => notify::notify(cursor),
+        "GETMETADATA" => metadata::get(cursor),
+        "SETMETADATA" => metadata::set(cursor),
         "GETQUOTA" => {
             cursor.space()?;
             Ok(CommandBody::GetQuota(cursor.astring_text()?))

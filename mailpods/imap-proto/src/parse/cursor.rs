@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{Dialect, Literal, ParseError, Part};
-use crate::command::{MailboxName, Tag};
+use crate::command::{MailboxName, Tag, Window};
 use crate::date::{Date, DateTime};
 use crate::flag::Flag;
 use crate::pattern::{MAX_NAME, canonical_name};
@@ -16,6 +16,8 @@ type Parsed<T> = Result<T, ParseError>;
 
 const MAX_TAG: usize = 64;
 const MAX_FLAGS: usize = 128;
+/// RFC 8474 §7
+const MAX_OBJECT_ID: usize = 255;
 
 /// RFC 9051 §9, `ATOM-CHAR`: no control characters, nothing special.
 pub(crate) fn is_atom_char(octet: u8) -> bool {
@@ -104,6 +106,14 @@ impl<'a> Cursor<'a> {
     pub(crate) fn eat(&mut self, octet: u8) -> bool {
         let found = self.peek() == Some(octet);
         self.position += usize::from(found);
+        found
+    }
+
+    /// Takes the text, in any case, if it follows.
+    pub(crate) fn eat_text(&mut self, text: &[u8]) -> bool {
+        let start = self.rest().get(..text.len());
+        let found = start.is_some_and(|start| start.eq_ignore_ascii_case(text));
+        self.position += if found { text.len() } else { 0 };
         found
     }
 
@@ -272,6 +282,14 @@ impl<'a> Cursor<'a> {
         mailbox_name(self.decode_name(octets)?)
     }
 
+    /// `mailbox`, or the empty name that stands for the server.
+    pub(crate) fn mailbox_or_server(&mut self) -> Parsed<Option<MailboxName>> {
+        match self.eat_text(b"\"\"") {
+            true => Ok(None),
+            false => self.mailbox().map(Some),
+        }
+    }
+
     /// `mailbox` that is to be made.
     pub(crate) fn new_mailbox(&mut self) -> Parsed<MailboxName> {
         let octets = self.astring()?;
@@ -394,6 +412,56 @@ impl<'a> Cursor<'a> {
                 return Ok(SequenceSet::Ranges(ranges));
             }
         }
+    }
+
+    /// One message number or UID, or `*`.
+    pub(crate) fn one_number(&mut self) -> Parsed<SequenceSet> {
+        let number = self.seq_number()?;
+        Ok(SequenceSet::Ranges(vec![SeqRange {
+            from: number,
+            to: number,
+        }]))
+    }
+
+    /// RFC 7162 §7, `known-uids`: neither `*` nor `$`.
+    pub(crate) fn known_set(&mut self) -> Parsed<SequenceSet> {
+        let set = self.sequence_set()?;
+        match &set {
+            SequenceSet::Ranges(ranges) if !ranges.iter().any(SeqRange::has_last) => Ok(set),
+            _ => Err(ParseError::Expected("a set of numbers")),
+        }
+    }
+
+    /// RFC 9394 §4, `partial-range`: `1:10` or `-1:-10`, in either order.
+    pub(crate) fn window(&mut self) -> Parsed<Window> {
+        let from_end = self.eat(b'-');
+        let one = self.nonzero()?;
+        self.expect(b':', "a range such as 1:10")?;
+        if self.eat(b'-') != from_end {
+            return Err(ParseError::Expected("a range such as -1:-10"));
+        }
+        let other = self.nonzero()?;
+        Ok(Window {
+            from: one.min(other),
+            to: one.max(other),
+            from_end,
+        })
+    }
+
+    /// RFC 8474 §7, `objectid`
+    pub(crate) fn object_id(&mut self) -> Parsed<String> {
+        let belongs = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        let id = self.word(belongs, "an object id")?;
+        let fits = id.len() <= MAX_OBJECT_ID;
+        fits.then(|| id.to_owned())
+            .ok_or(ParseError::Expected("an object id"))
+    }
+
+    /// RFC 7162 §7, `mod-sequence-value`: 1 at least.
+    pub(crate) fn mod_seq(&mut self) -> Parsed<u64> {
+        let value = self.number64()?;
+        let above = (value > 0).then_some(value);
+        above.ok_or(ParseError::Expected("a number above 0"))
     }
 
     fn seq_number(&mut self) -> Parsed<SeqNumber> {

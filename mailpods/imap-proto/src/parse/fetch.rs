@@ -1,14 +1,18 @@
 //! FETCH and STORE (RFC 9051 §6.4.5, §6.4.6; RFC 7162; RFC 3516).
 
-use super::{Cursor, ParseError};
+use bytes::Bytes;
+
+use super::{Cursor, Dialect, ParseError, Part};
 use crate::command::{
     CommandBody, FetchCommand, FetchItem, Partial, Section, SectionText, StoreAction, StoreCommand,
+    Window,
 };
 
 type Parsed<T> = Result<T, ParseError>;
 
 const MAX_ITEMS: usize = 128;
 const MAX_FIELDS: usize = 256;
+const MAX_MODIFIERS: usize = 4;
 /// Deeper parts than any message that is accepted has.
 const MAX_PART_DEPTH: usize = 64;
 
@@ -17,10 +21,12 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
     let set = cursor.sequence_set()?;
     cursor.space()?;
     let mut items = items(cursor)?;
-    let mut changed_since = None;
+    let mut modifiers = Modifiers::default();
     if !cursor.at_end() {
         cursor.space()?;
-        changed_since = Some(changed_since_modifier(cursor)?);
+        modifiers = fetch_modifiers(cursor, uid)?;
+    }
+    if modifiers.changed_since.is_some() {
         // RFC 7162 §3.1.4.1: CHANGEDSINCE adds MODSEQ to the answer
         push_new(&mut items, FetchItem::ModSeq);
     }
@@ -32,7 +38,9 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
         uid,
         set,
         items,
-        changed_since,
+        changed_since: modifiers.changed_since,
+        vanished: modifiers.vanished,
+        partial: modifiers.partial,
     }))
 }
 
@@ -55,6 +63,21 @@ fn items(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
         Err(ParseError::Expected("a fetch item"))
     } else {
         Ok(items)
+    }
+}
+
+/// The items behind MessageNew, up to the closing parenthesis (RFC 5465 §5.2); they always tell the UID.
+pub(super) fn items_of_event(cursor: &mut Cursor<'_>) -> Parsed<Vec<FetchItem>> {
+    let mut items = vec![FetchItem::Uid];
+    loop {
+        if items.len() > MAX_ITEMS {
+            return Err(ParseError::TooMany("list items"));
+        }
+        push_new(&mut items, item(cursor)?);
+        if cursor.eat(b')') {
+            return Ok(items);
+        }
+        cursor.space()?;
     }
 }
 
@@ -85,6 +108,10 @@ fn item(cursor: &mut Cursor<'_>) -> Parsed<FetchItem> {
         ("BODY", false) => Ok(FetchItem::Body),
         ("BODYSTRUCTURE", false) => Ok(FetchItem::BodyStructure),
         ("MODSEQ", false) => Ok(FetchItem::ModSeq),
+        ("SAVEDATE", false) => Ok(FetchItem::SaveDate),
+        ("PREVIEW", false) => Ok(preview(cursor)),
+        ("EMAILID", false) => Ok(FetchItem::EmailId),
+        ("THREADID", false) => Ok(FetchItem::ThreadId),
         ("RFC822", false) => Ok(FetchItem::Rfc822),
         ("RFC822.HEADER", false) => Ok(FetchItem::Rfc822Header),
         ("RFC822.TEXT", false) => Ok(FetchItem::Rfc822Text),
@@ -95,6 +122,13 @@ fn item(cursor: &mut Cursor<'_>) -> Parsed<FetchItem> {
         ("BINARY.SIZE", true) => Ok(FetchItem::BinarySize(binary_part(cursor)?)),
         _ => Err(ParseError::Unsupported("this fetch item")),
     }
+}
+
+/// RFC 8970 §3.1: LAZY asks for no more than is at hand, and all previews are.
+fn preview(cursor: &mut Cursor<'_>) -> FetchItem {
+    // What stands in other parentheses are modifiers of FETCH.
+    cursor.eat_text(b" (LAZY)");
+    FetchItem::Preview
 }
 
 fn body_section(cursor: &mut Cursor<'_>, peek: bool) -> Parsed<FetchItem> {
@@ -125,6 +159,27 @@ fn binary_part(cursor: &mut Cursor<'_>) -> Parsed<Vec<u32>> {
     }
     cursor.expect(b']', "the end of the section")?;
     Ok(part)
+}
+
+/// A section that stands by itself, such as `1.2.MIME`; `None` for what is none.
+pub(crate) fn section_of(text: &str) -> Option<Section> {
+    if text.is_empty() {
+        return Some(Section::default());
+    }
+    let dialect = Dialect {
+        utf8: true,
+        nesting: 1,
+        ranges: 1,
+    };
+    // The bracket that ends it in a FETCH tells where a part number ends.
+    let parts = [Part {
+        line: Bytes::from(format!("{text}]")),
+        marker: 0,
+        literal: None,
+    }];
+    let mut cursor = Cursor::new(&parts, dialect);
+    let section = section(&mut cursor).ok()?;
+    (cursor.eat(b']') && cursor.at_end()).then_some(section)
 }
 
 /// RFC 9051 §9, `section-spec`
@@ -194,19 +249,38 @@ fn partial(cursor: &mut Cursor<'_>) -> Parsed<Option<Partial>> {
     Ok(Some(Partial { origin, length }))
 }
 
-fn changed_since_modifier(cursor: &mut Cursor<'_>) -> Parsed<u64> {
-    cursor.expect(b'(', "a fetch modifier")?;
-    if !cursor.eat_name("CHANGEDSINCE") {
-        return Err(ParseError::Unsupported("this fetch modifier"));
+/// RFC 4466 §2.4, `fetch-modifiers`
+#[derive(Default)]
+struct Modifiers {
+    changed_since: Option<u64>,
+    vanished: bool,
+    partial: Option<Window>,
+}
+
+fn fetch_modifiers(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Modifiers> {
+    let mut modifiers = Modifiers::default();
+    let found = cursor.list(MAX_MODIFIERS, |cursor| {
+        match cursor.name("a fetch modifier")?.as_str() {
+            "CHANGEDSINCE" => {
+                cursor.space()?;
+                modifiers.changed_since = Some(cursor.number64()?);
+            }
+            "VANISHED" => modifiers.vanished = true,
+            // RFC 9394 §3.3: only in UID FETCH
+            "PARTIAL" if uid => {
+                cursor.space()?;
+                modifiers.partial = Some(cursor.window()?);
+            }
+            _ => return Err(ParseError::Unsupported("this fetch modifier")),
+        }
+        Ok(())
+    })?;
+    // RFC 7162 §3.2.6: VANISHED only in UID FETCH, and beside CHANGEDSINCE
+    let lonely = modifiers.vanished && (!uid || modifiers.changed_since.is_none());
+    if found.is_empty() || lonely {
+        return Err(ParseError::Expected("CHANGEDSINCE"));
     }
-    cursor.space()?;
-    let modseq = cursor.number64()?;
-    if cursor.eat(b' ') {
-        // RFC 7162 §3.2.6: VANISHED needs ENABLE QRESYNC
-        return Err(ParseError::Unsupported("VANISHED"));
-    }
-    cursor.expect(b')', "a closing parenthesis")?;
-    Ok(modseq)
+    Ok(modifiers)
 }
 
 pub(super) fn store(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {

@@ -1,9 +1,16 @@
 //! Commands about one mailbox.
 
 use super::{Cursor, ParseError};
-use crate::command::{Append, CommandBody, SpecialUse, StatusItem};
+use crate::command::{
+    Append, AppendContent, AppendMessage, CatenatePart, CommandBody, ReplaceCommand, Resync,
+    SpecialUse, StatusItem,
+};
+use crate::sequence::SequenceSet;
 
 type Parsed<T> = Result<T, ParseError>;
+
+/// Parts of one CATENATE.
+const MAX_PARTS: usize = 128;
 
 /// The command `name`, whose first argument is a mailbox.
 pub(super) fn body(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
@@ -29,22 +36,58 @@ fn mailbox(cursor: &mut Cursor<'_>) -> Parsed<crate::MailboxName> {
 
 fn select(cursor: &mut Cursor<'_>, read_only: bool) -> Parsed<CommandBody> {
     let mailbox = mailbox(cursor)?;
-    let mut condstore = false;
+    let (mut condstore, mut found) = (false, None);
     if !cursor.at_end() {
         cursor.space()?;
-        let parameters = cursor.list(8, |cursor| match cursor.name("a parameter")?.as_str() {
-            "CONDSTORE" => Ok(()),
-            // RFC 7162 §3.2.5: BAD without ENABLE QRESYNC, and that is never granted
-            "QRESYNC" => Err(ParseError::Unsupported("QRESYNC")),
-            _ => Err(ParseError::Unsupported("this parameter of SELECT")),
+        cursor.list(8, |cursor| {
+            match cursor.name("a parameter")?.as_str() {
+                "CONDSTORE" => condstore = true,
+                "QRESYNC" => found = Some(Box::new(resync(cursor)?)),
+                _ => return Err(ParseError::Unsupported("this parameter of SELECT")),
+            }
+            Ok(())
         })?;
-        condstore = !parameters.is_empty();
     }
     Ok(CommandBody::Select {
         mailbox,
         read_only,
         condstore,
+        resync: found,
     })
+}
+
+/// RFC 7162 §7, `select-param`: `(validity modseq [known-uids] [(numbers uids)])`
+fn resync(cursor: &mut Cursor<'_>) -> Parsed<Resync> {
+    cursor.space()?;
+    cursor.expect(b'(', "what is known of the mailbox")?;
+    let validity = cursor.nonzero()?.get();
+    cursor.space()?;
+    let mut resync = Resync {
+        validity,
+        mod_seq: cursor.mod_seq()?,
+        known: None,
+        matched: None,
+    };
+    if cursor.eat(b' ') {
+        if cursor.peek() != Some(b'(') {
+            resync.known = Some(cursor.known_set()?);
+        }
+        if resync.known.is_none() || cursor.eat(b' ') {
+            resync.matched = Some(matched(cursor)?);
+        }
+    }
+    cursor.expect(b')', "a closing parenthesis")?;
+    Ok(resync)
+}
+
+/// RFC 7162 §3.2.5.2
+fn matched(cursor: &mut Cursor<'_>) -> Parsed<(SequenceSet, SequenceSet)> {
+    cursor.expect(b'(', "message numbers and their UIDs")?;
+    let numbers = cursor.known_set()?;
+    cursor.space()?;
+    let uids = cursor.known_set()?;
+    cursor.expect(b')', "a closing parenthesis")?;
+    Ok((numbers, uids))
 }
 
 fn create(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
@@ -68,16 +111,15 @@ fn create(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
     })
 }
 
-fn use_attribute(cursor: &mut Cursor<'_>) -> Parsed<SpecialUse> {
+fn use_attribute(cursor: &mut Cursor<'_>) -> Parsed<Option<SpecialUse>> {
     cursor.expect(b'\\', "a special use")?;
     let name = cursor.name("a special use")?;
-    let known = SpecialUse::ALL.into_iter().find(|known| {
+    Ok(SpecialUse::ALL.into_iter().find(|known| {
         known
             .as_str()
             .get(1..)
             .is_some_and(|k| k.eq_ignore_ascii_case(&name))
-    });
-    known.ok_or(ParseError::Unsupported("this special use"))
+    }))
 }
 
 fn rename(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
@@ -110,10 +152,32 @@ pub(super) fn status_items(cursor: &mut Cursor<'_>) -> Parsed<Vec<StatusItem>> {
     }
 }
 
-/// RFC 9051 §6.3.12
+/// RFC 9051 §6.3.12, RFC 3502
 fn append(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
     let mailbox = mailbox(cursor)?;
+    let mut messages = Vec::new();
+    while messages.is_empty() || !cursor.at_end() {
+        cursor.space()?;
+        messages.push(append_message(cursor)?);
+    }
+    Ok(CommandBody::Append(Append { mailbox, messages }))
+}
+
+/// RFC 8508 §5: one message, and never `$`
+pub(super) fn replace(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
     cursor.space()?;
+    let number = cursor.one_number()?;
+    let mailbox = mailbox(cursor)?;
+    cursor.space()?;
+    Ok(CommandBody::Replace(Box::new(ReplaceCommand {
+        uid,
+        number,
+        mailbox,
+        message: append_message(cursor)?,
+    })))
+}
+
+fn append_message(cursor: &mut Cursor<'_>) -> Parsed<AppendMessage> {
     let mut flags = Vec::new();
     if cursor.peek() == Some(b'(') {
         flags = cursor.flag_list()?;
@@ -124,13 +188,42 @@ fn append(cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
         date = Some(cursor.date_time()?);
         cursor.space()?;
     }
-    let literal = cursor.literal()?;
-    let (message, binary) = (literal.data.clone(), literal.binary);
-    Ok(CommandBody::Append(Append {
-        mailbox,
+    Ok(AppendMessage {
         flags,
         date,
-        message,
-        binary,
-    }))
+        content: content(cursor)?,
+    })
+}
+
+fn content(cursor: &mut Cursor<'_>) -> Parsed<AppendContent> {
+    if cursor.eat_name("CATENATE") {
+        cursor.space()?;
+        let parts = cursor.list(MAX_PARTS, catenate_part)?;
+        return match parts.is_empty() {
+            true => Err(ParseError::Expected("a part of the message")),
+            false => Ok(AppendContent::Catenate(parts)),
+        };
+    }
+    // RFC 6855 §4: `UTF8 (~{n} ...)`
+    let utf8 = cursor.eat_text(b"UTF8 (");
+    let literal = cursor.literal()?;
+    if utf8 {
+        cursor.expect(b')', "a closing parenthesis")?;
+    }
+    Ok(AppendContent::Octets {
+        octets: literal.data.clone(),
+        binary: literal.binary,
+        utf8,
+    })
+}
+
+/// RFC 4469 §5, `cat-part`
+fn catenate_part(cursor: &mut Cursor<'_>) -> Parsed<CatenatePart> {
+    let name = cursor.name("TEXT or URL")?;
+    cursor.space()?;
+    match name.as_str() {
+        "TEXT" => Ok(CatenatePart::Text(cursor.literal()?.data.clone())),
+        "URL" => Ok(CatenatePart::Url(cursor.astring_text()?)),
+        _ => Err(ParseError::Expected("TEXT or URL")),
+    }
 }

@@ -5,10 +5,14 @@ mod cursor;
 mod fetch;
 mod list;
 mod mailbox;
+mod metadata;
+mod notify;
+mod order;
 mod search;
 
 pub(crate) use command::parse_command;
 pub(crate) use cursor::{Cursor, is_atom_char, tag_of};
+pub(crate) use fetch::section_of;
 
 use bytes::Bytes;
 

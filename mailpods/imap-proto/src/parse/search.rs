@@ -1,4 +1,4 @@
-//! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 7162, RFC 5032).
+//! SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 7162, RFC 5032, RFC 8474, RFC 9394).
 
 use super::{Cursor, ParseError};
 use crate::command::{CommandBody, SearchCommand, SearchKey, SearchReturn};
@@ -10,32 +10,49 @@ const MAX_RETURNS: usize = 8;
 
 pub(super) fn search(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<CommandBody> {
     cursor.space()?;
-    let mut returns = None;
-    if cursor.eat_name("RETURN") {
+    let returns = returns(cursor)?;
+    let (named, mut bad_charset) = (cursor.eat_name("CHARSET"), false);
+    if named {
         cursor.space()?;
-        returns = Some(search_return(cursor)?);
-        cursor.space()?;
-    }
-    let mut bad_charset = false;
-    if cursor.eat_name("CHARSET") {
-        cursor.space()?;
-        let charset = cursor.astring_lossy()?;
-        bad_charset = !["UTF-8", "US-ASCII", "UTF8", "ASCII"]
-            .iter()
-            .any(|known| charset.eq_ignore_ascii_case(known));
+        bad_charset = charset(cursor)?;
         cursor.space()?;
     }
+    Ok(CommandBody::Search(Box::new(SearchCommand {
+        uid,
+        returns,
+        charset: named,
+        bad_charset,
+        key: keys(cursor)?,
+    })))
+}
+
+/// RETURN with its options, if it is there, and the space behind it.
+pub(super) fn returns(cursor: &mut Cursor<'_>) -> Parsed<Option<SearchReturn>> {
+    if !cursor.eat_name("RETURN") {
+        return Ok(None);
+    }
+    cursor.space()?;
+    let returns = search_return(cursor)?;
+    cursor.space()?;
+    Ok(Some(returns))
+}
+
+/// Whether the charset is one that is not served.
+pub(super) fn charset(cursor: &mut Cursor<'_>) -> Parsed<bool> {
+    let charset = cursor.astring_lossy()?;
+    Ok(!["UTF-8", "US-ASCII", "UTF8", "ASCII"]
+        .iter()
+        .any(|known| charset.eq_ignore_ascii_case(known)))
+}
+
+/// Keys up to the end of the command.
+pub(super) fn keys(cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
     let mut keys = vec![key(cursor)?];
     while !cursor.at_end() {
         cursor.space()?;
         keys.push(key(cursor)?);
     }
-    Ok(CommandBody::Search(Box::new(SearchCommand {
-        uid,
-        returns,
-        bad_charset,
-        key: all_of(keys),
-    })))
+    Ok(all_of(keys))
 }
 
 fn all_of(mut keys: Vec<SearchKey>) -> SearchKey {
@@ -54,10 +71,18 @@ fn search_return(cursor: &mut Cursor<'_>) -> Parsed<SearchReturn> {
             "ALL" => returns.all = true,
             "COUNT" => returns.count = true,
             "SAVE" => returns.save = true,
+            "PARTIAL" => {
+                cursor.space()?;
+                returns.partial = Some(cursor.window()?);
+            }
             _ => return Err(ParseError::Unsupported("this return option")),
         }
         Ok(())
     })?;
+    // RFC 9394 §3.1: PARTIAL takes the place of ALL
+    if returns.partial.is_some() && returns.all {
+        return Err(ParseError::Expected("ALL or PARTIAL"));
+    }
     // RFC 4731 §3.1: "()" is "(ALL)"
     returns.all |= returns == SearchReturn::default();
     Ok(returns)
@@ -90,7 +115,8 @@ fn not(key: SearchKey) -> SearchKey {
 
 fn named(name: &str, cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
     Ok(match name {
-        "ALL" => SearchKey::All,
+        // RFC 8514 §4.3: all messages can have a save date
+        "ALL" | "SAVEDATESUPPORTED" => SearchKey::All,
         "ANSWERED" => SearchKey::Flag(Flag::Answered),
         "DELETED" => SearchKey::Flag(Flag::Deleted),
         "DRAFT" => SearchKey::Flag(Flag::Draft),
@@ -116,6 +142,9 @@ fn with_argument(name: &str, cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
         "BEFORE" => SearchKey::Before(cursor.date()?),
         "ON" => SearchKey::On(cursor.date()?),
         "SINCE" => SearchKey::Since(cursor.date()?),
+        "SAVEDBEFORE" => SearchKey::SavedBefore(cursor.date()?),
+        "SAVEDON" => SearchKey::SavedOn(cursor.date()?),
+        "SAVEDSINCE" => SearchKey::SavedSince(cursor.date()?),
         "SENTBEFORE" => SearchKey::SentBefore(cursor.date()?),
         "SENTON" => SearchKey::SentOn(cursor.date()?),
         "SENTSINCE" => SearchKey::SentSince(cursor.date()?),
@@ -130,6 +159,8 @@ fn with_argument(name: &str, cursor: &mut Cursor<'_>) -> Parsed<SearchKey> {
         "HEADER" => header(cursor)?,
         "BODY" => SearchKey::Body(cursor.astring_lossy()?),
         "TEXT" => SearchKey::Text(cursor.astring_lossy()?),
+        "EMAILID" => SearchKey::EmailId(cursor.object_id()?),
+        "THREADID" => SearchKey::ThreadId(cursor.object_id()?),
         "FROM" | "TO" | "CC" | "BCC" | "SUBJECT" => SearchKey::Header {
             name: name.to_ascii_lowercase(),
             value: cursor.astring_lossy()?,

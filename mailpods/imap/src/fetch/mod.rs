@@ -2,6 +2,7 @@
 //! body. A batch is told before the next is read, so memory does not grow with the set.
 
 mod plan;
+mod preview;
 mod section;
 mod source;
 #[cfg(test)]
@@ -9,7 +10,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use mailpods_imap_proto::{Code, FetchCommand, FetchItem, FetchWriter, Positions};
+use mailpods_imap_proto::{
+    Code, FetchCommand, FetchItem, FetchWriter, Partial, Positions, Section,
+};
 use mailpods_message::{Meta, Structure};
 use mailpods_store::mail::{Entry, FlagOp, Flags, SystemFlags};
 use mailpods_store::{MailStore, StoreError, Uid};
@@ -17,14 +20,15 @@ use mailpods_store::{MailStore, StoreError, Uid};
 use crate::failure::{Done, Failure, Reply};
 use crate::flags;
 use crate::heavy;
+use crate::resync::CHANGED_BATCH;
 use crate::session::Session;
-use crate::view::contains;
+use crate::view::{contains, part_of};
 
 pub(crate) use plan::{BodyItem, FetchPlan};
 pub(crate) use source::{MessageMap, Source};
 
 /// Entries read at once when only flags and the like are asked for.
-const BATCH: usize = 500;
+const BATCH: usize = 1000;
 /// Entries read at once with their stored facts.
 const META_BATCH: usize = 64;
 /// Sections above this many octets go to the socket without being gathered first.
@@ -33,8 +37,16 @@ const STREAM_ABOVE: u64 = 64 * 1024;
 impl Session {
     pub(crate) async fn fetch(&mut self, command: FetchCommand) -> Done {
         let view = self.view()?;
-        let positions = view.positions(&command.set, command.uid)?;
+        let mut positions = view.positions(&command.set, command.uid)?;
+        if let Some(window) = command.partial {
+            // RFC 9394 §3.3
+            positions = part_of(&positions, window);
+        }
         let reads = view.reads(&positions);
+        if command.vanished {
+            let since = command.changed_since.unwrap_or(0);
+            self.tell_vanished_of(&command.set, since).await?;
+        }
         let plan = FetchPlan::new(command);
         if plan.mod_seq {
             // RFC 7162 §3.1: asking for MODSEQ enables CONDSTORE
@@ -62,7 +74,11 @@ impl Session {
         last: Uid,
     ) -> Result<u32, Failure> {
         let (store, id) = (self.mail(), self.view()?.id);
-        let limit = if plan.columns.meta { META_BATCH } else { BATCH };
+        let limit = match (plan.columns.meta, plan.changed_since) {
+            (true, _) => META_BATCH,
+            (false, 0) => BATCH,
+            (false, _) => CHANGED_BATCH,
+        };
         let (mut first, mut told) = (first, 0);
         loop {
             let mut entries = store
@@ -97,11 +113,31 @@ impl Session {
         } else {
             Vec::new()
         };
+        // What is in the rows is told without waiting for anything: FETCH of flags alone is what clients do most.
+        let from_rows = !plan.columns.meta && plan.body.is_empty();
         for entry in &entries {
             let newly_seen = seen.binary_search(&entry.uid).is_ok();
-            self.fetch_message(store, plan, entry, newly_seen).await?;
+            match from_rows {
+                true => self.fetch_row(plan, entry, newly_seen)?,
+                false => self.fetch_message(store, plan, entry, newly_seen).await?,
+            }
             self.flush_if_full().await?;
         }
+        Ok(())
+    }
+
+    fn fetch_row(
+        &mut self,
+        plan: &FetchPlan,
+        entry: &Entry,
+        newly_seen: bool,
+    ) -> Result<(), Failure> {
+        let Some(number) = self.view()?.number(entry.uid) else {
+            return Ok(());
+        };
+        drop(self.writer().fetch(number));
+        self.tell_items(plan, entry, None, newly_seen)?;
+        FetchWriter::resume(&mut self.wire.out, false, false).finish();
         Ok(())
     }
 
@@ -152,12 +188,16 @@ impl Session {
         let start = self.wire.out.len();
         drop(self.writer().fetch(number));
         let mut told = self.tell_items(plan, entry, meta.as_deref(), newly_seen);
+        let mut first = plan.items.is_empty() && !newly_seen;
+        if told.is_ok() && plan.preview {
+            told = Box::pin(self.tell_preview(store, entry, meta.as_deref(), first)).await;
+            first = false;
+        }
         if told.is_ok() && !plan.body.is_empty() {
-            let first = plan.items.is_empty() && !newly_seen;
             told = Box::pin(self.tell_body(store, plan, entry, meta.as_deref(), first)).await;
         }
         match told {
-            Ok(()) => FetchWriter::resume(&mut self.wire.out, self.rev2, false).finish(),
+            Ok(()) => FetchWriter::resume(&mut self.wire.out, false, false).finish(),
             Err(_) => self.wire.out.truncate(start),
         }
         told
@@ -170,15 +210,18 @@ impl Session {
         meta: Option<&[u8]>,
         newly_seen: bool,
     ) -> Result<(), Failure> {
-        let condstore = self.condstore;
-        let mut fetch = FetchWriter::resume(&mut self.wire.out, self.rev2, true);
+        let (condstore, utf8) = (self.condstore, self.utf8());
+        let mut fetch = FetchWriter::resume(&mut self.wire.out, utf8, true);
         for item in &plan.items {
             match item {
                 FetchItem::Uid => fetch.uid(entry.uid),
                 FetchItem::Flags => fetch.flags(flags::names(&entry.flags)),
                 FetchItem::InternalDate => fetch.internal_date(entry.received),
                 FetchItem::Size => fetch.size(entry.size),
+                FetchItem::SaveDate => fetch.save_date(entry.saved),
                 FetchItem::ModSeq => fetch.mod_seq(entry.modseq),
+                FetchItem::EmailId => fetch.email_id(&email_id(entry)),
+                FetchItem::ThreadId => fetch.thread_id(),
                 FetchItem::Envelope => fetch
                     .envelope(&Meta::decode_envelope(meta.unwrap_or_default()).map_err(damaged)?),
                 FetchItem::Body => fetch.body(&structure(meta)?, false),
@@ -194,6 +237,19 @@ impl Session {
                 fetch.mod_seq(entry.modseq);
             }
         }
+        Ok(())
+    }
+
+    async fn tell_preview(
+        &mut self,
+        store: &dyn MailStore,
+        entry: &Entry,
+        meta: Option<&[u8]>,
+        first: bool,
+    ) -> Result<(), Failure> {
+        let text = preview::preview(store, entry, structure(meta)?).await?;
+        let utf8 = self.utf8();
+        FetchWriter::resume(&mut self.wire.out, utf8, first).preview(&text);
         Ok(())
     }
 
@@ -218,7 +274,8 @@ impl Session {
                 self.tell_section(&read, item, first).await?;
                 continue;
             };
-            let mut fetch = FetchWriter::resume(&mut self.wire.out, self.rev2, first);
+            let utf8 = self.utf8();
+            let mut fetch = FetchWriter::resume(&mut self.wire.out, utf8, first);
             fetch.section_start(&part.section, part.origin, part.octets);
             for piece in &part.pieces {
                 self.send(piece).await?;
@@ -238,10 +295,10 @@ impl Session {
             true => Some(self.shared.heavy.turn().await?),
             false => None,
         };
-        let (read, item, rev2) = (Arc::clone(read), item.clone(), self.rev2);
+        let (read, item, utf8) = (Arc::clone(read), item.clone(), self.utf8());
         let mut out = std::mem::take(&mut self.wire.out);
         let tell = move || {
-            let mut fetch = FetchWriter::resume(&mut out, rev2, first);
+            let mut fetch = FetchWriter::resume(&mut out, utf8, first);
             section::tell(&read.0, &read.1, &item, &mut fetch);
             drop(fetch);
             out
@@ -266,6 +323,46 @@ async fn stored_meta(
 
 fn structure(meta: Option<&[u8]>) -> Result<Structure, Failure> {
     Meta::decode_structure(meta.unwrap_or_default()).map_err(damaged)
+}
+
+/// The octets of a section, for those who do not tell them; `None` when there is no such part. NO [TOOBIG] for more than `most`.
+pub(crate) async fn part_octets(
+    store: &dyn MailStore,
+    entry: &Entry,
+    (section, partial): (Section, Option<Partial>),
+    most: u64,
+) -> Result<Option<bytes::Bytes>, Failure> {
+    let stored = match &entry.meta {
+        Some(meta) => meta.clone(),
+        None => store.body_meta(entry.body).await?,
+    };
+    let map = MessageMap::new(structure(Some(&stored))?, entry.prefix_len, entry.size);
+    let item = [BodyItem::Section {
+        section: section.clone(),
+        partial,
+        name: None,
+    }];
+    if item.iter().any(|item| map.octets(item) > most) {
+        return Err(Failure::no(Code::TooBig, "the message is too large"));
+    }
+    let source = Source::load(store, entry, map.extent(&item)).await?;
+    Ok(section::section_octets(&map, &source, &section, partial))
+}
+
+/// RFC 8474 §5.1: the same for all that have the same octets, so for copies. Made of the shared body and of what stands before it in
+/// this copy, which must have been read.
+pub(crate) fn email_id(entry: &Entry) -> String {
+    match entry.prefix.as_deref().unwrap_or_default() {
+        [] => format!("E{}", entry.body),
+        prefix => format!("E{}-{:016x}", entry.body, fnv(prefix)),
+    }
+}
+
+/// FNV-1a: it is in ids that clients keep, so it never changes.
+fn fnv(octets: &[u8]) -> u64 {
+    octets.iter().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 pub(crate) fn damaged(error: mailpods_message::meta::DecodeError) -> Failure {

@@ -32,6 +32,7 @@ pub(crate) struct FetchPlan {
     pub(crate) columns: Columns,
     pub(crate) marks_seen: bool,
     pub(crate) mod_seq: bool,
+    pub(crate) preview: bool,
     /// 0: all.
     pub(crate) changed_since: ModSeq,
 }
@@ -46,6 +47,8 @@ impl FetchPlan {
                 Err(plain) => items.push(plain),
             }
         }
+        let preview = items.contains(&FetchItem::Preview);
+        items.retain(|item| *item != FetchItem::Preview);
         let meta = |item: &FetchItem| {
             matches!(
                 item,
@@ -54,11 +57,12 @@ impl FetchPlan {
         };
         Self {
             columns: Columns {
-                prefix: !body.is_empty(),
-                meta: !body.is_empty() || items.iter().any(meta),
+                prefix: !body.is_empty() || items.contains(&FetchItem::EmailId),
+                meta: preview || !body.is_empty() || items.iter().any(meta),
             },
             mod_seq: items.contains(&FetchItem::ModSeq),
             marks_seen,
+            preview,
             changed_since: command.changed_since.unwrap_or(0),
             items,
             body,

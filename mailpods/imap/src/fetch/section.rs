@@ -83,7 +83,7 @@ pub(super) fn tell(
 }
 
 /// The octets of a section; `None` when there is no such part.
-fn section_octets(
+pub(super) fn section_octets(
     map: &MessageMap,
     source: &Source,
     section: &Section,

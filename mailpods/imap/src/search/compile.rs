@@ -23,6 +23,8 @@ pub(super) enum Key {
     Keyword(String),
     /// Internal date in seconds: at least, and below.
     Received(i64, i64),
+    /// Save date in seconds, or internal date where it is not known: at least, and below.
+    Saved(i64, i64),
     /// Date field in seconds: at least, and below.
     Sent(i64, i64),
     Larger(u64),
@@ -32,6 +34,8 @@ pub(super) enum Key {
     Envelope(EnvelopeField, String),
     /// Any other field.
     Header(String, String),
+    /// The id of an email (RFC 8474).
+    EmailId(String),
     Body(String),
     Text(String),
 }
@@ -78,6 +82,9 @@ pub(super) fn compile(key: &SearchKey, view: &View, now: i64) -> Result<Key, Fai
         SearchKey::Before(date) => Key::Received(i64::MIN, day(date)),
         SearchKey::On(date) => Key::Received(day(date), day(date) + DAY),
         SearchKey::Since(date) => Key::Received(day(date), i64::MAX),
+        SearchKey::SavedBefore(date) => Key::Saved(i64::MIN, day(date)),
+        SearchKey::SavedOn(date) => Key::Saved(day(date), day(date) + DAY),
+        SearchKey::SavedSince(date) => Key::Saved(day(date), i64::MAX),
         SearchKey::SentBefore(date) => Key::Sent(i64::MIN, day(date)),
         SearchKey::SentOn(date) => Key::Sent(day(date), day(date) + DAY),
         SearchKey::SentSince(date) => Key::Sent(day(date), i64::MAX),
@@ -93,6 +100,9 @@ pub(super) fn compile(key: &SearchKey, view: &View, now: i64) -> Result<Key, Fai
             Key::Received(now.saturating_sub(i64::from(*seconds)), i64::MAX)
         }
         SearchKey::Header { name, value } => header_key(name, value),
+        SearchKey::EmailId(id) => Key::EmailId(id.clone()),
+        // RFC 8474 §5.2: no message has one here
+        SearchKey::ThreadId(_) => Key::Nothing,
         SearchKey::Body(text) => Key::Body(text.to_lowercase()),
         SearchKey::Text(text) => Key::Text(text.to_lowercase()),
         SearchKey::Sequence(set) => Key::Positions(view.positions(set, false)?),
@@ -123,11 +133,13 @@ impl Key {
             Self::System(_)
             | Self::Keyword(_)
             | Self::Received(..)
+            | Self::Saved(..)
             | Self::Larger(_)
             | Self::Smaller(_)
             | Self::ModSeq(_) => Cost::Row,
             Self::Sent(..) | Self::Envelope(..) => Cost::Meta,
-            Self::Header(..) => Cost::Header,
+            // Known from the row, if the prefix is read with it, as it is for headers.
+            Self::EmailId(_) | Self::Header(..) => Cost::Header,
             Self::Body(_) | Self::Text(_) => Cost::Body,
         }
     }

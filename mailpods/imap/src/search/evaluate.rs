@@ -11,7 +11,7 @@ use mailpods_store::{MailStore, Result as StoreResult};
 use super::compile::Key;
 use super::text;
 use crate::failure::Failure;
-use crate::fetch::{MessageMap, Source, damaged};
+use crate::fetch::{MessageMap, Source, damaged, email_id};
 
 /// What must be read to judge a key, cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +33,8 @@ pub(super) enum Cost {
 pub(super) struct Facts {
     pub(super) entry: Option<Entry>,
     pub(super) meta: Option<Meta>,
+    /// The same, encoded.
+    pub(super) stored: Option<Bytes>,
     pub(super) header: Option<Bytes>,
     /// Header and body.
     pub(super) message: Option<Bytes>,
@@ -85,9 +87,15 @@ pub(super) async fn learn(
                 Some(meta) => meta.clone(),
                 None => store.body_meta(entry.body).await?,
             };
-            facts.meta = Some(Meta::decode(&stored).map_err(damaged)?);
+            // Most searches end here, without the structure.
+            facts.meta = Some(Meta::decode_fields(&stored).map_err(damaged)?);
+            facts.stored = Some(stored);
         }
-        Cost::Header => facts.header = Some(read(store, entry, facts, false).await?),
+        Cost::Header => {
+            let stored = facts.stored.as_deref().unwrap_or_default();
+            facts.meta = Some(Meta::decode(stored).map_err(damaged)?);
+            facts.header = Some(read(store, entry, facts, false).await?);
+        }
         Cost::Body => facts.message = Some(read(store, entry, facts, true).await?),
     }
     Ok(())
@@ -155,9 +163,11 @@ fn judge_row(key: &Key, facts: &Facts) -> Option<bool> {
             .iter()
             .any(|known| known.eq_ignore_ascii_case(name)),
         Key::Received(from, to) => (*from..*to).contains(&entry.received),
+        Key::Saved(from, to) => (*from..*to).contains(&entry.saved.unwrap_or(entry.received)),
         Key::Larger(octets) => entry.size > *octets,
         Key::Smaller(octets) => entry.size < *octets,
         Key::ModSeq(value) => entry.modseq >= *value,
+        Key::EmailId(id) => email_id(entry) == *id,
         other => return judge_content(other, facts),
     })
 }

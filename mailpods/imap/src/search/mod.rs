@@ -11,7 +11,7 @@ mod text;
 
 use std::sync::Arc;
 
-use mailpods_imap_proto::sequence::compress;
+use mailpods_imap_proto::sequence::runs;
 use mailpods_imap_proto::{Code, ESearch, Positions, SearchCommand, SearchReturn, Tag};
 use mailpods_store::mail::{Columns, Entry};
 use mailpods_store::{MailStore, ModSeq, Uid};
@@ -41,18 +41,51 @@ struct Found {
     mod_seq: ModSeq,
 }
 
+/// What was found, for those who tell it in their own way.
+pub(crate) struct Searched {
+    /// Positions, ascending.
+    pub(crate) positions: Vec<u32>,
+    /// Highest modification sequence of the messages found, when it was searched for.
+    pub(crate) mod_seq: Option<ModSeq>,
+}
+
+/// How to tell what was found.
+pub(crate) struct Answer {
+    pub(crate) uid: bool,
+    pub(crate) returns: Option<SearchReturn>,
+    pub(crate) mod_seq: Option<ModSeq>,
+}
+
 impl Session {
     pub(crate) async fn search(&mut self, tag: &Tag, command: SearchCommand) -> Done {
+        if command.charset && self.utf8_accept {
+            // RFC 6855 §3: all text is UTF-8 then
+            return Err(Failure::Bad(
+                "CHARSET has no place after ENABLE UTF8=ACCEPT",
+            ));
+        }
+        let found = self.searched(&command).await?;
+        // RFC 9051 §6.4.4: rev2 answers with ESEARCH also without RETURN
+        let implied = self.rev2.then_some(SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        });
+        let answer = Answer {
+            uid: command.uid,
+            returns: command.returns.or(implied),
+            mod_seq: found.mod_seq,
+        };
+        self.tell_found(tag, answer, &found.positions, false)
+    }
+
+    /// The messages that a command is about.
+    pub(crate) async fn searched(&mut self, command: &SearchCommand) -> Result<Searched, Failure> {
         // RFC 9051 §6.4.4.1: what is BAD leaves the result that was saved
         let key = compile(&command.key, self.view()?, now())?;
         if command.returns.is_some_and(|returns| returns.save) {
             // RFC 9051 §6.4.4.1: what ends with NO leaves nothing saved. What `$` means is in the key by now.
             self.view_mut()?.saved = Vec::new();
         }
-        self.search_compiled(tag, &command, key).await
-    }
-
-    async fn search_compiled(&mut self, tag: &Tag, command: &SearchCommand, mut key: Key) -> Done {
         if command.bad_charset {
             return Err(Failure::no(Code::BadCharset, "this charset is not served"));
         }
@@ -66,7 +99,10 @@ impl Session {
         self.bound(&mut key).await?;
         let found = self.find_messages(&Arc::new(key)).await?;
         let mod_seq = (uses_mod_seq && !found.positions.is_empty()).then_some(found.mod_seq);
-        self.tell_found(tag, command, &found.positions, mod_seq)
+        Ok(Searched {
+            positions: found.positions,
+            mod_seq,
+        })
     }
 
     async fn find_messages(&mut self, key: &Arc<Key>) -> Result<Found, Failure> {
@@ -165,42 +201,49 @@ impl Session {
         Ok(false)
     }
 
-    fn tell_found(
+    /// Tells what was found, in its order; `sorted`: by SORT.
+    pub(crate) fn tell_found(
         &mut self,
         tag: &Tag,
-        command: &SearchCommand,
+        answer: Answer,
         positions: &[u32],
-        mod_seq: Option<ModSeq>,
+        sorted: bool,
     ) -> Done {
         let view = self.view()?;
         let uid_of = |position: &u32| view.uids.get(*position as usize).copied();
-        let numbers: Vec<u32> = match command.uid {
+        let numbers: Vec<u32> = match answer.uid {
             true => positions.iter().filter_map(uid_of).collect(),
             false => positions.iter().map(|position| position + 1).collect(),
         };
-        // RFC 9051 §6.4.4: rev2 answers with ESEARCH also without RETURN
-        let implied = self.rev2.then_some(SearchReturn {
-            all: true,
-            ..SearchReturn::default()
-        });
-        let Some(returns) = command.returns.or(implied) else {
-            self.writer().search(numbers, mod_seq);
+        let Some(returns) = answer.returns else {
+            match sorted {
+                true => self.writer().sort(numbers, answer.mod_seq),
+                false => self.writer().search(numbers, answer.mod_seq),
+            }
             return Ok(Reply::ok("searched"));
         };
         if returns.save {
-            let saved = saved_part(positions, returns)
+            let mut saved: Vec<Uid> = saved_part(positions, returns)
                 .filter_map(|position| uid_of(&position))
                 .collect();
+            saved.sort_unstable();
             self.view_mut()?.saved = saved;
         }
-        let all = compress(numbers.iter().copied());
+        let all = runs(numbers.iter().copied());
+        let shown = returns.partial.map(|window| {
+            let part = numbers.get(window.of(numbers.len())).unwrap_or_default();
+            (window, runs(part.iter().copied()))
+        });
         let result = ESearch {
-            uid: command.uid,
+            uid: answer.uid,
             min: numbers.first().copied().filter(|_| returns.min),
             max: numbers.last().copied().filter(|_| returns.max),
             all: returns.all.then_some(all.as_slice()),
+            partial: shown
+                .as_ref()
+                .map(|(window, part)| (*window, part.as_slice())),
             count: returns.count.then_some(numbers.len() as u32),
-            mod_seq,
+            mod_seq: answer.mod_seq,
         };
         let silent = returns
             == SearchReturn {
@@ -215,12 +258,15 @@ impl Session {
     }
 }
 
-/// RFC 5182 §2.4: with only MIN or MAX beside it, SAVE saves only those.
+/// RFC 5182 §2.4: with only MIN or MAX beside it, SAVE saves only those; with PARTIAL what it shows (RFC 9394 §3.1).
 fn saved_part(positions: &[u32], returns: SearchReturn) -> impl Iterator<Item = u32> + '_ {
     let ends_only = (returns.min || returns.max) && !returns.all && !returns.count;
     let last = positions.len().saturating_sub(1);
-    let wanted =
-        move |index: usize| !ends_only || returns.min && index == 0 || returns.max && index == last;
+    let shown = returns.partial.map(|window| window.of(positions.len()));
+    let wanted = move |index: usize| match &shown {
+        Some(shown) => shown.contains(&index),
+        None => !ends_only || returns.min && index == 0 || returns.max && index == last,
+    };
     positions
         .iter()
         .enumerate()

@@ -63,6 +63,7 @@ fn save_keeps_the_ends_only_when_only_they_are_asked_for() {
         count,
         save: true,
         all: false,
+        partial: None,
     };
     let saved = |returns| saved_part(&[3, 5, 9], returns).collect::<Vec<_>>();
     assert_eq!(saved(returns(true, true, false)), [3, 9]);

@@ -219,3 +219,41 @@ async fn a_client_may_have_few_sessions_without_log_in() {
     let _fourth = world.secure().await;
     world.plain().talk("S: * BYE [LIMIT] ...\nS:").await;
 }
+
+/// RFC 7628 §3.2.3, and what XOAUTH2 makes of it.
+#[tokio::test]
+async fn tokens_are_refused_in_their_own_way() {
+    let world = World::new().await;
+    let mut client = world.secure().await;
+    let token = STANDARD.encode("n,a=alice@example.test,\x01auth=Bearer abc\x01\x01");
+    let refusal = STANDARD.encode(r#"{"status":"invalid_token","schemes":"bearer"}"#);
+    let request = STANDARD.encode(r#"{"status":"400","schemes":"bearer"}"#);
+    client
+        .talk(&format!(
+            "C: a AUTHENTICATE OAUTHBEARER {token}
+             S: + {refusal}
+             C: AQ==
+             S: a NO [AUTHENTICATIONFAILED] ...
+             C: b AUTHENTICATE XOAUTH2
+             S: +\x20
+             C: eHh4
+             S: + {request}
+             C:\x20
+             S: b NO [AUTHENTICATIONFAILED] ...
+             C: c AUTHENTICATE OAUTHBEARER {token}
+             S: + {refusal}
+             C: *
+             S: c BAD ...
+             C: d LOGIN alice@example.test quickstart
+             S: d OK ..."
+        ))
+        .await;
+    let mut plain = world.plain();
+    plain
+        .talk(&format!(
+            "S: * OK ...
+             C: a AUTHENTICATE OAUTHBEARER {token}
+             S: a NO [PRIVACYREQUIRED] ..."
+        ))
+        .await;
+}

@@ -3,12 +3,20 @@
 //! `C:` lines are sent, `S:` lines are expected in order; `...` at the end of one stands for anything.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panic
 
+mod append;
 mod changes;
 mod clients;
+mod compress;
+mod facts;
 mod fetch;
 mod login;
 mod mailboxes;
 mod managesieve;
 mod pop3;
+mod metadata;
+mod model;
+mod notify;
+mod order;
+mod resync;
 mod search;
 mod world;

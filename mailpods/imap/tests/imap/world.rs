@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_imap::{Imap, ImapDeps, Metrics};
 use mailpods_net::tls::{MinimumVersion, ServerIdentity, self_signed};
@@ -23,7 +24,7 @@ pub struct World {
     pub trigger: Trigger,
     pub store: Store,
     server: Imap,
-    _dir: Arc<tempfile::TempDir>,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl World {
@@ -32,15 +33,23 @@ impl World {
     }
 
     pub async fn with(plan: Plan) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::on(Arc::new(tempfile::tempdir().unwrap()), plan).await
+    }
+
+    /// Another server of the same store, as another process would be.
+    pub async fn second(&self) -> Self {
+        Self::on(Arc::clone(&self.dir), plan()).await
+    }
+
+    async fn on(dir: Arc<tempfile::TempDir>, plan: Plan) -> Self {
         let store = open(dir.path(), Options::default()).unwrap();
-        Self::of(Arc::new(dir), store, PlanHandle::new(plan), "one").await
+        Self::of(dir, store, PlanHandle::new(plan), "one").await
     }
 
     /// Another process on the same store.
     pub async fn other(&self, worker: &str) -> Self {
         Self::of(
-            self._dir.clone(),
+            self.dir.clone(),
             self.store.clone(),
             self.plan.clone(),
             worker,
@@ -80,7 +89,7 @@ impl World {
             trigger,
             store,
             server,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -129,6 +138,7 @@ impl World {
         Client {
             io: Connection::from_io(near, server, client),
             input: BytesMut::new(),
+            deflate: None,
         }
     }
 
@@ -167,6 +177,7 @@ impl World {
 pub struct Client {
     pub io: Connection,
     input: BytesMut,
+    deflate: Option<(Compress, Decompress)>,
 }
 
 impl Client {
@@ -178,9 +189,54 @@ impl Client {
             .unwrap();
     }
 
+    /// Compresses from here on.
+    pub fn deflate(&mut self) {
+        self.deflate = Some((
+            Compress::new(Compression::best(), false),
+            Decompress::new(false),
+        ));
+    }
+
     pub async fn send(&mut self, text: &str) {
-        self.io.write_all(text.as_bytes()).await.unwrap();
+        let mut octets = text.as_bytes().to_vec();
+        if let Some((compress, _)) = &mut self.deflate {
+            let mut out = Vec::with_capacity(octets.len() + 1024);
+            compress
+                .compress_vec(&octets, &mut out, FlushCompress::Sync)
+                .unwrap();
+            octets = out;
+        }
+        self.send_octets(&octets).await;
+    }
+
+    /// Sends octets as they are.
+    pub async fn send_octets(&mut self, octets: &[u8]) {
+        self.io.write_all(octets).await.unwrap();
         self.io.flush().await.unwrap();
+    }
+
+    /// Reads some more; false at the end.
+    async fn read(&mut self) -> bool {
+        let mut raw = BytesMut::new();
+        let read = tokio::time::timeout(PATIENCE, self.io.read_buf(&mut raw)).await;
+        if !matches!(read.expect("the server has nothing to say"), Ok(count) if count > 0) {
+            return false;
+        }
+        let Some((_, decompress)) = &mut self.deflate else {
+            self.input.extend_from_slice(&raw);
+            return true;
+        };
+        loop {
+            let (before, mut out) = (decompress.total_in(), Vec::with_capacity(64 * 1024));
+            decompress
+                .decompress_vec(&raw, &mut out, FlushDecompress::Sync)
+                .unwrap();
+            let _ = raw.split_to((decompress.total_in() - before) as usize);
+            self.input.extend_from_slice(&out);
+            if out.is_empty() {
+                return true;
+            }
+        }
     }
 
     /// The next line, without its end; `""` at the end of the stream.
@@ -190,10 +246,8 @@ impl Client {
                 let line = self.input.split_to(end + 2);
                 return String::from_utf8_lossy(&line[..end]).into_owned();
             }
-            let read = tokio::time::timeout(PATIENCE, self.io.read_buf(&mut self.input)).await;
-            match read.expect("the server has nothing to say") {
-                Ok(0) | Err(_) => return String::new(),
-                Ok(_) => {}
+            if !self.read().await {
+                return String::new();
             }
         }
     }

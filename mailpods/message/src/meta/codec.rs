@@ -106,6 +106,18 @@ impl Meta {
         Ok(meta)
     }
 
+    /// Reads all but the structure, which stays empty: what SEARCH asks first.
+    ///
+    /// # Errors
+    /// As [`Meta::decode`].
+    pub fn decode_fields(stored: &[u8]) -> Result<Self> {
+        let mut sections = Sections::open(stored)?;
+        let mut meta = sections.meta;
+        thread(&mut sections.thread, &mut meta)?;
+        meta.envelope = envelope(&mut sections.envelope)?;
+        Ok(meta)
+    }
+
     /// Reads all but envelope and structure, which stay empty: size, dates and what THREAD needs.
     ///
     /// # Errors

@@ -28,6 +28,18 @@ fn facts_are_computed() {
 }
 
 #[test]
+fn parts_of_the_facts_are_those_of_all() {
+    let meta = Meta::compute(MESSAGE);
+    let stored = meta.encode();
+    let fields = Meta {
+        structure: Structure::default(),
+        ..meta
+    };
+    assert_eq!(Meta::decode_fields(&stored).unwrap(), fields);
+    assert!(Meta::decode_fields(&stored[..20]).is_err());
+}
+
+#[test]
 fn in_reply_to_stands_in_for_references() {
     let meta = Meta::compute(b"In-Reply-To: your mail <a@x> of <b@x>\r\n\r\n");
     assert_eq!(meta.references, [b"a@x".to_vec()]);

@@ -1,10 +1,10 @@
 //! The body (RFC 5173).
 
 use mailpods_message::decode::{to_utf8, transfer_decode};
+use mailpods_message::html;
 use mailpods_message::{Part, PartKind};
 
 use super::{Result, Run};
-use crate::html;
 use crate::program::{Matching, Transform};
 
 /// Most octets of all parts that one test looks at.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use tokio::sync::watch;
 
 use super::lock;
-use crate::types::MailboxId;
+use crate::types::{AccountId, MailboxId};
 
 /// Watched mailboxes at which those that nobody watches any more are looked for.
 const SWEEP_AT: usize = 256;
@@ -20,6 +20,7 @@ struct Watched {
 #[derive(Default)]
 pub(crate) struct Watchers {
     mailboxes: Mutex<Mailboxes>,
+    accounts: Mutex<HashMap<AccountId, watch::Sender<u64>>>,
     queue: watch::Sender<u64>,
 }
 
@@ -46,6 +47,27 @@ impl Watchers {
         }
     }
 
+    pub(crate) fn account(&self, account: AccountId) -> watch::Receiver<u64> {
+        let mut accounts = lock(&self.accounts);
+        if accounts.len() >= SWEEP_AT {
+            accounts.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        accounts.entry(account).or_default().subscribe()
+    }
+
+    pub(crate) fn account_changed(&self, account: AccountId) {
+        if let Some(sender) = lock(&self.accounts).get(&account) {
+            sender.send_modify(|value| *value += 1);
+        }
+    }
+
+    /// Some account may have changed.
+    pub(crate) fn accounts_changed(&self) {
+        for sender in lock(&self.accounts).values() {
+            sender.send_modify(|value| *value += 1);
+        }
+    }
+
     pub(crate) fn queue(&self) -> watch::Receiver<u64> {
         self.queue.subscribe()
     }
@@ -57,6 +79,9 @@ impl Watchers {
     /// Whether anybody waits, so that changes by other processes must be looked for.
     pub(crate) fn anybody(&self) -> bool {
         self.queue.receiver_count() > 0
+            || lock(&self.accounts)
+                .values()
+                .any(|sender| sender.receiver_count() > 0)
             || lock(&self.mailboxes)
                 .watched
                 .values()
@@ -87,6 +112,7 @@ impl Watchers {
         for watched in lock(&self.mailboxes).watched.values() {
             watched.sender.send_modify(|value| *value += 1);
         }
+        self.accounts_changed();
         self.queue_changed();
     }
 }

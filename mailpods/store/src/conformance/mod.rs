@@ -3,6 +3,7 @@
 //! They are ordinary functions, so that a back end in another crate or process runs the same ones.
 
 mod accounts;
+mod annotations;
 mod bodies;
 mod fixtures;
 mod flags;
@@ -13,6 +14,7 @@ mod operators;
 mod queue;
 mod quotas;
 mod scripts;
+mod replacing;
 mod secrets;
 mod settling;
 mod tokens;
@@ -79,6 +81,8 @@ checks! {
     bodies::unknown_body_is_not_found,
     bodies::signatures_tell_where_a_text_may_be,
     bodies::bodies_without_a_signature_are_signed_later,
+    annotations::they_come_back_and_go,
+    annotations::they_are_bounded_together,
     mailboxes::names_are_checked_and_inbox_has_any_case,
     mailboxes::parents_are_made,
     mailboxes::deleted_mailbox_comes_back_with_a_greater_uid_validity,
@@ -93,6 +97,9 @@ checks! {
     flags::counts_follow_the_flags,
     flags::copy_and_move_keep_flags_and_dates,
     flags::move_into_the_same_mailbox_gives_new_uids,
+    replacing::a_message_takes_the_place_of_another,
+    replacing::both_or_neither,
+    replacing::messages_know_when_they_were_saved,
     quotas::append_is_all_or_none,
     quotas::appends_at_once_cannot_exceed_the_quota,
     quotas::usage_follows_every_change,
@@ -144,6 +151,7 @@ checks! {
     uidls::names_stay_with_their_messages,
     uidls::names_have_the_form_of_rfc_1939,
     watching::changes_wake_those_who_wait,
+    watching::an_account_is_watched_as_a_whole,
 }
 
 /// Fails with `what` unless both are equal.

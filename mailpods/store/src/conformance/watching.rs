@@ -40,3 +40,32 @@ pub(super) async fn changes_wake_those_who_wait(store: Store) -> Outcome {
         .await?;
     woken("enqueue", &mut queue).await.map(drop)
 }
+
+pub(super) async fn an_account_is_watched_as_a_whole(store: Store) -> Outcome {
+    let alice = account(&store, "alice@example.test").await?;
+    let bob = account(&store, "bob@example.test").await?;
+    let inbox = mailbox(&store, alice, "INBOX").await?;
+    let (mut seen, other) = (
+        store.mail.watch_account(alice),
+        store.mail.watch_account(bob),
+    );
+    append(&store, inbox, &["a"]).await?;
+    woken("append", &mut seen).await?;
+    store.mail.create_mailbox(alice, "one/two", None).await?;
+    woken("create", &mut seen).await?;
+    store.mail.rename_mailbox(alice, "one", "three").await?;
+    woken("rename", &mut seen).await?;
+    store.mail.subscribe(alice, "three", true).await?;
+    woken("subscribe", &mut seen).await?;
+    store.mail.subscribe(alice, "three", false).await?;
+    woken("unsubscribe", &mut seen).await?;
+    let note = vec![("/private/comment".to_owned(), Some(bytes::Bytes::new()))];
+    store.mail.annotate(alice, None, note).await?;
+    woken("annotate", &mut seen).await?;
+    store.mail.delete_mailbox(alice, "three/two").await?;
+    woken("delete", &mut seen).await?;
+    holds(
+        "nothing of the other account changed",
+        !other.has_changed().unwrap_or(true),
+    )
+}

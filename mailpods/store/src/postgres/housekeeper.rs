@@ -79,6 +79,7 @@ async fn poll(shared: &Shared) -> Result<()> {
     }
     shared.due.stale();
     shared.watchers.queue_changed();
+    shared.watchers.accounts_changed();
     let watched = shared.watchers.watched();
     let ids: Vec<i64> = watched.iter().map(|mailbox| mailbox.0).collect();
     let accounts: Vec<i64> = watched.iter().map(|id| shard::account_of(*id)).collect();

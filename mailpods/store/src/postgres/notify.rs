@@ -291,7 +291,7 @@ fn take(shared: &Shared, payload: &str) {
     match words.next() {
         Some("m") => words
             .filter_map(|word| word.parse().ok())
-            .for_each(|id| shared.watchers.mailbox_changed(MailboxId(id))),
+            .for_each(|id| shared.mailbox_changed(MailboxId(id))),
         Some("q") => {
             while let (Some(at), Some(destination)) = (words.next(), words.next()) {
                 if let Ok(at) = at.parse() {

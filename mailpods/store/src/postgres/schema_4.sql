@@ -8,8 +8,10 @@ CREATE TABLE body_signature (
 );
 ALTER TABLE body_signature ALTER COLUMN bits SET STORAGE EXTERNAL;
 ALTER TABLE body_signature SET (toast_tuple_target = 8160);
+
 -- Why a unit is on hold: its sender is suspended (else an operator wants it). And the class of its last failure.
 ALTER TABLE unit ADD COLUMN suspended boolean NOT NULL DEFAULT false, ADD COLUMN class text;
+
 -- What one process has to itself, and until when, by the database's clock.
 CREATE TABLE lock (
     name text COLLATE "C" PRIMARY KEY,
@@ -35,5 +37,19 @@ CREATE TABLE sieve_script (
     source bytea NOT NULL,
     PRIMARY KEY (account, name)
 );
+
 -- The oldest unit of each sender, wherever it goes.
 CREATE INDEX unit_tenant ON unit (tenant, due) WHERE NOT held AND destination <> 'local';
+
+-- When the message came into its mailbox, in seconds by the database's clock; NULL for those from before, and for those that a program of
+-- the version before puts in.
+ALTER TABLE mail ADD COLUMN saved bigint;
+
+-- Annotations of mailboxes (RFC 5464); those of the account itself have mailbox 0. `entry` is in lower case.
+CREATE TABLE annotation (
+    account bigint NOT NULL,
+    mailbox bigint NOT NULL,
+    entry text COLLATE "C" NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (account, mailbox, entry)
+);

@@ -41,6 +41,11 @@ pub(super) const fn account_of(mailbox: MailboxId) -> i64 {
     mailbox.0 >> MAILBOX_BITS
 }
 
+/// What stands for an account itself where changes of mailboxes are told: no mailbox has the number 0.
+pub(super) const fn whole_account(account: AccountId) -> MailboxId {
+    MailboxId(account.0 << MAILBOX_BITS)
+}
+
 /// The id of an account's mailbox by its number; `None` when the account has none left.
 pub(super) const fn mailbox(account: AccountId, number: i64) -> Option<i64> {
     if number >= 1 << MAILBOX_BITS || account.0 >= 1 << (63 - MAILBOX_BITS) {

@@ -8,6 +8,7 @@ use super::Options;
 use super::notify::Outbox;
 use super::pool::Pool;
 use super::queue::due::Due;
+use super::shard;
 use super::tx::Effect;
 use crate::common::body_cache::BodyCache;
 use crate::common::lock;
@@ -17,7 +18,7 @@ use crate::common::trace::TraceBuffer;
 use crate::common::uid_cache::UidCache;
 use crate::common::watch::Watchers;
 use crate::error::Result;
-use crate::types::AccountId;
+use crate::types::{AccountId, MailboxId};
 
 /// Most accounts remembered by address.
 const MAX_ACCOUNTS: usize = 100_000;
@@ -86,7 +87,7 @@ impl Shared {
         for effect in effects {
             match effect {
                 Effect::Mailbox(mailbox) => {
-                    self.watchers.mailbox_changed(mailbox);
+                    self.mailbox_changed(mailbox);
                     self.outbox.mailbox(mailbox);
                 }
                 Effect::Due(destination, at) => {
@@ -101,6 +102,13 @@ impl Shared {
         if queue_changed {
             self.watchers.queue_changed();
         }
+    }
+
+    /// Wakes those who watch a mailbox, or its account.
+    pub(super) fn mailbox_changed(&self, mailbox: MailboxId) {
+        self.watchers.mailbox_changed(mailbox);
+        let account = AccountId(shard::account_of(mailbox));
+        self.watchers.account_changed(account);
     }
 
     pub(super) fn remember_account(&self, address: &str, id: AccountId) {

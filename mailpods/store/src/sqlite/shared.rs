@@ -83,6 +83,7 @@ impl Shared {
         *lock(&self.due) = due::load(connection)?;
         self.tokens.reload(connection)?;
         watch::mailboxes_changed_outside(&self.watchers, connection)?;
+        self.watchers.accounts_changed();
         self.watchers.queue_changed();
         // It may have deleted accounts, and ended before their messages were removed.
         lock(&self.accounts).clear();
@@ -104,6 +105,7 @@ impl Shared {
         for effect in effects {
             match effect {
                 Effect::Mailbox(mailbox) => self.watchers.mailbox_changed(mailbox),
+                Effect::OfAccount(id) => self.watchers.account_changed(AccountId(id)),
                 Effect::Due(destination, at) => {
                     lock(&self.due).at_most(destination, at);
                     queue_changed = true;

@@ -56,6 +56,8 @@ impl Counters {
 pub(super) enum Effect {
     /// A mailbox changed.
     Mailbox(MailboxId),
+    /// A mailbox of an account changed, or which there are, or what it subscribes to.
+    OfAccount(i64),
     /// A unit may be due at that time.
     Due(Destination, UnixMillis),
     /// The next time that a unit of the destination is due is known.

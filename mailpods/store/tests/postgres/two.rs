@@ -92,6 +92,32 @@ async fn a_delivery_by_one_wakes_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_does_to_an_account_wakes_the_other() {
+    let server = server();
+    let (one, other) = (connect(&server.uri()).await, connect(&server.uri()).await);
+    let (store, seen) = (one.store(), other.store());
+    let alice = address("alice@example.test");
+    let account = store.mail.account(&alice).await.expect("an account");
+    let mut changes = seen.mail.watch_account(account);
+    store
+        .mail
+        .create_mailbox(account, "new", None)
+        .await
+        .expect("made");
+    woken(&mut changes).await;
+    store
+        .mail
+        .subscribe(account, "new", true)
+        .await
+        .expect("subscribed");
+    woken(&mut changes).await;
+    let names = seen.mail.subscriptions(account).await.expect("names");
+    assert!(names.contains(&"new".to_owned()), "{names:?}");
+    one.close().await;
+    other.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_lease_is_taken_over_by_the_other() {
     let server = server();
     let (one, other) = (connect(&server.uri()).await, connect(&server.uri()).await);

@@ -13,8 +13,9 @@ async fn changes_by_another_process_wake_those_who_wait() {
     let dir = tempfile::tempdir().expect("a folder");
     let (server, tool) = (open(dir.path()), open(dir.path()));
     let (server, tool) = (server.store(), tool.store());
-    let (_, inbox) = alice(&server).await;
+    let (account, inbox) = alice(&server).await;
     let (mut mailbox, mut queue) = (server.mail.watch(inbox), server.queue.watch_queue());
+    let mut changes = server.mail.watch_account(account);
     let before = *mailbox.borrow();
     append(&tool, inbox, noise(10)).await.expect("appended");
     tokio::time::timeout(PATIENCE, mailbox.changed())
@@ -23,6 +24,15 @@ async fn changes_by_another_process_wake_those_who_wait() {
         .expect("woken");
     assert!(*mailbox.borrow() > before);
     assert_eq!(server.mail.uids(inbox).await.expect("UIDs"), [1]);
+    changes.mark_unchanged();
+    tool.mail
+        .subscribe(account, "News", true)
+        .await
+        .expect("subscribed");
+    tokio::time::timeout(PATIENCE, changes.changed())
+        .await
+        .expect("in time")
+        .expect("woken");
     queue.mark_unchanged();
     tool.queue
         .enqueue(vec![message(1, "a@one.test")])

@@ -84,7 +84,7 @@ async fn of_mailboxes(
                 .map(|_| String::new()));
         }
         Question::MailboxById(id) => {
-            let is = |info: &MailboxInfo| info.id.to_string() == *id;
+            let is = |info: &MailboxInfo| info.id.object_id() == *id;
             ctx.store
                 .mail
                 .mailboxes(account)

@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::mail::Flags;
 use crate::types::{MailboxId, Quota, Uid, UnixSeconds};
 
-pub(super) use output::MailRow;
+pub(super) use output::{Bodies, MailRow};
 pub(super) use writer::{CHANNEL, run};
 
 /// A message to put into a mailbox, its body made ready.

@@ -54,8 +54,9 @@ pub(super) struct Output<'w> {
     pub(super) effects: Vec<Effect>,
 }
 
+/// New bodies, with one reference each.
 #[derive(Default)]
-struct Bodies<'w> {
+pub(in crate::postgres) struct Bodies<'w> {
     shards: Vec<i16>,
     ids: Vec<i64>,
     sizes: Vec<i64>,
@@ -95,13 +96,7 @@ impl<'w> Output<'w> {
     }
 
     pub(super) fn body(&mut self, shard: i16, id: i64, data: &'w NewData) {
-        let bodies = &mut self.bodies;
-        bodies.shards.push(shard);
-        bodies.ids.push(id);
-        bodies.sizes.push(data.size.cast_signed());
-        bodies.metas.push(data.facts.meta.as_deref());
-        bodies.data.push(&data.data);
-        bodies.signatures.push(data.facts.signature.as_deref());
+        self.bodies.push(shard, id, data);
     }
 
     pub(super) fn message(
@@ -170,8 +165,17 @@ const BODY_DATA: &str = "INSERT INTO body_data (shard, id, data) SELECT * FROM u
 const BODY_SIGNATURE: &str = "INSERT INTO body_signature (shard, id, bits)
     SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS v (shard, id, bits) WHERE v.bits IS NOT NULL";
 
-impl Bodies<'_> {
-    fn add<'p>(&'p self, all: &mut Pipeline<'p>) {
+impl<'w> Bodies<'w> {
+    pub(in crate::postgres) fn push(&mut self, shard: i16, id: i64, data: &'w NewData) {
+        self.shards.push(shard);
+        self.ids.push(id);
+        self.sizes.push(data.size.cast_signed());
+        self.metas.push(data.facts.meta.as_deref());
+        self.data.push(&data.data);
+        self.signatures.push(data.facts.signature.as_deref());
+    }
+
+    pub(in crate::postgres) fn add<'p>(&'p self, all: &mut Pipeline<'p>) {
         if !self.ids.is_empty() {
             all.add(BODY, &[&self.shards, &self.ids, &self.sizes, &self.metas]);
             all.add(BODY_DATA, &[&self.shards, &self.ids, &self.data]);

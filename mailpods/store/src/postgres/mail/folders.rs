@@ -243,6 +243,7 @@ pub(super) async fn create(
     special_use: Option<SpecialUse>,
 ) -> Result<MailboxId> {
     let made = make(tx, account.0, name, special_use).await?;
+    tx.effect(Effect::Mailbox(shard::whole_account(account)));
     match made.into_iter().find(|row| row.name == name) {
         Some(row) => Ok(MailboxId(row.id)),
         None => Err(StoreError::AlreadyExists("mailbox")),
@@ -265,6 +266,11 @@ pub(super) async fn delete(tx: &Tx<'_>, account: AccountId, name: &str) -> Resul
     let (octets, messages) = row.usage();
     rows::add_usage(tx, account.0, -octets, -messages).await?;
     tx.execute(
+        "DELETE FROM annotation WHERE account = $1 AND mailbox = $2",
+        &[&account.0, &row.id],
+    )
+    .await?;
+    tx.execute(
         "UPDATE mailbox SET name = NULL WHERE account = $1 AND id = $2",
         &[&account.0, &row.id],
     )
@@ -282,8 +288,10 @@ pub(super) async fn delete_account(tx: &Tx<'_>, account: AccountId) -> Result<()
             &[&account.0],
         )
         .await?;
-    tx.execute("DELETE FROM subscription WHERE account = $1", &[&account.0])
-        .await?;
+    for table in ["subscription", "annotation"] {
+        let sql = format!("DELETE FROM {table} WHERE account = $1");
+        tx.execute(&sql, &[&account.0]).await?;
+    }
     let sql = "DELETE FROM credential USING account WHERE account.id = $1 AND credential.address = account.address";
     tx.execute(sql, &[&account.0]).await?;
     scripts::forget(tx, account).await?;
@@ -392,6 +400,7 @@ async fn rename_inbox(tx: &Tx<'_>, account: AccountId, inbox: &MailboxRow, to: &
 }
 
 pub(super) async fn subscribe(tx: &Tx<'_>, account: AccountId, name: &str, on: bool) -> Result<()> {
+    tx.effect(Effect::Mailbox(shard::whole_account(account)));
     if !on {
         let sql = "DELETE FROM subscription WHERE account = $1 AND name = $2";
         return tx.execute(sql, &[&account.0, &name]).await.map(drop);

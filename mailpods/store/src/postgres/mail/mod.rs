@@ -1,9 +1,11 @@
 //! Mailboxes and the messages in them.
 
+mod annotations;
 pub(super) mod folders;
 pub(super) mod keywords;
 mod messages;
 mod read;
+mod replace;
 pub(super) mod rows;
 mod transfer;
 mod uidls;
@@ -19,6 +21,7 @@ use tokio::sync::watch;
 use super::Core;
 use super::body;
 use super::group::{Answer, PreparedMail, Work};
+use super::shared::Shared;
 use super::tx::{Kind, transact};
 use crate::common::flags::FlagChange;
 use crate::common::mailbox::{Query, STEP, ordered};
@@ -26,8 +29,8 @@ use crate::common::names;
 use crate::common::uidls as uidl_names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
-    AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
-    NewMail, SoughtText, SpecialUse,
+    AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore,
+    MailboxInfo, NewMail, SoughtText, SpecialUse,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -45,6 +48,15 @@ impl Core {
             messages::expunge(&tx, mailbox, only, STEP).await
         })
     }
+}
+
+async fn prepare(shared: &Shared, mail: NewMail) -> Result<PreparedMail> {
+    Ok(PreparedMail {
+        body: body::prepare(shared, mail.body, true).await?,
+        prefix: mail.prefix,
+        flags: mail.flags,
+        received: mail.received,
+    })
 }
 
 #[async_trait]
@@ -125,6 +137,32 @@ impl MailStore for Core {
         })
     }
 
+    async fn annotations(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+    ) -> Result<Vec<Annotation>> {
+        annotations::all(&*self.shared.pool.get().await?, account, mailbox).await
+    }
+
+    async fn all_annotations(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(Option<MailboxId>, Annotation)>> {
+        annotations::everywhere(&*self.shared.pool.get().await?, account).await
+    }
+
+    async fn annotate(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: Vec<(String, Option<Bytes>)>,
+    ) -> Result<()> {
+        transact!(&self.shared, Kind::Durable, |tx| {
+            annotations::change(&tx, account, mailbox, &changes).await
+        })
+    }
+
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
         read::uids(&self.shared, mailbox).await
     }
@@ -179,12 +217,7 @@ impl MailStore for Core {
         let _room = self.admit(mails.iter().map(|mail| &mail.body)).await?;
         let mut prepared = Vec::with_capacity(mails.len());
         for mail in mails {
-            prepared.push(PreparedMail {
-                body: body::prepare(&self.shared, mail.body, true).await?,
-                prefix: mail.prefix,
-                flags: mail.flags,
-                received: mail.received,
-            });
+            prepared.push(prepare(&self.shared, mail).await?);
         }
         let work = Work::Append {
             mailbox,
@@ -197,6 +230,21 @@ impl MailStore for Core {
                 "a writer gave the wrong answer".to_owned(),
             )),
         }
+    }
+
+    async fn replace(
+        &self,
+        from: MailboxId,
+        uid: Uid,
+        to: MailboxId,
+        mail: NewMail,
+        quota: Quota,
+    ) -> Result<(u32, Uid)> {
+        let _room = self.admit(std::iter::once(&mail.body)).await?;
+        let mail = prepare(&self.shared, mail).await?;
+        transact!(&self.shared, Kind::Durable, |tx| {
+            replace::replace(&tx, (from, uid), to, &mail, quota).await
+        })
     }
 
     async fn store_flags(
@@ -300,5 +348,9 @@ impl MailStore for Core {
 
     fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64> {
         self.shared.watchers.mailbox(mailbox)
+    }
+
+    fn watch_account(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.shared.watchers.account(account)
     }
 }

@@ -156,7 +156,7 @@ fn sql(query: &Query) -> String {
         ("", " AND $4::bigint = 0")
     };
     format!(
-        "{with}SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}
+        "{with}SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}, m.saved
          FROM mail AS m{join} WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $6{changed} ORDER BY m.uid LIMIT $5"
     )
 }
@@ -190,6 +190,7 @@ fn entry(row: &Row) -> Result<Entry> {
         prefix_len: small(row, 7)?,
         prefix: octets(8)?,
         meta: octets(9)?,
+        saved: get(row, 10)?,
     })
 }
 

@@ -182,8 +182,8 @@ pub(in crate::postgres) struct MailColumns<'m> {
     prefixes: Vec<&'m [u8]>,
 }
 
-const MAIL: &str = "INSERT INTO mail (account, mailbox, uid, modseq, system, keywords, received, size, body, prefix)
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[])";
+const MAIL: &str = "INSERT INTO mail (account, mailbox, uid, modseq, system, keywords, received, size, body, prefix, saved)
+    SELECT *, extract(epoch FROM clock_timestamp())::bigint FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[])";
 
 impl<'m> MailColumns<'m> {
     pub(in crate::postgres) fn of(mails: &'m [MailRow<'_>]) -> Self {

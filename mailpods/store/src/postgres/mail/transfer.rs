@@ -24,7 +24,7 @@ pub(super) async fn unrefer(tx: &Tx<'_>, bodies: &[i64]) -> Result<()> {
     Ok(())
 }
 
-async fn refer(tx: &Tx<'_>, bodies: &[i64], by: i32) -> Result<Vec<BodyId>> {
+pub(super) async fn refer(tx: &Tx<'_>, bodies: &[i64], by: i32) -> Result<Vec<BodyId>> {
     let mut changes: BTreeMap<i64, i32> = BTreeMap::new();
     for body in bodies {
         *changes.entry(*body).or_default() += by;
@@ -60,7 +60,7 @@ pub(super) async fn move_messages(
 }
 
 /// Locks accounts and mailboxes, in order.
-async fn lock(tx: &Tx<'_>, from: MailboxId, to: MailboxId) -> Result<Usage> {
+pub(super) async fn lock(tx: &Tx<'_>, from: MailboxId, to: MailboxId) -> Result<Usage> {
     let accounts = [shard::account_of(from), shard::account_of(to)];
     let usage = rows::lock_accounts(tx, &accounts).await;
     for mailbox in [from.min(to), from.max(to)] {
@@ -128,7 +128,7 @@ fn duplicated<'r>(row: &'r Row, target: &mut MailboxRow) -> Result<MailRow<'r>> 
     })
 }
 
-async fn write(tx: &Tx<'_>, target: &MailboxRow, mails: &[MailRow<'_>]) -> Result<()> {
+pub(super) async fn write(tx: &Tx<'_>, target: &MailboxRow, mails: &[MailRow<'_>]) -> Result<()> {
     let columns = MailColumns::of(mails);
     let mut pipeline = Pipeline::default();
     columns.push(&mut pipeline);

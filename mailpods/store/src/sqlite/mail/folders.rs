@@ -113,11 +113,16 @@ pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<
     let (octets, messages) = row.usage();
     tx.add_usage(account.0, -octets, -messages)?;
     tx.execute(
+        "DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2",
+        (account.0, row.id),
+    )?;
+    tx.execute(
         "UPDATE mailbox SET account = 0, name = ?2 WHERE id = ?1",
         (row.id, row.id.to_string()),
     )?;
     tx.shared.reap.store(true, Ordering::Release);
     tx.effect(Effect::Mailbox(MailboxId(row.id)));
+    tx.effect(Effect::OfAccount(account.0));
     Ok(())
 }
 
@@ -134,6 +139,7 @@ pub(super) fn delete_account(tx: &mut Tx<'_>, account: AccountId) -> Result<()> 
         .query_map([account.0], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     tx.execute("DELETE FROM subscription WHERE account = ?1", [account.0])?;
+    tx.execute("DELETE FROM annotation WHERE account = ?1", [account.0])?;
     tx.execute("DELETE FROM credential WHERE address = ?1", [&address])?;
     scripts::forget(tx, account)?;
     tx.shared.reap.store(true, Ordering::Release);
@@ -205,6 +211,7 @@ pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, from: &str, to: &str) 
         tx.execute("UPDATE mailbox SET name = ?2 WHERE id = ?1", (id, target))?;
         tx.effect(Effect::Mailbox(MailboxId(id)));
     }
+    tx.effect(Effect::OfAccount(account.0));
     Ok(())
 }
 
@@ -227,7 +234,8 @@ fn rename_inbox(tx: &mut Tx<'_>, inbox: &MailboxRow, to: &str) -> Result<()> {
     transfer::move_messages(tx, MailboxId(inbox.id), &uids, MailboxId(target.id)).map(drop)
 }
 
-pub(super) fn subscribe(tx: &Tx<'_>, account: AccountId, name: &str, on: bool) -> Result<()> {
+pub(super) fn subscribe(tx: &mut Tx<'_>, account: AccountId, name: &str, on: bool) -> Result<()> {
+    tx.effect(Effect::OfAccount(account.0));
     if !on {
         return tx
             .execute(

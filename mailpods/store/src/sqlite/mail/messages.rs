@@ -6,7 +6,8 @@ use super::{keywords as known, uidls};
 use crate::common::flags::FlagChange;
 use crate::common::keywords;
 use crate::common::mailbox::{FORGET_EVERY, MAX_EXPUNGED, MailboxRow, is_time_to_forget};
-use crate::error::Result;
+use crate::common::unix_millis;
+use crate::error::{Result, StoreError};
 use crate::mail::{FlagOutcome, Flags, SystemFlags};
 use crate::types::{BodyId, MailboxId, Quota, Uid, UnixSeconds};
 
@@ -36,8 +37,8 @@ impl Tx<'_> {
         mail: &MailRow<'_>,
     ) -> Result<Uid> {
         let uid = mailbox.next_uid()?;
-        const SQL: &str = "INSERT INTO mail (mailbox, uid, modseq, system, keywords, received, size, body, prefix_len, prefix)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        const SQL: &str = "INSERT INTO mail (mailbox, uid, modseq, system, keywords, received, size, body, prefix_len, prefix, saved)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         let size = mail.size.cast_signed();
         self.execute(
             SQL,
@@ -52,6 +53,7 @@ impl Tx<'_> {
                 mail.body.0,
                 mail.prefix.len() as i64,
                 mail.prefix,
+                unix_millis().div_euclid(1000),
             ),
         )?;
         mailbox.count(mail.system, size, 1);
@@ -91,6 +93,26 @@ pub(super) fn append(
         tx.add_usage(row.account, octets, uids.len() as i64)?;
     }
     Ok((row.uid_validity, uids))
+}
+
+/// Removes a message, and puts another one in.
+pub(super) fn replace(
+    tx: &mut Tx<'_>,
+    (from, uid): (MailboxId, Uid),
+    to: MailboxId,
+    mail: PreparedMail,
+    quota: Quota,
+) -> Result<(u32, Uid)> {
+    let gone = remove(tx, from, &[uid])?;
+    if gone.is_empty() {
+        return Err(StoreError::NotFound("message"));
+    }
+    let (uid_validity, uids) = append(tx, to, vec![mail], quota)?;
+    for body in gone {
+        tx.add_refs(body, -1)?;
+    }
+    let uid = uids.first().copied();
+    Ok((uid_validity, uid.ok_or(StoreError::NotFound("message"))?))
 }
 
 pub(super) fn store_flags(

@@ -1,5 +1,6 @@
 //! Mailboxes and the messages in them.
 
+mod annotations;
 mod folders;
 pub(super) mod keywords;
 pub(super) mod messages;
@@ -25,8 +26,8 @@ use crate::common::names;
 use crate::common::uidls as uidl_names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
-    AccountInfo, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore, MailboxInfo,
-    NewMail, SoughtText, SpecialUse,
+    AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore,
+    MailboxInfo, NewMail, SoughtText, SpecialUse,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -130,6 +131,33 @@ impl MailStore for Core {
             .await
     }
 
+    async fn annotations(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+    ) -> Result<Vec<Annotation>> {
+        self.read(move |connection| annotations::all(connection, account, mailbox))
+            .await
+    }
+
+    async fn all_annotations(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<(Option<MailboxId>, Annotation)>> {
+        self.read(move |connection| annotations::everywhere(connection, account))
+            .await
+    }
+
+    async fn annotate(
+        &self,
+        account: AccountId,
+        mailbox: Option<MailboxId>,
+        changes: Vec<(String, Option<Bytes>)>,
+    ) -> Result<()> {
+        self.write(move |tx| annotations::change(tx, account, mailbox, &changes))
+            .await
+    }
+
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
         let shared = std::sync::Arc::clone(&self.shared);
         self.read(move |connection| read::uids(connection, &shared.uids, mailbox))
@@ -193,6 +221,21 @@ impl MailStore for Core {
             prepared.push(self.prepare_mail(mail).await?);
         }
         self.write(move |tx| messages::append(tx, mailbox, prepared, quota))
+            .await
+    }
+
+    async fn replace(
+        &self,
+        from: MailboxId,
+        uid: Uid,
+        to: MailboxId,
+        mail: NewMail,
+        quota: Quota,
+    ) -> Result<(u32, Uid)> {
+        self.shared.guard.check()?;
+        let _room = self.admit(std::iter::once(&mail.body)).await?;
+        let prepared = self.prepare_mail(mail).await?;
+        self.write(move |tx| messages::replace(tx, (from, uid), to, prepared, quota))
             .await
     }
 
@@ -310,5 +353,9 @@ impl MailStore for Core {
 
     fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64> {
         self.shared.watchers.mailbox(mailbox)
+    }
+
+    fn watch_account(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.shared.watchers.account(account)
     }
 }

@@ -108,7 +108,7 @@ fn sql(query: &Query) -> String {
         ("", " AND ?4 = 0")
     };
     format!(
-        "SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, m.prefix_len, {prefix}, {meta}
+        "SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, m.prefix_len, {prefix}, {meta}, m.saved
          FROM mail m{index}{join} WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5"
     )
 }
@@ -156,6 +156,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         prefix_len: row.get(7)?,
         prefix: octets(8)?,
         meta: octets(9)?,
+        saved: row.get(10)?,
     })
 }
 

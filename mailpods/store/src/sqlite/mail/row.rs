@@ -92,6 +92,7 @@ impl Tx<'_> {
                 uid_validity,
             ),
         )?;
+        self.effect(Effect::OfAccount(account));
         Ok(self.counters.mailbox)
     }
 
@@ -159,6 +160,7 @@ impl Tx<'_> {
             ),
         )?;
         self.effect(Effect::Mailbox(MailboxId(row.id)));
+        self.effect(Effect::OfAccount(row.account));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! HTML as text, for `body :text` and `extracttext`: tags go, and what they hide.
+//! HTML as text: tags go, and what they hide.
 
 /// Entities that stand for what people write.
 const ENTITIES: [(&str, char); 8] = [
@@ -29,7 +29,8 @@ const BREAKS: [&str; 12] = [
 ];
 
 /// The text that a person would see. Linear in the length of `html`.
-pub(crate) fn to_text(html: &str) -> String {
+#[must_use]
+pub fn to_text(html: &str) -> String {
     let mut out = String::with_capacity(html.len() / 2);
     let mut rest = html;
     while let Some(at) = rest.find(['<', '&']) {

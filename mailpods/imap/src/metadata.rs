@@ -1,0 +1,118 @@
+//! METADATA (RFC 5464): what clients write about mailboxes. Each account has its own, `/shared` too, as no mailbox is shared.
+
+use mailpods_imap_proto::{Code, GetMetadata, MailboxName, MetadataDepth, SetMetadata};
+use mailpods_store::mail::Annotation;
+use mailpods_store::{MailboxId, StoreError};
+
+use crate::failure::{Done, Failure, Reply};
+use crate::session::Session;
+
+/// Octets of one value.
+const MAX_VALUE: usize = 32 * 1024;
+/// RFC 5464 §6.2.1.2: who administers the server is not for clients to say.
+const READ_ONLY: &str = "/shared/admin";
+
+impl Session {
+    /// RFC 5464 §4.2
+    pub(crate) async fn get_metadata(&mut self, command: GetMetadata) -> Done {
+        let mailbox = self.annotated(command.mailbox.as_ref()).await?;
+        let all = self.mail().annotations(self.account()?, mailbox).await?;
+        let limit = command.max_size.map_or(usize::MAX, |size| size as usize);
+        let (mut told, mut longest) = (Vec::new(), 0);
+        for (entry, value) in wanted(&all, &command) {
+            match value {
+                Some(value) if value.len() > limit => longest = longest.max(value.len()),
+                value => told.push((entry, value)),
+            }
+        }
+        if !told.is_empty() {
+            let name = command.mailbox.as_ref().map(MailboxName::as_str);
+            self.writer().metadata(name, &told);
+        }
+        Ok(match longest {
+            0 => Reply::ok("done"),
+            longest => Reply::with(
+                Code::MetadataLongEntries(longest as u64),
+                "longer values were left out",
+            ),
+        })
+    }
+
+    /// RFC 5464 §4.3
+    pub(crate) async fn set_metadata(&mut self, command: SetMetadata) -> Done {
+        let mailbox = self.annotated(command.mailbox.as_ref()).await?;
+        if mailbox.is_none() && command.values.iter().any(|(entry, _)| entry == READ_ONLY) {
+            return Err(Failure::no(Code::NoPerm, "this entry is read-only"));
+        }
+        let large = |value: &bytes::Bytes| value.len() > MAX_VALUE;
+        if command
+            .values
+            .iter()
+            .any(|(_, value)| value.as_ref().is_some_and(large))
+        {
+            return Err(Failure::no(
+                Code::MetadataMaxSize(MAX_VALUE as u64),
+                "the value is too large",
+            ));
+        }
+        // RFC 5464 §3.2: an entry has a name below /private or /shared
+        if command
+            .values
+            .iter()
+            .any(|(entry, _)| entry.matches('/').count() < 2)
+        {
+            return Err(Failure::Bad("this is no entry that can have a value"));
+        }
+        let store = self.mail();
+        let changed = store.annotate(self.account()?, mailbox, command.values);
+        changed.await.map_err(|error| match error {
+            StoreError::Invalid(_) => {
+                Failure::no(Code::MetadataTooMany, "there is no room for more of this")
+            }
+            other => other.into(),
+        })?;
+        Ok(Reply::ok("done"))
+    }
+
+    async fn annotated(&self, mailbox: Option<&MailboxName>) -> Result<Option<MailboxId>, Failure> {
+        match mailbox {
+            Some(mailbox) => Ok(Some(self.find(mailbox).await?.id)),
+            None => Ok(None),
+        }
+    }
+}
+
+type Told<'a> = (&'a str, Option<&'a [u8]>);
+
+/// The entries that were asked for, each once, in order; those that are not there have no value (RFC 5464 §4.4.1).
+fn wanted<'a>(all: &'a [Annotation], command: &'a GetMetadata) -> Vec<Told<'a>> {
+    let mut told: Vec<Told<'a>> = Vec::new();
+    for asked in &command.entries {
+        let before = told.len();
+        let found = all
+            .iter()
+            .filter(|one| reaches(asked, command.depth, &one.entry));
+        told.extend(found.map(|one| (one.entry.as_str(), Some(&one.value[..]))));
+        if told.len() == before && command.depth == MetadataDepth::Zero {
+            told.push((asked, None));
+        }
+    }
+    told.sort_unstable_by_key(|one| one.0);
+    told.dedup_by_key(|one| one.0);
+    told
+}
+
+/// RFC 5464 §4.2.2
+fn reaches(asked: &str, depth: MetadataDepth, entry: &str) -> bool {
+    let Some(below) = entry.strip_prefix(asked) else {
+        return false;
+    };
+    let levels = below.matches('/').count();
+    match depth {
+        _ if below.is_empty() => true,
+        _ if !below.starts_with('/') => false,
+        MetadataDepth::Zero => false,
+        MetadataDepth::One => levels == 1,
+        MetadataDepth::Infinity => true,
+    }
+}
