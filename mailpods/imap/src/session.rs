@@ -9,6 +9,7 @@ use mailpods_imap_proto::{
     BadLine, CapabilityContext, Code, Command, CommandBody, Decoder, Event, Limits, State, Status,
     Tag, Writer, capabilities, permitted,
 };
+use mailpods_net::Connection;
 use mailpods_net::listener::ConnectionGuard;
 use mailpods_plan::Mailbox;
 use mailpods_store::{AccountId, MailStore};
@@ -48,7 +49,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        io: Wire,
+        io: Connection,
         number: u64,
         stranger: ConnectionGuard,
     ) -> Self {

@@ -81,7 +81,7 @@ impl Session {
     /// The messages that a command is about.
     pub(crate) async fn searched(&mut self, command: &SearchCommand) -> Result<Searched, Failure> {
         // RFC 9051 §6.4.4.1: what is BAD leaves the result that was saved
-        let key = compile(&command.key, self.view()?, now())?;
+        let mut key = compile(&command.key, self.view()?, now())?;
         if command.returns.is_some_and(|returns| returns.save) {
             // RFC 9051 §6.4.4.1: what ends with NO leaves nothing saved. What `$` means is in the key by now.
             self.view_mut()?.saved = Vec::new();

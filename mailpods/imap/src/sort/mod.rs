@@ -50,7 +50,7 @@ impl Session {
             columns.add(position, entry)
         })
         .await?;
-        heavy::run(many, move || columns.order()).await
+        Ok(heavy::run(many, move || columns.order()).await?)
     }
 }
 

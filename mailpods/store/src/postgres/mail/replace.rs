@@ -82,7 +82,7 @@ async fn write_body(tx: &Tx<'_>, account: i64, data: &NewData) -> Result<(BodyId
         tx.effect(Effect::Written(
             BodyId(id),
             octets.clone(),
-            data.meta.clone(),
+            data.facts.meta.clone(),
         ));
     }
     Ok((BodyId(id), data.size))
