@@ -15,8 +15,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
 /// Between two lines about what goes on.
 const TELL: Duration = Duration::from_secs(10);
-/// Longest time without a single message.
-const STALL: Duration = Duration::from_secs(120);
+/// Longest time without a single message: some may just have been put off by the schedule when everything was tried again.
+const STALL: Duration = Duration::from_secs(900);
 
 /// All that run.
 pub struct Providers {

@@ -13,7 +13,7 @@ use crate::error::{Result, StoreError};
 use crate::postgres::connection::Pipeline;
 use crate::postgres::shard;
 use crate::postgres::shared::Shared;
-use crate::postgres::tx::{Effect, Kind, Tx, get, small};
+use crate::postgres::tx::{Effect, Kind, Tx, get, small, transact};
 use crate::queue::{Destination, Lease, LeasedUnit, QueuedMessage, Wanted};
 use crate::types::{BodyId, UnitId, UnixMillis};
 
@@ -436,10 +436,11 @@ pub(super) async fn hand_back(shared: &Shared, leases: &[Lease]) -> Result<()> {
         FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS v (shard, id, lease)
         WHERE u.shard = v.shard AND u.id = v.id AND u.lease = v.lease RETURNING u.destination, u.due";
     let (shards, ids, tokens) = columns(leases);
-    let tx = Tx::begin(shared, Kind::Lazy).await?;
-    let rows = tx.query(SQL, &[&shards, &ids, &tokens]).await?;
-    due_again(&tx, &rows)?;
-    tx.commit().await
+    // Others lock the same rows in another order: the heartbeat, for one.
+    transact!(shared, Kind::Lazy, |tx| {
+        let rows = tx.query(SQL, &[&shards, &ids, &tokens]).await?;
+        due_again(&tx, &rows)
+    })
 }
 
 /// Hands back every lease of a worker, and says how many.

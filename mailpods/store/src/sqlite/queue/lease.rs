@@ -300,12 +300,15 @@ pub(in crate::sqlite) fn hand_back_all(tx: &mut Tx<'_>) -> Result<usize> {
 }
 
 pub(super) fn hand_back(tx: &mut Tx<'_>, leases: &[Lease]) -> Result<()> {
+    // Not by RETURNING: such a statement has a savepoint of its own, and to end one takes the longer the more the transaction has changed.
+    const FIND: &str = "SELECT destination, next_attempt FROM unit WHERE id = ?1 AND lease = ?2";
+    const FREE: &str = "UPDATE unit SET due = next_attempt, lease = 0 WHERE id = ?1";
     for lease in leases {
-        const SQL: &str = "UPDATE unit SET due = next_attempt, lease = 0 WHERE id = ?1 AND lease = ?2 RETURNING destination, due";
-        let found = tx.row(SQL, (lease.unit.0, lease.token), |row| {
+        let found = tx.row(FIND, (lease.unit.0, lease.token), |row| {
             Ok((row.get::<_, Arc<str>>(0)?, row.get(1)?))
         })?;
         if let Some((destination, due)) = found {
+            tx.execute(FREE, [lease.unit.0])?;
             tx.effect(Effect::Due(Destination(destination), due));
         }
     }
