@@ -9,8 +9,8 @@ use mailpods_store::directory::{Identity, LoginContext, Service};
 use mailpods_store::{AccountId, StoreError};
 
 use crate::failure::End;
-use crate::stream::Stream;
 use crate::server::{AccountGuard, Shared};
+use crate::stream::Stream;
 
 /// Octets of a command that are not counted in what all sessions hold.
 pub(crate) const HELD_ABOVE: u64 = 64 * 1024;

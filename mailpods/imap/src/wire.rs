@@ -51,9 +51,7 @@ impl Wire {
     /// Sends octets behind what is gathered, without copying them.
     pub(crate) async fn send(&mut self, octets: &Bytes) -> Result<(), End> {
         self.flush().await?;
-        self.io
-            .write(octets, Instant::now() + WRITE_LIMIT)
-            .await?;
+        self.io.write(octets, Instant::now() + WRITE_LIMIT).await?;
         Ok(())
     }
 

@@ -21,9 +21,9 @@ use crate::failure::{Done, End, Failure, Reply};
 use crate::list;
 use crate::mailboxes::status_values;
 use crate::session::Session;
+use crate::wire::read;
 use annotations::{Mark, differences, marks};
 use changes::{Change, changes, subscription_changes};
-use crate::wire::read;
 
 /// What a client has asked to be told.
 pub(crate) struct Notifying {
