@@ -97,28 +97,36 @@ async fn forward(ctx: &Context, sender: &str, domain: &DomainName) -> Result<Str
     Ok(keys.forward(sender, domain.as_str(), ctx.now())?)
 }
 
+/// Times that keys are renewed anew, because another process came first.
+const TRIES: usize = 3;
+
 /// The keys of the store, with a new one in front when one is due.
 async fn renewed(ctx: &Context, name: &str, now: i64) -> Result<Keys, StoreError> {
     let secrets = ctx.store.secrets.as_ref();
-    let kept = read(secrets, name).await?;
-    if let Some(keys) = kept.as_ref().filter(|keys| !keys.is_due(now)) {
-        return Ok(keys.clone());
+    for _ in 0..TRIES {
+        let kept = secrets.secret(name).await?;
+        let mut keys = match &kept {
+            Some(octets) => opened(octets, name)?,
+            None => Keys::default(),
+        };
+        if kept.is_some() && !keys.is_due(now) {
+            return Ok(keys);
+        }
+        keys.rotate(Zeroizing::new(ctx.random::<KEY>()), now);
+        // Another process may be faster; then its keys count, and none is lost that something was made by.
+        let before = kept.as_ref().map(|octets| octets.as_slice());
+        let after = Some(keys.to_octets());
+        if secrets.swap_secret(name, before, after).await? {
+            tracing::info!(
+                name,
+                keys = keys.0.len(),
+                "a new key for what is made here and comes back"
+            );
+            return Ok(keys);
+        }
     }
-    let first = kept.is_none();
-    let mut keys = kept.unwrap_or_default();
-    keys.rotate(Zeroizing::new(ctx.random::<KEY>()), now);
-    tracing::info!(
-        name,
-        keys = keys.0.len(),
-        "a new key for what is made here and comes back"
-    );
-    if first {
-        // Another process may have been faster; then its keys count.
-        secrets.secret_or_put(name, keys.to_octets()).await?;
-        return Ok(read(secrets, name).await?.unwrap_or(keys));
-    }
-    secrets.put_secret(name, keys.to_octets()).await?;
-    Ok(keys)
+    let text = format!("{name} is changed by others all the time");
+    Err(StoreError::Unavailable(text))
 }
 
 /// The keys that are kept under a name.
@@ -129,7 +137,10 @@ pub(crate) async fn read(
     let Some(octets) = secrets.secret(name).await? else {
         return Ok(None);
     };
-    let keys = Keys::from_octets(&octets);
-    keys.map(Some)
-        .ok_or_else(|| StoreError::Corrupt(format!("{name} holds no keys")))
+    opened(&octets, name).map(Some)
+}
+
+fn opened(octets: &[u8], name: &str) -> Result<Keys, StoreError> {
+    let keys = Keys::from_octets(octets);
+    keys.ok_or_else(|| StoreError::Corrupt(format!("{name} holds no keys")))
 }

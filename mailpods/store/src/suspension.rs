@@ -122,36 +122,36 @@ pub async fn forget_counts(store: &Store, account: &str) -> Result<()> {
 /// of the limits. So no message costs a look at the store.
 #[derive(Default)]
 pub struct Guard {
-    known: Mutex<Option<(Instant, Arc<Suspended>)>>,
+    known: Mutex<Known>,
     pending: std::sync::Mutex<HashMap<String, Pending>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// When the store was asked; `None`: it is to be asked next time.
+    at: Option<Instant>,
+    all: Arc<Suspended>,
 }
 
 impl Guard {
     /// Those of now, a second old at most. While the store does not answer they are those of before.
     pub async fn current(&self, secrets: &dyn SecretStore) -> Arc<Suspended> {
         let mut known = self.known.lock().await;
-        if let Some((at, all)) = &*known
-            && at.elapsed() < FRESH
-        {
-            return all.clone();
-        }
-        let all = match all(secrets).await {
-            Ok(all) => Arc::new(all),
-            Err(error) => {
-                tracing::error!(%error, "failed to read which accounts are suspended");
-                known
-                    .as_ref()
-                    .map(|(_, all)| all.clone())
-                    .unwrap_or_default()
+        if known.at.is_none_or(|at| at.elapsed() >= FRESH) {
+            match all(secrets).await {
+                Ok(all) => known.all = Arc::new(all),
+                Err(error) => {
+                    tracing::error!(%error, "failed to read which accounts are suspended");
+                }
             }
-        };
-        *known = Some((Instant::now(), all.clone()));
-        all
+            known.at = Some(Instant::now());
+        }
+        known.all.clone()
     }
 
     /// Asks the store next time: this process has changed something.
     pub async fn forget(&self) {
-        *self.known.lock().await = None;
+        self.known.lock().await.at = None;
     }
 
     /// Counts something of an account (and what it is a part of), and says what is to be counted for all processes now.

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use super::PluginError;
 
 /// Tools that run in a pod, and what they do. The others work on files of the user's own machine.
-pub const TOOLS: [(&str, &str); 10] = [
+pub const TOOLS: [(&str, &str); 11] = [
     ("queue", "see and steer the messages that wait"),
     ("ip", "see and steer the addresses that mail leaves from"),
     ("route", "where mail for a domain would go now, and why"),
     ("explain", "the same, or what a field of a resource means"),
     ("trace", "what became of a message"),
     ("suppression", "recipients that are not written to any more"),
+    ("suspension", "accounts that may not send"),
     ("bans", "clients and accounts whose log-ins are refused"),
     ("mailbox", "mailboxes and what they hold"),
     ("verify", "what the checks say of a message"),

@@ -67,6 +67,12 @@ pub(super) fn detour(ctx: &Context, plan: &Plan, unit: &LeasedUnit) -> Option<Ne
     known.then(|| relay.clone())
 }
 
+/// Whether a unit is old enough for the relay in a lane to exchangers. That younger mail has found them out of reach must not keep it there:
+/// where that is mail after mail it would wait for ever.
+pub(crate) fn may_detour(ctx: &Context, plan: &Plan, lane: &LaneKey, unit: &LeasedUnit) -> bool {
+    route::is_domain(lane) && due(ctx, plan, unit).is_some()
+}
+
 /// The lane of a unit: that of its destination, or of the relay.
 pub(crate) fn lane_of(ctx: &Context, plan: &Plan, unit: &LeasedUnit) -> LaneKey {
     let lane = route::lane(plan, &unit.destination);

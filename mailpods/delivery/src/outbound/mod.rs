@@ -23,6 +23,6 @@ mod transaction;
 mod troubles;
 
 pub(crate) use attempt::attempt;
-pub(crate) use fallback::lane_of;
+pub(crate) use fallback::{lane_of, may_detour};
 pub(crate) use session::Session;
 pub(crate) use targets::{OwnNames, look_ahead};

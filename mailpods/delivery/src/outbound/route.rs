@@ -85,12 +85,20 @@ pub(crate) fn is_serial_lane(plan: &Plan, lane: &LaneKey) -> bool {
 }
 
 fn is_serial(plan: &Plan, destination: &Destination) -> bool {
-    rule(plan, &destination.0).is_some_and(|rule| rule.serial)
+    rule_of(plan, destination).is_some_and(|rule| rule.serial)
 }
 
 /// Whether one attempt is made at mail for a destination.
 pub(crate) fn is_once(plan: &Plan, destination: &Destination) -> bool {
-    rule(plan, &destination.0).is_some_and(|rule| rule.once)
+    rule_of(plan, destination).is_some_and(|rule| rule.once)
+}
+
+/// Mailboxes here have none, though their destination has the name of a domain.
+fn rule_of<'a>(plan: &'a Plan, destination: &Destination) -> Option<&'a TransportRule> {
+    match destination.is_local() {
+        true => None,
+        false => rule(plan, &destination.0),
+    }
 }
 
 fn rule<'a>(plan: &'a Plan, domain: &str) -> Option<&'a TransportRule> {

@@ -1,14 +1,15 @@
 use mailpods_api::DomainName;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_net::dns::{DnsError, Mx};
+use mailpods_plan::{TransportRule, TransportRules};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Class, PoolRule};
 use mailpods_smtp_proto::client::{Outcome, Phase};
-use mailpods_store::queue::Origin;
+use mailpods_store::queue::{Destination, Origin};
 
 use super::mx::{self, Own, Target};
 use super::outcome::Answered;
-use super::route::{Sources, class, literal};
+use super::route::{Sources, class, is_once, literal};
 use crate::fate::Fate;
 use crate::testing::plan;
 
@@ -307,4 +308,16 @@ fn a_lost_connection_defers_and_what_was_not_tried_is_open() {
         Some(Fate::Deferred(_))
     ));
     assert_eq!(answered.fate(Outcome::NotTried), None);
+}
+
+#[test]
+fn no_transport_is_for_mailboxes_here() {
+    let mut plan = plan(25);
+    plan.outbound.transports = TransportRules::new(vec![TransportRule {
+        suffixes: vec![DomainName::parse("local").unwrap()],
+        once: true,
+        ..TransportRule::default()
+    }]);
+    assert!(is_once(&plan, &Destination("printer.local".into())));
+    assert!(!is_once(&plan, &Destination::local()));
 }

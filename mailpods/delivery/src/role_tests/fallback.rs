@@ -8,7 +8,8 @@ use mailpods_policy::outbound::tls::{Minimum, Wish};
 
 use super::protection::{Case, Shown, send, waits};
 use super::remote::zone;
-use crate::testing::{Rig, Script, Sink, Tls, World, name, plan, web};
+use crate::Clock as _;
+use crate::testing::{Rig, Script, Sink, Tls, World, message, name, plan, web};
 
 fn relay(sink: &Sink, tls: HopTls) -> NextHop {
     NextHop {
@@ -163,6 +164,29 @@ async fn a_young_message_waits_for_its_exchangers() {
     rig.pass(Duration::from_secs(1)).await;
     sink.message().await;
     rig.until_empty().await;
+}
+
+#[tokio::test]
+async fn what_is_old_enough_does_not_wait_behind_younger_mail() {
+    let mut sink = Sink::start(Script::default()).await;
+    let mut plan = with_relay(closed().await, &sink);
+    plan.outbound.fallback_after = Duration::from_secs(1800);
+    let mut rig = Rig::start(plan, zone()).await;
+    rig.send("bob@example.test", &["old@remote.test"]).await;
+    rig.until_tried(1).await;
+    // The exchangers are known to be out of reach for a minute of the machine's clock, whatever the test's says. The younger message wakes.
+    rig.clock.advance(Duration::from_secs(1800));
+    let mut young = message(
+        &rig.plan.current(),
+        "bob@example.test",
+        &["young@remote.test"],
+    );
+    young.created = rig.clock.now();
+    rig.queue(vec![young]).await;
+    assert!(sink.message().await.has("RCPT TO:<old@remote.test>"));
+    let left = rig.until_tried(1).await;
+    assert_eq!(left.len(), 1, "the younger one waits");
+    assert_eq!(sink.connections(), 1);
 }
 
 #[tokio::test]

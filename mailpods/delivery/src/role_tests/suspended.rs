@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mailpods_policy::outbound::suspension::{Cause, Most, Rules, Suspension, Verdicts};
 use mailpods_store::queue::{NewMessage, Origin, QueueFilter};
-use mailpods_store::suspension::{all, release, suspend};
+use mailpods_store::suspension::{Guard, all, release, suspend};
 
 use super::remote::zone;
 use crate::Clock as _;
-use crate::testing::{Rig, Script, Sink, message, plan};
+use crate::testing::{Closed, Rig, Script, Sink, message, plan};
 
 const ALICE: &str = "alice@example.test";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -168,4 +168,31 @@ async fn a_suspension_ends_by_itself_and_is_forgotten() {
         all.0.is_empty().then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn who_is_suspended_stays_so_while_the_store_does_not_answer() {
+    let sink = Sink::start(Script::default()).await;
+    let rig = Rig::start(plan(sink.addr.port()), zone()).await;
+    let now = rig.clock.now();
+    let new = Suspension::new(Cause::ByHand, "a test".to_owned(), now, Duration::ZERO);
+    assert!(suspend(&rig.store, ALICE, new).await.unwrap());
+    let secrets = Closed::new(rig.store.secrets.clone(), None);
+    let guard = Guard::default();
+    assert!(
+        guard
+            .current(secrets.as_ref())
+            .await
+            .of(ALICE, now)
+            .is_some()
+    );
+    secrets.set(Some("outbound/suspended"));
+    guard.forget().await;
+    assert!(
+        guard
+            .current(secrets.as_ref())
+            .await
+            .of(ALICE, now)
+            .is_some()
+    );
 }

@@ -220,7 +220,7 @@ impl Worker {
                     }
                     self.attempt(*unit, &mut session).await;
                 }
-                Next::Skip(unit, _) if self.is_once(&unit) => {
+                Next::Skip(unit, _) if self.is_tried(&unit) => {
                     self.attempt(*unit, &mut session).await;
                 }
                 Next::Skip(unit, trouble) => {
@@ -240,9 +240,12 @@ impl Worker {
         while self.settling.join_next().await.is_some() {}
     }
 
-    /// Whether the one attempt at a unit is still to be made, whatever became of others.
-    fn is_once(&self, unit: &LeasedUnit) -> bool {
-        route::is_once(&self.remote.ctx.plan.current(), &unit.destination)
+    /// Whether a unit is tried whatever became of others: the one attempt at it is still to be made, or another server may take it.
+    fn is_tried(&self, unit: &LeasedUnit) -> bool {
+        let ctx = &self.remote.ctx;
+        let plan = ctx.plan.current();
+        route::is_once(&plan, &unit.destination)
+            || outbound::may_detour(ctx, &plan, &self.key, unit)
     }
 
     /// Where shares are counted: finds out whose servers the lane leads to, and leaves to workers that have a share. False when that

@@ -11,7 +11,7 @@ use mailpods_policy::Reason;
 use mailpods_policy::outbound::suspension::{Answers, Most, Rules, Seen, Suspended, Suspension};
 use mailpods_store::StoreError;
 use mailpods_store::queue::{LeasedUnit, Origin, QueueAction, QueueFilter};
-use mailpods_store::suspension::{key, suspend};
+use mailpods_store::suspension::{all, key, suspend};
 use mailpods_store::trace::{Stage, TraceEvent};
 
 use crate::context::Context;
@@ -56,7 +56,29 @@ pub(crate) async fn set_aside(ctx: &Context, units: Vec<LeasedUnit>) -> Vec<Leas
     hold(ctx, &aside).await;
     let leases = aside.iter().map(|unit| unit.lease).collect();
     ctx.leases.hand_back(ctx, leases).await;
+    if let Err(error) = let_go(ctx, &aside).await {
+        tracing::warn!(%error, "failed to look whether held mail may go its way again");
+    }
     free
+}
+
+/// What was held after its account's suspension was over, of which this process had not heard, goes its way again: once the suspension is
+/// forgotten nobody looks for it.
+async fn let_go(ctx: &Context, units: &[LeasedUnit]) -> Result<(), StoreError> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    let (all, now) = (all(ctx.store.secrets.as_ref()).await?, ctx.now());
+    let accounts: BTreeSet<&String> = units.iter().filter_map(account).collect();
+    for account in accounts
+        .into_iter()
+        .filter(|account| all.of(account, now).is_none())
+    {
+        ctx.suspension.forget().await;
+        let queue = &ctx.store.queue;
+        queue.act(&of(account), QueueAction::Resume, now).await?;
+    }
+    Ok(())
 }
 
 /// One unit by itself; several with all that their accounts have queued.

@@ -266,6 +266,8 @@ impl Client {
             Some(Step::Rcpt(_)) => Phase::Rcpt,
             Some(Step::Data) => Phase::DataInit,
             Some(Step::End(_) | Step::Discard) => Phase::DataEnd,
+            // The last chunk is under way, whatever number of earlier ones is still to be answered.
+            Some(Step::Chunk) if self.envelope.awaits_end() => Phase::DataEnd,
             Some(Step::Chunk) | None => Phase::DataBlock,
         }
     }

@@ -71,6 +71,13 @@ pub(super) struct Envelope {
     pub(super) mail_refused: Option<Outcome>,
 }
 
+impl Envelope {
+    /// Whether the reply is awaited that decides about the message.
+    pub(super) fn awaits_end(&self) -> bool {
+        matches!(self.awaited.back(), Some(Step::End(_)))
+    }
+}
+
 /// A command of a transaction, and then the reply that is awaited for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {

@@ -267,6 +267,30 @@ fn a_binary_message_goes_by_bdat() {
 }
 
 #[test]
+fn a_server_that_has_the_last_chunk_may_have_the_message() {
+    let mut client = client(Protocol::Smtp, TlsMode::Off);
+    let transaction = Transaction {
+        body: BodyType::BinaryMime,
+        ..message(&["x@c.example"])
+    };
+    let script = [
+        ("220 mx\r\n", "EHLO client.example\r\n"),
+        (
+            "250-mx\r\n250-PIPELINING\r\n250-BINARYMIME\r\n250 CHUNKING\r\n",
+            "MAIL FROM:<a@b.example> BODY=BINARYMIME\r\nRCPT TO:<x@c.example>\r\n",
+        ),
+        (
+            "250 ok\r\n250 ok\r\n",
+            "BDAT 10\r\n.hi\r\nthereBDAT 0 LAST\r\n",
+        ),
+    ];
+    play(&mut client, Some(transaction), &script);
+    client.lost();
+    let events = play(&mut client, None, &[("", "")]);
+    assert_eq!(outcomes(&events), [Outcome::Lost(Phase::DataEnd)]);
+}
+
+#[test]
 fn dsn_parameters_pass_where_offered() {
     let mut client = client(Protocol::Smtp, TlsMode::Off);
     let mut transaction = message(&["x@c.example"]);

@@ -263,6 +263,11 @@ pub(super) async fn the_mail_of_a_suspended_sender_waits(store: Store) -> Outcom
         &1,
     )?;
     same("held as before", &act(QueueAction::Release).await?, &1)?;
+    // Nor is what an operator holds that was suspended before.
+    same("suspended anew", &act(QueueAction::Suspend).await?, &2)?;
+    same("held too", &act(QueueAction::Hold).await?, &2)?;
+    same("nothing to resume", &act(QueueAction::Resume).await?, &0)?;
+    same("released", &act(QueueAction::Release).await?, &2)?;
     // A leased one is held once its attempt is over; one that is returned to its sender is not held.
     same("leased", &act(QueueAction::Suspend).await?, &2)?;
     same("returned", &act(QueueAction::Bounce).await?, &2)?;

@@ -136,7 +136,7 @@ const fn obstacle(unit: &QueueItem, action: QueueAction) -> Option<&'static str>
     match (action, unit.held) {
         _ if unit.leased => Some("a worker has it now; try again in a moment"),
         (QueueAction::Release, false) => Some("it is not on hold"),
-        (QueueAction::Hold, true) => Some("it is on hold already"),
+        (QueueAction::Hold, true) if !unit.suspended => Some("it is on hold already"),
         (QueueAction::Retry, true) => Some("it is on hold; `mailpods queue release` first"),
         _ => None,
     }

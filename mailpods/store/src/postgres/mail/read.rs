@@ -194,7 +194,8 @@ fn entry(row: &Row) -> Result<Entry> {
     })
 }
 
-/// `last` is the highest bit of a signature, whose bits are a power of two. The database writes octets above 127 of the prefix as `\\ooo`.
+/// `last` is the highest bit of a signature, whose bits are a power of two. The database writes octets above 127 of the prefix as `\ooo`, and `\`
+/// twice.
 const MAY_HAVE: &str = "SELECT m.uid FROM mail AS m
     LEFT JOIN body_signature AS s ON s.shard = (m.body & $5)::smallint AND s.id = m.body
     CROSS JOIN LATERAL (SELECT octet_length(s.bits)::bigint * 8 - 1 AS last) AS l
@@ -204,7 +205,8 @@ const MAY_HAVE: &str = "SELECT m.uid FROM mail AS m
             AND get_bit(s.bits, $9 & l.last) = 1 AND get_bit(s.bits, $10 & l.last) = 1 AND get_bit(s.bits, $11 & l.last) = 1
             AND get_bit(s.bits, $12 & l.last) = 1 AND get_bit(s.bits, $13 & l.last) = 1
         OR $14::text IS NOT NULL AND m.prefix <> ''
-            AND (SELECT position('\\' in p.text) > 0 OR position('=?' in p.text) > 0 OR position($14 in p.text) > 0
+            AND (SELECT position('\\' in replace(p.text, '\\\\', '')) > 0 OR position('=?' in p.text) > 0
+                    OR position($14 in replace(p.text, '\\\\', '\\')) > 0
                 FROM (SELECT lower(encode(m.prefix, 'escape') COLLATE \"C\") AS text) AS p))
     ORDER BY m.uid";
 

@@ -140,7 +140,11 @@ fn shards(ids: &[i64]) -> Vec<i16> {
 /// The statement of an action; a unit counts as leased by the database's clock.
 fn statement(action: QueueAction) -> String {
     let (set, condition) = match action {
-        QueueAction::Hold | QueueAction::Delete => ("held = true", "NOT u.held"),
+        // What an operator holds stays so when the suspension of its sender is over.
+        QueueAction::Hold | QueueAction::Delete => (
+            "held = true, suspended = false",
+            "(NOT u.held OR u.suspended)",
+        ),
         QueueAction::Suspend => ("held = true, suspended = true", "NOT u.held"),
         QueueAction::Release => ("held = false, suspended = false", "u.held"),
         QueueAction::Resume => ("held = false, suspended = false", "u.suspended"),

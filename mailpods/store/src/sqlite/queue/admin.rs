@@ -145,7 +145,8 @@ const RELEASE: &str = "UPDATE unit SET held = 0, suspended = 0 WHERE id = ?1";
 fn act_on(tx: &mut Tx<'_>, unit: &UnitRow, action: QueueAction, now: UnixMillis) -> Result<bool> {
     let leased = unit.is_leased(now);
     let changed = match action {
-        QueueAction::Hold if !unit.held => tx.execute("UPDATE unit SET held = 1 WHERE id = ?1", [unit.id])?,
+        // What an operator holds stays so when the suspension of its sender is over.
+        QueueAction::Hold if !unit.held || unit.suspended => tx.execute("UPDATE unit SET held = 1, suspended = 0 WHERE id = ?1", [unit.id])?,
         QueueAction::Suspend if !unit.held => tx.execute("UPDATE unit SET held = 1, suspended = 1 WHERE id = ?1", [unit.id])?,
         QueueAction::Release if unit.held => tx.execute(RELEASE, [unit.id])?,
         QueueAction::Resume if unit.suspended => tx.execute(RELEASE, [unit.id])?,
