@@ -164,7 +164,8 @@ async fn take(
     if outcome != Complaint::Counted {
         return Ok(());
     }
-    if let Some(recipient) = recipient {
+    // Of several recipients one could name the others.
+    if let (Some(recipient), [_]) = (recipient, sent_to.as_slice()) {
         remember(ctx, plan, &sent, recipient, feedback).await?;
     }
     judge(ctx, plan, &sent).await

@@ -43,5 +43,6 @@ pub struct Suppression {
     /// How long after a hard bounce.
     pub hard_bounces: Duration,
     /// How long after a complaint.
+    #[serde(default)]
     pub complaints: Duration,
 }

@@ -177,7 +177,10 @@ async fn a_forged_report_does_nothing() {
     for named in to {
         report(&rig, &real, &format!("Original-Rcpt-To: {named}\r\n")).await;
     }
-    assert_eq!(suppressed(&rig).await.len(), 2);
+    assert!(
+        suppressed(&rig).await.is_empty(),
+        "one of several could name the others"
+    );
     assert!(!is_suspended(&rig).await);
 }
 
