@@ -178,6 +178,18 @@ fn fields_are_explained() {
         "{}",
         run.errors()
     );
+    // Nobody is asked of a field whose kind is misspelled or left out.
+    let config = world.config();
+    let config = text_of(&config);
+    for (what, hint) in [
+        ("mailclster.spec", "did you mean MailCluster?"),
+        ("spec.outbound", "mailpods route spec.outbound"),
+    ] {
+        let run = world.run(&["explain", what, "--config", config]).exits(4);
+        let said = run.errors();
+        assert!(said.contains("no kind: kinds are MailCluster"), "{said}");
+        assert!(said.contains(hint), "{said}");
+    }
     let json = world
         .run(&["explain", "mbx.spec.address", "--output", "json"])
         .exits(0)
