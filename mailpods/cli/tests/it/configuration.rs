@@ -256,6 +256,27 @@ fn check_finds_every_mistake_with_its_place() {
     assert!(!run.errors().contains("open-sesame"));
 }
 
+#[test]
+fn the_example_of_the_document_of_sending_is_taken() {
+    let world = World::new();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/outbound.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let example = document.split("```yaml\napiVersion:").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let all = world.path("config/all.yaml");
+    std::fs::write(all, format!("apiVersion:{example}")).unwrap();
+    let config = world.config();
+    let config = text_of(&config);
+    world
+        .run(&["check", config])
+        .exits(0)
+        .says(&["no mistakes", "1 domain,"]);
+    world
+        .run(&["dns", "print", "--config", config])
+        .exits(0)
+        .says(&["v=spf1 mx ip4:203.0.113.5 ip4:203.0.113.6 -all"]);
+}
+
 /// A zone file as the table of the test's name server, which has no TTL and class.
 fn published(zone: &str) -> Zone {
     let line = |line: &str| {
