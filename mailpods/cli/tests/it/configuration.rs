@@ -257,6 +257,16 @@ fn check_finds_every_mistake_with_its_place() {
 }
 
 #[test]
+fn a_list_without_addresses_says_what_to_write() {
+    let world = World::new();
+    let config = world.config();
+    let list = ["ip", "list", "--config", text_of(&config)];
+    let listed = world.run(&list).exits(0);
+    listed.says(&["There is no OutboundIP", "kind: OutboundIP"]);
+    assert!(!listed.text().contains("PHASE"), "{}", listed.text());
+}
+
+#[test]
 fn the_example_of_the_document_of_sending_is_taken() {
     let world = World::new();
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/outbound.md");
