@@ -312,6 +312,18 @@ fn an_account_is_suspended_and_released() {
         "sends spam",
         "released",
     ]);
+    let route = ["route", "example.test", "--from", account];
+    let run = world
+        .run(&[&route[..], &["--config", config]].concat())
+        .exits(0);
+    run.says(&[
+        "local",
+        "SUSPENDED   the sender's mail is held",
+        "sends spam",
+    ]);
+    for other in ["PROVIDER", "LIMITS", "POOL"] {
+        assert!(!run.text().contains(other), "{}", run.text());
+    }
     let rows = world
         .run(&["suspension", "list", "--output", "json"])
         .exits(0)
