@@ -155,7 +155,9 @@ fn what_a_suspended_account_has_queued_can_be_deleted() -> Result<()> {
     });
     let (sent, transcript) = submit(&server, "one@remote.test", &[])?;
     ensure!(sent, "{transcript}");
-    tools.run(&["suspension", "add", "alice@example.test", "--why", "a test"])?;
+    let config = server.config().to_string_lossy();
+    let add = ["suspension", "add", "alice@example.test"];
+    tools.run(&[&add[..], &["--why", "a test", "--config", &config]].concat())?;
     eventually("the message to be held", || {
         let queue = tools.json(&["queue", "list", "--state", "suspended"])?;
         Ok((queue.len() == 1).then_some(()))

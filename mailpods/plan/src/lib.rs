@@ -39,7 +39,7 @@ pub use load::{
 pub use model::*;
 pub use outbound::{BlockList, BlockLists, Suppression};
 pub use outbound_tls::OutboundTls;
-pub use problem::{Origin, Position, Problem, ProblemClass};
+pub use problem::{Origin, Position, Problem, ProblemClass, nearest};
 pub use records::reverse_name;
 pub use resolve::Route;
 pub use schema::form_of;

@@ -233,7 +233,10 @@ impl Check<'_> {
                 NodeValue::Bool(_) | NodeValue::Integer(_) | NodeValue::Float(_)
             )
         {
-            problem = problem.hint("put quotes around it");
+            let pattern = schema.pattern.as_ref();
+            let pattern = pattern.filter(|pattern| !fits(pattern, &node.shown()));
+            let hint = pattern.and_then(|pattern| Form::of(pattern.as_str()));
+            problem = problem.hint(hint.map_or("put quotes around it", |form| form.words));
         }
         self.problems.push(problem);
         Value::Null

@@ -1,5 +1,6 @@
 //! `mailpods explain`
 use mailpods_api::{DomainName, definitions, schema};
+use mailpods_plan::nearest;
 use serde_json::{Value, json};
 
 use super::route;
@@ -51,7 +52,8 @@ impl Args {
             return Ok(Exit::Done);
         };
         let is_kind = definition(&definitions, &what).is_some();
-        if is_domain(&what) && (!is_kind || self.route.is_about_mail()) {
+        let is_field = is_kind || is_nearly_kind(&definitions, &what);
+        if is_domain(&what) && (!is_field || self.route.is_about_mail()) {
             return self.route.run(what, globals);
         }
         let place = find(&definitions, &what)?;
@@ -109,6 +111,18 @@ fn is_domain(text: &str) -> bool {
     text.contains('.') && DomainName::parse(text).is_ok()
 }
 
+/// Whether a field was meant, with the kind misspelled or left out.
+fn is_nearly_kind(definitions: &[Value], path: &str) -> bool {
+    let name = path.split('.').next().unwrap_or_default();
+    name.eq_ignore_ascii_case("spec") || near_kind(definitions, name).is_some()
+}
+
+/// The kind whose name is nearly the one given. Short names count for nothing: nearly every short label is like one.
+fn near_kind(definitions: &[Value], name: &str) -> Option<String> {
+    let kinds: Vec<String> = definitions.iter().map(kind).collect();
+    nearest(name, kinds.iter().map(String::as_str)).map(str::to_owned)
+}
+
 /// The kind that a path begins with.
 fn definition<'a>(definitions: &'a [Value], path: &str) -> Option<&'a Value> {
     let name = path.split('.').next().unwrap_or_default();
@@ -124,13 +138,20 @@ fn find(definitions: &[Value], field: &str) -> Result<Place, Failure> {
     let name = steps.next().unwrap_or_default();
     let unknown = || {
         let kinds: Vec<String> = definitions.iter().map(kind).collect();
-        let text = format!(
-            "{:?} is neither a kind nor a domain: kinds are {}",
-            output::clean(name),
-            kinds.join(", ")
-        );
-        Failure::new(Exit::NothingMatched, text)
-            .hint("mailpods explain mailcluster.spec.smtp, or mailpods explain gmail.com")
+        let (name, kinds) = (output::clean(name), kinds.join(", "));
+        let near = near_kind(definitions, &name).map(|near| format!("did you mean {near}? "));
+        let (what, hint) = match is_domain(field) {
+            true => (
+                "no kind",
+                format!("mailpods route {field}, if the domain is meant"),
+            ),
+            false => (
+                "neither a kind nor a domain",
+                "mailpods explain mailcluster.spec.smtp, or mailpods explain gmail.com".to_owned(),
+            ),
+        };
+        let text = format!("{name:?} is {what}: kinds are {kinds}");
+        Failure::new(Exit::NothingMatched, text).hint(near.unwrap_or_default() + &hint)
     };
     let definition = definition(definitions, field).ok_or_else(unknown)?;
     let mut place = Place {

@@ -6,6 +6,7 @@ use mailpods_delivery::ips::{
 };
 use mailpods_net::dns::HickoryResolver;
 use mailpods_policy::outbound::classify::Stage;
+use mailpods_policy::outbound::suspension::Suspension;
 
 use super::ip::table;
 use crate::args::{Format, Globals, parse_server};
@@ -80,6 +81,8 @@ impl From<When> for Stage {
 struct Told {
     #[serde(flatten)]
     route: Explanation,
+    #[serde(skip)]
+    has_sender: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply: Option<Meaning>,
 }
@@ -148,6 +151,7 @@ impl Options {
             let reply = options.meaning(&plan, &explained.provider)?;
             let told = Told {
                 route: explained,
+                has_sender: options.from.is_some(),
                 reply,
             };
             match format {
@@ -163,6 +167,12 @@ fn print(told: &Told) -> std::io::Result<()> {
     let explained = &told.route;
     let line = |name: &str, text: &str| output::line(&format!("{name:<12}{}", output::clean(text)));
     line("WAY", explained.way)?;
+    if let Some(suspension) = &explained.suspended {
+        line("SUSPENDED", &suspension_words(suspension))?;
+    }
+    if let ("local", None) = (explained.way, &told.reply) {
+        return Ok(());
+    }
     if let Some(transport) = &explained.transport {
         line("TRANSPORT", &transport_words(transport))?;
     }
@@ -170,20 +180,12 @@ fn print(told: &Told) -> std::io::Result<()> {
     if let Some(trouble) = &explained.trouble {
         line("TROUBLE", trouble)?;
     }
-    let settings = explained.settings;
-    let settings = settings.map(|at| format!(", spec.outbound.providers[{at}]"));
-    let provider = format!(
-        "{} ({}{})",
-        explained.provider,
-        explained.title,
-        settings.unwrap_or_default()
-    );
-    line("PROVIDER", &provider)?;
-    let limits = format!(
-        "{} connections at once, {} messages each",
-        explained.connections, explained.messages_per_connection
-    );
-    line("LIMITS", &limits)?;
+    if !matches!(explained.way, "local" | "relay" | "held") {
+        line("PROVIDER", &provider_words(explained))?;
+    }
+    if !matches!(explained.way, "local" | "held") {
+        line("LIMITS", &limits_words(explained))?;
+    }
     for (at, server) in explained.tls.iter().enumerate() {
         line(if at == 0 { "TLS" } else { "" }, &tls(server))?;
     }
@@ -194,11 +196,10 @@ fn print(told: &Told) -> std::io::Result<()> {
         let text = format!("about {} ({}), by {}", reply.blame, reply.kind, reply.rule);
         line("REPLY", &text)?;
     }
-    let pool = explained.pool.as_deref();
-    line(
-        "POOL",
-        pool.unwrap_or("what the sender's domain names, or all"),
-    )?;
+    if matches!(explained.way, "local" | "relay" | "held") {
+        return Ok(());
+    }
+    line("POOL", &pool_words(explained, told.has_sender))?;
     if let Some(waits) = &explained.waits {
         return line("ADDRESSES", &format!("none, it waits: {waits}"));
     }
@@ -210,6 +211,48 @@ fn print(told: &Told) -> std::io::Result<()> {
     }
     output::line("")?;
     table(&explained.addresses)
+}
+
+fn provider_words(explained: &Explanation) -> String {
+    let settings = explained.settings;
+    let settings = settings.map(|at| format!(", spec.outbound.providers[{at}]"));
+    let (name, title) = (&explained.provider, &explained.title);
+    format!("{name} ({title}{})", settings.unwrap_or_default())
+}
+
+fn limits_words(explained: &Explanation) -> String {
+    let many = if explained.connections == 1 { "" } else { "s" };
+    format!(
+        "{} connection{many} at once, {} messages each",
+        explained.connections, explained.messages_per_connection
+    )
+}
+
+fn pool_words(explained: &Explanation, has_sender: bool) -> String {
+    match (&explained.pool, &explained.pool_by) {
+        (Some(pool), Some(by)) => format!("{pool}, by {by}"),
+        (Some(pool), None) => pool.clone(),
+        (None, Some(by)) => format!("{}: {by}", pools(explained)),
+        (None, None) if has_sender => "all: no rule and no MailDomain names one".to_owned(),
+        (None, None) => "what the sender's domain names, or all".to_owned(),
+    }
+}
+
+/// The pools of the addresses.
+fn pools(explained: &Explanation) -> String {
+    let pools = explained.addresses.iter().map(|state| state.pool.as_str());
+    let pools: std::collections::BTreeSet<&str> = pools.collect();
+    match pools.is_empty() {
+        true => "none".to_owned(),
+        false => pools.into_iter().collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn suspension_words(suspension: &Suspension) -> String {
+    let (cause, why) = (suspension.cause.as_str(), &suspension.text);
+    let until = suspension.until;
+    let until = until.map_or_else(|| "it is released".to_owned(), time::format);
+    format!("the sender's mail is held until {until} ({cause}: {why})")
 }
 
 fn transport_words(transport: &TransportUsed) -> String {

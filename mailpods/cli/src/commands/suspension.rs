@@ -1,6 +1,8 @@
 //! `mailpods suspension`
 use std::time::Duration;
 
+use mailpods_api::MailboxAddress;
+use mailpods_plan::{Plan, Resolved, Target};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::suspension::{Cause, Suspended, Suspension};
 use mailpods_store::queue::{QueueAction, QueueFilter};
@@ -11,13 +13,15 @@ use serde::Serialize;
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Table};
+use crate::plans::Config;
 use crate::session::{failed, with_store};
 use crate::time;
 
 const EXAMPLES: &str = "\
 Examples:
   mailpods suspension list                          who may not send now, and why
-  mailpods suspension add bob@example.test --for 2h hold what bob sends, for two hours
+  mailpods suspension add bob@example.test --for 2h --config /etc/mailpods
+                                                    hold what bob sends, for two hours
   mailpods suspension release bob@example.test      let bob send, and what is held too
   mailpods suspension release bob@example.test --delete-queue";
 
@@ -44,6 +48,8 @@ pub struct Add {
     /// Why, for the account's owner.
     #[arg(long, value_name = "TEXT", default_value = "an operator wants it")]
     why: String,
+    #[command(flatten)]
+    config: Config,
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,13 +72,13 @@ struct Shown<'a> {
 impl Command {
     pub fn run(self, globals: &Globals) -> Outcome {
         let format = globals.output;
-        with_store(globals, |store| async move {
-            match self {
-                Self::List => list(&store, format).await,
-                Self::Add(add) => add.run(&store).await,
-                Self::Release(release) => release.run(&store).await,
+        match self {
+            Self::List => with_store(globals, |store| async move { list(&store, format).await }),
+            Self::Add(add) => add.run(globals),
+            Self::Release(release) => {
+                with_store(globals, |store| async move { release.run(&store).await })
             }
-        })
+        }
     }
 }
 
@@ -120,21 +126,55 @@ fn show(all: &Suspended, format: Format) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// As the store knows accounts.
-fn account(text: &str) -> Result<String, Failure> {
-    let parsed = mailpods_api::MailboxAddress::parse(text);
-    let parsed = parsed.map_err(|error| {
+fn parse(text: &str) -> Result<MailboxAddress, Failure> {
+    MailboxAddress::parse(text).map_err(|error| {
         Failure::new(
             Exit::Usage,
             format!("{:?} is no address: {error}", output::clean(text)),
         )
-    })?;
-    Ok(parsed.to_string())
+    })
+}
+
+/// The account of the plan that has the address as its primary one.
+fn account(plan: &Plan, address: &MailboxAddress) -> Result<String, Failure> {
+    if let Some(mailbox) = plan.mailboxes.get(&address.canonical()) {
+        return Ok(mailbox.address.to_string());
+    }
+    let text = format!("{address} is the primary address of no Mailbox");
+    let failure = Failure::new(Exit::NothingMatched, text);
+    let accounts = accounts_behind(plan, address);
+    Err(match accounts.as_slice() {
+        [] => failure.hint("`mailpods mailbox list --config DIR` lists all accounts"),
+        [one] => failure.hint(format!("its account is {one}")),
+        more => failure.hint(format!("its accounts are {}", more.join(", "))),
+    })
+}
+
+/// The accounts that an alias leads to.
+fn accounts_behind(plan: &Plan, address: &MailboxAddress) -> Vec<String> {
+    let targets = match plan.resolve(address) {
+        Resolved::Targets(targets) => targets,
+        Resolved::Disabled(mailbox) => return vec![mailbox.address.to_string()],
+        _ => return Vec::new(),
+    };
+    let accounts = targets.iter().filter_map(|target| match target {
+        Target::Mailbox { mailbox, .. } => Some(mailbox.address.to_string()),
+        Target::Remote(_) => None,
+    });
+    accounts.collect()
 }
 
 impl Add {
-    async fn run(self, store: &Store) -> Outcome {
-        let account = account(&self.account)?;
+    fn run(self, globals: &Globals) -> Outcome {
+        let address = parse(&self.account)?;
+        let add = &self;
+        add.config.with_plan(globals, |store, plan| async move {
+            let account = account(&plan, &address)?;
+            add.add(&store, account).await
+        })
+    }
+
+    async fn add(&self, store: &Store, account: String) -> Outcome {
         let new = Suspension::new(
             Cause::ByHand,
             output::clean(&self.why),
@@ -152,7 +192,8 @@ impl Add {
 
 impl Release {
     async fn run(self, store: &Store) -> Outcome {
-        let account = account(&self.account)?;
+        // Of a Mailbox that is gone, too.
+        let account = parse(&self.account)?.to_string();
         let deleted = match self.delete_queue {
             true => Some(delete(store, &account).await?),
             false => None,

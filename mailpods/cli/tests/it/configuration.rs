@@ -178,6 +178,18 @@ fn fields_are_explained() {
         "{}",
         run.errors()
     );
+    // Nobody is asked of a field whose kind is misspelled or left out.
+    let config = world.config();
+    let config = text_of(&config);
+    for (what, hint) in [
+        ("mailclster.spec", "did you mean MailCluster?"),
+        ("spec.outbound", "mailpods route spec.outbound"),
+    ] {
+        let run = world.run(&["explain", what, "--config", config]).exits(4);
+        let said = run.errors();
+        assert!(said.contains("no kind: kinds are MailCluster"), "{said}");
+        assert!(said.contains(hint), "{said}");
+    }
     let json = world
         .run(&["explain", "mbx.spec.address", "--output", "json"])
         .exits(0)
@@ -242,6 +254,37 @@ fn check_finds_every_mistake_with_its_place() {
         run.errors()
     );
     assert!(!run.errors().contains("open-sesame"));
+}
+
+#[test]
+fn a_list_without_addresses_says_what_to_write() {
+    let world = World::new();
+    let config = world.config();
+    let list = ["ip", "list", "--config", text_of(&config)];
+    let listed = world.run(&list).exits(0);
+    listed.says(&["There is no OutboundIP", "kind: OutboundIP"]);
+    assert!(!listed.text().contains("PHASE"), "{}", listed.text());
+}
+
+#[test]
+fn the_example_of_the_document_of_sending_is_taken() {
+    let world = World::new();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/outbound.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let example = document.split("```yaml\napiVersion:").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let all = world.path("config/all.yaml");
+    std::fs::write(all, format!("apiVersion:{example}")).unwrap();
+    let config = world.config();
+    let config = text_of(&config);
+    world
+        .run(&["check", config])
+        .exits(0)
+        .says(&["no mistakes", "1 domain,"]);
+    world
+        .run(&["dns", "print", "--config", config])
+        .exits(0)
+        .says(&["v=spf1 mx ip4:203.0.113.5 ip4:203.0.113.6 -all"]);
 }
 
 /// A zone file as the table of the test's name server, which has no TTL and class.

@@ -268,11 +268,28 @@ fn a_missing_store_is_told_with_what_to_do() {
 fn an_account_is_suspended_and_released() {
     let world = World::new();
     queued(&world);
-    let account = "bob@example.test";
+    let account = "alice@example.test";
+    let config = world.config();
+    let config = crate::world::text_of(&config);
+    let domain = crate::world::CONFIG.replace(
+        "spec: {domain: example.test}",
+        "spec: {domain: example.test, aliases: [{name: boss, targets: [alice@example.test]}]}",
+    );
+    std::fs::write(world.path("config/all.yaml"), domain).unwrap();
     let mut own = message(7, account, "carol@example.org", 0);
     own.origin = Origin::Submission(account.to_owned());
     world.with_store(async |store| store.queue.enqueue(vec![own]).await.unwrap());
     assert_eq!(ids(&world, &["--account", account]).len(), 1);
+    for (stranger, hint) in [
+        ("boss@good.test", "mailpods mailbox list"),
+        ("boss@example.test", "its account is alice@example.test"),
+    ] {
+        let add = ["suspension", "add", stranger, "--config", config];
+        let said = world.run(&add).exits(4).errors();
+        assert!(said.contains("no Mailbox") && said.contains(hint), "{said}");
+    }
+    let said = world.run(&["suspension", "add", account]).exits(2).errors();
+    assert!(said.contains("--config DIR"), "{said}");
     world
         .run(&["suspension", "list"])
         .exits(0)
@@ -281,18 +298,32 @@ fn an_account_is_suspended_and_released() {
         .run(&[
             "suspension",
             "add",
-            "Bob@Example.test",
+            "Alice@Example.test",
+            "--config",
+            config,
             "--why",
             "sends spam",
         ])
         .exits(0)
-        .says(&["bob@example.test: suspended"]);
+        .says(&["alice@example.test: suspended"]);
     world.run(&["suspension", "list"]).exits(0).says(&[
         account,
         "by-hand",
         "sends spam",
         "released",
     ]);
+    let route = ["route", "example.test", "--from", account];
+    let run = world
+        .run(&[&route[..], &["--config", config]].concat())
+        .exits(0);
+    run.says(&[
+        "local",
+        "SUSPENDED   the sender's mail is held",
+        "sends spam",
+    ]);
+    for other in ["PROVIDER", "LIMITS", "POOL"] {
+        assert!(!run.text().contains(other), "{}", run.text());
+    }
     let rows = world
         .run(&["suspension", "list", "--output", "json"])
         .exits(0)

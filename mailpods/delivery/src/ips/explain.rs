@@ -10,6 +10,7 @@ use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::choose::{Class, Seats, pool, seats};
 use mailpods_policy::outbound::life::{Life, Phase};
 use mailpods_policy::outbound::provider::{ProfileError, Profiles};
+use mailpods_policy::outbound::suspension::Suspension;
 use mailpods_policy::outbound::tls::{Level, Why, Wish};
 use mailpods_store::queue::Destination;
 use mailpods_store::{SecretStore, StoreError};
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 pub use ways::{Fallback, TransportUsed};
 
-use ways::{fallback, refused, transport, way_name};
+use ways::{connections, fallback, named_by, refused, suspended, transport, way_name};
 
 use super::choose::{member, ramp};
 use super::{kept, sent};
@@ -60,6 +61,12 @@ pub struct Explanation {
     pub tls: Vec<ProtectedHost>,
     /// The pool that a rule names; `None`: what the sender's domain names, or all.
     pub pool: Option<String>,
+    /// What names the pool or the addresses, in words; `None`: nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_by: Option<String>,
+    /// The suspension of the sender's account: its mail is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<Suspension>,
     /// The addresses that such mail may leave from; empty: the system chooses, unless it waits.
     pub addresses: Vec<AddressState>,
     /// Why such mail waits: it has addresses of its own, and none of them is there.
@@ -203,17 +210,17 @@ pub async fn explain(
     Ok(Explanation {
         domain: domain.to_owned(),
         way: way_name(&way, transport.as_ref()),
-        fallback: fallback(plan, &way, &tls),
+        fallback: fallback(plan, &way, transport.as_ref(), &tls),
+        connections: connections(plan, profile.connections, transport.as_ref()),
         transport,
         trouble: refused.or(trouble),
-        connections: profile
-            .connections
-            .min(plan.outbound.concurrency_per_destination),
         messages_per_connection: profile
             .messages_per_connection
             .min(plan.outbound.messages_per_connection),
         tls,
         pool: pool(&plan.outbound.pool_rules, sender, class).map(str::to_owned),
+        pool_by: named_by(plan, sender, class),
+        suspended: suspended(plan, secrets, sender, now).await?,
         title: profile.title.clone(),
         settings: profile.place,
         hosts,

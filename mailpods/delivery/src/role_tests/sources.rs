@@ -32,7 +32,10 @@ async fn a_domain_whose_addresses_are_gone_sends_from_no_other() {
         asked,
         rig.clock.now(),
     );
-    let waits = explained.await.unwrap().waits.unwrap();
+    let explained = explained.await.unwrap();
+    let named = "MailDomain example.test names one";
+    assert_eq!(explained.pool_by.as_deref(), Some(named));
+    let waits = explained.waits.unwrap();
     assert!(waits.contains("one, which example.test names"), "{waits}");
     // It is back.
     let ip = outbound_ip("one", "127.0.0.1");

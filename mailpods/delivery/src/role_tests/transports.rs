@@ -65,6 +65,29 @@ async fn a_transport_names_the_next_hop_of_some_domains() {
 }
 
 #[tokio::test]
+async fn what_a_transport_rules_out_is_not_explained() {
+    let relay = Sink::start(Script::default()).await;
+    let mut plan = plan(1);
+    plan.outbound.concurrency_per_destination = 20;
+    plan.outbound.fallback_relay = Some(hop(&relay));
+    plan.outbound.transports = TransportRules::new(vec![TransportRule {
+        once: true,
+        serial: true,
+        ..rule("remote.test")
+    }]);
+    let resolver = mailpods_net::dns::fixed::StaticResolver::new(Zone::new());
+    let rig = Rig::start(plan.clone(), Zone::new()).await;
+    for (domain, is_ruled) in [("remote.test", true), ("other.test", false)] {
+        let asked = (domain, "bob@example.test");
+        let secrets = rig.store.secrets.as_ref();
+        let explained = explain(&plan, &resolver, secrets, asked, rig.clock.now());
+        let explained = explained.await.unwrap();
+        assert_eq!(explained.fallback.is_none(), is_ruled);
+        assert_eq!(explained.connections == 1, is_ruled);
+    }
+}
+
+#[tokio::test]
 async fn one_attempt_and_then_the_message_goes_back() {
     let sink = Sink::start(Script {
         rules: vec![("RCPT TO:<slow@", "450 4.2.0 greylisted")],

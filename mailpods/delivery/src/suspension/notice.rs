@@ -1,5 +1,6 @@
 //! What owner and postmaster are told of a suspension.
 
+use mailpods_api::MailboxAddress;
 use mailpods_message::Meta;
 use mailpods_message::decode::to_quoted_printable;
 use mailpods_message::header::format_date;
@@ -22,7 +23,7 @@ pub(super) async fn send(
 ) -> Result<(), StoreError> {
     let plan = ctx.plan.current();
     let postmaster = plan.outbound.postmaster.as_ref().map(ToString::to_string);
-    let owner = (postmaster.as_deref() != Some(account)).then(|| account.to_owned());
+    let owner = owner(&plan, account).filter(|owner| postmaster.as_ref() != Some(owner));
     let mut messages = Vec::new();
     for (to, hint) in [(owner, false), (postmaster, true)] {
         let Some(to) = to else { continue };
@@ -40,6 +41,13 @@ pub(super) async fn send(
     told.into_iter()
         .for_each(|event| ctx.store.trace.record(event));
     Ok(())
+}
+
+/// Where the owner of an account is told. Not everybody of whom it is said that he is suspended has a mailbox here: strangers get nothing.
+fn owner(plan: &Plan, account: &str) -> Option<String> {
+    let address = MailboxAddress::parse(account).ok()?;
+    let mailbox = plan.mailbox(&address)?;
+    Some(mailbox.address.to_string())
 }
 
 fn event(
@@ -126,4 +134,31 @@ fn message(ctx: &Context, plan: &Plan, account: &str, to: &str, text: &str) -> O
             },
         }],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::owner;
+    use crate::testing::plan;
+
+    #[test]
+    fn strangers_get_no_notice() {
+        let plan = plan(25);
+        let of = |account| owner(&plan, account);
+        let alice = Some("alice@example.test".to_owned());
+        assert_eq!(of("alice@example.test"), alice);
+        assert_eq!(
+            of("alice@alias.test"),
+            alice,
+            "by another name of the domain"
+        );
+        for stranger in [
+            "boss@good.test",
+            "nobody@example.test",
+            "team@example.test",
+            "?",
+        ] {
+            assert_eq!(of(stranger), None, "{stranger}");
+        }
+    }
 }

@@ -73,7 +73,7 @@ impl Compiler<'_> {
             let allowed = "HostNetwork, EgressProxy";
             self.refuse(
                 &ip.origin,
-                NOWHERE,
+                IN_PODS_ONLY,
                 &[("spec.attachment.type", attached, allowed)],
             );
         }

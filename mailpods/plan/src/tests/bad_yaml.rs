@@ -9,7 +9,7 @@ fn mistakes_in_a_cluster_are_named() {
         ("smtp: 5", "8:3: MailCluster/main: spec.smtp: must be a map; found 5".to_owned()),
         ("smtp: {maxRecipients: 7}", "8:10: MailCluster/main: spec.smtp.maxRecipients: is out of range; found 7; allowed: 100 to 100000".to_owned()),
         ("smtp: {maxRecipients: many}", "8:10: MailCluster/main: spec.smtp.maxRecipients: must be a whole number; found \"many\"".to_owned()),
-        ("smtp: {idleTimeout: 5}", "8:10: MailCluster/main: spec.smtp.idleTimeout: must be text; found 5; hint: put quotes around it".to_owned()),
+        ("smtp: {idleTimeout: 5}", "8:10: MailCluster/main: spec.smtp.idleTimeout: must be text; found 5; hint: a time such as 30s, 4h or 1d12h".to_owned()),
         ("smtp: {idleTimeout: 5 minutes}", "8:10: MailCluster/main: spec.smtp.idleTimeout: has the wrong form; found \"5 minutes\"; allowed: a time such as 30s, 4h or 1d12h".to_owned()),
         ("smtp: {maxMessageSize: 5MB}", "8:10: MailCluster/main: spec.smtp.maxMessageSize: has the wrong form; found \"5MB\"; allowed: a size such as 512Ki, 25Mi or 10Gi".to_owned()),
         ("smtp: {bareNewline: reject}", "8:10: MailCluster/main: spec.smtp.bareNewline: is none of the values; found \"reject\"; allowed: Reject, Normalize; hint: did you mean Reject?".to_owned()),

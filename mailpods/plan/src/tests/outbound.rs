@@ -218,7 +218,7 @@ fn an_egress_proxy_of_one_machine_is_named_with_its_secret() {
             "{type: Multus, multus: {network: wide, prefixLength: 24}}",
             "a",
             "-----BEGIN ",
-            "not supported yet",
+            "spec.attachment.type: works in a Kubernetes cluster only; allowed: HostNetwork, EgressProxy",
         ),
         ("{type: Multus}", "a", "-----BEGIN ", "multus must be set"),
     ] {

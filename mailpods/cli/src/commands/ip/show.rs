@@ -11,6 +11,14 @@ use crate::plans::Config;
 use crate::session::failed;
 use crate::time;
 
+const NONE: &str = "\
+There is no OutboundIP: the system chooses the address that mail leaves from. Write one as
+  apiVersion: mailpods.dev/v1alpha1
+  kind: OutboundIP
+  metadata: {name: one}
+  spec: {address: 203.0.113.5, hostname: out1.example.org}
+(`mailpods explain outboundip.spec` tells more).";
+
 pub fn list(config: &Config, globals: &Globals) -> Outcome {
     let format = globals.output;
     config.with_plan(globals, |store, plan| async move {
@@ -29,6 +37,7 @@ pub fn list(config: &Config, globals: &Globals) -> Outcome {
                 let listed: Vec<Listed<'_>> = states.chain(gone.iter().map(Listed::Gone)).collect();
                 output::json(&listed)?;
             }
+            Format::Table if states.is_empty() && gone.is_empty() => output::line(NONE)?,
             Format::Table => {
                 let mut table = rows(&states);
                 gone.iter().for_each(|left| table.row(left.row()));

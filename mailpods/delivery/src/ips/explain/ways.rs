@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 
-use mailpods_api::DomainName;
+use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_net::dns::Resolver;
 use mailpods_plan::Plan;
+use mailpods_policy::outbound::choose::{Class, PoolRule, pool};
+use mailpods_policy::outbound::suspension::Suspension;
+use mailpods_store::{SecretStore, StoreError, suspension};
 use serde::Serialize;
 
 use super::ProtectedHost;
@@ -52,7 +55,16 @@ pub(super) fn transport(plan: &Plan, domain: &str) -> Option<TransportUsed> {
 }
 
 /// The relay for mail to exchangers; it must prove its name where one of them must do more than offer TLS.
-pub(super) fn fallback(plan: &Plan, way: &Way, tls: &[ProtectedHost]) -> Option<Fallback> {
+/// Where one attempt is made, none is left for it.
+pub(super) fn fallback(
+    plan: &Plan,
+    way: &Way,
+    transport: Option<&TransportUsed>,
+    tls: &[ProtectedHost],
+) -> Option<Fallback> {
+    if transport.is_some_and(|used| used.once) {
+        return None;
+    }
     let relay = plan.outbound.fallback_relay.as_ref();
     let relay = relay.filter(|_| matches!(way, Way::Mx(_) | Way::Literal(_)))?;
     Some(Fallback {
@@ -61,6 +73,45 @@ pub(super) fn fallback(plan: &Plan, way: &Way, tls: &[ProtectedHost]) -> Option<
         after: plan.outbound.fallback_after.as_secs(),
         used: is_proved(relay) || !tls.iter().any(|host| host.asked),
     })
+}
+
+/// Connections at once, at most.
+pub(super) fn connections(
+    plan: &Plan,
+    of_profile: usize,
+    transport: Option<&TransportUsed>,
+) -> usize {
+    match transport.is_some_and(|used| used.serial) {
+        true => 1,
+        false => of_profile.min(plan.outbound.concurrency_per_destination),
+    }
+}
+
+/// What names the pool or the addresses of mail: the first rule that fits, or the sender's domain.
+pub(super) fn named_by(plan: &Plan, sender: &str, class: Class) -> Option<String> {
+    let fits = |rule: &PoolRule| pool(std::slice::from_ref(rule), sender, class).is_some();
+    if let Some(place) = plan.outbound.pool_rules.iter().position(fits) {
+        return Some(format!("spec.outbound.poolRules[{place}]"));
+    }
+    let address = MailboxAddress::parse(sender).ok()?;
+    let domain = plan.domain(address.domain())?;
+    let names = domain.outbound_ips.join(", ");
+    (!names.is_empty()).then(|| format!("MailDomain {} names {names}", domain.name))
+}
+
+/// The suspension of the account that a sender is the address of.
+pub(super) async fn suspended(
+    plan: &Plan,
+    secrets: &dyn SecretStore,
+    sender: &str,
+    now: i64,
+) -> Result<Option<Suspension>, StoreError> {
+    let address = MailboxAddress::parse(sender).ok();
+    let Some(mailbox) = address.and_then(|address| plan.mailbox(&address)) else {
+        return Ok(None);
+    };
+    let all = suspension::all(secrets).await?;
+    Ok(all.of(&mailbox.address.to_string(), now).cloned())
 }
 
 pub(super) const fn way_name(way: &Way, transport: Option<&TransportUsed>) -> &'static str {
