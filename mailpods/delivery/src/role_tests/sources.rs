@@ -68,3 +68,57 @@ async fn mail_that_comes_while_the_last_address_drains_is_looked_at_again_soon()
     sink.message().await;
     rig.until_empty().await;
 }
+
+const BLOCKED: &str =
+    "554 5.7.1 Service unavailable; Client host [127.0.0.7] blocked using zen.spamhaus.org";
+
+/// Two addresses that are meant to send, of which one is kept back.
+fn pair(port: u16) -> mailpods_plan::Plan {
+    let mut plan = plan(port);
+    plan.outbound.min_standby = 1;
+    plan.outbound.retry_initial = Duration::from_secs(300);
+    for (name, address) in [("one", "127.0.0.7"), ("two", "127.0.0.8")] {
+        let ip = outbound_ip(name, address);
+        plan.outbound_ips.insert(name.to_owned(), ip);
+    }
+    plan
+}
+
+#[tokio::test]
+async fn the_standby_stands_in_for_an_address_that_was_refused() {
+    let rules = vec![("EHLO one", BLOCKED), ("HELO one", BLOCKED)];
+    let mut sink = Sink::start(Script {
+        rules,
+        ..Script::default()
+    })
+    .await;
+    let mut rig = Rig::start(pair(sink.addr.port()), zone()).await;
+    rig.send("bob@example.test", &["carol@remote.test"]).await;
+    let left = rig.until_tried(1).await;
+    let wait = left[0].next_attempt - rig.clock.now();
+    assert!(wait <= SOON, "{wait}");
+    rig.pass(Duration::from_secs(6)).await;
+    assert!(sink.message().await.has("EHLO two.example.test"));
+    rig.until_empty().await;
+    // Others are not kept from the first one.
+    rig.send("bob@example.test", &["carol@remote.test"]).await;
+    rig.until_tried(1).await;
+}
+
+#[tokio::test]
+async fn what_every_address_is_refused_with_waits_as_always() {
+    let rules = vec![("MAIL", BLOCKED)];
+    let sink = Sink::start(Script {
+        rules,
+        ..Script::default()
+    })
+    .await;
+    let mut rig = Rig::start(pair(sink.addr.port()), zone()).await;
+    rig.send("bob@example.test", &["carol@remote.test"]).await;
+    rig.until_tried(1).await;
+    rig.pass(Duration::from_secs(6)).await;
+    let left = rig.until_tried(2).await;
+    let wait = left[0].next_attempt - rig.clock.now();
+    assert!(wait > 60_000, "{wait}");
+    assert_eq!(sink.connections(), 2);
+}
