@@ -122,3 +122,31 @@ async fn what_every_address_is_refused_with_waits_as_always() {
     assert!(wait > 60_000, "{wait}");
     assert_eq!(sink.connections(), 2);
 }
+
+#[tokio::test]
+async fn mail_that_waits_for_a_rest_looks_whether_it_ended_early() {
+    use mailpods_policy::outbound::life::Order;
+    let mut sink = Sink::start(Script::default()).await;
+    let mut plan = plan(sink.addr.port());
+    let ip = outbound_ip("one", "127.0.0.1");
+    plan.outbound_ips.insert("one".to_owned(), ip);
+    let mut rig = Rig::start(plan, zone()).await;
+    let rest = Order::Rest {
+        provider: None,
+        until: rig.clock.now() + 3_600_000,
+    };
+    rig.order("one", &rest).await;
+    rig.send("bob@example.test", &["carol@remote.test"]).await;
+    let left = rig.until_tried(1).await;
+    let wait = left[0].next_attempt - rig.clock.now();
+    assert!(wait <= SOON, "{wait}");
+    rig.clock.advance(Duration::from_secs(1_800));
+    rig.act(mailpods_store::queue::QueueAction::Retry).await;
+    let left = rig.until_tried(2).await;
+    let wait = left[0].next_attempt - rig.clock.now();
+    assert!((60_000..=72_000).contains(&wait), "{wait}");
+    rig.order("one", &Order::Activate).await;
+    rig.pass(Duration::from_secs(72)).await;
+    sink.message().await;
+    rig.until_empty().await;
+}
