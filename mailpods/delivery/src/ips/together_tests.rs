@@ -356,6 +356,19 @@ async fn an_address_is_not_used_while_nobody_knows_whether_it_rests() {
 }
 
 #[tokio::test]
+async fn a_pool_of_one_is_not_short_of_a_standby() {
+    let pods = Pods::start(false).await;
+    let (pod, now) = (&pods.pods[0], pods.clock.now());
+    let mut plan = pods.plan.clone();
+    plan.outbound.min_standby = 1;
+    assert_eq!(pod.ips.short(&plan, now), 0);
+    pods.refuse("one", 8).await;
+    assert_eq!(pod.ips.short(&plan, now), 1, "two, and one of them rests");
+    plan.outbound_ips.remove("one");
+    assert_eq!(pod.ips.short(&plan, now), 0);
+}
+
+#[tokio::test]
 async fn an_order_that_cannot_be_read_stays() {
     let pods = Pods::start(false).await;
     let (pod, secrets) = (&pods.pods[0], pods.pods[0].store.secrets.clone());

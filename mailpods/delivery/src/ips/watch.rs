@@ -235,8 +235,9 @@ impl Ips {
         plan.outbound_ips.values().filter(listed).count()
     }
 
-    /// Pools that cannot keep their standby for one provider at least.
-    fn short(&self, plan: &Plan, now: i64) -> usize {
+    /// Pools that cannot keep their standby for one provider at least. One address is never anybody's standby: a pool of one is short
+    /// of nothing that it ever had.
+    pub(super) fn short(&self, plan: &Plan, now: i64) -> usize {
         let pools: BTreeSet<(&str, bool)> = plan
             .outbound_ips
             .values()
@@ -248,9 +249,8 @@ impl Ips {
                 .values()
                 .filter(|ip| ip.pool == *pool && ip.address.is_ipv4() == *v4)
                 .collect();
-            self.troubled(&members)
-                .iter()
-                .any(|provider| self.seats(&members, plan, provider, now).1.short)
+            let is_short = |provider: &String| self.seats(&members, plan, provider, now).1.short;
+            members.len() > 1 && self.troubled(&members).iter().any(is_short)
         };
         pools.iter().filter(is_short).count()
     }
