@@ -268,10 +268,11 @@ impl Ips {
         let Attempted {
             ip,
             provider,
+            taken,
             blame,
             reply,
         } = attempted;
-        self.tally(ctx, ip, blame == Some(Blame::Ip));
+        self.tally(ctx, &ip.name, (taken, blame == Some(Blame::Ip)));
         let thresholds = Thresholds::default();
         let key = |what: &str| format!("outbound/{}/{provider}/{what}", ip.name);
         let now = ctx.now();
@@ -376,14 +377,6 @@ impl Ips {
 }
 
 impl Ips {
-    fn tally(&self, ctx: &Context, ip: &OutboundIp, refused: bool) {
-        let now = ctx.now();
-        let mut tallies = self.tallies();
-        let (tally, new) = tallies.entry(ip.name.clone()).or_default();
-        tally.count(refused, now);
-        *new = true;
-    }
-
     /// A server of a provider told where our connection came from.
     pub(crate) async fn observe(
         &self,
@@ -426,7 +419,9 @@ fn uncounted(error: &mailpods_store::StoreError) {
 pub(crate) struct Attempted<'a> {
     pub(crate) ip: &'a OutboundIp,
     pub(crate) provider: &'a str,
-    /// What the refusal was about; `None`: it went well.
+    /// A server took the message for one recipient at least.
+    pub(crate) taken: bool,
+    /// What the refusal was about; `None`: there was none.
     pub(crate) blame: Option<Blame>,
     pub(crate) reply: &'a str,
 }

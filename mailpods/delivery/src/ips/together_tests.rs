@@ -130,6 +130,7 @@ impl Pods {
                     let attempted = Attempted {
                         ip: &ip,
                         provider: PROVIDER,
+                        taken: false,
                         blame: Some(Blame::Ip),
                         reply: "421 4.7.28 too many",
                     };

@@ -171,6 +171,7 @@ impl Attempt<'_> {
             let attempted = Attempted {
                 ip,
                 provider,
+                taken: learned.delivered,
                 blame: learned.blame,
                 reply: &learned.reply,
             };
