@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Member, Seats, Turn, seats};
-use mailpods_policy::outbound::life::{Check, Life};
+use mailpods_policy::outbound::life::{Check, Finding, Life};
 use mailpods_policy::outbound::warmup::{Ramp, is_out_of_patience};
 use mailpods_store::StoreError;
 use mailpods_store::tokens::{Take, Taken};
@@ -258,11 +258,20 @@ impl Ips {
         let now = ctx.now();
         let life = self.lives().get(&ip.name).cloned().unwrap_or_default();
         let there = ctx.egress.finding(ip).await;
+        // No answer changes nothing.
+        let absent = match &there {
+            Finding::Unknown(_) => None,
+            there => Some(*there != Finding::Passed),
+        };
         let resolver = ctx.resolver.as_ref();
         let mut findings = gate::findings(resolver, plan, (ip, &life), there, now).await;
         let spf = self.spf_finding(ctx, plan, ip).await;
         findings.extend(spf.map(|finding| (Check::Spf, finding)));
-        self.change(ctx, ip, |life| life.gate(&findings, now)).await;
+        let gate = |life: &mut Life| {
+            life.absent = absent.unwrap_or(life.absent);
+            life.gate(&findings, now)
+        };
+        self.change(ctx, ip, gate).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mailpods_plan::{OutboundIp, Plan};
-use mailpods_policy::outbound::life::{Life, Phase};
+use mailpods_policy::outbound::life::{Life, Order, Phase};
 use mailpods_store::{StoreError, suppression};
 use tokio::time::Instant;
 
@@ -175,6 +175,10 @@ impl Ips {
         };
         let done = self.try_change(ctx, ip, obey).await;
         done.map_err(|error| error.to_string())?;
+        if waiting.order == Order::Activate {
+            // Where the address is not there the order is not enough.
+            self.check(ctx, plan, ip).await;
+        }
         let taken = kept::taken(secrets, name, &waiting).await;
         taken.map_err(|error| error.to_string())
     }
