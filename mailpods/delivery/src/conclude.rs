@@ -168,9 +168,10 @@ fn retry(fates: &[Fate], decision: Decision, soon: i64, warned: bool) -> Option<
     let Decision::Retry { at, .. } = decision else {
         return None;
     };
-    let at = match first.reason {
-        Reason::NoSourceAddress => at.min(soon),
-        _ => at,
+    let next_attempt = match first.reason {
+        // Whatever ends a rest early gives another address a seat, or this one its own.
+        Reason::NoSourceAddress => first.retry_at.unwrap_or(at).min(soon),
+        _ => first.retry_at.unwrap_or(at),
     };
     let error = first
         .text
@@ -181,7 +182,7 @@ fn retry(fates: &[Fate], decision: Decision, soon: i64, warned: bool) -> Option<
         .take(500)
         .collect();
     Some(Retry {
-        next_attempt: first.retry_at.unwrap_or(at),
+        next_attempt,
         error,
         reason: first.reason,
         class: first.class,

@@ -172,6 +172,7 @@ impl Delivery {
         shares.abort();
         told.abort();
         ctx.protections.reports.flush(&ctx).await;
+        ctx.ips.keep_tallies(&ctx).await;
         ctx.leases.hand_back_all(&ctx).await;
         scheduler::shares::give_back(&ctx).await;
         tokio::select! {

@@ -270,7 +270,7 @@ impl Metrics {
             )?,
             short: registry.gauge(
                 "mailpods_outbound_standby_short",
-                "Pools that cannot keep as many addresses on standby as are wanted, for one provider at least.",
+                "Pools of two addresses or more that cannot keep as many on standby as are wanted, for one provider at least.",
                 &[],
             )?,
             asked: registry.counter(

@@ -6,6 +6,8 @@ use crate::Reason;
 
 /// How soon mail without an address to leave from is looked at again, in milliseconds.
 const SOON: i64 = 5_000;
+/// The longest wait for an address is a minute, growing with the age of the message to five, in milliseconds.
+const ADDRESS_WAIT: (i64, i64) = (60_000, 300_000);
 
 /// The times of a retry schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,12 +74,14 @@ impl Schedule {
 
     /// When a message is looked at again that nobody was asked to take: there was no address to send it from. That costs no other
     /// server anything and may be over in seconds, so that it waits a quarter of its age, five seconds at least and no longer than
-    /// after a failure, whatever number of attempts there were.
+    /// after a failure, whatever number of attempts there were. An address may get a seat at any time, so it is a minute at most,
+    /// and five for mail that waits for hours.
     #[must_use]
     pub fn look_again(&self, unit: Attempted) -> i64 {
         let age = unit.now.saturating_sub(unit.created).max(0);
         let least = SOON.min(millis(self.initial));
-        let most = millis(self.longest).max(least);
+        let bound = (age / 60).clamp(ADDRESS_WAIT.0, ADDRESS_WAIT.1);
+        let most = millis(self.longest).min(bound).max(least);
         let wait = (age / 4).clamp(least, most);
         let jitter = i128::from(wait / 5) * i128::from(unit.random) / i128::from(u32::MAX);
         let wait = wait.saturating_add(i64::try_from(jitter).unwrap_or(0));
@@ -299,14 +303,15 @@ mod tests {
         assert_eq!(wait(0, 0, 0), 5_000);
         assert_eq!(wait(0, 40, u32::MAX), 6_000, "a fifth more at most");
         assert_eq!(wait(60_000, 7, 0), 15_000);
-        assert_eq!(wait(600_000, 9, 0), 150_000);
-        assert_eq!(wait(400_000_000, 50, 0), 14_400_000);
+        assert_eq!(wait(600_000, 9, 0), 60_000, "an address may be back");
+        assert_eq!(wait(7_200_000, 9, 0), 120_000);
+        assert_eq!(wait(400_000_000, 50, 0), 300_000);
         assert_eq!(wait(-60_000, 0, 0), 5_000, "a clock that was set back");
         let (mut age, mut looks) = (0, 0);
         while age < 432_000_000 {
             age += wait(age, looks, 0);
             looks += 1;
         }
-        assert!(looks < 80, "{looks} looks in five days");
+        assert!(looks < 1_600, "{looks} looks in five days");
     }
 }

@@ -1,9 +1,11 @@
 //! Which address a message leaves from.
 
+use std::net::IpAddr;
+
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Member, Seats, Turn, seats};
-use mailpods_policy::outbound::life::{Check, Life};
+use mailpods_policy::outbound::life::{Check, Finding, Life};
 use mailpods_policy::outbound::warmup::{Ramp, is_out_of_patience};
 use mailpods_store::StoreError;
 use mailpods_store::tokens::{Take, Taken};
@@ -33,11 +35,21 @@ pub(crate) struct Ask<'a> {
     pub(crate) created: i64,
     /// Its envelope sender.
     pub(crate) sender: &'a str,
+    /// Addresses that were refused with it before: they are left out while another one may send.
+    pub(crate) refused: &'a [IpAddr],
+}
+
+/// The address that a message leaves from.
+#[derive(Debug, Clone)]
+pub(crate) struct Pick {
+    pub(crate) ip: OutboundIp,
+    /// Another one of its family may take the message if this one is refused.
+    pub(crate) others: bool,
 }
 
 impl Ips {
     /// The addresses of a family that send to the provider, in the order in which they are tried for this message.
-    async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Vec<OutboundIp> {
+    async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Vec<Pick> {
         let mut candidates = Vec::new();
         for ip in ask.sources.of_family(v4) {
             self.admit(ctx, ask.plan, ip).await;
@@ -45,6 +57,7 @@ impl Ips {
                 candidates.push(ip);
             }
         }
+        let others = self.leave_out_refused(&mut candidates, ask, ctx.now());
         let (members, seats) = self.seats(&candidates, ask.plan, ask.provider, ctx.now());
         let turn = Turn {
             count: ask.turn,
@@ -57,7 +70,32 @@ impl Ips {
             .balance
             .order(&members, &seats.sending, turn);
         let chosen = order.iter().filter_map(|&at| candidates.get(at));
-        chosen.map(|ip| (*ip).clone()).collect()
+        let pick = |ip: &&OutboundIp| Pick {
+            ip: (*ip).clone(),
+            others,
+        };
+        chosen.map(pick).collect()
+    }
+
+    /// Leaves out the addresses that were refused with the message, where one is left that may send: a standby stands in for that one
+    /// attempt. Tells whether more than one is left.
+    fn leave_out_refused(
+        &self,
+        candidates: &mut Vec<&OutboundIp>,
+        ask: &Ask<'_>,
+        now: i64,
+    ) -> bool {
+        let lives = self.lives();
+        let may_send = |ip: &OutboundIp| {
+            let life = lives.get(&ip.name);
+            let usable = member(ask.plan, ip, life, (ask.provider, now)).usable;
+            usable && !ask.refused.contains(&ip.address)
+        };
+        let left = candidates.iter().filter(|ip| may_send(ip)).count();
+        if left > 0 {
+            candidates.retain(|ip| !ask.refused.contains(&ip.address));
+        }
+        left > 1
     }
 
     /// Who of the candidates sends to a provider now.
@@ -86,14 +124,14 @@ impl Ips {
         ctx: &Context,
         ask: &Ask<'_>,
         v4: bool,
-    ) -> Result<Option<OutboundIp>, Trouble> {
+    ) -> Result<Option<Pick>, Trouble> {
         if ask.sources.ips.is_empty() {
             return Ok(None);
         }
         let order = self.order(ctx, ask, v4).await;
-        for ip in &order {
-            if self.has_room(ctx, ip, ask.provider).await {
-                return Ok(Some(ip.clone()));
+        for pick in &order {
+            if self.has_room(ctx, &pick.ip, ask.provider).await {
+                return Ok(Some(pick.clone()));
             }
         }
         let now = ctx.now();
@@ -220,11 +258,20 @@ impl Ips {
         let now = ctx.now();
         let life = self.lives().get(&ip.name).cloned().unwrap_or_default();
         let there = ctx.egress.finding(ip).await;
+        // No answer changes nothing.
+        let absent = match &there {
+            Finding::Unknown(_) => None,
+            there => Some(*there != Finding::Passed),
+        };
         let resolver = ctx.resolver.as_ref();
         let mut findings = gate::findings(resolver, plan, (ip, &life), there, now).await;
         let spf = self.spf_finding(ctx, plan, ip).await;
         findings.extend(spf.map(|finding| (Check::Spf, finding)));
-        self.change(ctx, ip, |life| life.gate(&findings, now)).await;
+        let gate = |life: &mut Life| {
+            life.absent = absent.unwrap_or(life.absent);
+            life.gate(&findings, now)
+        };
+        self.change(ctx, ip, gate).await;
     }
 }
 

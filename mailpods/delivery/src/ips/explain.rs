@@ -119,7 +119,7 @@ pub struct AddressState {
     /// The address that other servers see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<std::net::IpAddr>,
-    /// Attempts of the last 24 hours that ended well.
+    /// Messages of the last 24 hours that a server took.
     pub sent: u64,
     /// Attempts of the last 24 hours that were refused for the address.
     pub refused: u64,

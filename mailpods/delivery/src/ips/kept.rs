@@ -218,6 +218,20 @@ pub(super) async fn tallies(
     Ok(tallies)
 }
 
+/// What one process has kept of an address. One that cannot be read says nothing.
+pub(super) async fn tally(
+    secrets: &dyn SecretStore,
+    (name, worker): (&str, &str),
+) -> Result<Tally, StoreError> {
+    match read(secrets, &format!("{SENT}{name}/{worker}")).await {
+        Err(error @ StoreError::Corrupt(_)) => {
+            tracing::error!(%error, "the counts of an outbound address cannot be read");
+            Ok(Tally::default())
+        }
+        read => Ok(read?.unwrap_or_default()),
+    }
+}
+
 pub(super) async fn put_tally(
     secrets: &dyn SecretStore,
     (name, worker): (&str, &str),

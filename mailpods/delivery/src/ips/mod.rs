@@ -33,6 +33,7 @@ use mailpods_policy::outbound::life::{Life, Rest, Transition};
 use mailpods_policy::outbound::provider::{Override, ProfileError, Profiles};
 use mailpods_policy::outbound::shape::{Concurrency, Feedback};
 use mailpods_store::StoreError;
+use mailpods_store::types::UnitId;
 
 use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
@@ -46,7 +47,7 @@ pub use leaving::{Gone, Place, Step, leaving};
 pub use reply::{Meaning, meaning};
 pub use uses::{Open, Uses};
 
-pub(crate) use choose::Ask;
+pub(crate) use choose::{Ask, Pick};
 pub(crate) use uses::Use;
 pub(crate) use watch::watch;
 
@@ -68,6 +69,8 @@ pub(crate) struct Ips {
     /// What a provider takes at once.
     shapes: Mutex<HashMap<String, Concurrency>>,
     turns: AtomicU64,
+    /// The addresses that were refused with a unit, while another one is to be tried.
+    refused: Mutex<HashMap<UnitId, Vec<IpAddr>>>,
     /// What left from addresses.
     tallies: Mutex<sent::Tallies>,
     /// What SPF records say of addresses.
@@ -96,6 +99,7 @@ impl Ips {
             providers: Mutex::default(),
             shapes: Mutex::default(),
             turns: AtomicU64::new(0),
+            refused: Mutex::default(),
             tallies: Mutex::default(),
             views: Mutex::default(),
             lists: Mutex::default(),
@@ -136,6 +140,29 @@ impl Ips {
             known.0.clone_from(&plan.outbound.providers);
         }
         known.1.clone()
+    }
+
+    /// The addresses that were refused with a unit in the attempts just before.
+    pub(crate) fn refused(&self, unit: UnitId) -> Vec<IpAddr> {
+        let refused = self.refusals();
+        refused.get(&unit).cloned().unwrap_or_default()
+    }
+
+    /// An address was refused with a unit, and another one is to be tried; `None`: it begins anew.
+    pub(crate) fn refuse(&self, unit: UnitId, address: Option<IpAddr>) {
+        let mut refused = self.refusals();
+        let Some(address) = address else {
+            refused.remove(&unit);
+            return;
+        };
+        if refused.len() >= MAX_KNOWN {
+            refused.clear();
+        }
+        refused.entry(unit).or_default().push(address);
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, HashMap<UnitId, Vec<IpAddr>>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The place of the next message among all.
@@ -241,10 +268,11 @@ impl Ips {
         let Attempted {
             ip,
             provider,
+            taken,
             blame,
             reply,
         } = attempted;
-        self.tally(ctx, ip, blame == Some(Blame::Ip));
+        self.tally(ctx, &ip.name, (taken, blame == Some(Blame::Ip)));
         let thresholds = Thresholds::default();
         let key = |what: &str| format!("outbound/{}/{provider}/{what}", ip.name);
         let now = ctx.now();
@@ -349,14 +377,6 @@ impl Ips {
 }
 
 impl Ips {
-    fn tally(&self, ctx: &Context, ip: &OutboundIp, refused: bool) {
-        let now = ctx.now();
-        let mut tallies = self.tallies();
-        let (tally, new) = tallies.entry(ip.name.clone()).or_default();
-        tally.count(refused, now);
-        *new = true;
-    }
-
     /// A server of a provider told where our connection came from.
     pub(crate) async fn observe(
         &self,
@@ -399,7 +419,9 @@ fn uncounted(error: &mailpods_store::StoreError) {
 pub(crate) struct Attempted<'a> {
     pub(crate) ip: &'a OutboundIp,
     pub(crate) provider: &'a str,
-    /// What the refusal was about; `None`: it went well.
+    /// A server took the message for one recipient at least.
+    pub(crate) taken: bool,
+    /// What the refusal was about; `None`: there was none.
     pub(crate) blame: Option<Blame>,
     pub(crate) reply: &'a str,
 }

@@ -12,22 +12,28 @@ use crate::context::Context;
 const HOUR: i64 = 3_600_000;
 const HOURS: i64 = 24;
 
-/// Attempts from an address by hour since 1970: those that ended well, and those that were refused for the address.
+/// What left from an address by hour since 1970: messages that a server took, and attempts that were refused for the address.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally(BTreeMap<i64, (u64, u64)>);
 
-/// The tallies of this process; `true` where there is something new.
-pub(super) type Tallies = HashMap<String, (Tally, bool)>;
+/// What this process has counted for an address.
+#[derive(Default)]
+pub(super) struct Counted {
+    tally: Tally,
+    /// There is something that is not kept yet.
+    new: bool,
+    /// What the process of the same name before this one had kept is in it.
+    joined: bool,
+}
+
+/// By name of the OutboundIP.
+pub(super) type Tallies = HashMap<String, Counted>;
 
 impl Tally {
-    pub(super) fn count(&mut self, refused: bool, now: i64) {
+    fn count(&mut self, (taken, refused): (bool, bool), now: i64) {
         let counts = self.0.entry(now / HOUR).or_default();
-        let count = if refused {
-            &mut counts.1
-        } else {
-            &mut counts.0
-        };
-        *count += 1;
+        counts.0 += u64::from(taken);
+        counts.1 += u64::from(refused);
         self.0.retain(|hour, _| now / HOUR - hour < HOURS);
     }
 
@@ -38,7 +44,7 @@ impl Tally {
         }
     }
 
-    /// Attempts that ended well and that were refused, in the last 24 hours.
+    /// Messages that were taken and attempts that were refused for the address, in the last 24 hours.
     #[must_use]
     pub fn totals(&self, now: i64) -> (u64, u64) {
         let fresh = self
@@ -54,24 +60,48 @@ impl Ips {
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts an attempt: whether a server took the message, and whether one refused the address.
+    pub(super) fn tally(&self, ctx: &Context, name: &str, outcome: (bool, bool)) {
+        if outcome == (false, false) {
+            return;
+        }
+        let mut tallies = self.tallies();
+        let counted = tallies.entry(name.to_owned()).or_default();
+        counted.tally.count(outcome, ctx.now());
+        counted.new = true;
+    }
+
     /// Keeps what was counted since the last time.
-    pub(super) async fn keep_tallies(&self, ctx: &Context) {
-        let new: Vec<(String, Tally)> = {
-            let mut tallies = self.tallies();
-            let new = tallies.iter_mut().filter(|(_, (_, new))| *new);
-            new.map(|(name, (tally, new))| {
-                *new = false;
-                (name.clone(), tally.clone())
-            })
-            .collect()
-        };
-        for (name, tally) in new {
-            let kept =
-                kept::put_tally(ctx.store.secrets.as_ref(), (&name, &ctx.worker), &tally).await;
-            if let Err(error) = kept {
+    pub(crate) async fn keep_tallies(&self, ctx: &Context) {
+        let new = |(name, counted): (&String, &Counted)| counted.new.then(|| name.clone());
+        let names: Vec<String> = self.tallies().iter().filter_map(new).collect();
+        for name in names {
+            if let Err(error) = self.keep_tally(ctx, &name).await {
                 tracing::warn!(ip = name, %error, "failed to keep the counts of an outbound address");
             }
         }
+    }
+
+    /// A process that is started again goes on with what it had counted.
+    async fn keep_tally(&self, ctx: &Context, name: &str) -> Result<(), StoreError> {
+        let (secrets, place) = (ctx.store.secrets.as_ref(), (name, &*ctx.worker));
+        let joined = self.tallies().get(name).is_some_and(|one| one.joined);
+        let before = match joined {
+            true => Tally::default(),
+            false => kept::tally(secrets, place).await?,
+        };
+        let tally = {
+            let mut tallies = self.tallies();
+            let counted = tallies.entry(name.to_owned()).or_default();
+            counted.tally.add(&before);
+            counted.joined = true;
+            counted.tally.clone()
+        };
+        kept::put_tally(secrets, place, &tally).await?;
+        if let Some(counted) = self.tallies().get_mut(name) {
+            counted.new = counted.tally != tally;
+        }
+        Ok(())
     }
 }
 
@@ -101,10 +131,10 @@ mod tests {
     #[test]
     fn a_day_is_counted() {
         let mut tally = Tally::default();
-        tally.count(false, 0);
-        tally.count(true, HOUR);
+        tally.count((true, false), 0);
+        tally.count((false, true), HOUR);
         let mut other = Tally::default();
-        other.count(false, HOUR);
+        other.count((true, false), HOUR);
         tally.add(&other);
         assert_eq!(tally.totals(2 * HOUR), (2, 1));
         assert_eq!(tally.totals(24 * HOUR), (1, 1));

@@ -130,6 +130,7 @@ impl Pods {
                     let attempted = Attempted {
                         ip: &ip,
                         provider: PROVIDER,
+                        taken: false,
                         blame: Some(Blame::Ip),
                         reply: "421 4.7.28 too many",
                     };
@@ -353,6 +354,19 @@ async fn an_address_is_not_used_while_nobody_knows_whether_it_rests() {
     closed.set(None);
     pod.ips.admit(pod, &pods.plan, one).await;
     assert!(!pod.ips.lives()["one"].is_usable(PROVIDER, clock.now()));
+}
+
+#[tokio::test]
+async fn a_pool_of_one_is_not_short_of_a_standby() {
+    let pods = Pods::start(false).await;
+    let (pod, now) = (&pods.pods[0], pods.clock.now());
+    let mut plan = pods.plan.clone();
+    plan.outbound.min_standby = 1;
+    assert_eq!(pod.ips.short(&plan, now), 0);
+    pods.refuse("one", 8).await;
+    assert_eq!(pod.ips.short(&plan, now), 1, "two, and one of them rests");
+    plan.outbound_ips.remove("one");
+    assert_eq!(pod.ips.short(&plan, now), 0);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mailpods_plan::{OutboundIp, Plan};
-use mailpods_policy::outbound::life::{Life, Phase};
+use mailpods_policy::outbound::life::{Life, Order, Phase};
 use mailpods_store::{StoreError, suppression};
 use tokio::time::Instant;
 
@@ -175,6 +175,10 @@ impl Ips {
         };
         let done = self.try_change(ctx, ip, obey).await;
         done.map_err(|error| error.to_string())?;
+        if waiting.order == Order::Activate {
+            // Where the address is not there the order is not enough.
+            self.check(ctx, plan, ip).await;
+        }
         let taken = kept::taken(secrets, name, &waiting).await;
         taken.map_err(|error| error.to_string())
     }
@@ -235,8 +239,9 @@ impl Ips {
         plan.outbound_ips.values().filter(listed).count()
     }
 
-    /// Pools that cannot keep their standby for one provider at least.
-    fn short(&self, plan: &Plan, now: i64) -> usize {
+    /// Pools that cannot keep their standby for one provider at least. One address is never anybody's standby: a pool of one is short
+    /// of nothing that it ever had.
+    pub(super) fn short(&self, plan: &Plan, now: i64) -> usize {
         let pools: BTreeSet<(&str, bool)> = plan
             .outbound_ips
             .values()
@@ -248,9 +253,8 @@ impl Ips {
                 .values()
                 .filter(|ip| ip.pool == *pool && ip.address.is_ipv4() == *v4)
                 .collect();
-            self.troubled(&members)
-                .iter()
-                .any(|provider| self.seats(&members, plan, provider, now).1.short)
+            let is_short = |provider: &String| self.seats(&members, plan, provider, now).1.short;
+            members.len() > 1 && self.troubled(&members).iter().any(is_short)
         };
         pools.iter().filter(is_short).count()
     }

@@ -349,3 +349,27 @@ async fn a_state_that_cannot_be_read_is_told_once() {
     assert!(ips.unread().is_empty());
     assert!(ips.is_news(&world.ip, &error), "it would be told again");
 }
+
+#[tokio::test]
+async fn an_order_does_not_have_an_address_send_that_is_not_there() {
+    use mailpods_policy::outbound::life::Order;
+    let world = World::new("");
+    let (ctx, ips) = (&world.ctx, &world.ctx.ips);
+    let secrets = ctx.store.secrets.as_ref();
+    super::kept::give(secrets, "one", &Order::Activate)
+        .await
+        .unwrap();
+    ips.take_orders(ctx, &world.plan).await;
+    let now = world.clock.advance(Duration::ZERO);
+    let life = ips.lives()["one"].clone();
+    assert!(life.forced && !life.is_usable("google", now), "{life:?}");
+    assert!(matches!(
+        life.gate[&Check::ObservedSource],
+        Finding::Failed(_)
+    ));
+    // It is given to the machine; its names are not looked at any more.
+    let mut there = world.ip.clone();
+    there.address = "127.0.0.1".parse().unwrap();
+    ips.check(ctx, &world.plan, &there).await;
+    assert!(ips.lives()["one"].is_usable("google", now));
+}

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mailpods_api::{DomainName, MailboxAddress};
-use mailpods_plan::{NextHop, OutboundIp, Plan};
+use mailpods_plan::{NextHop, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Class, PoolRule};
 use mailpods_policy::outbound::tls::{Level, Minimum, Wish};
@@ -30,6 +30,7 @@ use super::troubles::{Unmet, never_begun};
 use crate::ROOM;
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
+use crate::ips::Pick;
 use crate::metrics::Connected;
 use crate::sign;
 
@@ -130,7 +131,7 @@ pub(super) struct Attempt<'a> {
     /// The place of the message among all, for taking addresses in turn.
     pub(super) turn: u64,
     /// The address for each family, IPv4 by `true`.
-    pub(super) picked: HashMap<bool, Result<Option<OutboundIp>, Trouble>>,
+    pub(super) picked: HashMap<bool, Result<Option<Pick>, Trouble>>,
     /// Addresses that turned out not to be there.
     pub(super) away: Vec<IpAddr>,
     /// What the servers said of us.

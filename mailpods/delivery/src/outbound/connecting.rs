@@ -90,7 +90,6 @@ impl Attempt<'_> {
             )
         };
         let trouble = self.last.take().unwrap_or_else(none);
-        let trouble = self.again(trouble);
         self.all(&trouble.into_fate())
     }
 

@@ -123,9 +123,16 @@ impl Attempt<'_> {
         }
     }
 
-    /// The first attempts follow soon, when there is another address for them; then the schedule counts.
+    /// The address that was refused, where another one may take the message.
+    fn stood_in_for(&self) -> Option<IpAddr> {
+        let source = self.learned.source.filter(|_| self.learned.is_of_address());
+        let mut picks = self.picked.values().flatten().flatten();
+        source.filter(|source| picks.any(|pick| pick.ip.address == *source && pick.others))
+    }
+
+    /// The first attempts follow soon, when another address may send them; then the schedule counts.
     pub(super) fn again(&self, trouble: Trouble) -> Trouble {
-        if self.sources.ips.len() > 1 && self.unit.attempts < SOON_TRIES {
+        if self.stood_in_for().is_some() && self.unit.attempts < SOON_TRIES {
             let first = self.plan.outbound.retry_initial.as_millis();
             let soon = i64::try_from(first).unwrap_or(SOON).min(SOON);
             return trouble.worth_at(self.ctx.now() + soon);
@@ -145,6 +152,9 @@ impl Attempt<'_> {
 
     /// Counts what the servers said, once for the attempt, whatever number of servers and recipients it had.
     pub(super) async fn learn(&self) {
+        self.ctx
+            .ips
+            .refuse(self.unit.lease.unit, self.stood_in_for());
         suspension::count(self.ctx, self.plan, self.unit, self.learned.answers).await;
         let (Some(provider), learned) = (&self.provider, &self.learned) else {
             return;
@@ -161,6 +171,7 @@ impl Attempt<'_> {
             let attempted = Attempted {
                 ip,
                 provider,
+                taken: learned.delivered,
                 blame: learned.blame,
                 reply: &learned.reply,
             };

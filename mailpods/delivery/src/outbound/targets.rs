@@ -18,8 +18,12 @@ use super::route::{Way, helo};
 use super::session::Dial;
 use crate::context::Context;
 use crate::fate::Trouble;
-use crate::ips::Ask;
+use crate::ips::{Ask, Pick};
 use crate::scheduler::shares;
+
+fn ip_of(pick: Option<Pick>) -> Option<OutboundIp> {
+    pick.map(|pick| pick.ip)
+}
 
 impl Attempt<'_> {
     /// Takes a connection that is there, or finds the servers to connect to.
@@ -73,7 +77,7 @@ impl Attempt<'_> {
     /// The address of a family for this attempt, chosen once; `None`: the system chooses.
     pub(super) async fn source(&mut self, v4: bool) -> Result<Option<OutboundIp>, Trouble> {
         if let Some(picked) = self.picked.get(&v4) {
-            return picked.clone();
+            return picked.clone().map(ip_of);
         }
         let ask = Ask {
             plan: self.plan,
@@ -83,10 +87,11 @@ impl Attempt<'_> {
             turn: self.turn,
             created: self.unit.message.created,
             sender: &self.unit.message.envelope.sender,
+            refused: &self.ctx.ips.refused(self.unit.lease.unit),
         };
         let picked = self.ctx.ips.pick(self.ctx, &ask, v4).await;
         self.picked.insert(v4, picked.clone());
-        picked
+        picked.map(ip_of)
     }
 
     async fn look_up(&mut self, way: Way) -> Result<Vec<(Target, u16)>, Trouble> {

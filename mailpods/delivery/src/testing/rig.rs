@@ -11,6 +11,7 @@ use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_net::shutdown::{Stage, Trigger, channel};
 use mailpods_net::socks::Proxy;
 use mailpods_plan::{Plan, PlanHandle};
+use mailpods_policy::outbound::life::Order;
 use mailpods_store::mail::Columns;
 use mailpods_store::queue::{
     BodyType, Envelope, NewMessage, NewRecipient, Notify, Origin, QueueAction, QueueFilter,
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 
 use super::address;
 use crate::context::{Context, destination_of};
+use crate::ips::kept;
 use crate::outbound::protection::reports::send_due;
 use crate::{Clock, Delivery, Dependencies};
 
@@ -260,6 +262,20 @@ impl Rig {
             .act(&QueueFilter::default(), action, self.clock.now())
             .await
             .unwrap();
+    }
+
+    /// Gives an order for an address, and waits until it is done.
+    pub(crate) async fn order(&self, ip: &str, order: &Order) {
+        let secrets = self.store.secrets.as_ref();
+        kept::give(secrets, ip, order).await.unwrap();
+        let wait = async {
+            while kept::order(secrets, ip).await.unwrap().is_some() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, wait)
+            .await
+            .expect("the order is not done");
     }
 
     /// Lets time pass and makes everything due.

@@ -261,7 +261,7 @@ pub enum Order {
     },
     /// No new mail until [`Order::Activate`].
     Drain,
-    /// Used now: forgets rests and drains, and the gate does not count.
+    /// Used now: forgets rests and drains, and the gate does not count; but for an address that is not there.
     Activate,
 }
 
@@ -273,6 +273,8 @@ pub struct Life {
     pub activated: Option<i64>,
     /// An operator wants it used whatever the gate says.
     pub forced: bool,
+    /// No connection can come from it: nobody who would send has it. That is not passed over.
+    pub absent: bool,
     /// An operator wants no new mail on it.
     pub drained: bool,
     /// An operator lets it rest until then.
@@ -296,7 +298,8 @@ pub struct Life {
 }
 
 impl Life {
-    /// Takes the results of the gate in. What could not be found out changes nothing.
+    /// Takes the results of the gate in. What could not be found out changes nothing. What an operator wants counts more, where
+    /// the address is there.
     pub fn gate(&mut self, findings: &[(Check, Finding)], now: i64) -> Option<Transition> {
         self.gate = findings.iter().cloned().collect();
         let failed = findings
@@ -305,12 +308,13 @@ impl Life {
         let passed = findings
             .iter()
             .all(|(_, finding)| *finding == Finding::Passed);
+        let passes_over = self.forced && !self.absent;
         match self.activated {
-            None if passed || self.forced => {
+            None if passed || passes_over => {
                 self.activated = Some(now);
                 Some(changed(Phase::Pending, Phase::Active, Cause::GatePassed))
             }
-            Some(_) if failed && !self.forced => {
+            Some(_) if failed && !passes_over => {
                 self.activated = None;
                 Some(changed(Phase::Active, Phase::Pending, Cause::GateFailed))
             }
@@ -439,8 +443,13 @@ impl Life {
             Order::Activate => {
                 (self.forced, self.drained, self.rested_until) = (true, false, None);
                 self.heat.clear();
-                self.activated = self.activated.or(Some(now));
-                changed(from, Phase::Active, Cause::ActivatedByOperator)
+                self.activated = self.activated.or((!self.absent).then_some(now));
+                let to = if self.absent {
+                    Phase::Pending
+                } else {
+                    Phase::Active
+                };
+                changed(from, to, Cause::ActivatedByOperator)
             }
         }
     }

@@ -157,7 +157,7 @@ async fn print(state: &AddressState, store: &Store) -> Result<(), Failure> {
         output::line(&format!("until {}", time::format(until)))?;
     }
     output::line(&format!(
-        "last 24 hours: {} attempts went well, {} were refused for the address",
+        "last 24 hours: {} messages were taken, {} attempts were refused for the address",
         state.sent, state.refused
     ))?;
     if let Some(observed) = state.observed {

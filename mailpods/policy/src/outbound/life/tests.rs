@@ -114,6 +114,28 @@ fn a_long_sleep_leaves_nothing_behind() {
 }
 
 #[test]
+fn no_operator_has_an_address_send_that_is_not_there() {
+    let mut life = Life {
+        absent: true,
+        ..Life::default()
+    };
+    let wrong = [(
+        Check::ObservedSource,
+        Finding::Failed("not here".to_owned()),
+    )];
+    assert_eq!(life.order(&Order::Activate, 5).to, Phase::Pending);
+    assert_eq!(life.gate(&wrong, 6), None);
+    assert!(!life.is_usable("google", 6));
+    // It comes, and what else is wrong is passed over.
+    life.absent = false;
+    let wrong = [(Check::ReverseName, Finding::Failed("none".to_owned()))];
+    assert_eq!(life.gate(&wrong, 7).unwrap().to, Phase::Active);
+    assert!(life.is_usable("google", 7));
+    life.absent = true;
+    assert_eq!(life.gate(&wrong, 8).unwrap().to, Phase::Pending);
+}
+
+#[test]
 fn an_operator_rests_drains_and_forces() {
     let mut life = Life::default();
     assert_eq!(
