@@ -50,6 +50,9 @@ pub struct Gone {
     /// When the last connection had ended, or was not waited for any longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unused: Option<i64>,
+    /// It was told that its records may go.
+    #[serde(default)]
+    pub told: bool,
 }
 
 /// How far an address is that is gone.
@@ -82,6 +85,7 @@ impl Gone {
             connections: 0,
             until: now.saturating_add(PATIENCE).saturating_add(ttl),
             unused: None,
+            told: false,
         }
     }
 
@@ -188,11 +192,13 @@ impl Ips {
             if there.contains_key(address) {
                 continue;
             }
-            let before = place.gone.as_ref().map(|gone| gone.step(now));
+            let is_new = place.gone.is_none();
             let gone = place.gone.get_or_insert_with(|| Gone::new(now, ttl));
             gone.look(self.uses.of(address), now, ttl);
-            let (step, connections) = (gone.step(now), gone.connections);
-            tell(place, before, step, connections);
+            let may_go = gone.step(now) == Step::Withdrawn && !gone.told;
+            gone.told |= may_go;
+            let connections = gone.connections;
+            tell(place, connections, (is_new, may_go));
         }
         places.retain(|_, place| {
             let gone = place.gone.as_ref();
@@ -234,20 +240,20 @@ async fn keep(
     Ok(())
 }
 
-fn tell(place: &Place, before: Option<Step>, step: Step, connections: usize) {
+fn tell(place: &Place, connections: usize, (is_new, may_go): (bool, bool)) {
     let Place {
         name,
         address,
         hostname,
         ..
     } = place;
-    if before.is_none() {
+    if is_new {
         tracing::warn!(
             ip = name, %address, %hostname, connections,
             "an OutboundIP is gone: nothing new leaves from it; its records should stay until it is said that they may go"
         );
     }
-    if step == Step::Withdrawn && before != Some(step) {
+    if may_go {
         tracing::warn!(
             ip = name, %address, %hostname, connections,
             "the records of an OutboundIP that is gone may go now"
