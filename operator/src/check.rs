@@ -1,6 +1,7 @@
 //! `mailpods-operator check`: whether an installation is whole, for `helm test`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use axum::body::Body;
@@ -13,9 +14,14 @@ use kube::core::{ApiResource, GroupVersionKind};
 use mailpods_rpc::control::plan_path;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::control::{PORT, SERVICE, tls};
+
+/// How long the control channel may take until it can be reached, and the pause between two tries.
+const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+const CONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Lists each kind, and asks the control channel for a plan without a token: it has to refuse.
 ///
@@ -61,6 +67,20 @@ async fn listed(client: &Client, definition: &serde_json::Value, only: Option<&s
     Ok(())
 }
 
+/// Nodes learn a moment later than the API server that pods are ready.
+async fn connect(host: &str, port: u16) -> Result<TcpStream> {
+    let until = Instant::now() + CONNECT_WITHIN;
+    loop {
+        match TcpStream::connect((host, port)).await {
+            Ok(stream) => return Ok(stream),
+            Err(_) if Instant::now() < until => tokio::time::sleep(CONNECT_PAUSE).await,
+            Err(error) => {
+                return Err(error).with_context(|| format!("failed to connect to {host}:{port}"));
+            }
+        }
+    }
+}
+
 async fn refuses(url: &str, authorities: &[u8]) -> Result<()> {
     let uri: Uri = url
         .parse()
@@ -71,9 +91,7 @@ async fn refuses(url: &str, authorities: &[u8]) -> Result<()> {
     let port = uri.port_u16().unwrap_or(PORT);
     let authorities = std::str::from_utf8(authorities).context("ca.crt is not text")?;
     let config = tls::client(authorities)?;
-    let stream = TcpStream::connect((host, port))
-        .await
-        .with_context(|| format!("failed to connect to {host}:{port}"))?;
+    let stream = connect(host, port).await?;
     let name = ServerName::try_from(host.to_owned())?;
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
