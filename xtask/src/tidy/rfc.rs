@@ -12,9 +12,14 @@ const INDEX: &str = "docs/rfc-index.md";
 pub fn check(sources: &[Source]) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(crate::run::root().join(INDEX))
         .with_context(|| format!("failed to read {INDEX}"))?;
-    let index: BTreeMap<u32, &str> = text.lines().filter_map(row).collect();
-    let mut referenced = BTreeSet::new();
     let mut findings = Vec::new();
+    let mut index = BTreeMap::new();
+    for (number, state) in text.lines().filter_map(row) {
+        if index.insert(number, state).is_some() {
+            findings.push(format!("{INDEX}: RFC {number} has two rows"));
+        }
+    }
+    let mut referenced = BTreeSet::new();
     for source in sources
         .iter()
         .filter(|source| !source.path.starts_with("xtask/"))
