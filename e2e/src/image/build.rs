@@ -49,15 +49,7 @@ pub fn program() -> Result<PathBuf> {
     }
     let (package, name) = PROGRAMS[0];
     let mut build = cargo_build([&(package, name)]);
-    // Of this package, as cargo that runs it says: build scripts that look at it would run again, and most be built anew.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(&name);
-        }
-    }
-    let messages = built(&mut build)?;
-    executable(&messages, name)
+    executable(&built(&mut build)?, name)
 }
 
 /// Builds, and returns cargo's messages.
@@ -77,6 +69,13 @@ fn cargo_build<'a>(programs: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -
         .current_dir(crate::root())
         .args(["build", "--locked"])
         .arg("--message-format=json-render-diagnostics");
+    // Of this package, as cargo that runs it says: build scripts that look at it would run again, and most be built anew.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     for (package, program) in programs {
         command.args(["--package", package, "--bin", program]);
     }
