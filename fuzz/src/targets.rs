@@ -271,6 +271,8 @@ const IMAP: &[&[u8]] = &[
     b"CATENATE (URL ",
     b"/a;UIDVALIDITY=1/;UID=1/;SECTION=",
     b"GETMETADATA (DEPTH 1) ",
+    b"SETACL INBOX a@b +lrc",
+    b"LISTRIGHTS \"Other Users/a@b/c\" ",
     b"UID REPLACE 1 ",
     b"CHANGEDSINCE 1",
     b"APPEND ",

@@ -14,7 +14,8 @@ pub use crd::{
 };
 pub use forms::Form;
 pub use names::{
-    AddressError, DomainName, IpNet, IpNetError, MailboxAddress, NameError, QueueId, Selector,
+    AddressError, DomainName, Grantee, IpNet, IpNetError, MailboxAddress, NameError, QueueId,
+    Rights, RightsError, Selector,
 };
 pub use quantity::{Octets, QuantityError, TimeSpan};
 

@@ -39,6 +39,7 @@ const AUTHENTICATED: &[&str] = &[
     "CHILDREN",
     "LIST-EXTENDED",
     "LIST-STATUS",
+    "LIST-MYRIGHTS",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
     "STATUS=SIZE",
@@ -53,6 +54,9 @@ const AUTHENTICATED: &[&str] = &[
     "WITHIN",
     "NOTIFY",
     "METADATA",
+    "ACL",
+    // RFC 4314 §2.2: the rights that RFC 2086 does not have
+    "RIGHTS=texk",
     "CATENATE",
     "REPLACE",
     "SAVEDATE",

@@ -1,5 +1,6 @@
 //! What a client can ask for: the commands of RFC 9051 §6 and RFC 3501 §6 with the extensions that are served.
 
+mod acl;
 mod fetch;
 mod metadata;
 mod notify;
@@ -14,6 +15,7 @@ use crate::date::DateTime;
 use crate::flag::Flag;
 use crate::sequence::SequenceSet;
 
+pub use acl::SetAcl;
 pub use fetch::{FetchCommand, FetchItem, Partial, Section, SectionText};
 pub use metadata::{GetMetadata, MetadataDepth, SetMetadata};
 pub use notify::{Notify, NotifyEvents, NotifyFilter, NotifyGroup};
@@ -220,6 +222,26 @@ pub enum CommandBody {
     GetMetadata(GetMetadata),
     /// SETMETADATA (RFC 5464 §4.3)
     SetMetadata(SetMetadata),
+    /// SETACL (RFC 4314 §3.1)
+    SetAcl(SetAcl),
+    /// DELETEACL (RFC 4314 §3.2)
+    DeleteAcl {
+        /// Of which mailbox.
+        mailbox: MailboxName,
+        /// Whose entry goes.
+        identifier: String,
+    },
+    /// GETACL (RFC 4314 §3.3)
+    GetAcl(MailboxName),
+    /// LISTRIGHTS (RFC 4314 §3.4)
+    ListRights {
+        /// In which mailbox.
+        mailbox: MailboxName,
+        /// Who might be given rights.
+        identifier: String,
+    },
+    /// MYRIGHTS (RFC 4314 §3.5)
+    MyRights(MailboxName),
 }
 
 /// What a client that comes back knows of a mailbox (RFC 7162 §3.2.5).
@@ -263,6 +285,8 @@ pub struct ListReturn {
     pub subscribed: bool,
     /// SPECIAL-USE
     pub special_use: bool,
+    /// MYRIGHTS (RFC 8440)
+    pub my_rights: bool,
     /// STATUS (RFC 5819)
     pub status: Vec<StatusItem>,
 }

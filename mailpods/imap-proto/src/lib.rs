@@ -33,9 +33,9 @@ pub use command::{
     Append, AppendContent, AppendMessage, CatenatePart, Command, CommandBody, CopyCommand,
     FetchCommand, FetchItem, GetMetadata, ListCommand, ListReturn, MailboxName, MetadataDepth,
     Notify, NotifyEvents, NotifyFilter, NotifyGroup, Partial, Password, ReplaceCommand, Resync,
-    SaslResponse, SearchCommand, SearchKey, SearchReturn, Section, SectionText, SetMetadata,
-    SortCommand, SortCriterion, SortKey, SpecialUse, StatusItem, StoreAction, StoreCommand, Tag,
-    ThreadAlgorithm, ThreadCommand, Window,
+    SaslResponse, SearchCommand, SearchKey, SearchReturn, Section, SectionText, SetAcl,
+    SetMetadata, SortCommand, SortCriterion, SortKey, SpecialUse, StatusItem, StoreAction,
+    StoreCommand, Tag, ThreadAlgorithm, ThreadCommand, Window,
 };
 pub use date::{Date, DateTime};
 pub use decoder::{BadLine, Decoder, Event, LineError};

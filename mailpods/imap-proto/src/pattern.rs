@@ -42,6 +42,12 @@ impl ListPattern {
         matches(self.text.as_bytes(), name.as_bytes())
     }
 
+    /// What stands before the first wildcard.
+    #[must_use]
+    pub fn start(&self) -> &str {
+        self.text.split(['*', '%']).next().unwrap_or_default()
+    }
+
     /// The pattern without wildcards, when it is just a name.
     #[must_use]
     pub fn literal(&self) -> Option<&str> {

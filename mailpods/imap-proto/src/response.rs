@@ -96,6 +96,8 @@ pub enum Code<'a> {
     MetadataLongEntries(u64),
     /// METADATA MAXSIZE (RFC 5464 §4.3): the largest value that is taken
     MetadataMaxSize(u64),
+    /// METADATA NOPRIVATE (RFC 5464 §4.3): the mailbox has no entries of each user
+    MetadataNoPrivate,
     /// METADATA TOOMANY
     MetadataTooMany,
     /// MODIFIED: numbers or UIDs that UNCHANGEDSINCE kept from being stored.

@@ -44,6 +44,11 @@ pub fn permitted(state: State, command: &CommandBody) -> bool {
         | C::Compress(_)
         | C::GetMetadata(_)
         | C::SetMetadata(_)
+        | C::SetAcl(_)
+        | C::DeleteAcl { .. }
+        | C::GetAcl(_)
+        | C::ListRights { .. }
+        | C::MyRights(_)
         | C::GetQuota(_)
         | C::GetQuotaRoot(_) => matches!(state, State::Authenticated | State::Selected),
         // RFC 9051 §6.4: selected
@@ -106,6 +111,11 @@ pub fn command_name(command: &CommandBody) -> &'static str {
         C::Compress(_) => "compress",
         C::GetMetadata(_) => "getmetadata",
         C::SetMetadata(_) => "setmetadata",
+        C::SetAcl(_) => "setacl",
+        C::DeleteAcl { .. } => "deleteacl",
+        C::GetAcl(_) => "getacl",
+        C::ListRights { .. } => "listrights",
+        C::MyRights(_) => "myrights",
         C::GetQuota(_) => "getquota",
         C::GetQuotaRoot(_) => "getquotaroot",
     }

@@ -293,9 +293,53 @@ impl<'a> Writer<'a> {
         self.end();
     }
 
-    /// `* NAMESPACE`: one personal namespace and no others.
-    pub fn namespace(&mut self) {
-        let _ = write!(self.out, "* NAMESPACE ((\"\" \"{DELIMITER}\")) NIL NIL\r\n");
+    /// `* NAMESPACE`: the personal namespace, and with what the names of mailboxes of other users and of shared ones begin
+    /// (RFC 2342 §5). Both are ASCII.
+    pub fn namespace(&mut self, others: &str, shared: &str) {
+        let _ = write!(
+            self.out,
+            "* NAMESPACE ((\"\" \"{DELIMITER}\")) ((\"{others}\" \"{DELIMITER}\")) ((\"{shared}\" \"{DELIMITER}\"))\r\n"
+        );
+    }
+
+    /// `* ACL mailbox identifier rights ...` (RFC 4314 §3.6)
+    pub fn acl(&mut self, mailbox: &str, entries: &[(String, String)]) {
+        self.raw("* ACL ");
+        self.mailbox(mailbox);
+        for (identifier, rights) in entries {
+            self.word(identifier);
+            self.word(rights);
+        }
+        self.end();
+    }
+
+    /// `* LISTRIGHTS mailbox identifier required optional ...` (RFC 4314 §3.7)
+    pub fn list_rights(
+        &mut self,
+        mailbox: &str,
+        identifier: &str,
+        required: &str,
+        optional: &[String],
+    ) {
+        self.raw("* LISTRIGHTS ");
+        self.mailbox(mailbox);
+        self.word(identifier);
+        self.word(required);
+        optional.iter().for_each(|rights| self.word(rights));
+        self.end();
+    }
+
+    /// `* MYRIGHTS mailbox rights` (RFC 4314 §3.8)
+    pub fn my_rights(&mut self, mailbox: &str, rights: &str) {
+        self.raw("* MYRIGHTS ");
+        self.mailbox(mailbox);
+        self.word(rights);
+        self.end();
+    }
+
+    fn word(&mut self, text: &str) {
+        self.raw(" ");
+        astring(self.out, text.as_bytes(), self.utf8);
     }
 
     /// `* ID (...)`
@@ -322,12 +366,14 @@ impl<'a> Writer<'a> {
         self.end();
     }
 
-    /// `* QUOTAROOT mailbox root`
-    pub fn quota_root(&mut self, mailbox: &str, root: &str) {
+    /// `* QUOTAROOT mailbox root`; without a root no quota of the client is about the mailbox (RFC 9208 §4.2.2).
+    pub fn quota_root(&mut self, mailbox: &str, root: Option<&str>) {
         self.raw("* QUOTAROOT ");
         self.mailbox(mailbox);
-        self.raw(" ");
-        string(self.out, root.as_bytes(), self.utf8);
+        if let Some(root) = root {
+            self.raw(" ");
+            string(self.out, root.as_bytes(), self.utf8);
+        }
         self.end();
     }
 
@@ -437,6 +483,7 @@ fn plain_code(code: &Code<'_>) -> &'static str {
         Code::HasChildren => "HASCHILDREN",
         Code::InUse => "INUSE",
         Code::Limit => "LIMIT",
+        Code::MetadataNoPrivate => "METADATA NOPRIVATE",
         Code::MetadataTooMany => "METADATA TOOMANY",
         Code::NoModSeq => "NOMODSEQ",
         Code::NonExistent => "NONEXISTENT",

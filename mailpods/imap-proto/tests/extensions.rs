@@ -367,6 +367,41 @@ fn urls_of_messages() {
     );
 }
 
+/// RFC 4314 §7
+#[test]
+fn access_control_lists() {
+    let CommandBody::SetAcl(set) = body("setacl INBOX {16+}\r\nbob@example.test \"\"") else {
+        panic!()
+    };
+    assert_eq!(
+        (set.mailbox.as_str(), set.identifier.as_str()),
+        ("INBOX", "bob@example.test")
+    );
+    assert_eq!(set.rights, "");
+    let CommandBody::ListRights { identifier, .. } = body("LISTRIGHTS a/b -anyone") else {
+        panic!()
+    };
+    assert_eq!(identifier, "-anyone");
+    assert!(matches!(
+        body("DELETEACL a b"),
+        CommandBody::DeleteAcl { .. }
+    ));
+    assert!(matches!(body("GETACL INBOX"), CommandBody::GetAcl(_)));
+    assert!(matches!(body("MYRIGHTS INBOX"), CommandBody::MyRights(_)));
+    for wrong in [
+        "SETACL INBOX a",
+        "SETACL INBOX \"\" lr",
+        "DELETEACL INBOX",
+        "LISTRIGHTS INBOX",
+        "GETACL",
+        "MYRIGHTS INBOX x",
+    ] {
+        error(&format!("a {wrong}"));
+    }
+    error(&format!("a SETACL INBOX {} lr", "x".repeat(256)));
+    error(&format!("a SETACL INBOX a@b {}", "l".repeat(65)));
+}
+
 /// RFC 5464 §5
 #[test]
 fn annotations() {

@@ -153,8 +153,8 @@ fn mailbox_data() {
         "* STATUS \"a b\" (MESSAGES 231 UIDNEXT 44292)\r\n"
     );
     assert_eq!(
-        written(false, |w| w.namespace()),
-        "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n"
+        written(false, |w| w.namespace("Other Users/", "Public/")),
+        "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Public/\" \"/\"))\r\n"
     );
     assert_eq!(
         written(false, |w| w.quota("", Some((10, 512)))),
@@ -165,8 +165,22 @@ fn mailbox_data() {
         "* QUOTA \"user\" ()\r\n"
     );
     assert_eq!(
-        written(false, |w| w.quota_root("INBOX", "user")),
+        written(false, |w| w.quota_root("INBOX", Some("user"))),
         "* QUOTAROOT INBOX \"user\"\r\n"
+    );
+    let entries = [("bob@example.test".to_owned(), "lr".to_owned())];
+    assert_eq!(
+        written(false, |w| w.acl("a b", &entries)),
+        "* ACL \"a b\" bob@example.test lr\r\n"
+    );
+    let optional = ["l".to_owned(), "r".to_owned()];
+    assert_eq!(
+        written(false, |w| w.list_rights("INBOX", "anyone", "", &optional)),
+        "* LISTRIGHTS INBOX anyone \"\" l r\r\n"
+    );
+    assert_eq!(
+        written(false, |w| w.my_rights("INBOX", "lr")),
+        "* MYRIGHTS INBOX lr\r\n"
     );
     assert_eq!(
         written(false, |w| w.id(&[("name", "Mailpods")])),

@@ -220,6 +220,7 @@ fn capabilities_follow_the_state() {
     assert!(
         inside.contains("IDLE")
             && inside.contains("QUOTA=RES-STORAGE")
+            && inside.contains(" ACL RIGHTS=texk ")
             && !inside.contains("AUTH="),
         "{inside}"
     );

@@ -2,16 +2,18 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use mailpods_api::Rights;
 use mailpods_imap_proto::sequence::compress;
 use mailpods_imap_proto::{Append, AppendContent, AppendMessage, Code, ReplaceCommand, Status};
 use mailpods_message::Meta;
-use mailpods_store::mail::{MailboxInfo, NewMail};
-use mailpods_store::{NewBody, Quota, StoreError};
+use mailpods_store::mail::{FlagOp, Flags, MailboxInfo, NewMail, SystemFlags};
+use mailpods_store::{NewBody, Quota, StoreError, Uid};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
 use crate::heavy;
 use crate::session::Session;
+use crate::sharing::{Place, no_permission};
 
 impl Session {
     pub(crate) async fn append(&mut self, append: Append) -> Done {
@@ -19,14 +21,20 @@ impl Session {
         messages.try_for_each(|message| self.check(message))?;
         let target = self.target(append.mailbox.as_str()).await?;
         self.tell_normalized(&append.mailbox).await?;
-        let quota = self.quota();
+        let quota = self.quota_of(&target);
         let mut mails = Vec::with_capacity(append.messages.len());
+        let mut seen = Vec::with_capacity(append.messages.len());
         for message in append.messages {
-            mails.push(self.new_mail(message).await?);
+            let mut mail = self.new_mail(message).await?;
+            seen.push(self.take_own_seen(&target, &mut mail)?);
+            mails.push(mail);
         }
         // RFC 3502 §6.3.11: all or none
-        let (validity, uids) = self.mail().append(target.id, mails, quota).await?;
-        self.look_if_selected(&target);
+        let (validity, uids) = self.mail().append(target.info.id, mails, quota).await?;
+        let seen = uids.iter().zip(seen).filter(|(_, seen)| *seen);
+        let seen = seen.map(|(uid, _)| *uid).collect();
+        self.keep_own_seen(&target, seen).await?;
+        self.look_if_selected(&target.info);
         let code = ReplyCode::AppendUid {
             validity,
             uids: compress(uids),
@@ -41,6 +49,8 @@ impl Session {
     pub(crate) async fn replace(&mut self, command: ReplaceCommand) -> Done {
         self.check(&command.message)?;
         let view = self.writable()?;
+        // RFC 8508 §5: what STORE \Deleted and EXPUNGE need
+        self.may(Rights::DELETE_MESSAGES.union(Rights::EXPUNGE))?;
         let from = view.id;
         let uids = view.uids_at(&view.positions(&command.number, command.uid)?);
         let Some(old) = uids.first().copied() else {
@@ -48,15 +58,18 @@ impl Session {
         };
         let target = self.target(command.mailbox.as_str()).await?;
         self.tell_normalized(&command.mailbox).await?;
-        let mail = self.new_mail(command.message).await?;
-        let quota = self.quota();
-        let replaced = self.mail().replace(from, old, target.id, mail, quota).await;
+        let mut mail = self.new_mail(command.message).await?;
+        let seen = self.take_own_seen(&target, &mut mail)?;
+        let (store, quota) = (self.mail(), self.quota_of(&target));
+        let replaced = store.replace(from, old, target.info.id, mail, quota).await;
         let (validity, uid) = replaced.map_err(|error| match error {
             StoreError::NotFound("message") => {
                 Failure::no(Code::ExpungeIssued, "the message is gone")
             }
             other => other.into(),
         })?;
+        let seen = seen.then_some(uid).into_iter().collect();
+        self.keep_own_seen(&target, seen).await?;
         let code = Code::AppendUid {
             validity,
             uids: &[(uid, uid)],
@@ -70,10 +83,38 @@ impl Session {
     }
 
     /// The mailbox that a message shall go to.
-    pub(crate) async fn target(&self, name: &str) -> Result<MailboxInfo, Failure> {
-        let found = self.mail().mailbox(self.account()?, name).await?;
-        // RFC 9051 §6.3.12: the client may create it and try again
-        found.ok_or(Failure::no(Code::TryCreate, "there is no such mailbox"))
+    pub(crate) async fn target(&self, name: &str) -> Result<Place, Failure> {
+        match self.place(name).await? {
+            Some(place) if place.rights.contains(Rights::INSERT) => Ok(place),
+            Some(place) if place.rights.contains(Rights::LOOKUP) => Err(no_permission()),
+            // RFC 9051 §6.3.12: the client may create it and try again
+            _ => Err(Failure::no(Code::TryCreate, "there is no such mailbox")),
+        }
+    }
+
+    /// Leaves a new message the flags that the client may set in a mailbox of another (RFC 4314 §4); whether it has seen it.
+    fn take_own_seen(&self, target: &Place, mail: &mut NewMail) -> Result<bool, Failure> {
+        let Some(reader) = self.reader(target)? else {
+            return Ok(false);
+        };
+        mail.flags = reader.allowed(std::mem::take(&mut mail.flags));
+        let seen = mail.flags.system.contains(SystemFlags::SEEN);
+        mail.flags.system = mail.flags.system.without(SystemFlags::SEEN);
+        Ok(seen)
+    }
+
+    async fn keep_own_seen(&self, target: &Place, uids: Vec<Uid>) -> Result<(), Failure> {
+        let reader = self.reader(target)?;
+        if reader.is_none() || uids.is_empty() {
+            return Ok(());
+        }
+        let flag = Flags {
+            system: SystemFlags::SEEN,
+            keywords: Vec::new(),
+        };
+        let (store, id) = (self.mail(), target.info.id);
+        let kept = store.store_flags_as(id, uids, FlagOp::Add, flag, None, reader);
+        kept.await.map(drop).map_err(Failure::from)
     }
 
     fn check(&self, message: &AppendMessage) -> Result<(), Failure> {

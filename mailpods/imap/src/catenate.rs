@@ -1,6 +1,7 @@
 //! CATENATE (RFC 4469): a message made of texts and of parts of messages that are here.
 
 use bytes::{Bytes, BytesMut};
+use mailpods_api::Rights;
 use mailpods_imap_proto::url::MessageUrl;
 use mailpods_imap_proto::{CatenatePart, Code};
 use mailpods_store::mail::Columns;
@@ -30,20 +31,22 @@ impl Session {
         Ok(message.freeze())
     }
 
-    /// The octets that a URL names, of a mailbox of this account; at most `room`.
+    /// The octets that a URL names, of a mailbox that the client may read; at most `room`.
     async fn octets_of(&self, text: &str, room: u64) -> Result<Bytes, Failure> {
         // RFC 4469 §4: which URL was bad
         let bad = || Failure::BadUrl(text.to_owned());
         let url = MessageUrl::parse(text).ok_or_else(bad)?;
         let store = self.mail();
-        let mailbox = store.mailbox(self.account()?, &url.mailbox).await?;
-        let mailbox = mailbox.filter(|mailbox| {
+        let place = self.place(&url.mailbox).await?;
+        let place = place.filter(|place| place.rights.contains(Rights::READ));
+        let mailbox = place.map(|place| place.info).filter(|mailbox| {
             url.validity
                 .is_none_or(|validity| validity == mailbox.uid_validity)
         });
         let columns = Columns {
             prefix: true,
             meta: true,
+            reader: None,
         };
         let range = url.uid..=url.uid;
         let mailbox = mailbox.ok_or_else(bad)?;

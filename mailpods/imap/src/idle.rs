@@ -3,7 +3,7 @@
 use mailpods_imap_proto::Event;
 
 use crate::failure::{Done, End, Failure, Reply};
-use crate::notify::changed;
+use crate::notify::{changed, elsewhere};
 use crate::session::Session;
 use crate::wire::read;
 
@@ -37,11 +37,11 @@ impl Session {
     async fn wait(&mut self, deadline: tokio::time::Instant) -> Result<(), End> {
         let drain = self.shared.deps.shutdown.drain_spread(share(self.number));
         let changes = self.view.as_mut().map(|view| &mut view.changes);
-        let elsewhere = self.notifying.as_mut().map(|n| n.changes());
+        let others = self.notifying.as_mut().map(|n| n.changes());
         tokio::select! {
             read = read(&mut self.wire.io, self.decoder.buffer(), deadline, drain) => read,
             () = changed(changes) => Ok(()),
-            () = changed(elsewhere) => Ok(()),
+            () = elsewhere(others) => Ok(()),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - `session`: reading, dispatch, the answer to each command; `auth`, `idle`, `append`.
 //! - `wire`, `stream`: the connection, and DEFLATE on it.
 //! - `mailboxes`, `list`, `metadata`: commands about mailboxes.
+//! - `sharing`: what a name means and what may be done there, in mailboxes of others too; `acl`: who may.
 //! - `view`: the selected mailbox as the client knows it, and how it learns what others changed.
 //! - `fetch`: planner (which columns and octets), reader, encoder. `search`: compiler, evaluator in steps of rising cost.
 //! - `sort`, `thread`: keys from rows and stored facts, gathered by `scan`, then the order.
@@ -16,6 +17,7 @@
 //! - `pop3`, `managesieve`: the other protocols; `wire`, `patience` and `login` serve all.
 //! - `messages`: STORE, EXPUNGE, COPY, MOVE.
 
+mod acl;
 mod append;
 mod auth;
 mod catenate;
@@ -41,6 +43,7 @@ mod scan;
 mod search;
 mod server;
 mod session;
+mod sharing;
 mod sort;
 mod stream;
 mod thread;

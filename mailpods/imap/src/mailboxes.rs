@@ -1,17 +1,19 @@
 //! Commands about mailboxes.
 
+use mailpods_api::Rights;
 use mailpods_imap_proto::pattern::DELIMITER;
 use mailpods_imap_proto::{
     Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, Resync,
     SpecialUse, Status, StatusItem,
 };
-use mailpods_store::mail::{Columns, MAX_KNOWN_KEYWORDS, MailboxInfo, SystemFlags};
-use mailpods_store::{MailStore, Uid};
+use mailpods_store::mail::{MAX_KNOWN_KEYWORDS, MailboxInfo, SystemFlags};
+use mailpods_store::{AccountId, MailStore, MailboxId, Uid};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::list;
 use crate::messages::cannot;
 use crate::session::Session;
+use crate::sharing::{OTHERS, PUBLIC, Place, is_shared, may_match_shared};
 use crate::view::View;
 
 /// Levels of one name.
@@ -52,9 +54,20 @@ impl Session {
             CommandBody::Notify(command) => self.notify(command).await,
             CommandBody::GetMetadata(command) => self.get_metadata(command).await,
             CommandBody::SetMetadata(command) => self.set_metadata(command).await,
+            CommandBody::SetAcl(command) => self.set_acl(command).await,
+            CommandBody::DeleteAcl {
+                mailbox,
+                identifier,
+            } => self.delete_acl(&mailbox, &identifier).await,
+            CommandBody::GetAcl(mailbox) => self.get_acl(&mailbox).await,
+            CommandBody::ListRights {
+                mailbox,
+                identifier,
+            } => self.list_rights(&mailbox, &identifier).await,
+            CommandBody::MyRights(mailbox) => self.my_rights(&mailbox).await,
             CommandBody::Namespace => {
                 // RFC 9051 §6.3.10, RFC 2342 §5
-                self.writer().namespace();
+                self.writer().namespace(OTHERS, PUBLIC);
                 Ok(Reply::ok("done"))
             }
             CommandBody::Unselect => {
@@ -63,14 +76,6 @@ impl Session {
             }
             _ => Err(Failure::Bad("this command is not served")),
         }
-    }
-
-    pub(crate) async fn find(&self, mailbox: &MailboxName) -> Result<MailboxInfo, Failure> {
-        let found = self
-            .mail()
-            .mailbox(self.account()?, mailbox.as_str())
-            .await?;
-        found.ok_or(Failure::no(Code::NonExistent, "there is no such mailbox"))
     }
 
     /// RFC 9051 §6.3.2, §6.3.3
@@ -98,16 +103,18 @@ impl Session {
             self.enable_condstore();
         }
         let store = self.mail();
-        let info = self.find(mailbox).await?;
+        let mut place = self.allowed(mailbox, Rights::READ).await?;
+        self.count_unseen(std::slice::from_mut(&mut place)).await?;
+        let info = &place.info;
         let keywords = store.keywords(info.id).await?;
-        let mut view = View::open(&*store, &info, read_only).await?;
+        let mut view = View::open(&*store, &place, self.reader(&place)?, read_only).await?;
         view.new_keywords &= keywords.len() < MAX_KNOWN_KEYWORDS;
         let unseen = if self.rev2 || info.unseen == 0 {
             None
         } else {
             first_unseen(&*store, &view).await?
         };
-        self.tell_selected(&info, &view, &keywords, unseen);
+        self.tell_selected(info, &view, &keywords, unseen);
         if self.rev2 {
             // RFC 9051 §6.3.2
             self.tell_listed(&view.name, mailbox.written()).await?;
@@ -119,10 +126,27 @@ impl Session {
             self.view = None;
             return Err(failure);
         }
-        Ok(match read_only {
+        Ok(match read_only || !place.rights.intersects(WRITING) {
             true => Reply::with(Code::ReadOnly, "selected"),
             false => Reply::with(Code::ReadWrite, "selected"),
         })
+    }
+
+    /// Tells which flags the client may change now.
+    pub(crate) async fn tell_permanent_flags(&mut self) -> Result<(), Failure> {
+        let keywords = self.mail().keywords(self.view()?.id).await?;
+        let view = self.view_mut()?;
+        view.new_keywords = !view.read_only
+            && view.rights.contains(Rights::WRITE)
+            && keywords.len() < MAX_KNOWN_KEYWORDS;
+        let (flags, new_keywords) = (permanent(view, &keywords), view.new_keywords);
+        let code = Code::PermanentFlags {
+            flags: &flags,
+            new_keywords,
+        };
+        self.writer()
+            .status(None, Status::Ok, Some(&code), "your rights have changed");
+        Ok(())
     }
 
     fn tell_selected(
@@ -146,15 +170,9 @@ impl Session {
             writer.recent(0);
         }
         writer.flags(flags.iter().copied());
-        let permanent = match view.read_only {
-            true => Code::PermanentFlags {
-                flags: &[],
-                new_keywords: false,
-            },
-            false => Code::PermanentFlags {
-                flags: &flags,
-                new_keywords: view.new_keywords,
-            },
+        let permanent = Code::PermanentFlags {
+            flags: &permanent(view, keywords),
+            new_keywords: view.new_keywords,
         };
         writer.status(None, Status::Ok, Some(&permanent), "flags that are kept");
         if let Some(number) = unseen {
@@ -193,7 +211,10 @@ impl Session {
     /// LIST of one mailbox, with the name that the client wrote where that is another one.
     async fn tell_listed(&mut self, name: &str, written: Option<&str>) -> Result<(), Failure> {
         let (store, account) = (self.mail(), self.account()?);
-        let mailboxes = store.mailboxes(account).await?;
+        let mut mailboxes = store.mailboxes(account).await?;
+        if is_shared(name) {
+            self.add_shared(&mut mailboxes, false).await?;
+        }
         let subscriptions = store.subscriptions(account).await?;
         let entry = ListEntry {
             attributes: &list::attributes_of(&mailboxes, &subscriptions, name),
@@ -229,10 +250,15 @@ impl Session {
             ))?),
             _ => return Err(Failure::no(Code::UseAttr, "a mailbox has one special use")),
         };
+        let (account, inner) = self.new_place(name).await?;
+        if special_use.is_some() && account != self.account()? {
+            return Err(Failure::no(
+                Code::UseAttr,
+                "mailboxes of others have no special use",
+            ));
+        }
         let store = self.mail();
-        let created = store
-            .create_mailbox(self.account()?, name, special_use)
-            .await?;
+        let created = store.create_mailbox(account, &inner, special_use).await?;
         // RFC 9051 §6.3.4: the client learns under which name it was made
         self.tell_normalized(mailbox).await?;
         // RFC 8474 §4.1
@@ -245,15 +271,16 @@ impl Session {
 
     /// RFC 9051 §6.3.5
     async fn delete(&mut self, mailbox: &MailboxName) -> Done {
-        if mailbox.as_str() == "INBOX" {
+        let place = self.allowed(mailbox, Rights::DELETE).await?;
+        if place.inner_name() == "INBOX" {
             return Err(cannot("INBOX can not be deleted"));
         }
-        let info = self.find(mailbox).await?;
         self.tell_normalized(mailbox).await?;
         self.mail()
-            .delete_mailbox(self.account()?, mailbox.as_str())
+            .delete_mailbox(self.account_of_place(&place)?, place.inner_name())
             .await?;
-        if self.view.as_ref().is_some_and(|view| view.id == info.id) {
+        let id = place.info.id;
+        if self.view.as_ref().is_some_and(|view| view.id == id) {
             self.view = None;
             self.writer().status(
                 None,
@@ -275,8 +302,16 @@ impl Session {
         {
             return Err(cannot("a mailbox can not be moved below itself"));
         }
+        let place = self.allowed(from, Rights::DELETE).await?;
+        let (account, inner) = self.new_place(to).await?;
+        if account != self.account_of_place(&place)? {
+            return Err(cannot("a mailbox stays with its owner"));
+        }
+        if place.owner.is_some() && place.inner_name() == "INBOX" {
+            return Err(cannot("INBOX of another can not be renamed"));
+        }
         self.mail()
-            .rename_mailbox(self.account()?, from.as_str(), to)
+            .rename_mailbox(account, place.inner_name(), &inner)
             .await?;
         self.tell_normalized(new).await?;
         if let Some(view) = &mut self.view {
@@ -300,7 +335,22 @@ impl Session {
             return Ok(Reply::ok("done"));
         }
         let (store, account) = (self.mail(), self.account()?);
-        let mailboxes = store.mailboxes(account).await?;
+        let mut mailboxes = store.mailboxes(account).await?;
+        let mut patterns = command.patterns.iter();
+        let shared = match patterns.any(|one| may_match_shared(&command.reference, one)) {
+            true => {
+                let counts = !command.returns.status.is_empty();
+                self.add_shared(&mut mailboxes, counts).await?
+            }
+            false => Vec::new(),
+        };
+        let rights = |id| {
+            let found = shared.binary_search_by_key(&id, |one| one.0);
+            found
+                .ok()
+                .and_then(|at| shared.get(at))
+                .map_or(Rights::ALL, |one| one.1)
+        };
         let subscribed = command.subscribed || command.returns.subscribed;
         let subscriptions = if subscribed {
             store.subscriptions(account).await?
@@ -319,9 +369,15 @@ impl Session {
             };
             let mut writer = self.writer();
             writer.list(&entry);
-            if let Some(info) = row.info.filter(|_| !command.returns.status.is_empty()) {
-                let values = status_values(info, &command.returns.status, limit);
-                writer.mailbox_status(&info.name, &values);
+            if let Some(info) = row.info {
+                let rights = rights(info.id);
+                if command.returns.my_rights {
+                    writer.my_rights(&info.name, &rights.told());
+                }
+                if !command.returns.status.is_empty() && rights.contains(Rights::READ) {
+                    let values = status_values(info, &command.returns.status, limit);
+                    writer.mailbox_status(&info.name, &values);
+                }
             }
             self.flush_if_full().await?;
         }
@@ -347,11 +403,12 @@ impl Session {
 
     /// RFC 9051 §6.3.11
     async fn status(&mut self, mailbox: &MailboxName, items: &[StatusItem]) -> Done {
-        let info = self.find(mailbox).await?;
+        let mut place = self.allowed(mailbox, Rights::READ).await?;
+        self.count_unseen(std::slice::from_mut(&mut place)).await?;
         if items.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
-        let values = status_values(&info, items, self.append_limit());
+        let values = status_values(&place.info, items, self.append_limit());
         self.writer().mailbox_status(mailbox.as_str(), &values);
         Ok(Reply::ok("done"))
     }
@@ -370,9 +427,40 @@ impl Session {
 
     /// RFC 9208 §4.1.2
     async fn get_quota_root(&mut self, mailbox: &MailboxName) -> Done {
-        self.writer().quota_root(mailbox.as_str(), QUOTA_ROOT);
+        let name = mailbox.as_str();
+        if is_shared(name) && self.allowed(mailbox, Rights::LOOKUP).await?.owner.is_some() {
+            // What its owner may hold, and holds, is not for others.
+            self.writer().quota_root(name, None);
+            return Ok(Reply::ok("done"));
+        }
+        self.writer().quota_root(name, Some(QUOTA_ROOT));
         self.tell_quota().await?;
         Ok(Reply::ok("done"))
+    }
+
+    fn account_of_place(&self, place: &Place) -> Result<AccountId, Failure> {
+        match &place.owner {
+            Some(owner) => Ok(owner.account),
+            None => self.account(),
+        }
+    }
+
+    /// Adds mailboxes of others behind those of one's own, which come first where names are equal; what may be done in them, by id.
+    async fn add_shared(
+        &self,
+        mailboxes: &mut Vec<MailboxInfo>,
+        counts: bool,
+    ) -> Result<Vec<(MailboxId, Rights)>, Failure> {
+        let mut places = self.shared_places().await?;
+        if counts {
+            self.count_unseen(&mut places).await?;
+        }
+        places.retain(|place| mailboxes.iter().all(|own| own.name != place.info.name));
+        let rights = places.iter().map(|place| (place.info.id, place.rights));
+        let mut rights: Vec<_> = rights.collect();
+        rights.sort_unstable_by_key(|one| one.0);
+        mailboxes.extend(places.into_iter().map(|place| place.info));
+        Ok(rights)
     }
 
     async fn tell_quota(&mut self) -> Result<(), Failure> {
@@ -413,6 +501,33 @@ pub(crate) fn status_values(
     items.iter().map(|item| (*item, value(item))).collect()
 }
 
+/// RFC 4314 §5.2: the rights of which one at least makes a mailbox READ-WRITE. `\Seen` is each reader's own.
+const WRITING: Rights = Rights::INSERT
+    .union(Rights::EXPUNGE)
+    .union(Rights::WRITE)
+    .union(Rights::DELETE_MESSAGES);
+
+/// Flags that the client may change and that are kept (RFC 4314 §5.1.1).
+pub(crate) fn permanent<'f>(view: &View, keywords: &'f [String]) -> Vec<&'f str> {
+    if view.read_only {
+        return Vec::new();
+    }
+    let needed = |flag: &Flag| match flag {
+        Flag::Seen => Rights::SEEN,
+        Flag::Deleted => Rights::DELETE_MESSAGES,
+        _ => Rights::WRITE,
+    };
+    let system = Flag::SYSTEM.iter();
+    let system = system.filter(|flag| view.rights.contains(needed(flag)));
+    let words = keywords
+        .iter()
+        .filter(|_| view.rights.contains(Rights::WRITE));
+    system
+        .map(Flag::as_str)
+        .chain(words.map(String::as_str))
+        .collect()
+}
+
 /// A name that may be made: levels that are not empty, no wildcards.
 fn check_name(name: &str) -> Result<(), Failure> {
     let levels = || name.split(DELIMITER);
@@ -428,7 +543,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
 /// RFC 3501 §6.3.1: the number of the first unseen message, when it is near the start: beyond that, clients search.
 async fn first_unseen(store: &dyn MailStore, view: &View) -> Result<Option<u32>, Failure> {
     let entries = store
-        .entries(view.id, 1..=Uid::MAX, 0, Columns::default(), UNSEEN_WITHIN)
+        .entries(view.id, 1..=Uid::MAX, 0, view.columns(), UNSEEN_WITHIN)
         .await?;
     let unseen = entries
         .iter()

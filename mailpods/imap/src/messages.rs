@@ -1,15 +1,19 @@
 //! STORE, EXPUNGE, CLOSE, COPY and MOVE.
 
+use mailpods_api::Rights;
 use mailpods_imap_proto::sequence::compress;
-use mailpods_imap_proto::{
-    Code, CopyCommand, Flag, SequenceSet, Status, StoreAction, StoreCommand,
+use mailpods_imap_proto::{Code, CopyCommand, SequenceSet, Status, StoreAction, StoreCommand};
+use mailpods_store::acl::Reader;
+use mailpods_store::mail::{
+    CopyOutcome, FlagOp, FlagOutcome, Flags, MAX_KNOWN_KEYWORDS, SystemFlags, Transfer,
 };
-use mailpods_store::Uid;
-use mailpods_store::mail::{CopyOutcome, FlagOp, FlagOutcome, MAX_KNOWN_KEYWORDS};
+use mailpods_store::{MailboxId, Uid};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
+use crate::mailboxes::permanent;
 use crate::session::Session;
+use crate::sharing::{Place, no_permission};
 
 /// Messages whose flags change in one transaction.
 const STORE_BATCH: usize = 1000;
@@ -22,20 +26,25 @@ impl Session {
             view.id,
             view.uids_at(&view.positions(&command.set, command.uid)?),
         );
-        if command.unchanged_since.is_some() {
-            self.enable_condstore();
-        }
         let op = match command.action {
             StoreAction::Replace => FlagOp::Replace,
             StoreAction::Add => FlagOp::Add,
             StoreAction::Remove => FlagOp::Remove,
         };
         let flags = flags::to_store(&command.flags);
+        let reader = view.reader;
+        if reader.is_some_and(|reader| !may_store(&reader, op, &flags)) {
+            return Err(no_permission());
+        }
+        if command.unchanged_since.is_some() {
+            self.enable_condstore();
+        }
         let mut modified = Vec::new();
         for batch in uids.chunks(STORE_BATCH) {
             let unchanged_since = command.unchanged_since;
             let store = self.mail();
-            let stored = store.store_flags(id, batch.to_vec(), op, flags.clone(), unchanged_since);
+            let (batch, changed) = (batch.to_vec(), flags.clone());
+            let stored = store.store_flags_as(id, batch, op, changed, unchanged_since, reader);
             let stored = stored.await;
             if op != FlagOp::Remove && !flags.keywords.is_empty() {
                 self.tell_keyword_limit().await?;
@@ -59,9 +68,7 @@ impl Session {
             return Ok(());
         }
         self.view_mut()?.new_keywords = false;
-        let system = Flag::SYSTEM;
-        let known = system.iter().map(Flag::as_str);
-        let flags: Vec<&str> = known.chain(keywords.iter().map(String::as_str)).collect();
+        let flags = permanent(self.view()?, &keywords);
         let code = Code::PermanentFlags {
             flags: &flags,
             new_keywords: false,
@@ -117,6 +124,7 @@ impl Session {
 
     /// RFC 9051 §6.4.3, RFC 4315 §2.1
     pub(crate) async fn expunge(&mut self, set: Option<SequenceSet>) -> Done {
+        self.may(Rights::EXPUNGE)?;
         let view = self.writable()?;
         let uids = match &set {
             Some(set) => Some(view.uids_at(&view.positions(set, true)?)),
@@ -140,7 +148,8 @@ impl Session {
     /// RFC 9051 §6.4.1
     pub(crate) async fn close(&mut self) -> Done {
         let view = self.view()?;
-        if !view.read_only {
+        // RFC 4314 §4: without `e` nothing is expunged, and it is OK all the same
+        if !view.read_only && view.rights.contains(Rights::EXPUNGE) {
             self.mail().expunge(view.id, None).await?;
         }
         self.view = None;
@@ -158,16 +167,35 @@ impl Session {
         if uids.is_empty() {
             return Ok(Reply::ok("nothing to copy"));
         }
-        let outcome = self.mail().copy(id, uids, target.id, self.quota()).await?;
-        self.look_if_selected(&target);
+        let outcome = self.transfer(id, uids, &target, true).await?;
+        self.look_if_selected(&target.info);
         Ok(Reply {
             code: copy_uid(&outcome),
             text: "copied",
         })
     }
 
+    async fn transfer(
+        &self,
+        from: MailboxId,
+        uids: Vec<Uid>,
+        target: &Place,
+        copy: bool,
+    ) -> Result<CopyOutcome, Failure> {
+        let transfer = Transfer {
+            seen_of: self.view()?.reader.map(|reader| reader.account),
+            reader: self.reader(target)?,
+            quota: self.quota_of(target),
+            copy,
+            ..Transfer::within(from, uids, target.info.id)
+        };
+        Ok(self.mail().transfer(transfer).await?)
+    }
+
     /// RFC 9051 §6.4.8
     pub(crate) async fn move_messages(&mut self, command: CopyCommand) -> Done {
+        // RFC 6851 §4.1: what STORE \Deleted and EXPUNGE need
+        self.may(Rights::DELETE_MESSAGES.union(Rights::EXPUNGE))?;
         let view = self.writable()?;
         let (id, uids) = (
             view.id,
@@ -177,7 +205,7 @@ impl Session {
         if uids.is_empty() {
             return Ok(Reply::ok("nothing to move"));
         }
-        let outcome = self.mail().move_messages(id, uids, target.id).await?;
+        let outcome = self.transfer(id, uids, &target, false).await?;
         if let Some(code) = copy_uid(&outcome).borrowed() {
             // RFC 6851 §4.3: COPYUID in an untagged OK, before the EXPUNGEs
             self.writer().status(None, Status::Ok, Some(&code), "moved");
@@ -187,6 +215,15 @@ impl Session {
         self.view_mut()?.look_closely();
         Ok(self.removed(!gone.is_empty(), "moved"))
     }
+}
+
+/// RFC 4314 §4: STORE goes on where at least one of its flags may be changed.
+fn may_store(reader: &Reader, op: FlagOp, flags: &Flags) -> bool {
+    let any = reader.keywords || reader.system != SystemFlags::default();
+    let named =
+        flags.system.0 & reader.system.0 != 0 || reader.keywords && !flags.keywords.is_empty();
+    let nothing = flags.system == SystemFlags::default() && flags.keywords.is_empty();
+    named || any && (op == FlagOp::Replace || nothing)
 }
 
 /// RFC 4315 §3: nothing when nothing was copied. Pairs ascend on both sides.

@@ -1,11 +1,13 @@
-//! METADATA (RFC 5464): what clients write about mailboxes. Each account has its own, `/shared` too, as no mailbox is shared.
+//! METADATA (RFC 5464): what clients write about mailboxes. Each account has its own; who may use its mailboxes sees `/shared` of theirs.
 
+use mailpods_api::Rights;
 use mailpods_imap_proto::{Code, GetMetadata, MailboxName, MetadataDepth, SetMetadata};
 use mailpods_store::mail::Annotation;
-use mailpods_store::{MailboxId, StoreError};
+use mailpods_store::{AccountId, MailboxId, StoreError};
 
 use crate::failure::{Done, Failure, Reply};
 use crate::session::Session;
+use crate::sharing::no_permission;
 
 /// Octets of one value.
 const MAX_VALUE: usize = 32 * 1024;
@@ -15,8 +17,13 @@ const READ_ONLY: &str = "/shared/admin";
 impl Session {
     /// RFC 5464 §4.2
     pub(crate) async fn get_metadata(&mut self, command: GetMetadata) -> Done {
-        let mailbox = self.annotated(command.mailbox.as_ref()).await?;
-        let all = self.mail().annotations(self.account()?, mailbox).await?;
+        let found = self.annotated(command.mailbox.as_ref()).await?;
+        let mut all = self
+            .mail()
+            .annotations(found.account, found.mailbox)
+            .await?;
+        // What the owner of a mailbox keeps to itself is nobody else's.
+        all.retain(|one| !found.of_another || !is_private(&one.entry));
         let limit = command.max_size.map_or(usize::MAX, |size| size as usize);
         let (mut told, mut longest) = (Vec::new(), 0);
         for (entry, value) in wanted(&all, &command) {
@@ -40,8 +47,17 @@ impl Session {
 
     /// RFC 5464 §4.3
     pub(crate) async fn set_metadata(&mut self, command: SetMetadata) -> Done {
-        let mailbox = self.annotated(command.mailbox.as_ref()).await?;
-        if mailbox.is_none() && command.values.iter().any(|(entry, _)| entry == READ_ONLY) {
+        let found = self.annotated(command.mailbox.as_ref()).await?;
+        if found.of_another && command.values.iter().any(|(entry, _)| is_private(entry)) {
+            return Err(Failure::no(
+                Code::MetadataNoPrivate,
+                "entries of your own are kept for your own mailboxes alone",
+            ));
+        }
+        if !found.writable {
+            return Err(no_permission());
+        }
+        if found.mailbox.is_none() && command.values.iter().any(|(entry, _)| entry == READ_ONLY) {
             return Err(Failure::no(Code::NoPerm, "this entry is read-only"));
         }
         let large = |value: &bytes::Bytes| value.len() > MAX_VALUE;
@@ -64,7 +80,7 @@ impl Session {
             return Err(Failure::Bad("this is no entry that can have a value"));
         }
         let store = self.mail();
-        let changed = store.annotate(self.account()?, mailbox, command.values);
+        let changed = store.annotate(found.account, found.mailbox, command.values);
         changed.await.map_err(|error| match error {
             StoreError::Invalid(_) => {
                 Failure::no(Code::MetadataTooMany, "there is no room for more of this")
@@ -74,12 +90,46 @@ impl Session {
         Ok(Reply::ok("done"))
     }
 
-    async fn annotated(&self, mailbox: Option<&MailboxName>) -> Result<Option<MailboxId>, Failure> {
-        match mailbox {
-            Some(mailbox) => Ok(Some(self.find(mailbox).await?.id)),
-            None => Ok(None),
+    async fn annotated(&self, mailbox: Option<&MailboxName>) -> Result<Annotated, Failure> {
+        let account = self.account()?;
+        let Some(mailbox) = mailbox else {
+            return Ok(Annotated {
+                account,
+                mailbox: None,
+                of_another: false,
+                writable: true,
+            });
+        };
+        let place = self.allowed(mailbox, Rights::LOOKUP).await?;
+        if !place.rights.intersects(ANY) {
+            return Err(no_permission());
         }
+        Ok(Annotated {
+            account: place.owner.as_ref().map_or(account, |owner| owner.account),
+            mailbox: Some(place.info.id),
+            of_another: place.owner.is_some(),
+            writable: place.rights.contains(Rights::WRITE),
+        })
     }
+}
+
+/// RFC 5464 §3.3: beside `l` one of these
+const ANY: Rights = Rights::READ
+    .union(Rights::SEEN)
+    .union(Rights::WRITE)
+    .union(Rights::INSERT)
+    .union(Rights::POST);
+
+/// Where annotations are.
+struct Annotated {
+    account: AccountId,
+    mailbox: Option<MailboxId>,
+    of_another: bool,
+    writable: bool,
+}
+
+fn is_private(entry: &str) -> bool {
+    entry.starts_with("/private")
 }
 
 type Told<'a> = (&'a str, Option<&'a [u8]>);

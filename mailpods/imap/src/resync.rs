@@ -2,7 +2,6 @@
 
 use mailpods_imap_proto::sequence::compress;
 use mailpods_imap_proto::{Resync, SequenceSet};
-use mailpods_store::mail::Columns;
 use mailpods_store::{ModSeq, Uid};
 
 use crate::failure::Failure;
@@ -69,12 +68,12 @@ impl Session {
     }
 
     async fn tell_changed(&mut self, since: ModSeq, within: &Ranges) -> Result<(), Failure> {
-        let (store, id) = (self.mail(), self.view()?.id);
+        let (store, id, columns) = (self.mail(), self.view()?.id, self.view()?.columns());
         let mut first = 1;
         loop {
             let range = first..=Uid::MAX;
             let entries = store
-                .entries(id, range, since, Columns::default(), CHANGED_BATCH)
+                .entries(id, range, since, columns, CHANGED_BATCH)
                 .await?;
             let last = entries.last().map_or(Uid::MAX, |entry| entry.uid);
             let full = entries.len() == CHANGED_BATCH;

@@ -22,6 +22,7 @@ impl Session {
         mut each: impl FnMut(u32, &Entry) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let (store, view) = (self.mail(), self.view()?);
+        let columns = view.own(columns);
         let limit = if columns.meta { META_BATCH } else { BATCH };
         for (mut first, last) in view.reads(positions) {
             loop {

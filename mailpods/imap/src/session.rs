@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mailpods_api::Rights;
 use mailpods_imap_proto::state::command_name;
 use mailpods_imap_proto::{
     BadLine, CapabilityContext, Code, Command, CommandBody, Decoder, Event, Limits, State, Status,
@@ -21,6 +22,7 @@ use crate::metrics::{CommandLabel, Outcome};
 use crate::notify::Notifying;
 use crate::patience::Patience;
 use crate::server::Shared;
+use crate::sharing::no_permission;
 use crate::view::View;
 use crate::wire::{Wire, read};
 
@@ -267,6 +269,7 @@ impl Session {
             return Err(Failure::Bad("this command is not permitted now"));
         }
         self.check_account()?;
+        self.look_at_rights().await?;
         match body {
             CommandBody::Capability => self.capability(),
             CommandBody::Noop | CommandBody::Check => Ok(self.look_closely()),
@@ -407,6 +410,14 @@ impl Session {
             return Err(Failure::No(None, "the mailbox is selected read-only"));
         }
         Ok(view)
+    }
+
+    /// Whether the client may do something in the selected mailbox.
+    pub(crate) fn may(&self, needed: Rights) -> Result<(), Failure> {
+        match self.view()?.rights.contains(needed) {
+            true => Ok(()),
+            false => Err(no_permission()),
+        }
     }
 
     /// Sends what is gathered once it is much.

@@ -1,14 +1,17 @@
 //! The selected mailbox as the client knows it, and how it learns what others changed.
 
+use mailpods_api::Rights;
 use mailpods_imap_proto::sequence::compress;
 use mailpods_imap_proto::{Positions, SequenceSet, Window};
-use mailpods_store::mail::{Columns, Entry, MailboxInfo};
+use mailpods_store::acl::Reader;
+use mailpods_store::mail::{Columns, Entry};
 use mailpods_store::{MailStore, MailboxId, ModSeq, Result, Uid};
 use tokio::sync::watch;
 
 use crate::failure::Failure;
 use crate::flags;
 use crate::session::Session;
+use crate::sharing::{Owner, Place};
 
 /// Entries read at once when others have changed flags.
 const BATCH: usize = 500;
@@ -20,6 +23,11 @@ pub(crate) struct View {
     pub(crate) id: MailboxId,
     pub(crate) name: String,
     pub(crate) read_only: bool,
+    /// What may be done in it; all, in one of the client's own.
+    pub(crate) rights: Rights,
+    /// Whose it is, where it is not the client's own, and the client as its reader.
+    pub(crate) owner: Option<Owner>,
+    pub(crate) reader: Option<Reader>,
     /// The client has been told that it may make keywords (`\*` in PERMANENTFLAGS).
     pub(crate) new_keywords: bool,
     /// UIDs, ascending; the index plus one is the message number.
@@ -41,18 +49,22 @@ impl View {
     /// Reads a mailbox that is being selected.
     pub(crate) async fn open(
         store: &dyn MailStore,
-        info: &MailboxInfo,
+        place: &Place,
+        reader: Option<Reader>,
         read_only: bool,
     ) -> Result<Self> {
         // The watch comes first, then the counts, then the UIDs: a change in between is told twice rather than never.
-        let changes = store.watch(info.id);
-        let info = store.mailbox_by_id(info.id).await?;
+        let changes = store.watch(place.info.id);
+        let info = store.mailbox_by_id(place.info.id).await?;
         let uids = store.uids(info.id).await?;
         Ok(Self {
             id: info.id,
-            name: info.name,
+            name: place.info.name.clone(),
             read_only,
-            new_keywords: !read_only,
+            rights: place.rights,
+            owner: place.owner.clone(),
+            reader,
+            new_keywords: !read_only && place.rights.contains(Rights::WRITE),
             uids,
             changes,
             saved: Vec::new(),
@@ -61,6 +73,19 @@ impl View {
             own: Vec::new(),
             look: false,
         })
+    }
+
+    /// Plain columns, as the client has them.
+    pub(crate) fn columns(&self) -> Columns {
+        self.own(Columns::default())
+    }
+
+    /// Columns with the client's own `\Seen`.
+    pub(crate) fn own(&self, columns: Columns) -> Columns {
+        Columns {
+            reader: self.reader.map(|reader| reader.account),
+            ..columns
+        }
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -200,14 +225,16 @@ impl Session {
         }
         view.changes.mark_unchanged();
         view.look = false;
-        let info = match store.mailbox_by_id(view.id).await {
+        let id = view.id;
+        self.look_at_rights().await?;
+        let info = match store.mailbox_by_id(id).await {
             Ok(info) => info,
             Err(mailpods_store::StoreError::NotFound(_)) => {
                 return Err(crate::failure::End::Bye("the selected mailbox was deleted").into());
             }
             Err(error) => return Err(error.into()),
         };
-        if expunges && info.highest_modseq > view.told_expunged {
+        if expunges && info.highest_modseq > self.view()?.told_expunged {
             self.announce_expunged(&*store, info.highest_modseq).await?;
         }
         if info.highest_modseq > self.view()?.told {
@@ -255,13 +282,14 @@ impl Session {
         now: ModSeq,
     ) -> std::result::Result<(), Failure> {
         let view = self.view_mut()?;
+        let columns = view.columns();
         let (id, since, mut own) = (view.id, view.told, std::mem::take(&mut view.own));
         own.sort_unstable();
         view.told = now;
         let mut first = 1;
         loop {
             let entries = store
-                .entries(id, first..=Uid::MAX, since, Columns::default(), BATCH)
+                .entries(id, first..=Uid::MAX, since, columns, BATCH)
                 .await?;
             let last = entries.last().map_or(Uid::MAX, |entry| entry.uid);
             let full = entries.len() == BATCH;

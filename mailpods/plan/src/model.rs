@@ -4,6 +4,7 @@
 
 mod held;
 mod outbound;
+mod shares;
 mod transports;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ pub use outbound::{
     Attachment, EgressProxy, HopTls, IpFamily, NextHop, OutboundIp, OutboundSettings,
     OutboundTimeouts, PodNetwork, SrsSettings, WarmUp,
 };
+pub use shares::{Grant, Share, Shares};
 pub use transports::{TransportRule, TransportRules};
 
 use crate::secret::SecretText;
@@ -67,6 +69,8 @@ pub struct Plan {
     pub aliases: Shared<HashMap<MailboxAddress, Vec<MailboxAddress>>>,
     /// What is there but left out because of a problem.
     pub held: Shared<Held>,
+    /// Whose mailboxes others may use.
+    pub shares: Shared<Shares>,
     /// What a running system wants published, by domain. The operator publishes, so the plan of a role pod has none.
     pub records: Vec<WantedRecord>,
     /// How long a clean stop waits for sessions.

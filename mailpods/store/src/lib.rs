@@ -3,6 +3,7 @@
 //! The traits are shaped so that every call is one transaction of a back end; nothing above this crate knows which back end it is.
 //! Never imports `net` or a role.
 
+pub mod acl;
 mod common;
 pub mod conformance;
 pub mod directory;

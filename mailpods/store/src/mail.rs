@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailpods_api::MailboxAddress;
+use mailpods_api::{DomainName, Grantee, MailboxAddress};
 use mailpods_message::signature::Probes;
 use mailpods_message::text::header_may_have;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::acl::{AclChange, AclEntry, Reader, SharedMailbox};
 use crate::error::Result;
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnixSeconds, Usage};
 
@@ -101,13 +102,15 @@ pub struct MailboxInfo {
     pub octets: u64,
 }
 
-/// Which of the dearer columns a reader needs.
+/// Which of the dearer columns are needed, and whose `\Seen`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Columns {
     /// The per-recipient prefix.
     pub prefix: bool,
     /// The encoded `Meta`.
     pub meta: bool,
+    /// `\Seen` and modification sequences as this reader of another's mailbox has them; `None`: as its owner has them.
+    pub reader: Option<AccountId>,
 }
 
 /// A message in a mailbox.
@@ -210,6 +213,41 @@ pub struct Annotation {
     pub value: Bytes,
 }
 
+/// Messages that go from one mailbox to another.
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    /// Where they are.
+    pub from: MailboxId,
+    /// Who takes them, where that is not the owner: their `\Seen` goes along.
+    pub seen_of: Option<AccountId>,
+    /// Which; absent ones are passed over.
+    pub uids: Vec<Uid>,
+    /// Where they go.
+    pub to: MailboxId,
+    /// Who puts them there, where that is not the owner: only flags that they may set go along.
+    pub reader: Option<Reader>,
+    /// What the owner of `to` may hold. A move within an account adds nothing.
+    pub quota: Quota,
+    /// They stay where they are, too.
+    pub copy: bool,
+}
+
+impl Transfer {
+    /// A move between mailboxes of one account.
+    #[must_use]
+    pub fn within(from: MailboxId, uids: Vec<Uid>, to: MailboxId) -> Self {
+        Self {
+            from,
+            seen_of: None,
+            uids,
+            to,
+            reader: None,
+            quota: Quota::default(),
+            copy: false,
+        }
+    }
+}
+
 /// An account with what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AccountInfo {
@@ -226,9 +264,12 @@ pub struct AccountInfo {
 pub trait MailStore: Send + Sync {
     /// The account of a mailbox address; made with INBOX, Drafts, Sent, Junk, Trash and Archive (subscribed) when first asked for.
     async fn account(&self, address: &MailboxAddress) -> Result<AccountId>;
+    /// The account of an address, if it is there.
+    async fn find_account(&self, address: &MailboxAddress) -> Result<Option<AccountId>>;
     /// All accounts, by address.
     async fn accounts(&self) -> Result<Vec<AccountInfo>>;
-    /// Deletes an account with its mailboxes, messages, subscriptions, scripts and saved credential; asked for again, it is a new one.
+    /// Deletes an account with its mailboxes, messages, subscriptions, scripts and saved credential, and what others' mailboxes have of
+    /// it: rights, and its own `\Seen`. Asked for again, it is a new one.
     async fn delete_account(&self, account: AccountId) -> Result<()>;
     /// What an account holds.
     async fn usage(&self, account: AccountId) -> Result<Usage>;
@@ -239,7 +280,7 @@ pub trait MailStore: Send + Sync {
     async fn mailbox(&self, account: AccountId, name: &str) -> Result<Option<MailboxInfo>>;
     /// One mailbox by id; `NotFound` when it was deleted.
     async fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<MailboxInfo>;
-    /// Makes a mailbox, and those above it.
+    /// Makes a mailbox, and those above it; each has the access control list of the one above (RFC 4314 §4).
     async fn create_mailbox(
         &self,
         account: AccountId,
@@ -274,6 +315,30 @@ pub trait MailStore: Send + Sync {
         mailbox: Option<MailboxId>,
         changes: Vec<(String, Option<Bytes>)>,
     ) -> Result<()>;
+
+    /// The access control list of a mailbox, by grantee.
+    async fn acl(&self, mailbox: MailboxId) -> Result<Vec<AclEntry>>;
+    /// Changes an entry of it. `Invalid` above [`crate::acl::MAX_ACL_ENTRIES`].
+    async fn change_acl(
+        &self,
+        mailbox: MailboxId,
+        to: Grantee,
+        negative: bool,
+        change: AclChange,
+    ) -> Result<()>;
+    /// Mailboxes in accounts of `domains` whose lists name `reader` or anyone, by owner and name; not those of `reader`. At most
+    /// [`crate::acl::MAX_SHARED`] entries are looked at.
+    async fn shared_with(
+        &self,
+        reader: &MailboxAddress,
+        domains: Vec<DomainName>,
+    ) -> Result<Vec<SharedMailbox>>;
+    /// How many messages a reader of another's mailboxes has seen, in those where there are any.
+    async fn seen_by(
+        &self,
+        reader: AccountId,
+        mailboxes: Vec<MailboxId>,
+    ) -> Result<Vec<(MailboxId, u32)>>;
 
     /// UIDs in a mailbox, ascending.
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>>;
@@ -314,7 +379,7 @@ pub trait MailStore: Send + Sync {
         mail: NewMail,
         quota: Quota,
     ) -> Result<(u32, Uid)>;
-    /// Changes flags; absent UIDs are passed over.
+    /// Changes flags as the owner; absent UIDs are passed over.
     async fn store_flags(
         &self,
         mailbox: MailboxId,
@@ -322,6 +387,19 @@ pub trait MailStore: Send + Sync {
         op: FlagOp,
         flags: Flags,
         unchanged_since: Option<ModSeq>,
+    ) -> Result<FlagOutcome> {
+        self.store_flags_as(mailbox, uids, op, flags, unchanged_since, None)
+            .await
+    }
+    /// Changes flags as far as `reader` may, if one is given, and tells them as they have them.
+    async fn store_flags_as(
+        &self,
+        mailbox: MailboxId,
+        uids: Vec<Uid>,
+        op: FlagOp,
+        flags: Flags,
+        unchanged_since: Option<ModSeq>,
+        reader: Option<Reader>,
     ) -> Result<FlagOutcome>;
     /// Removes messages with `\Deleted`, all or those of `uids`; returns what went, ascending.
     async fn expunge(&self, mailbox: MailboxId, uids: Option<Vec<Uid>>) -> Result<Vec<Uid>>;
@@ -332,14 +410,25 @@ pub trait MailStore: Send + Sync {
         uids: Vec<Uid>,
         to: MailboxId,
         quota: Quota,
-    ) -> Result<CopyOutcome>;
-    /// Moves messages, all or none (RFC 6851).
+    ) -> Result<CopyOutcome> {
+        self.transfer(Transfer {
+            quota,
+            copy: true,
+            ..Transfer::within(from, uids, to)
+        })
+        .await
+    }
+    /// Moves messages of an account, all or none (RFC 6851).
     async fn move_messages(
         &self,
         from: MailboxId,
         uids: Vec<Uid>,
         to: MailboxId,
-    ) -> Result<CopyOutcome>;
+    ) -> Result<CopyOutcome> {
+        self.transfer(Transfer::within(from, uids, to)).await
+    }
+    /// Copies or moves messages, all or none.
+    async fn transfer(&self, transfer: Transfer) -> Result<CopyOutcome>;
 
     /// A whole body.
     async fn body(&self, body: BodyId) -> Result<Bytes>;

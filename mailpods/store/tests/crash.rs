@@ -162,6 +162,7 @@ async fn queued_and_delivered(store: &Store) -> Vec<u64> {
     let columns = mailpods_store::mail::Columns {
         prefix: true,
         meta: false,
+        reader: None,
     };
     for entry in store
         .mail

@@ -3,11 +3,13 @@
 mod address;
 mod domain;
 mod net;
+mod rights;
 mod text;
 
 pub use address::{AddressError, MailboxAddress};
 pub use domain::DomainName;
 pub use net::{IpNet, IpNetError};
+pub use rights::{Grantee, Rights, RightsError};
 pub use text::{QueueId, Selector};
 
 #[cfg(test)]

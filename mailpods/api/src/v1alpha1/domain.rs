@@ -110,10 +110,27 @@ pub struct MailDomainSpec {
     /// Sieve scripts (RFC 5228) around those of the mailboxes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sieve: Option<DomainSieveSpec>,
+    /// Whose mailboxes its people may see.
+    #[serde(default, skip_serializing_if = "DomainSharingSpec::is_default")]
+    pub sharing: DomainSharingSpec,
     /// Stops changes of records and keys. What pods are told of the domain is not stopped: it follows the resource at once, as
     /// always. In a Kubernetes cluster only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+}
+
+/// Whose mailboxes the people of a domain may see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DomainSharingSpec {
+    /// Mailboxes may be shared between this domain and all others of the MailCluster that say so too. Otherwise within the domain alone.
+    pub across_domains: bool,
+}
+
+impl DomainSharingSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Who runs a domain's mail.

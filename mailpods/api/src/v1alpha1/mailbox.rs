@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SecretKeyRef;
 use super::common::{conditions, rules};
-use crate::{MailboxAddress, Octets};
+use crate::{Grantee, MailboxAddress, Octets, Rights};
 
 /// A person's mail: an address to receive at, a log-in to read and send with.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +75,38 @@ pub struct MailboxSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub sieve: Option<String>,
+    /// Who else may use its mailboxes, beside those whom people let in over IMAP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<SharingSpec>,
+}
+
+/// Who else may use the mailboxes of a Mailbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SharingSpec {
+    /// People of the same domain see its mailboxes as `Public/NAME/...`, and not as those of a person. Not twice in a domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^/%*\x00-\x1f\x7f]+$"))]
+    pub public_name: Option<String>,
+    /// Rights that nobody can take away over IMAP.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub grants: Vec<GrantSpec>,
+}
+
+/// Rights of somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantSpec {
+    /// An address, or `anyone`: all people of the domain, and of those that it shares with.
+    pub to: Grantee,
+    /// Letters of RFC 4314: `lrs` reads, `lrswite` works with messages, `lrswikxte` with mailboxes too, `p` lets mail to `ADDRESS+MAILBOX` in,
+    /// `a` decides over the rights of others.
+    pub rights: Rights,
+    /// A mailbox such as `INBOX` or `Projects/2026`, and those below it; all of them when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^%*\x00-\x1f\x7f]+$"))]
+    pub mailbox: Option<String>,
 }
 
 const fn yes() -> bool {

@@ -438,3 +438,36 @@ fn an_account_without_a_mailbox_is_told_and_deleted() {
     world.run(&["mailbox", "list", "old@example.test"]).exits(4);
     world.run(&["fsck"]).exits(0).says(&["no damage"]);
 }
+
+#[test]
+fn rights_are_shown_and_changed() {
+    let world = World::new();
+    world.with_store(async |store| {
+        let alice = ALICE.parse().unwrap();
+        store.mail.account(&alice).await.unwrap();
+    });
+    let acl = |more: &[&str]| {
+        let mut line = vec!["mailbox", "acl", ALICE];
+        line.extend(more);
+        line.extend(["--output", "json"]);
+        world.run(&line)
+    };
+    acl(&["Sent", "--set", "bob@example.test", "lrd"]).exits(0);
+    acl(&["Sent", "--set", "-anyone", "l"]).exits(0);
+    let rows = acl(&[]).exits(0).rows();
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let text = |field: &str| row[field].as_str().unwrap().to_owned();
+            [text("mailbox"), text("identifier"), text("rights")].join(" ")
+        })
+        .collect();
+    assert_eq!(told, ["Sent -anyone l", "Sent bob@example.test lrte"]);
+    acl(&["Sent", "--delete", "-anyone"]).exits(0);
+    assert_eq!(acl(&["Sent"]).exits(0).rows().len(), 1);
+    let run = acl(&["Sent", "--set", "bob@example.test", "lq"]).exits(2);
+    assert!(run.errors().contains("lrswipkxtea"), "{}", run.errors());
+    acl(&["Sent", "--set", ALICE, "l"]).exits(2);
+    acl(&["--set", "anyone", "l"]).exits(2);
+    acl(&["Nothing"]).exits(4);
+}

@@ -44,6 +44,8 @@ pub(super) struct Incoming {
     pub(super) delivery: Delivery,
     /// The scripts that its owner keeps, once they were looked for.
     pub(super) personal: Option<Arc<Personal>>,
+    /// What stood behind the separator of plus addressing.
+    pub(super) detail: Option<String>,
     /// Positions of the recipients that lead to it.
     pub(super) owners: Vec<usize>,
     /// Position of the first of them.
@@ -189,9 +191,9 @@ impl Walk<'_> {
         let (mut here, mut forwards) = (false, Vec::new());
         for target in targets {
             match target {
-                Target::Mailbox { mailbox, .. } => {
+                Target::Mailbox { mailbox, detail } => {
                     here = true;
-                    self.mailbox(position, recipient, mailbox);
+                    self.mailbox(position, recipient, (mailbox, detail.as_deref()));
                 }
                 Target::Remote(target) => forwards.extend(self.forward(recipient, target)),
             }
@@ -225,7 +227,12 @@ impl Walk<'_> {
         Fate::Rerouted
     }
 
-    fn mailbox(&mut self, position: usize, recipient: &QueuedRecipient, mailbox: &Arc<Mailbox>) {
+    fn mailbox(
+        &mut self,
+        position: usize,
+        recipient: &QueuedRecipient,
+        (mailbox, detail): (&Arc<Mailbox>, Option<&str>),
+    ) {
         if let Some(incoming) = self
             .mailboxes
             .get(&mailbox.address)
@@ -239,6 +246,7 @@ impl Walk<'_> {
             mailbox: mailbox.clone(),
             delivery: self.delivery(recipient, mailbox),
             personal: None,
+            detail: detail.map(str::to_owned),
             owners: vec![position],
             position,
             recipient: recipient.address.clone(),

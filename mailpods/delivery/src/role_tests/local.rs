@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use mailpods_api::{Grantee, Rights};
 use mailpods_net::dns::fixed::Zone;
 use mailpods_plan::OverQuota;
 use mailpods_policy::Reason;
+use mailpods_store::acl::AclChange;
 use mailpods_store::queue::{Notify, QueueAction};
 
 use crate::testing::{Rig, Script, Sink, address, message, plan, with_mailbox};
@@ -21,6 +23,41 @@ async fn one_copy_reaches_a_mailbox_that_several_recipients_lead_to() {
     assert_eq!(inbox.len(), 1);
     assert!(inbox[0].starts_with(wanted), "{}", inbox[0]);
     assert!(inbox[0].ends_with("\r\n\r\nhello\r\n.dot\r\n"));
+}
+
+#[tokio::test]
+async fn plus_addresses_lead_into_mailboxes_where_posting_is_allowed() {
+    let mut rig = Rig::start(plan(1), Zone::new()).await;
+    let mail = rig.store.mail.clone();
+    let account = mail.account(&address("alice@example.test")).await.unwrap();
+    let work = mail
+        .create_mailbox(account, "Work/Lists", None)
+        .await
+        .unwrap();
+    let change = AclChange::Set(Rights::POST);
+    mail.change_acl(work, Grantee::Anyone, false, change)
+        .await
+        .unwrap();
+    rig.send("s@remote.test", &["alice+work/lists@example.test"])
+        .await;
+    rig.send("s@remote.test", &["alice+work@example.test"])
+        .await;
+    rig.send("s@remote.test", &["alice+nothing@example.test"])
+        .await;
+    rig.until_empty().await;
+    assert_eq!(
+        rig.mailbox("alice@example.test", "Work/Lists").await.len(),
+        1
+    );
+    assert_eq!(rig.mailbox("alice@example.test", "INBOX").await.len(), 2);
+    let taken = AclChange::Set(Rights::POST);
+    mail.change_acl(work, Grantee::Anyone, true, taken)
+        .await
+        .unwrap();
+    rig.send("s@remote.test", &["alice+work/lists@example.test"])
+        .await;
+    rig.until_empty().await;
+    assert_eq!(rig.mailbox("alice@example.test", "INBOX").await.len(), 3);
 }
 
 #[tokio::test]

@@ -104,6 +104,7 @@ pub(crate) fn plan(port: u16) -> Plan {
         ])
         .into(),
         held: Shared::default(),
+        shares: Shared::default(),
         records: Vec::new(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,

@@ -297,6 +297,7 @@ impl Rig {
         let columns = Columns {
             prefix: true,
             meta: false,
+            reader: None,
         };
         let entries = self
             .store

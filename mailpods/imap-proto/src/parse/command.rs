@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{
-    Cursor, Dialect, ParseError, Part, fetch, list, mailbox, metadata, notify, order, search,
+    Cursor, Dialect, ParseError, Part, acl, fetch, list, mailbox, metadata, notify, order, search,
 };
 use crate::command::{Command, CommandBody, CopyCommand, Password, SaslResponse, Tag};
 
@@ -93,6 +93,9 @@ fn body_with_arguments(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBod
         "NOTIFY" => notify::notify(cursor),
         "GETMETADATA" => metadata::get(cursor),
         "SETMETADATA" => metadata::set(cursor),
+        "SETACL" => acl::set(cursor),
+        "DELETEACL" => acl::delete(cursor),
+        "LISTRIGHTS" => acl::list_rights(cursor),
         "GETQUOTA" => {
             cursor.space()?;
             Ok(CommandBody::GetQuota(cursor.astring_text()?))

@@ -76,6 +76,8 @@ fn return_option(cursor: &mut Cursor<'_>, returns: &mut ListReturn) -> Parsed<()
         "CHILDREN" => returns.children = true,
         "SUBSCRIBED" => returns.subscribed = true,
         "SPECIAL-USE" => returns.special_use = true,
+        // RFC 8440 §3
+        "MYRIGHTS" => returns.my_rights = true,
         "STATUS" => {
             cursor.space()?;
             returns.status = mailbox::status_items(cursor)?;

@@ -25,6 +25,8 @@ pub(super) fn body(name: &str, cursor: &mut Cursor<'_>) -> Parsed<CommandBody> {
         "SUBSCRIBE" => Ok(CommandBody::Subscribe(mailbox(cursor)?)),
         "UNSUBSCRIBE" => Ok(CommandBody::Unsubscribe(mailbox(cursor)?)),
         "GETQUOTAROOT" => Ok(CommandBody::GetQuotaRoot(mailbox(cursor)?)),
+        "GETACL" => Ok(CommandBody::GetAcl(mailbox(cursor)?)),
+        "MYRIGHTS" => Ok(CommandBody::MyRights(mailbox(cursor)?)),
         _ => Err(ParseError::UnknownCommand),
     }
 }

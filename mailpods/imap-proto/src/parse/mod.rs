@@ -1,5 +1,6 @@
 //! Octets of one whole command to the command (RFC 9051 §9).
 
+mod acl;
 mod command;
 mod cursor;
 mod fetch;

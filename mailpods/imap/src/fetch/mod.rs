@@ -10,6 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use mailpods_api::Rights;
 use mailpods_imap_proto::{
     Code, FetchCommand, FetchItem, FetchWriter, Partial, Positions, Section,
 };
@@ -74,6 +75,7 @@ impl Session {
         last: Uid,
     ) -> Result<u32, Failure> {
         let (store, id) = (self.mail(), self.view()?.id);
+        let columns = self.view()?.own(plan.columns);
         let limit = match (plan.columns.meta, plan.changed_since) {
             (true, _) => META_BATCH,
             (false, 0) => BATCH,
@@ -82,7 +84,7 @@ impl Session {
         let (mut first, mut told) = (first, 0);
         loop {
             let mut entries = store
-                .entries(id, first..=last, plan.changed_since, plan.columns, limit)
+                .entries(id, first..=last, plan.changed_since, columns, limit)
                 .await?;
             let (full, end) = (
                 entries.len() == limit,
@@ -152,7 +154,9 @@ impl Session {
             .iter()
             .filter(|entry| !entry.flags.system.contains(SystemFlags::SEEN));
         let uids: Vec<Uid> = unseen.map(|entry| entry.uid).collect();
-        if view.read_only || uids.is_empty() {
+        // RFC 4314 §4: without `s`, `\Seen` is not set
+        let may = !view.read_only && view.rights.contains(Rights::SEEN);
+        if !may || uids.is_empty() {
             return Ok(Vec::new());
         }
         let flag = Flags {
@@ -160,7 +164,7 @@ impl Session {
             keywords: Vec::new(),
         };
         let outcome = store
-            .store_flags(view.id, uids.clone(), FlagOp::Add, flag, None)
+            .store_flags_as(view.id, uids.clone(), FlagOp::Add, flag, None, view.reader)
             .await?;
         for (uid, modseq, flags) in outcome.entries {
             self.view_mut()?.own_change(uid, modseq);

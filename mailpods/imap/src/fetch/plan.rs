@@ -59,6 +59,7 @@ impl FetchPlan {
             columns: Columns {
                 prefix: !body.is_empty() || items.contains(&FetchItem::EmailId),
                 meta: preview || !body.is_empty() || items.iter().any(meta),
+                reader: None,
             },
             mod_seq: items.contains(&FetchItem::ModSeq),
             marks_seen,

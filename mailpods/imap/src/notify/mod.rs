@@ -7,7 +7,9 @@ mod annotations;
 mod changes;
 #[cfg(test)]
 mod tests;
+mod watched;
 
+use mailpods_api::Rights;
 use mailpods_imap_proto::pattern::DELIMITER;
 use mailpods_imap_proto::{
     Code, FetchCommand, ListAttribute, ListEntry, Notify, NotifyEvents, NotifyFilter, NotifyGroup,
@@ -21,9 +23,11 @@ use crate::failure::{Done, End, Failure, Reply};
 use crate::list;
 use crate::mailboxes::status_values;
 use crate::session::Session;
+use crate::sharing::is_shared;
 use crate::wire::read;
 use annotations::{Mark, differences, marks};
 use changes::{Change, changes, subscription_changes};
+use watched::Watched;
 
 /// What a client has asked to be told.
 pub(crate) struct Notifying {
@@ -33,8 +37,8 @@ pub(crate) struct Notifying {
     subscriptions: Vec<String>,
     /// What is known of annotations, when they are told of.
     annotations: Option<Vec<Mark>>,
-    /// Wakes when anything of the account changes.
-    changes: watch::Receiver<u64>,
+    /// Wakes when anything of the accounts changes.
+    changes: Watched,
 }
 
 impl Notifying {
@@ -45,7 +49,7 @@ impl Notifying {
         })
     }
 
-    pub(crate) fn changes(&mut self) -> &mut watch::Receiver<u64> {
+    pub(crate) fn changes(&mut self) -> &mut Watched {
         &mut self.changes
     }
 
@@ -64,7 +68,7 @@ fn events_of<'g>(
     let takes = |group: &&NotifyGroup| match &group.filter {
         NotifyFilter::Selected { .. } => false,
         NotifyFilter::Inboxes => name == "INBOX",
-        NotifyFilter::Personal => true,
+        NotifyFilter::Personal => !is_shared(name),
         NotifyFilter::Subscribed => subscribed,
         NotifyFilter::Subtree(roots) => roots.iter().any(|root| is_below(root.as_str(), name)),
         NotifyFilter::Mailboxes(names) => names.iter().any(|one| one.as_str() == name),
@@ -92,9 +96,8 @@ impl Session {
         }
         let (store, account) = (self.mail(), self.account()?);
         // The watch comes first: a change in between is told twice rather than never.
-        let watched = store.watch_account(account);
-        let mut known = store.mailboxes(account).await?;
-        known.sort_unstable_by_key(|info| info.id);
+        let mut watched = Watched::new(&*store, account);
+        let known = self.told_mailboxes(&mut watched).await?;
         let metadata =
             |group: &NotifyGroup| group.events.mailbox_metadata || group.events.server_metadata;
         let annotations = match groups.iter().any(metadata) {
@@ -113,6 +116,32 @@ impl Session {
         }
         self.notifying = Some(Box::new(notifying));
         Ok(Reply::ok("done"))
+    }
+
+    /// The mailboxes that changes are told of, by id: the client's own, and those of others that it may see and read (RFC 5465 §3.1).
+    async fn told_mailboxes(&self, watched: &mut Watched) -> Result<Vec<MailboxInfo>, Failure> {
+        let (store, account) = (self.mail(), self.account()?);
+        loop {
+            let mut places = self.shared_places().await?;
+            places.retain(|place| place.rights.contains(Rights::READ));
+            let owners = places.iter().filter_map(|place| place.owner.as_ref());
+            // Accounts are watched before they are read: a change in between is told twice rather than never.
+            if watched.follow(&*store, owners.map(|owner| owner.account).collect()) {
+                continue;
+            }
+            self.count_unseen(&mut places).await?;
+            let mut told = store.mailboxes(account).await?;
+            let subscribed = match places.is_empty() {
+                true => Vec::new(),
+                false => store.subscriptions(account).await?,
+            };
+            told.extend(places.into_iter().map(|mut place| {
+                place.info.subscribed = subscribed.binary_search(&place.info.name).is_ok();
+                place.info
+            }));
+            told.sort_unstable_by_key(|info| info.id);
+            return Ok(told);
+        }
     }
 
     /// RFC 5465 §3.1: how things stand, where messages are to be told of.
@@ -173,7 +202,7 @@ impl Session {
                 .map(|notifying| &mut notifying.changes);
             tokio::select! {
                 read = read(&mut self.wire.io, self.decoder.buffer(), deadline, drain) => return read,
-                () = changed(changes) => {}
+                () = elsewhere(changes) => {}
             }
         }
     }
@@ -185,8 +214,8 @@ impl Session {
             return Ok(());
         };
         let told = match notifying.changes.has_changed() {
-            Ok(true) => self.tell_other_changes(&mut notifying).await,
-            _ => Ok(()),
+            true => self.tell_other_changes(&mut notifying).await,
+            false => Ok(()),
         };
         self.notifying = Some(notifying);
         told
@@ -213,8 +242,7 @@ impl Session {
     async fn tell_other_changes(&mut self, notifying: &mut Notifying) -> Result<(), Failure> {
         notifying.changes.mark_unchanged();
         let (store, account) = (self.mail(), self.account()?);
-        let mut now = store.mailboxes(account).await?;
-        now.sort_unstable_by_key(|info| info.id);
+        let now = self.told_mailboxes(&mut notifying.changes).await?;
         let subscriptions = store.subscriptions(account).await?;
         let selected = self.view.as_ref().map(|view| view.id);
         for change in changes(&notifying.known, &now) {
@@ -322,6 +350,14 @@ fn new_messages(
         changed_since: None,
         vanished: false,
         partial: None,
+    }
+}
+
+/// Until there is something to look for in other mailboxes.
+pub(crate) async fn elsewhere(watched: Option<&mut Watched>) {
+    match watched {
+        Some(watched) => watched.changed().await,
+        None => std::future::pending().await,
     }
 }
 

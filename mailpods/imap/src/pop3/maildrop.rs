@@ -142,6 +142,7 @@ impl Maildrop {
         let columns = Columns {
             prefix: true,
             meta: false,
+            reader: None,
         };
         self.ahead = store
             .entries(self.mailbox, uid..=Uid::MAX, 0, columns, limit)

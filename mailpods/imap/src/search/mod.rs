@@ -138,7 +138,9 @@ impl Session {
         let columns = Columns {
             prefix: key.cost() > Cost::Meta,
             meta: needs_meta,
+            reader: None,
         };
+        let columns = self.view()?.own(columns);
         let limit = if needs_meta { META_BATCH } else { BATCH };
         loop {
             let entries = store

@@ -71,6 +71,7 @@ impl Columns {
         mail::Columns {
             prefix: false,
             meta: !self.columns.iter().all(|column| plain(column.0.key)),
+            reader: None,
         }
     }
 

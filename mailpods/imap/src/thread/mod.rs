@@ -36,6 +36,7 @@ impl Session {
         let columns = Columns {
             prefix: false,
             meta: true,
+            reader: None,
         };
         self.scan(&ranges(&found.positions), columns, |position, entry| {
             summaries.add(position, entry)

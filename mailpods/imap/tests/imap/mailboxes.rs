@@ -109,7 +109,7 @@ async fn the_default_mailboxes_are_there_with_their_use() {
              S: * STATUS ...
              S: c OK ...
              C: d NAMESPACE
-             S: * NAMESPACE ((\"\" \"/\")) NIL NIL
+             S: * NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Public/\" \"/\"))
              S: d OK ...",
         )
         .await;

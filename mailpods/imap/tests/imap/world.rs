@@ -387,6 +387,7 @@ pub fn plan() -> Plan {
             .collect(),
         aliases: Shared::default(),
         held: Shared::default(),
+        shares: Shared::default(),
         records: Vec::new(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,

@@ -58,6 +58,7 @@ impl Compiler<'_> {
             mailboxes: Shared::default(),
             aliases: Shared::default(),
             held: Shared::default(),
+            shares: Shared::default(),
             records: Vec::new(),
             shutdown_grace: spec.shutdown_grace.get(),
         })

@@ -148,5 +148,9 @@ fn mailbox_stays(before: &MailboxSpec, after: &MailboxSpec) -> bool {
 /// Whether nothing but mail for its address leads to it, or on from it. Aliases may lead to the two names that every domain has.
 fn is_plain(spec: &MailboxSpec) -> bool {
     let everywhere = matches!(spec.address.local(), "postmaster" | "abuse");
-    spec.enabled && spec.aliases.is_empty() && spec.forward.is_none() && !everywhere
+    spec.enabled
+        && spec.aliases.is_empty()
+        && spec.forward.is_none()
+        && spec.sharing.is_none()
+        && !everywhere
 }

@@ -10,6 +10,7 @@ mod mailboxes;
 mod references;
 mod reputation;
 mod secrets;
+mod shares;
 mod sieve;
 mod tls;
 mod transports;
@@ -165,6 +166,7 @@ impl<'a> Compiler<'a> {
         self.absent = self.absent(&plan);
         self.add_mailboxes(&mut plan);
         self.add_aliases(&mut plan);
+        self.tolerating(|compiler| compiler.add_shares(&mut plan));
         self.set_postmaster(cluster, &mut plan);
         plan.held = self.held(&plan).into();
         self.tolerating(|compiler| compiler.check_pools(cluster, &plan));

@@ -7,7 +7,7 @@ use mailpods_api::{DomainName, MailboxAddress};
 use serde::de::DeserializeOwned;
 
 use super::{Entries, Entry, Update, VERSION, wire};
-use crate::model::{Domain, Held, Mailbox, OutboundIp, Plan};
+use crate::model::{Domain, Held, Mailbox, OutboundIp, Plan, Share, Shares};
 use crate::shared::Shared;
 
 /// Why an update was not taken; the slice is as it was.
@@ -68,6 +68,7 @@ struct Parts {
     aliases: Shared<HashMap<MailboxAddress, Vec<MailboxAddress>>>,
     outbound_ips: Shared<BTreeMap<String, OutboundIp>>,
     held: Shared<Held>,
+    shares: Shared<Shares>,
 }
 
 /// A key that this release knows.
@@ -79,6 +80,8 @@ enum Key<'a> {
     OutboundIp(&'a str),
     HeldDomain(DomainName),
     HeldAddress(MailboxAddress),
+    Share(MailboxAddress),
+    SharingDomain(DomainName),
 }
 
 /// A value that has been read.
@@ -90,6 +93,8 @@ enum Value {
     OutboundIp(OutboundIp),
     HeldDomain(DomainName),
     HeldAddress(MailboxAddress),
+    Share(MailboxAddress, Arc<Share>),
+    SharingDomain(DomainName),
 }
 
 impl Slice {
@@ -145,6 +150,7 @@ impl Slice {
             aliases: parts.aliases,
             outbound_ips: parts.outbound_ips,
             held: parts.held,
+            shares: parts.shares,
             ..settings.plan(self.entries.digest())
         })
     }
@@ -198,6 +204,11 @@ impl Slice {
             }
             Value::HeldDomain(name) => drop(parts.held.domains.insert(name)),
             Value::HeldAddress(address) => drop(parts.held.addresses.insert(address)),
+            Value::Share(address, share) => {
+                let address = parts.sharing(address);
+                parts.shares.mailboxes.insert(address, share);
+            }
+            Value::SharingDomain(name) => drop(parts.shares.domains.insert(name)),
         }
     }
 }
@@ -246,6 +257,8 @@ impl Parts {
             Ok(Some(Key::OutboundIp(name))) => drop(self.outbound_ips.remove(name)),
             Ok(Some(Key::HeldDomain(name))) => drop(self.held.domains.remove(&name)),
             Ok(Some(Key::HeldAddress(address))) => drop(self.held.addresses.remove(&address)),
+            Ok(Some(Key::Share(address))) => drop(self.shares.mailboxes.remove(&address)),
+            Ok(Some(Key::SharingDomain(name))) => drop(self.shares.domains.remove(&name)),
             // What this release never read has left nothing behind; that settings stay is checked before.
             Ok(Some(Key::Settings) | None) | Err(_) => {}
         }
@@ -267,6 +280,8 @@ fn parse(key: &str) -> Result<Option<Key<'_>>, ApplyError> {
         Some(("outbound-ip", name)) => Some(Key::OutboundIp(name)),
         Some(("held-domain", name)) => Some(Key::HeldDomain(domain(name)?)),
         Some(("held-address", text)) => Some(Key::HeldAddress(address(text)?)),
+        Some(("share", text)) => Some(Key::Share(address(text)?)),
+        Some(("sharing-domain", name)) => Some(Key::SharingDomain(domain(name)?)),
         _ => None,
     })
 }
@@ -285,6 +300,8 @@ fn read(key: &str, entry: &Entry) -> Result<Option<Value>, ApplyError> {
         }
         Key::HeldDomain(name) => Value::HeldDomain(name),
         Key::HeldAddress(address) => Value::HeldAddress(address),
+        Key::Share(address) => Value::Share(address, Arc::new(json(key, entry)?)),
+        Key::SharingDomain(name) => Value::SharingDomain(name),
     };
     Ok(Some(value))
 }

@@ -11,6 +11,7 @@
 //! | `alias/ADDRESS` | what it leads to, one step | yes | | | yes | |
 //! | `outbound-ip/NAME` | a sending address | | | | yes, with tokens of proxies | those of our proxies |
 //! | `held-domain/NAME`, `held-address/ADDRESS` | left out because of a problem | yes | yes | | yes | |
+//! | `share/ADDRESS`, `sharing-domain/NAME` | whose mailboxes others may use | | yes | | yes | |
 //!
 //! [`Role::All`] gets everything. Secrets serialise here and nowhere else.
 
@@ -32,7 +33,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::model::{Domain, Mailbox, OutboundIp, Plan};
+use crate::model::{Domain, Mailbox, OutboundIp, Plan, Shares};
 
 pub use apply::{ApplyError, Slice};
 use entries::Change;
@@ -132,6 +133,11 @@ impl Role {
 
     /// Scripts of mailboxes, and those that others include: who runs them, and who shows and checks them.
     const fn knows_scripts(self) -> bool {
+        self.is(false, true, true)
+    }
+
+    /// Who may use whose mailboxes: who serves them, and who puts mail into them.
+    const fn knows_shares(self) -> bool {
         self.is(false, true, true)
     }
 
@@ -259,6 +265,14 @@ fn each(plan: &Plan, role: Role, sink: &mut impl Sink) -> Result<(), serde_json:
             sink.put(format!("held-address/{address}"), &wire::Held {})?;
         }
     }
+    if role.knows_shares() {
+        for (address, share) in &plan.shares.mailboxes {
+            sink.put(format!("share/{address}"), &**share)?;
+        }
+        for name in &plan.shares.domains {
+            sink.put(format!("sharing-domain/{name}"), &wire::Held {})?;
+        }
+    }
     if role.resolves_addresses() {
         for (alias, targets) in plan.aliases.iter() {
             sink.put(format!("alias/{alias}"), &wire::Alias::of(targets))?;
@@ -288,6 +302,9 @@ pub fn follow(
         let (old, new) = (&before.held, &plan.held);
         cut.held("held-domain", (&old.domains, &new.domains))?;
         cut.held("held-address", (&old.addresses, &new.addresses))?;
+    }
+    if role.knows_shares() && !before.shares.is_same(&plan.shares) {
+        cut.shares(&before.shares, &plan.shares)?;
     }
     if role.resolves_addresses() && !before.aliases.is_same(&plan.aliases) {
         cut.aliases(before, plan)?;
@@ -408,6 +425,23 @@ impl Cut<'_> {
         self.gone(kind, before.difference(now));
         for name in now.difference(before) {
             self.put(format!("{kind}/{name}"), &wire::Held {})?;
+        }
+        Ok(())
+    }
+
+    fn shares(&mut self, before: &Shares, now: &Shares) -> Result<(), serde_json::Error> {
+        let (old, new) = (&before.mailboxes, &now.mailboxes);
+        self.gone("share", old.keys().filter(|name| !new.contains_key(*name)));
+        for (address, share) in new
+            .iter()
+            .filter(|(name, new)| old.get(*name) != Some(*new))
+        {
+            self.put(format!("share/{address}"), &**share)?;
+        }
+        let (old, new) = (&before.domains, &now.domains);
+        self.gone("sharing-domain", old.difference(new));
+        for name in new.difference(old) {
+            self.put(format!("sharing-domain/{name}"), &wire::Held {})?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ fn marked() -> Plan {
         "MailDomain",
         "d",
         "{domain: example.test, domainAliases: [alias.test], aliases: [{name: team, targets: [alice@example.test, Bob@elsewhere.test]}],
-          dkim: {keys: [{selector: s1, algorithm: RsaSha256, privateKeySecretRef: {name: key}}]}, outboundIPs: [one]}",
+          dkim: {keys: [{selector: s1, algorithm: RsaSha256, privateKeySecretRef: {name: key}}]}, outboundIPs: [one], sharing: {acrossDomains: true}}",
     );
     let relay = resource(
         "MailDomain",
@@ -31,7 +31,8 @@ fn marked() -> Plan {
     let alice = resource(
         "Mailbox",
         "alice",
-        "{address: alice@example.test, passwordSecretRef: {name: alice}, quota: {size: 1Gi}}",
+        "{address: alice@example.test, passwordSecretRef: {name: alice}, quota: {size: 1Gi},
+          sharing: {publicName: Team, grants: [{to: anyone, rights: lr, mailbox: INBOX}]}}",
     );
     let ip = resource(
         "OutboundIP",
@@ -145,24 +146,29 @@ fn each_role_gets_its_keys_and_listeners() {
     };
     let mail = "domain/example.test domain/relay.test mailbox/alice@example.test";
     let alias = "alias/team@example.test";
+    let shares = "share/alice@example.test sharing-domain/example.test";
     let wanted = [
         (
             Role::Smtp,
             format!("{alias} {mail} settings"),
             "smtp submission submissions",
         ),
-        (Role::Imap, format!("{mail} settings"), "imap imaps"),
+        (
+            Role::Imap,
+            format!("{mail} settings {shares}"),
+            "imap imaps",
+        ),
         (Role::Filter, "settings".to_owned(), ""),
         (
             Role::Delivery,
-            format!("{alias} {mail} outbound-ip/one outbound-ip/two settings"),
+            format!("{alias} {mail} outbound-ip/one outbound-ip/two settings {shares}"),
             "",
         ),
         // The address is not at one of its proxies.
         (Role::Egress, "settings".to_owned(), ""),
         (
             Role::All,
-            format!("{alias} {mail} outbound-ip/one outbound-ip/two settings"),
+            format!("{alias} {mail} outbound-ip/one outbound-ip/two settings {shares}"),
             "smtp submission submissions imap imaps",
         ),
     ];
@@ -247,6 +253,28 @@ fn steps_lead_where_the_whole_leads() {
     }
     // Who still holds the plan of before sees nothing of it.
     assert!(before.is_local(&name("alias.test")) && before.mailboxes.len() == 1);
+}
+
+#[test]
+fn what_is_shared_follows_the_plan() {
+    let old = marked();
+    let mut new = old.clone();
+    new.shares.domains.clear();
+    new.shares.domains.insert(name("relay.test"));
+    new.shares.mailboxes.clear();
+    let share = Arc::new(crate::Share::default());
+    new.shares
+        .mailboxes
+        .insert(address("bob@example.test"), share);
+    let known = entries(&old, Role::Imap).unwrap();
+    let followed = follow((&old, &known), &new, Role::Imap).unwrap();
+    let whole = entries(&new, Role::Imap).unwrap();
+    assert_eq!(followed.digest(), whole.digest());
+    let mut slice = Slice::default();
+    slice.apply(full(&known)).unwrap();
+    assert_eq!(*slice.plan().unwrap().shares, *old.shares);
+    slice.apply(diff(&known, &whole)).unwrap();
+    assert_eq!(*slice.plan().unwrap().shares, *new.shares);
 }
 
 #[test]

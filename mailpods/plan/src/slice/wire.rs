@@ -153,6 +153,7 @@ impl Settings {
             mailboxes: Default::default(),
             aliases: Default::default(),
             held: Default::default(),
+            shares: Default::default(),
             records: Vec::new(),
             shutdown_grace: self.shutdown_grace,
         }
@@ -565,7 +566,7 @@ impl Address {
     }
 }
 
-/// `held-domain/NAME` and `held-address/ADDRESS`: the key says it all.
+/// `held-domain/NAME`, `held-address/ADDRESS` and `sharing-domain/NAME`: the key says it all.
 #[derive(Serialize)]
 pub(super) struct Held {}
 

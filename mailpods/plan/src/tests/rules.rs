@@ -277,3 +277,56 @@ fn a_folder_needs_a_cluster_and_a_domain() {
         ]
     );
 }
+
+#[test]
+fn sharing_stays_between_domains_that_say_so() {
+    let info = mailbox(
+        "info@example.test",
+        "sharing: {publicName: Info, grants: [{to: anyone, rights: lrs, mailbox: INBOX}, {to: bob@other.test, rights: l}, {to: zoe@nowhere.test, rights: l}]}",
+    );
+    let team = mailbox("team@example.test", "sharing: {publicName: Info}");
+    let documents = |across: &str| {
+        vec![
+            domain("example.test", across),
+            domain("other.test", across),
+            info.clone(),
+            team.clone(),
+        ]
+    };
+    let nowhere = "Mailbox/info.example.test: spec.sharing.grants[2].to: is in no MailDomain; found zoe@nowhere.test";
+    let apart = "Mailbox/info.example.test: spec.sharing.grants[1].to: is in a domain that shares nothing with this one; found bob@other.test; hint: spec.sharing.acrossDomains: true in both MailDomains allows it";
+    let twice = "Mailbox/team.example.test: spec.sharing.publicName: is already the public name of Mailbox/info.example.test at a.yaml:";
+    let found = said(&documents(""));
+    assert!(
+        found.contains(&nowhere.to_owned()) && found.contains(&apart.to_owned()),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().any(|text| text.starts_with(twice)),
+        "{found:?}"
+    );
+    let found = said(&documents("sharing: {acrossDomains: true}"));
+    assert!(!found.contains(&apart.to_owned()), "{found:?}");
+    for (field, wrong) in [
+        ("publicName: a/b", "spec.sharing.publicName"),
+        (
+            "grants: [{to: anyone, rights: lrq}]",
+            "spec.sharing.grants[0].rights",
+        ),
+        (
+            "grants: [{to: anyone, rights: \"\"}]",
+            "spec.sharing.grants[0].rights",
+        ),
+        (
+            "grants: [{to: everybody, rights: l}]",
+            "spec.sharing.grants[0].to",
+        ),
+    ] {
+        let mailbox = mailbox("x@example.test", &format!("sharing: {{{field}}}"));
+        let found = said(&[domain("example.test", ""), mailbox]);
+        assert!(
+            found.iter().any(|text| text.contains(wrong)),
+            "{field}: {found:?}"
+        );
+    }
+}

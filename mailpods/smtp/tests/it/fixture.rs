@@ -102,6 +102,7 @@ pub fn plan() -> Plan {
             addresses: [address("erin@example.test")].into(),
         }
         .into(),
+        shares: Default::default(),
         records: Vec::new(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,

@@ -1,5 +1,6 @@
 //! What the back ends share: how values are stored, and arithmetic that no database is needed for.
 
+pub(crate) mod acl;
 pub(crate) mod annotation;
 pub(crate) mod body;
 pub(crate) mod body_cache;

@@ -169,6 +169,7 @@ pub(super) async fn meta_is_kept_or_computed(store: Store) -> Outcome {
             Columns {
                 prefix: true,
                 meta: true,
+                reader: None,
             },
             1,
         )

@@ -17,6 +17,7 @@ mod replacing;
 mod scripts;
 mod secrets;
 mod settling;
+mod sharing;
 mod tokens;
 mod trace;
 mod uidls;
@@ -150,6 +151,10 @@ checks! {
     locks::one_of_many_gets_a_lock,
     uidls::names_stay_with_their_messages,
     uidls::names_have_the_form_of_rfc_1939,
+    sharing::lists_say_who_may_do_what,
+    sharing::lists_are_bounded,
+    sharing::each_reader_has_seen_what_it_has_seen,
+    sharing::flags_go_along_as_far_as_they_may,
     watching::changes_wake_those_who_wait,
     watching::an_account_is_watched_as_a_whole,
 }

@@ -36,6 +36,11 @@ const DAMAGE: &[(&str, usize)] = &[
     ("UPDATE counter SET body = 0, unit = 0, mailbox = 0", 1),
     ("INSERT INTO expunged SELECT mailbox, 1, uid FROM mail", 1),
     ("DELETE FROM mail", 2),
+    ("INSERT INTO reader_seen VALUES (1, 99, 1, 1, 1)", 1),
+    (
+        "INSERT INTO acl VALUES (99, 'anyone', 0, 3, 'example.test')",
+        1,
+    ),
 ];
 
 #[tokio::test]

@@ -270,6 +270,7 @@ impl<'a> Pages<'a> {
         let columns = Columns {
             prefix: true,
             meta: false,
+            reader: None,
         };
         let page = self
             .store

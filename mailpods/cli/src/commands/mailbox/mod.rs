@@ -1,4 +1,5 @@
 //! `mailpods mailbox`
+mod acl;
 mod delete;
 mod export;
 mod import;
@@ -28,6 +29,9 @@ Examples:
   mailpods mailbox export alice@example.test ./alice        as Maildir, with flags and dates
   mailpods mailbox export alice@example.test ./alice.mbox --format mbox --mailbox INBOX
   mailpods mailbox delete old@example.test --config /etc/mailpods     all mail of a Mailbox that is gone
+  mailpods mailbox acl alice@example.test                   who else may use her mailboxes
+  mailpods mailbox acl alice@example.test Projects --set bob@example.test lrswite
+  mailpods mailbox acl alice@example.test Projects --delete bob@example.test
   mailpods mailbox reindex --dry-run                        how much mail has no index of its text
 
 With --config or MAILPODS_CONFIG the mailboxes of the YAML are known too; in a pod of a cluster, those of its plan.";
@@ -44,6 +48,8 @@ pub enum Command {
     Export(export::Args),
     /// Delete an account with all its mail.
     Delete(delete::Args),
+    /// Show who else may use mailboxes (RFC 4314), and change it.
+    Acl(acl::Args),
     /// Index the text of all mail that has no index yet, for SEARCH.
     Reindex(reindex::Args),
 }
@@ -55,6 +61,7 @@ impl Command {
             Self::Import(args) => args.run(globals),
             Self::Export(args) => args.run(globals),
             Self::Delete(args) => args.run(globals),
+            Self::Acl(args) => args.run(globals),
             Self::Reindex(args) => args.run(globals),
         }
     }

@@ -36,6 +36,7 @@ impl Present {
             let columns = Columns {
                 prefix: true,
                 meta: true,
+                reader: None,
             };
             let page = store
                 .mail

@@ -46,6 +46,7 @@ pub fn plan() -> Plan {
             .collect(),
         aliases: HashMap::from([(address("info@example.test"), vec![address(ALICE)])]).into(),
         held: Shared::default(),
+        shares: Shared::default(),
         records: Vec::new(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,

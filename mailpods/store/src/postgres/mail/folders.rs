@@ -5,15 +5,14 @@ use std::sync::atomic::Ordering;
 use mailpods_api::MailboxAddress;
 use tokio_postgres::Row;
 
-use super::rows;
-use super::transfer;
+use super::{acl, rows, transfer};
 use crate::common::mailbox::{
     DEFAULTS, MAX_MAILBOXES, MAX_SUBSCRIPTIONS, MailboxRow, special_use_number,
 };
 use crate::common::names::{self, INBOX};
 use crate::common::unix_millis;
 use crate::error::{Result, StoreError};
-use crate::mail::{AccountInfo, MailboxInfo, SpecialUse};
+use crate::mail::{AccountInfo, MailboxInfo, SpecialUse, Transfer};
 use crate::postgres::connection::Connection;
 use crate::postgres::scripts;
 use crate::postgres::shard;
@@ -41,7 +40,7 @@ pub(super) async fn account(shared: &Shared, address: &MailboxAddress) -> Result
     Ok(AccountId(id))
 }
 
-async fn find_account(connection: &Connection, address: &str) -> Result<Option<i64>> {
+pub(super) async fn find_account(connection: &Connection, address: &str) -> Result<Option<i64>> {
     let row = connection
         .row("SELECT id FROM account WHERE address = $1", &[&address])
         .await?;
@@ -139,21 +138,27 @@ pub(in crate::postgres) async fn make(
     let all: Vec<&str> = names::above(name).chain([name]).collect();
     let rows = connection
         .query(
-            "SELECT m.name FROM unnest($2::text[]) AS v (name) JOIN mailbox AS m ON m.account = $1 AND m.name = v.name",
+            "SELECT m.name, m.id FROM unnest($2::text[]) AS v (name) JOIN mailbox AS m ON m.account = $1 AND m.name = v.name",
             &[&account, &all],
         )
         .await?;
     let there = rows
         .iter()
-        .map(|row| get(row, 0))
-        .collect::<Result<Vec<&str>>>()?;
+        .map(|row| Ok((get(row, 0)?, get(row, 1)?)))
+        .collect::<Result<Vec<(&str, i64)>>>()?;
     let new: Vec<(&str, Option<SpecialUse>)> = all
         .into_iter()
-        .filter(|one| !there.contains(one))
+        .filter(|one| !there.iter().any(|(name, _)| name == one))
         .map(|one| (one, special_use.filter(|_| one == name)))
         .collect();
     check_count(connection, account, new.len()).await?;
-    insert(connection, account, &new).await
+    let made = insert(connection, account, &new).await?;
+    // From the top down: the last of those that were there already is above all that are made.
+    if let Some((_, above)) = there.iter().max_by_key(|(name, _)| name.len()) {
+        let ids: Vec<i64> = made.iter().map(|row| row.id).collect();
+        acl::inherit(connection, account, *above, &ids).await?;
+    }
+    Ok(made)
 }
 
 async fn check_count(connection: &Connection, account: i64, more: usize) -> Result<()> {
@@ -270,6 +275,7 @@ pub(super) async fn delete(tx: &Tx<'_>, account: AccountId, name: &str) -> Resul
         &[&account.0, &row.id],
     )
     .await?;
+    acl::forget(tx, account.0, Some(row.id)).await?;
     tx.execute(
         "UPDATE mailbox SET name = NULL WHERE account = $1 AND id = $2",
         &[&account.0, &row.id],
@@ -295,6 +301,8 @@ pub(super) async fn delete_account(tx: &Tx<'_>, account: AccountId) -> Result<()
     let sql = "DELETE FROM credential USING account WHERE account.id = $1 AND credential.address = account.address";
     tx.execute(sql, &[&account.0]).await?;
     scripts::forget(tx, account).await?;
+    acl::forget(tx, account.0, None).await?;
+    acl::forget_person(tx, account).await?;
     tx.execute("DELETE FROM account WHERE id = $1", &[&account.0])
         .await?;
     for row in &gone {
@@ -313,18 +321,22 @@ async fn reap_step(tx: &Tx<'_>) -> Result<bool> {
     const MAILS: &str = "DELETE FROM mail WHERE account = $1 AND mailbox = $2 AND uid IN (
             SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 ORDER BY uid LIMIT $3
         ) RETURNING body";
+    const SEEN: &str = "DELETE FROM reader_seen WHERE account = $1 AND mailbox = $2 AND uid IN (
+            SELECT uid FROM reader_seen WHERE account = $1 AND mailbox = $2 ORDER BY uid LIMIT $3
+        )";
     let Some(mailbox) = tx.row(GONE, &[]).await? else {
         return Ok(false);
     };
     let (account, id): (i64, i64) = (get(&mailbox, 0)?, get(&mailbox, 1)?);
     let rows = tx.query(MAILS, &[&account, &id, &REAP_STEP]).await?;
+    tx.execute(SEEN, &[&account, &id, &REAP_STEP]).await?;
     let bodies = rows
         .iter()
         .map(|row| get(row, 0))
         .collect::<Result<Vec<i64>>>()?;
     transfer::unrefer(tx, &bodies).await?;
     if rows.is_empty() {
-        for table in ["expunged", "keyword", "pop3_uidl"] {
+        for table in ["expunged", "keyword", "pop3_uidl", "reader_seen"] {
             let sql = format!("DELETE FROM {table} WHERE account = $1 AND mailbox = $2");
             tx.execute(&sql, &[&account, &id]).await?;
         }
@@ -394,7 +406,7 @@ async fn rename_inbox(tx: &Tx<'_>, account: AccountId, inbox: &MailboxRow, to: &
     let target = create(tx, account, to, None).await?;
     let inbox = MailboxId(inbox.id);
     let uids = super::read::scan(tx, inbox).await?;
-    transfer::move_messages(tx, inbox, &uids, target)
+    transfer::transfer(tx, &Transfer::within(inbox, uids, target))
         .await
         .map(drop)
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use tokio_postgres::Row;
 
-use super::{keywords as known, rows, transfer};
-use crate::common::flags::FlagChange;
+use super::{keywords as known, rows, seen, transfer};
+use crate::common::flags::{FlagChange, Known};
 use crate::common::keywords;
 use crate::common::mailbox::{FORGET_EVERY, MAX_EXPUNGED, is_time_to_forget};
 use crate::error::Result;
@@ -34,6 +34,8 @@ struct Changes {
     uids: Vec<i64>,
     system: Vec<i16>,
     keywords: Vec<Option<String>>,
+    /// `\Seen` of the reader.
+    own: Vec<(Uid, bool)>,
 }
 
 pub(super) async fn store_flags(
@@ -49,37 +51,53 @@ pub(super) async fn store_flags(
         .await?;
     let next = mailbox_row.modseq + 1;
     let (mut outcome, mut changes) = (FlagOutcome::default(), Changes::default());
+    let own = match &change.reader {
+        Some(reader) => Some(seen::of(tx, mailbox, uids, reader.account).await?),
+        None => None,
+    };
     let mut stored: HashMap<Vec<String>, Option<String>> = HashMap::new();
     for row in &found {
-        let (uid, modseq): (Uid, i64) = (small(row, 0)?, get(row, 1)?);
+        let uid: Uid = small(row, 0)?;
+        let own = own.as_ref();
+        let own = own.map(|own| own.get(&uid).copied().unwrap_or_default());
+        let before = Known::new(get(row, 1)?, flags(row, 2)?, own);
         if change
             .unchanged_since
-            .is_some_and(|since| modseq.cast_unsigned() > since)
+            .is_some_and(|since| before.modseq.cast_unsigned() > since)
         {
             outcome.modified.push(uid);
             continue;
         }
-        let before = flags(row, 2)?;
-        let after = change.apply(&before);
-        if keywords::same(&before, &after) {
-            outcome.entries.push((uid, modseq.cast_unsigned(), before));
+        let after = change.apply(&before.flags);
+        if keywords::same(&before.flags, &after) {
+            let modseq = before.modseq.cast_unsigned();
+            outcome.entries.push((uid, modseq, before.flags));
             continue;
         }
-        let words = match stored.get(&after.keywords) {
-            Some(words) => words.clone(),
-            None => known::known(tx, mailbox, &after).await?,
-        };
-        stored.insert(after.keywords.clone(), words.clone());
-        changes.uids.push(i64::from(uid));
-        changes.system.push(i16::from(after.system.0));
-        changes.keywords.push(words);
-        mailbox_row.count_flags(before.system, -1);
-        mailbox_row.count_flags(after.system, 1);
+        let (was, is) = (before.row_before(), before.row(change, &after));
+        if !keywords::same(&was, &is) {
+            let words = match stored.get(&is.keywords) {
+                Some(words) => words.clone(),
+                None => known::known(tx, mailbox, &is).await?,
+            };
+            stored.insert(is.keywords.clone(), words.clone());
+            changes.uids.push(i64::from(uid));
+            changes.system.push(i16::from(is.system.0));
+            changes.keywords.push(words);
+            mailbox_row.count_flags(was.system, -1);
+            mailbox_row.count_flags(is.system, 1);
+        }
+        changes
+            .own
+            .extend(before.own_change(change, &after).map(|seen| (uid, seen)));
         mailbox_row.modseq = next;
         outcome.entries.push((uid, next.cast_unsigned(), after));
     }
     if mailbox_row.modseq == next {
         write_flags(tx, mailbox_row.account, mailbox, next, &changes).await?;
+        if let Some(reader) = &change.reader {
+            seen::set(tx, mailbox, reader.account, &changes.own, next).await?;
+        }
         rows::save(tx, &mailbox_row).await?;
         tx.effect(Effect::Mailbox(mailbox));
     }
@@ -95,6 +113,9 @@ async fn write_flags(
 ) -> Result<()> {
     const SQL: &str = "UPDATE mail AS m SET modseq = $3, system = v.system, keywords = v.keywords
         FROM unnest($4::bigint[], $5::smallint[], $6::text[]) AS v (uid, system, keywords) WHERE m.account = $1 AND m.mailbox = $2 AND m.uid = v.uid";
+    if changes.uids.is_empty() {
+        return Ok(());
+    }
     connection
         .execute(
             SQL,
@@ -163,7 +184,8 @@ pub(super) async fn remove(tx: &Tx<'_>, mailbox: MailboxId, uids: &[Uid]) -> Res
     const REMOVE: &str = "WITH gone AS (
             DELETE FROM mail WHERE account = $1 AND mailbox = $2 AND uid = ANY ($3) RETURNING uid, system, size, body
         ), remembered AS (INSERT INTO expunged (account, mailbox, modseq, uid) SELECT $1, $2, $4, uid FROM gone),
-        unnamed AS (DELETE FROM pop3_uidl WHERE account = $1 AND mailbox = $2 AND uid = ANY ($3))
+        unnamed AS (DELETE FROM pop3_uidl WHERE account = $1 AND mailbox = $2 AND uid = ANY ($3)),
+        unseen AS (DELETE FROM reader_seen WHERE account = $1 AND mailbox = $2 AND uid = ANY ($3))
         SELECT system, size, body FROM gone";
     if uids.is_empty() {
         return Ok(Vec::new());

@@ -1,5 +1,6 @@
 //! Mailboxes and the messages in them.
 
+mod acl;
 mod annotations;
 pub(super) mod folders;
 pub(super) mod keywords;
@@ -7,6 +8,7 @@ mod messages;
 mod read;
 mod replace;
 pub(super) mod rows;
+mod seen;
 mod transfer;
 mod uidls;
 
@@ -15,7 +17,7 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailpods_api::MailboxAddress;
+use mailpods_api::{DomainName, Grantee, MailboxAddress};
 use tokio::sync::watch;
 
 use super::Core;
@@ -23,6 +25,7 @@ use super::body;
 use super::group::{Answer, PreparedMail, Work};
 use super::shared::Shared;
 use super::tx::{Kind, transact};
+use crate::acl::{AclChange, AclEntry, Reader, SharedMailbox};
 use crate::common::flags::FlagChange;
 use crate::common::mailbox::{Query, STEP, ordered};
 use crate::common::names;
@@ -30,7 +33,7 @@ use crate::common::uidls as uidl_names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
     AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore,
-    MailboxInfo, NewMail, SoughtText, SpecialUse,
+    MailboxInfo, NewMail, SoughtText, SpecialUse, Transfer,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -63,6 +66,15 @@ async fn prepare(shared: &Shared, mail: NewMail) -> Result<PreparedMail> {
 impl MailStore for Core {
     async fn account(&self, address: &MailboxAddress) -> Result<AccountId> {
         folders::account(&self.shared, address).await
+    }
+
+    async fn find_account(&self, address: &MailboxAddress) -> Result<Option<AccountId>> {
+        let address = address.to_string();
+        if let Some(known) = self.shared.known_account(&address) {
+            return Ok(Some(known));
+        }
+        let found = folders::find_account(&*self.shared.pool.get().await?, &address).await?;
+        Ok(found.map(AccountId))
     }
 
     async fn accounts(&self) -> Result<Vec<AccountInfo>> {
@@ -163,6 +175,38 @@ impl MailStore for Core {
         })
     }
 
+    async fn acl(&self, mailbox: MailboxId) -> Result<Vec<AclEntry>> {
+        acl::list(&*self.shared.pool.get().await?, mailbox).await
+    }
+
+    async fn change_acl(
+        &self,
+        mailbox: MailboxId,
+        to: Grantee,
+        negative: bool,
+        change: AclChange,
+    ) -> Result<()> {
+        transact!(&self.shared, Kind::Durable, |tx| {
+            acl::change(&tx, mailbox, &to, negative, change).await
+        })
+    }
+
+    async fn shared_with(
+        &self,
+        reader: &MailboxAddress,
+        domains: Vec<DomainName>,
+    ) -> Result<Vec<SharedMailbox>> {
+        acl::shared_with(&*self.shared.pool.get().await?, reader, &domains).await
+    }
+
+    async fn seen_by(
+        &self,
+        reader: AccountId,
+        mailboxes: Vec<MailboxId>,
+    ) -> Result<Vec<(MailboxId, u32)>> {
+        seen::counts(&*self.shared.pool.get().await?, reader, &mailboxes).await
+    }
+
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
         read::uids(&self.shared, mailbox).await
     }
@@ -247,18 +291,20 @@ impl MailStore for Core {
         })
     }
 
-    async fn store_flags(
+    async fn store_flags_as(
         &self,
         mailbox: MailboxId,
         uids: Vec<Uid>,
         op: FlagOp,
         flags: Flags,
         unchanged_since: Option<ModSeq>,
+        reader: Option<Reader>,
     ) -> Result<FlagOutcome> {
         let change = FlagChange {
             op,
             flags,
             unchanged_since,
+            reader,
         };
         let mut outcome = FlagOutcome::default();
         for step in ordered(uids).chunks(STEP) {
@@ -288,28 +334,10 @@ impl MailStore for Core {
         }
     }
 
-    async fn copy(
-        &self,
-        from: MailboxId,
-        uids: Vec<Uid>,
-        to: MailboxId,
-        quota: Quota,
-    ) -> Result<CopyOutcome> {
-        let uids = ordered(uids);
+    async fn transfer(&self, mut transfer: Transfer) -> Result<CopyOutcome> {
+        transfer.uids = ordered(transfer.uids);
         transact!(&self.shared, Kind::Durable, |tx| {
-            transfer::copy(&tx, from, &uids, to, quota).await
-        })
-    }
-
-    async fn move_messages(
-        &self,
-        from: MailboxId,
-        uids: Vec<Uid>,
-        to: MailboxId,
-    ) -> Result<CopyOutcome> {
-        let uids = ordered(uids);
-        transact!(&self.shared, Kind::Durable, |tx| {
-            transfer::move_messages(&tx, from, &uids, to).await
+            transfer::transfer(&tx, &transfer).await
         })
     }
 

@@ -147,17 +147,29 @@ fn sql(query: &Query) -> String {
         ("NULL::bytea", String::new())
     };
     // By the index of modseqs, which has the UIDs too: in a large mailbox few messages have changed.
-    let (with, changed) = if query.changed_since > 0 {
-        (
+    let (with, changed) = match (query.changed_since, query.columns.reader) {
+        (0, _) => ("", " AND $4::bigint = 0"),
+        (_, None) => (
             "WITH changed AS MATERIALIZED (SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 AND modseq > $4) ",
             " AND m.uid IN (SELECT uid FROM changed)",
-        )
-    } else {
-        ("", " AND $4::bigint = 0")
+        ),
+        (_, Some(_)) => (
+            "WITH changed AS MATERIALIZED (SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 AND modseq > $4
+                UNION SELECT uid FROM reader_seen WHERE reader = $7 AND mailbox = $2 AND seen IN (true, false) AND modseq > $4) ",
+            " AND m.uid IN (SELECT uid FROM changed)",
+        ),
+    };
+    let (own, modseq, system) = match query.columns.reader {
+        None => ("", "m.modseq", "m.system"),
+        Some(_) => (
+            " LEFT JOIN reader_seen AS o ON o.account = m.account AND o.mailbox = m.mailbox AND o.uid = m.uid AND o.reader = $7",
+            "greatest(m.modseq, o.modseq)",
+            "CASE WHEN o.seen THEN m.system | 1::smallint ELSE m.system & ~1::smallint END",
+        ),
     };
     format!(
-        "{with}SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}, m.saved
-         FROM mail AS m{join} WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $6{changed} ORDER BY m.uid LIMIT $5"
+        "{with}SELECT m.uid, {modseq}, {system}, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}, m.saved
+         FROM mail AS m{join}{own} WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $6{changed} ORDER BY m.uid LIMIT $5"
     )
 }
 
@@ -167,12 +179,17 @@ pub(super) async fn entries(connection: &Connection, query: &Query) -> Result<Ve
     let (first, last) = (i64::from(*query.uids.start()), i64::from(*query.uids.end()));
     let limit = query.limit();
     let sql = sql(query);
+    let mailbox = query.mailbox.0;
+    let reader = query.columns.reader.map(|reader| reader.0);
     let mut pipeline = Pipeline::default();
-    pipeline.add(MODSEQ, &[&account, &query.mailbox.0]);
-    pipeline.add(
-        &sql,
-        &[&account, &query.mailbox.0, &first, &since, &limit, &last],
-    );
+    pipeline.add(MODSEQ, &[&account, &mailbox]);
+    match &reader {
+        None => pipeline.add(&sql, &[&account, &mailbox, &first, &since, &limit, &last]),
+        Some(reader) => pipeline.add(
+            &sql,
+            &[&account, &mailbox, &first, &since, &limit, &last, reader],
+        ),
+    };
     let answers = connection.run(&pipeline).await?;
     modseq(&answers[0])?;
     answers[1].iter().map(entry).collect()

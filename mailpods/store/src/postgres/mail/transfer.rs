@@ -6,15 +6,17 @@ use tokio_postgres::Row;
 
 use super::messages::{self, column, remove};
 use super::rows::{self, MailColumns};
+use super::seen;
+use crate::acl::Reader;
 use crate::common::mailbox::{MailboxRow, Room};
 use crate::error::Result;
-use crate::mail::{CopyOutcome, Flags};
+use crate::mail::{CopyOutcome, Flags, SystemFlags, Transfer};
 use crate::postgres::body;
 use crate::postgres::connection::Pipeline;
 use crate::postgres::group::MailRow;
 use crate::postgres::shard;
 use crate::postgres::tx::{Effect, Tx, get, small};
-use crate::types::{BodyId, MailboxId, Quota, Uid, Usage};
+use crate::types::{BodyId, MailboxId, Uid, Usage};
 
 /// Counts one reference less for each of `bodies`.
 pub(super) async fn unrefer(tx: &Tx<'_>, bodies: &[i64]) -> Result<()> {
@@ -32,30 +34,17 @@ pub(super) async fn refer(tx: &Tx<'_>, bodies: &[i64], by: i32) -> Result<Vec<Bo
     body::change_refs(tx, changes).await
 }
 
-pub(super) async fn copy(
-    tx: &Tx<'_>,
-    from: MailboxId,
-    uids: &[Uid],
-    to: MailboxId,
-    quota: Quota,
-) -> Result<CopyOutcome> {
-    lock(tx, from, to).await?;
-    let (outcome, bodies) = duplicate(tx, from, uids, to, quota).await?;
-    refer(tx, &bodies, 1).await?;
-    Ok(outcome)
-}
-
-/// The bodies keep their references: one row goes for each that comes.
-pub(super) async fn move_messages(
-    tx: &Tx<'_>,
-    from: MailboxId,
-    uids: &[Uid],
-    to: MailboxId,
-) -> Result<CopyOutcome> {
-    lock(tx, from, to).await?;
-    let (outcome, _) = duplicate(tx, from, uids, to, Quota::default()).await?;
-    let moved: Vec<Uid> = outcome.pairs.iter().map(|(uid, _)| *uid).collect();
-    remove(tx, from, &moved).await?;
+/// Adds rows to the target for those of the messages that are there, and removes them where they are moved. The bodies of those keep
+/// their references: one row goes for each that comes.
+pub(super) async fn transfer(tx: &Tx<'_>, transfer: &Transfer) -> Result<CopyOutcome> {
+    lock(tx, transfer.from, transfer.to).await?;
+    let (outcome, bodies) = duplicate(tx, transfer).await?;
+    if transfer.copy {
+        refer(tx, &bodies, 1).await?;
+    } else {
+        let moved: Vec<Uid> = outcome.pairs.iter().map(|(uid, _)| *uid).collect();
+        remove(tx, transfer.from, &moved).await?;
+    }
     Ok(outcome)
 }
 
@@ -69,29 +58,33 @@ pub(super) async fn lock(tx: &Tx<'_>, from: MailboxId, to: MailboxId) -> Result<
     usage
 }
 
-/// Adds rows to `to` for the messages of `uids` that are in `from`, and gives their bodies.
-async fn duplicate(
-    tx: &Tx<'_>,
-    from: MailboxId,
-    uids: &[Uid],
-    to: MailboxId,
-    quota: Quota,
-) -> Result<(CopyOutcome, Vec<i64>)> {
+/// Adds rows to the target, and gives their bodies.
+async fn duplicate(tx: &Tx<'_>, transfer: &Transfer) -> Result<(CopyOutcome, Vec<i64>)> {
     const SOURCE: &str = "SELECT uid, system, keywords, received, size, body, prefix FROM mail WHERE account = $1 AND mailbox = $2 AND uid = ANY ($3) ORDER BY uid";
-    let mut target = rows::locked(tx, to).await?;
-    let usage = rows::account_usage(tx, target.account).await?;
-    let mut room = Room::left(quota, usage);
+    let mut target = rows::locked(tx, transfer.to).await?;
+    let mut room = room(tx, transfer, &target).await?;
     let before = target.usage();
     target.modseq += 1;
+    let (from, uids) = (transfer.from, &transfer.uids);
+    let seen = match transfer.seen_of {
+        Some(reader) => Some(seen::of(tx, from, uids, reader).await?),
+        None => None,
+    };
     let source = tx
         .query(SOURCE, &[&shard::account_of(from), &from.0, &column(uids)])
         .await?;
-    let (mut pairs, mut mails) = (Vec::new(), Vec::new());
+    let (mut pairs, mut mails, mut own) = (Vec::new(), Vec::new(), Vec::new());
     for row in &source {
-        let mail = duplicated(row, &mut target)?;
-        room.take(mail.size, pairs.len())?;
-        pairs.push((small(row, 0)?, mail.uid));
-        mails.push(mail);
+        let (uid, mut flags): (Uid, Flags) = (small(row, 0)?, messages::flags(row, 1)?);
+        if let Some(seen) = &seen {
+            let seen = seen.get(&uid).is_some_and(|(seen, _)| *seen);
+            flags.system = flags.system.seen(seen);
+        }
+        let mail = duplicated(row, flags, &mut target, transfer.reader.as_ref())?;
+        room.take(mail.0.size, pairs.len())?;
+        pairs.push((uid, mail.0.uid));
+        own.extend(mail.1.then_some((mail.0.uid, true)));
+        mails.push(mail.0);
     }
     let uid_validity = target.uid_validity;
     let bodies = mails.iter().map(|mail| mail.body.0).collect();
@@ -99,8 +92,13 @@ async fn duplicate(
         let after = target.usage();
         write(tx, &target, &mails).await?;
         rows::add_usage(tx, target.account, after.0 - before.0, after.1 - before.1).await?;
-        know_keywords(tx, from, to).await?;
-        tx.effect(Effect::Mailbox(to));
+        if let Some(reader) = &transfer.reader {
+            seen::set(tx, transfer.to, reader.account, &own, target.modseq).await?;
+        }
+        if transfer.reader.is_none_or(|reader| reader.keywords) {
+            know_keywords(tx, from, transfer.to).await?;
+        }
+        tx.effect(Effect::Mailbox(transfer.to));
     }
     let outcome = CopyOutcome {
         uid_validity,
@@ -109,23 +107,45 @@ async fn duplicate(
     Ok((outcome, bodies))
 }
 
-fn duplicated<'r>(row: &'r Row, target: &mut MailboxRow) -> Result<MailRow<'r>> {
-    let Flags { system, .. } = messages::flags(row, 1)?;
+async fn room(tx: &Tx<'_>, transfer: &Transfer, target: &MailboxRow) -> Result<Room> {
+    if !transfer.copy && shard::account_of(transfer.from) == target.account {
+        return Ok(Room::ENDLESS);
+    }
+    let usage = rows::account_usage(tx, target.account).await?;
+    Ok(Room::left(transfer.quota, usage))
+}
+
+/// A new row of a message, with those of its flags that `reader` may set, and whether they have seen it.
+fn duplicated<'r>(
+    row: &'r Row,
+    flags: Flags,
+    target: &mut MailboxRow,
+    reader: Option<&Reader>,
+) -> Result<(MailRow<'r>, bool)> {
     let size: u64 = small(row, 4)?;
     let uid = target.next_uid()?;
+    let mut keywords: Option<&str> = get(row, 2)?;
+    let (mut system, mut own) = (flags.system, false);
+    if let Some(reader) = reader {
+        let allowed = SystemFlags(system.0 & reader.system.0);
+        own = allowed.contains(SystemFlags::SEEN);
+        system = allowed.seen(false);
+        keywords = keywords.filter(|_| reader.keywords);
+    }
     target.count(system, size.cast_signed(), 1);
-    Ok(MailRow {
+    let row = MailRow {
         account: target.account,
         mailbox: target.id,
         uid,
         modseq: target.modseq,
         system,
-        keywords: get(row, 2)?,
+        keywords: keywords.map(str::to_owned),
         received: get(row, 3)?,
         size,
         body: BodyId(get(row, 5)?),
         prefix: get(row, 6)?,
-    })
+    };
+    Ok((row, own))
 }
 
 pub(super) async fn write(tx: &Tx<'_>, target: &MailboxRow, mails: &[MailRow<'_>]) -> Result<()> {

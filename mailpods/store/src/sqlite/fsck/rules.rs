@@ -93,14 +93,28 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         what: "the modification sequence of a mailbox is behind its messages",
         find: "SELECT 'mailbox ' || m.id FROM mailbox m WHERE m.modseq < max(ifnull((SELECT max(modseq) FROM mail WHERE mailbox = m.id), 0),
-               ifnull((SELECT max(modseq) FROM expunged WHERE mailbox = m.id), 0))",
+               ifnull((SELECT max(modseq) FROM expunged WHERE mailbox = m.id), 0), ifnull((SELECT max(modseq) FROM reader_seen WHERE mailbox = m.id), 0))",
         repair: "UPDATE mailbox SET modseq = max(modseq, ifnull((SELECT max(modseq) FROM mail WHERE mailbox = mailbox.id), 0),
-                 ifnull((SELECT max(modseq) FROM expunged WHERE mailbox = mailbox.id), 0))",
+                 ifnull((SELECT max(modseq) FROM expunged WHERE mailbox = mailbox.id), 0),
+                 ifnull((SELECT max(modseq) FROM reader_seen WHERE mailbox = mailbox.id), 0))",
     },
     Rule {
         what: "an expunged message is still there",
         find: "SELECT 'mailbox ' || e.mailbox || ' uid ' || e.uid FROM expunged e JOIN mail m ON m.mailbox = e.mailbox AND m.uid = e.uid",
         repair: "DELETE FROM expunged WHERE EXISTS (SELECT 1 FROM mail m WHERE m.mailbox = expunged.mailbox AND m.uid = expunged.uid)",
+    },
+    Rule {
+        what: "a reader has seen a message that is not there",
+        find: "SELECT 'mailbox ' || s.mailbox || ' uid ' || s.uid || ' reader ' || s.reader FROM reader_seen s
+               WHERE NOT EXISTS (SELECT 1 FROM mail m WHERE m.mailbox = s.mailbox AND m.uid = s.uid)
+               OR s.reader NOT IN (SELECT id FROM account)",
+        repair: "DELETE FROM reader_seen WHERE NOT EXISTS (SELECT 1 FROM mail m WHERE m.mailbox = reader_seen.mailbox AND m.uid = reader_seen.uid)
+                 OR reader NOT IN (SELECT id FROM account)",
+    },
+    Rule {
+        what: "an access control list belongs to no mailbox",
+        find: "SELECT 'mailbox ' || mailbox || ' ' || identifier FROM acl WHERE mailbox NOT IN (SELECT id FROM mailbox WHERE account > 0)",
+        repair: "DELETE FROM acl WHERE mailbox NOT IN (SELECT id FROM mailbox WHERE account > 0)",
     },
     Rule {
         what: "the counts of a mailbox are wrong",

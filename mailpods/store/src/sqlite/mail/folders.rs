@@ -2,16 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::scripts;
 use super::super::tx::{Effect, Tx};
 use super::row::{self, COLUMNS};
-use super::transfer;
+use super::{acl, transfer};
 use crate::common::mailbox::{MAX_SUBSCRIPTIONS, MailboxRow};
 use crate::common::names::{self, INBOX};
 use crate::error::{Result, StoreError};
-use crate::mail::{AccountInfo, MailboxInfo, SpecialUse};
+use crate::mail::{AccountInfo, MailboxInfo, SpecialUse, Transfer};
 use crate::types::{AccountId, MailboxId, Usage};
 
 /// Messages of deleted mailboxes removed in one transaction.
@@ -35,6 +35,13 @@ pub(super) fn accounts(connection: &Connection) -> Result<Vec<AccountInfo>> {
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn find_account(connection: &Connection, address: &str) -> Result<Option<AccountId>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM account WHERE address = ?1")?;
+    Ok(statement
+        .query_row([address], |row| row.get(0).map(AccountId))
+        .optional()?)
 }
 
 fn info(found: &Row<'_>) -> rusqlite::Result<MailboxInfo> {
@@ -116,6 +123,7 @@ pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<
         "DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2",
         (account.0, row.id),
     )?;
+    acl::forget(tx, row.id)?;
     tx.execute(
         "UPDATE mailbox SET account = 0, name = ?2 WHERE id = ?1",
         (row.id, row.id.to_string()),
@@ -142,6 +150,10 @@ pub(super) fn delete_account(tx: &mut Tx<'_>, account: AccountId) -> Result<()> 
     tx.execute("DELETE FROM annotation WHERE account = ?1", [account.0])?;
     tx.execute("DELETE FROM credential WHERE address = ?1", [&address])?;
     scripts::forget(tx, account)?;
+    acl::forget_person(tx, account, &address)?;
+    for mailbox in &mailboxes {
+        acl::forget(tx, *mailbox)?;
+    }
     tx.shared.reap.store(true, Ordering::Release);
     for mailbox in mailboxes {
         tx.effect(Effect::Mailbox(MailboxId(mailbox)));
@@ -170,6 +182,10 @@ pub(in crate::sqlite) fn reap(tx: &mut Tx<'_>) -> Result<bool> {
             [mailbox, *uid],
         )?;
         tx.add_refs(crate::types::BodyId(*body), -1)?;
+        tx.execute(
+            "DELETE FROM reader_seen WHERE mailbox = ?1 AND uid = ?2",
+            [mailbox, *uid],
+        )?;
     }
     if rows.is_empty() {
         tx.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
@@ -231,7 +247,8 @@ fn rename_inbox(tx: &mut Tx<'_>, inbox: &MailboxRow, to: &str) -> Result<()> {
     let uids: Vec<u32> = statement
         .query_map([inbox.id], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    transfer::move_messages(tx, MailboxId(inbox.id), &uids, MailboxId(target.id)).map(drop)
+    let moved = Transfer::within(MailboxId(inbox.id), uids, MailboxId(target.id));
+    transfer::transfer(tx, &moved).map(drop)
 }
 
 pub(super) fn subscribe(tx: &mut Tx<'_>, account: AccountId, name: &str, on: bool) -> Result<()> {

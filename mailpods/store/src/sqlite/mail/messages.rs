@@ -2,8 +2,8 @@
 
 use super::super::body::Prepared;
 use super::super::tx::Tx;
-use super::{keywords as known, uidls};
-use crate::common::flags::FlagChange;
+use super::{keywords as known, seen, uidls};
+use crate::common::flags::{FlagChange, Known};
 use crate::common::keywords;
 use crate::common::mailbox::{FORGET_EVERY, MAX_EXPUNGED, MailboxRow, is_time_to_forget};
 use crate::common::unix_millis;
@@ -125,25 +125,37 @@ pub(super) fn store_flags(
     let next = row.modseq + 1;
     let mut outcome = FlagOutcome::default();
     for uid in uids {
-        let Some((modseq, before)) = flags_of(tx, row.id, *uid)? else {
+        let Some((modseq, flags)) = flags_of(tx, row.id, *uid)? else {
             continue;
         };
+        let own = match &change.reader {
+            Some(reader) => Some(seen::of(tx, row.id, *uid, reader.account)?),
+            None => None,
+        };
+        let before = Known::new(modseq, flags, own);
         if change
             .unchanged_since
-            .is_some_and(|since| modseq.cast_unsigned() > since)
+            .is_some_and(|since| before.modseq.cast_unsigned() > since)
         {
             outcome.modified.push(*uid);
             continue;
         }
-        let after = change.apply(&before);
-        if keywords::same(&before, &after) {
-            outcome.entries.push((*uid, modseq.cast_unsigned(), before));
+        let after = change.apply(&before.flags);
+        if keywords::same(&before.flags, &after) {
+            let modseq = before.modseq.cast_unsigned();
+            outcome.entries.push((*uid, modseq, before.flags));
             continue;
         }
-        let words = known::encode(tx, row.id, &after)?;
-        tx.execute("UPDATE mail SET modseq = ?3, system = ?4, keywords = ?5 WHERE mailbox = ?1 AND uid = ?2", (row.id, uid, next, after.system.0, words))?;
-        row.count_flags(before.system, -1);
-        row.count_flags(after.system, 1);
+        change_row(
+            tx,
+            &mut row,
+            *uid,
+            next,
+            (&before, &before.row(change, &after)),
+        )?;
+        if let (Some(reader), Some(seen)) = (&change.reader, before.own_change(change, &after)) {
+            seen::set(tx, (row.id, *uid), reader.account, seen, next)?;
+        }
         row.modseq = next;
         outcome.entries.push((*uid, next.cast_unsigned(), after));
     }
@@ -151,6 +163,27 @@ pub(super) fn store_flags(
         tx.save_mailbox(&row)?;
     }
     Ok(outcome)
+}
+
+/// Writes what of a message is common to all who use it, if that has changed.
+fn change_row(
+    tx: &Tx<'_>,
+    mailbox: &mut MailboxRow,
+    uid: Uid,
+    modseq: i64,
+    (was, after): (&Known, &Flags),
+) -> Result<()> {
+    let before = was.row_before();
+    if keywords::same(&before, after) {
+        return Ok(());
+    }
+    let words = known::encode(tx, mailbox.id, after)?;
+    const SQL: &str =
+        "UPDATE mail SET modseq = ?3, system = ?4, keywords = ?5 WHERE mailbox = ?1 AND uid = ?2";
+    tx.execute(SQL, (mailbox.id, uid, modseq, after.system.0, words))?;
+    mailbox.count_flags(before.system, -1);
+    mailbox.count_flags(after.system, 1);
+    Ok(())
 }
 
 fn flags_of(tx: &Tx<'_>, mailbox: i64, uid: Uid) -> Result<Option<(i64, Flags)>> {
@@ -237,6 +270,7 @@ pub(super) fn remove(tx: &mut Tx<'_>, mailbox: MailboxId, uids: &[Uid]) -> Resul
             (row.id, row.modseq, uid),
         )?;
         uidls::forget(tx, row.id, *uid)?;
+        seen::forget(tx, row.id, *uid)?;
         row.count(flags, size, -1);
         bodies.push(body);
     }

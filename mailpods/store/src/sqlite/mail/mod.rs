@@ -1,11 +1,13 @@
 //! Mailboxes and the messages in them.
 
+mod acl;
 mod annotations;
 mod folders;
 pub(super) mod keywords;
 pub(super) mod messages;
 mod read;
 pub(super) mod row;
+mod seen;
 mod transfer;
 mod uidls;
 
@@ -14,11 +16,12 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mailpods_api::MailboxAddress;
+use mailpods_api::{DomainName, Grantee, MailboxAddress};
 use tokio::sync::watch;
 
 use self::messages::PreparedMail;
 use super::Core;
+use crate::acl::{AclChange, AclEntry, Reader, SharedMailbox};
 use crate::common::body::sign;
 use crate::common::flags::FlagChange;
 use crate::common::mailbox::{Query, STEP, ordered};
@@ -27,7 +30,7 @@ use crate::common::uidls as uidl_names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
     AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore,
-    MailboxInfo, NewMail, SoughtText, SpecialUse,
+    MailboxInfo, NewMail, SoughtText, SpecialUse, Transfer,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -61,6 +64,15 @@ impl MailStore for Core {
         }
         let address = address.clone();
         self.write(move |tx| tx.account(&address).map(AccountId))
+            .await
+    }
+
+    async fn find_account(&self, address: &MailboxAddress) -> Result<Option<AccountId>> {
+        let address = address.to_string();
+        if let Some(known) = self.shared.known_account(&address) {
+            return Ok(Some(known));
+        }
+        self.read(move |connection| folders::find_account(connection, &address))
             .await
     }
 
@@ -158,6 +170,41 @@ impl MailStore for Core {
             .await
     }
 
+    async fn acl(&self, mailbox: MailboxId) -> Result<Vec<AclEntry>> {
+        self.read(move |connection| acl::list(connection, mailbox))
+            .await
+    }
+
+    async fn change_acl(
+        &self,
+        mailbox: MailboxId,
+        to: Grantee,
+        negative: bool,
+        change: AclChange,
+    ) -> Result<()> {
+        self.write(move |tx| acl::change(tx, mailbox, &to, negative, change))
+            .await
+    }
+
+    async fn shared_with(
+        &self,
+        reader: &MailboxAddress,
+        domains: Vec<DomainName>,
+    ) -> Result<Vec<SharedMailbox>> {
+        let reader = reader.clone();
+        self.read(move |connection| acl::shared_with(connection, &reader, &domains))
+            .await
+    }
+
+    async fn seen_by(
+        &self,
+        reader: AccountId,
+        mailboxes: Vec<MailboxId>,
+    ) -> Result<Vec<(MailboxId, u32)>> {
+        self.read(move |connection| seen::counts(connection, reader, &mailboxes))
+            .await
+    }
+
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
         let shared = std::sync::Arc::clone(&self.shared);
         self.read(move |connection| read::uids(connection, &shared.uids, mailbox))
@@ -239,18 +286,20 @@ impl MailStore for Core {
             .await
     }
 
-    async fn store_flags(
+    async fn store_flags_as(
         &self,
         mailbox: MailboxId,
         uids: Vec<Uid>,
         op: FlagOp,
         flags: Flags,
         unchanged_since: Option<ModSeq>,
+        reader: Option<Reader>,
     ) -> Result<FlagOutcome> {
         let change = std::sync::Arc::new(FlagChange {
             op,
             flags,
             unchanged_since,
+            reader,
         });
         let mut outcome = FlagOutcome::default();
         for step in ordered(uids).chunks(STEP) {
@@ -287,26 +336,9 @@ impl MailStore for Core {
         }
     }
 
-    async fn copy(
-        &self,
-        from: MailboxId,
-        uids: Vec<Uid>,
-        to: MailboxId,
-        quota: Quota,
-    ) -> Result<CopyOutcome> {
-        let uids = ordered(uids);
-        self.write(move |tx| transfer::copy(tx, from, &uids, to, quota))
-            .await
-    }
-
-    async fn move_messages(
-        &self,
-        from: MailboxId,
-        uids: Vec<Uid>,
-        to: MailboxId,
-    ) -> Result<CopyOutcome> {
-        let uids = ordered(uids);
-        self.write(move |tx| transfer::move_messages(tx, from, &uids, to))
+    async fn transfer(&self, mut transfer: Transfer) -> Result<CopyOutcome> {
+        transfer.uids = ordered(transfer.uids);
+        self.write(move |tx| transfer::transfer(tx, &transfer))
             .await
     }
 

@@ -91,6 +91,10 @@ fn remembered(
     Ok((uids.first() != Some(&0)).then_some(uids))
 }
 
+/// Both by an index, whatever the size of the mailbox.
+const CHANGED_FOR_READER: &str = " AND m.uid IN (SELECT uid FROM mail INDEXED BY mail_modseq WHERE mailbox = ?1 AND modseq > ?4
+    UNION SELECT uid FROM reader_seen WHERE reader = ?6 AND mailbox = ?1 AND seen IN (0, 1) AND modseq > ?4)";
+
 fn sql(query: &Query) -> String {
     let prefix = if query.columns.prefix {
         "m.prefix"
@@ -102,14 +106,22 @@ fn sql(query: &Query) -> String {
     } else {
         ("NULL", "")
     };
-    let (index, changed) = if query.changed_since > 0 {
-        (" INDEXED BY mail_modseq", " AND m.modseq > ?4")
-    } else {
-        ("", " AND ?4 = 0")
+    let (index, changed) = match (query.changed_since, query.columns.reader) {
+        (0, _) => ("", " AND ?4 = 0"),
+        (_, None) => (" INDEXED BY mail_modseq", " AND m.modseq > ?4"),
+        (_, Some(_)) => ("", CHANGED_FOR_READER),
+    };
+    let (own, modseq, system) = match query.columns.reader {
+        None => ("", "m.modseq", "m.system"),
+        Some(_) => (
+            " LEFT JOIN reader_seen o ON o.mailbox = m.mailbox AND o.uid = m.uid AND o.reader = ?6",
+            "max(m.modseq, ifnull(o.modseq, 0))",
+            "(m.system & ~1) | ifnull(o.seen, 0)",
+        ),
     };
     format!(
-        "SELECT m.uid, m.modseq, m.system, m.keywords, m.received, m.size, m.body, m.prefix_len, {prefix}, {meta}, m.saved
-         FROM mail m{index}{join} WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5"
+        "SELECT m.uid, {modseq}, {system}, m.keywords, m.received, m.size, m.body, m.prefix_len, {prefix}, {meta}, m.saved
+         FROM mail m{index}{join}{own} WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5"
     )
 }
 
@@ -121,16 +133,13 @@ pub(super) fn entries(connection: &Connection, query: &Query) -> Result<Vec<Entr
     }
     let mut statement = connection.prepare_cached(&sql(query))?;
     let limit = query.limit();
-    let rows = statement.query_map(
-        (
-            query.mailbox.0,
-            query.uids.start(),
-            query.uids.end(),
-            since,
-            limit,
-        ),
-        entry,
-    )?;
+    let (mailbox, first, last) = (query.mailbox.0, query.uids.start(), query.uids.end());
+    let rows = match query.columns.reader {
+        None => statement.query_map((mailbox, first, last, since, limit), entry)?,
+        Some(reader) => {
+            statement.query_map((mailbox, first, last, since, limit, reader.0), entry)?
+        }
+    };
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

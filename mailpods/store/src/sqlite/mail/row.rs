@@ -4,6 +4,7 @@ use mailpods_api::MailboxAddress;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::tx::{Effect, Tx};
+use super::acl;
 use crate::common::mailbox::{DEFAULTS, MAX_MAILBOXES, MailboxRow, Room, special_use_number};
 use crate::common::{names, unix_millis};
 use crate::error::{Result, StoreError};
@@ -116,18 +117,35 @@ impl Tx<'_> {
         if let Some(found) = self.mailbox_named(account, name)? {
             return Ok(found);
         }
-        self.create_above(account, name)?;
-        self.insert_mailbox(account, name, special_use)?;
+        let parent = self.create_above(account, name)?;
+        self.insert_below(account, name, special_use, parent)?;
         self.mailbox_named(account, name)?
             .ok_or(StoreError::NotFound("mailbox"))
     }
 
-    /// Makes the mailboxes above `name`, and looks whether there may be one more.
-    pub(super) fn create_above(&mut self, account: i64, name: &str) -> Result<()> {
+    fn insert_below(
+        &mut self,
+        account: i64,
+        name: &str,
+        special_use: Option<SpecialUse>,
+        parent: Option<i64>,
+    ) -> Result<i64> {
+        let id = self.insert_mailbox(account, name, special_use)?;
+        if let Some(parent) = parent {
+            acl::inherit(self, parent, id)?;
+        }
+        Ok(id)
+    }
+
+    /// Makes the mailboxes above `name`, and looks whether there may be one more; the next one above.
+    pub(super) fn create_above(&mut self, account: i64, name: &str) -> Result<Option<i64>> {
+        let mut parent = None;
         for above in names::above(name) {
-            if self.mailbox_named(account, above)?.is_none() {
-                self.insert_mailbox(account, above, None)?;
-            }
+            let id = match self.mailbox_named(account, above)? {
+                Some(found) => found.id,
+                None => self.insert_below(account, above, None, parent)?,
+            };
+            parent = Some(id);
         }
         let count: i64 = self
             .row(
@@ -141,7 +159,7 @@ impl Tx<'_> {
                 "an account has at most {MAX_MAILBOXES} mailboxes"
             )));
         }
-        Ok(())
+        Ok(parent)
     }
 
     /// Writes what changes with messages.

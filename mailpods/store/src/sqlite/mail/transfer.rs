@@ -4,8 +4,11 @@ use rusqlite::Row;
 
 use super::super::tx::Tx;
 use super::messages::{MailRow, remove};
+use super::seen;
+use crate::acl::Reader;
+use crate::common::mailbox::MailboxRow;
 use crate::error::Result;
-use crate::mail::{CopyOutcome, SystemFlags};
+use crate::mail::{CopyOutcome, SystemFlags, Transfer};
 use crate::types::{BodyId, MailboxId, Quota, Uid, UnixSeconds};
 
 /// A message that is copied.
@@ -44,65 +47,81 @@ impl Source {
     }
 }
 
-pub(super) fn copy(
-    tx: &mut Tx<'_>,
-    from: MailboxId,
-    uids: &[Uid],
-    to: MailboxId,
-    quota: Quota,
-) -> Result<CopyOutcome> {
-    tx.shared.guard.check()?;
-    duplicate(tx, from, uids, to, Some(quota))
-}
-
-/// The bodies keep their references: one row goes for each that comes.
-pub(super) fn move_messages(
-    tx: &mut Tx<'_>,
-    from: MailboxId,
-    uids: &[Uid],
-    to: MailboxId,
-) -> Result<CopyOutcome> {
-    let outcome = duplicate(tx, from, uids, to, None)?;
-    let moved: Vec<Uid> = outcome.pairs.iter().map(|(uid, _)| *uid).collect();
-    remove(tx, from, &moved)?;
+/// Adds rows to the target for those of the messages that are there, and removes them where they are moved. The bodies of those keep
+/// their references: one row goes for each that comes.
+pub(super) fn transfer(tx: &mut Tx<'_>, transfer: &Transfer) -> Result<CopyOutcome> {
+    if transfer.copy {
+        tx.shared.guard.check()?;
+    }
+    let outcome = duplicate(tx, transfer)?;
+    if !transfer.copy {
+        let moved: Vec<Uid> = outcome.pairs.iter().map(|(uid, _)| *uid).collect();
+        remove(tx, transfer.from, &moved)?;
+    }
     Ok(outcome)
 }
 
-/// Adds rows to `to` for the messages of `uids` that are in `from`. With a quota it is a copy, and each counts as a reference.
-fn duplicate(
-    tx: &mut Tx<'_>,
-    from: MailboxId,
-    uids: &[Uid],
-    to: MailboxId,
-    copy: Option<Quota>,
-) -> Result<CopyOutcome> {
-    tx.mailbox_by_id(from)?;
-    let mut target = tx.mailbox_by_id(to)?;
-    let mut room = tx.room(target.account, copy.unwrap_or_default())?;
+fn duplicate(tx: &mut Tx<'_>, transfer: &Transfer) -> Result<CopyOutcome> {
+    let source = tx.mailbox_by_id(transfer.from)?;
+    let mut target = tx.mailbox_by_id(transfer.to)?;
+    let adds = transfer.copy || source.account != target.account;
+    let mut room = tx.room(
+        target.account,
+        match adds {
+            true => transfer.quota,
+            false => Quota::default(),
+        },
+    )?;
     let before = target.usage();
     target.modseq += 1;
-    let mut pairs = Vec::with_capacity(uids.len());
-    for uid in uids {
+    let mut pairs = Vec::with_capacity(transfer.uids.len());
+    for uid in &transfer.uids {
         const SQL: &str = "SELECT uid, system, keywords, received, size, body, prefix FROM mail WHERE mailbox = ?1 AND uid = ?2";
-        let Some(source) = tx.row(SQL, (from.0, uid), Source::read)? else {
+        let Some(mut source) = tx.row(SQL, (transfer.from.0, uid), Source::read)? else {
             continue;
         };
-        if copy.is_some() {
-            room.take(source.size, pairs.len())?;
+        room.take(source.size, pairs.len())?;
+        if transfer.copy {
             tx.add_refs(source.body, 1)?;
         }
-        pairs.push((source.uid, tx.insert_mail(&mut target, &source.row())?));
+        if let Some(reader) = transfer.seen_of {
+            let (seen, _) = seen::of(tx, transfer.from.0, *uid, reader)?;
+            source.system = source.system.seen(seen);
+        }
+        pairs.push((source.uid, put(tx, &mut target, source, transfer.reader)?));
     }
     if !pairs.is_empty() {
         let after = target.usage();
         tx.save_mailbox(&target)?;
         tx.add_usage(target.account, after.0 - before.0, after.1 - before.1)?;
-        know_keywords(tx, from, to)?;
+        if transfer.reader.is_none_or(|reader| reader.keywords) {
+            know_keywords(tx, transfer.from, transfer.to)?;
+        }
     }
     Ok(CopyOutcome {
         uid_validity: target.uid_validity,
         pairs,
     })
+}
+
+/// Adds a message, with those of its flags that `reader` may set.
+fn put(
+    tx: &Tx<'_>,
+    target: &mut MailboxRow,
+    mut source: Source,
+    reader: Option<Reader>,
+) -> Result<Uid> {
+    let Some(reader) = reader else {
+        return tx.insert_mail(target, &source.row());
+    };
+    let allowed = SystemFlags(source.system.0 & reader.system.0);
+    source.system = allowed.seen(false);
+    source.keywords = source.keywords.filter(|_| reader.keywords);
+    let uid = tx.insert_mail(target, &source.row())?;
+    if allowed.contains(SystemFlags::SEEN) {
+        seen::set(tx, (target.id, uid), reader.account, true, target.modseq)?;
+    }
+    Ok(uid)
 }
 
 fn know_keywords(tx: &Tx<'_>, from: MailboxId, to: MailboxId) -> Result<()> {

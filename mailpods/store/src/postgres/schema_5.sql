@@ -1,0 +1,24 @@
+-- Access control lists (RFC 4314). `identifier` is an address or `anyone`, `domain` that of the mailbox's owner. Programs of the version
+-- before leave the lists of mailboxes that they delete; no mailbox has the id again.
+CREATE TABLE acl (
+    account bigint NOT NULL,
+    mailbox bigint NOT NULL,
+    identifier text COLLATE "C" NOT NULL,
+    negative boolean NOT NULL,
+    rights smallint NOT NULL,
+    domain text COLLATE "C" NOT NULL,
+    PRIMARY KEY (account, mailbox, identifier, negative)
+);
+CREATE INDEX acl_identifier ON acl (identifier, domain);
+
+-- \Seen of those who read a mailbox of another account, for the messages where they have ever changed it; `modseq` is that of the change.
+CREATE TABLE reader_seen (
+    account bigint NOT NULL,
+    mailbox bigint NOT NULL,
+    uid bigint NOT NULL,
+    reader bigint NOT NULL,
+    modseq bigint NOT NULL,
+    seen boolean NOT NULL,
+    PRIMARY KEY (account, mailbox, uid, reader)
+);
+CREATE INDEX reader_seen_reader ON reader_seen (reader, mailbox, seen, modseq) INCLUDE (uid);

@@ -1,0 +1,21 @@
+-- Access control lists (RFC 4314). `identifier` is an address or `anyone`, `domain` that of the mailbox's owner.
+CREATE TABLE acl (
+    mailbox INTEGER NOT NULL,
+    identifier TEXT NOT NULL,
+    negative INTEGER NOT NULL,
+    rights INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    PRIMARY KEY (mailbox, identifier, negative)
+) WITHOUT ROWID;
+CREATE INDEX acl_identifier ON acl (identifier, domain);
+
+-- \Seen of those who read a mailbox of another account, for the messages where they have ever changed it; `modseq` is that of the change.
+CREATE TABLE reader_seen (
+    mailbox INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    reader INTEGER NOT NULL,
+    modseq INTEGER NOT NULL,
+    seen INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, uid, reader)
+) WITHOUT ROWID;
+CREATE INDEX reader_seen_reader ON reader_seen (reader, mailbox, seen, modseq);
