@@ -181,6 +181,24 @@ const FORMS: &[Form] = &[
         r"^[45x]\.[0-9]{1,3}\.[0-9]{1,3}$",
         "an enhanced code such as 5.7.1, or x.7.1 for any class",
     ),
+    Form {
+        pattern: r"^(anyone|[^\x00-\x1f\x7f]+@[^\x00-\x20\x7f@\[\]]+)$",
+        words: "an address such as alice@example.com, or anyone",
+        served: r"^(anyone|.+@[^@\s]+)$",
+        kind: FormKind::Text,
+    },
+    Form::text(
+        "^[lrswipkxteacd]+$",
+        "letters of lrswipkxtea, such as lrs for who reads",
+    ),
+    Form::text(
+        r"^[^/%*\x00-\x1f\x7f]+$",
+        "a name without /, % and *, such as Info",
+    ),
+    Form::text(
+        r"^[^%*\x00-\x1f\x7f]+$",
+        "the name of a mailbox without % and *, such as INBOX",
+    ),
     Form::text(
         r"^[!#$%&'*+/=?^_`{|}~-]$",
         "one of the characters ! # $ % & ' * + / = ? ^ _ ` { | } ~ -",

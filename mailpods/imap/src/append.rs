@@ -113,7 +113,7 @@ impl Session {
             keywords: Vec::new(),
         };
         let (store, id) = (self.mail(), target.info.id);
-        let kept = store.store_flags_as(id, uids, FlagOp::Add, flag, None, reader);
+        let kept = store.store_flags_as(id, uids, (FlagOp::Add, flag), None, reader);
         kept.await.map(drop).map_err(Failure::from)
     }
 

@@ -43,8 +43,8 @@ impl Session {
         for batch in uids.chunks(STORE_BATCH) {
             let unchanged_since = command.unchanged_since;
             let store = self.mail();
-            let (batch, changed) = (batch.to_vec(), flags.clone());
-            let stored = store.store_flags_as(id, batch, op, changed, unchanged_since, reader);
+            let (batch, change) = (batch.to_vec(), (op, flags.clone()));
+            let stored = store.store_flags_as(id, batch, change, unchanged_since, reader);
             let stored = stored.await;
             if op != FlagOp::Remove && !flags.keywords.is_empty() {
                 self.tell_keyword_limit().await?;

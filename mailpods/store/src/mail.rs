@@ -388,7 +388,7 @@ pub trait MailStore: Send + Sync {
         flags: Flags,
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagOutcome> {
-        self.store_flags_as(mailbox, uids, op, flags, unchanged_since, None)
+        self.store_flags_as(mailbox, uids, (op, flags), unchanged_since, None)
             .await
     }
     /// Changes flags as far as `reader` may, if one is given, and tells them as they have them.
@@ -396,8 +396,7 @@ pub trait MailStore: Send + Sync {
         &self,
         mailbox: MailboxId,
         uids: Vec<Uid>,
-        op: FlagOp,
-        flags: Flags,
+        change: (FlagOp, Flags),
         unchanged_since: Option<ModSeq>,
         reader: Option<Reader>,
     ) -> Result<FlagOutcome>;

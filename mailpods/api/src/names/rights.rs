@@ -199,7 +199,11 @@ impl FromStr for Grantee {
     }
 }
 
-string_value!(Grantee, 254, "^(anyone|[^@]+@[^@]+|\"[^\"]+\"@[^@]+)$");
+string_value!(
+    Grantee,
+    254,
+    r"^(anyone|[^\x00-\x1f\x7f]+@[^\x00-\x20\x7f@\[\]]+)$"
+);
 
 #[cfg(test)]
 mod tests {

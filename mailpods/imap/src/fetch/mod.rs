@@ -164,7 +164,13 @@ impl Session {
             keywords: Vec::new(),
         };
         let outcome = store
-            .store_flags_as(view.id, uids.clone(), FlagOp::Add, flag, None, view.reader)
+            .store_flags_as(
+                view.id,
+                uids.clone(),
+                (FlagOp::Add, flag),
+                None,
+                view.reader,
+            )
             .await?;
         for (uid, modseq, flags) in outcome.entries {
             self.view_mut()?.own_change(uid, modseq);

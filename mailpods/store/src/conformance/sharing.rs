@@ -5,7 +5,7 @@ use mailpods_api::{Grantee, Rights};
 use super::fixtures::{account, address, append, mailbox};
 use super::{Failure, Outcome, fails, same};
 use crate::acl::{AclChange, MAX_ACL_ENTRIES, Reader};
-use crate::mail::{Columns, FlagOp, Flags, SystemFlags, Transfer};
+use crate::mail::{Columns, FlagOp, FlagOutcome, Flags, SystemFlags, Transfer};
 use crate::types::{AccountId, MailboxId, Quota, Uid};
 use crate::{Result, Store, StoreError};
 
@@ -162,119 +162,121 @@ pub(super) async fn lists_are_bounded(store: Store) -> Outcome {
     give(&store, sent, "u1@example.test", "lr").await
 }
 
-pub(super) async fn each_reader_has_seen_what_it_has_seen(store: Store) -> Outcome {
-    let alice = account(&store, "alice@example.test").await?;
-    let bob = account(&store, "bob@example.test").await?;
-    let carol = account(&store, "carol@example.test").await?;
-    let inbox = mailbox(&store, alice, "INBOX").await?;
-    append(&store, inbox, &["a", "b", "c"]).await?;
+/// The flags alone.
+async fn system(
+    store: &Store,
+    mailbox: MailboxId,
+    reader: Option<AccountId>,
+) -> Result<Vec<u8>, Failure> {
+    let found = seen(store, mailbox, reader, 0).await?;
+    Ok(found.into_iter().map(|one| one.1).collect())
+}
+
+/// Changes `\Seen` of some messages.
+async fn mark(
+    store: &Store,
+    mailbox: MailboxId,
+    uids: &[Uid],
+    op: FlagOp,
+    reader: Option<Reader>,
+) -> Result<FlagOutcome> {
+    let change = (op, flags(SEEN, &[]));
+    let uids = uids.to_vec();
+    store
+        .mail
+        .store_flags_as(mailbox, uids, change, None, reader)
+        .await
+}
+
+/// Three messages of alice, in the inbox that bob and carol read.
+async fn three(store: &Store) -> Result<(MailboxId, AccountId, AccountId), Failure> {
+    let alice = account(store, "alice@example.test").await?;
+    let inbox = mailbox(store, alice, "INBOX").await?;
+    append(store, inbox, &["a", "b", "c"]).await?;
+    let bob = account(store, "bob@example.test").await?;
+    Ok((inbox, bob, account(store, "carol@example.test").await?))
+}
+
+pub(super) async fn each_reader_has_a_seen_of_its_own(store: Store) -> Outcome {
+    let (inbox, bob, carol) = three(&store).await?;
     let reader = Reader::new(bob, rights("lrsw")?);
-    let before = store.mail.mailbox_by_id(inbox).await?;
+    let before = store.mail.mailbox_by_id(inbox).await?.highest_modseq;
     let all = flags(
         SEEN.union(SystemFlags::DELETED).union(SystemFlags::FLAGGED),
         &["x"],
     );
+    let change = (FlagOp::Add, all);
     let stored = store
         .mail
-        .store_flags_as(inbox, vec![1], FlagOp::Add, all, None, Some(reader));
-    let stored = stored.await?;
+        .store_flags_as(inbox, vec![1], change, None, Some(reader));
     let told: Vec<_> = stored
+        .await?
         .entries
-        .iter()
-        .map(|(uid, _, flags)| (*uid, flags.system.0, flags.keywords.len()))
+        .into_iter()
+        .map(|(uid, _, flags)| (uid, flags.system.0, flags.keywords.len()))
         .collect();
     // Not \Deleted: without `t`.
     same("told", &told, &vec![(1, 1 | 4, 1)])?;
     let after = store.mail.mailbox_by_id(inbox).await?;
-    same(
-        "one step",
-        &after.highest_modseq,
-        &(before.highest_modseq + 1),
-    )?;
+    same("one step", &after.highest_modseq, &(before + 1))?;
     same("unseen of the owner", &after.unseen, &3)?;
-    let now = after.highest_modseq;
-    let flags_of =
-        |found: Vec<(Uid, u8, u64)>| found.into_iter().map(|one| one.1).collect::<Vec<_>>();
     same(
         "bob",
-        &flags_of(seen(&store, inbox, Some(bob), 0).await?),
+        &system(&store, inbox, Some(bob)).await?,
         &vec![5, 0, 0],
     )?;
-    same(
-        "carol",
-        &flags_of(seen(&store, inbox, Some(carol), 0).await?),
-        &vec![4, 0, 0],
-    )?;
-    same(
-        "alice",
-        &flags_of(seen(&store, inbox, None, 0).await?),
-        &vec![4, 0, 0],
-    )?;
-    let mark = |uids: Vec<Uid>, op, reader| {
-        store
-            .mail
-            .store_flags_as(inbox, uids, op, flags(SEEN, &[]), None, reader)
-    };
-    mark(vec![2], FlagOp::Add, Some(reader)).await?;
-    let changed = |reader| seen(&store, inbox, reader, now);
-    same(
-        "changed for bob",
-        &changed(Some(bob)).await?,
-        &vec![(2, 1, now + 1)],
-    )?;
-    same("not for carol", &changed(Some(carol)).await?, &Vec::new())?;
-    same("nor for alice", &changed(None).await?, &Vec::new())?;
-    mark(vec![3], FlagOp::Add, None).await?;
-    mark(vec![2], FlagOp::Remove, Some(reader)).await?;
-    same(
-        "bob's count",
-        &store.mail.seen_by(bob, vec![inbox]).await?,
-        &vec![(inbox, 1)],
-    )?;
-    same(
-        "carol's count",
-        &store.mail.seen_by(carol, vec![inbox]).await?,
-        &Vec::new(),
-    )?;
-    let late = store.mail.store_flags_as(
-        inbox,
-        vec![1, 2],
-        FlagOp::Add,
-        flags(SEEN, &[]),
-        Some(now),
-        Some(reader),
-    );
-    same("unchanged since", &late.await?.modified, &vec![2])?;
-    mark(vec![1], FlagOp::Add, None).await?;
-    mark(vec![1], FlagOp::Remove, None).await?;
+    let others = vec![4, 0, 0];
+    same("carol", &system(&store, inbox, Some(carol)).await?, &others)?;
+    same("alice", &system(&store, inbox, None).await?, &others)?;
+    mark(&store, inbox, &[1], FlagOp::Add, None).await?;
+    mark(&store, inbox, &[1], FlagOp::Remove, None).await?;
     same(
         "bob's stays",
-        &flags_of(seen(&store, inbox, Some(bob), 0).await?),
+        &system(&store, inbox, Some(bob)).await?,
         &vec![5, 0, 0],
-    )?;
+    )
+}
+
+pub(super) async fn a_reader_hears_of_its_own_changes(store: Store) -> Outcome {
+    let (inbox, bob, carol) = three(&store).await?;
+    let reader = Some(Reader::new(bob, rights("lrs")?));
+    let now = store.mail.mailbox_by_id(inbox).await?.highest_modseq;
+    mark(&store, inbox, &[2], FlagOp::Add, reader).await?;
+    let changed = |reader| seen(&store, inbox, reader, now);
+    let wanted = vec![(2, 1, now + 1)];
+    same("changed for bob", &changed(Some(bob)).await?, &wanted)?;
+    same("not for carol", &changed(Some(carol)).await?, &Vec::new())?;
+    same("nor for alice", &changed(None).await?, &Vec::new())?;
+    mark(&store, inbox, &[2], FlagOp::Remove, reader).await?;
+    let wanted = vec![(2, 0, now + 2)];
+    same("changed back", &changed(Some(bob)).await?, &wanted)?;
+    let change = (FlagOp::Add, flags(SEEN, &[]));
+    let late = store
+        .mail
+        .store_flags_as(inbox, vec![1, 2], change, Some(now), reader);
+    same("unchanged since", &late.await?.modified, &vec![2])
+}
+
+pub(super) async fn what_was_seen_is_counted_and_goes(store: Store) -> Outcome {
+    let (inbox, bob, carol) = three(&store).await?;
+    let reader = Some(Reader::new(bob, rights("lrs")?));
+    mark(&store, inbox, &[1, 2], FlagOp::Add, reader).await?;
+    mark(&store, inbox, &[2], FlagOp::Remove, reader).await?;
+    mark(&store, inbox, &[3], FlagOp::Add, None).await?;
+    let count = |reader| store.mail.seen_by(reader, vec![inbox]);
+    same("bob's", &count(bob).await?, &vec![(inbox, 1)])?;
+    same("carol's", &count(carol).await?, &Vec::new())?;
+    let deleted = flags(SystemFlags::DELETED, &[]);
     store
         .mail
-        .store_flags(
-            inbox,
-            vec![1],
-            FlagOp::Add,
-            flags(SystemFlags::DELETED, &[]),
-            None,
-        )
+        .store_flags(inbox, vec![1], FlagOp::Add, deleted, None)
         .await?;
     store.mail.expunge(inbox, None).await?;
-    same(
-        "expunged",
-        &store.mail.seen_by(bob, vec![inbox]).await?,
-        &Vec::new(),
-    )?;
-    mark(vec![2, 3], FlagOp::Add, Some(reader)).await?;
+    same("expunged", &count(bob).await?, &Vec::new())?;
+    mark(&store, inbox, &[2, 3], FlagOp::Add, reader).await?;
+    same("again", &count(bob).await?, &vec![(inbox, 2)])?;
     store.mail.delete_account(bob).await?;
-    same(
-        "bob has gone",
-        &store.mail.seen_by(bob, vec![inbox]).await?,
-        &Vec::new(),
-    )
+    same("bob has gone", &count(bob).await?, &Vec::new())
 }
 
 pub(super) async fn flags_go_along_as_far_as_they_may(store: Store) -> Outcome {
@@ -295,15 +297,7 @@ pub(super) async fn flags_go_along_as_far_as_they_may(store: Store) -> Outcome {
         .store_flags(inbox, vec![1], FlagOp::Add, all, None)
         .await?;
     let reader = Reader::new(bob, rights("lrs")?);
-    let mark = store.mail.store_flags_as(
-        inbox,
-        vec![2],
-        FlagOp::Add,
-        flags(SEEN, &[]),
-        None,
-        Some(reader),
-    );
-    mark.await?;
+    mark(&store, inbox, &[2], FlagOp::Add, Some(reader)).await?;
     // Out of a mailbox of another: bob's own \Seen.
     let out = Transfer {
         seen_of: Some(bob),

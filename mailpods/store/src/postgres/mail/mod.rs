@@ -295,8 +295,7 @@ impl MailStore for Core {
         &self,
         mailbox: MailboxId,
         uids: Vec<Uid>,
-        op: FlagOp,
-        flags: Flags,
+        (op, flags): (FlagOp, Flags),
         unchanged_since: Option<ModSeq>,
         reader: Option<Reader>,
     ) -> Result<FlagOutcome> {
