@@ -5,8 +5,7 @@ use mailpods_imap_proto::{
     Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, Resync,
     SpecialUse, Status, StatusItem,
 };
-use mailpods_store::mail::{Columns, MAX_KNOWN_KEYWORDS, MailboxInfo, SystemFlags};
-use mailpods_store::{MailStore, Uid};
+use mailpods_store::mail::{MailboxInfo, Opened};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::list;
@@ -20,8 +19,6 @@ const MAX_LEVELS: usize = 32;
 const MAX_LEVEL: usize = 255;
 /// The one quota root: the account.
 const QUOTA_ROOT: &str = "user";
-/// How far SELECT looks for the first unseen message.
-const UNSEEN_WITHIN: usize = 500;
 
 impl Session {
     pub(crate) async fn mailbox_command(&mut self, body: CommandBody) -> Done {
@@ -98,23 +95,18 @@ impl Session {
             self.enable_condstore();
         }
         let store = self.mail();
-        let info = self.find(mailbox).await?;
-        let keywords = store.keywords(info.id).await?;
-        let mut view = View::open(&*store, &info, read_only).await?;
-        view.new_keywords &= keywords.len() < MAX_KNOWN_KEYWORDS;
-        let unseen = if self.rev2 || info.unseen == 0 {
-            None
-        } else {
-            first_unseen(&*store, &view).await?
-        };
-        self.tell_selected(&info, &view, &keywords, unseen);
+        let id = self.find(mailbox).await?.id;
+        let changes = store.watch(id);
+        let opened = store.opened(id).await?;
+        let view = View::new(&opened, changes, read_only);
+        self.tell_selected(&opened, &view);
         if self.rev2 {
             // RFC 9051 §6.3.2
             self.tell_listed(&view.name, mailbox.written()).await?;
         }
         self.view = Some(Box::new(view));
         if let Some(resync) = resync
-            && let Err(failure) = self.resync(resync, info.uid_validity).await
+            && let Err(failure) = self.resync(resync, opened.info.uid_validity).await
         {
             self.view = None;
             return Err(failure);
@@ -125,18 +117,13 @@ impl Session {
         })
     }
 
-    fn tell_selected(
-        &mut self,
-        info: &MailboxInfo,
-        view: &View,
-        keywords: &[String],
-        unseen: Option<u32>,
-    ) {
+    fn tell_selected(&mut self, opened: &Opened, view: &View) {
+        let info = &opened.info;
         let system = Flag::SYSTEM;
         let flags: Vec<&str> = system
             .iter()
             .map(Flag::as_str)
-            .chain(keywords.iter().map(String::as_str))
+            .chain(opened.keywords.iter().map(String::as_str))
             .collect();
         let rev2 = self.rev2;
         let mut writer = self.writer();
@@ -157,7 +144,9 @@ impl Session {
             },
         };
         writer.status(None, Status::Ok, Some(&permanent), "flags that are kept");
-        if let Some(number) = unseen {
+        // RFC 3501 §6.3.1: when it is near the start; beyond that, clients search
+        let unseen = opened.unseen.filter(|_| !rev2);
+        if let Some(number) = unseen.and_then(|uid| view.number(uid)) {
             writer.status(
                 None,
                 Status::Ok,
@@ -423,15 +412,4 @@ fn check_name(name: &str) -> Result<(), Failure> {
     } else {
         Err(cannot("this name is not possible"))
     }
-}
-
-/// RFC 3501 §6.3.1: the number of the first unseen message, when it is near the start: beyond that, clients search.
-async fn first_unseen(store: &dyn MailStore, view: &View) -> Result<Option<u32>, Failure> {
-    let entries = store
-        .entries(view.id, 1..=Uid::MAX, 0, Columns::default(), UNSEEN_WITHIN)
-        .await?;
-    let unseen = entries
-        .iter()
-        .find(|entry| !entry.flags.system.contains(SystemFlags::SEEN));
-    Ok(unseen.and_then(|entry| view.number(entry.uid)))
 }
