@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{operator, outbound};
+use crate::{mailbox, operator, outbound};
 
 /// Measures Mailpods and Postfix + Dovecot side by side and prints the ratios.
 #[derive(Debug, Parser)]
@@ -16,7 +16,7 @@ pub struct Args {
     /// Only this measure; repeat for more. All when left out.
     #[arg(long, value_name = "NAME")]
     pub only: Vec<Measure>,
-    /// Messages of one run; 2500 for mail, 20000 in the mailbox of `imap` when left out.
+    /// Messages of one run; 2500 when left out.
     #[arg(long, value_name = "N")]
     pub messages: Option<usize>,
     /// Runs of each side, in turns; a row is the median.
@@ -80,6 +80,8 @@ pub enum Command {
     Operator(operator::Options),
     /// The queue with a million messages.
     Outbound(outbound::Options),
+    /// A mailbox of 100,000 messages, and 10,000 idle connections.
+    Imap(mailbox::Options),
 }
 
 /// What can be measured.
@@ -101,8 +103,6 @@ pub enum Measure {
     Loaded,
     /// Time from exec to ready.
     Start,
-    /// Commands on a big mailbox.
-    Imap,
 }
 
 impl std::fmt::Display for Measure {

@@ -31,6 +31,8 @@ pub struct Client {
 pub struct Answer {
     /// Untagged lines; literals are counted, not kept.
     pub lines: Vec<String>,
+    /// How many there were, also where they are not kept.
+    pub untagged: usize,
     /// Octets of all of it, literals included.
     pub octets: usize,
 }
@@ -105,12 +107,17 @@ impl Client {
         self.read(command, false).await
     }
 
-    /// Appends a message (non-synchronizing literal, RFC 7888).
+    /// Appends messages in one command (RFC 3502; non-synchronizing literals, RFC 7888).
     ///
     /// # Errors
     /// When it is refused.
-    pub async fn append(&mut self, mailbox: &str, message: &str) -> Result<()> {
-        let command = format!("APPEND {mailbox} {{{}+}}\r\n{message}", message.len());
+    pub async fn append(
+        &mut self,
+        mailbox: &str,
+        messages: impl Iterator<Item = String>,
+    ) -> Result<()> {
+        let literals = messages.map(|text| format!(" {{{}+}}\r\n{text}", text.len()));
+        let command = format!("APPEND {mailbox}{}", literals.collect::<String>());
         self.command(&command).await?;
         Ok(())
     }
@@ -161,6 +168,7 @@ impl Client {
             if self.line.starts_with(tag.as_bytes()) {
                 break;
             }
+            answer.untagged += 1;
             if keep {
                 answer
                     .lines

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
@@ -30,7 +29,6 @@ struct Stat {
 
 /// The figures of one moment.
 pub struct Meter {
-    at: Instant,
     server: f64,
     busy: f64,
     generator: f64,
@@ -39,8 +37,6 @@ pub struct Meter {
 
 /// The difference of two moments.
 pub struct Cost {
-    /// Seconds that passed.
-    pub seconds: f64,
     /// CPU seconds of the server's processes.
     pub server: f64,
     /// CPU seconds of the whole machine without the generator's.
@@ -63,7 +59,6 @@ impl Meter {
     /// Reads all figures; `folder` is on the device that is looked at.
     pub fn read(roots: &[u32], folder: &Path) -> Result<Self> {
         Ok(Self {
-            at: Instant::now(),
             server: tree(roots).iter().map(|stat| stat.cpu).sum(),
             busy: busy()?,
             generator: stat_of(std::process::id()).map_or(0.0, |stat| stat.own),
@@ -75,7 +70,6 @@ impl Meter {
     pub fn since(&self, earlier: &Self) -> Cost {
         let generator = self.generator - earlier.generator;
         Cost {
-            seconds: (self.at - earlier.at).as_secs_f64(),
             server: self.server - earlier.server,
             machine: self.busy - earlier.busy - generator,
             generator,

@@ -1,13 +1,15 @@
 //! Measures Mailpods and Postfix + Dovecot side by side on loopback and prints the ratios; see `docs/benchmarks.md`.
 //!
 //! Both sides get the same load from the same generator, runs take turns, a row is the median. Nothing of that fails for being slow.
-//! `operator` measures the operator against a real API server, `outbound` the queue with a million messages; they fail when a goal is missed.
+//! `operator` measures the operator against a real API server, `outbound` the queue with a million messages, `imap` a mailbox with 100,000; they
+//! fail when a goal is missed.
 
 mod args;
 mod dns;
 mod goals;
 mod imap;
 mod machine;
+mod mailbox;
 mod measure;
 mod message;
 mod operator;
@@ -55,6 +57,7 @@ async fn interruptible(args: Args, command: Option<Command>) -> Result<bool> {
         match command {
             Some(Command::Operator(options)) => operator::run(&options).await,
             Some(Command::Outbound(options)) => outbound::run(&options).await,
+            Some(Command::Imap(options)) => mailbox::run(&options).await,
             None => all(args).await,
         }
     };
@@ -92,7 +95,6 @@ async fn one(bench: &Bench, measure: Measure, report: &mut Report) -> Result<()>
         Measure::IdlePod => measure::idle::pods(bench, report).await,
         Measure::Loaded => measure::idle::loaded(bench, report).await,
         Measure::Start => measure::start::run(bench, report).await,
-        Measure::Imap => measure::imap::run(bench, report).await,
     }
 }
 

@@ -39,13 +39,15 @@ pub struct Messages {
     body: Body,
     pool: String,
     lines: Vec<usize>,
+    frequent: String,
 }
 
 impl Messages {
     /// Makes the text.
     pub fn new(body: Body) -> Self {
+        let vocabulary = vocabulary();
         let pool = match body {
-            Body::Words => words(),
+            Body::Words => words(&vocabulary),
             Body::Letter => format!("{}\r\n", "X".repeat(78)).repeat(POOL / 80),
         };
         let starts = pool.match_indices("\r\n").map(|(end, _)| end + 2);
@@ -53,7 +55,18 @@ impl Messages {
             .chain(starts)
             .filter(|start| start + 200_000 < pool.len())
             .collect();
-        Self { body, pool, lines }
+        let frequent = vocabulary.iter().find(|word| word.len() > 4);
+        Self {
+            body,
+            pool,
+            lines,
+            frequent: frequent.cloned().unwrap_or_default(),
+        }
+    }
+
+    /// A word that many texts of words have.
+    pub fn frequent(&self) -> &str {
+        &self.frequent
     }
 
     /// Message number `index`, about `size` octets, CRLF at each line's end and no line that starts with a dot.
@@ -96,8 +109,8 @@ impl Messages {
     }
 }
 
-/// Lines of words, frequent ones more often, as in a language.
-fn words() -> String {
+/// Words, the more frequent ones first.
+fn vocabulary() -> Vec<String> {
     const SYLLABLES: [&str; 24] = [
         "ba", "co", "de", "fin", "gar", "ho", "in", "ju", "kel", "lo", "man", "ner", "o", "per",
         "qua", "ris", "ste", "tion", "u", "ver", "wa", "xi", "yes", "zen",
@@ -109,7 +122,11 @@ fn words() -> String {
             .filter_map(|_| SYLLABLES.get(random.below(SYLLABLES.len())).copied())
             .collect()
     };
-    let vocabulary: Vec<String> = (0..VOCABULARY).map(|_| word()).collect();
+    (0..VOCABULARY).map(|_| word()).collect()
+}
+
+/// Lines of words, frequent ones more often, as in a language.
+fn words(vocabulary: &[String]) -> String {
     let mut random = Random(2);
     let mut text = String::with_capacity(POOL + 100);
     let mut column = 0;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{packages, run};
 
-/// Measures; see `docs/benchmarks.md`. `operator` needs no peers; it and `outbound` fail when a goal is missed.
+/// Measures; see `docs/benchmarks.md`. `operator` needs no peers; it, `outbound` and `imap` fail when a goal is missed.
 pub fn run(arguments: &[String]) -> Result<()> {
     if let [first, rest @ ..] = arguments
         && first == "operator"

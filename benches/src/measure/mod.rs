@@ -3,7 +3,6 @@
 pub mod deliver;
 pub mod idle;
 pub mod idle_imap;
-pub mod imap;
 pub mod relay;
 pub mod start;
 

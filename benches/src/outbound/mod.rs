@@ -70,6 +70,7 @@ pub enum Kind {
     /// Embedded, one process.
     Sqlite,
     /// A database, a process for each role.
+    #[value(alias = "postgresql")]
     Postgres,
 }
 

@@ -142,7 +142,7 @@ pub(super) fn files(bench: &Bench, setup: Setup) -> Result<Vec<(String, String)>
 fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
     let mut text = format!(
         "{HEAD}MailCluster\nmetadata: {{name: bench}}\nspec:\n  hostname: mail.example.test\n  dns: {{servers: ['{}']}}\n  imap: \
-         {{maxSessionsPerAccount: 100}}\n  listeners:\n",
+         {{maxSessions: 12000, maxSessionsPerAccount: 100}}\n  listeners:\n",
         bench.dns
     );
     for name in [

@@ -33,9 +33,14 @@ pub(crate) fn to_store(flags: &[Flag]) -> Flags {
 
 /// Flags as they stand on the wire.
 pub(crate) fn names(flags: &Flags) -> impl Iterator<Item = &str> {
-    let system = SYSTEM
+    names_of(flags.system, &flags.keywords)
+}
+
+/// The same where they are apart.
+pub(crate) fn names_of(system: SystemFlags, keywords: &[String]) -> impl Iterator<Item = &str> {
+    let set = SYSTEM
         .iter()
-        .filter(|(_, bit)| flags.system.contains(*bit))
+        .filter(move |(_, bit)| system.contains(*bit))
         .map(|(flag, _)| flag.as_str());
-    system.chain(flags.keywords.iter().map(String::as_str))
+    set.chain(keywords.iter().map(String::as_str))
 }

@@ -6,7 +6,7 @@ use mailpods_imap_proto::{
     Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, Resync,
     SpecialUse, Status, StatusItem,
 };
-use mailpods_store::mail::{MAX_KNOWN_KEYWORDS, MailboxInfo, SystemFlags};
+use mailpods_store::mail::{MAX_KNOWN_KEYWORDS, MailboxInfo, Opened, SystemFlags};
 use mailpods_store::{AccountId, MailStore, MailboxId, Uid};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
@@ -22,8 +22,6 @@ const MAX_LEVELS: usize = 32;
 const MAX_LEVEL: usize = 255;
 /// The one quota root: the account.
 const QUOTA_ROOT: &str = "user";
-/// How far SELECT looks for the first unseen message.
-const UNSEEN_WITHIN: usize = 500;
 
 impl Session {
     pub(crate) async fn mailbox_command(&mut self, body: CommandBody) -> Done {
@@ -103,25 +101,21 @@ impl Session {
             self.enable_condstore();
         }
         let store = self.mail();
-        let mut place = self.allowed(mailbox, Rights::READ).await?;
-        self.count_unseen(std::slice::from_mut(&mut place)).await?;
-        let info = &place.info;
-        let keywords = store.keywords(info.id).await?;
-        let mut view = View::open(&*store, &place, self.reader(&place)?, read_only).await?;
-        view.new_keywords &= keywords.len() < MAX_KNOWN_KEYWORDS;
-        let unseen = if self.rev2 || info.unseen == 0 {
-            None
-        } else {
-            first_unseen(&*store, &view).await?
-        };
-        self.tell_selected(info, &view, &keywords, unseen);
+        let place = self.allowed(mailbox, Rights::READ).await?;
+        let changes = store.watch(place.info.id);
+        let mut opened = store.opened(place.info.id).await?;
+        let view = View::new(&place, self.reader(&place)?, &opened, changes, read_only);
+        if view.reader.is_some() && !self.rev2 {
+            opened.unseen = first_unseen(&*store, &view).await?;
+        }
+        self.tell_selected(&opened, &view);
         if self.rev2 {
             // RFC 9051 §6.3.2
             self.tell_listed(&view.name, mailbox.written()).await?;
         }
         self.view = Some(Box::new(view));
         if let Some(resync) = resync
-            && let Err(failure) = self.resync(resync, info.uid_validity).await
+            && let Err(failure) = self.resync(resync, opened.info.uid_validity).await
         {
             self.view = None;
             return Err(failure);
@@ -149,18 +143,13 @@ impl Session {
         Ok(())
     }
 
-    fn tell_selected(
-        &mut self,
-        info: &MailboxInfo,
-        view: &View,
-        keywords: &[String],
-        unseen: Option<u32>,
-    ) {
+    fn tell_selected(&mut self, opened: &Opened, view: &View) {
+        let info = &opened.info;
         let system = Flag::SYSTEM;
         let flags: Vec<&str> = system
             .iter()
             .map(Flag::as_str)
-            .chain(keywords.iter().map(String::as_str))
+            .chain(opened.keywords.iter().map(String::as_str))
             .collect();
         let rev2 = self.rev2;
         let mut writer = self.writer();
@@ -171,11 +160,13 @@ impl Session {
         }
         writer.flags(flags.iter().copied());
         let permanent = Code::PermanentFlags {
-            flags: &permanent(view, keywords),
+            flags: &permanent(view, &opened.keywords),
             new_keywords: view.new_keywords,
         };
         writer.status(None, Status::Ok, Some(&permanent), "flags that are kept");
-        if let Some(number) = unseen {
+        // RFC 3501 §6.3.1: when it is near the start; beyond that, clients search
+        let unseen = opened.unseen.filter(|_| !rev2);
+        if let Some(number) = unseen.and_then(|uid| view.number(uid)) {
             writer.status(
                 None,
                 Status::Ok,
@@ -540,13 +531,16 @@ fn check_name(name: &str) -> Result<(), Failure> {
     }
 }
 
-/// RFC 3501 §6.3.1: the number of the first unseen message, when it is near the start: beyond that, clients search.
-async fn first_unseen(store: &dyn MailStore, view: &View) -> Result<Option<u32>, Failure> {
+/// So many messages from the start are looked at.
+const UNSEEN_WITHIN: usize = 1_000;
+
+/// RFC 3501 §6.3.1: the first message that a reader of another's mailbox has not seen, when it is near the start.
+async fn first_unseen(store: &dyn MailStore, view: &View) -> Result<Option<Uid>, Failure> {
     let entries = store
         .entries(view.id, 1..=Uid::MAX, 0, view.columns(), UNSEEN_WITHIN)
         .await?;
     let unseen = entries
         .iter()
         .find(|entry| !entry.flags.system.contains(SystemFlags::SEEN));
-    Ok(unseen.and_then(|entry| view.number(entry.uid)))
+    Ok(unseen.map(|entry| entry.uid))
 }

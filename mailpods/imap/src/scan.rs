@@ -2,11 +2,11 @@
 
 use mailpods_imap_proto::Positions;
 use mailpods_imap_proto::sequence::push_range;
+use mailpods_store::Uid;
 use mailpods_store::mail::{Columns, Entry};
 
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::view::contains;
 
 /// Entries read at once.
 const BATCH: usize = 500;
@@ -24,20 +24,26 @@ impl Session {
         let (store, view) = (self.mail(), self.view()?);
         let columns = view.own(columns);
         let limit = if columns.meta { META_BATCH } else { BATCH };
-        for (mut first, last) in view.reads(positions) {
-            loop {
-                let range = first..=last;
-                let entries = store.entries(view.id, range, 0, columns, limit).await?;
-                for entry in &entries {
-                    let position = view.number(entry.uid).map(|number| number - 1);
-                    if let Some(position) = position.filter(|at| contains(positions, *at)) {
-                        each(position, entry)?;
-                    }
+        for (first, last) in view.reads(positions) {
+            let read = async |first: Option<Uid>| match first {
+                Some(first) => {
+                    store
+                        .entries(view.id, first..=last, 0, columns, limit)
+                        .await
                 }
-                match entries.last() {
-                    Some(end) if entries.len() == limit && end.uid < last => first = end.uid + 1,
-                    _ => break,
-                }
+                None => Ok(Vec::new()),
+            };
+            let mut entries = read(Some(first)).await?;
+            while let Some(end) = entries.last().map(|entry| entry.uid) {
+                let next = (entries.len() == limit && end < last).then_some(end + 1);
+                let given = async {
+                    let mut numbered = view.numbered(entries, positions).into_iter();
+                    numbered.try_for_each(|(number, entry)| each(number - 1, &entry))
+                };
+                // The next ones are read meanwhile.
+                let (ahead, done) = tokio::join!(read(next), given);
+                done?;
+                entries = ahead?;
             }
         }
         Ok(())

@@ -1,11 +1,13 @@
 //! The selected mailbox as the client knows it, and how it learns what others changed.
 
+use std::sync::Arc;
+
 use mailpods_api::Rights;
 use mailpods_imap_proto::sequence::compress;
 use mailpods_imap_proto::{Positions, SequenceSet, Window};
 use mailpods_store::acl::Reader;
-use mailpods_store::mail::{Columns, Entry};
-use mailpods_store::{MailStore, MailboxId, ModSeq, Result, Uid};
+use mailpods_store::mail::{Columns, Entry, MAX_KNOWN_KEYWORDS, Opened};
+use mailpods_store::{MailStore, MailboxId, ModSeq, Uid};
 use tokio::sync::watch;
 
 use crate::failure::Failure;
@@ -31,7 +33,7 @@ pub(crate) struct View {
     /// The client has been told that it may make keywords (`\*` in PERMANENTFLAGS).
     pub(crate) new_keywords: bool,
     /// UIDs, ascending; the index plus one is the message number.
-    pub(crate) uids: Vec<Uid>,
+    pub(crate) uids: Arc<Vec<Uid>>,
     pub(crate) changes: watch::Receiver<u64>,
     /// The result that SEARCH saved (RFC 9051 §6.4.4.1).
     pub(crate) saved: Vec<Uid>,
@@ -46,33 +48,34 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Reads a mailbox that is being selected.
-    pub(crate) async fn open(
-        store: &dyn MailStore,
+    /// The view of a mailbox that is being selected; `changes` was made before the mailbox was read, so that a change in between is told
+    /// twice rather than never.
+    pub(crate) fn new(
         place: &Place,
         reader: Option<Reader>,
+        opened: &Opened,
+        changes: watch::Receiver<u64>,
         read_only: bool,
-    ) -> Result<Self> {
-        // The watch comes first, then the counts, then the UIDs: a change in between is told twice rather than never.
-        let changes = store.watch(place.info.id);
-        let info = store.mailbox_by_id(place.info.id).await?;
-        let uids = store.uids(info.id).await?;
-        Ok(Self {
+    ) -> Self {
+        let info = &opened.info;
+        Self {
             id: info.id,
             name: place.info.name.clone(),
             read_only,
             rights: place.rights,
             owner: place.owner.clone(),
             reader,
-            new_keywords: !read_only && place.rights.contains(Rights::WRITE),
-            uids,
+            new_keywords: !read_only
+                && place.rights.contains(Rights::WRITE)
+                && opened.keywords.len() < MAX_KNOWN_KEYWORDS,
+            uids: Arc::clone(&opened.uids),
             changes,
             saved: Vec::new(),
             told: info.highest_modseq,
             told_expunged: info.highest_modseq,
             own: Vec::new(),
             look: false,
-        })
+        }
     }
 
     /// Plain columns, as the client has them.
@@ -114,6 +117,29 @@ impl View {
             .map(|index| index as u32 + 1)
     }
 
+    /// Entries, which ascend, at the positions wanted, with their message numbers.
+    pub(crate) fn numbered(&self, entries: Vec<Entry>, wanted: &Positions) -> Vec<(u32, Entry)> {
+        let (mut next, mut ranges) = (0, wanted.as_slice());
+        let number = |entry: Entry| {
+            // Mostly one follows the other.
+            let uids = self.uids.get(next..).unwrap_or_default();
+            if uids.first() != Some(&entry.uid) {
+                next += uids.partition_point(|uid| *uid < entry.uid);
+            }
+            let position = next as u32;
+            (self.uids.get(next) == Some(&entry.uid)).then_some(())?;
+            next += 1;
+            while let [first, rest @ ..] = ranges
+                && first.end <= position
+            {
+                ranges = rest;
+            }
+            let there = ranges.first().is_some_and(|range| range.start <= position);
+            there.then_some((position + 1, entry))
+        };
+        entries.into_iter().filter_map(number).collect()
+    }
+
     /// The positions that a set names.
     pub(crate) fn positions(
         &self,
@@ -148,6 +174,11 @@ impl View {
 
     /// UID ranges that cover the positions in few reads; what lies in the gaps is to be dropped.
     pub(crate) fn reads(&self, positions: &Positions) -> Vec<(Uid, Uid)> {
+        self.windows(positions, u32::MAX)
+    }
+
+    /// The same, each of at most `size` messages.
+    pub(crate) fn windows(&self, positions: &Positions, size: u32) -> Vec<(Uid, Uid)> {
         let mut spans: Vec<(u32, u32)> = Vec::new();
         for range in positions {
             match spans.last_mut() {
@@ -156,8 +187,11 @@ impl View {
             }
         }
         let uid = |position: u32| self.uids.get(position as usize).copied();
-        spans
-            .into_iter()
+        let parts = spans.into_iter().flat_map(|(start, end)| {
+            let starts = (start..end).step_by(size as usize);
+            starts.map(move |start| (start, start.saturating_add(size).min(end)))
+        });
+        parts
             .filter_map(|(start, end)| Some((uid(start)?, uid(end - 1)?)))
             .collect()
     }
@@ -168,7 +202,7 @@ impl View {
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         numbers.dedup();
         if !numbers.is_empty() {
-            self.uids.retain(|uid| gone.binary_search(uid).is_err());
+            Arc::make_mut(&mut self.uids).retain(|uid| gone.binary_search(uid).is_err());
         }
         numbers
     }
@@ -311,7 +345,7 @@ impl Session {
         let view = self.view_mut()?;
         let before = view.count();
         let largest = view.uids.last().copied().unwrap_or(0);
-        view.uids.extend(
+        Arc::make_mut(&mut view.uids).extend(
             entries
                 .iter()
                 .map(|entry| entry.uid)

@@ -1,5 +1,7 @@
 //! Mailboxes and the messages in them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailpods_api::{DomainName, Grantee, MailboxAddress};
@@ -136,6 +138,55 @@ pub struct Entry {
     pub prefix: Option<Bytes>,
     /// The encoded `Meta` of the body, if asked for. Offsets in it are relative to the body.
     pub meta: Option<Bytes>,
+}
+
+/// Flags of a message in a [`FlagTable`].
+#[derive(Debug, Clone, Copy)]
+pub struct FlagRow {
+    /// Modification sequence of its last change.
+    pub modseq: ModSeq,
+    /// Its UID.
+    pub uid: Uid,
+    /// Which of the table's sets of keywords it has.
+    pub(crate) keywords: u16,
+    /// Its system flags.
+    pub system: SystemFlags,
+}
+
+/// Flags of all messages of a mailbox at one moment.
+#[derive(Debug)]
+pub struct FlagTable {
+    pub(crate) modseq: i64,
+    pub(crate) rows: Vec<FlagRow>,
+    pub(crate) sets: Vec<Vec<String>>,
+}
+
+impl FlagTable {
+    /// All messages, ascending by UID.
+    #[must_use]
+    pub fn rows(&self) -> &[FlagRow] {
+        &self.rows
+    }
+
+    /// The keywords of a row of this table.
+    #[must_use]
+    pub fn keywords(&self, row: &FlagRow) -> &[String] {
+        let set = self.sets.get(usize::from(row.keywords));
+        set.map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A mailbox as it is opened.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The mailbox with its counts.
+    pub info: MailboxInfo,
+    /// Keywords in use.
+    pub keywords: Vec<String>,
+    /// The first message without `\Seen`, looked for among the first 1,000 only.
+    pub unseen: Option<Uid>,
+    /// All UIDs, ascending: of the same moment as the counts, or later.
+    pub uids: Arc<Vec<Uid>>,
 }
 
 /// A message to put into a mailbox.
@@ -340,6 +391,10 @@ pub trait MailStore: Send + Sync {
         mailboxes: Vec<MailboxId>,
     ) -> Result<Vec<(MailboxId, u32)>>;
 
+    /// What SELECT tells of a mailbox; `NotFound` when it was deleted.
+    async fn opened(&self, mailbox: MailboxId) -> Result<Opened>;
+    /// Flags of all messages: what changed is read, where they were asked for lately. `None` for a mailbox that is too large for it.
+    async fn flags(&self, mailbox: MailboxId) -> Result<Option<Arc<FlagTable>>>;
     /// UIDs in a mailbox, ascending.
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>>;
     /// Messages with `first <= uid <= last` and a modseq above `changed_since` (0: all), ascending, at most `limit`.
@@ -350,6 +405,13 @@ pub trait MailStore: Send + Sync {
         changed_since: ModSeq,
         columns: Columns,
         limit: usize,
+    ) -> Result<Vec<Entry>>;
+    /// Messages of `uids`, which ascend; those that are not there are passed over.
+    async fn entries_of(
+        &self,
+        mailbox: MailboxId,
+        uids: Vec<Uid>,
+        columns: Columns,
     ) -> Result<Vec<Entry>>;
     /// UIDs expunged with a modseq above `since`, ascending. A back end may forget old ones: whoever asks for more than it remembers
     /// gets every UID that was given out and is not there (RFC 7162 §3.2.5.2).
@@ -433,6 +495,12 @@ pub trait MailStore: Send + Sync {
     async fn body(&self, body: BodyId) -> Result<Bytes>;
     /// Octets of a body from `range`, cut at its end; reads no more than it must.
     async fn body_range(&self, body: BodyId, range: std::ops::Range<u64>) -> Result<Bytes>;
+    /// The same of several bodies, read together and in the order asked for: much faster for small ones. The caller bounds what they
+    /// are together.
+    async fn body_ranges(
+        &self,
+        wanted: Vec<(BodyId, std::ops::Range<u64>)>,
+    ) -> Result<Vec<Result<Bytes>>>;
     /// The encoded `Meta` of a body; computed and kept if it was not there.
     async fn body_meta(&self, body: BodyId) -> Result<Bytes>;
 

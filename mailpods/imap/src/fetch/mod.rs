@@ -3,6 +3,7 @@
 
 mod plan;
 mod preview;
+mod read;
 mod section;
 mod source;
 #[cfg(test)]
@@ -15,23 +16,21 @@ use mailpods_imap_proto::{
     Code, FetchCommand, FetchItem, FetchWriter, Partial, Positions, Section,
 };
 use mailpods_message::{Meta, Structure};
-use mailpods_store::mail::{Entry, FlagOp, Flags, SystemFlags};
+use mailpods_store::mail::{Entry, FlagOp, FlagTable, Flags, SystemFlags};
 use mailpods_store::{MailStore, StoreError, Uid};
 
 use crate::failure::{Done, Failure, Reply};
 use crate::flags;
 use crate::heavy;
-use crate::resync::CHANGED_BATCH;
 use crate::session::Session;
-use crate::view::{contains, part_of};
+use crate::view::part_of;
+use read::{Batches, Loaded, Numbered};
 
 pub(crate) use plan::{BodyItem, FetchPlan};
-pub(crate) use source::{MessageMap, Source};
+pub(crate) use source::{MessageMap, Octets, Source};
 
-/// Entries read at once when only flags and the like are asked for.
-const BATCH: usize = 1000;
-/// Entries read at once with their stored facts.
-const META_BATCH: usize = 64;
+/// Flags of so many messages are rather taken from a table of all that the store keeps.
+const TABLE_WORTH: u32 = 500;
 /// Sections above this many octets go to the socket without being gathered first.
 const STREAM_ABOVE: u64 = 64 * 1024;
 
@@ -53,17 +52,63 @@ impl Session {
             // RFC 7162 §3.1: asking for MODSEQ enables CONDSTORE
             self.enable_condstore();
         }
+        let wanted: u32 = positions.iter().map(|range| range.end - range.start).sum();
+        let view = self.view()?;
+        // The table has the owner's `\Seen`.
+        let table = match plan.flags_alone() && wanted >= TABLE_WORTH && view.reader.is_none() {
+            true => self.mail().flags(view.id).await?,
+            false => None,
+        };
         let mut told = 0;
-        for (first, last) in reads {
-            told += self.fetch_range(&plan, &positions, first, last).await?;
+        if let Some(table) = table {
+            told = Box::pin(self.fetch_flags(&plan, &positions, &table)).await?;
+        } else {
+            for (first, last) in reads {
+                told += self.fetch_range(&plan, &positions, first, last).await?;
+            }
         }
         self.shared.deps.metrics.fetched.add((), u64::from(told));
-        let wanted: u32 = positions.iter().map(|range| range.end - range.start).sum();
         if told < wanted && plan.changed_since == 0 {
             // RFC 2180 §4.1.2: some are gone, and the client will hear of it
             return Ok(Reply::with(Code::ExpungeIssued, "some messages are gone"));
         }
         Ok(Reply::ok("fetched"))
+    }
+
+    /// Tells flags from a table of all of them; returns of how many messages.
+    async fn fetch_flags(
+        &mut self,
+        plan: &FetchPlan,
+        positions: &Positions,
+        table: &FlagTable,
+    ) -> Result<u32, Failure> {
+        let uids = Arc::clone(&self.view()?.uids);
+        let (mut rows, mut told) = (table.rows(), 0);
+        for position in positions.iter().cloned().flatten() {
+            let Some(uid) = uids.get(position as usize) else {
+                continue;
+            };
+            if rows.first().is_some_and(|row| row.uid < *uid) {
+                let passed = rows.partition_point(|row| row.uid < *uid);
+                rows = rows.get(passed..).unwrap_or_default();
+            }
+            let Some((row, after)) = rows.split_first().filter(|(row, _)| row.uid == *uid) else {
+                continue;
+            };
+            rows = after;
+            let mut fetch = self.writer().fetch(position + 1);
+            for item in &plan.items {
+                match item {
+                    FetchItem::Uid => fetch.uid(row.uid),
+                    FetchItem::ModSeq => fetch.mod_seq(row.modseq),
+                    _ => fetch.flags(flags::names_of(row.system, table.keywords(row))),
+                }
+            }
+            fetch.finish();
+            told += 1;
+            self.flush_if_full().await?;
+        }
+        Ok(told)
     }
 
     /// Fetches the wanted ones of a range of UIDs; returns how many there were.
@@ -74,55 +119,98 @@ impl Session {
         first: Uid,
         last: Uid,
     ) -> Result<u32, Failure> {
-        let (store, id) = (self.mail(), self.view()?.id);
-        let columns = self.view()?.own(plan.columns);
-        let limit = match (plan.columns.meta, plan.changed_since) {
-            (true, _) => META_BATCH,
-            (false, 0) => BATCH,
-            (false, _) => CHANGED_BATCH,
+        let (store, mailbox) = (self.mail(), self.view()?.id);
+        let batches = Batches {
+            store: &*store,
+            mailbox,
+            last,
+            changed_since: plan.changed_since,
+            columns: self.view()?.own(plan.columns),
         };
-        let (mut first, mut told) = (first, 0);
-        loop {
-            let mut entries = store
-                .entries(id, first..=last, plan.changed_since, columns, limit)
-                .await?;
-            let (full, end) = (
-                entries.len() == limit,
-                entries.last().map_or(last, |entry| entry.uid),
-            );
-            let view = self.view()?;
-            entries.retain(|entry| {
-                view.number(entry.uid)
-                    .is_some_and(|number| contains(positions, number - 1))
-            });
-            told += entries.len() as u32;
-            self.fetch_batch(&*store, plan, entries).await?;
-            if !full || end >= last {
-                return Ok(told);
-            }
-            first = end + 1;
+        let (mut batch, mut told) = (Some(batches.next(first).await?), 0);
+        while let Some((entries, next)) = batch.take() {
+            let wanted = self.view()?.numbered(entries, positions);
+            told += wanted.len() as u32;
+            // The next entries are read while these are told.
+            let ahead = batches.ahead(next);
+            let (ahead, done) = tokio::join!(ahead, self.fetch_batch(&*store, plan, wanted));
+            done?;
+            batch = ahead?;
         }
+        Ok(told)
     }
 
     async fn fetch_batch(
         &mut self,
         store: &dyn MailStore,
         plan: &FetchPlan,
-        mut entries: Vec<Entry>,
+        mut entries: Vec<Numbered>,
     ) -> Result<(), Failure> {
         let seen = if plan.marks_seen {
             self.mark_seen(store, &mut entries).await?
         } else {
             Vec::new()
         };
+        if !plan.body.is_empty() {
+            return Box::pin(self.fetch_bodies(store, plan, entries, &seen)).await;
+        }
         // What is in the rows is told without waiting for anything: FETCH of flags alone is what clients do most.
-        let from_rows = !plan.columns.meta && plan.body.is_empty();
-        for entry in &entries {
-            let newly_seen = seen.binary_search(&entry.uid).is_ok();
+        let from_rows = !plan.columns.meta;
+        for numbered in &entries {
+            let newly_seen = seen.binary_search(&numbered.1.uid).is_ok();
             match from_rows {
-                true => self.fetch_row(plan, entry, newly_seen)?,
-                false => self.fetch_message(store, plan, entry, newly_seen).await?,
+                true => self.fetch_row(plan, numbered, newly_seen)?,
+                false => {
+                    self.fetch_message(store, plan, numbered, None, newly_seen)
+                        .await?;
+                }
             }
+            self.flush_if_full().await?;
+        }
+        Ok(())
+    }
+
+    /// Tells messages with something of their bodies. Those of one group are read while those of the group before are told.
+    async fn fetch_bodies(
+        &mut self,
+        store: &dyn MailStore,
+        plan: &FetchPlan,
+        entries: Vec<Numbered>,
+        seen: &[Uid],
+    ) -> Result<(), Failure> {
+        let mut entries = entries.into_iter();
+        let mut group = read::group(&mut entries);
+        let mut loaded = read::load(store, plan, &group).await?;
+        loop {
+            let next = read::group(&mut entries);
+            let telling = self.tell_group(store, plan, &group, loaded, seen);
+            if read::is_small(&group) && read::is_small(&next) {
+                let (ahead, told) = tokio::join!(read::load(store, plan, &next), telling);
+                told?;
+                loaded = ahead?;
+            } else {
+                telling.await?;
+                loaded = read::load(store, plan, &next).await?;
+            }
+            if next.is_empty() {
+                return Ok(());
+            }
+            group = next;
+        }
+    }
+
+    async fn tell_group(
+        &mut self,
+        store: &dyn MailStore,
+        plan: &FetchPlan,
+        group: &[Numbered],
+        loaded: Vec<Loaded>,
+        seen: &[Uid],
+    ) -> Result<(), Failure> {
+        for (numbered, loaded) in group.iter().zip(loaded) {
+            let newly_seen = seen.binary_search(&numbered.1.uid).is_ok();
+            self.fetch_message(store, plan, numbered, Some(loaded?), newly_seen)
+                .await?;
             self.flush_if_full().await?;
         }
         Ok(())
@@ -131,13 +219,10 @@ impl Session {
     fn fetch_row(
         &mut self,
         plan: &FetchPlan,
-        entry: &Entry,
+        (number, entry): &Numbered,
         newly_seen: bool,
     ) -> Result<(), Failure> {
-        let Some(number) = self.view()?.number(entry.uid) else {
-            return Ok(());
-        };
-        drop(self.writer().fetch(number));
+        drop(self.writer().fetch(*number));
         self.tell_items(plan, entry, None, newly_seen)?;
         FetchWriter::resume(&mut self.wire.out, false, false).finish();
         Ok(())
@@ -147,11 +232,12 @@ impl Session {
     async fn mark_seen(
         &mut self,
         store: &dyn MailStore,
-        entries: &mut [Entry],
+        entries: &mut [Numbered],
     ) -> Result<Vec<Uid>, Failure> {
         let view = self.view()?;
         let unseen = entries
             .iter()
+            .map(|(_, entry)| entry)
             .filter(|entry| !entry.flags.system.contains(SystemFlags::SEEN));
         let uids: Vec<Uid> = unseen.map(|entry| entry.uid).collect();
         // RFC 4314 §4: without `s`, `\Seen` is not set
@@ -174,8 +260,8 @@ impl Session {
             .await?;
         for (uid, modseq, flags) in outcome.entries {
             self.view_mut()?.own_change(uid, modseq);
-            if let Ok(index) = entries.binary_search_by_key(&uid, |entry| entry.uid)
-                && let Some(entry) = entries.get_mut(index)
+            if let Ok(index) = entries.binary_search_by_key(&uid, |(_, entry)| entry.uid)
+                && let Some((_, entry)) = entries.get_mut(index)
             {
                 (entry.modseq, entry.flags) = (modseq, flags);
             }
@@ -188,23 +274,23 @@ impl Session {
         &mut self,
         store: &dyn MailStore,
         plan: &FetchPlan,
-        entry: &Entry,
+        (number, entry): &Numbered,
+        loaded: Option<(MessageMap, Source)>,
         newly_seen: bool,
     ) -> Result<(), Failure> {
-        let Some(number) = self.view()?.number(entry.uid) else {
-            return Ok(());
-        };
-        let meta = stored_meta(store, plan, entry).await?;
+        let meta = read::stored_meta(store, plan, entry).await?;
         let start = self.wire.out.len();
-        drop(self.writer().fetch(number));
+        drop(self.writer().fetch(*number));
         let mut told = self.tell_items(plan, entry, meta.as_deref(), newly_seen);
         let mut first = plan.items.is_empty() && !newly_seen;
         if told.is_ok() && plan.preview {
             told = Box::pin(self.tell_preview(store, entry, meta.as_deref(), first)).await;
             first = false;
         }
-        if told.is_ok() && !plan.body.is_empty() {
-            told = Box::pin(self.tell_body(store, plan, entry, meta.as_deref(), first)).await;
+        if told.is_ok()
+            && let Some(loaded) = loaded
+        {
+            told = self.tell_body(plan, loaded, first).await;
         }
         match told {
             Ok(()) => FetchWriter::resume(&mut self.wire.out, false, false).finish(),
@@ -266,26 +352,26 @@ impl Session {
     /// Tells the sections.
     async fn tell_body(
         &mut self,
-        store: &dyn MailStore,
         plan: &FetchPlan,
-        entry: &Entry,
-        meta: Option<&[u8]>,
+        read: (MessageMap, Source),
         mut first: bool,
     ) -> Result<(), Failure> {
-        let map = MessageMap::new(structure(meta)?, entry.prefix_len, entry.size);
-        section::check_encodings(&map, &plan.body)?;
-        let source = Source::load(store, entry, map.extent(&plan.body)).await?;
-        let read = Arc::new((map, source));
+        let read = Arc::new(read);
         for item in &plan.body {
             // Nothing fails from here on but the connection. Items may repeat, and each may be the whole message.
             self.flush_if_full().await?;
             let first = std::mem::take(&mut first);
-            let Some(part) = section::stream(&read.0, &read.1, item, STREAM_ABOVE) else {
-                self.tell_section(&read, item, first).await?;
+            let part = section::stream(&read.0, &read.1, item, STREAM_ABOVE);
+            if part.is_none() && read.0.octets(item) > heavy::INLINE {
+                Box::pin(self.tell_large(&read, item, first)).await?;
                 continue;
-            };
+            }
             let utf8 = self.utf8();
             let mut fetch = FetchWriter::resume(&mut self.wire.out, utf8, first);
+            let Some(part) = part else {
+                section::tell(&read.0, &read.1, item, &mut fetch);
+                continue;
+            };
             fetch.section_start(&part.section, part.origin, part.octets);
             for piece in &part.pieces {
                 self.send(piece).await?;
@@ -294,17 +380,14 @@ impl Session {
         Ok(())
     }
 
-    async fn tell_section(
+    /// Tells a section that takes long to make.
+    async fn tell_large(
         &mut self,
         read: &Arc<(MessageMap, Source)>,
         item: &BodyItem,
         first: bool,
     ) -> Result<(), Failure> {
-        let large = read.0.octets(item) > heavy::INLINE;
-        let _turn = match large {
-            true => Some(self.shared.heavy.turn().await?),
-            false => None,
-        };
+        let _turn = self.shared.heavy.turn().await?;
         let (read, item, utf8) = (Arc::clone(read), item.clone(), self.utf8());
         let mut out = std::mem::take(&mut self.wire.out);
         let tell = move || {
@@ -313,21 +396,8 @@ impl Session {
             drop(fetch);
             out
         };
-        self.wire.out = heavy::run(large, tell).await?;
+        self.wire.out = heavy::run(true, tell).await?;
         Ok(())
-    }
-}
-
-/// The stored facts, when the plan needs them.
-async fn stored_meta(
-    store: &dyn MailStore,
-    plan: &FetchPlan,
-    entry: &Entry,
-) -> Result<Option<bytes::Bytes>, Failure> {
-    match &entry.meta {
-        Some(meta) => Ok(Some(meta.clone())),
-        None if plan.columns.meta => Ok(Some(store.body_meta(entry.body).await?)),
-        None => Ok(None),
     }
 }
 

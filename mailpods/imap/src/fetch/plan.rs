@@ -58,7 +58,7 @@ impl FetchPlan {
         Self {
             columns: Columns {
                 prefix: !body.is_empty() || items.contains(&FetchItem::EmailId),
-                meta: preview || !body.is_empty() || items.iter().any(meta),
+                meta: preview || body.iter().any(needs_parts) || items.iter().any(meta),
                 reader: None,
             },
             mod_seq: items.contains(&FetchItem::ModSeq),
@@ -68,6 +68,25 @@ impl FetchPlan {
             items,
             body,
         }
+    }
+}
+
+impl FetchPlan {
+    /// Whether flags are all that is told of every message.
+    pub(crate) fn flags_alone(&self) -> bool {
+        let of_flags = |item: &FetchItem| {
+            matches!(item, FetchItem::Flags | FetchItem::ModSeq | FetchItem::Uid)
+        };
+        let alone = self.items.iter().all(of_flags) && self.items.contains(&FetchItem::Flags);
+        alone && self.body.is_empty() && !self.preview && self.changed_since == 0
+    }
+}
+
+/// Whether the parts of a message must be known: not for all of it, which is what is fetched most.
+fn needs_parts(item: &BodyItem) -> bool {
+    match item {
+        BodyItem::Section { section, .. } => !section.part.is_empty() || section.text.is_some(),
+        BodyItem::Binary { .. } | BodyItem::BinarySize(_) => true,
     }
 }
 

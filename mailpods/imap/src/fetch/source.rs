@@ -60,9 +60,11 @@ impl MessageMap {
     /// Where a section lies, filters of header fields apart; `None` when there is no such part (RFC 9051 §6.4.5.1).
     pub(crate) fn locate(&self, section: &Section) -> Option<Octets> {
         let is_root = section.part.is_empty();
+        if is_root && section.text.is_none() {
+            return Some(0..self.size);
+        }
         let part = self.structure.resolve(&section.part)?;
         match &section.text {
-            None if is_root => Some(0..self.size),
             None => self.body(part),
             Some(SectionText::Mime) => self.header(part),
             // The text of the whole message ends where the message ends, whatever the structure makes of it.
@@ -141,20 +143,33 @@ pub(crate) struct Source {
 impl Source {
     /// Reads what `extent` needs of the body, and no more.
     pub(crate) async fn load(store: &dyn MailStore, entry: &Entry, extent: Octets) -> Result<Self> {
-        let prefix_len = u64::from(entry.prefix_len);
-        let prefix = entry.prefix.clone().unwrap_or_default();
-        let body = extent.start.saturating_sub(prefix_len)..extent.end.saturating_sub(prefix_len);
-        let whole = body.start == 0 && extent.end >= entry.size;
-        let data = match body.is_empty() {
-            true => Bytes::new(),
-            false if whole => store.body(entry.body).await?,
-            false => store.body_range(entry.body, body.clone()).await?,
+        let data = match Self::range(entry, &extent) {
+            Some(range) => store.body_range(entry.body, range).await?,
+            None => Bytes::new(),
         };
-        Ok(Self {
-            prefix,
-            start: prefix_len + body.start,
+        Ok(Self::new(entry, &extent, data))
+    }
+
+    /// What `extent` needs of the body; `None` for nothing.
+    pub(crate) fn range(entry: &Entry, extent: &Octets) -> Option<Octets> {
+        let in_body = |at: u64| at.saturating_sub(u64::from(entry.prefix_len));
+        let end = match extent.end >= entry.size {
+            // To its end, wherever that is.
+            true => u64::MAX,
+            false => in_body(extent.end),
+        };
+        let needed = extent.end > extent.start.max(u64::from(entry.prefix_len));
+        needed.then(|| in_body(extent.start)..end)
+    }
+
+    /// With the octets of [`Self::range`].
+    pub(crate) fn new(entry: &Entry, extent: &Octets, data: Bytes) -> Self {
+        let prefix_len = u64::from(entry.prefix_len);
+        Self {
+            prefix: entry.prefix.clone().unwrap_or_default(),
+            start: prefix_len + extent.start.saturating_sub(prefix_len),
             data,
-        })
+        }
     }
 
     /// The octets of a range: of the prefix, then of the body. Only what was read.

@@ -1,14 +1,18 @@
 //! Where a text cannot be, told by the store before any message is read.
 
+use futures_util::{StreamExt as _, stream};
 use mailpods_imap_proto::Positions;
 use mailpods_store::mail::SoughtText;
 
 use super::compile::Key;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::view::intersect;
 
 /// Messages that the store looks at in one call.
-const WINDOW: usize = 10_000;
+const WINDOW: u32 = 5_000;
+/// Calls at once; the readers of a store serve others, too.
+const AT_ONCE: usize = 2;
 /// With fewer messages it is no use.
 const WORTH: u32 = 64;
 /// Texts of one command that are asked for.
@@ -37,17 +41,15 @@ impl Session {
     }
 
     async fn may_have(&self, within: &Positions, text: &SoughtText) -> Result<Positions, Failure> {
-        let view = self.view()?;
+        let (store, view) = (self.mail(), self.view()?);
+        let windows = view.windows(within, WINDOW).into_iter();
+        let asked =
+            windows.map(|(first, last)| store.may_have(view.id, first..=last, text.clone()));
+        let mut answers = stream::iter(asked).buffered(AT_ONCE);
         let mut found = Vec::new();
-        for range in within {
-            let uids = view.uids.get(range.start as usize..range.end as usize);
-            for window in uids.unwrap_or_default().chunks(WINDOW) {
-                if let (Some(first), Some(last)) = (window.first(), window.last()) {
-                    let uids = *first..=*last;
-                    found.extend(self.mail().may_have(view.id, uids, text.clone()).await?);
-                }
-            }
+        while let Some(uids) = answers.next().await {
+            found.extend(uids?);
         }
-        Ok(view.positions_of(&found))
+        Ok(intersect(&view.positions_of(&found), within))
     }
 }

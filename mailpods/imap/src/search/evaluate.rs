@@ -6,12 +6,12 @@ use bytes::Bytes;
 use mailpods_message::text::{body_texts, header_texts};
 use mailpods_message::{Meta, Structure};
 use mailpods_store::mail::Entry;
-use mailpods_store::{MailStore, Result as StoreResult};
+use mailpods_store::{BodyId, MailStore, ModSeq};
 
 use super::compile::Key;
 use super::text;
 use crate::failure::Failure;
-use crate::fetch::{MessageMap, Source, damaged, email_id};
+use crate::fetch::{Octets, Source, damaged, email_id};
 
 /// What must be read to judge a key, cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,9 +32,12 @@ pub(super) enum Cost {
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) entry: Option<Entry>,
-    pub(super) meta: Option<Meta>,
-    /// The same, encoded.
+    /// The stored facts, encoded.
     pub(super) stored: Option<Bytes>,
+    /// Of them dates and envelope, where the key asks for these.
+    pub(super) fields: Option<Meta>,
+    /// Of them the parts.
+    pub(super) structure: Option<Structure>,
     pub(super) header: Option<Bytes>,
     /// Header and body.
     pub(super) message: Option<Bytes>,
@@ -52,6 +55,15 @@ impl Facts {
         }
     }
 
+    /// Octets of the message.
+    pub(super) fn size(&self) -> u64 {
+        self.entry.as_ref().map_or(0, |entry| entry.size)
+    }
+
+    pub(super) fn mod_seq(&self) -> ModSeq {
+        self.entry.as_ref().map_or(0, |entry| entry.modseq)
+    }
+
     fn header_text(&self) -> Option<&[String]> {
         let header = self.header.as_ref()?;
         Some(
@@ -61,13 +73,54 @@ impl Facts {
     }
 
     fn body_text(&self) -> Option<&[String]> {
-        let (entry, message, meta) = (
+        let (entry, message, structure) = (
             self.entry.as_ref()?,
             self.message.as_ref()?,
-            self.meta.as_ref()?,
+            self.structure.as_ref()?,
         );
-        let texts = || body_texts(message, &meta.structure, entry.prefix_len).collect();
+        let texts = || body_texts(message, structure, entry.prefix_len).collect();
         Some(self.body_text.get_or_init(texts))
+    }
+
+    /// Where in the message the header lies.
+    fn header_range(&mut self) -> Result<Octets, Failure> {
+        let structure = match &mut self.structure {
+            Some(structure) => structure,
+            slot => {
+                let stored = self.stored.as_deref().unwrap_or_default();
+                slot.insert(Meta::decode_structure(stored).map_err(damaged)?)
+            }
+        };
+        let (prefix, size) = self
+            .entry
+            .as_ref()
+            .map_or((0, 0), |entry| (entry.prefix_len, entry.size));
+        let root = structure.root().map(|root| root.header.end);
+        Ok(0..root.map_or(size, |end| u64::from(end) + u64::from(prefix)))
+    }
+
+    /// The range of the body that must be read for the header, or for all of the message.
+    pub(super) fn wanted(&mut self, whole: bool) -> Result<Option<(BodyId, Octets)>, Failure> {
+        let header = self.header_range()?;
+        let Some(entry) = &self.entry else {
+            return Ok(None);
+        };
+        let extent = if whole { 0..entry.size } else { header };
+        Ok(Source::range(entry, &extent).map(|range| (entry.body, range)))
+    }
+
+    /// Takes what was [wanted](Self::wanted).
+    pub(super) fn put(&mut self, octets: Bytes, whole: bool) -> Result<(), Failure> {
+        let header = self.header_range()?;
+        let Some(entry) = &self.entry else {
+            return Ok(());
+        };
+        let extent = if whole { 0..entry.size } else { header.clone() };
+        let message = Source::new(entry, &extent, octets).joined(&extent);
+        let end = usize::try_from(header.end).unwrap_or(usize::MAX);
+        self.header = Some(message.slice(..end.min(message.len())));
+        self.message = whole.then_some(message);
+        Ok(())
     }
 }
 
@@ -75,6 +128,7 @@ impl Facts {
 pub(super) async fn learn(
     store: &dyn MailStore,
     cost: Cost,
+    key: &Key,
     facts: &mut Facts,
 ) -> Result<(), Failure> {
     let Some(entry) = &facts.entry else {
@@ -87,39 +141,22 @@ pub(super) async fn learn(
                 Some(meta) => meta.clone(),
                 None => store.body_meta(entry.body).await?,
             };
-            // Most searches end here, without the structure.
-            facts.meta = Some(Meta::decode_fields(&stored).map_err(damaged)?);
+            if key.count(Cost::Meta) > 0 {
+                // Most searches end here, without the structure.
+                facts.fields = Some(Meta::decode_fields(&stored).map_err(damaged)?);
+            }
             facts.stored = Some(stored);
         }
-        Cost::Header => {
-            let stored = facts.stored.as_deref().unwrap_or_default();
-            facts.meta = Some(Meta::decode(stored).map_err(damaged)?);
-            facts.header = Some(read(store, entry, facts, false).await?);
+        Cost::Header | Cost::Body => {
+            let whole = cost == Cost::Body;
+            let octets = match facts.wanted(whole)? {
+                Some((body, range)) => store.body_range(body, range).await?,
+                None => Bytes::new(),
+            };
+            facts.put(octets, whole)?;
         }
-        Cost::Body => facts.message = Some(read(store, entry, facts, true).await?),
     }
     Ok(())
-}
-
-async fn read(
-    store: &dyn MailStore,
-    entry: &Entry,
-    facts: &Facts,
-    whole: bool,
-) -> StoreResult<Bytes> {
-    let structure = facts
-        .meta
-        .as_ref()
-        .map_or_else(Structure::default, |meta| meta.structure.clone());
-    let map = MessageMap::new(structure, entry.prefix_len, entry.size);
-    let range = if whole {
-        0..entry.size
-    } else {
-        map.header(0).unwrap_or(0..entry.size)
-    };
-    Ok(Source::load(store, entry, range.clone())
-        .await?
-        .joined(&range))
 }
 
 /// The answer, or `None` when more must be known.
@@ -175,11 +212,11 @@ fn judge_row(key: &Key, facts: &Facts) -> Option<bool> {
 fn judge_content(key: &Key, facts: &Facts) -> Option<bool> {
     match key {
         Key::Sent(from, to) => {
-            let sent = facts.meta.as_ref()?.sent_date;
+            let sent = facts.fields.as_ref()?.sent_date;
             Some(sent.is_some_and(|sent| (*from..*to).contains(&sent)))
         }
         Key::Envelope(field, needle) => Some(text::envelope_has(
-            &facts.meta.as_ref()?.envelope,
+            &facts.fields.as_ref()?.envelope,
             *field,
             needle,
         )),

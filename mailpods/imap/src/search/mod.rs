@@ -5,6 +5,7 @@
 mod bound;
 mod compile;
 mod evaluate;
+mod read;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -12,21 +13,16 @@ mod text;
 use std::sync::Arc;
 
 use mailpods_imap_proto::sequence::runs;
-use mailpods_imap_proto::{Code, ESearch, Positions, SearchCommand, SearchReturn, Tag};
-use mailpods_store::mail::{Columns, Entry};
-use mailpods_store::{MailStore, ModSeq, Uid};
+use mailpods_imap_proto::{Code, ESearch, SearchCommand, SearchReturn, Tag};
+use mailpods_store::{ModSeq, Uid};
 
 use crate::append::now;
 use crate::failure::{Done, Failure, Reply};
-use crate::heavy;
 use crate::session::Session;
-use crate::view::contains;
 use compile::{Key, compile};
 use evaluate::{Cost, Facts, judge};
+use read::Search;
 
-/// Entries read at once.
-const BATCH: usize = 500;
-const META_BATCH: usize = 128;
 /// BODY and TEXT keys of one command: each looks through all of a message.
 const MAX_BODY_KEYS: usize = 32;
 /// Keys of one command that look through a header.
@@ -105,7 +101,7 @@ impl Session {
         })
     }
 
-    async fn find_messages(&mut self, key: &Arc<Key>) -> Result<Found, Failure> {
+    async fn find_messages(&self, key: &Arc<Key>) -> Result<Found, Failure> {
         let view = self.view()?;
         let candidates = key.candidates(view.count());
         if key.cost() == Cost::Position {
@@ -118,89 +114,14 @@ impl Session {
                 mod_seq: 0,
             });
         }
-        let (store, mut found) = (self.mail(), Found::default());
-        for (first, last) in view.reads(&candidates) {
-            self.search_range(&*store, key, &candidates, (first, last), &mut found)
-                .await?;
-        }
-        Ok(found)
-    }
-
-    async fn search_range(
-        &self,
-        store: &dyn MailStore,
-        key: &Arc<Key>,
-        candidates: &Positions,
-        (mut first, last): (Uid, Uid),
-        found: &mut Found,
-    ) -> Result<(), Failure> {
-        let needs_meta = key.cost() > Cost::Row;
-        let columns = Columns {
-            prefix: key.cost() > Cost::Meta,
-            meta: needs_meta,
-            reader: None,
+        let search = Search {
+            store: self.mail(),
+            heavy: &self.shared.heavy,
+            view,
+            key,
+            candidates: &candidates,
         };
-        let columns = self.view()?.own(columns);
-        let limit = if needs_meta { META_BATCH } else { BATCH };
-        loop {
-            let entries = store
-                .entries(self.view()?.id, first..=last, 0, columns, limit)
-                .await?;
-            let (full, end) = (
-                entries.len() == limit,
-                entries.last().map_or(last, |entry| entry.uid),
-            );
-            for entry in entries {
-                let position = self.view()?.number(entry.uid).map(|number| number - 1);
-                let Some(position) = position.filter(|position| contains(candidates, *position))
-                else {
-                    continue;
-                };
-                let mod_seq = entry.modseq;
-                if self.matches(store, key, position, entry).await? {
-                    found.positions.push(position);
-                    found.mod_seq = found.mod_seq.max(mod_seq);
-                }
-            }
-            if !full || end >= last {
-                return Ok(());
-            }
-            first = end + 1;
-        }
-    }
-
-    /// Judges one message, reading more of it until the key has an answer.
-    async fn matches(
-        &self,
-        store: &dyn MailStore,
-        key: &Arc<Key>,
-        position: u32,
-        entry: Entry,
-    ) -> Result<bool, Failure> {
-        let large = entry.size > heavy::INLINE;
-        let mut facts = Facts::of(entry);
-        for cost in [Cost::Row, Cost::Meta] {
-            evaluate::learn(store, cost, &mut facts).await?;
-            if let Some(answer) = judge(key, position, &facts) {
-                return Ok(answer);
-            }
-        }
-        // From here on a message may be much: few at once, and not on the threads that all sessions share.
-        let _turn = match large {
-            true => Some(self.shared.heavy.turn().await?),
-            false => None,
-        };
-        for cost in [Cost::Header, Cost::Body] {
-            evaluate::learn(store, cost, &mut facts).await?;
-            let key = Arc::clone(key);
-            let judged = move || (judge(&key, position, &facts), facts);
-            let (answer, back) = heavy::run(large, judged).await?;
-            if let Some(answer) = answer {
-                return Ok(answer);
-            }
-            facts = back;
-        }
-        Ok(false)
+        search.run().await
     }
 
     /// Tells what was found, in its order; `sorted`: by SORT.

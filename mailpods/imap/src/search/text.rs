@@ -2,6 +2,7 @@
 
 use mailpods_message::header::{self, decode_text};
 use mailpods_message::{Address, Envelope};
+use memchr::memmem;
 
 use super::compile::EnvelopeField;
 
@@ -58,5 +59,9 @@ pub(super) fn header_has(octets: &[u8], name: &str, needle: &str) -> bool {
 
 /// Whether any of the texts has the needle; an empty one is in every message.
 pub(super) fn any_has(texts: &[String], needle: &str) -> bool {
-    needle.is_empty() || texts.iter().any(|text| text.contains(needle))
+    let finder = memmem::Finder::new(needle);
+    needle.is_empty()
+        || texts
+            .iter()
+            .any(|text| finder.find(text.as_bytes()).is_some())
 }

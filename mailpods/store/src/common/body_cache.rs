@@ -1,6 +1,7 @@
 //! Bodies written lately, for deliveries that follow at once.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -19,6 +20,13 @@ impl Cached {
     fn weight(&self) -> usize {
         self.octets.len() + self.meta.as_ref().map_or(0, Bytes::len) + 128
     }
+}
+
+/// What of `range` there is.
+pub(crate) fn cut(octets: &Bytes, range: &Range<u64>) -> Bytes {
+    let at = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(octets.len());
+    let (start, end) = (at(range.start), at(range.end));
+    octets.slice(start.min(end)..end)
 }
 
 pub(crate) struct BodyCache {
@@ -44,6 +52,11 @@ impl BodyCache {
 
     pub(crate) fn get(&self, id: BodyId) -> Option<Cached> {
         lock(&self.state).bodies.get(&id).cloned()
+    }
+
+    /// Octets of `range`, cut at the body's end.
+    pub(crate) fn part(&self, id: BodyId, range: &Range<u64>) -> Option<Bytes> {
+        Some(cut(&self.get(id)?.octets, range))
     }
 
     pub(crate) fn put(&self, id: BodyId, octets: Bytes, meta: Option<Bytes>) {

@@ -165,21 +165,22 @@ impl Index {
         let before = (number as u64) << self.chunk_bits;
         let expected = usize::try_from((self.size - before).min(1 << self.chunk_bits))
             .map_err(|_| damaged())?;
-        // Room for what is expected and no more: a frame that holds more fails.
-        let mut octets = Vec::with_capacity(expected);
+        let mut tail = Cursor::new(std::mem::take(out));
+        tail.seek(SeekFrom::End(0)).map_err(unavailable)?;
         let length = DECOMPRESSOR.with_borrow_mut(|slot| {
             let decompressor = match slot {
                 Some(decompressor) => decompressor,
                 None => slot.insert(Decompressor::new().map_err(unavailable)?),
             };
             decompressor
-                .decompress_to_buffer(chunk, &mut octets)
+                .decompress_to_buffer(chunk, &mut tail)
                 .map_err(|_| damaged())
         })?;
+        // There is room for all chunks and no more: a frame that holds more than its own fails here at the latest.
         if length != expected {
             return Err(damaged());
         }
-        out.extend_from_slice(&octets);
+        *out = tail.into_inner();
         Ok(())
     }
 }

@@ -16,6 +16,9 @@ pub(crate) const FORGET_EVERY: usize = 64;
 /// Messages changed in one transaction, so that a large change does not keep others waiting.
 pub(crate) const STEP: usize = 1_000;
 
+/// Messages among which the first unseen one is looked for when a mailbox is opened.
+pub(crate) const UNSEEN_WITHIN: i64 = 1_000;
+
 /// What is asked for of the messages of a mailbox.
 pub(crate) struct Query {
     pub(crate) mailbox: MailboxId,

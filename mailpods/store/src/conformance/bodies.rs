@@ -79,6 +79,59 @@ pub(super) async fn octets_come_back_whole_and_in_ranges(store: Store) -> Outcom
     Ok(())
 }
 
+pub(super) async fn several_are_read_together(store: Store) -> Outcome {
+    let mut bodies = Vec::new();
+    for length in [0, 10, 5_000, 65_536, 70_000, 300_000] {
+        let octets = noise(length);
+        bodies.push((put(&store, &octets, None).await?, octets));
+    }
+    let ask = async || {
+        let ids = bodies.iter().map(|(id, _)| *id);
+        let mut wanted: Vec<_> = ids.clone().map(|id| (id, 0..u64::MAX)).collect();
+        wanted.extend(ids.map(|id| (id, 3..66_000)));
+        wanted.push((BodyId(999_999), 0..10));
+        wanted.push(wanted[2].clone());
+        store.mail.body_ranges(wanted).await
+    };
+    let holds_all = |answers: Vec<crate::Result<Bytes>>| {
+        let mut answers = answers.into_iter();
+        let whole = bodies.iter().map(|(_, octets)| octets.clone());
+        let parts = bodies.iter().map(|(_, octets)| {
+            let end = octets.len().min(66_000);
+            octets.slice(end.min(3)..end)
+        });
+        for (index, expected) in whole.chain(parts).enumerate() {
+            let found = some("an answer", answers.next())??;
+            holds(&format!("body {index}"), found == expected)?;
+        }
+        let missing = |error: &StoreError| matches!(error, StoreError::NotFound(_));
+        fails(
+            "one that is not there",
+            some("an answer", answers.next())?,
+            missing,
+        )?;
+        holds(
+            "the one after it",
+            some("an answer", answers.next())?? == noise(5_000),
+        )
+    };
+    holds_all(ask().await?)?;
+    // What was written lately is in memory, of which there is less than this.
+    let inbox = inbox(&store, "alice@example.test").await?;
+    let others = (0..72).map(|number: u8| NewMail {
+        body: NewBody::Octets {
+            slices: vec![noise(250_000), Bytes::from(vec![number])],
+            meta: None,
+        },
+        prefix: Bytes::new(),
+        flags: Flags::default(),
+        received: 0,
+    });
+    let others = others.collect();
+    store.mail.append(inbox, others, Quota::default()).await?;
+    holds_all(ask().await?)
+}
+
 pub(super) async fn shared_body_lives_until_its_last_reference(store: Store) -> Outcome {
     store
         .queue

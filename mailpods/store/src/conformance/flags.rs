@@ -3,7 +3,7 @@
 use super::fixtures::{account, append, entries, inbox, mailbox};
 use super::{Outcome, fails, holds, same, some};
 use crate::mail::{Columns, FlagOp, Flags, SystemFlags};
-use crate::types::Quota;
+use crate::types::{MailboxId, Quota};
 use crate::{Store, StoreError};
 
 fn system(flags: SystemFlags) -> Flags {
@@ -80,6 +80,57 @@ pub(super) async fn each_change_raises_the_modseq_once(store: Store) -> Outcome 
         &store.mail.mailbox_by_id(inbox).await?.highest_modseq,
         &(start + 3),
     )
+}
+
+/// The table has what the entries have.
+async fn table_is_right(store: &Store, inbox: MailboxId, when: &str) -> Outcome {
+    let table = some("a table", store.mail.flags(inbox).await?)?;
+    let told: Vec<_> = table
+        .rows()
+        .iter()
+        .map(|row| {
+            let keywords = table.keywords(row).to_vec();
+            (row.uid, row.modseq, row.system, keywords)
+        })
+        .collect();
+    let entries = entries(store, inbox).await?.into_iter();
+    let expected: Vec<_> = entries
+        .map(|entry| {
+            (
+                entry.uid,
+                entry.modseq,
+                entry.flags.system,
+                entry.flags.keywords,
+            )
+        })
+        .collect();
+    same(when, &told, &expected)
+}
+
+pub(super) async fn the_table_of_flags_follows_every_change(store: Store) -> Outcome {
+    let inbox = inbox(&store, "alice@example.test").await?;
+    table_is_right(&store, inbox, "an empty mailbox").await?;
+    // So many that the table is kept.
+    append(&store, inbox, &["x"; 1_100]).await?;
+    table_is_right(&store, inbox, "new messages").await?;
+    table_is_right(&store, inbox, "nothing new").await?;
+    let change = async |uids: Vec<u32>, flags: Flags| {
+        let op = FlagOp::Add;
+        store.mail.store_flags(inbox, uids, op, flags, None).await
+    };
+    change(vec![3, 1_000], words(&["one", "two"])).await?;
+    change(vec![4], words(&["one"])).await?;
+    change(vec![1_000], words(&["three"])).await?;
+    change(vec![7, 8], system(SystemFlags::DELETED)).await?;
+    table_is_right(&store, inbox, "other flags").await?;
+    store.mail.expunge(inbox, None).await?;
+    append(&store, inbox, &["y"]).await?;
+    change(vec![9], system(SystemFlags::SEEN)).await?;
+    table_is_right(&store, inbox, "some gone, some new").await?;
+    let nowhere = store.mail.flags(MailboxId(999)).await;
+    fails("a mailbox that is not there", nowhere, |error| {
+        matches!(error, StoreError::NotFound(_))
+    })
 }
 
 pub(super) async fn unchanged_since_leaves_later_changes_alone(store: Store) -> Outcome {

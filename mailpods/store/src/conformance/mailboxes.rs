@@ -2,8 +2,8 @@
 
 use super::fixtures::{account, append, entries, inbox, mailbox};
 use super::{Outcome, fails, holds, same, some};
-use crate::mail::{FlagOp, Flags, SystemFlags};
-use crate::types::AccountId;
+use crate::mail::{Columns, FlagOp, Flags, SystemFlags};
+use crate::types::{AccountId, MailboxId, Uid};
 use crate::{Store, StoreError};
 
 async fn names(store: &Store, account: AccountId) -> Result<Vec<String>, StoreError> {
@@ -169,6 +169,62 @@ pub(super) async fn subscriptions_outlive_mailboxes(store: Store) -> Outcome {
         "no subscription",
         !has(store.mail.subscriptions(alice).await?),
     )
+}
+
+pub(super) async fn messages_are_found_by_their_uids(store: Store) -> Outcome {
+    let inbox = inbox(&store, "alice@example.test").await?;
+    append(&store, inbox, &["one", "two", "three", "four"]).await?;
+    let columns = Columns {
+        prefix: true,
+        meta: true,
+        reader: None,
+    };
+    let all = store
+        .mail
+        .entries(inbox, 1..=Uid::MAX, 0, columns, 10)
+        .await?;
+    let some = store.mail.entries_of(inbox, vec![2, 4, 9], columns).await?;
+    let expected: Vec<_> = all.into_iter().filter(|entry| entry.uid % 2 == 0).collect();
+    same("the messages asked for", &some, &expected)?;
+    let nowhere = store
+        .mail
+        .entries_of(MailboxId(999), vec![1], columns)
+        .await;
+    fails("a mailbox that is not there", nowhere, |error| {
+        matches!(error, StoreError::NotFound(_))
+    })
+}
+
+pub(super) async fn what_an_opened_mailbox_has_is_told_at_once(store: Store) -> Outcome {
+    let inbox = inbox(&store, "alice@example.test").await?;
+    append(&store, inbox, &["one", "two", "three"]).await?;
+    let flags = Flags {
+        system: SystemFlags::SEEN,
+        keywords: vec!["work".to_owned()],
+    };
+    let change = async |uids: Vec<Uid>| {
+        let op = FlagOp::Add;
+        store
+            .mail
+            .store_flags(inbox, uids, op, flags.clone(), None)
+            .await
+    };
+    change(vec![1]).await?;
+    let opened = store.mail.opened(inbox).await?;
+    same(
+        "the counts",
+        &opened.info,
+        &store.mail.mailbox_by_id(inbox).await?,
+    )?;
+    same("the keywords", &opened.keywords, &vec!["work".to_owned()])?;
+    same("the first unseen", &opened.unseen, &Some(2))?;
+    same("the UIDs", &*opened.uids, &vec![1, 2, 3])?;
+    change(vec![2, 3]).await?;
+    same("all seen", &store.mail.opened(inbox).await?.unseen, &None)?;
+    let nowhere = store.mail.opened(MailboxId(999)).await;
+    fails("a mailbox that is not there", nowhere, |error| {
+        matches!(error, StoreError::NotFound(_))
+    })
 }
 
 pub(super) async fn uids_ascend_and_are_never_used_again(store: Store) -> Outcome {

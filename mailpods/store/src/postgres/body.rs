@@ -1,6 +1,6 @@
 //! Bodies: written once, compressed, shared by queue and mailboxes, removed with the last reference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
@@ -11,6 +11,7 @@ use super::shard;
 use super::shared::Shared;
 use super::tx::{Tx, get, lazily, small};
 use crate::common::body::{Facts, INLINE, Wanted, join, sign};
+use crate::common::body_cache::cut;
 use crate::common::frame::{self, Index};
 use crate::error::{Result, StoreError};
 use crate::types::{BodyId, NewBody};
@@ -141,14 +142,8 @@ const READ_PART: &str = "SELECT substr(data, $3, $4) FROM body_data WHERE shard 
 
 /// Octets of `range`, which is cut at the body's end.
 pub(super) async fn read(shared: &Shared, id: BodyId, range: Range<u64>) -> Result<Bytes> {
-    if let Some(cached) = shared.bodies.get(id) {
-        let cut = |at: u64| {
-            usize::try_from(at)
-                .unwrap_or(usize::MAX)
-                .min(cached.octets.len())
-        };
-        let (start, end) = (cut(range.start), cut(range.end));
-        return Ok(cached.octets.slice(start.min(end)..end));
+    if let Some(octets) = shared.bodies.part(id, &range) {
+        return Ok(octets);
     }
     let connection = shared.pool.get().await?;
     let whole = range.start == 0 && range.end >= MAX_SIZE;
@@ -179,6 +174,63 @@ pub(super) async fn read(shared: &Shared, id: BodyId, range: Range<u64>) -> Resu
     drop(connection);
     let row = row.ok_or(StoreError::NotFound("body"))?;
     index.decode(chunks, get(&row, 0)?, &range).map(Bytes::from)
+}
+
+/// Small bodies.
+const READ_SMALL: &str = "SELECT b.id, b.size, d.data FROM unnest($1::smallint[], $2::bigint[]) AS v (shard, id)
+    JOIN body AS b ON b.shard = v.shard AND b.id = v.id JOIN body_data AS d ON d.shard = b.shard AND d.id = b.id WHERE b.size <= 65536";
+
+/// Octets of bodies, each as [`read`] gives them: the small ones together.
+pub(super) async fn read_many(
+    shared: &Shared,
+    wanted: &[(BodyId, Range<u64>)],
+) -> Result<Vec<Result<Bytes>>> {
+    let found = small_ones(shared, wanted).await?;
+    let mut octets = Vec::with_capacity(wanted.len());
+    for (id, range) in wanted {
+        let body = match found.get(&id.0) {
+            Some(whole) => Ok(cut(whole, range)),
+            None => read(shared, *id, range.clone()).await,
+        };
+        octets.push(match body {
+            // The others can be read.
+            Err(error @ (StoreError::NotFound(_) | StoreError::Corrupt(_))) => Err(error),
+            body => Ok(body?),
+        });
+    }
+    Ok(octets)
+}
+
+/// Those of at most [`INLINE`] octets that are not in memory, whole.
+async fn small_ones(
+    shared: &Shared,
+    wanted: &[(BodyId, Range<u64>)],
+) -> Result<HashMap<i64, Bytes>> {
+    let unknown = wanted
+        .iter()
+        .filter(|(id, _)| shared.bodies.get(*id).is_none());
+    let ids: Vec<i64> = unknown.map(|(id, _)| id.0).collect();
+    if ids.len() < 2 {
+        return Ok(HashMap::new());
+    }
+    let shards: Vec<i16> = ids.iter().map(|id| shard::of_id(*id)).collect();
+    let connection = shared.pool.get().await?;
+    let rows = connection.query(READ_SMALL, &[&shards, &ids]).await?;
+    drop(connection);
+    let decode = move || {
+        let decoded = rows.iter().map(|row| {
+            let size: u64 = small(row, 1)?;
+            let octets = frame::decode_range(get(row, 2)?, size, &(0..size))?;
+            Ok((get(row, 0)?, Bytes::from(octets)))
+        });
+        // What is damaged is found so again when it is read by itself.
+        decoded
+            .filter(|one: &Result<_>| !matches!(one, Err(StoreError::Corrupt(_))))
+            .collect()
+    };
+    tokio::task::spawn_blocking(decode)
+        .await
+        .map_err(|_| interrupted())?
 }
 
 fn interrupted() -> StoreError {

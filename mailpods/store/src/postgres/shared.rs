@@ -12,12 +12,13 @@ use super::shard;
 use super::tx::Effect;
 use crate::common::body_cache::BodyCache;
 use crate::common::lock;
+use crate::common::mailbox_cache::{Known, MailboxCache};
 use crate::common::metrics::WriterMetrics;
 use crate::common::seal::Seal;
 use crate::common::trace::TraceBuffer;
-use crate::common::uid_cache::UidCache;
 use crate::common::watch::Watchers;
 use crate::error::Result;
+use crate::mail::FlagTable;
 use crate::types::{AccountId, MailboxId};
 
 /// Most accounts remembered by address.
@@ -27,7 +28,8 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) seal: Seal,
     pub(super) bodies: BodyCache,
-    pub(super) uids: UidCache,
+    pub(super) uids: MailboxCache<Known>,
+    pub(super) flags: MailboxCache<Arc<FlagTable>>,
     pub(super) due: Due,
     pub(super) watchers: Watchers,
     pub(super) outbox: Outbox,
@@ -63,7 +65,8 @@ impl Shared {
         Ok(Self {
             seal: Seal::new(options.seal_key.as_slice())?,
             bodies: BodyCache::new(options.cache_octets),
-            uids: UidCache::default(),
+            uids: MailboxCache::default(),
+            flags: MailboxCache::default(),
             due: Due::default(),
             watchers: Watchers::default(),
             outbox: Outbox::new()?,

@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{DATABASE_FILE, Options};
@@ -91,6 +92,8 @@ fn open_with(dir: &Path, flags: OpenFlags) -> Result<Connection> {
         dir.join(DATABASE_FILE),
         flags | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
+    // A plan is of the statement alone: else each that has a value after LIMIT is prepared anew for every call.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)

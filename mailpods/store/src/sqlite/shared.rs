@@ -17,11 +17,12 @@ use super::{Options, Statistics, writer};
 use crate::common::body_cache::BodyCache;
 use crate::common::due::DueIndex;
 use crate::common::lock;
+use crate::common::mailbox_cache::{Known, MailboxCache};
 use crate::common::metrics::WriterMetrics;
 use crate::common::trace::TraceBuffer;
-use crate::common::uid_cache::UidCache;
 use crate::common::watch::Watchers;
 use crate::error::Result;
+use crate::mail::FlagTable;
 use crate::types::AccountId;
 
 /// Most accounts remembered by address.
@@ -32,7 +33,8 @@ const UNKNOWN_VERSION: u64 = u64::MAX;
 pub(super) struct Shared {
     pub(super) files: BodyFiles,
     pub(super) bodies: BodyCache,
-    pub(super) uids: UidCache,
+    pub(super) uids: MailboxCache<Known>,
+    pub(super) flags: MailboxCache<Arc<FlagTable>>,
     pub(super) accounts: Mutex<HashMap<Arc<str>, AccountId>>,
     pub(super) due: Mutex<DueIndex>,
     pub(super) watchers: Watchers,
@@ -59,7 +61,8 @@ impl Shared {
             guard: DiskGuard::new(files.root(), options.free_reserve),
             files,
             bodies: BodyCache::new(options.cache_octets),
-            uids: UidCache::default(),
+            uids: MailboxCache::default(),
+            flags: MailboxCache::default(),
             accounts: Mutex::default(),
             due: Mutex::new(due::load(connection)?),
             watchers: Watchers::default(),

@@ -194,7 +194,7 @@ pub(super) async fn accounts(connection: &Connection) -> Result<Vec<AccountInfo>
     rows.iter().map(info).collect()
 }
 
-fn info(row: &Row) -> Result<MailboxInfo> {
+pub(super) fn info(row: &Row) -> Result<MailboxInfo> {
     Ok(rows::mailbox(row)?.info(get(row, 11)?))
 }
 
@@ -222,9 +222,16 @@ pub(super) async fn named(
     row.as_ref().map(info).transpose()
 }
 
+/// One mailbox by account and id.
+pub(super) fn by_id_sql() -> String {
+    select(" AND m.id = $2")
+}
+
 pub(super) async fn by_id(connection: &Connection, mailbox: MailboxId) -> Result<MailboxInfo> {
-    let (sql, account) = (select(" AND m.id = $2"), shard::account_of(mailbox));
-    let row = connection.row(&sql, &[&account, &mailbox.0]).await?;
+    let account = shard::account_of(mailbox);
+    let row = connection
+        .row(&by_id_sql(), &[&account, &mailbox.0])
+        .await?;
     info(&row.ok_or(StoreError::NotFound("mailbox"))?)
 }
 

@@ -13,6 +13,7 @@ mod transfer;
 mod uidls;
 
 use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
@@ -32,8 +33,8 @@ use crate::common::names;
 use crate::common::uidls as uidl_names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
-    AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore,
-    MailboxInfo, NewMail, SoughtText, SpecialUse, Transfer,
+    AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, FlagTable, Flags,
+    MailStore, MailboxInfo, NewMail, Opened, SoughtText, SpecialUse, Transfer,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -207,6 +208,14 @@ impl MailStore for Core {
         seen::counts(&*self.shared.pool.get().await?, reader, &mailboxes).await
     }
 
+    async fn opened(&self, mailbox: MailboxId) -> Result<Opened> {
+        read::opened(&self.shared, mailbox).await
+    }
+
+    async fn flags(&self, mailbox: MailboxId) -> Result<Option<Arc<FlagTable>>> {
+        read::flags(&self.shared, mailbox).await
+    }
+
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
         read::uids(&self.shared, mailbox).await
     }
@@ -227,6 +236,21 @@ impl MailStore for Core {
             limit,
         };
         let mut entries = read::entries(&*self.shared.pool.get().await?, &query).await?;
+        if columns.meta {
+            self.complete_meta(&mut entries).await?;
+        }
+        Ok(entries)
+    }
+
+    async fn entries_of(
+        &self,
+        mailbox: MailboxId,
+        uids: Vec<Uid>,
+        columns: Columns,
+    ) -> Result<Vec<Entry>> {
+        let connection = self.shared.pool.get().await?;
+        let mut entries = read::entries_of(&connection, mailbox, &uids, columns).await?;
+        drop(connection);
         if columns.meta {
             self.complete_meta(&mut entries).await?;
         }
@@ -346,6 +370,10 @@ impl MailStore for Core {
 
     async fn body_range(&self, body: BodyId, range: Range<u64>) -> Result<Bytes> {
         body::read(&self.shared, body, range).await
+    }
+
+    async fn body_ranges(&self, wanted: Vec<(BodyId, Range<u64>)>) -> Result<Vec<Result<Bytes>>> {
+        body::read_many(&self.shared, &wanted).await
     }
 
     async fn body_meta(&self, body: BodyId) -> Result<Bytes> {

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use mailpods_message::signature::MAX_PROBES;
 use tokio_postgres::Row;
 
-use super::messages::flags;
-use super::rows;
-use crate::common::mailbox::{self, Query};
-use crate::common::uid_cache::Known;
+use super::{folders, keywords, messages, rows};
+use crate::common::flag_table::{Builder, MAX_ROWS};
+use crate::common::mailbox::{self, Query, UNSEEN_WITHIN};
+use crate::common::mailbox_cache::Known;
 use crate::error::{Result, StoreError};
-use crate::mail::{Entry, SoughtText};
+use crate::mail::{Columns, Entry, FlagTable, Opened, SoughtText, SystemFlags};
 use crate::postgres::connection::{Connection, Pipeline};
 use crate::postgres::shard;
 use crate::postgres::shared::Shared;
@@ -22,36 +22,164 @@ use crate::types::{BodyId, MailboxId, ModSeq, Uid};
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const MODSEQ: &str =
     "SELECT modseq FROM mailbox WHERE account = $1 AND id = $2 AND name IS NOT NULL";
-const SCAN: &str = "SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 ORDER BY uid";
+/// In one row: a hundred thousand rows take several times as long.
+const SCAN: &str = "SELECT array_agg(uid) FROM mail WHERE account = $1 AND mailbox = $2";
 const NEWER: &str =
     "SELECT uid FROM mail WHERE account = $1 AND mailbox = $2 AND uid > $3 ORDER BY uid";
 const GONE: &str =
     "SELECT uid FROM expunged WHERE account = $1 AND mailbox = $2 AND modseq > $3 ORDER BY uid";
 
-/// UIDs of a mailbox, from what was known of it and what changed since.
-pub(super) async fn uids(shared: &Shared, mailbox: MailboxId) -> Result<Vec<Uid>> {
-    let connection = shared.pool.get().await?;
-    let row = rows::by_id(&connection, mailbox).await?;
+/// UIDs of a mailbox, from what was known of it and what changed since; `modseq` is at most a moment old.
+async fn uids_since(
+    shared: &Shared,
+    connection: &Connection,
+    mailbox: MailboxId,
+    modseq: i64,
+) -> Result<Arc<Vec<Uid>>> {
     let known = shared
         .uids
         .get(mailbox)
-        .filter(|known| known.modseq <= row.modseq);
+        .filter(|known| known.modseq <= modseq);
     let (modseq, uids) = match known {
-        Some(known) if known.modseq == row.modseq => return Ok(known.uids.to_vec()),
-        Some(known) => match changed(&connection, mailbox, &known).await? {
+        Some(known) if known.modseq == modseq => return Ok(known.uids),
+        Some(known) => match changed(connection, mailbox, &known).await? {
             Some(changed) => changed,
-            None => whole(&connection, mailbox).await?,
+            None => whole(connection, mailbox).await?,
         },
-        None => whole(&connection, mailbox).await?,
+        None => whole(connection, mailbox).await?,
     };
-    shared.uids.put(
-        mailbox,
-        Known {
-            modseq,
-            uids: Arc::from(uids.as_slice()),
-        },
-    );
+    let uids = Arc::new(uids);
+    let known = Known {
+        modseq,
+        uids: Arc::clone(&uids),
+    };
+    shared.uids.put(mailbox, known);
     Ok(uids)
+}
+
+pub(super) async fn uids(shared: &Shared, mailbox: MailboxId) -> Result<Vec<Uid>> {
+    let connection = shared.pool.get().await?;
+    let row = rows::by_id(&connection, mailbox).await?;
+    let uids = uids_since(shared, &connection, mailbox, row.modseq).await?;
+    Ok(Arc::unwrap_or_clone(uids))
+}
+
+const UNSEEN: &str = "SELECT uid FROM (SELECT uid, system FROM mail WHERE account = $1 AND mailbox = $2 ORDER BY uid LIMIT $3) AS first
+    WHERE system & 1 = 0 ORDER BY uid LIMIT 1";
+
+pub(super) async fn opened(shared: &Shared, mailbox: MailboxId) -> Result<Opened> {
+    let account = shard::account_of(mailbox);
+    let connection = shared.pool.get().await?;
+    let info = folders::by_id_sql();
+    let mut pipeline = Pipeline::default();
+    pipeline.add(&info, &[&account, &mailbox.0]);
+    pipeline.add(keywords::IN_MAILBOX, &[&account, &mailbox.0]);
+    pipeline.add(UNSEEN, &[&account, &mailbox.0, &UNSEEN_WITHIN]);
+    let answers = connection.run(&pipeline).await?;
+    let info = folders::info(answers[0].first().ok_or(StoreError::NotFound("mailbox"))?)?;
+    let known = answers[1].iter().map(|row| get(row, 0));
+    let keywords = known.collect::<Result<_>>()?;
+    let unseen = numbers(&answers[2])?.first().copied();
+    let modseq = info.highest_modseq.cast_signed();
+    Ok(Opened {
+        info,
+        keywords,
+        unseen,
+        uids: uids_since(shared, &connection, mailbox, modseq).await?,
+    })
+}
+
+/// One row of columns: a table of a hundred thousand rows takes several times as long.
+const FLAGS: &str =
+    "SELECT array_agg(uid), array_agg(modseq), array_agg(system), array_agg(keywords)
+    FROM mail WHERE account = $1 AND mailbox = $2 AND modseq > $3";
+
+pub(super) async fn flags(shared: &Shared, mailbox: MailboxId) -> Result<Option<Arc<FlagTable>>> {
+    let connection = shared.pool.get().await?;
+    let row = rows::by_id(&connection, mailbox).await?;
+    if usize::try_from(row.messages).unwrap_or(usize::MAX) > MAX_ROWS {
+        return Ok(None);
+    }
+    let known = shared
+        .flags
+        .get(mailbox)
+        .filter(|known| known.modseq <= row.modseq);
+    if known
+        .as_ref()
+        .is_some_and(|known| known.modseq == row.modseq)
+    {
+        return Ok(known);
+    }
+    let table = match &known {
+        None => flags_since(&connection, mailbox, None).await?,
+        Some(known) => match flags_since(&connection, mailbox, Some(known)).await? {
+            Since::Forgotten => flags_since(&connection, mailbox, None).await?,
+            table => table,
+        },
+    };
+    let Since::Table(table) = table else {
+        return Ok(None);
+    };
+    shared.flags.put(mailbox, Arc::clone(&table));
+    Ok(Some(table))
+}
+
+/// What has become of a table.
+enum Since {
+    Table(Arc<FlagTable>),
+    /// Some expunged UIDs are not known any more.
+    Forgotten,
+    TooLarge,
+}
+
+/// A table of one moment, from one before and what changed since.
+async fn flags_since(
+    connection: &Connection,
+    mailbox: MailboxId,
+    known: Option<&FlagTable>,
+) -> Result<Since> {
+    let account = shard::account_of(mailbox);
+    let since = known.map_or(0, |known| known.modseq);
+    let mut pipeline = Pipeline::default();
+    pipeline.add(BEGIN, &[]);
+    pipeline.add(MODSEQ, &[&account, &mailbox.0]);
+    pipeline.add(FLAGS, &[&account, &mailbox.0, &since]);
+    if known.is_some() {
+        pipeline.add(GONE, &[&account, &mailbox.0, &since]);
+    }
+    pipeline.add("COMMIT", &[]);
+    connection.begins();
+    let answers = connection.run(&pipeline).await?;
+    connection.ended();
+    let mut builder = Builder::new(modseq(&answers[1])?);
+    let row = answers[2].first().ok_or_else(damaged)?;
+    let uids: Vec<i64> = get::<Option<_>>(row, 0)?.unwrap_or_default();
+    let modseqs: Vec<i64> = get::<Option<_>>(row, 1)?.unwrap_or_default();
+    let system: Vec<i16> = get::<Option<_>>(row, 2)?.unwrap_or_default();
+    let keywords: Vec<Option<&str>> = get::<Option<_>>(row, 3)?.unwrap_or_default();
+    for (((uid, modseq), system), keywords) in
+        uids.into_iter().zip(modseqs).zip(system).zip(keywords)
+    {
+        let uid = Uid::try_from(uid).map_err(|_| damaged())?;
+        let system = SystemFlags(u8::try_from(system).map_err(|_| damaged())?);
+        if !builder.add((uid, modseq.cast_unsigned()), system, keywords) {
+            return Ok(Since::TooLarge);
+        }
+    }
+    if let Some(known) = known {
+        let gone = numbers(&answers[3])?;
+        if gone.first() == Some(&0) {
+            return Ok(Since::Forgotten);
+        }
+        if !builder.keep(known, &gone) {
+            return Ok(Since::TooLarge);
+        }
+    }
+    Ok(Since::Table(builder.finish()))
+}
+
+fn damaged() -> StoreError {
+    StoreError::Corrupt("a number in the table of messages is out of its range".to_owned())
 }
 
 fn modseq(rows: &[Row]) -> Result<i64> {
@@ -73,7 +201,7 @@ async fn whole(connection: &Connection, mailbox: MailboxId) -> Result<(i64, Vec<
     connection.begins();
     let answers = connection.run(&pipeline).await?;
     connection.ended();
-    Ok((modseq(&answers[1])?, numbers(&answers[2])?))
+    Ok((modseq(&answers[1])?, scanned(&answers[2])?))
 }
 
 /// The same from what was known; `None` when too much was forgotten.
@@ -105,7 +233,19 @@ pub(super) async fn scan(connection: &Connection, mailbox: MailboxId) -> Result<
     let rows = connection
         .query(SCAN, &[&shard::account_of(mailbox), &mailbox.0])
         .await?;
-    numbers(&rows)
+    scanned(&rows)
+}
+
+/// The UIDs of [`SCAN`], in order.
+fn scanned(rows: &[Row]) -> Result<Vec<Uid>> {
+    let row = rows.first().ok_or_else(damaged)?;
+    let all: Vec<i64> = get::<Option<_>>(row, 0)?.unwrap_or_default();
+    let uids = all
+        .into_iter()
+        .map(|uid| Uid::try_from(uid).map_err(|_| damaged()));
+    let mut uids = uids.collect::<Result<Vec<Uid>>>()?;
+    uids.sort_unstable();
+    Ok(uids)
 }
 
 pub(super) async fn vanished(
@@ -129,13 +269,14 @@ pub(super) async fn vanished(
     Ok(mailbox::missing(row.uid_next, &there))
 }
 
-fn sql(query: &Query) -> String {
-    let prefix = if query.columns.prefix {
+/// What an entry is made of, of the messages of a mailbox; their reader is the parameter `reader`.
+fn select(columns: Columns, reader: &str) -> String {
+    let prefix = if columns.prefix {
         "m.prefix"
     } else {
         "NULL::bytea"
     };
-    let (meta, join) = if query.columns.meta {
+    let (meta, join) = if columns.meta {
         let mask = shard::SHARDS - 1;
         (
             "b.meta",
@@ -146,6 +287,23 @@ fn sql(query: &Query) -> String {
     } else {
         ("NULL::bytea", String::new())
     };
+    let (own, modseq, system) = match columns.reader {
+        None => (String::new(), "m.modseq", "m.system"),
+        Some(_) => (
+            format!(
+                " LEFT JOIN reader_seen AS o ON o.account = m.account AND o.mailbox = m.mailbox AND o.uid = m.uid AND o.reader = {reader}"
+            ),
+            "greatest(m.modseq, o.modseq)",
+            "CASE WHEN o.seen THEN m.system | 1::smallint ELSE m.system & ~1::smallint END",
+        ),
+    };
+    format!(
+        "SELECT m.uid, {modseq}, {system}, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}, m.saved
+         FROM mail AS m{join}{own} WHERE m.account = $1 AND m.mailbox = $2"
+    )
+}
+
+fn sql(query: &Query) -> String {
     // By the index of modseqs, which has the UIDs too: in a large mailbox few messages have changed.
     let (with, changed) = match (query.changed_since, query.columns.reader) {
         (0, _) => ("", " AND $4::bigint = 0"),
@@ -159,18 +317,8 @@ fn sql(query: &Query) -> String {
             " AND m.uid IN (SELECT uid FROM changed)",
         ),
     };
-    let (own, modseq, system) = match query.columns.reader {
-        None => ("", "m.modseq", "m.system"),
-        Some(_) => (
-            " LEFT JOIN reader_seen AS o ON o.account = m.account AND o.mailbox = m.mailbox AND o.uid = m.uid AND o.reader = $7",
-            "greatest(m.modseq, o.modseq)",
-            "CASE WHEN o.seen THEN m.system | 1::smallint ELSE m.system & ~1::smallint END",
-        ),
-    };
-    format!(
-        "{with}SELECT m.uid, {modseq}, {system}, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}, m.saved
-         FROM mail AS m{join}{own} WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $6{changed} ORDER BY m.uid LIMIT $5"
-    )
+    let select = select(query.columns, "$7");
+    format!("{with}{select} AND m.uid BETWEEN $3 AND $6{changed} ORDER BY m.uid LIMIT $5")
 }
 
 pub(super) async fn entries(connection: &Connection, query: &Query) -> Result<Vec<Entry>> {
@@ -195,12 +343,36 @@ pub(super) async fn entries(connection: &Connection, query: &Query) -> Result<Ve
     answers[1].iter().map(entry).collect()
 }
 
+pub(super) async fn entries_of(
+    connection: &Connection,
+    mailbox: MailboxId,
+    uids: &[Uid],
+    columns: Columns,
+) -> Result<Vec<Entry>> {
+    let account = shard::account_of(mailbox);
+    let uids: Vec<i64> = uids.iter().copied().map(i64::from).collect();
+    let sql = format!(
+        "{} AND m.uid = ANY($3::bigint[]) ORDER BY m.uid",
+        select(columns, "$4")
+    );
+    let reader = columns.reader.map(|reader| reader.0);
+    let mut pipeline = Pipeline::default();
+    pipeline.add(MODSEQ, &[&account, &mailbox.0]);
+    match &reader {
+        None => pipeline.add(&sql, &[&account, &mailbox.0, &uids]),
+        Some(reader) => pipeline.add(&sql, &[&account, &mailbox.0, &uids, reader]),
+    };
+    let answers = connection.run(&pipeline).await?;
+    modseq(&answers[0])?;
+    answers[1].iter().map(entry).collect()
+}
+
 fn entry(row: &Row) -> Result<Entry> {
     let octets = |at| get::<Option<&[u8]>>(row, at).map(|value| value.map(Bytes::copy_from_slice));
     Ok(Entry {
         uid: small(row, 0)?,
         modseq: small(row, 1)?,
-        flags: flags(row, 2)?,
+        flags: messages::flags(row, 2)?,
         received: get(row, 4)?,
         size: small(row, 5)?,
         body: BodyId(get(row, 6)?),

@@ -1,9 +1,11 @@
 //! Reading bodies and what is known about them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use mailpods_message::Meta;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, MAIN_DB, OptionalExtension};
 
 use super::super::Core;
@@ -13,25 +15,9 @@ use crate::common::frame::{self, Index};
 use crate::error::{Result, StoreError};
 use crate::types::BodyId;
 
-struct Row {
-    id: BodyId,
-    size: u64,
-    file: Option<String>,
-}
-
-fn row(connection: &Connection, id: BodyId) -> Result<Row> {
-    let mut statement = connection.prepare_cached("SELECT size, file FROM body WHERE id = ?1")?;
-    let found = statement
-        .query_row([id.0], |row| {
-            Ok(Row {
-                id,
-                size: row.get::<_, i64>(0)?.cast_unsigned(),
-                file: row.get(1)?,
-            })
-        })
-        .optional()?;
-    found.ok_or(StoreError::NotFound("body"))
-}
+/// The size; where the stored form is a file its name; it itself where it is small.
+const SQL: &str = "SELECT b.size, b.file, CASE WHEN b.size <= ?2 THEN d.data END
+    FROM body b LEFT JOIN body_data d ON d.id = b.id WHERE b.id = ?1";
 
 /// Octets of `range`, which is cut at the body's end.
 pub(in crate::sqlite) fn read(
@@ -40,53 +26,37 @@ pub(in crate::sqlite) fn read(
     id: BodyId,
     range: &Range<u64>,
 ) -> Result<Bytes> {
-    let row = row(connection, id)?;
-    let range = range.start.min(row.size)..range.end.min(row.size);
+    let mut statement = connection.prepare_cached(SQL)?;
+    let mut rows = statement.query((id.0, INLINE.cast_signed()))?;
+    let row = rows.next()?.ok_or(StoreError::NotFound("body"))?;
+    let size = row.get::<_, i64>(0)?.cast_unsigned();
+    let range = range.start.min(size)..range.end.min(size);
     if range.is_empty() {
         return Ok(Bytes::new());
     }
-    let source = Source::open(connection, files, &row)?;
-    source.part(row.size, &range).map(Bytes::from)
+    if size <= INLINE {
+        let ValueRef::Blob(stored) = row.get_ref(2)? else {
+            return Err(missing());
+        };
+        return frame::decode_range(stored, size, &range).map(Bytes::from);
+    }
+    let source = match row.get(1)? {
+        Some(name) => Source::File(files, name),
+        None => Source::Blob(connection.blob_open(MAIN_DB, c"body_data", c"data", id.0, true)?),
+    };
+    source.part(size, &range).map(Bytes::from)
 }
 
-/// Where the stored form is read from.
+/// Where the stored form of a large body is read from.
 enum Source<'a> {
-    /// A small one: whole.
-    Whole(Vec<u8>),
     /// A part of the database.
     Blob(rusqlite::blob::Blob<'a>),
     /// A file.
-    File(&'a BodyFiles, &'a str),
+    File(&'a BodyFiles, String),
 }
 
-impl<'a> Source<'a> {
-    fn open(connection: &'a Connection, files: &'a BodyFiles, row: &'a Row) -> Result<Self> {
-        if let Some(name) = &row.file {
-            return Ok(Self::File(files, name));
-        }
-        if row.size <= INLINE {
-            let mut statement =
-                connection.prepare_cached("SELECT data FROM body_data WHERE id = ?1")?;
-            return Ok(Self::Whole(
-                statement
-                    .query_row([row.id.0], |row| row.get(0))
-                    .optional()?
-                    .ok_or_else(missing)?,
-            ));
-        }
-        Ok(Self::Blob(connection.blob_open(
-            MAIN_DB,
-            c"body_data",
-            c"data",
-            row.id.0,
-            true,
-        )?))
-    }
-
+impl Source<'_> {
     fn part(&self, size: u64, range: &Range<u64>) -> Result<Vec<u8>> {
-        if let Self::Whole(stored) = self {
-            return frame::decode_range(stored, size, range);
-        }
         let head = frame::head_len(&self.stored(0, frame::FIXED)?, size)?;
         let index = Index::parse(&self.stored(0, head)?, size)?;
         let (chunks, place) = index.chunks(range);
@@ -100,7 +70,6 @@ impl<'a> Source<'a> {
 
     fn stored(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         match self {
-            Self::Whole(stored) => Ok(stored.clone()),
             Self::File(files, name) => files.read(name, offset, length),
             Self::Blob(blob) => {
                 let mut octets = vec![0; length];
@@ -128,18 +97,36 @@ impl Core {
         id: BodyId,
         range: Range<u64>,
     ) -> Result<Bytes> {
-        if let Some(cached) = self.shared.bodies.get(id) {
-            let cut = |at: u64| {
-                usize::try_from(at)
-                    .unwrap_or(usize::MAX)
-                    .min(cached.octets.len())
-            };
-            let (start, end) = (cut(range.start), cut(range.end));
-            return Ok(cached.octets.slice(start.min(end)..end));
+        if let Some(octets) = self.shared.bodies.part(id, &range) {
+            return Ok(octets);
         }
         let files = self.shared.files.clone();
         self.read(move |connection| read(connection, &files, id, &range))
             .await
+    }
+
+    pub(in crate::sqlite) async fn read_bodies(
+        &self,
+        wanted: Vec<(BodyId, Range<u64>)>,
+    ) -> Result<Vec<Result<Bytes>>> {
+        let shared = Arc::clone(&self.shared);
+        let all = move |connection: &Connection| {
+            let bodies = wanted.into_iter().map(|(id, range)| {
+                let octets = match shared.bodies.part(id, &range) {
+                    Some(octets) => Ok(octets),
+                    None => read(connection, &shared.files, id, &range),
+                };
+                match octets {
+                    // The others can be read.
+                    Err(error @ (StoreError::NotFound(_) | StoreError::Corrupt(_))) => {
+                        Ok(Err(error))
+                    }
+                    octets => octets.map(Ok),
+                }
+            });
+            bodies.collect()
+        };
+        self.read(all).await
     }
 
     /// The stored facts, or else computed now and kept.

@@ -12,11 +12,13 @@ mod transfer;
 mod uidls;
 
 use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use mailpods_api::{DomainName, Grantee, MailboxAddress};
+use rusqlite::Connection;
 use tokio::sync::watch;
 
 use self::messages::PreparedMail;
@@ -29,8 +31,8 @@ use crate::common::names;
 use crate::common::uidls as uidl_names;
 use crate::error::{Result, StoreError};
 use crate::mail::{
-    AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, Flags, MailStore,
-    MailboxInfo, NewMail, SoughtText, SpecialUse, Transfer,
+    AccountInfo, Annotation, Columns, CopyOutcome, Entry, FlagOp, FlagOutcome, FlagTable, Flags,
+    MailStore, MailboxInfo, NewMail, Opened, SoughtText, SpecialUse, Transfer,
 };
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
@@ -206,8 +208,23 @@ impl MailStore for Core {
     }
 
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
-        let shared = std::sync::Arc::clone(&self.shared);
-        self.read(move |connection| read::uids(connection, &shared.uids, mailbox))
+        let shared = Arc::clone(&self.shared);
+        let uids = move |connection: &Connection| {
+            let modseq = row::by_id(connection, mailbox)?.modseq;
+            read::uids(connection, &shared.uids, mailbox, modseq)
+        };
+        self.read(uids).await.map(Arc::unwrap_or_clone)
+    }
+
+    async fn opened(&self, mailbox: MailboxId) -> Result<Opened> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |connection| read::opened(connection, &shared.uids, mailbox))
+            .await
+    }
+
+    async fn flags(&self, mailbox: MailboxId) -> Result<Option<Arc<FlagTable>>> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |connection| read::flags(connection, &shared.flags, mailbox))
             .await
     }
 
@@ -228,6 +245,21 @@ impl MailStore for Core {
         };
         let mut entries = self
             .read(move |connection| read::entries(connection, &query))
+            .await?;
+        if columns.meta {
+            self.complete_meta(&mut entries).await?;
+        }
+        Ok(entries)
+    }
+
+    async fn entries_of(
+        &self,
+        mailbox: MailboxId,
+        uids: Vec<Uid>,
+        columns: Columns,
+    ) -> Result<Vec<Entry>> {
+        let mut entries = self
+            .read(move |connection| read::entries_of(connection, mailbox, &uids, columns))
             .await?;
         if columns.meta {
             self.complete_meta(&mut entries).await?;
@@ -294,7 +326,7 @@ impl MailStore for Core {
         unchanged_since: Option<ModSeq>,
         reader: Option<Reader>,
     ) -> Result<FlagOutcome> {
-        let change = std::sync::Arc::new(FlagChange {
+        let change = Arc::new(FlagChange {
             op,
             flags,
             unchanged_since,
@@ -302,7 +334,7 @@ impl MailStore for Core {
         });
         let mut outcome = FlagOutcome::default();
         for step in ordered(uids).chunks(STEP) {
-            let (step, change) = (step.to_vec(), std::sync::Arc::clone(&change));
+            let (step, change) = (step.to_vec(), Arc::clone(&change));
             let part = self
                 .write(move |tx| messages::store_flags(tx, mailbox, &step, &change))
                 .await?;
@@ -347,6 +379,10 @@ impl MailStore for Core {
 
     async fn body_range(&self, body: BodyId, range: Range<u64>) -> Result<Bytes> {
         self.read_body(body, range).await
+    }
+
+    async fn body_ranges(&self, wanted: Vec<(BodyId, Range<u64>)>) -> Result<Vec<Result<Bytes>>> {
+        self.read_bodies(wanted).await
     }
 
     async fn body_meta(&self, body: BodyId) -> Result<Bytes> {

@@ -4,39 +4,126 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::row;
+use super::{folders, row};
+use crate::common::flag_table::{Builder, MAX_ROWS};
 use crate::common::keywords;
-use crate::common::mailbox::{self, Query};
-use crate::common::uid_cache::{Known, UidCache};
+use crate::common::mailbox::{self, Query, UNSEEN_WITHIN};
+use crate::common::mailbox_cache::{Known, MailboxCache};
 use crate::error::Result;
-use crate::mail::{Entry, Flags, SoughtText, SystemFlags};
+use crate::mail::{Columns, Entry, FlagTable, Flags, Opened, SoughtText, SystemFlags};
 use crate::types::{BodyId, MailboxId, ModSeq, Uid};
 
 /// UIDs of a mailbox, from what was known of it and what changed since.
 pub(super) fn uids(
     connection: &Connection,
-    cache: &UidCache,
+    cache: &MailboxCache<Known>,
     mailbox: MailboxId,
-) -> Result<Vec<Uid>> {
-    let mailbox_row = row::by_id(connection, mailbox)?;
-    let known = cache
-        .get(mailbox)
-        .filter(|known| known.modseq <= mailbox_row.modseq);
+    modseq: i64,
+) -> Result<Arc<Vec<Uid>>> {
+    let known = cache.get(mailbox).filter(|known| known.modseq <= modseq);
     let uids = match known {
-        Some(known) if known.modseq == mailbox_row.modseq => return Ok(known.uids.to_vec()),
+        Some(known) if known.modseq == modseq => return Ok(known.uids),
         Some(known) => changed(connection, mailbox, &known)?,
         None => scan(connection, mailbox)?,
     };
+    let uids = Arc::new(uids);
     cache.put(
         mailbox,
         Known {
-            modseq: mailbox_row.modseq,
-            uids: Arc::from(uids.as_slice()),
+            modseq,
+            uids: Arc::clone(&uids),
         },
     );
     Ok(uids)
+}
+
+pub(super) fn opened(
+    connection: &Connection,
+    cache: &MailboxCache<Known>,
+    mailbox: MailboxId,
+) -> Result<Opened> {
+    const UNSEEN: &str =
+        "SELECT uid FROM (SELECT uid, system FROM mail WHERE mailbox = ?1 ORDER BY uid LIMIT ?2)
+         WHERE system & 1 = 0 LIMIT 1";
+    let info = folders::by_id(connection, mailbox)?;
+    let unseen = match info.unseen {
+        0 => None,
+        _ => connection
+            .prepare_cached(UNSEEN)?
+            .query_row((mailbox.0, UNSEEN_WITHIN), |row| row.get(0))
+            .optional()?,
+    };
+    Ok(Opened {
+        keywords: super::keywords::in_mailbox(connection, mailbox)?,
+        unseen,
+        uids: uids(
+            connection,
+            cache,
+            mailbox,
+            info.highest_modseq.cast_signed(),
+        )?,
+        info,
+    })
+}
+
+pub(super) fn flags(
+    connection: &Connection,
+    cache: &MailboxCache<Arc<FlagTable>>,
+    mailbox: MailboxId,
+) -> Result<Option<Arc<FlagTable>>> {
+    let mailbox_row = row::by_id(connection, mailbox)?;
+    let modseq = mailbox_row.modseq;
+    if usize::try_from(mailbox_row.messages).unwrap_or(usize::MAX) > MAX_ROWS {
+        return Ok(None);
+    }
+    let mut builder = Builder::new(modseq);
+    let known = cache.get(mailbox).filter(|known| known.modseq <= modseq);
+    let gone = match &known {
+        Some(known) if known.modseq == modseq => return Ok(Some(Arc::clone(known))),
+        Some(known) => remembered(connection, mailbox, known.modseq.cast_unsigned())?,
+        None => None,
+    };
+    let complete = match known.zip(gone) {
+        Some((known, gone)) => {
+            let sql = "SELECT uid, modseq, system, keywords FROM mail INDEXED BY mail_modseq WHERE mailbox = ?1 AND modseq > ?2";
+            add_flags(connection, &mut builder, sql, (mailbox.0, known.modseq))?
+                && builder.keep(&known, &gone)
+        }
+        None => {
+            let sql =
+                "SELECT uid, modseq, system, keywords FROM mail WHERE mailbox = ?1 ORDER BY uid";
+            add_flags(connection, &mut builder, sql, [mailbox.0])?
+        }
+    };
+    if !complete {
+        return Ok(None);
+    }
+    let table = builder.finish();
+    cache.put(mailbox, Arc::clone(&table));
+    Ok(Some(table))
+}
+
+/// Adds rows of UID, modseq, system flags and keywords; false when they are too many.
+fn add_flags(
+    connection: &Connection,
+    builder: &mut Builder,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> Result<bool> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    while let Some(row) = rows.next()? {
+        let modseq: i64 = row.get(1)?;
+        let keywords = row.get_ref(3)?.as_str_or_null();
+        let keywords = keywords.map_err(rusqlite::Error::from)?;
+        let key = (row.get(0)?, modseq.cast_unsigned());
+        if !builder.add(key, SystemFlags(row.get(2)?), keywords) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn changed(connection: &Connection, mailbox: MailboxId, known: &Known) -> Result<Vec<Uid>> {
@@ -91,37 +178,43 @@ fn remembered(
     Ok((uids.first() != Some(&0)).then_some(uids))
 }
 
-/// Both by an index, whatever the size of the mailbox.
-const CHANGED_FOR_READER: &str = " AND m.uid IN (SELECT uid FROM mail INDEXED BY mail_modseq WHERE mailbox = ?1 AND modseq > ?4
-    UNION SELECT uid FROM reader_seen WHERE reader = ?6 AND mailbox = ?1 AND seen IN (0, 1) AND modseq > ?4)";
-
-fn sql(query: &Query) -> String {
-    let prefix = if query.columns.prefix {
-        "m.prefix"
-    } else {
-        "NULL"
-    };
-    let (meta, join) = if query.columns.meta {
+/// What an entry is made of, from the table `m` that stands where `index` says; its reader is the parameter `reader`.
+fn select(columns: Columns, index: &str, reader: &str) -> String {
+    let prefix = if columns.prefix { "m.prefix" } else { "NULL" };
+    let (meta, join) = if columns.meta {
         ("b.meta", " LEFT JOIN body b ON b.id = m.body")
     } else {
         ("NULL", "")
     };
-    let (index, changed) = match (query.changed_since, query.columns.reader) {
-        (0, _) => ("", " AND ?4 = 0"),
-        (_, None) => (" INDEXED BY mail_modseq", " AND m.modseq > ?4"),
-        (_, Some(_)) => ("", CHANGED_FOR_READER),
-    };
-    let (own, modseq, system) = match query.columns.reader {
-        None => ("", "m.modseq", "m.system"),
+    let (own, modseq, system) = match columns.reader {
+        None => (String::new(), "m.modseq", "m.system"),
         Some(_) => (
-            " LEFT JOIN reader_seen o ON o.mailbox = m.mailbox AND o.uid = m.uid AND o.reader = ?6",
+            format!(
+                " LEFT JOIN reader_seen o ON o.mailbox = m.mailbox AND o.uid = m.uid AND o.reader = {reader}"
+            ),
             "max(m.modseq, ifnull(o.modseq, 0))",
             "(m.system & ~1) | ifnull(o.seen, 0)",
         ),
     };
     format!(
         "SELECT m.uid, {modseq}, {system}, m.keywords, m.received, m.size, m.body, m.prefix_len, {prefix}, {meta}, m.saved
-         FROM mail m{index}{join}{own} WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5"
+         FROM mail m{index}{join}{own} WHERE m.mailbox = ?1"
+    )
+}
+
+/// Both by an index, whatever the size of the mailbox.
+const CHANGED_FOR_READER: &str = " AND m.uid IN (SELECT uid FROM mail INDEXED BY mail_modseq WHERE mailbox = ?1 AND modseq > ?4
+    UNION SELECT uid FROM reader_seen WHERE reader = ?6 AND mailbox = ?1 AND seen IN (0, 1) AND modseq > ?4)";
+
+fn sql(query: &Query) -> String {
+    let (index, changed) = match (query.changed_since, query.columns.reader) {
+        (0, _) => ("", " AND ?4 = 0"),
+        (_, None) => (" INDEXED BY mail_modseq", " AND m.modseq > ?4"),
+        (_, Some(_)) => ("", CHANGED_FOR_READER),
+    };
+    format!(
+        "{} AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5",
+        select(query.columns, index, "?6")
     )
 }
 
@@ -141,6 +234,26 @@ pub(super) fn entries(connection: &Connection, query: &Query) -> Result<Vec<Entr
         }
     };
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn entries_of(
+    connection: &Connection,
+    mailbox: MailboxId,
+    uids: &[Uid],
+    columns: Columns,
+) -> Result<Vec<Entry>> {
+    row::by_id(connection, mailbox)?;
+    let sql = format!("{} AND m.uid = ?2", select(columns, "", "?3"));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let one = |uid: &Uid| {
+        let row = match columns.reader {
+            None => statement.query_row((mailbox.0, uid), entry),
+            Some(reader) => statement.query_row((mailbox.0, uid, reader.0), entry),
+        };
+        row.optional()
+    };
+    let entries = uids.iter().map(one).filter_map(rusqlite::Result::transpose);
+    Ok(entries.collect::<rusqlite::Result<_>>()?)
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {

@@ -1,4 +1,4 @@
-//! UIDs of mailboxes read lately: with them a large mailbox is opened by reading what changed.
+//! What is known of mailboxes read lately: with it a large one is opened by reading what changed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -6,15 +6,32 @@ use std::sync::{Arc, Mutex};
 use super::lock;
 use crate::types::{MailboxId, Uid};
 
-/// Mailboxes smaller than this are read faster than they are remembered.
+/// Mailboxes with fewer messages are read faster than they are remembered.
 const WORTH: usize = 1_000;
-/// Most UIDs kept over all mailboxes: 8 MiB.
-const MAX_UIDS: usize = 2 << 20;
 
+/// Something that is kept of a mailbox.
+pub(crate) trait Kept: Clone {
+    /// Most messages kept over all mailboxes.
+    const MOST: usize;
+
+    /// Messages that it is about.
+    fn weight(&self) -> usize;
+}
+
+/// The UIDs of a mailbox at a modseq.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) modseq: i64,
-    pub(crate) uids: Arc<[Uid]>,
+    pub(crate) uids: Arc<Vec<Uid>>,
+}
+
+impl Kept for Known {
+    // 8 MiB.
+    const MOST: usize = 2 << 20;
+
+    fn weight(&self) -> usize {
+        self.uids.len()
+    }
 }
 
 impl Known {
@@ -33,20 +50,31 @@ impl Known {
     }
 }
 
-#[derive(Default)]
-pub(crate) struct UidCache {
-    state: Mutex<State>,
+/// What is kept, by mailbox; what was not asked for the longest goes first.
+pub(crate) struct MailboxCache<T> {
+    state: Mutex<State<T>>,
 }
 
-#[derive(Default)]
-struct State {
-    known: HashMap<MailboxId, (u64, Known)>,
-    uids: usize,
+struct State<T> {
+    known: HashMap<MailboxId, (u64, T)>,
+    weight: usize,
     clock: u64,
 }
 
-impl UidCache {
-    pub(crate) fn get(&self, mailbox: MailboxId) -> Option<Known> {
+impl<T> Default for MailboxCache<T> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                known: HashMap::new(),
+                weight: 0,
+                clock: 0,
+            }),
+        }
+    }
+}
+
+impl<T: Kept> MailboxCache<T> {
+    pub(crate) fn get(&self, mailbox: MailboxId) -> Option<T> {
         let mut state = lock(&self.state);
         state.clock += 1;
         let clock = state.clock;
@@ -55,17 +83,17 @@ impl UidCache {
         Some(known.clone())
     }
 
-    pub(crate) fn put(&self, mailbox: MailboxId, known: Known) {
+    pub(crate) fn put(&self, mailbox: MailboxId, known: T) {
         let mut state = lock(&self.state);
         state.remove(mailbox);
-        if !(WORTH..=MAX_UIDS).contains(&known.uids.len()) {
+        if !(WORTH..=T::MOST).contains(&known.weight()) {
             return;
         }
-        state.uids += known.uids.len();
+        state.weight += known.weight();
         state.clock += 1;
         let clock = state.clock;
         state.known.insert(mailbox, (clock, known));
-        while state.uids > MAX_UIDS
+        while state.weight > T::MOST
             && let Some(oldest) = state
                 .known
                 .iter()
@@ -77,10 +105,10 @@ impl UidCache {
     }
 }
 
-impl State {
+impl<T: Kept> State<T> {
     fn remove(&mut self, mailbox: MailboxId) {
         if let Some((_, known)) = self.known.remove(&mailbox) {
-            self.uids -= known.uids.len();
+            self.weight -= known.weight();
         }
     }
 }
