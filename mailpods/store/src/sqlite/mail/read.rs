@@ -106,10 +106,11 @@ fn sql(query: &Query) -> String {
     } else {
         ("NULL", "")
     };
-    let (index, changed) = match (query.changed_since, query.columns.reader) {
-        (0, _) => ("", " AND ?4 = 0"),
-        (_, None) => (" INDEXED BY mail_modseq", " AND m.modseq > ?4"),
-        (_, Some(_)) => ("", CHANGED_FOR_READER),
+    let (index, uid, changed) = match (query.changed_since, query.columns.reader) {
+        (0, _) => ("", "m.uid", " AND ?4 = 0"),
+        (_, None) => (" INDEXED BY mail_modseq", "m.uid", " AND m.modseq > ?4"),
+        // Not by the range: it may be the whole mailbox, and few have changed.
+        (_, Some(_)) => ("", "+m.uid", CHANGED_FOR_READER),
     };
     let (own, modseq, system) = match query.columns.reader {
         None => ("", "m.modseq", "m.system"),
@@ -121,7 +122,7 @@ fn sql(query: &Query) -> String {
     };
     format!(
         "SELECT m.uid, {modseq}, {system}, m.keywords, m.received, m.size, m.body, m.prefix_len, {prefix}, {meta}, m.saved
-         FROM mail m{index}{join}{own} WHERE m.mailbox = ?1 AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5"
+         FROM mail m{index}{join}{own} WHERE m.mailbox = ?1 AND {uid} BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5"
     )
 }
 
