@@ -66,6 +66,23 @@ assert ok(first.expunge()) == [b"1"]
 ok(first.unselect())
 ok(first.delete("Projects/2027"))
 
+# A mailbox that two people use.
+ok(first.create("Team"))
+ok(first.append("Team", None, None, message))
+ok(first.setacl("Team", "alice@example.test", "lrs"))
+assert b"alice@example.test lrs" in ok(first.getacl("Team"))[0]
+third = imaplib.IMAP4_SSL("127.0.0.1", secure, ssl_context=context)
+ok(third.login("alice@example.test", "quickstart"))
+team = '"Other Users/bob@example.test/Team"'
+assert b"Other Users/" in ok(third.namespace())[0]
+assert any(b"Team" in line for line in ok(third.list()))
+assert ok(third.myrights(team))[0].endswith(b" lrs")
+assert ok(third.select(team, readonly=True)) == [b"1"]
+third.logout()
+ok(first.select("Team"))
+assert ok(first.search(None, "UNSEEN")) == [b"1"]
+ok(first.deleteacl("Team", "alice@example.test"))
+
 # Quota and status answer.
 ok(first.status("INBOX", "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ SIZE)"))
 ok(first.getquotaroot("INBOX"))

@@ -19,6 +19,7 @@ impl Random {
 /// What a client knows of a mailbox, from answers alone.
 struct Mirror {
     client: Client,
+    mailbox: &'static str,
     qresync: bool,
     /// By message number; 0 where the UID is not told yet.
     uids: Vec<u32>,
@@ -28,19 +29,20 @@ struct Mirror {
 }
 
 impl Mirror {
-    async fn open(mut client: Client, qresync: bool) -> Self {
+    async fn open(mut client: Client, mailbox: &'static str, qresync: bool) -> Self {
         if qresync {
             client.command("ENABLE QRESYNC").await;
         }
         let mut mirror = Self {
             client,
+            mailbox,
             qresync,
             uids: Vec::new(),
             flags: BTreeMap::new(),
             validity: 0,
             mod_seq: 0,
         };
-        mirror.command("SELECT INBOX").await;
+        mirror.command(&format!("SELECT {mailbox}")).await;
         mirror
     }
 
@@ -151,7 +153,8 @@ impl Mirror {
         let lines = self
             .client
             .command(&format!(
-                "SELECT INBOX (QRESYNC ({validity} {mod_seq}{known}))"
+                "SELECT {} (QRESYNC ({validity} {mod_seq}{known}))",
+                self.mailbox
             ))
             .await;
         let gone: Vec<u32> = lines
@@ -179,8 +182,8 @@ fn numbers(set: &str) -> Vec<u32> {
 }
 
 /// What is there, from a session that knows nothing.
-async fn truth(client: &mut Client) -> (Vec<u32>, BTreeMap<u32, Vec<String>>) {
-    client.command("EXAMINE INBOX").await;
+async fn truth(client: &mut Client, mailbox: &str) -> (Vec<u32>, BTreeMap<u32, Vec<String>>) {
+    client.command(&format!("EXAMINE {mailbox}")).await;
     let (mut uids, mut flags) = (Vec::new(), BTreeMap::new());
     for line in client.command("UID FETCH 1:* (FLAGS)").await {
         let Some((_, rest)) = line.split_once("FLAGS (") else {
@@ -197,19 +200,19 @@ async fn truth(client: &mut Client) -> (Vec<u32>, BTreeMap<u32, Vec<String>>) {
     (uids, flags)
 }
 
-async fn change(client: &mut Client, random: &mut Random) {
+async fn change(client: &mut Client, mailbox: &str, random: &mut Random) {
     let uid = 1 + random.below(30);
     let to = uid + random.below(4);
     let command = match random.below(8) {
         0..=2 => {
             let count = 1 + random.below(3) as usize;
-            format!("APPEND INBOX{}", " {3+}\r\na:b".repeat(count))
+            format!("APPEND {mailbox}{}", " {3+}\r\na:b".repeat(count))
         }
         3 => format!("UID STORE {uid}:{to} +FLAGS.SILENT (\\Seen $x)"),
         4 => format!("UID STORE {uid}:{to} -FLAGS (\\Seen)"),
         5 => format!("UID STORE {uid}:{to} FLAGS.SILENT (\\Deleted)"),
         6 => "EXPUNGE".to_owned(),
-        _ => format!("UID MOVE {uid}:{to} INBOX"),
+        _ => format!("UID MOVE {uid}:{to} {mailbox}"),
     };
     let lines = client.command(&command).await;
     assert!(
@@ -218,40 +221,77 @@ async fn change(client: &mut Client, random: &mut Random) {
     );
 }
 
+/// Changes by two clients on two servers, looked at by two others of `reader`. Each client names the mailbox its own way.
+async fn play(
+    (world, second): (&World, &World),
+    mut random: Random,
+    mut writers: [(Client, &'static str); 2],
+    (reader, name): (&str, &'static str),
+) {
+    let mut plain = Mirror::open(world.login(reader).await, name, false).await;
+    let mut quick = Mirror::open(second.login(reader).await, name, true).await;
+    for _ in 0..60 {
+        let writer = random.below(2) as usize;
+        change(&mut writers[writer].0, writers[writer].1, &mut random).await;
+        match random.below(5) {
+            0 => plain.look().await,
+            1 => quick.look().await,
+            2 => {
+                quick.look().await;
+                let writer = random.below(2) as usize;
+                quick.command("UNSELECT").await;
+                change(&mut writers[writer].0, writers[writer].1, &mut random).await;
+                quick.come_back().await;
+                quick.look().await;
+            }
+            _ => {}
+        }
+    }
+    let (uids, flags) = truth(&mut writers[1].0, name).await;
+    for mirror in [&mut plain, &mut quick] {
+        mirror.look().await;
+        assert_eq!(mirror.uids, uids);
+        assert_eq!(mirror.flags, flags);
+    }
+}
+
+fn random(seed: u64) -> Random {
+    Random(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15))
+}
+
+async fn selected(world: &World, who: &str, name: &'static str) -> (Client, &'static str) {
+    let mut client = world.login(who).await;
+    client.command(&format!("SELECT {name}")).await;
+    (client, name)
+}
+
 #[tokio::test]
 async fn every_client_knows_what_is_there() {
     for seed in 1..=5 {
         let world = World::new().await;
         let second = world.second().await;
-        let mut random = Random(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15));
-        let mut writers = [
-            world.selected("INBOX").await,
-            second.selected("INBOX").await,
+        let writers = [
+            selected(&world, "alice", "INBOX").await,
+            selected(&second, "alice", "INBOX").await,
         ];
-        let mut plain = Mirror::open(world.alice().await, false).await;
-        let mut quick = Mirror::open(second.alice().await, true).await;
-        for _ in 0..60 {
-            let writer = random.below(2) as usize;
-            change(&mut writers[writer], &mut random).await;
-            match random.below(5) {
-                0 => plain.look().await,
-                1 => quick.look().await,
-                2 => {
-                    quick.look().await;
-                    let writer = random.below(2) as usize;
-                    quick.command("UNSELECT").await;
-                    change(&mut writers[writer], &mut random).await;
-                    quick.come_back().await;
-                    quick.look().await;
-                }
-                _ => {}
-            }
-        }
-        let (uids, flags) = truth(&mut writers[0]).await;
-        for mirror in [&mut plain, &mut quick] {
-            mirror.look().await;
-            assert_eq!(mirror.uids, uids, "seed {seed}");
-            assert_eq!(mirror.flags, flags, "seed {seed}");
-        }
+        let reader = ("alice", "INBOX");
+        play((&world, &second), random(seed), writers, reader).await;
+    }
+}
+
+#[tokio::test]
+async fn every_reader_of_anothers_mailbox_knows_what_is_there() {
+    const BOBS_NAME: &str = "\"Other Users/alice@example.test/INBOX\"";
+    for seed in 6..=10 {
+        let world = World::new().await;
+        let second = world.second().await;
+        let (mut alice, name) = selected(&world, "alice", "INBOX").await;
+        alice
+            .talk("C: a SETACL INBOX bob@example.test lrswite\nS: a OK ...")
+            .await;
+        let bob = selected(&second, "bob", BOBS_NAME).await;
+        let reader = ("bob", BOBS_NAME);
+        let writers = [(alice, name), bob];
+        play((&world, &second), random(seed), writers, reader).await;
     }
 }

@@ -207,13 +207,14 @@ const CHANGED_FOR_READER: &str = " AND m.uid IN (SELECT uid FROM mail INDEXED BY
     UNION SELECT uid FROM reader_seen WHERE reader = ?6 AND mailbox = ?1 AND seen IN (0, 1) AND modseq > ?4)";
 
 fn sql(query: &Query) -> String {
-    let (index, changed) = match (query.changed_since, query.columns.reader) {
-        (0, _) => ("", " AND ?4 = 0"),
-        (_, None) => (" INDEXED BY mail_modseq", " AND m.modseq > ?4"),
-        (_, Some(_)) => ("", CHANGED_FOR_READER),
+    let (index, uid, changed) = match (query.changed_since, query.columns.reader) {
+        (0, _) => ("", "m.uid", " AND ?4 = 0"),
+        (_, None) => (" INDEXED BY mail_modseq", "m.uid", " AND m.modseq > ?4"),
+        // Not by the range: it may be the whole mailbox, and few have changed.
+        (_, Some(_)) => ("", "+m.uid", CHANGED_FOR_READER),
     };
     format!(
-        "{} AND m.uid BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5",
+        "{} AND {uid} BETWEEN ?2 AND ?3{changed} ORDER BY m.uid LIMIT ?5",
         select(query.columns, index, "?6")
     )
 }
