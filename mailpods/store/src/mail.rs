@@ -108,7 +108,7 @@ pub struct MailboxInfo {
 pub struct Columns {
     /// The per-recipient prefix.
     pub prefix: bool,
-    /// The encoded `Meta`.
+    /// The encoded `Meta`, where it is not large.
     pub meta: bool,
 }
 
@@ -133,7 +133,8 @@ pub struct Entry {
     pub prefix_len: u32,
     /// The per-recipient prefix, if asked for.
     pub prefix: Option<Bytes>,
-    /// The encoded `Meta` of the body, if asked for. Offsets in it are relative to the body.
+    /// The encoded `Meta` of the body, if asked for; not where it is large or was not needed before: [`MailStore::body_meta`] has it.
+    /// Offsets in it are relative to the body.
     pub meta: Option<Bytes>,
 }
 
