@@ -37,6 +37,9 @@ pub struct Args {
     /// What messages are made of.
     #[arg(long, value_enum, default_value_t = Body::Words)]
     pub body: Body,
+    /// Mailpods without signatures of texts (`imap.textIndex`).
+    #[arg(long)]
+    pub without_text_index: bool,
     /// How Dovecot keeps mail.
     #[arg(long, value_enum, default_value_t = PeerFormat::Mdbox)]
     pub peer_format: PeerFormat,

@@ -142,8 +142,8 @@ pub(super) fn files(bench: &Bench, setup: Setup) -> Result<Vec<(String, String)>
 fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
     let mut text = format!(
         "{HEAD}MailCluster\nmetadata: {{name: bench}}\nspec:\n  hostname: mail.example.test\n  dns: {{servers: ['{}']}}\n  imap: \
-         {{maxSessions: 12000, maxSessionsPerAccount: 100}}\n  listeners:\n",
-        bench.dns
+         {{maxSessions: 12000, maxSessionsPerAccount: 100, textIndex: {}}}\n  listeners:\n",
+        bench.dns, !bench.args.without_text_index
     );
     for name in [
         "smtp",

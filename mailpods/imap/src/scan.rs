@@ -11,7 +11,7 @@ use crate::session::Session;
 /// Entries read at once.
 const BATCH: usize = 500;
 /// Entries read at once with their stored facts.
-const META_BATCH: usize = 128;
+const META_BATCH: usize = 512;
 
 impl Session {
     /// Gives each entry with its position to `each`, ascending. What others have expunged is passed over.
@@ -37,8 +37,13 @@ impl Session {
             while let Some(end) = entries.last().map(|entry| entry.uid) {
                 let next = (entries.len() == limit && end < last).then_some(end + 1);
                 let given = async {
-                    let mut numbered = view.numbered(entries, positions).into_iter();
-                    numbered.try_for_each(|(number, entry)| each(number - 1, &entry))
+                    for (number, mut entry) in view.numbered(entries, positions) {
+                        if columns.meta && entry.meta.is_none() {
+                            entry.meta = Some(store.body_meta(entry.body).await?);
+                        }
+                        each(number - 1, &entry)?;
+                    }
+                    Ok::<_, Failure>(())
                 };
                 // The next ones are read meanwhile.
                 let (ahead, done) = tokio::join!(read(next), given);

@@ -109,7 +109,7 @@ pub struct MailboxInfo {
 pub struct Columns {
     /// The per-recipient prefix.
     pub prefix: bool,
-    /// The encoded `Meta`.
+    /// The encoded `Meta`, where it is not large.
     pub meta: bool,
     /// `\Seen` and modification sequences as this reader of another's mailbox has them; `None`: as its owner has them.
     pub reader: Option<AccountId>,
@@ -136,7 +136,8 @@ pub struct Entry {
     pub prefix_len: u32,
     /// The per-recipient prefix, if asked for.
     pub prefix: Option<Bytes>,
-    /// The encoded `Meta` of the body, if asked for. Offsets in it are relative to the body.
+    /// The encoded `Meta` of the body, if asked for; not where it is large or was not needed before: [`MailStore::body_meta`] has it.
+    /// Offsets in it are relative to the body.
     pub meta: Option<Bytes>,
 }
 

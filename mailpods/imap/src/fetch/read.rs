@@ -12,7 +12,7 @@ use crate::resync::CHANGED_BATCH;
 /// Entries read at once when only flags and the like are asked for.
 const BATCH: usize = 1000;
 /// Entries read at once with their stored facts.
-const META_BATCH: usize = 128;
+const META_BATCH: usize = 512;
 /// Octets of the messages that are read at once; a larger one is read alone.
 const GROUP: u64 = 256 * 1024;
 

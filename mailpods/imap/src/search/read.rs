@@ -22,7 +22,7 @@ const AT_ONCE: usize = 2;
 const WINDOW: u32 = 2_000;
 /// Entries read at once.
 const BATCH: usize = 500;
-const META_BATCH: usize = 128;
+const META_BATCH: usize = 512;
 /// Where runs of candidates are shorter than this on average, they are read one by one.
 const SHORT: usize = 16;
 /// Octets of the messages that are read and judged together; a larger one is read in steps, alone.

@@ -229,6 +229,23 @@ pub(super) async fn meta_is_kept_or_computed(store: Store) -> Outcome {
         .await?;
     let entry = some("the entry", found.first())?;
     same("facts in the entry", &entry.meta, &Some(wanted))?;
+    // What is large is asked for by itself, so that a batch of entries is not.
+    let large = vec![7; 9_000];
+    let id = put(&store, &octets, Some(large.clone())).await?;
+    let alice = inbox(&store, "alice@example.test").await?;
+    let columns = Columns {
+        prefix: false,
+        meta: true,
+    };
+    let mut all = store.mail.entries(alice, 1..=9, 0, columns, 9).await?;
+    let last = some("the entry", all.pop())?;
+    same("the body", &last.body, &id)?;
+    same("large facts in the entry", &last.meta, &None)?;
+    same(
+        "large facts",
+        &store.mail.body_meta(id).await?,
+        &large.into(),
+    )?;
     same(
         "prefix",
         &entry.prefix,

@@ -220,11 +220,13 @@ impl Core {
         let (jobs, queue) = mpsc::channel(group::CHANNEL);
         let (stop, stopped) = watch::channel(false);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
+        let claims = group::Claims::default();
         let mut tasks = JoinSet::new();
         for _ in 0..shared.options.writers {
             tasks.spawn(group::run(
                 Arc::clone(&shared),
                 Arc::clone(&queue),
+                Arc::clone(&claims),
                 stopped.clone(),
             ));
         }

@@ -4,6 +4,7 @@
 //! memory (`decide`), and what came of it is written with one statement a table (`output`). A job that fails in the middle has changed
 //! nothing, and hurts no other. When the database refuses a whole group, its jobs are tried one by one.
 
+mod claim;
 mod decide;
 mod output;
 mod state;
@@ -22,6 +23,7 @@ use crate::error::Result;
 use crate::mail::Flags;
 use crate::types::{MailboxId, Quota, Uid, UnixSeconds};
 
+pub(super) use claim::Claims;
 pub(super) use output::{Bodies, MailRow};
 pub(super) use writer::{CHANNEL, run};
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc, watch};
 
+use super::claim::{Claim, Claims};
 use super::output::Output;
 use super::state::State;
 use super::{Answer, Job, Work, decide};
@@ -19,9 +20,9 @@ use crate::postgres::tx::{Effect, TRIES, get};
 /// Jobs that may wait; callers beyond wait for a place.
 pub(in crate::postgres) const CHANNEL: usize = 1024;
 /// Jobs at which a group is full.
-const GROUP: usize = 128;
+pub(super) const GROUP: usize = 128;
 /// Most octets of bodies in a commit, but for a single job.
-const GROUP_OCTETS: usize = 8 << 20;
+pub(super) const GROUP_OCTETS: usize = 8 << 20;
 
 /// Pause between two looks for a database that has gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -33,12 +34,18 @@ type Queue = Arc<Mutex<mpsc::Receiver<Vec<Job>>>>;
 pub(in crate::postgres) async fn run(
     shared: Arc<Shared>,
     jobs: Queue,
+    claims: Claims,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut claim = Claim::new(&claims);
     loop {
-        let group = take(&shared, &jobs, &mut stop).await;
+        let mut group = claim.release();
         if group.is_empty() {
-            return;
+            let taken = take(&shared, &jobs, &mut stop).await;
+            if taken.is_empty() {
+                return;
+            }
+            group = claim.admit(taken);
         }
         let group = in_time(group, shared.options.wait);
         if group.is_empty() {

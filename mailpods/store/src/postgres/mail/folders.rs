@@ -200,8 +200,13 @@ pub(super) fn info(row: &Row) -> Result<MailboxInfo> {
 
 /// Mailboxes of the account `$1` with whether they are subscribed, by name; `condition` may select some.
 fn select(condition: &str) -> String {
+    select_with("NULL", condition)
+}
+
+/// The same with more columns.
+fn select_with(more: &str, condition: &str) -> String {
     format!(
-        "SELECT m.id, m.account, m.name, m.special_use, m.uid_validity, m.uid_next, m.modseq, m.messages, m.unseen, m.deleted, m.octets, s.name IS NOT NULL
+        "SELECT m.id, m.account, m.name, m.special_use, m.uid_validity, m.uid_next, m.modseq, m.messages, m.unseen, m.deleted, m.octets, s.name IS NOT NULL, {more}
          FROM mailbox AS m LEFT JOIN subscription AS s ON s.account = m.account AND s.name = m.name
          WHERE m.account = $1 AND m.name IS NOT NULL{condition} ORDER BY m.name"
     )
@@ -222,15 +227,15 @@ pub(super) async fn named(
     row.as_ref().map(info).transpose()
 }
 
-/// One mailbox by account and id.
-pub(super) fn by_id_sql() -> String {
-    select(" AND m.id = $2")
+/// One mailbox by account and id, with more columns from the twelfth on.
+pub(super) fn by_id_sql(more: &str) -> String {
+    select_with(more, " AND m.id = $2")
 }
 
 pub(super) async fn by_id(connection: &Connection, mailbox: MailboxId) -> Result<MailboxInfo> {
     let account = shard::account_of(mailbox);
     let row = connection
-        .row(&by_id_sql(), &[&account, &mailbox.0])
+        .row(&by_id_sql("NULL"), &[&account, &mailbox.0])
         .await?;
     info(&row.ok_or(StoreError::NotFound("mailbox"))?)
 }

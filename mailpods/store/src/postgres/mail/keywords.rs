@@ -85,13 +85,12 @@ async fn forget_unused(connection: &Connection, mailbox: MailboxId, but: &[Strin
     remember(connection, mailbox, &used).await.map(drop)
 }
 
-/// Keywords in use in a mailbox.
-pub(super) const IN_MAILBOX: &str =
-    "SELECT name FROM keyword WHERE account = $1 AND mailbox = $2 ORDER BY folded";
-
 pub(super) async fn in_mailbox(connection: &Connection, mailbox: MailboxId) -> Result<Vec<String>> {
     let rows = connection
-        .query(IN_MAILBOX, &[&shard::account_of(mailbox), &mailbox.0])
+        .query(
+            "SELECT name FROM keyword WHERE account = $1 AND mailbox = $2 ORDER BY folded",
+            &[&shard::account_of(mailbox), &mailbox.0],
+        )
         .await?;
     rows.iter().map(|row| get(row, 0)).collect()
 }

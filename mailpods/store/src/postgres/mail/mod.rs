@@ -39,14 +39,6 @@ use crate::mail::{
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, Quota, Uid, Usage};
 
 impl Core {
-    /// Facts that nobody has needed yet are computed now.
-    async fn complete_meta(&self, entries: &mut [Entry]) -> Result<()> {
-        for entry in entries.iter_mut().filter(|entry| entry.meta.is_none()) {
-            entry.meta = Some(body::read_meta(&self.shared, entry.body).await?);
-        }
-        Ok(())
-    }
-
     async fn expunge_step(&self, mailbox: MailboxId, only: Option<&[Uid]>) -> Result<Vec<Uid>> {
         transact!(&self.shared, Kind::Durable, |tx| {
             messages::expunge(&tx, mailbox, only, STEP).await
@@ -235,11 +227,7 @@ impl MailStore for Core {
             columns,
             limit,
         };
-        let mut entries = read::entries(&*self.shared.pool.get().await?, &query).await?;
-        if columns.meta {
-            self.complete_meta(&mut entries).await?;
-        }
-        Ok(entries)
+        read::entries(&*self.shared.pool.get().await?, &query).await
     }
 
     async fn entries_of(
@@ -249,12 +237,7 @@ impl MailStore for Core {
         columns: Columns,
     ) -> Result<Vec<Entry>> {
         let connection = self.shared.pool.get().await?;
-        let mut entries = read::entries_of(&connection, mailbox, &uids, columns).await?;
-        drop(connection);
-        if columns.meta {
-            self.complete_meta(&mut entries).await?;
-        }
-        Ok(entries)
+        read::entries_of(&connection, mailbox, &uids, columns).await
     }
 
     async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>> {

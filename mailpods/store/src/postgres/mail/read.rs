@@ -7,13 +7,13 @@ use bytes::Bytes;
 use mailpods_message::signature::MAX_PROBES;
 use tokio_postgres::Row;
 
-use super::{folders, keywords, messages, rows};
+use super::{folders, messages, rows};
 use crate::common::flag_table::{Builder, MAX_ROWS};
 use crate::common::mailbox::{self, Query, UNSEEN_WITHIN};
 use crate::common::mailbox_cache::Known;
 use crate::error::{Result, StoreError};
 use crate::mail::{Columns, Entry, FlagTable, Opened, SoughtText, SystemFlags};
-use crate::postgres::connection::{Connection, Pipeline};
+use crate::postgres::connection::{Connection, Param, Pipeline};
 use crate::postgres::shard;
 use crate::postgres::shared::Shared;
 use crate::postgres::tx::{get, small};
@@ -64,27 +64,26 @@ pub(super) async fn uids(shared: &Shared, mailbox: MailboxId) -> Result<Vec<Uid>
     Ok(Arc::unwrap_or_clone(uids))
 }
 
-const UNSEEN: &str = "SELECT uid FROM (SELECT uid, system FROM mail WHERE account = $1 AND mailbox = $2 ORDER BY uid LIMIT $3) AS first
-    WHERE system & 1 = 0 ORDER BY uid LIMIT 1";
+/// Keywords and the first unseen message behind the columns of the mailbox: one statement, as SELECT is what clients wait for.
+const OPENED: &str = "ARRAY(SELECT k.name FROM keyword AS k WHERE k.account = $1 AND k.mailbox = $2 ORDER BY k.folded),
+    (SELECT f.uid FROM (SELECT uid, system FROM mail WHERE account = $1 AND mailbox = $2 ORDER BY uid LIMIT $3) AS f
+        WHERE f.system & 1 = 0 ORDER BY f.uid LIMIT 1)";
 
 pub(super) async fn opened(shared: &Shared, mailbox: MailboxId) -> Result<Opened> {
     let account = shard::account_of(mailbox);
     let connection = shared.pool.get().await?;
-    let info = folders::by_id_sql();
-    let mut pipeline = Pipeline::default();
-    pipeline.add(&info, &[&account, &mailbox.0]);
-    pipeline.add(keywords::IN_MAILBOX, &[&account, &mailbox.0]);
-    pipeline.add(UNSEEN, &[&account, &mailbox.0, &UNSEEN_WITHIN]);
-    let answers = connection.run(&pipeline).await?;
-    let info = folders::info(answers[0].first().ok_or(StoreError::NotFound("mailbox"))?)?;
-    let known = answers[1].iter().map(|row| get(row, 0));
-    let keywords = known.collect::<Result<_>>()?;
-    let unseen = numbers(&answers[2])?.first().copied();
+    let sql = folders::by_id_sql(OPENED);
+    let params: [Param<'_>; 3] = [&account, &mailbox.0, &UNSEEN_WITHIN];
+    let row = connection.row(&sql, &params).await?;
+    let row = row.ok_or(StoreError::NotFound("mailbox"))?;
+    let info = folders::info(&row)?;
+    let (keywords, unseen) = (get(&row, 12)?, get::<Option<i64>>(&row, 13)?);
+    let unseen = unseen.map(|uid| Uid::try_from(uid).map_err(|_| damaged()));
     let modseq = info.highest_modseq.cast_signed();
     Ok(Opened {
         info,
         keywords,
-        unseen,
+        unseen: unseen.transpose()?,
         uids: uids_since(shared, &connection, mailbox, modseq).await?,
     })
 }
@@ -279,7 +278,7 @@ fn select(columns: Columns, reader: &str) -> String {
     let (meta, join) = if columns.meta {
         let mask = shard::SHARDS - 1;
         (
-            "b.meta",
+            "CASE WHEN octet_length(b.meta) <= 8192 THEN b.meta END",
             format!(
                 " LEFT JOIN body AS b ON b.shard = (m.body & {mask})::smallint AND b.id = m.body"
             ),
@@ -299,7 +298,8 @@ fn select(columns: Columns, reader: &str) -> String {
     };
     format!(
         "SELECT m.uid, {modseq}, {system}, m.keywords, m.received, m.size, m.body, octet_length(m.prefix)::bigint, {prefix}, {meta}, m.saved
-         FROM mail AS m{join}{own} WHERE m.account = $1 AND m.mailbox = $2"
+         FROM mail AS m{join}{own} WHERE m.account = $1 AND m.mailbox = $2
+         AND EXISTS (SELECT FROM mailbox AS x WHERE x.account = $1 AND x.id = $2 AND x.name IS NOT NULL)"
     )
 }
 
@@ -328,19 +328,27 @@ pub(super) async fn entries(connection: &Connection, query: &Query) -> Result<Ve
     let limit = query.limit();
     let sql = sql(query);
     let mailbox = query.mailbox.0;
-    let reader = query.columns.reader.map(|reader| reader.0);
-    let mut pipeline = Pipeline::default();
-    pipeline.add(MODSEQ, &[&account, &mailbox]);
-    match &reader {
-        None => pipeline.add(&sql, &[&account, &mailbox, &first, &since, &limit, &last]),
-        Some(reader) => pipeline.add(
-            &sql,
-            &[&account, &mailbox, &first, &since, &limit, &last, reader],
-        ),
+    let rows = match query.columns.reader {
+        None => {
+            let params: [Param<'_>; 6] = [&account, &mailbox, &first, &since, &limit, &last];
+            connection.query(&sql, &params).await?
+        }
+        Some(reader) => {
+            let params: [Param<'_>; 7] =
+                [&account, &mailbox, &first, &since, &limit, &last, &reader.0];
+            connection.query(&sql, &params).await?
+        }
     };
-    let answers = connection.run(&pipeline).await?;
-    modseq(&answers[0])?;
-    answers[1].iter().map(entry).collect()
+    found(connection, query.mailbox, &rows).await
+}
+
+/// Entries of rows; where there are none, the mailbox may have been deleted.
+async fn found(connection: &Connection, mailbox: MailboxId, rows: &[Row]) -> Result<Vec<Entry>> {
+    if rows.is_empty() {
+        let account = shard::account_of(mailbox);
+        modseq(&connection.query(MODSEQ, &[&account, &mailbox.0]).await?)?;
+    }
+    rows.iter().map(entry).collect()
 }
 
 pub(super) async fn entries_of(
@@ -355,16 +363,18 @@ pub(super) async fn entries_of(
         "{} AND m.uid = ANY($3::bigint[]) ORDER BY m.uid",
         select(columns, "$4")
     );
-    let reader = columns.reader.map(|reader| reader.0);
-    let mut pipeline = Pipeline::default();
-    pipeline.add(MODSEQ, &[&account, &mailbox.0]);
-    match &reader {
-        None => pipeline.add(&sql, &[&account, &mailbox.0, &uids]),
-        Some(reader) => pipeline.add(&sql, &[&account, &mailbox.0, &uids, reader]),
+    let rows = match columns.reader {
+        None => {
+            connection
+                .query(&sql, &[&account, &mailbox.0, &uids])
+                .await?
+        }
+        Some(reader) => {
+            let params: [Param<'_>; 4] = [&account, &mailbox.0, &uids, &reader.0];
+            connection.query(&sql, &params).await?
+        }
     };
-    let answers = connection.run(&pipeline).await?;
-    modseq(&answers[0])?;
-    answers[1].iter().map(entry).collect()
+    found(connection, mailbox, &rows).await
 }
 
 fn entry(row: &Row) -> Result<Entry> {

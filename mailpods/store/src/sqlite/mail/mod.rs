@@ -48,14 +48,6 @@ impl Core {
             received: mail.received,
         })
     }
-
-    /// Facts that nobody has needed yet are computed now.
-    async fn complete_meta(&self, entries: &mut [Entry]) -> Result<()> {
-        for entry in entries.iter_mut().filter(|entry| entry.meta.is_none()) {
-            entry.meta = Some(self.read_meta(entry.body).await?);
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -243,13 +235,8 @@ impl MailStore for Core {
             columns,
             limit,
         };
-        let mut entries = self
-            .read(move |connection| read::entries(connection, &query))
-            .await?;
-        if columns.meta {
-            self.complete_meta(&mut entries).await?;
-        }
-        Ok(entries)
+        self.read(move |connection| read::entries(connection, &query))
+            .await
     }
 
     async fn entries_of(
@@ -258,13 +245,8 @@ impl MailStore for Core {
         uids: Vec<Uid>,
         columns: Columns,
     ) -> Result<Vec<Entry>> {
-        let mut entries = self
-            .read(move |connection| read::entries_of(connection, mailbox, &uids, columns))
-            .await?;
-        if columns.meta {
-            self.complete_meta(&mut entries).await?;
-        }
-        Ok(entries)
+        self.read(move |connection| read::entries_of(connection, mailbox, &uids, columns))
+            .await
     }
 
     async fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Uid>> {

@@ -182,7 +182,10 @@ fn remembered(
 fn select(columns: Columns, index: &str, reader: &str) -> String {
     let prefix = if columns.prefix { "m.prefix" } else { "NULL" };
     let (meta, join) = if columns.meta {
-        ("b.meta", " LEFT JOIN body b ON b.id = m.body")
+        (
+            "CASE WHEN length(b.meta) <= 8192 THEN b.meta END",
+            " LEFT JOIN body b ON b.id = m.body",
+        )
     } else {
         ("NULL", "")
     };
