@@ -90,10 +90,16 @@ struct Scene<'a> {
 pub async fn run(options: &Options) -> Result<bool> {
     machine::raise_file_limit().context("failed to raise the limit of open files")?;
     let bench = Bench::new(arguments(options)?).await?;
-    let title = format!("{} messages, {} runs", options.messages, options.runs);
+    let (base, appended) = options.counts()?;
+    let expected = Expected::of(&bench.messages, base + 2 * appended);
+    let title = format!(
+        "{base} messages, {} runs; {} % have the frequent word",
+        options.runs,
+        100 * expected.frequent / expected.messages
+    );
     let mut table = Table::new(title, MEASURES);
     let all = async {
-        mailbox(&bench, options, &mut table).await?;
+        mailbox(&bench, options, expected, &mut table).await?;
         for kind in options.stores() {
             if options.connections > 0 {
                 idle::measure(&bench, &mut table, kind, options.connections).await?;
@@ -123,6 +129,12 @@ impl Options {
         kinds.filter(move |kind| only.is_none_or(|only| only == *kind))
     }
 
+    /// Messages of the base, and of each row of appends.
+    fn counts(&self) -> Result<(usize, usize)> {
+        let base = usize::try_from(self.messages)?;
+        Ok((base, (base / 50).clamp(200, 2_000)))
+    }
+
     async fn scenes<'a>(&self, bench: &'a Bench) -> Result<Vec<Scene<'a>>> {
         let setup = Setup {
             mailboxes: 1,
@@ -144,11 +156,14 @@ impl Options {
 }
 
 /// The mailbox: filled, then all commands in turns.
-async fn mailbox(bench: &Bench, options: &Options, table: &mut Table) -> Result<()> {
-    let base = usize::try_from(options.messages)?;
-    let appended = (base / 50).clamp(200, 2_000);
-    let (alone, all) = (base + appended, base + 2 * appended);
-    let expected = Expected::of(&bench.messages, all);
+async fn mailbox(
+    bench: &Bench,
+    options: &Options,
+    expected: Expected,
+    table: &mut Table,
+) -> Result<()> {
+    let (base, appended) = options.counts()?;
+    let (alone, all) = (base + appended, expected.messages);
     let scenes = options.scenes(bench).await?;
     for scene in &scenes {
         progress(&format!("{:?}: filling the mailbox", scene.side));

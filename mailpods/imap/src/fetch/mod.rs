@@ -121,7 +121,7 @@ impl Session {
     ) -> Result<u32, Failure> {
         let (store, mailbox) = (self.mail(), self.view()?.id);
         let batches = Batches {
-            store: &*store,
+            store: Arc::clone(&store),
             mailbox,
             last,
             changed_since: plan.changed_since,

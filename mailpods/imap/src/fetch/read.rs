@@ -1,8 +1,10 @@
 //! Reading for a FETCH: entries in batches, and what is needed of their bodies, several together.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use mailpods_store::mail::{Columns, Entry};
-use mailpods_store::{MailStore, MailboxId, ModSeq, Uid};
+use mailpods_store::{MailStore, MailboxId, ModSeq, StoreError, Uid};
 
 use super::source::Octets;
 use super::{FetchPlan, MessageMap, Source, section, structure};
@@ -22,17 +24,21 @@ pub(super) type Numbered = (u32, Entry);
 pub(super) type Loaded = Result<(MessageMap, Source), Failure>;
 
 /// Reads the entries of a range, a batch at a time.
-pub(super) struct Batches<'a> {
-    pub(super) store: &'a dyn MailStore,
+#[derive(Clone)]
+pub(super) struct Batches {
+    pub(super) store: Arc<dyn MailStore>,
     pub(super) mailbox: MailboxId,
     pub(super) last: Uid,
     pub(super) changed_since: ModSeq,
     pub(super) columns: Columns,
 }
 
-impl Batches<'_> {
-    /// The entries from `first` on, and where the next batch starts when there may be one.
-    pub(super) async fn next(&self, first: Uid) -> Result<(Vec<Entry>, Option<Uid>), Failure> {
+/// Entries, and where the next batch starts when there may be one.
+type Batch = (Vec<Entry>, Option<Uid>);
+
+impl Batches {
+    /// The entries from `first` on.
+    pub(super) async fn next(&self, first: Uid) -> Result<Batch, StoreError> {
         let limit = match (self.columns.meta, self.changed_since) {
             (true, _) => META_BATCH,
             (false, 0) => BATCH,
@@ -48,14 +54,16 @@ impl Batches<'_> {
         Ok((entries, more.then_some(end + 1)))
     }
 
-    /// The next batch, where there is one.
-    pub(super) async fn ahead(
-        &self,
-        first: Option<Uid>,
-    ) -> Result<Option<(Vec<Entry>, Option<Uid>)>, Failure> {
-        match first {
-            Some(first) => self.next(first).await.map(Some),
-            None => Ok(None),
+    /// The next batch, where there is one: as a task of its own, for the rows of a database are taken apart there.
+    pub(super) async fn ahead(&self, first: Option<Uid>) -> Result<Option<Batch>, StoreError> {
+        let Some(first) = first else {
+            return Ok(None);
+        };
+        let batches = self.clone();
+        let read = tokio::spawn(async move { batches.next(first).await });
+        match read.await {
+            Ok(batch) => batch.map(Some),
+            Err(_) => Err(StoreError::Unavailable("a read was interrupted".to_owned())),
         }
     }
 }
