@@ -16,7 +16,7 @@ pub use forms::Form;
 pub use names::{
     AddressError, DomainName, IpNet, IpNetError, MailboxAddress, NameError, QueueId, Selector,
 };
-pub use quantity::{Octets, QuantityError, TimeSpan};
+pub use quantity::{Allowance, Octets, QuantityError, TimeSpan};
 
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,7 @@ const AUTHENTICATED: &[&str] = &[
     "MULTIAPPEND",
     "QUOTA",
     "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
     "ESEARCH",
     "SEARCHRES",
     "BINARY",

@@ -6,7 +6,7 @@ use mailpods_imap_proto::sequence::compress;
 use mailpods_imap_proto::{Append, AppendContent, AppendMessage, Code, ReplaceCommand, Status};
 use mailpods_message::Meta;
 use mailpods_store::mail::{MailboxInfo, NewMail};
-use mailpods_store::{NewBody, Quota, StoreError};
+use mailpods_store::{NewBody, Quota, StoreError, quota};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
@@ -19,7 +19,7 @@ impl Session {
         messages.try_for_each(|message| self.check(message))?;
         let target = self.target(append.mailbox.as_str()).await?;
         self.tell_normalized(&append.mailbox).await?;
-        let quota = self.quota();
+        let quota = self.quota().await?;
         let mut mails = Vec::with_capacity(append.messages.len());
         for message in append.messages {
             mails.push(self.new_mail(message).await?);
@@ -49,7 +49,7 @@ impl Session {
         let target = self.target(command.mailbox.as_str()).await?;
         self.tell_normalized(&command.mailbox).await?;
         let mail = self.new_mail(command.message).await?;
-        let quota = self.quota();
+        let quota = self.quota().await?;
         let replaced = self.mail().replace(from, old, target.id, mail, quota).await;
         let (validity, uid) = replaced.map_err(|error| match error {
             StoreError::NotFound("message") => {
@@ -117,12 +117,12 @@ impl Session {
     }
 
     /// The quota of the account by the current plan.
-    pub(crate) fn quota(&self) -> Quota {
-        let mailbox = self.mailbox_of_plan();
-        mailbox.map_or_else(Quota::default, |mailbox| Quota {
-            octets: mailbox.quota_octets,
-            messages: mailbox.quota_messages,
-        })
+    pub(crate) async fn quota(&self) -> Result<Quota, Failure> {
+        let Some(mailbox) = self.mailbox_of_plan() else {
+            return Ok(Quota::default());
+        };
+        let deps = &self.shared.deps;
+        Ok(quota::of_owner(deps.upkeep.as_ref(), &deps.plan.current(), &mailbox).await?)
     }
 
     pub(crate) fn look_if_selected(&mut self, target: &MailboxInfo) {

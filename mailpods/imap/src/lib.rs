@@ -24,6 +24,7 @@ mod enable;
 mod failure;
 mod fetch;
 mod flags;
+mod folders;
 mod heavy;
 mod idle;
 mod list;

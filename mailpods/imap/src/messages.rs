@@ -158,7 +158,8 @@ impl Session {
         if uids.is_empty() {
             return Ok(Reply::ok("nothing to copy"));
         }
-        let outcome = self.mail().copy(id, uids, target.id, self.quota()).await?;
+        let quota = self.quota().await?;
+        let outcome = self.mail().copy(id, uids, target.id, quota).await?;
         self.look_if_selected(&target);
         Ok(Reply {
             code: copy_uid(&outcome),

@@ -10,7 +10,7 @@ use mailpods_net::listener::ConnectionGuard;
 use mailpods_net::{Connection, Connections, Shutdown, TlsServer};
 use mailpods_plan::PlanHandle;
 use mailpods_store::directory::Directory;
-use mailpods_store::{AccountId, LockStore, MailStore, ScriptStore};
+use mailpods_store::{AccountId, LockStore, MailStore, ScriptStore, UpkeepStore};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -53,6 +53,8 @@ pub struct ImapDeps {
     pub metrics: Metrics,
     /// Personal scripts.
     pub scripts: Arc<dyn ScriptStore>,
+    /// What domains hold.
+    pub upkeep: Arc<dyn UpkeepStore>,
     /// Locks on maildrops.
     pub locks: Arc<dyn LockStore>,
     /// Name in locks, which no other process that runs has.

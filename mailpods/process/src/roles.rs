@@ -281,6 +281,7 @@ fn build_imap(setup: &Setup, directory: Directory, tls: TlsServer) -> Result<Ima
         plan: setup.plan.clone(),
         tls: Some(tls),
         scripts: setup.store.scripts.clone(),
+        upkeep: setup.store.upkeep.clone(),
         locks: setup.store.locks.clone(),
         worker: setup.worker.clone(),
         metrics: mailpods_imap::Metrics::new(&setup.registry)?,

@@ -11,6 +11,7 @@ pub mod locks;
 pub mod mail;
 pub mod postgres;
 pub mod queue;
+pub mod quota;
 pub mod scripts;
 pub mod secrets;
 pub mod shares;
@@ -20,6 +21,7 @@ pub mod suspension;
 pub mod tokens;
 pub mod trace;
 pub mod types;
+pub mod upkeep;
 
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ pub use types::{
     AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnitId, UnixMillis, UnixSeconds,
     Usage,
 };
+pub use upkeep::UpkeepStore;
 
 /// All concerns of one back end.
 #[derive(Clone)]
@@ -54,6 +57,8 @@ pub struct Store {
     pub trace: Arc<dyn TraceStore>,
     /// Locks that hold for all processes.
     pub locks: Arc<dyn LockStore>,
+    /// What is done for all accounts beside their mail.
+    pub upkeep: Arc<dyn UpkeepStore>,
     /// Personal Sieve scripts.
     pub scripts: Arc<dyn ScriptStore>,
     /// Limits that several processes keep together; `None` where there is one process alone.

@@ -5,6 +5,7 @@
 
 mod expand;
 mod job;
+mod place;
 mod sieve;
 
 use std::time::Duration;
@@ -39,7 +40,10 @@ pub(crate) async fn deliver(ctx: &Context, units: Vec<LeasedUnit>) {
     let started = tokio::time::Instant::now();
     let plan = ctx.plan.current();
     let mut units = expand_all(ctx, &plan, units);
-    let looked = sieve::personal::attach(ctx, filtered_ends(&mut units)).await;
+    let looked = match place::place(ctx, &plan, &mut units).await {
+        Ok(()) => sieve::personal::attach(ctx, filtered_ends(&mut units)).await,
+        Err(error) => Err(error),
+    };
     let (mut jobs, mut loaded) = (Vec::with_capacity(units.len()), 0u64);
     for (unit, expanded) in units {
         let job = prepare(ctx, &plan, unit, expanded, looked.as_ref().err()).await;
@@ -85,7 +89,7 @@ fn filtered_ends(units: &mut [(LeasedUnit, Expanded)]) -> Vec<&mut Incoming> {
         .collect()
 }
 
-/// `unlooked`: why personal scripts could not be looked for.
+/// `unlooked`: why folders, limits or personal scripts could not be looked for.
 async fn prepare(
     ctx: &Context,
     plan: &Plan,

@@ -9,9 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::Role;
 use crate::model;
 use crate::model::{
-    AuthSettings, CredentialKind, DkimAlgorithm, DnsSettings, FilterSettings, HopTls, ImapSettings,
-    Listener, OutboundSettings, Plan, Protocol, RateLimits, SmtpSettings, SubmissionSettings,
-    TlsMaterial, TlsSettings, TransportRule, TransportRules,
+    AuthSettings, CredentialKind, DkimAlgorithm, DnsSettings, DomainQuota, FilterSettings,
+    FolderRule, HopTls, ImapSettings, Listener, MailboxDefaults, OutboundSettings, Plan, Protocol,
+    QuotaRules, RateLimits, SmtpSettings, SubmissionSettings, TlsMaterial, TlsSettings,
+    TransportRule, TransportRules,
 };
 use crate::secret::SecretText;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
@@ -84,6 +85,8 @@ pub(super) struct Settings {
     transports: Vec<Rule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     postmaster: Option<Written>,
+    #[serde(default, skip_serializing_if = "MailboxDefaults::is_empty")]
+    mailbox_defaults: MailboxDefaults,
     #[serde(default, skip_serializing_if = "SieveSettings::is_empty")]
     sieve: SieveSettings,
     #[serde(default)]
@@ -117,6 +120,9 @@ impl Settings {
             fallback_relay: hop(&outbound.fallback_relay),
             transports: Rule::all(outbound, role),
             postmaster: outbound.postmaster.clone().filter(|_| mail).map(Written),
+            mailbox_defaults: Some(plan.mailbox_defaults.clone())
+                .filter(|_| mail)
+                .unwrap_or_default(),
             sieve: Some(plan.sieve.clone())
                 .filter(|_| role.knows_scripts())
                 .unwrap_or_default(),
@@ -146,6 +152,7 @@ impl Settings {
             auth: self.auth.clone().unwrap_or_default(),
             filter: self.filter.clone(),
             outbound,
+            mailbox_defaults: self.mailbox_defaults.clone(),
             sieve: self.sieve.clone(),
             outbound_ips: Default::default(),
             domains: Default::default(),
@@ -353,6 +360,12 @@ pub(super) struct Domain {
     outbound_ips: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<RateLimits>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    detail_folders: bool,
+    #[serde(skip_serializing_if = "DomainQuota::is_empty")]
+    quota: DomainQuota,
+    #[serde(skip_serializing_if = "MailboxDefaults::is_empty")]
+    defaults: MailboxDefaults,
     #[serde(skip_serializing_if = "SieveStages::is_empty")]
     sieve: SieveStages,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -386,6 +399,9 @@ impl Domain {
                 .filter(|_| role.sends())
                 .unwrap_or_default(),
             limits: domain.limits,
+            detail_folders: domain.detail_folders,
+            quota: domain.quota,
+            defaults: domain.defaults.clone(),
             sieve: Some(domain.sieve.clone())
                 .filter(|_| role.filters_mail())
                 .unwrap_or_default(),
@@ -409,6 +425,9 @@ impl Domain {
             dkim: self.dkim.into_iter().map(DkimKey::model).collect(),
             outbound_ips: self.outbound_ips,
             limits: self.limits,
+            detail_folders: self.detail_folders,
+            quota: self.quota,
+            defaults: self.defaults,
             sieve: self.sieve,
             mta_sts: self.mta_sts,
         }
@@ -445,6 +464,11 @@ pub(super) struct Mailbox {
     quota_octets: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quota_messages: Option<u64>,
+    /// What else there is of the quota, beside what the release before knows.
+    #[serde(default, skip_serializing_if = "QuotaRules::is_empty")]
+    quota: QuotaRules,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    folders: Vec<FolderRule>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     send_as: Vec<MailboxAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -477,8 +501,14 @@ impl Mailbox {
                     kind: credential.kind,
                     value: Secret(credential.value.clone()),
                 }),
-            quota_octets: mailbox.quota_octets,
-            quota_messages: mailbox.quota_messages,
+            quota_octets: mailbox.quota.octets,
+            quota_messages: mailbox.quota.messages,
+            quota: QuotaRules {
+                octets: None,
+                messages: None,
+                ..mailbox.quota.clone()
+            },
+            folders: mailbox.folders.clone(),
             send_as: send_as.cloned().collect(),
             sieve: mailbox.sieve.clone().filter(|_| role.knows_scripts()),
         }
@@ -492,8 +522,12 @@ impl Mailbox {
                 kind: credential.kind,
                 value: credential.value.0,
             }),
-            quota_octets: self.quota_octets,
-            quota_messages: self.quota_messages,
+            quota: QuotaRules {
+                octets: self.quota_octets,
+                messages: self.quota_messages,
+                ..self.quota
+            },
+            folders: self.folders,
             send_as: self.send_as,
             sieve: self.sieve,
         }

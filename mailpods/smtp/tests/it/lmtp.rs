@@ -12,7 +12,7 @@ async fn each_recipient_has_a_status() {
             .mailboxes
             .get_mut(&crate::fixture::address("dave@example.test"))
             .unwrap();
-        std::sync::Arc::make_mut(dave).quota_octets = Some(10);
+        std::sync::Arc::make_mut(dave).quota.octets = Some(10);
     })
     .await;
     let mut peer = world.dial(Protocol::Lmtp, "192.0.2.1");

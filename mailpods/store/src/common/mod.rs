@@ -16,6 +16,7 @@ pub(crate) mod names;
 pub(crate) mod queue;
 pub(crate) mod scripts;
 pub(crate) mod seal;
+pub(crate) mod totals;
 pub(crate) mod trace;
 pub(crate) mod uid_cache;
 pub(crate) mod uidls;

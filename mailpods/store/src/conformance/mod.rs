@@ -20,6 +20,7 @@ mod settling;
 mod tokens;
 mod trace;
 mod uidls;
+mod upkeep;
 mod watching;
 
 use std::fmt::{Debug, Display};
@@ -103,6 +104,9 @@ checks! {
     quotas::append_is_all_or_none,
     quotas::appends_at_once_cannot_exceed_the_quota,
     quotas::usage_follows_every_change,
+    quotas::the_last_message_may_go_beyond_by_the_grace,
+    quotas::trash_has_room_of_its_own,
+    quotas::what_a_domain_leaves_is_not_exceeded,
     queue::message_has_a_unit_for_each_destination,
     queue::enqueue_is_all_or_none,
     queue::the_same_id_is_refused,
@@ -150,6 +154,9 @@ checks! {
     locks::one_of_many_gets_a_lock,
     uidls::names_stay_with_their_messages,
     uidls::names_have_the_form_of_rfc_1939,
+    upkeep::accounts_come_in_pages_with_what_was_told,
+    upkeep::a_domain_is_added_up,
+    upkeep::old_messages_go_by_when_they_came_in,
     watching::changes_wake_those_who_wait,
     watching::an_account_is_watched_as_a_whole,
 }

@@ -14,6 +14,7 @@ use crate::common::body_cache::BodyCache;
 use crate::common::lock;
 use crate::common::metrics::WriterMetrics;
 use crate::common::seal::Seal;
+use crate::common::totals::Totals;
 use crate::common::trace::TraceBuffer;
 use crate::common::uid_cache::UidCache;
 use crate::common::watch::Watchers;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) seal: Seal,
     pub(super) bodies: BodyCache,
     pub(super) uids: UidCache,
+    pub(super) totals: Totals,
     pub(super) due: Due,
     pub(super) watchers: Watchers,
     pub(super) outbox: Outbox,
@@ -64,6 +66,7 @@ impl Shared {
             seal: Seal::new(options.seal_key.as_slice())?,
             bodies: BodyCache::new(options.cache_octets),
             uids: UidCache::default(),
+            totals: Totals::default(),
             due: Due::default(),
             watchers: Watchers::default(),
             outbox: Outbox::new()?,

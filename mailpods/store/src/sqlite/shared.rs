@@ -18,6 +18,7 @@ use crate::common::body_cache::BodyCache;
 use crate::common::due::DueIndex;
 use crate::common::lock;
 use crate::common::metrics::WriterMetrics;
+use crate::common::totals::Totals;
 use crate::common::trace::TraceBuffer;
 use crate::common::uid_cache::UidCache;
 use crate::common::watch::Watchers;
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) files: BodyFiles,
     pub(super) bodies: BodyCache,
     pub(super) uids: UidCache,
+    pub(super) totals: Totals,
     pub(super) accounts: Mutex<HashMap<Arc<str>, AccountId>>,
     pub(super) due: Mutex<DueIndex>,
     pub(super) watchers: Watchers,
@@ -60,6 +62,7 @@ impl Shared {
             files,
             bodies: BodyCache::new(options.cache_octets),
             uids: UidCache::default(),
+            totals: Totals::default(),
             accounts: Mutex::default(),
             due: Mutex::new(due::load(connection)?),
             watchers: Watchers::default(),

@@ -1,6 +1,7 @@
 //! `mailpods mailbox`
 mod delete;
 mod export;
+mod expunge;
 mod import;
 mod list;
 mod present;
@@ -28,6 +29,7 @@ Examples:
   mailpods mailbox export alice@example.test ./alice        as Maildir, with flags and dates
   mailpods mailbox export alice@example.test ./alice.mbox --format mbox --mailbox INBOX
   mailpods mailbox delete old@example.test --config /etc/mailpods     all mail of a Mailbox that is gone
+  mailpods mailbox expunge alice@example.test --older-than 30d --folder Trash --dry-run
   mailpods mailbox reindex --dry-run                        how much mail has no index of its text
 
 With --config or MAILPODS_CONFIG the mailboxes of the YAML are known too; in a pod of a cluster, those of its plan.";
@@ -44,6 +46,8 @@ pub enum Command {
     Export(export::Args),
     /// Delete an account with all its mail.
     Delete(delete::Args),
+    /// Remove messages that have been in a folder for long.
+    Expunge(expunge::Args),
     /// Index the text of all mail that has no index yet, for SEARCH.
     Reindex(reindex::Args),
 }
@@ -55,18 +59,19 @@ impl Command {
             Self::Import(args) => args.run(globals),
             Self::Export(args) => args.run(globals),
             Self::Delete(args) => args.run(globals),
+            Self::Expunge(args) => args.run(globals),
             Self::Reindex(args) => args.run(globals),
         }
     }
 }
 
-fn parse_address(text: &str) -> Result<MailboxAddress, String> {
+pub(super) fn parse_address(text: &str) -> Result<MailboxAddress, String> {
     MailboxAddress::parse(text)
         .map_err(|error| format!("{error}; an account is an address such as alice@example.test"))
 }
 
 /// The account that is there.
-async fn find_account(
+pub(super) async fn find_account(
     store: &Store,
     address: &MailboxAddress,
 ) -> Result<Option<AccountId>, Failure> {
@@ -90,7 +95,7 @@ async fn account_info(
     Ok(accounts.find(|account| account.address == wanted))
 }
 
-fn no_account(address: &MailboxAddress) -> Failure {
+pub(super) fn no_account(address: &MailboxAddress) -> Failure {
     Failure::new(
         Exit::NothingMatched,
         format!("no account {address} in the store"),

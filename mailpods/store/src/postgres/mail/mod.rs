@@ -9,6 +9,7 @@ mod replace;
 pub(super) mod rows;
 mod transfer;
 mod uidls;
+mod upkeep;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::Ordering;

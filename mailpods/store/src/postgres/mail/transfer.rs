@@ -80,7 +80,7 @@ async fn duplicate(
     const SOURCE: &str = "SELECT uid, system, keywords, received, size, body, prefix FROM mail WHERE account = $1 AND mailbox = $2 AND uid = ANY ($3) ORDER BY uid";
     let mut target = rows::locked(tx, to).await?;
     let usage = rows::account_usage(tx, target.account).await?;
-    let mut room = Room::left(quota, usage);
+    let mut room = Room::left(quota, usage, target.is_trash());
     let before = target.usage();
     target.modseq += 1;
     let source = tx

@@ -8,6 +8,7 @@ mod read;
 pub(super) mod row;
 mod transfer;
 mod uidls;
+mod upkeep;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::Ordering;

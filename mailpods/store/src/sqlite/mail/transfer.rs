@@ -78,7 +78,7 @@ fn duplicate(
 ) -> Result<CopyOutcome> {
     tx.mailbox_by_id(from)?;
     let mut target = tx.mailbox_by_id(to)?;
-    let mut room = tx.room(target.account, copy.unwrap_or_default())?;
+    let mut room = tx.room(&target, copy.unwrap_or_default())?;
     let before = target.usage();
     target.modseq += 1;
     let mut pairs = Vec::with_capacity(uids.len());
