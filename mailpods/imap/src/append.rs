@@ -12,6 +12,7 @@ use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
 use crate::heavy;
 use crate::session::Session;
+use crate::sieve::Cause;
 
 impl Session {
     pub(crate) async fn append(&mut self, append: Append) -> Done {
@@ -26,6 +27,8 @@ impl Session {
         }
         // RFC 3502 §6.3.11: all or none
         let (validity, uids) = self.mail().append(target.id, mails, quota).await?;
+        self.came_in(Cause::Append, (target.id, &target.name), &uids)
+            .await;
         self.look_if_selected(&target);
         let code = ReplyCode::AppendUid {
             validity,
@@ -57,6 +60,8 @@ impl Session {
             }
             other => other.into(),
         })?;
+        self.came_in(Cause::Append, (target.id, &target.name), &[uid])
+            .await;
         let code = Code::AppendUid {
             validity,
             uids: &[(uid, uid)],

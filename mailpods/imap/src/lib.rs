@@ -14,7 +14,7 @@
 //! - `notify`: what changes elsewhere, told while the client says nothing.
 //! - `resync`: what a client that comes back has missed.
 //! - `pop3`, `managesieve`: the other protocols; `wire`, `patience` and `login` serve all.
-//! - `messages`: STORE, EXPUNGE, COPY, MOVE.
+//! - `messages`: STORE, EXPUNGE, COPY, MOVE. `sieve`: scripts that run after them.
 
 mod append;
 mod auth;
@@ -42,6 +42,7 @@ mod scan;
 mod search;
 mod server;
 mod session;
+mod sieve;
 mod sort;
 mod stream;
 mod thread;

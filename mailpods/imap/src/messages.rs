@@ -5,11 +5,14 @@ use mailpods_imap_proto::{
     Code, CopyCommand, Flag, SequenceSet, Status, StoreAction, StoreCommand,
 };
 use mailpods_store::Uid;
-use mailpods_store::mail::{CopyOutcome, FlagOp, FlagOutcome, MAX_KNOWN_KEYWORDS};
+use mailpods_store::mail::{
+    CopyOutcome, FlagOp, FlagOutcome, Flags, MAX_KNOWN_KEYWORDS, MailboxInfo,
+};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
 use crate::session::Session;
+use crate::sieve::{Cause, Runner, difference};
 
 /// Messages whose flags change in one transaction.
 const STORE_BATCH: usize = 1000;
@@ -18,8 +21,9 @@ impl Session {
     /// RFC 9051 §6.4.6, RFC 7162 §3.1.3
     pub(crate) async fn store(&mut self, command: StoreCommand) -> Done {
         let view = self.writable()?;
-        let (id, uids) = (
+        let (id, name, uids) = (
             view.id,
+            view.name.clone(),
             view.uids_at(&view.positions(&command.set, command.uid)?),
         );
         if command.unchanged_since.is_some() {
@@ -31,10 +35,15 @@ impl Session {
             StoreAction::Remove => FlagOp::Remove,
         };
         let flags = flags::to_store(&command.flags);
+        let runner = self.script_for(id, &name).await;
         let mut modified = Vec::new();
         for batch in uids.chunks(STORE_BATCH) {
             let unchanged_since = command.unchanged_since;
             let store = self.mail();
+            let before = match &runner {
+                Some(runner) => runner.flags(batch).await?,
+                None => Vec::new(),
+            };
             let stored = store.store_flags(id, batch.to_vec(), op, flags.clone(), unchanged_since);
             let stored = stored.await;
             if op != FlagOp::Remove && !flags.keywords.is_empty() {
@@ -42,6 +51,10 @@ impl Session {
             }
             let outcome = stored?;
             self.tell_stored(&outcome, &command)?;
+            if let Some(runner) = &runner {
+                flags_changed(runner, &before, &outcome).await;
+                self.view_mut()?.look_closely();
+            }
             modified.extend(outcome.modified);
             self.flush_if_full().await?;
         }
@@ -160,11 +173,18 @@ impl Session {
         }
         let quota = self.quota().await?;
         let outcome = self.mail().copy(id, uids, target.id, quota).await?;
+        self.copied(&outcome, &target).await;
         self.look_if_selected(&target);
         Ok(Reply {
             code: copy_uid(&outcome),
             text: "copied",
         })
+    }
+
+    async fn copied(&self, outcome: &CopyOutcome, target: &MailboxInfo) {
+        let uids: Vec<Uid> = outcome.pairs.iter().map(|pair| pair.1).collect();
+        self.came_in(Cause::Copy, (target.id, &target.name), &uids)
+            .await;
     }
 
     /// RFC 9051 §6.4.8
@@ -179,6 +199,7 @@ impl Session {
             return Ok(Reply::ok("nothing to move"));
         }
         let outcome = self.mail().move_messages(id, uids, target.id).await?;
+        self.copied(&outcome, &target).await;
         if let Some(code) = copy_uid(&outcome).borrowed() {
             // RFC 6851 §4.3: COPYUID in an untagged OK, before the EXPUNGEs
             self.writer().status(None, Status::Ok, Some(&code), "moved");
@@ -187,6 +208,20 @@ impl Session {
         self.expunged(&gone)?;
         self.view_mut()?.look_closely();
         Ok(self.removed(!gone.is_empty(), "moved"))
+    }
+}
+
+/// Runs the script over messages whose flags are others than before.
+async fn flags_changed(runner: &Runner, before: &[(Uid, Flags)], outcome: &FlagOutcome) {
+    for (uid, _, after) in &outcome.entries {
+        let known = before.binary_search_by_key(uid, |known| known.0);
+        let Some((_, before)) = known.ok().and_then(|at| before.get(at)) else {
+            continue;
+        };
+        let changed = difference(before, after);
+        if !changed.is_empty() {
+            runner.run(Cause::Flag, *uid, &changed).await;
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod quota;
 pub mod scripts;
 pub mod secrets;
 pub mod shares;
+pub mod sieve;
 pub mod sqlite;
 pub mod suppression;
 pub mod suspension;

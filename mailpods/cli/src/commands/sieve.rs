@@ -239,6 +239,7 @@ impl TestArgs {
             environment: vec![("name".to_owned(), "Mailpods".to_owned())],
             spam_percent: Some(if self.junk { 100 } else { 0 }),
             virus: None,
+            flags: Vec::new(),
             library: &NoLibrary,
             limits: Limits::default(),
             trace: true,

@@ -19,4 +19,5 @@ mod order;
 mod pop3;
 mod resync;
 mod search;
+mod sieve;
 mod world;

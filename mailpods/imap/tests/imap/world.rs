@@ -75,6 +75,8 @@ impl World {
         let deps = ImapDeps {
             store: store.mail.clone(),
             scripts: store.scripts.clone(),
+            queue: store.queue.clone(),
+            tokens: store.tokens.clone(),
             upkeep: store.upkeep.clone(),
             locks: store.locks.clone(),
             worker: worker.to_owned(),

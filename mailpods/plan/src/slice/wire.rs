@@ -2,6 +2,8 @@
 //!
 //! Every field has a default and unknown fields are passed over, so that operator and pods may be one release apart.
 
+mod address;
+
 use mailpods_api::{DomainName, MailboxAddress, Selector};
 use mailpods_policy::outbound::tls::sts;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -16,6 +18,8 @@ use crate::model::{
 };
 use crate::secret::SecretText;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
+
+pub(super) use address::Address;
 
 /// A secret on its way to the role that may have it.
 #[derive(Clone)]
@@ -530,71 +534,6 @@ impl Mailbox {
             folders: self.folders,
             send_as: self.send_as,
             sieve: self.sieve,
-        }
-    }
-}
-
-/// `outbound-ip/NAME`.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Address {
-    #[serde(flatten)]
-    ip: model::OutboundIp,
-    /// Left out: the process itself has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    egress: Option<Egress>,
-}
-
-/// Who has an address instead.
-#[derive(Serialize, Deserialize)]
-struct Egress {
-    /// Left out: those of the MailCluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    proxy: Option<EgressProxy>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct EgressProxy {
-    host: String,
-    port: u16,
-    ca: String,
-    token: Secret,
-}
-
-impl Address {
-    pub(super) fn of(ip: &model::OutboundIp, role: Role) -> Self {
-        let proxy = |proxy: &model::EgressProxy| EgressProxy {
-            host: proxy.host.clone(),
-            port: proxy.port,
-            ca: proxy.ca.clone(),
-            token: Secret(proxy.token.clone()),
-        };
-        let egress = match &ip.attachment {
-            model::Attachment::Host => None,
-            model::Attachment::Pod(_) => Some(Egress { proxy: None }),
-            model::Attachment::Egress(other) => Some(Egress {
-                proxy: other.as_ref().filter(|_| role.sends()).map(proxy),
-            }),
-        };
-        let ip = ip.clone();
-        Self { ip, egress }
-    }
-
-    pub(super) fn model(self, name: String) -> model::OutboundIp {
-        let proxy = |proxy: EgressProxy| model::EgressProxy {
-            host: proxy.host,
-            port: proxy.port,
-            ca: proxy.ca,
-            token: proxy.token.0,
-        };
-        let attachment = match self.egress {
-            None => model::Attachment::Host,
-            Some(egress) => model::Attachment::Egress(egress.proxy.map(proxy)),
-        };
-        model::OutboundIp {
-            name,
-            attachment,
-            ..self.ip
         }
     }
 }
