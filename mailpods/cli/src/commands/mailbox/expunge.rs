@@ -82,23 +82,33 @@ impl Args {
         let upkeep = &store.upkeep;
         let old = upkeep.saved_before(folder.id, before, ALL).await?;
         let octets = size(store, &folder, &old).await?;
-        let mut messages = 0;
-        while !self.dry_run {
-            let gone = upkeep.expunge_saved_before(folder.id, before, STEP).await?;
-            messages += gone.len();
-            if gone.len() < STEP {
-                break;
-            }
-        }
-        if self.dry_run {
-            messages = old.len();
-        }
+        let messages = match self.dry_run {
+            true => old.len(),
+            false => remove(store, &folder, before).await?,
+        };
         Ok(Row {
             folder: folder.name,
             messages,
             octets,
             dry_run: self.dry_run,
         })
+    }
+}
+
+/// How many went.
+async fn remove(
+    store: &Store,
+    folder: &MailboxInfo,
+    before: UnixSeconds,
+) -> Result<usize, StoreError> {
+    let mut messages = 0;
+    loop {
+        let upkeep = &store.upkeep;
+        let gone = upkeep.expunge_saved_before(folder.id, before, STEP).await?;
+        messages += gone.len();
+        if gone.len() < STEP {
+            return Ok(messages);
+        }
     }
 }
 
