@@ -87,6 +87,14 @@ const FORMS: &[Form] = &[
         "a size such as 512Ki, 25Mi or 10Gi",
     ),
     Form::text(
+        r"^([0-9]{1,19}(Ei|Pi|Ti|Gi|Mi|Ki|E|P|T|G|M|k)?|(100|[0-9]{1,2})%)$",
+        "a size such as 100Mi, or a part such as 10%",
+    ),
+    Form::text(
+        r"^[^/%*\x00-\x1f\x7f]+(/[^/%*\x00-\x1f\x7f]+)*$",
+        "the name of a folder such as Trash or Work/Reports, without % and *",
+    ),
+    Form::text(
         r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$",
         "a quantity such as 500m, 2 or 64Mi",
     ),

@@ -17,7 +17,7 @@ pub use names::{
     AddressError, DomainName, Grantee, IpNet, IpNetError, MailboxAddress, NameError, QueueId,
     Rights, RightsError, Selector,
 };
-pub use quantity::{Octets, QuantityError, TimeSpan};
+pub use quantity::{Allowance, Octets, QuantityError, TimeSpan};
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,9 @@ pub enum QuantityError {
     /// Not a number with a unit.
     #[error("{0:?} is not a size such as \"512Ki\", \"25Mi\" or \"10Gi\"")]
     Size(String),
+    /// Not a number of percent.
+    #[error("{0:?} is not a size such as \"100Mi\", nor \"0%\" to \"100%\"")]
+    Percent(String),
     /// Beyond what a signed 64-bit number holds.
     #[error("size is larger than 8Ei")]
     TooLarge,
@@ -240,3 +243,59 @@ impl schemars::JsonSchema for Octets {
         })
     }
 }
+
+/// How much more than something: a size, or percent of it: `100Mi`, `10%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Allowance {
+    /// So many octets.
+    Octets(Octets),
+    /// So many percent, 100 at most.
+    Percent(u8),
+}
+
+impl Allowance {
+    /// Octets for something of `size`.
+    #[must_use]
+    pub fn of(self, size: u64) -> u64 {
+        match self {
+            Self::Octets(octets) => octets.0,
+            Self::Percent(percent) => {
+                let part = u128::from(size) * u128::from(percent) / 100;
+                u64::try_from(part).unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
+impl FromStr for Allowance {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Some(percent) = text.strip_suffix('%') else {
+            return text.parse().map(Self::Octets);
+        };
+        let digits = percent.bytes().all(|octet| octet.is_ascii_digit());
+        let percent = percent
+            .parse()
+            .ok()
+            .filter(|percent| digits && *percent <= 100);
+        percent
+            .map(Self::Percent)
+            .ok_or_else(|| QuantityError::Percent(text.chars().take(40).collect()))
+    }
+}
+
+impl fmt::Display for Allowance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Octets(octets) => octets.fmt(f),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+string_value!(
+    Allowance,
+    24,
+    r"^([0-9]{1,19}(Ei|Pi|Ti|Gi|Mi|Ki|E|P|T|G|M|k)?|(100|[0-9]{1,2})%)$"
+);

@@ -19,6 +19,7 @@ mod context;
 mod ends;
 mod fate;
 pub mod ips;
+mod letter;
 mod local;
 mod metrics;
 mod notify;
@@ -32,6 +33,7 @@ mod srs;
 mod suspension;
 #[cfg(test)]
 mod testing;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,6 +163,7 @@ impl Delivery {
         let suspended = tokio::spawn(suspension::watch(ctx.clone()));
         let shares = tokio::spawn(scheduler::shares::run(remote.clone()));
         let told = tokio::spawn(reports::run(ctx.clone()));
+        let upkeep = tokio::spawn(upkeep::run(ctx.clone()));
         tokio::join!(
             scheduler::remote::run(remote),
             scheduler::local::run(ctx.clone(), shutdown.clone()),
@@ -171,6 +174,7 @@ impl Delivery {
         suspended.abort();
         shares.abort();
         told.abort();
+        upkeep.abort();
         ctx.protections.reports.flush(&ctx).await;
         ctx.ips.keep_tallies(&ctx).await;
         ctx.leases.hand_back_all(&ctx).await;

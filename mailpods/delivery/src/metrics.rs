@@ -1,6 +1,7 @@
 //! What the role counts.
 
 mod senders;
+mod upkeep;
 
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::blocklist::Word;
@@ -12,6 +13,7 @@ use mailpods_telemetry::metrics::{
 };
 
 pub(crate) use senders::{Complained, Complaint, Senders, SuspendedFor};
+pub(crate) use upkeep::{Told, Upkeep};
 
 /// Where mail goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +187,8 @@ pub(crate) struct Metrics {
     pub(crate) refusals: Counter<(Fault, Failure)>,
     /// Accounts that receivers speak against.
     pub(crate) senders: Senders,
+    /// Mailboxes that are looked after.
+    pub(crate) upkeep: Upkeep,
     /// Recipients not served, by class.
     pub(crate) failures: Counter<(Way, BounceClass)>,
     /// Connections by who asked for their protection and what came of it.
@@ -253,6 +257,7 @@ impl Metrics {
                 &["way", "class"],
             )?,
             senders: Senders::new(registry)?,
+            upkeep: Upkeep::new(registry)?,
             tls: registry.counter(
                 "mailpods_outbound_tls_total",
                 "Connections to next servers by who asked for their protection, and what came of it.",

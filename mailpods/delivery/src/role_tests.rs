@@ -18,3 +18,4 @@ mod suppressed;
 mod suspended;
 mod tls_reports;
 mod transports;
+mod upkeep;

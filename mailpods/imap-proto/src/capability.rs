@@ -48,6 +48,7 @@ const AUTHENTICATED: &[&str] = &[
     "MULTIAPPEND",
     "QUOTA",
     "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
     "ESEARCH",
     "SEARCHRES",
     "BINARY",

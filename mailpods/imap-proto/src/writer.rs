@@ -355,14 +355,15 @@ impl<'a> Writer<'a> {
         self.end();
     }
 
-    /// `* QUOTA root (STORAGE used limit)`, both in units of 1024 octets (RFC 9208 §5.1); without a limit the list is empty.
-    pub fn quota(&mut self, root: &str, storage: Option<(u64, u64)>) {
+    /// `* QUOTA root (name used limit ...)` (RFC 9208 §4.2.1), one resource at least.
+    pub fn quota(&mut self, root: &str, resources: &[(&str, u64, u64)]) {
         self.raw("* QUOTA ");
         string(self.out, root.as_bytes(), self.utf8);
-        match storage {
-            Some((used, limit)) => drop(write!(self.out, " (STORAGE {used} {limit})")),
-            None => self.raw(" ()"),
+        for (index, (name, used, limit)) in resources.iter().enumerate() {
+            self.raw(if index == 0 { " (" } else { " " });
+            drop(write!(self.out, "{name} {used} {limit}"));
         }
+        self.raw(")");
         self.end();
     }
 

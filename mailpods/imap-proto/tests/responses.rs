@@ -157,12 +157,13 @@ fn mailbox_data() {
         "* NAMESPACE ((\"\" \"/\")) ((\"Other Users/\" \"/\")) ((\"Public/\" \"/\"))\r\n"
     );
     assert_eq!(
-        written(false, |w| w.quota("", Some((10, 512)))),
+        written(false, |w| w.quota("", &[("STORAGE", 10, 512)])),
         "* QUOTA \"\" (STORAGE 10 512)\r\n"
     );
     assert_eq!(
-        written(false, |w| w.quota("user", None)),
-        "* QUOTA \"user\" ()\r\n"
+        written(false, |w| w
+            .quota("user", &[("STORAGE", 1, 2), ("MESSAGE", 3, 4)])),
+        "* QUOTA \"user\" (STORAGE 1 2 MESSAGE 3 4)\r\n"
     );
     assert_eq!(
         written(false, |w| w.quota_root("INBOX", Some("user"))),

@@ -7,13 +7,14 @@ use mailpods_imap_proto::sequence::compress;
 use mailpods_imap_proto::{Append, AppendContent, AppendMessage, Code, ReplaceCommand, Status};
 use mailpods_message::Meta;
 use mailpods_store::mail::{FlagOp, Flags, MailboxInfo, NewMail, SystemFlags};
-use mailpods_store::{NewBody, Quota, StoreError, Uid};
+use mailpods_store::{NewBody, Quota, StoreError, Uid, quota};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
 use crate::heavy;
 use crate::session::Session;
 use crate::sharing::{Place, no_permission};
+use crate::sieve::Cause;
 
 impl Session {
     pub(crate) async fn append(&mut self, append: Append) -> Done {
@@ -21,7 +22,7 @@ impl Session {
         messages.try_for_each(|message| self.check(message))?;
         let target = self.target(append.mailbox.as_str()).await?;
         self.tell_normalized(&append.mailbox).await?;
-        let quota = self.quota_of(&target);
+        let quota = self.quota_of(&target).await?;
         let mut mails = Vec::with_capacity(append.messages.len());
         let mut seen = Vec::with_capacity(append.messages.len());
         for message in append.messages {
@@ -34,6 +35,7 @@ impl Session {
         let seen = uids.iter().zip(seen).filter(|(_, seen)| *seen);
         let seen = seen.map(|(uid, _)| *uid).collect();
         self.keep_own_seen(&target, seen).await?;
+        self.came_in(Cause::Append, &target, &uids).await;
         self.look_if_selected(&target.info);
         let code = ReplyCode::AppendUid {
             validity,
@@ -60,7 +62,7 @@ impl Session {
         self.tell_normalized(&command.mailbox).await?;
         let mut mail = self.new_mail(command.message).await?;
         let seen = self.take_own_seen(&target, &mut mail)?;
-        let (store, quota) = (self.mail(), self.quota_of(&target));
+        let (store, quota) = (self.mail(), self.quota_of(&target).await?);
         let replaced = store.replace(from, old, target.info.id, mail, quota).await;
         let (validity, uid) = replaced.map_err(|error| match error {
             StoreError::NotFound("message") => {
@@ -70,6 +72,7 @@ impl Session {
         })?;
         let seen = seen.then_some(uid).into_iter().collect();
         self.keep_own_seen(&target, seen).await?;
+        self.came_in(Cause::Append, &target, &[uid]).await;
         let code = Code::AppendUid {
             validity,
             uids: &[(uid, uid)],
@@ -158,12 +161,12 @@ impl Session {
     }
 
     /// The quota of the account by the current plan.
-    pub(crate) fn quota(&self) -> Quota {
-        let mailbox = self.mailbox_of_plan();
-        mailbox.map_or_else(Quota::default, |mailbox| Quota {
-            octets: mailbox.quota_octets,
-            messages: mailbox.quota_messages,
-        })
+    pub(crate) async fn quota(&self) -> Result<Quota, Failure> {
+        let Some(mailbox) = self.mailbox_of_plan() else {
+            return Ok(Quota::default());
+        };
+        let deps = &self.shared.deps;
+        Ok(quota::of_owner(deps.upkeep.as_ref(), &deps.plan.current(), &mailbox).await?)
     }
 
     pub(crate) fn look_if_selected(&mut self, target: &MailboxInfo) {

@@ -5,6 +5,7 @@ use mailpods_sasl::{BearerMechanism, Mechanism};
 use mailpods_store::directory::{Identity, LoginContext, Refusal, Service, Step};
 
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
+use crate::folders;
 use crate::login;
 use crate::server::HANDSHAKE_LIMIT;
 use crate::session::Session;
@@ -136,7 +137,15 @@ impl Session {
             "this account has too many sessions open",
         ))?);
         self.stranger = None;
-        let most = self.shared.deps.plan.current().imap.max_append_octets;
+        let plan = self.shared.deps.plan.current();
+        folders::make(
+            self.mail().as_ref(),
+            &plan,
+            &identity.mailbox,
+            self.account()?,
+        )
+        .await;
+        let most = plan.imap.max_append_octets;
         self.decoder.set_limits(Limits::after_login(most));
         Ok(self.capability_reply("logged in"))
     }

@@ -15,7 +15,7 @@
 //! - `notify`: what changes elsewhere, told while the client says nothing.
 //! - `resync`: what a client that comes back has missed.
 //! - `pop3`, `managesieve`: the other protocols; `wire`, `patience` and `login` serve all.
-//! - `messages`: STORE, EXPUNGE, COPY, MOVE.
+//! - `messages`: STORE, EXPUNGE, COPY, MOVE. `sieve`: scripts that run after them.
 
 mod acl;
 mod append;
@@ -26,6 +26,7 @@ mod enable;
 mod failure;
 mod fetch;
 mod flags;
+mod folders;
 mod heavy;
 mod idle;
 mod list;
@@ -44,6 +45,7 @@ mod search;
 mod server;
 mod session;
 mod sharing;
+mod sieve;
 mod sort;
 mod stream;
 mod thread;

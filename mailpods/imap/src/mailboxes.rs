@@ -6,6 +6,7 @@ use mailpods_imap_proto::{
     Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, Resync,
     SpecialUse, Status, StatusItem,
 };
+use mailpods_plan::QuotaRules;
 use mailpods_store::mail::{MAX_KNOWN_KEYWORDS, MailboxInfo, Opened, SystemFlags};
 use mailpods_store::{AccountId, MailStore, MailboxId, Uid};
 
@@ -406,7 +407,7 @@ impl Session {
 
     /// RFC 9208 §4.1.1
     async fn get_quota(&mut self, root: &str) -> Done {
-        if root != QUOTA_ROOT {
+        if root != QUOTA_ROOT || self.limits().is_none() {
             return Err(Failure::no(
                 Code::NonExistent,
                 "there is no such quota root",
@@ -424,8 +425,12 @@ impl Session {
             self.writer().quota_root(name, None);
             return Ok(Reply::ok("done"));
         }
-        self.writer().quota_root(name, Some(QUOTA_ROOT));
-        self.tell_quota().await?;
+        let limited = self.limits().is_some();
+        self.writer()
+            .quota_root(name, limited.then_some(QUOTA_ROOT));
+        if limited {
+            self.tell_quota().await?;
+        }
         Ok(Reply::ok("done"))
     }
 
@@ -454,14 +459,26 @@ impl Session {
         Ok(rights)
     }
 
+    /// The limits of the account by the current plan, if it has any. Those of its domain are not told: what others hold is nobody's business.
+    fn limits(&self) -> Option<QuotaRules> {
+        let mailbox = self.mailbox_of_plan()?;
+        let rules = self.shared.deps.plan.current().quota(&mailbox);
+        (rules.octets.is_some() || rules.messages.is_some()).then_some(rules)
+    }
+
     async fn tell_quota(&mut self) -> Result<(), Failure> {
+        let rules = self.limits().unwrap_or_default();
         let usage = self.mail().usage(self.account()?).await?;
+        let resource = |name, used: u64, limit: Option<u64>| limit.map(|limit| (name, used, limit));
         // RFC 9208 §5.1: STORAGE counts units of 1024 octets
-        let storage = self
-            .quota()
-            .octets
-            .map(|limit| (usage.octets.div_ceil(1024), limit / 1024));
-        self.writer().quota(QUOTA_ROOT, storage);
+        let octets = rules.octets.map(|octets| octets / 1024);
+        let resources = [
+            resource("STORAGE", usage.octets.div_ceil(1024), octets),
+            // RFC 9208 §5.2
+            resource("MESSAGE", usage.messages, rules.messages),
+        ];
+        let resources: Vec<_> = resources.into_iter().flatten().collect();
+        self.writer().quota(QUOTA_ROOT, &resources);
         Ok(())
     }
 }

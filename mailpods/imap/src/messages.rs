@@ -14,6 +14,7 @@ use crate::flags;
 use crate::mailboxes::permanent;
 use crate::session::Session;
 use crate::sharing::{Place, no_permission};
+use crate::sieve::{Cause, Runner, difference};
 
 /// Messages whose flags change in one transaction.
 const STORE_BATCH: usize = 1000;
@@ -22,8 +23,9 @@ impl Session {
     /// RFC 9051 §6.4.6, RFC 7162 §3.1.3
     pub(crate) async fn store(&mut self, command: StoreCommand) -> Done {
         let view = self.writable()?;
-        let (id, uids) = (
+        let (id, name, uids) = (
             view.id,
+            view.name.clone(),
             view.uids_at(&view.positions(&command.set, command.uid)?),
         );
         let op = match command.action {
@@ -39,10 +41,18 @@ impl Session {
         if command.unchanged_since.is_some() {
             self.enable_condstore();
         }
+        let runner = match self.view()?.owner.is_some() {
+            true => None,
+            false => self.script_for(id, &name).await,
+        };
         let mut modified = Vec::new();
         for batch in uids.chunks(STORE_BATCH) {
             let unchanged_since = command.unchanged_since;
             let store = self.mail();
+            let before = match &runner {
+                Some(runner) => runner.flags(batch).await?,
+                None => Vec::new(),
+            };
             let (batch, change) = (batch.to_vec(), (op, flags.clone()));
             let stored = store.store_flags_as(id, batch, change, unchanged_since, reader);
             let stored = stored.await;
@@ -51,6 +61,10 @@ impl Session {
             }
             let outcome = stored?;
             self.tell_stored(&outcome, &command)?;
+            if let Some(runner) = &runner {
+                flags_changed(runner, &before, &outcome).await;
+                self.view_mut()?.look_closely();
+            }
             modified.extend(outcome.modified);
             self.flush_if_full().await?;
         }
@@ -168,6 +182,7 @@ impl Session {
             return Ok(Reply::ok("nothing to copy"));
         }
         let outcome = self.transfer(id, uids, &target, true).await?;
+        self.copied(&outcome, &target).await;
         self.look_if_selected(&target.info);
         Ok(Reply {
             code: copy_uid(&outcome),
@@ -185,11 +200,16 @@ impl Session {
         let transfer = Transfer {
             seen_of: self.view()?.reader.map(|reader| reader.account),
             reader: self.reader(target)?,
-            quota: self.quota_of(target),
+            quota: self.quota_of(target).await?,
             copy,
             ..Transfer::within(from, uids, target.info.id)
         };
         Ok(self.mail().transfer(transfer).await?)
+    }
+
+    async fn copied(&self, outcome: &CopyOutcome, target: &Place) {
+        let uids: Vec<Uid> = outcome.pairs.iter().map(|pair| pair.1).collect();
+        self.came_in(Cause::Copy, target, &uids).await;
     }
 
     /// RFC 9051 §6.4.8
@@ -206,6 +226,7 @@ impl Session {
             return Ok(Reply::ok("nothing to move"));
         }
         let outcome = self.transfer(id, uids, &target, false).await?;
+        self.copied(&outcome, &target).await;
         if let Some(code) = copy_uid(&outcome).borrowed() {
             // RFC 6851 §4.3: COPYUID in an untagged OK, before the EXPUNGEs
             self.writer().status(None, Status::Ok, Some(&code), "moved");
@@ -224,6 +245,20 @@ fn may_store(reader: &Reader, op: FlagOp, flags: &Flags) -> bool {
         flags.system.0 & reader.system.0 != 0 || reader.keywords && !flags.keywords.is_empty();
     let nothing = flags.system == SystemFlags::default() && flags.keywords.is_empty();
     named || any && (op == FlagOp::Replace || nothing)
+}
+
+/// Runs the script over messages whose flags are others than before.
+async fn flags_changed(runner: &Runner, before: &[(Uid, Flags)], outcome: &FlagOutcome) {
+    for (uid, _, after) in &outcome.entries {
+        let known = before.binary_search_by_key(uid, |known| known.0);
+        let Some((_, before)) = known.ok().and_then(|at| before.get(at)) else {
+            continue;
+        };
+        let changed = difference(before, after);
+        if !changed.is_empty() {
+            runner.run(Cause::Flag, *uid, &changed).await;
+        }
+    }
 }
 
 /// RFC 4315 §3: nothing when nothing was copied. Pairs ascend on both sides.

@@ -12,7 +12,7 @@ use mailpods_imap_proto::{
 };
 use mailpods_net::Connection;
 use mailpods_net::listener::ConnectionGuard;
-use mailpods_plan::Mailbox;
+use mailpods_plan::{Mailbox, Protocol};
 use mailpods_store::{AccountId, MailStore};
 use tokio::time::Instant;
 
@@ -25,6 +25,9 @@ use crate::server::Shared;
 use crate::sharing::no_permission;
 use crate::view::View;
 use crate::wire::{Wire, read};
+
+/// RFC 5804 §1.8: the port that a URL need not name.
+const MANAGESIEVE_PORT: u16 = 4190;
 
 pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
@@ -320,7 +323,7 @@ impl Session {
     pub(crate) fn capabilities(&self) -> Vec<Cow<'static, str>> {
         let tls = self.wire.io.is_tls();
         let info = self.wire.io.tls_info();
-        capabilities(CapabilityContext {
+        let mut names = capabilities(CapabilityContext {
             tls,
             starttls: !tls && self.shared.deps.tls.is_some(),
             authenticated: self.user.is_some(),
@@ -328,6 +331,22 @@ impl Session {
                 .is_some_and(|info| info.exporter.is_some() || info.server_end_point.is_some()),
             append_limit: self.append_limit(),
             compressed: self.wire.io.is_compressed(),
+        });
+        if self.user.is_some() {
+            names.extend(self.sieve_url().map(Cow::Owned));
+        }
+        names
+    }
+
+    /// RFC 6785 §2.1: where the scripts are kept that run at commands here.
+    fn sieve_url(&self) -> Option<String> {
+        let plan = self.shared.deps.plan.current();
+        let mut listeners = plan.listeners.iter();
+        let listener = listeners.find(|listener| listener.protocol == Protocol::ManageSieve)?;
+        let host = &plan.hostname;
+        Some(match listener.address.port() {
+            MANAGESIEVE_PORT => format!("IMAPSIEVE=sieve://{host}"),
+            port => format!("IMAPSIEVE=sieve://{host}:{port}"),
         })
     }
 

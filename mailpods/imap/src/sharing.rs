@@ -9,7 +9,7 @@ use mailpods_imap_proto::{Code, ListPattern, MailboxName};
 use mailpods_plan::{Plan, Share};
 use mailpods_store::acl::{Given, Reader};
 use mailpods_store::mail::MailboxInfo;
-use mailpods_store::{AccountId, MailboxId, Quota, StoreError};
+use mailpods_store::{AccountId, MailboxId, Quota, StoreError, quota};
 
 use crate::failure::{End, Failure};
 use crate::session::Session;
@@ -342,16 +342,16 @@ impl Session {
     }
 
     /// What the owner of a mailbox may hold, by the current plan.
-    pub(crate) fn quota_of(&self, place: &Place) -> Quota {
+    pub(crate) async fn quota_of(&self, place: &Place) -> Result<Quota, Failure> {
         let Some(owner) = &place.owner else {
-            return self.quota();
+            return self.quota().await;
         };
-        let plan = self.shared.deps.plan.current();
-        let mailbox = plan.mailboxes.get(&owner.address);
-        mailbox.map_or_else(Quota::default, |mailbox| Quota {
-            octets: mailbox.quota_octets,
-            messages: mailbox.quota_messages,
-        })
+        let deps = &self.shared.deps;
+        let plan = deps.plan.current();
+        match plan.mailboxes.get(&owner.address) {
+            Some(mailbox) => Ok(quota::of_owner(deps.upkeep.as_ref(), &plan, mailbox).await?),
+            None => Ok(Quota::default()),
+        }
     }
 }
 

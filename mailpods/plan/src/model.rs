@@ -3,6 +3,7 @@
 //! A role reads the plan that is current when a command, message or attempt starts, and keeps that `Arc` until it ends.
 
 mod held;
+mod keeping;
 mod outbound;
 mod shares;
 mod transports;
@@ -17,6 +18,7 @@ use mailpods_policy::outbound::tls::sts;
 use serde::{Deserialize, Serialize};
 
 pub use held::Held;
+pub use keeping::{DomainQuota, FolderRule, FolderUse, MailboxDefaults, QuotaRules, QuotaWarnings};
 pub use outbound::{
     Attachment, EgressProxy, HopTls, IpFamily, NextHop, OutboundIp, OutboundSettings,
     OutboundTimeouts, PodNetwork, SrsSettings, WarmUp,
@@ -55,6 +57,8 @@ pub struct Plan {
     pub filter: FilterSettings,
     /// Queue, retries and sending.
     pub outbound: OutboundSettings,
+    /// What holds for mailboxes where neither they nor their domains say anything else of it.
+    pub mailbox_defaults: MailboxDefaults,
     /// Sieve of the whole cluster.
     pub sieve: SieveSettings,
     /// Sending addresses by resource name.
@@ -359,6 +363,8 @@ pub struct Domain {
     pub transport: Transport,
     /// Separators of plus addressing (`alice+tag`); empty: off.
     pub detail_separators: Vec<char>,
+    /// Mail with a detail goes into the folder of that name, where there is one.
+    pub detail_folders: bool,
     /// Receives what no other rule takes; in primary form.
     pub catch_all: Option<MailboxAddress>,
     /// DKIM keys to make and to sign with.
@@ -367,6 +373,10 @@ pub struct Domain {
     pub outbound_ips: Vec<String>,
     /// Submission limits of the domain as a whole, instead of the cluster's.
     pub limits: Option<RateLimits>,
+    /// What all its mailboxes may hold together.
+    pub quota: DomainQuota,
+    /// What holds for its mailboxes that say nothing else of it.
+    pub defaults: MailboxDefaults,
     /// Sieve scripts around those of its mailboxes.
     pub sieve: SieveStages,
     /// The MTA-STS policy that is served for it.
@@ -412,10 +422,10 @@ pub struct Mailbox {
     pub enabled: bool,
     /// Password or hash; `None`: nobody can log in.
     pub credential: Option<Credential>,
-    /// Octets; `None`: no limit.
-    pub quota_octets: Option<u64>,
-    /// Messages; `None`: no limit.
-    pub quota_messages: Option<u64>,
+    /// Its own limits; [`Plan::quota`] tells which hold.
+    pub quota: QuotaRules,
+    /// Its own rules of folders; [`Plan::folders`] tells which hold.
+    pub folders: Vec<FolderRule>,
     /// Every address that this log-in may send as, domain aliases included.
     pub send_as: Vec<MailboxAddress>,
     /// The owner's Sieve script.

@@ -53,6 +53,8 @@ reasons! {
     MailboxDisabled = "mailbox-disabled",
     /// The mailbox is over its quota.
     OverQuota = "over-quota",
+    /// The owner is told how full the mailbox is.
+    QuotaWarning = "quota-warning",
     /// The resource that the address belongs to has a problem.
     OnHold = "on-hold",
     /// An alias leads in a circle.

@@ -53,6 +53,7 @@ fn over(script: Arc<crate::Script>, message: &[u8], limits: Limits) {
         environment: vec![("name".to_owned(), "Mailpods".to_owned())],
         spam_percent: Some(50),
         virus: None,
+        flags: Vec::new(),
         library: &NoLibrary,
         limits,
         trace: true,

@@ -67,6 +67,8 @@ pub struct Input<'a> {
     pub spam_percent: Option<u8>,
     /// 1 (clean) to 5 (surely infected); `None`: not checked (RFC 5235 §3).
     pub virus: Option<u8>,
+    /// Flags that the message has already: those that a script begins with (RFC 5232 §2); none at delivery.
+    pub flags: Vec<String>,
     /// Scripts to include.
     pub library: &'a dyn Library,
     /// Bounds.

@@ -7,7 +7,7 @@ use mailpods_policy::srs::{Keys, SECRET};
 use mailpods_smtp_proto::{Domain, ForwardPath, RcptParams};
 use mailpods_store::queue::{Destination, NewRecipient, Notify};
 use mailpods_store::suppression::suppressed;
-use mailpods_store::{MailStore, SecretStore, Store, StoreError};
+use mailpods_store::{SecretStore, Store, StoreError, quota};
 
 use crate::report::Refusal;
 
@@ -60,7 +60,6 @@ pub(crate) async fn accept(
             mailboxes: Vec::new(),
         });
     }
-    let mail = store.mail.as_ref();
     let resolved = plan.resolve(&address);
     let goes_on = match &resolved {
         Resolved::Targets(targets) => targets.iter().all(|target| plan.is_elsewhere(target)),
@@ -92,7 +91,7 @@ pub(crate) async fn accept(
             ));
         }
         Resolved::Targets(targets) => {
-            let mailboxes = check_quotas(plan, mail, asker, &targets).await?;
+            let mailboxes = check_quotas(plan, store, asker, &targets).await?;
             (local(plan, &address, &targets), mailboxes)
         }
     };
@@ -277,7 +276,7 @@ fn relay_denied(address: &dyn std::fmt::Display) -> Refusal {
 /// Refuses when every mailbox that the recipient leads to is full; those that are not get their copy.
 async fn check_quotas(
     plan: &Plan,
-    mail: &dyn MailStore,
+    store: &Store,
     asker: Asker<'_>,
     targets: &[Target],
 ) -> Result<Vec<MailboxAddress>, Refusal> {
@@ -287,7 +286,7 @@ async fn check_quotas(
         let Target::Mailbox { mailbox, .. } = target else {
             continue;
         };
-        full += usize::from(is_full(mail, mailbox, asker.size).await?);
+        full += usize::from(is_full(plan, store, mailbox, asker.size).await?);
         mailboxes.push(mailbox.address.clone());
     }
     if full > 0 && full == targets.len() {
@@ -296,26 +295,24 @@ async fn check_quotas(
     Ok(mailboxes)
 }
 
-async fn is_full(mail: &dyn MailStore, mailbox: &Mailbox, size: u64) -> Result<bool, Refusal> {
-    if mailbox.quota_octets.is_none() && mailbox.quota_messages.is_none() {
+async fn is_full(
+    plan: &Plan,
+    store: &Store,
+    mailbox: &Mailbox,
+    size: u64,
+) -> Result<bool, Refusal> {
+    let quota = quota::of_delivery(store.upkeep.as_ref(), plan, mailbox).await;
+    let quota = quota.map_err(|error| unavailable(&error))?;
+    if quota.is_endless() {
         return Ok(false);
     }
-    let account = mail
-        .account(&mailbox.address)
-        .await
-        .map_err(|error| unavailable(&error))?;
-    let usage = mail
-        .usage(account)
-        .await
-        .map_err(|error| unavailable(&error))?;
+    let mail = store.mail.as_ref();
+    let account = mail.account(&mailbox.address).await;
+    let account = account.map_err(|error| unavailable(&error))?;
+    let usage = mail.usage(account).await;
+    let usage = usage.map_err(|error| unavailable(&error))?;
     // A message of unknown size is taken when there is room for anything at all.
-    let octets = mailbox
-        .quota_octets
-        .is_some_and(|quota| usage.octets.saturating_add(size.max(1)) > quota);
-    let messages = mailbox
-        .quota_messages
-        .is_some_and(|quota| usage.messages >= quota);
-    Ok(octets || messages)
+    Ok(!quota.has_room(usage, size.max(1)))
 }
 
 fn over_quota(plan: &Plan) -> Refusal {
@@ -377,7 +374,7 @@ fn row(destination: Destination, address: String, params: &RcptParams) -> NewRec
 /// Whether a mailbox is full for a message of known size, as an LMTP status.
 pub(crate) async fn final_status(
     plan: &Plan,
-    mail: &dyn MailStore,
+    store: &Store,
     recipient: &Recipient,
     size: u64,
 ) -> Result<(), Refusal> {
@@ -387,7 +384,7 @@ pub(crate) async fn final_status(
         .filter_map(|address| plan.mailboxes.get(address));
     let mut full = 0;
     for mailbox in mailboxes {
-        full += usize::from(is_full(mail, mailbox, size).await?);
+        full += usize::from(is_full(plan, store, mailbox, size).await?);
     }
     if full > 0 && full == recipient.mailboxes.len() {
         Err(over_quota(plan))

@@ -143,9 +143,8 @@ impl Summary<'_> {
             .into_iter()
             .take(MOST_ROWS)
             .map(|mailbox| {
-                let quota = mailbox
-                    .quota_octets
-                    .map_or_else(|| "-".to_owned(), quantity);
+                let quota = self.plan.quota(mailbox).octets;
+                let quota = quota.map_or_else(|| "-".to_owned(), quantity);
                 let login = match (mailbox.enabled, &mailbox.credential) {
                     (false, _) => "disabled",
                     (true, Some(_)) => "password",

@@ -212,7 +212,7 @@ fn delivery(address: &str) -> Result<Delivery> {
         received: 1_700_000_000,
         quota: Quota {
             octets: Some(1 << 40),
-            messages: None,
+            ..Quota::default()
         },
     })
 }

@@ -12,15 +12,18 @@ pub mod locks;
 pub mod mail;
 pub mod postgres;
 pub mod queue;
+pub mod quota;
 pub mod scripts;
 pub mod secrets;
 pub mod shares;
+pub mod sieve;
 pub mod sqlite;
 pub mod suppression;
 pub mod suspension;
 pub mod tokens;
 pub mod trace;
 pub mod types;
+pub mod upkeep;
 
 use std::sync::Arc;
 
@@ -37,6 +40,7 @@ pub use types::{
     AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnitId, UnixMillis, UnixSeconds,
     Usage,
 };
+pub use upkeep::UpkeepStore;
 
 /// All concerns of one back end.
 #[derive(Clone)]
@@ -55,6 +59,8 @@ pub struct Store {
     pub trace: Arc<dyn TraceStore>,
     /// Locks that hold for all processes.
     pub locks: Arc<dyn LockStore>,
+    /// What is done for all accounts beside their mail.
+    pub upkeep: Arc<dyn UpkeepStore>,
     /// Personal Sieve scripts.
     pub scripts: Arc<dyn ScriptStore>,
     /// Limits that several processes keep together; `None` where there is one process alone.

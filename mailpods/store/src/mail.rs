@@ -7,6 +7,7 @@ use bytes::Bytes;
 use mailpods_api::{DomainName, Grantee, MailboxAddress};
 use mailpods_message::signature::Probes;
 use mailpods_message::text::header_may_have;
+use mailpods_plan::FolderUse;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -75,6 +76,30 @@ pub enum SpecialUse {
     Sent,
     /// `\Trash`
     Trash,
+}
+
+impl From<FolderUse> for SpecialUse {
+    fn from(folder_use: FolderUse) -> Self {
+        match folder_use {
+            FolderUse::Archive => Self::Archive,
+            FolderUse::Drafts => Self::Drafts,
+            FolderUse::Junk => Self::Junk,
+            FolderUse::Sent => Self::Sent,
+            FolderUse::Trash => Self::Trash,
+        }
+    }
+}
+
+impl From<SpecialUse> for FolderUse {
+    fn from(special_use: SpecialUse) -> Self {
+        match special_use {
+            SpecialUse::Archive => Self::Archive,
+            SpecialUse::Drafts => Self::Drafts,
+            SpecialUse::Junk => Self::Junk,
+            SpecialUse::Sent => Self::Sent,
+            SpecialUse::Trash => Self::Trash,
+        }
+    }
 }
 
 /// A mailbox with its counts.

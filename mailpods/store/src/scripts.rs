@@ -14,6 +14,9 @@ pub const MAX_SCRIPT_OCTETS: u64 = 256 << 10;
 /// Most octets of all scripts of an account.
 pub const MAX_ALL_OCTETS: u64 = 1 << 20;
 
+/// What the script of the Mailbox resource is called among them. It cannot be changed, and is active while no other one is.
+pub const OF_RESOURCE: &str = "Mailbox resource";
+
 /// A script, without its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptInfo {

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::common::mailbox::Room;
+
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -64,13 +66,41 @@ pub enum NewBody {
     Stored(BodyId),
 }
 
-/// Most that an account may hold; `None` is without limit.
+/// Most that an account may hold; `None` is without limit. [`crate::quota`] makes it of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quota {
     /// Octets of all messages.
     pub octets: Option<u64>,
     /// Number of messages.
     pub messages: Option<u64>,
+    /// Octets by which the last message may go beyond `octets`.
+    pub grace: u64,
+    /// Octets beyond `octets` for what goes into a mailbox of use `\Trash`.
+    pub trash_extra: u64,
+    /// What may be added at most, whatever the account holds: what the limits of its domain leave.
+    pub spare: Option<Usage>,
+}
+
+impl Quota {
+    /// Whether it has room for one message more outside of Trash, in an account that holds `usage`.
+    #[must_use]
+    pub fn has_room(self, usage: Usage, size: u64) -> bool {
+        Room::left(self, usage, false).take(size, 0).is_ok()
+    }
+
+    /// Takes what one message more of the same call needs from what may be added.
+    pub(crate) fn spend(&mut self, size: u64) {
+        if let Some(spare) = &mut self.spare {
+            spare.octets = spare.octets.saturating_sub(size);
+            spare.messages = spare.messages.saturating_sub(1);
+        }
+    }
+
+    /// Whether there is any limit.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.octets.is_none() && self.messages.is_none() && self.spare.is_none()
+    }
 }
 
 /// What an account holds.

@@ -32,6 +32,7 @@ const RULES: &[(&str, &[&str])] = &[
             "policy",
             "rpc",
             "sasl",
+            "sieve",
             "telemetry",
         ],
     ),

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::common::{conditions, object_name, rules};
 use super::{
     AuthSpec, ClusterDkimSpec, ClusterDnsSpec, ClusterSieveSpec, FilterSpec, ImapSpec,
-    LabelSelector, MonitoringSpec, OutboundSpec, PodsSpec, RolesSpec, SecretRef, ServiceSpec,
-    SmtpSpec, SubmissionSpec,
+    LabelSelector, MailboxDefaultsSpec, MonitoringSpec, OutboundSpec, PodsSpec, RolesSpec,
+    SecretRef, ServiceSpec, SmtpSpec, SubmissionSpec,
 };
 use crate::{DomainName, IpNet, MailboxAddress, Octets, TimeSpan};
 
@@ -106,6 +106,9 @@ pub struct MailClusterSpec {
     /// Queue, retries and sending.
     #[serde(default)]
     pub outbound: OutboundSpec,
+    /// What holds for mailboxes where neither they nor their MailDomain say anything else of it.
+    #[serde(default)]
+    pub mailbox_defaults: MailboxDefaultsSpec,
     /// Sieve scripts (RFC 5228) of the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sieve: Option<ClusterSieveSpec>,

@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{conditions, rules};
-use super::{ClusterRef, DkimKeySpec, DomainSieveSpec, NextHopSpec, RateLimitsSpec};
+use super::{
+    ClusterRef, DkimKeySpec, DomainQuotaSpec, DomainSieveSpec, MailboxDefaultsSpec, NextHopSpec,
+    RateLimitsSpec,
+};
 use crate::{DomainName, MailboxAddress, Selector};
 
 /// A domain that receives and sends mail.
@@ -107,6 +110,12 @@ pub struct MailDomainSpec {
     /// Submission limits of the domain as a whole, instead of the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RateLimitsSpec>,
+    /// Limits of what all mailboxes of the domain keep together.
+    #[serde(default)]
+    pub quota: DomainQuotaSpec,
+    /// What holds for mailboxes of the domain that say nothing else of it.
+    #[serde(default)]
+    pub mailbox_defaults: MailboxDefaultsSpec,
     /// Sieve scripts (RFC 5228) around those of the mailboxes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sieve: Option<DomainSieveSpec>,
@@ -208,12 +217,15 @@ pub struct PlusAddressingSpec {
         inner(length(max = 1), regex(pattern = "^[!#$%&'*+/=?^_`{|}~-]$"))
     )]
     pub separators: Vec<String>,
+    /// Whether mail for `alice+lists` goes into the folder `lists` of `alice`, in whatever letter case, where she has one.
+    pub folders: bool,
 }
 
 impl Default for PlusAddressingSpec {
     fn default() -> Self {
         Self {
             separators: vec!["+".to_owned()],
+            folders: false,
         }
     }
 }

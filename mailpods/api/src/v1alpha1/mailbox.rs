@@ -5,9 +5,9 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SecretKeyRef;
 use super::common::{conditions, rules};
-use crate::{Grantee, MailboxAddress, Octets, Rights};
+use super::{FolderSpec, QuotaSpec, SecretKeyRef};
+use crate::{Grantee, MailboxAddress, Rights};
 
 /// A person's mail: an address to receive at, a log-in to read and send with.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,9 +61,13 @@ pub struct MailboxSpec {
     /// Secret with a hash of the password, key `passwordHash` unless named: argon2, bcrypt, SHA512-crypt, PBKDF2, or `{SCHEME}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_hash_secret_ref: Option<SecretKeyRef>,
-    /// Limits of what is kept.
+    /// Limits of what is kept; what is left out is as `mailboxDefaults` of the MailDomain and MailCluster say.
     #[serde(default)]
     pub quota: QuotaSpec,
+    /// Folders that it has, and how long mail stays in them; each in place of one of `mailboxDefaults` of the same name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub folders: Vec<FolderSpec>,
     /// Other addresses of the same mailbox; each domain must be a MailDomain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1_000), extend("x-kubernetes-list-type" = "set"))]
@@ -111,18 +115,6 @@ pub struct GrantSpec {
 
 const fn yes() -> bool {
     true
-}
-
-/// Limits of what is kept. What is left out has no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct QuotaSpec {
-    /// Size of all messages.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<Octets>,
-    /// Number of messages.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub messages: Option<u32>,
 }
 
 /// Mail that is sent on.

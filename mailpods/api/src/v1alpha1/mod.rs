@@ -8,6 +8,7 @@
 mod cluster;
 mod common;
 mod domain;
+mod keeping;
 mod mailbox;
 mod mailing_list;
 mod outbound_ip;
@@ -23,6 +24,7 @@ mod workloads;
 pub use cluster::*;
 pub use common::*;
 pub use domain::*;
+pub use keeping::*;
 pub use mailbox::*;
 pub use mailing_list::*;
 pub use outbound_ip::*;

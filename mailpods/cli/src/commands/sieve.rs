@@ -1,4 +1,6 @@
 //! `mailpods sieve`
+mod personal;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,11 +19,23 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::mail::{MAX_MESSAGE, to_crlf};
 use crate::output;
 
-/// Check Sieve scripts, and see what they would do.
+/// Check Sieve scripts, see what they would do, and see and change those that people keep.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Check(CheckArgs),
     Test(TestArgs),
+    /// List the scripts that somebody keeps.
+    List(personal::Account),
+    /// Write one of them to standard output.
+    Get(personal::Named),
+    /// Keep a script for somebody, if it has no mistakes.
+    Put(personal::Put),
+    /// Have mail go through one of them.
+    Activate(personal::Named),
+    /// Have mail go through none of them.
+    Deactivate(personal::Account),
+    /// Delete one that is not active.
+    Delete(personal::Named),
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -79,6 +93,12 @@ impl Command {
         match self {
             Self::Check(args) => args.run(globals),
             Self::Test(args) => args.run(globals),
+            Self::List(args) => args.list(globals),
+            Self::Get(args) => args.get(globals),
+            Self::Put(args) => args.put(globals),
+            Self::Activate(args) => args.activate(globals),
+            Self::Deactivate(args) => args.deactivate(globals),
+            Self::Delete(args) => args.delete(globals),
         }
     }
 }
@@ -219,6 +239,7 @@ impl TestArgs {
             environment: vec![("name".to_owned(), "Mailpods".to_owned())],
             spam_percent: Some(if self.junk { 100 } else { 0 }),
             virus: None,
+            flags: Vec::new(),
             library: &NoLibrary,
             limits: Limits::default(),
             trace: true,

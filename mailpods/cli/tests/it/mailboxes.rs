@@ -471,3 +471,110 @@ fn rights_are_shown_and_changed() {
     acl(&["--set", "anyone", "l"]).exits(2);
     acl(&["Nothing"]).exits(4);
 }
+
+#[test]
+fn old_mail_is_shown_and_then_goes() {
+    let world = with_empty_store();
+    maildir(&world);
+    world
+        .run(&["mailbox", "import", ALICE, "maildir", "--create-account"])
+        .exits(0);
+    let database = rusqlite::Connection::open(world.data().join("mailpods.db")).unwrap();
+    let old = "UPDATE mail SET saved = saved - 40 * 86400 WHERE uid = 1";
+    assert_eq!(database.execute(old, []).unwrap(), 2, "one of each folder");
+    let expunge = |folder: &str, more: &[&str]| {
+        let command = [
+            "mailbox",
+            "expunge",
+            ALICE,
+            "--older-than",
+            "30d",
+            "--folder",
+            folder,
+            "--output",
+            "json",
+        ];
+        world.run(&[&command, more].concat())
+    };
+    let removed = |run: &crate::world::Run| {
+        let rows = run.rows();
+        (rows[0]["messages"].as_u64(), rows[0]["octets"].as_u64())
+    };
+    let before = counts(&world);
+    let would = removed(&expunge("INBOX", &["--dry-run"]).exits(0));
+    assert_eq!(would.0, Some(1));
+    assert!(would.1 > Some(50), "{would:?}");
+    assert_eq!(counts(&world), before);
+    assert_eq!(removed(&expunge("INBOX", &[]).exits(0)), would);
+    assert_eq!(removed(&expunge("INBOX", &[]).exits(0)), (Some(0), Some(0)));
+    let inbox = counts(&world).into_iter().find(|row| row.0 == "INBOX");
+    assert_eq!(inbox.map(|row| row.1), Some(1));
+    let run = expunge("Nowhere", &["--folder", "Archive/2024"]).exits(4);
+    assert!(
+        run.errors().contains("no folder Nowhere"),
+        "{}",
+        run.errors()
+    );
+    expunge("Archive/2024", &[]).exits(0);
+    world.run(&["fsck"]).exits(0).says(&["no damage"]);
+}
+
+#[test]
+fn scripts_of_others_are_seen_and_changed() {
+    let world = with_empty_store();
+    maildir(&world);
+    let sieve = |arguments: &[&str]| world.run(&[&["sieve"], arguments].concat());
+    sieve(&["list", ALICE]).exits(4);
+    world
+        .run(&["mailbox", "import", ALICE, "maildir", "--create-account"])
+        .exits(0);
+    let list = || {
+        let rows = sieve(&["list", ALICE, "--output", "json"]).exits(0).rows();
+        let row = |row: &serde_json::Value| {
+            (
+                row["name"].as_str().unwrap().to_owned(),
+                row["active"].as_bool().unwrap(),
+            )
+        };
+        rows.iter().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(list(), []);
+    write(&world.path("good.sieve"), "keep;\n");
+    write(&world.path("bad.sieve"), "kepp;\n");
+    let run = sieve(&["put", ALICE, "work", "bad.sieve"]).exits(1);
+    assert!(run.errors().contains("bad.sieve:1:1"), "{}", run.errors());
+    sieve(&["put", ALICE, "Mailbox resource", "good.sieve"]).exits(2);
+    assert_eq!(list(), []);
+    sieve(&["put", ALICE, "work", "good.sieve"]).exits(0);
+    sieve(&["put", ALICE, "away", "good.sieve", "--activate"]).exits(0);
+    let state = |away: bool| [("away".to_owned(), away), ("work".to_owned(), !away)];
+    assert_eq!(list()[0], state(true)[0]);
+    assert_eq!(sieve(&["get", ALICE, "work"]).exits(0).text(), "keep;\n");
+    sieve(&["get", ALICE, "none"]).exits(4);
+    let run = sieve(&["delete", ALICE, "away"]).exits(1);
+    assert!(run.errors().contains("deactivate"), "{}", run.errors());
+    sieve(&["activate", ALICE, "work"]).exits(0);
+    assert_eq!(list(), state(false));
+    sieve(&["activate", ALICE, "none"]).exits(4);
+    sieve(&["delete", ALICE, "away"]).exits(0);
+    sieve(&["deactivate", ALICE]).exits(0);
+    assert_eq!(list(), [("work".to_owned(), false)]);
+}
+
+#[test]
+fn the_examples_of_the_document_are_taken() {
+    let world = World::new();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/mailboxes.md");
+    let document = fs::read_to_string(document).unwrap();
+    let examples = document.split("```yaml\napiVersion:").skip(1);
+    let examples = examples.map(|rest| rest.split("```").next().unwrap());
+    let examples: Vec<String> = examples.map(|text| format!("apiVersion:{text}")).collect();
+    assert!(examples.len() >= 3, "{examples:?}");
+    let cluster = crate::world::CONFIG.split("---").next().unwrap();
+    let all = [&[cluster.to_owned()], examples.as_slice()].concat();
+    write(&world.path("config/all.yaml"), &all.join("---\n"));
+    world
+        .run(&["check", text_of(&world.config())])
+        .exits(0)
+        .says(&["no mistakes", "2 domains", "1 mailbox"]);
+}

@@ -12,7 +12,7 @@ use mailpods_plan::{Mailbox, Plan, Resolved, Target};
 use mailpods_policy::Reason;
 use mailpods_store::mail::{Flags, SystemFlags};
 use mailpods_store::queue::{Delivery, LeasedUnit, NewRecipient, Notify, Origin, QueuedRecipient};
-use mailpods_store::{Quota, UnixSeconds};
+use mailpods_store::{UnixSeconds, quota};
 
 use super::sieve::personal::Personal;
 use crate::context::destination;
@@ -42,6 +42,8 @@ pub(super) struct Incoming {
     pub(super) mailbox: Arc<Mailbox>,
     /// Where it goes when no script says otherwise.
     pub(super) delivery: Delivery,
+    /// The folder that the detail of the address names, if there is one.
+    pub(super) folder: Option<String>,
     /// The scripts that its owner keeps, once they were looked for.
     pub(super) personal: Option<Arc<Personal>>,
     /// What stood behind the separator of plus addressing.
@@ -245,12 +247,23 @@ impl Walk<'_> {
         self.out.incoming.push(Incoming {
             mailbox: mailbox.clone(),
             delivery: self.delivery(recipient, mailbox),
+            folder: detail
+                .filter(|_| self.goes_by_detail(mailbox))
+                .map(str::to_owned),
             personal: None,
             detail: detail.map(str::to_owned),
             owners: vec![position],
             position,
             recipient: recipient.address.clone(),
         });
+    }
+
+    /// Whether the detail of an address may name a folder: of mail for INBOX, where the domain wants it.
+    fn goes_by_detail(&self, mailbox: &Mailbox) -> bool {
+        let message = &self.unit.message;
+        let domain = self.plan.domains.get(mailbox.address.domain());
+        let usual = !message.junk && !matches!(message.origin, Origin::Filed(_));
+        usual && domain.is_some_and(|domain| domain.detail_folders)
     }
 
     /// Where the message goes when no script says otherwise, or where one said that it goes.
@@ -274,10 +287,7 @@ impl Walk<'_> {
             prefix: prefix(&message.envelope.sender, &mailbox.address, written_to),
             flags,
             received: self.now,
-            quota: Quota {
-                octets: mailbox.quota_octets,
-                messages: mailbox.quota_messages,
-            },
+            quota: quota::of_plan(self.plan, mailbox),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod expand;
 mod job;
+mod place;
 mod posting;
 mod sieve;
 
@@ -40,10 +41,7 @@ pub(crate) async fn deliver(ctx: &Context, units: Vec<LeasedUnit>) {
     let started = tokio::time::Instant::now();
     let plan = ctx.plan.current();
     let mut units = expand_all(ctx, &plan, units);
-    let looked = match posting::attach(ctx, &plan, &mut units).await {
-        Ok(()) => sieve::personal::attach(ctx, filtered_ends(&mut units)).await,
-        failed => failed,
-    };
+    let looked = look(ctx, &plan, &mut units).await;
     let (mut jobs, mut loaded) = (Vec::with_capacity(units.len()), 0u64);
     for (unit, expanded) in units {
         let job = prepare(ctx, &plan, unit, expanded, looked.as_ref().err()).await;
@@ -61,6 +59,17 @@ pub(crate) async fn deliver(ctx: &Context, units: Vec<LeasedUnit>) {
     ctx.metrics
         .attempt
         .observe_duration(Way::Local, started.elapsed());
+}
+
+/// Looks in the store where mail goes, and for scripts.
+async fn look(
+    ctx: &Context,
+    plan: &Plan,
+    units: &mut [(LeasedUnit, Expanded)],
+) -> Result<(), StoreError> {
+    posting::attach(ctx, plan, units).await?;
+    place::place(ctx, plan, units).await?;
+    sieve::personal::attach(ctx, filtered_ends(units)).await
 }
 
 /// Every round settles a unit or takes a delivery out of it, so this ends.
@@ -89,7 +98,7 @@ fn filtered_ends(units: &mut [(LeasedUnit, Expanded)]) -> Vec<&mut Incoming> {
         .collect()
 }
 
-/// `unlooked`: why it could not be looked where plus addresses lead, or for personal scripts.
+/// `unlooked`: why folders, limits or personal scripts could not be looked for.
 async fn prepare(
     ctx: &Context,
     plan: &Plan,

@@ -8,6 +8,8 @@ use mailpods_test_postgres::Server;
 use tokio::sync::Semaphore;
 
 use super::remote::zone;
+use super::sieve::{ALICE, count, to_alice, with_script};
+use super::suspended::eventually;
 use crate::testing::{Rig, Script, Sink, World, message, plan};
 
 const LIMIT: usize = 4;
@@ -71,6 +73,40 @@ async fn pods_share_what_a_provider_takes_at_once() {
     let held = "SELECT count(*) FROM limit_share WHERE worker = 'one'";
     assert_eq!(server.execute(held).unwrap(), "0", "given back");
     assert_eq!(sink.most(), LIMIT, "never more at once");
+    two.stop(false).await;
+    one_store.close().await;
+    two_store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_answer_once_for_somebody_who_is_away() {
+    let server = Server::start().unwrap();
+    let (one_store, one) = pod(&server, 1, "one").await;
+    let (two_store, two) = pod(&server, 1, "two").await;
+    for rig in [&one, &two] {
+        let mut away = (*rig.plan.current()).clone();
+        let text = "require \"vacation\"; vacation :days 2 \"I am away.\";";
+        with_script(&mut away, ALICE, text);
+        rig.plan.swap(away);
+    }
+    let plan = one.plan.current();
+    let mut sent = 0;
+    while sent == 0 || one.settled() == 0 || two.settled() == 0 {
+        let batch = (0..20).map(|_| to_alice(&plan, "bob@example.test"));
+        one.queue(batch.collect()).await;
+        sent += 20;
+        eventually("all of them", async || {
+            (count(&one, ALICE, "INBOX").await == sent).then_some(())
+        })
+        .await;
+    }
+    eventually("an empty queue", async || {
+        let all = one.store.queue.list(&Default::default(), None, 1).await;
+        all.unwrap().is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(count(&one, "bob@example.test", "INBOX").await, 1);
+    one.stop(false).await;
     two.stop(false).await;
     one_store.close().await;
     two_store.close().await;

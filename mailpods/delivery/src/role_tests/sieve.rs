@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailpods_net::dns::fixed::Zone;
-use mailpods_plan::{Mailbox, Plan, SieveScript};
+use mailpods_plan::{Mailbox, Plan, QuotaRules, SieveScript};
 use mailpods_store::queue::QueueAction;
 
 use crate::testing::{Rig, Script, Sink, address, message, plan, with_mailbox};
@@ -13,7 +13,7 @@ fn script(text: &str) -> SieveScript {
     SieveScript::compile(text).unwrap()
 }
 
-fn with_script(plan: &mut Plan, account: &str, text: &str) {
+pub(super) fn with_script(plan: &mut Plan, account: &str, text: &str) {
     let mailbox = plan.mailboxes[&address(account)].clone();
     let mailbox = Mailbox {
         sieve: Some(script(text)),
@@ -29,7 +29,7 @@ async fn rig(text: &str) -> Rig {
 }
 
 /// Messages of a mailbox that may not be there.
-async fn count(rig: &Rig, account: &str, mailbox: &str) -> usize {
+pub(super) async fn count(rig: &Rig, account: &str, mailbox: &str) -> usize {
     let account_id = rig.store.mail.account(&address(account)).await.unwrap();
     match rig.store.mail.mailbox(account_id, mailbox).await.unwrap() {
         Some(_) => rig.mailbox(account, mailbox).await.len(),
@@ -37,7 +37,7 @@ async fn count(rig: &Rig, account: &str, mailbox: &str) -> usize {
     }
 }
 
-const ALICE: &str = "alice@example.test";
+pub(super) const ALICE: &str = "alice@example.test";
 
 #[tokio::test]
 async fn mail_is_filed_with_flags_and_the_mailbox_is_made() {
@@ -149,7 +149,7 @@ async fn a_refusal_of_one_end_leaves_the_others() {
     );
 }
 
-fn to_alice(plan: &Plan, sender: &str) -> mailpods_store::queue::NewMessage {
+pub(super) fn to_alice(plan: &Plan, sender: &str) -> mailpods_store::queue::NewMessage {
     let mut message = message(plan, sender, &[ALICE]);
     let octets = format!(
         "From: <{sender}>\r\nTo: alice@example.test\r\nSubject: hi\r\nMessage-ID: <2@a.test>\r\n\r\nx\r\n"
@@ -295,7 +295,7 @@ async fn nothing_is_done_for_a_mailbox_that_is_full() {
     }
     let mut room = (*rig.plan.current()).clone();
     let mailbox = Mailbox {
-        quota_messages: None,
+        quota: QuotaRules::default(),
         ..(*room.mailboxes[&address(ALICE)]).clone()
     };
     room.mailboxes.insert(address(ALICE), Arc::new(mailbox));

@@ -1,18 +1,16 @@
 //! What owner and postmaster are told of a suspension.
 
 use mailpods_api::MailboxAddress;
-use mailpods_message::Meta;
-use mailpods_message::decode::to_quoted_printable;
 use mailpods_message::header::format_date;
 use mailpods_plan::Plan;
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::suspension::Suspension;
-use mailpods_policy::outbound::tls::Wish;
-use mailpods_store::queue::{BodyType, Envelope, NewMessage, NewRecipient, Notify, Origin};
+use mailpods_store::StoreError;
+use mailpods_store::queue::NewMessage;
 use mailpods_store::trace::{Stage, TraceEvent};
-use mailpods_store::{NewBody, StoreError};
 
-use crate::context::{Context, destination_of};
+use crate::context::Context;
+use crate::letter::letter;
 
 /// Queues the notices, all or none. `held`: parts of messages that were put on hold.
 pub(super) async fn send(
@@ -28,7 +26,8 @@ pub(super) async fn send(
     for (to, hint) in [(owner, false), (postmaster, true)] {
         let Some(to) = to else { continue };
         let text = text(&plan, account, suspension, held, hint);
-        messages.extend(message(ctx, &plan, account, &to, &text));
+        let subject = format!("{account} may not send mail");
+        messages.extend(letter(ctx, &plan, &to, &subject, &text));
     }
     let told = messages
         .iter()
@@ -91,49 +90,6 @@ fn text(plan: &Plan, account: &str, suspension: &Suspension, held: u64, hint: bo
         ));
     }
     text
-}
-
-/// The message; `None` when the address cannot be used.
-fn message(ctx: &Context, plan: &Plan, account: &str, to: &str, text: &str) -> Option<NewMessage> {
-    let destination = destination_of(plan, to)?;
-    let (host, id) = (&plan.hostname, ctx.queue_id());
-    // RFC 3834 §5.
-    let mut octets = format!(
-        "From: Mail Delivery System <mailer-daemon@{host}>\r\nTo: <{to}>\r\nSubject: {account} may not send mail\r\nDate: {}\r\n\
-         Message-ID: <{id}@{host}>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n\
-         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n",
-        format_date(ctx.now() / 1000, 0)
-    )
-    .into_bytes();
-    octets.extend_from_slice(&to_quoted_printable(text.as_bytes()));
-    let meta = Some(Meta::compute(&octets).encode());
-    Some(NewMessage {
-        id,
-        envelope: Envelope {
-            sender: String::new(),
-            ret: None,
-            envid: None,
-            smtputf8: !octets.is_ascii(),
-            tls: Wish::Usual,
-            body_type: BodyType::SevenBit,
-        },
-        body: NewBody::Octets {
-            slices: vec![octets.into()],
-            meta,
-        },
-        origin: Origin::Notification,
-        junk: false,
-        created: ctx.now(),
-        recipients: vec![NewRecipient {
-            destination,
-            address: to.to_owned(),
-            orcpt: None,
-            notify: Notify {
-                given: true,
-                ..Notify::default()
-            },
-        }],
-    })
 }
 
 #[cfg(test)]

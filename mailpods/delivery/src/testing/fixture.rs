@@ -106,6 +106,7 @@ pub(crate) fn plan(port: u16) -> Plan {
         held: Shared::default(),
         shares: Shared::default(),
         records: Vec::new(),
+        mailbox_defaults: Default::default(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     };
@@ -131,8 +132,11 @@ pub(crate) fn with_mailbox(
         address: address(account),
         enabled,
         credential: None,
-        quota_octets: None,
-        quota_messages,
+        quota: QuotaRules {
+            messages: quota_messages,
+            ..QuotaRules::default()
+        },
+        folders: Vec::new(),
         send_as: Vec::new(),
         sieve: None,
     };
@@ -178,6 +182,9 @@ fn domain(domain_name: &str, transport: Transport) -> Domain {
         alias_names: Vec::new(),
         transport,
         detail_separators: vec!['+'],
+        detail_folders: false,
+        quota: Default::default(),
+        defaults: Default::default(),
         catch_all: None,
         dkim: Vec::new(),
         outbound_ips: Vec::new(),

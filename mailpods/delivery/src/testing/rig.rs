@@ -26,6 +26,7 @@ use super::address;
 use crate::context::{Context, destination_of};
 use crate::ips::kept;
 use crate::outbound::protection::reports::send_due;
+use crate::upkeep::{Task, round};
 use crate::{Clock, Delivery, Dependencies};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -254,6 +255,11 @@ impl Rig {
     /// Sends the TLS reports that are due, if it is this role's turn.
     pub(crate) async fn report(&self) {
         send_due(&self.ctx).await.unwrap();
+    }
+
+    /// Does once for all accounts what is done from time to time.
+    pub(crate) async fn upkeep(&self, task: Task) {
+        round(&self.ctx, task, None).await.unwrap();
     }
 
     pub(crate) async fn act(&self, action: QueueAction) {

@@ -4,12 +4,10 @@ use bytes::Bytes;
 use mailpods_plan::SieveScript;
 use mailpods_pop3_proto::managesieve::{Code, Command, ScriptName};
 use mailpods_store::AccountId;
+use mailpods_store::scripts::OF_RESOURCE;
 
 use super::Session;
 use super::failure::{Done, Failure};
-
-/// What the script of the Mailbox resource is called here. It cannot be changed, and is active while no other one is.
-const OF_RESOURCE: &str = "Mailbox resource";
 
 impl Session {
     pub(super) async fn script_command(&mut self, command: Command) -> Done {

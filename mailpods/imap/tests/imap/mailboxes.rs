@@ -1,6 +1,8 @@
 //! Commands about mailboxes.
 
-use crate::world::World;
+use mailpods_plan::{Domain, FolderRule, FolderUse, Plan};
+
+use crate::world::{World, address, plan};
 
 #[tokio::test]
 async fn select_tells_all_that_rfc_3501_asks_for() {
@@ -223,7 +225,102 @@ async fn quota_is_told_and_enforced() {
         .await;
     assert!(lines[0].starts_with("t NO [OVERQUOTA] "), "{lines:?}");
     let mut alice = world.alice().await;
-    alice.talk("C: a GETQUOTAROOT INBOX\nS: * QUOTAROOT INBOX \"user\"\nS: * QUOTA \"user\" ()\nS: a OK ...").await;
+    // RFC 9208 §4.2.2: no root where nothing is limited.
+    alice
+        .talk(
+            "C: a GETQUOTAROOT INBOX
+             S: * QUOTAROOT INBOX
+             S: a OK ...
+             C: b GETQUOTA user
+             S: b NO [NONEXISTENT] ...",
+        )
+        .await;
+}
+
+fn with_domain(plan: &mut Plan, change: impl FnOnce(&mut Domain)) {
+    let name = address("alice@example.test").domain().clone();
+    let mut domain = (*plan.domains[&name]).clone();
+    change(&mut domain);
+    plan.domains.insert(name, domain.into());
+}
+
+#[tokio::test]
+async fn limits_of_the_domain_hold_for_its_mailboxes() {
+    let mut plan = plan();
+    with_domain(&mut plan, |domain| {
+        domain.defaults.quota.messages = Some(3);
+        domain.defaults.quota.octets = Some(5 << 20);
+        domain.quota.messages = Some(1);
+    });
+    let world = World::with(plan).await;
+    let mut alice = world.alice().await;
+    alice
+        .talk(
+            "C: a GETQUOTA user
+             S: * QUOTA \"user\" (STORAGE 0 5120 MESSAGE 0 3)
+             S: a OK ...",
+        )
+        .await;
+    let two = "APPEND INBOX {10+}\r\n0123456789 {10+}\r\n0123456789";
+    let lines = alice.command(two).await;
+    assert!(lines[0].starts_with("t NO [OVERQUOTA] "), "{lines:?}");
+    alice.append("INBOX", "", "0123456789").await;
+    alice
+        .talk(
+            "C: a GETQUOTA user
+             S: * QUOTA \"user\" (STORAGE 1 5120 MESSAGE 1 3)
+             S: a OK ...",
+        )
+        .await;
+}
+
+fn folder(name: &str, special_use: Option<FolderUse>) -> FolderRule {
+    FolderRule {
+        name: name.to_owned(),
+        special_use,
+        create: true,
+        subscribe: false,
+        keep_for: None,
+        below: false,
+    }
+}
+
+#[tokio::test]
+async fn folders_that_are_wanted_are_made_at_log_in() {
+    let mut plan = plan();
+    let receipts = FolderRule {
+        subscribe: true,
+        ..folder("Work/Receipts", None)
+    };
+    plan.mailbox_defaults.folders = vec![
+        receipts,
+        folder("Notes", None),
+        folder("Papierkorb", Some(FolderUse::Trash)),
+    ];
+    let world = World::with(plan).await;
+    let mut alice = world.alice().await;
+    let listed = "C: a LIST \"\" (Work* Notes Papier* Trash) RETURN (SUBSCRIBED)
+             S: * LIST (\\HasNoChildren) \"/\" Notes
+             S: * LIST (\\HasNoChildren \\Subscribed \\Trash) \"/\" Trash
+             S: * LIST (\\HasChildren) \"/\" Work
+             S: * LIST (\\HasNoChildren \\Subscribed) \"/\" Work/Receipts
+             S: a OK ...";
+    alice.talk(listed).await;
+    alice
+        .talk(
+            "C: b DELETE Notes
+             S: b OK ...
+             C: c UNSUBSCRIBE Work/Receipts
+             S: c OK ...",
+        )
+        .await;
+    let mut again = world.alice().await;
+    again
+        .talk(&listed.replace(
+            "\\HasNoChildren \\Subscribed) \"/\" Work/",
+            "\\HasNoChildren) \"/\" Work/",
+        ))
+        .await;
 }
 
 #[tokio::test]

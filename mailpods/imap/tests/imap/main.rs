@@ -20,4 +20,5 @@ mod pop3;
 mod resync;
 mod search;
 mod sharing;
+mod sieve;
 mod world;

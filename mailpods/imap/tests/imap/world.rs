@@ -75,6 +75,9 @@ impl World {
         let deps = ImapDeps {
             store: store.mail.clone(),
             scripts: store.scripts.clone(),
+            queue: store.queue.clone(),
+            tokens: store.tokens.clone(),
+            upkeep: store.upkeep.clone(),
             locks: store.locks.clone(),
             worker: worker.to_owned(),
             directory,
@@ -329,8 +332,11 @@ pub fn mailbox(account: &str, quota_octets: Option<u64>) -> Mailbox {
             kind: CredentialKind::Password,
             value: SecretText::new("quickstart".to_owned()),
         }),
-        quota_octets,
-        quota_messages: None,
+        quota: QuotaRules {
+            octets: quota_octets,
+            ..QuotaRules::default()
+        },
+        folders: Vec::new(),
         send_as: Vec::new(),
         sieve: None,
     }
@@ -342,6 +348,9 @@ pub fn plan() -> Plan {
         alias_names: Vec::new(),
         transport: Transport::Mailboxes,
         detail_separators: vec!['+'],
+        detail_folders: false,
+        quota: Default::default(),
+        defaults: Default::default(),
         catch_all: None,
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
@@ -389,6 +398,7 @@ pub fn plan() -> Plan {
         held: Shared::default(),
         shares: Shared::default(),
         records: Vec::new(),
+        mailbox_defaults: Default::default(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     }

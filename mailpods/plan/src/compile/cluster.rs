@@ -51,6 +51,7 @@ impl Compiler<'_> {
             auth: auth(&spec.auth),
             filter: filter(&spec.filter),
             outbound: self.outbound(cluster),
+            mailbox_defaults: self.mailbox_defaults(origin, &spec.mailbox_defaults),
             sieve: self.cluster_sieve(origin, spec.sieve.as_ref()),
             outbound_ips: Shared::default(),
             domains: Shared::default(),

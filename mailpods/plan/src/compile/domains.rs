@@ -8,6 +8,7 @@ use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_policy::spf;
 
 use super::cluster::rate_limits;
+use super::keeping::domain_quota;
 use super::{Compiler, Names};
 use crate::load::Located;
 use crate::model::{DkimAlgorithm, DkimKey, Domain, OutboundIp, Transport};
@@ -105,10 +106,13 @@ impl Compiler<'_> {
                 .iter()
                 .filter_map(|text| text.chars().next())
                 .collect(),
+            detail_folders: spec.plus_addressing.folders,
             catch_all: spec.catch_all.as_ref().map(MailboxAddress::canonical),
             dkim,
             outbound_ips,
             limits: spec.limits.as_ref().map(rate_limits),
+            quota: domain_quota(&spec.quota),
+            defaults: self.mailbox_defaults(origin, &spec.mailbox_defaults),
             sieve: self.domain_sieve(origin, spec.sieve.as_ref()),
             mta_sts: spec.dns.mta_sts.map(|mode| policy(mode, hostname)),
         }

@@ -120,6 +120,8 @@ fn domain_stays(before: &MailDomainSpec, after: &MailDomainSpec) -> bool {
     let valued = MailDomainSpec {
         dns: after.dns.clone(),
         limits: after.limits,
+        quota: after.quota.clone(),
+        mailbox_defaults: after.mailbox_defaults.clone(),
         sieve: after.sieve.clone(),
         paused: after.paused,
         ..before.clone()
@@ -133,12 +135,13 @@ fn domain_stays(before: &MailDomainSpec, after: &MailDomainSpec) -> bool {
         })
 }
 
-/// Whether only its password, quota and script differ.
+/// Whether only its password, quota, folders and script differ.
 fn mailbox_stays(before: &MailboxSpec, after: &MailboxSpec) -> bool {
     let valued = MailboxSpec {
         password_secret_ref: after.password_secret_ref.clone(),
         password_hash_secret_ref: after.password_hash_secret_ref.clone(),
         quota: after.quota.clone(),
+        folders: after.folders.clone(),
         sieve: after.sieve.clone(),
         ..before.clone()
     };

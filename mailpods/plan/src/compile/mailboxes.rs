@@ -9,6 +9,7 @@ use mailpods_policy::password::is_sprayed;
 use mailpods_sasl::PasswordHash;
 
 use super::Compiler;
+use super::keeping::quota;
 use crate::load::Located;
 use crate::model::{Credential, CredentialKind, Mailbox, Plan, Transport};
 use crate::problem::{Origin, ProblemClass};
@@ -93,8 +94,8 @@ impl Compiler<'_> {
             address,
             enabled: spec.enabled,
             credential: self.credential(resource),
-            quota_octets: spec.quota.size.map(|size| size.0),
-            quota_messages: spec.quota.messages.map(u64::from),
+            quota: quota(&spec.quota),
+            folders: self.folders(&resource.origin, "spec.folders", &spec.folders),
             send_as: Vec::new(),
             sieve: self.sieve(&resource.origin, "spec.sieve", spec.sieve.as_ref()),
         }

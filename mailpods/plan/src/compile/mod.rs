@@ -6,6 +6,7 @@ mod cluster;
 mod domains;
 mod edit;
 mod held;
+mod keeping;
 mod mailboxes;
 mod references;
 mod reputation;

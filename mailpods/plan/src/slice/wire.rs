@@ -2,6 +2,8 @@
 //!
 //! Every field has a default and unknown fields are passed over, so that operator and pods may be one release apart.
 
+mod address;
+
 use mailpods_api::{DomainName, MailboxAddress, Selector};
 use mailpods_policy::outbound::tls::sts;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -9,12 +11,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::Role;
 use crate::model;
 use crate::model::{
-    AuthSettings, CredentialKind, DkimAlgorithm, DnsSettings, FilterSettings, HopTls, ImapSettings,
-    Listener, OutboundSettings, Plan, Protocol, RateLimits, SmtpSettings, SubmissionSettings,
-    TlsMaterial, TlsSettings, TransportRule, TransportRules,
+    AuthSettings, CredentialKind, DkimAlgorithm, DnsSettings, DomainQuota, FilterSettings,
+    FolderRule, HopTls, ImapSettings, Listener, MailboxDefaults, OutboundSettings, Plan, Protocol,
+    QuotaRules, RateLimits, SmtpSettings, SubmissionSettings, TlsMaterial, TlsSettings,
+    TransportRule, TransportRules,
 };
 use crate::secret::SecretText;
 use crate::sieve::{SieveScript, SieveSettings, SieveStages};
+
+pub(super) use address::Address;
 
 /// A secret on its way to the role that may have it.
 #[derive(Clone)]
@@ -84,6 +89,8 @@ pub(super) struct Settings {
     transports: Vec<Rule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     postmaster: Option<Written>,
+    #[serde(default, skip_serializing_if = "MailboxDefaults::is_empty")]
+    mailbox_defaults: MailboxDefaults,
     #[serde(default, skip_serializing_if = "SieveSettings::is_empty")]
     sieve: SieveSettings,
     #[serde(default)]
@@ -117,6 +124,9 @@ impl Settings {
             fallback_relay: hop(&outbound.fallback_relay),
             transports: Rule::all(outbound, role),
             postmaster: outbound.postmaster.clone().filter(|_| mail).map(Written),
+            mailbox_defaults: Some(plan.mailbox_defaults.clone())
+                .filter(|_| mail)
+                .unwrap_or_default(),
             sieve: Some(plan.sieve.clone())
                 .filter(|_| role.knows_scripts())
                 .unwrap_or_default(),
@@ -146,6 +156,7 @@ impl Settings {
             auth: self.auth.clone().unwrap_or_default(),
             filter: self.filter.clone(),
             outbound,
+            mailbox_defaults: self.mailbox_defaults.clone(),
             sieve: self.sieve.clone(),
             outbound_ips: Default::default(),
             domains: Default::default(),
@@ -354,6 +365,12 @@ pub(super) struct Domain {
     outbound_ips: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<RateLimits>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    detail_folders: bool,
+    #[serde(skip_serializing_if = "DomainQuota::is_empty")]
+    quota: DomainQuota,
+    #[serde(skip_serializing_if = "MailboxDefaults::is_empty")]
+    defaults: MailboxDefaults,
     #[serde(skip_serializing_if = "SieveStages::is_empty")]
     sieve: SieveStages,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -387,6 +404,9 @@ impl Domain {
                 .filter(|_| role.sends())
                 .unwrap_or_default(),
             limits: domain.limits,
+            detail_folders: domain.detail_folders,
+            quota: domain.quota,
+            defaults: domain.defaults.clone(),
             sieve: Some(domain.sieve.clone())
                 .filter(|_| role.filters_mail())
                 .unwrap_or_default(),
@@ -410,6 +430,9 @@ impl Domain {
             dkim: self.dkim.into_iter().map(DkimKey::model).collect(),
             outbound_ips: self.outbound_ips,
             limits: self.limits,
+            detail_folders: self.detail_folders,
+            quota: self.quota,
+            defaults: self.defaults,
             sieve: self.sieve,
             mta_sts: self.mta_sts,
         }
@@ -446,6 +469,11 @@ pub(super) struct Mailbox {
     quota_octets: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quota_messages: Option<u64>,
+    /// What else there is of the quota, beside what the release before knows.
+    #[serde(default, skip_serializing_if = "QuotaRules::is_empty")]
+    quota: QuotaRules,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    folders: Vec<FolderRule>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     send_as: Vec<MailboxAddress>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -478,8 +506,14 @@ impl Mailbox {
                     kind: credential.kind,
                     value: Secret(credential.value.clone()),
                 }),
-            quota_octets: mailbox.quota_octets,
-            quota_messages: mailbox.quota_messages,
+            quota_octets: mailbox.quota.octets,
+            quota_messages: mailbox.quota.messages,
+            quota: QuotaRules {
+                octets: None,
+                messages: None,
+                ..mailbox.quota.clone()
+            },
+            folders: mailbox.folders.clone(),
             send_as: send_as.cloned().collect(),
             sieve: mailbox.sieve.clone().filter(|_| role.knows_scripts()),
         }
@@ -493,75 +527,14 @@ impl Mailbox {
                 kind: credential.kind,
                 value: credential.value.0,
             }),
-            quota_octets: self.quota_octets,
-            quota_messages: self.quota_messages,
+            quota: QuotaRules {
+                octets: self.quota_octets,
+                messages: self.quota_messages,
+                ..self.quota
+            },
+            folders: self.folders,
             send_as: self.send_as,
             sieve: self.sieve,
-        }
-    }
-}
-
-/// `outbound-ip/NAME`.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Address {
-    #[serde(flatten)]
-    ip: model::OutboundIp,
-    /// Left out: the process itself has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    egress: Option<Egress>,
-}
-
-/// Who has an address instead.
-#[derive(Serialize, Deserialize)]
-struct Egress {
-    /// Left out: those of the MailCluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    proxy: Option<EgressProxy>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct EgressProxy {
-    host: String,
-    port: u16,
-    ca: String,
-    token: Secret,
-}
-
-impl Address {
-    pub(super) fn of(ip: &model::OutboundIp, role: Role) -> Self {
-        let proxy = |proxy: &model::EgressProxy| EgressProxy {
-            host: proxy.host.clone(),
-            port: proxy.port,
-            ca: proxy.ca.clone(),
-            token: Secret(proxy.token.clone()),
-        };
-        let egress = match &ip.attachment {
-            model::Attachment::Host => None,
-            model::Attachment::Pod(_) => Some(Egress { proxy: None }),
-            model::Attachment::Egress(other) => Some(Egress {
-                proxy: other.as_ref().filter(|_| role.sends()).map(proxy),
-            }),
-        };
-        let ip = ip.clone();
-        Self { ip, egress }
-    }
-
-    pub(super) fn model(self, name: String) -> model::OutboundIp {
-        let proxy = |proxy: EgressProxy| model::EgressProxy {
-            host: proxy.host,
-            port: proxy.port,
-            ca: proxy.ca,
-            token: proxy.token.0,
-        };
-        let attachment = match self.egress {
-            None => model::Attachment::Host,
-            Some(egress) => model::Attachment::Egress(egress.proxy.map(proxy)),
-        };
-        model::OutboundIp {
-            name,
-            attachment,
-            ..self.ip
         }
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 fn mistakes_in_a_cluster_are_named() {
     let network = "a network such as 192.0.2.0/24 or 2001:db8::/32";
     for (line, wanted) in [
-        ("smpt: {}", "8:3: MailCluster/main: spec.smpt: unknown field; allowed: allowedNamespaces, auth, directories, dkim, dns, filter, hostname, imap, listeners, monitoring, outbound, paused, pods, postmaster, roles, service, shutdownGrace, sieve, smtp, store, submission, tls; hint: did you mean smtp?".to_owned()),
+        ("smpt: {}", "8:3: MailCluster/main: spec.smpt: unknown field; allowed: allowedNamespaces, auth, directories, dkim, dns, filter, hostname, imap, listeners, mailboxDefaults, monitoring, outbound, paused, pods, postmaster, roles, service, shutdownGrace, sieve, smtp, store, submission, tls; hint: did you mean smtp?".to_owned()),
         ("smtp: 5", "8:3: MailCluster/main: spec.smtp: must be a map; found 5".to_owned()),
         ("smtp: {maxRecipients: 7}", "8:10: MailCluster/main: spec.smtp.maxRecipients: is out of range; found 7; allowed: 100 to 100000".to_owned()),
         ("smtp: {maxRecipients: many}", "8:10: MailCluster/main: spec.smtp.maxRecipients: must be a whole number; found \"many\"".to_owned()),

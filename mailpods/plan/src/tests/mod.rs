@@ -2,6 +2,7 @@ mod assign;
 mod bad_yaml;
 mod bounds;
 mod dns;
+mod keeping;
 mod outbound;
 mod resolve;
 mod rules;
@@ -124,7 +125,7 @@ fn quickstart_compiles() {
         alice.credential.as_ref().unwrap().value.reveal(),
         "quickstart"
     );
-    assert_eq!(alice.quota_octets, Some(1 << 30));
+    assert_eq!(alice.quota.octets, Some(1 << 30));
     assert_eq!(
         plan.outbound.postmaster,
         Some(address("alice@example.test"))

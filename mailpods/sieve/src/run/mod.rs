@@ -132,7 +132,7 @@ impl<'a> Run<'a> {
             message: Message::new(input.message),
             variables: Variables::default(),
             globals: HashMap::new(),
-            flags: Vec::new(),
+            flags: input.flags.clone(),
             included: BTreeSet::new(),
             includes: 0,
             depth: 0,
@@ -181,7 +181,7 @@ impl<'a> Run<'a> {
             message,
         });
         self.actions.truncate(done);
-        self.flags.clear();
+        self.flags.clone_from(&self.input.flags);
         self.message.back_to_original();
         self.keep = true;
     }

@@ -67,6 +67,7 @@ pub(crate) fn input<'a>(message: &'a str, library: &'a dyn Library) -> Input<'a>
         ],
         spam_percent: Some(50),
         virus: Some(1),
+        flags: Vec::new(),
         library,
         limits: Limits::default(),
         trace: false,

@@ -65,8 +65,9 @@ impl Driver {
         }
         let mut statuses = Vec::with_capacity(transaction.recipients.len());
         for recipient in &transaction.recipients {
-            let mail = self.shared.deps.store.mail.as_ref();
-            statuses.push(recipients::final_status(&transaction.plan, mail, recipient, size).await);
+            let store = &self.shared.deps.store;
+            statuses
+                .push(recipients::final_status(&transaction.plan, store, recipient, size).await);
         }
         statuses
     }

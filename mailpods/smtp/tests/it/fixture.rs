@@ -35,7 +35,7 @@ pub fn plan() -> Plan {
         .collect();
     mailboxes[0].send_as = vec![address("sales@example.test")];
     mailboxes[2].enabled = false;
-    mailboxes[3].quota_octets = Some(0);
+    mailboxes[3].quota.octets = Some(0);
     Plan {
         digest: "digest".into(),
         cluster: "test".into(),
@@ -104,6 +104,7 @@ pub fn plan() -> Plan {
         .into(),
         shares: Default::default(),
         records: Vec::new(),
+        mailbox_defaults: Default::default(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     }
@@ -115,6 +116,9 @@ fn domain(primary: &str, aliases: &[&str], transport: Transport) -> Domain {
         alias_names: aliases.iter().map(|alias| name(alias)).collect(),
         transport,
         detail_separators: vec!['+'],
+        detail_folders: false,
+        quota: Default::default(),
+        defaults: Default::default(),
         catch_all: None,
         dkim: Vec::new(),
         outbound_ips: Vec::new(),
@@ -136,8 +140,8 @@ fn mailbox(text: &str) -> Mailbox {
             kind: CredentialKind::Password,
             value: SecretText::new("quickstart".into()),
         }),
-        quota_octets: None,
-        quota_messages: None,
+        quota: Default::default(),
+        folders: Vec::new(),
         send_as: Vec::new(),
         sieve: None,
     }

@@ -1,6 +1,7 @@
 //! LMTP.
 
-use mailpods_plan::Protocol;
+use mailpods_api::{Allowance, Octets};
+use mailpods_plan::{OverQuota, Protocol, QuotaRules};
 use mailpods_store::queue::Origin;
 
 use crate::world::World;
@@ -12,7 +13,7 @@ async fn each_recipient_has_a_status() {
             .mailboxes
             .get_mut(&crate::fixture::address("dave@example.test"))
             .unwrap();
-        std::sync::Arc::make_mut(dave).quota_octets = Some(10);
+        std::sync::Arc::make_mut(dave).quota.octets = Some(10);
     })
     .await;
     let mut peer = world.dial(Protocol::Lmtp, "192.0.2.1");
@@ -41,4 +42,58 @@ async fn each_recipient_has_a_status() {
     peer.ask("Subject: longer than the quota\r\n\r\nhi\r\n.", "452 4.2.2")
         .await;
     assert_eq!(world.queue().await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_grace_counts_and_what_is_beyond_is_told_for_each_recipient() {
+    let world = World::with(|plan| {
+        plan.smtp.over_quota = OverQuota::Reject;
+        let dave = plan
+            .mailboxes
+            .get_mut(&crate::fixture::address("dave@example.test"))
+            .unwrap();
+        std::sync::Arc::make_mut(dave).quota = QuotaRules {
+            octets: Some(10),
+            grace: Some(Allowance::Octets(Octets(30))),
+            ..QuotaRules::default()
+        };
+    })
+    .await;
+    let mut peer = world.dial(Protocol::Lmtp, "192.0.2.1");
+    peer.expect("220").await;
+    peer.ask("LHLO relay.test", "250").await;
+    for (text, answer) in [
+        ("Subject: a\r\n\r\nin the grace\r\n.", "250 2.0.0 queued as"),
+        (
+            "Subject: a\r\n\r\nfar beyond what the grace allows\r\n.",
+            "552 5.2.2",
+        ),
+    ] {
+        peer.ask("MAIL FROM:<a@elsewhere.test>", "250").await;
+        peer.ask("RCPT TO:<bob@example.test>", "250").await;
+        peer.ask("RCPT TO:<dave@example.test>", "250").await;
+        peer.ask("DATA", "354").await;
+        peer.ask(text, "250 2.0.0 queued as").await;
+        peer.expect(answer).await;
+    }
+}
+
+#[tokio::test]
+async fn a_domain_that_is_full_takes_nothing_for_any_mailbox() {
+    let world = World::with(|plan| {
+        plan.smtp.over_quota = OverQuota::Reject;
+        let name = crate::fixture::address("bob@example.test").domain().clone();
+        let mut domain = (*plan.domains[&name]).clone();
+        domain.quota.octets = Some(0);
+        plan.domains.insert(name, domain.into());
+    })
+    .await;
+    let mut peer = world.dial(Protocol::Lmtp, "192.0.2.1");
+    peer.expect("220").await;
+    peer.ask("LHLO relay.test", "250").await;
+    peer.ask("MAIL FROM:<a@elsewhere.test>", "250").await;
+    for recipient in ["bob", "dave"] {
+        let rcpt = format!("RCPT TO:<{recipient}@example.test>");
+        peer.ask(&rcpt, "552 5.2.2").await;
+    }
 }

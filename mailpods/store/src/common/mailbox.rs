@@ -139,6 +139,10 @@ impl MailboxRow {
         };
     }
 
+    pub(crate) fn is_trash(&self) -> bool {
+        special_use(self.special_use) == Some(SpecialUse::Trash)
+    }
+
     pub(crate) const fn usage(&self) -> (i64, i64) {
         (self.octets, self.messages)
     }
@@ -171,30 +175,48 @@ pub(crate) const fn special_use_number(special_use: Option<SpecialUse>) -> u8 {
 pub(crate) struct Room {
     octets: u64,
     messages: u64,
+    /// Octets by which the last message may go beyond.
+    grace: u64,
+    spare: Usage,
 }
 
 impl Room {
-    /// Without a quota.
-    pub(crate) const ENDLESS: Self = Self {
+    const ENDLESS: Usage = Usage {
         octets: u64::MAX,
         messages: u64::MAX,
     };
 
-    /// What `quota` leaves to an account that holds `usage`.
-    pub(crate) fn left(quota: Quota, usage: Usage) -> Self {
+    /// What `quota` leaves to an account that holds `usage`, for a mailbox that is for trash or for anything else.
+    pub(crate) fn left(quota: Quota, usage: Usage, trash: bool) -> Self {
         let left =
             |most: Option<u64>, used: u64| most.map_or(u64::MAX, |most| most.saturating_sub(used));
+        let extra = if trash { quota.trash_extra } else { 0 };
+        let octets = quota.octets.map(|most| most.saturating_add(extra));
         Self {
-            octets: left(quota.octets, usage.octets),
+            octets: left(octets, usage.octets),
             messages: left(quota.messages, usage.messages),
+            grace: quota.grace,
+            spare: quota.spare.unwrap_or(Self::ENDLESS),
         }
     }
 
     /// Takes the place of one message; `index` tells which it was when there is none.
     pub(crate) fn take(&mut self, size: u64, index: usize) -> Result<()> {
-        match (self.octets.checked_sub(size), self.messages.checked_sub(1)) {
-            (Some(octets), Some(messages)) => {
-                *self = Self { octets, messages };
+        // What is full already gets nothing of the grace.
+        let most = match self.octets {
+            0 => 0,
+            left => left.saturating_add(self.grace),
+        };
+        let spare = self.spare.octets.checked_sub(size);
+        let spare = spare.zip(self.spare.messages.checked_sub(1));
+        match (self.messages.checked_sub(1), spare) {
+            (Some(messages), Some((octets, spare))) if size <= most => {
+                self.octets = self.octets.saturating_sub(size);
+                self.messages = messages;
+                self.spare = Usage {
+                    octets,
+                    messages: spare,
+                };
                 Ok(())
             }
             _ => Err(StoreError::OverQuota { index }),

@@ -19,6 +19,7 @@ pub(crate) mod names;
 pub(crate) mod queue;
 pub(crate) mod scripts;
 pub(crate) mod seal;
+pub(crate) mod totals;
 pub(crate) mod trace;
 pub(crate) mod uidls;
 pub(crate) mod watch;

@@ -236,6 +236,7 @@ pub(super) async fn meta_is_kept_or_computed(store: Store) -> Outcome {
     let columns = Columns {
         prefix: false,
         meta: true,
+        reader: None,
     };
     let mut all = store.mail.entries(alice, 1..=9, 0, columns, 9).await?;
     let last = some("the entry", all.pop())?;

@@ -21,6 +21,7 @@ mod sharing;
 mod tokens;
 mod trace;
 mod uidls;
+mod upkeep;
 mod watching;
 
 use std::fmt::{Debug, Display};
@@ -108,6 +109,9 @@ checks! {
     quotas::append_is_all_or_none,
     quotas::appends_at_once_cannot_exceed_the_quota,
     quotas::usage_follows_every_change,
+    quotas::the_last_message_may_go_beyond_by_the_grace,
+    quotas::trash_has_room_of_its_own,
+    quotas::what_a_domain_leaves_is_not_exceeded,
     queue::message_has_a_unit_for_each_destination,
     queue::enqueue_is_all_or_none,
     queue::the_same_id_is_refused,
@@ -161,6 +165,9 @@ checks! {
     sharing::a_reader_hears_of_its_own_changes,
     sharing::what_was_seen_is_counted_and_goes,
     sharing::flags_go_along_as_far_as_they_may,
+    upkeep::accounts_come_in_pages_with_what_was_told,
+    upkeep::a_domain_is_added_up,
+    upkeep::old_messages_go_by_when_they_came_in,
     watching::changes_wake_those_who_wait,
     watching::an_account_is_watched_as_a_whole,
 }

@@ -81,7 +81,7 @@ pub(super) async fn both_or_neither(store: Store) -> Outcome {
     )?;
     let full = Quota {
         octets: Some(1),
-        messages: None,
+        ..Quota::default()
     };
     fails(
         "no room",
@@ -96,8 +96,8 @@ pub(super) async fn both_or_neither(store: Store) -> Outcome {
     same("UIDs", &store.mail.uids(drafts).await?, &vec![1, 2])?;
     // The room of the one that goes is enough.
     let two = Quota {
-        octets: None,
         messages: Some(2),
+        ..Quota::default()
     };
     store.mail.replace(drafts, 1, drafts, new(), two).await?;
     same("UIDs then", &store.mail.uids(drafts).await?, &vec![2, 3])

@@ -67,8 +67,8 @@ pub(super) async fn a_failed_settlement_changes_nothing_and_hurts_no_other(
     }
     // The second has room for its first delivery only, and would queue a message too.
     let full = Quota {
-        octets: None,
         messages: Some(2),
+        ..Quota::default()
     };
     let second = some("a settlement", settlements.get_mut(1))?;
     second.deliveries.push(delivery("alice@example.test")?);

@@ -341,8 +341,8 @@ pub(super) async fn flags_go_along_as_far_as_they_may(store: Store) -> Outcome {
     same("usage", &usage, &(4, 0))?;
     let back = Transfer {
         quota: Quota {
-            octets: None,
             messages: Some(0),
+            ..Quota::default()
         },
         ..Transfer::within(drop_box, vec![1], own)
     };

@@ -158,6 +158,7 @@ impl PostgresStore {
             directory: core.clone(),
             trace: core.clone(),
             locks: core.clone(),
+            upkeep: core.clone(),
             scripts: core.clone(),
             shares: Some(core.clone()),
         }

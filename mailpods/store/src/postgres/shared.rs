@@ -15,6 +15,7 @@ use crate::common::lock;
 use crate::common::mailbox_cache::{Known, MailboxCache};
 use crate::common::metrics::WriterMetrics;
 use crate::common::seal::Seal;
+use crate::common::totals::Totals;
 use crate::common::trace::TraceBuffer;
 use crate::common::watch::Watchers;
 use crate::error::Result;
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub(super) bodies: BodyCache,
     pub(super) uids: MailboxCache<Known>,
     pub(super) flags: MailboxCache<Arc<FlagTable>>,
+    pub(super) totals: Totals,
     pub(super) due: Due,
     pub(super) watchers: Watchers,
     pub(super) outbox: Outbox,
@@ -67,6 +69,7 @@ impl Shared {
             bodies: BodyCache::new(options.cache_octets),
             uids: MailboxCache::default(),
             flags: MailboxCache::default(),
+            totals: Totals::default(),
             due: Due::default(),
             watchers: Watchers::default(),
             outbox: Outbox::new()?,

@@ -163,6 +163,7 @@ impl SqliteStore {
             directory: core.clone(),
             trace: core.clone(),
             locks: core.clone(),
+            upkeep: core.clone(),
             scripts: core.clone(),
             shares: None,
         }

@@ -19,6 +19,7 @@ use crate::common::due::DueIndex;
 use crate::common::lock;
 use crate::common::mailbox_cache::{Known, MailboxCache};
 use crate::common::metrics::WriterMetrics;
+use crate::common::totals::Totals;
 use crate::common::trace::TraceBuffer;
 use crate::common::watch::Watchers;
 use crate::error::Result;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) bodies: BodyCache,
     pub(super) uids: MailboxCache<Known>,
     pub(super) flags: MailboxCache<Arc<FlagTable>>,
+    pub(super) totals: Totals,
     pub(super) accounts: Mutex<HashMap<Arc<str>, AccountId>>,
     pub(super) due: Mutex<DueIndex>,
     pub(super) watchers: Watchers,
@@ -63,6 +65,7 @@ impl Shared {
             bodies: BodyCache::new(options.cache_octets),
             uids: MailboxCache::default(),
             flags: MailboxCache::default(),
+            totals: Totals::default(),
             accounts: Mutex::default(),
             due: Mutex::new(due::load(connection)?),
             watchers: Watchers::default(),

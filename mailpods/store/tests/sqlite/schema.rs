@@ -1,5 +1,7 @@
 //! Versions of the schema.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use mailpods_store::StoreError;
 use mailpods_store::queue::QueueFilter;
 use mailpods_store::sqlite::{DATABASE_FILE, FsckOptions, SqliteStore, fsck};
@@ -8,6 +10,11 @@ use super::{alice, open, options, raw};
 
 /// A store as version 1 wrote it, as SQL.
 const VERSION_1: &str = include_str!("../fixtures/store_1.sql");
+
+fn unix_now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("a time after 1970").as_secs().cast_signed()
+}
 
 #[tokio::test]
 async fn a_store_of_version_1_opens_with_its_mail() {
@@ -19,6 +26,12 @@ async fn a_store_of_version_1_opens_with_its_mail() {
     let (account, inbox) = alice(&store).await;
     assert_eq!(store.mail.uids(inbox).await.expect("UIDs"), [1, 2]);
     assert_eq!(store.mail.usage(account).await.expect("usage").messages, 2);
+    // When they came in is not known, and their dates are old: they count from now on.
+    for (seconds, old) in [(-3600, vec![]), (3600, vec![1, 2])] {
+        let before = unix_now() + seconds;
+        let found = store.upkeep.saved_before(inbox, before, 10).await;
+        assert_eq!(found.expect("UIDs"), old, "{seconds}");
+    }
     let body = store
         .mail
         .body(mailpods_store::BodyId(1))

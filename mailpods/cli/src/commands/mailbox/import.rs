@@ -79,8 +79,10 @@ impl Args {
             // A domain alias leads to the same account.
             self.account = mailbox.address.clone();
         }
-        let quota: Option<Quotas> =
-            mailbox.map(|mailbox| (mailbox.quota_octets, mailbox.quota_messages));
+        let quota: Option<Quotas> = plan.as_ref().zip(mailbox).map(|(plan, mailbox)| {
+            let quota = plan.quota(mailbox);
+            (quota.octets, quota.messages)
+        });
         let account = self.account(&store, quota.is_some()).await?;
         let total = folders.iter().map(Folder::octets).sum::<Result<u64, _>>();
         let bar = progress(total.map_err(|error| file_failure(&error))?, "importing");

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mailpods_api::MailboxAddress;
-use mailpods_plan::{Mailbox, Plan};
+use mailpods_plan::{Mailbox, Plan, QuotaRules};
 use mailpods_store::mail::{AccountInfo, MailboxInfo, SpecialUse};
 use mailpods_store::{Store, Usage};
 use serde::Serialize;
@@ -48,6 +48,8 @@ struct Holder {
     address: String,
     usage: Option<Usage>,
     mailbox: Option<Arc<Mailbox>>,
+    /// The limits that hold for it.
+    quota: QuotaRules,
 }
 
 impl Args {
@@ -98,6 +100,7 @@ impl Args {
             address: address.to_owned(),
             usage: None,
             mailbox: None,
+            quota: QuotaRules::default(),
         };
         for account in accounts {
             let holder = holders
@@ -105,12 +108,17 @@ impl Args {
                 .or_insert_with(|| new(&account.address));
             holder.usage = Some(account.usage);
         }
-        for mailbox in plan.into_iter().flat_map(|plan| plan.mailboxes.values()) {
+        let mailboxes = plan.into_iter().flat_map(|plan| {
+            let mailboxes = plan.mailboxes.values();
+            mailboxes.map(move |mailbox| (mailbox, plan.quota(mailbox)))
+        });
+        for (mailbox, quota) in mailboxes {
             let address = mailbox.address.to_string();
             let holder = holders
                 .entry(address.clone())
                 .or_insert_with(|| new(&address));
             holder.mailbox = Some(mailbox.clone());
+            holder.quota = quota;
         }
         let wanted = self.account.as_ref().map(ToString::to_string);
         holders
@@ -134,7 +142,7 @@ fn row(holder: &Holder, known: bool, mailbox: MailboxInfo) -> Row {
         octets: mailbox.octets,
         subscribed: mailbox.subscribed,
         special_use: mailbox.special_use,
-        quota_octets: configured.as_ref().and_then(|mailbox| mailbox.quota_octets),
+        quota_octets: holder.quota.octets,
         configured: known.then_some(configured.is_some()),
     }
 }
@@ -149,12 +157,11 @@ fn print_holders(holders: &[Holder]) -> std::io::Result<()> {
             (Some(_), None) => "no mail yet",
             (Some(_), Some(_)) => "-",
         };
-        let quota = holder.mailbox.as_ref().map(|mailbox| quota(mailbox, usage));
         table.row(vec![
             holder.address.clone(),
             usage.messages.to_string(),
             output::octets(usage.octets),
-            quota.unwrap_or_else(|| "-".to_owned()),
+            quota(&holder.quota, usage),
             state.to_owned(),
         ]);
     }
@@ -162,13 +169,13 @@ fn print_holders(holders: &[Holder]) -> std::io::Result<()> {
 }
 
 /// Both limits, and how much of the nearer one is used.
-fn quota(mailbox: &Mailbox, usage: Usage) -> String {
+fn quota(limits: &QuotaRules, usage: Usage) -> String {
     let percent = |used: u64, of: u64| used.saturating_mul(100) / of.max(1);
-    let octets = mailbox.quota_octets.map(|of| {
+    let octets = limits.octets.map(|of| {
         let used = percent(usage.octets, of);
         (used, output::octets(of))
     });
-    let messages = mailbox.quota_messages.map(|of| {
+    let messages = limits.messages.map(|of| {
         let used = percent(usage.messages, of);
         (used, format!("{of} messages"))
     });

@@ -2,6 +2,7 @@
 mod acl;
 mod delete;
 mod export;
+mod expunge;
 mod import;
 mod list;
 mod present;
@@ -32,6 +33,7 @@ Examples:
   mailpods mailbox acl alice@example.test                   who else may use her mailboxes
   mailpods mailbox acl alice@example.test Projects --set bob@example.test lrswite
   mailpods mailbox acl alice@example.test Projects --delete bob@example.test
+  mailpods mailbox expunge alice@example.test --older-than 30d --folder Trash --dry-run
   mailpods mailbox reindex --dry-run                        how much mail has no index of its text
 
 With --config or MAILPODS_CONFIG the mailboxes of the YAML are known too; in a pod of a cluster, those of its plan.";
@@ -50,6 +52,8 @@ pub enum Command {
     Delete(delete::Args),
     /// Show who else may use mailboxes (RFC 4314), and change it.
     Acl(acl::Args),
+    /// Remove messages that have been in a folder for long.
+    Expunge(expunge::Args),
     /// Index the text of all mail that has no index yet, for SEARCH.
     Reindex(reindex::Args),
 }
@@ -62,18 +66,19 @@ impl Command {
             Self::Export(args) => args.run(globals),
             Self::Delete(args) => args.run(globals),
             Self::Acl(args) => args.run(globals),
+            Self::Expunge(args) => args.run(globals),
             Self::Reindex(args) => args.run(globals),
         }
     }
 }
 
-fn parse_address(text: &str) -> Result<MailboxAddress, String> {
+pub(super) fn parse_address(text: &str) -> Result<MailboxAddress, String> {
     MailboxAddress::parse(text)
         .map_err(|error| format!("{error}; an account is an address such as alice@example.test"))
 }
 
 /// The account that is there.
-async fn find_account(
+pub(super) async fn find_account(
     store: &Store,
     address: &MailboxAddress,
 ) -> Result<Option<AccountId>, Failure> {
@@ -97,7 +102,7 @@ async fn account_info(
     Ok(accounts.find(|account| account.address == wanted))
 }
 
-fn no_account(address: &MailboxAddress) -> Failure {
+pub(super) fn no_account(address: &MailboxAddress) -> Failure {
     Failure::new(
         Exit::NothingMatched,
         format!("no account {address} in the store"),

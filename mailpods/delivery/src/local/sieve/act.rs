@@ -12,15 +12,16 @@ use mailpods_plan::Plan;
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::tls::Wish;
 use mailpods_sieve::{Action, FileInto, Outcome, Reply, RunError, Version};
-use mailpods_store::mail::{Flags, SystemFlags};
+use mailpods_store::mail::Flags;
 use mailpods_store::queue::{
     BodyType, Delivery, Destination, Envelope, Filing, LeasedUnit, NewMessage, NewRecipient,
     Notify, Origin, QueuedRecipient,
 };
+use mailpods_store::sieve::{self, flags_of, seen_key, special_use};
 use mailpods_store::tokens::{Take, Taken};
 use mailpods_store::{NewBody, StoreError};
 
-use super::{After, Filtered, Incoming, Kind, answer, told};
+use super::{After, Filtered, Incoming, Kind, told};
 use crate::context::{Context, destination, destination_of};
 use crate::fate::Trouble;
 
@@ -111,7 +112,7 @@ impl Actor<'_> {
                 identity, seconds, ..
             } => {
                 let until = self.ctx.now().saturating_add(millis(seconds));
-                let key = answer::seen_key(&self.incoming.mailbox.address, &identity);
+                let key = seen_key(&self.incoming.mailbox.address, &identity);
                 self.out.after.remember.push((key, until));
             }
         }
@@ -145,7 +146,7 @@ impl Actor<'_> {
             }
             Err(error) => return Err(error),
         };
-        let special_use = file.special_use.as_deref().and_then(answer::special_use);
+        let special_use = file.special_use.as_deref().and_then(special_use);
         if !there && file.create && special_use.is_some() {
             // RFC 8579 §4: without the attribute it is filed all the same.
             let made = self
@@ -291,7 +292,7 @@ impl Actor<'_> {
         let now = self.ctx.now();
         let account = &self.incoming.mailbox.address;
         let identity = format!("{}\n{}", reply.to.to_ascii_lowercase(), reply.identity);
-        let key = answer::key("vacation", account, &identity);
+        let key = sieve::key("vacation", account, &identity);
         if self.ctx.store.tokens.banned(&key, now).await?.is_some() {
             self.note(
                 Reason::Delivered,
@@ -342,7 +343,7 @@ impl Actor<'_> {
         }
         let (account, now) = (&self.incoming.mailbox.address, self.ctx.now());
         let source = self.own_source();
-        let key = answer::key("error", account, &format!("{error}\n{source}"));
+        let key = sieve::key("error", account, &format!("{error}\n{source}"));
         if self.ctx.store.tokens.banned(&key, now).await?.is_some() {
             return Ok(());
         }
@@ -420,23 +421,4 @@ fn made(ctx: &Context, destination: Destination, to: &str, octets: Vec<u8>) -> N
             },
         }],
     }
-}
-
-fn flags_of(names: &[String]) -> Flags {
-    let mut flags = Flags::default();
-    for name in names {
-        let system = match name.to_ascii_lowercase().as_str() {
-            "\\seen" => SystemFlags::SEEN,
-            "\\answered" => SystemFlags::ANSWERED,
-            "\\flagged" => SystemFlags::FLAGGED,
-            "\\deleted" => SystemFlags::DELETED,
-            "\\draft" => SystemFlags::DRAFT,
-            _ => {
-                flags.keywords.push(name.clone());
-                continue;
-            }
-        };
-        flags.system = flags.system.union(system);
-    }
-    flags
 }

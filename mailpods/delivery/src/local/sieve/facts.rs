@@ -160,6 +160,7 @@ impl Facts {
             // The verdict is all that the checks before the 250 leave behind.
             spam_percent: Some(if self.junk { 100 } else { 0 }),
             virus: None,
+            flags: Vec::new(),
             library: &self.scripts,
             limits: Limits::default(),
             trace: false,

@@ -4,7 +4,6 @@
 //! the unit's settlement, so that a redirect or an answer is sent exactly when the unit is settled.
 
 mod act;
-mod answer;
 mod facts;
 pub(crate) mod personal;
 mod told;
@@ -14,6 +13,7 @@ use mailpods_plan::Plan;
 use mailpods_policy::Reason;
 use mailpods_sieve::{Answers, Outcome, Progress};
 use mailpods_store::queue::{Delivery, LeasedUnit, NewMessage, Origin};
+use mailpods_store::sieve::Oracle;
 use mailpods_store::trace::{Stage, TraceEvent};
 use mailpods_store::{StoreError, UnixMillis};
 
@@ -95,8 +95,13 @@ async fn run(
         match progress {
             Progress::Done(outcome) => return Ok(outcome),
             Progress::Ask(question) => {
-                let answer =
-                    answer::answer(ctx, plan, &incoming.mailbox.address, &question).await?;
+                let oracle = Oracle {
+                    mail: ctx.store.mail.as_ref(),
+                    tokens: ctx.store.tokens.as_ref(),
+                    plan,
+                    now: ctx.now(),
+                };
+                let answer = oracle.answer(&incoming.mailbox.address, &question).await?;
                 answers.put(question, answer);
             }
         }

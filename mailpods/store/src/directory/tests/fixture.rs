@@ -48,6 +48,7 @@ pub fn plan() -> Plan {
         held: Shared::default(),
         shares: Shared::default(),
         records: Vec::new(),
+        mailbox_defaults: Default::default(),
         sieve: Default::default(),
         shutdown_grace: Duration::ZERO,
     }
@@ -75,8 +76,8 @@ fn mailbox(account: &str, enabled: bool, kind: CredentialKind, value: &str) -> M
             kind,
             value: SecretText::new(value.to_owned()),
         }),
-        quota_octets: None,
-        quota_messages: None,
+        quota: Default::default(),
+        folders: Vec::new(),
         send_as: Vec::new(),
         sieve: None,
     }
@@ -88,6 +89,9 @@ fn domain() -> Domain {
         alias_names: vec![name("alias.test")],
         transport: Transport::Mailboxes,
         detail_separators: vec!['+'],
+        detail_folders: false,
+        quota: Default::default(),
+        defaults: Default::default(),
         catch_all: None,
         dkim: Vec::new(),
         outbound_ips: Vec::new(),

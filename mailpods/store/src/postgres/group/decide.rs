@@ -127,7 +127,7 @@ async fn append<'w>(
     let row = state.mailboxes.get(&mailbox.0);
     let row = &row.ok_or(StoreError::NotFound("mailbox"))?.row;
     let (account, uid_validity) = (row.account, row.uid_validity);
-    let mut draft = Draft::default();
+    let (mut draft, mut quota) = (Draft::default(), quota);
     draft.mailbox(state, mailbox.0)?.modseq += 1;
     let mut uids: Vec<Uid> = Vec::with_capacity(mails.len());
     for (index, mail) in mails.iter().enumerate() {
@@ -146,6 +146,7 @@ async fn append<'w>(
             size: size + mail.prefix.len() as u64,
             quota,
         };
+        quota.spend(copy.size);
         uids.push(draft.add(state, copy, index)?);
     }
     if mails.is_empty() {
@@ -323,8 +324,10 @@ impl<'w> Draft<'w> {
     /// Adds a message with the mailbox's modseq; `index` tells which it was when the quota has no room.
     fn add(&mut self, state: &State, copy: Copy<'w>, index: usize) -> Result<Uid> {
         let id = shard::account_of(MailboxId(copy.mailbox));
+        let usage = self.account(state, id)?.usage;
+        let trash = self.mailbox(state, copy.mailbox)?.is_trash();
+        Room::left(copy.quota, usage, trash).take(copy.size, index)?;
         let account = self.account(state, id)?;
-        Room::left(copy.quota, account.usage).take(copy.size, index)?;
         account.usage.octets += copy.size;
         account.usage.messages += 1;
         account.changed = true;

@@ -306,7 +306,7 @@ pub(super) async fn delete_account(tx: &Tx<'_>, account: AccountId) -> Result<()
             &[&account.0],
         )
         .await?;
-    for table in ["subscription", "annotation"] {
+    for table in ["subscription", "annotation", "quota_told"] {
         let sql = format!("DELETE FROM {table} WHERE account = $1");
         tx.execute(&sql, &[&account.0]).await?;
     }

@@ -11,6 +11,7 @@ pub(super) mod rows;
 mod seen;
 mod transfer;
 mod uidls;
+mod upkeep;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;

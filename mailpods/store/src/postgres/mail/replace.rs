@@ -30,7 +30,7 @@ pub(super) async fn replace(
     let (body, size) = put_body(tx, target.account, &mail.body).await?;
     let size = size + mail.prefix.len() as u64;
     let usage = rows::account_usage(tx, target.account).await?;
-    Room::left(quota, usage).take(size, 0)?;
+    Room::left(quota, usage, target.is_trash()).take(size, 0)?;
     target.modseq += 1;
     let row = MailRow {
         account: target.account,

@@ -16,7 +16,7 @@ use crate::postgres::connection::Pipeline;
 use crate::postgres::group::MailRow;
 use crate::postgres::shard;
 use crate::postgres::tx::{Effect, Tx, get, small};
-use crate::types::{BodyId, MailboxId, Uid, Usage};
+use crate::types::{BodyId, MailboxId, Quota, Uid, Usage};
 
 /// Counts one reference less for each of `bodies`.
 pub(super) async fn unrefer(tx: &Tx<'_>, bodies: &[i64]) -> Result<()> {
@@ -109,10 +109,10 @@ async fn duplicate(tx: &Tx<'_>, transfer: &Transfer) -> Result<(CopyOutcome, Vec
 
 async fn room(tx: &Tx<'_>, transfer: &Transfer, target: &MailboxRow) -> Result<Room> {
     if !transfer.copy && shard::account_of(transfer.from) == target.account {
-        return Ok(Room::ENDLESS);
+        return Ok(Room::left(Quota::default(), Usage::default(), false));
     }
     let usage = rows::account_usage(tx, target.account).await?;
-    Ok(Room::left(transfer.quota, usage))
+    Ok(Room::left(transfer.quota, usage, target.is_trash()))
 }
 
 /// A new row of a message, with those of its flags that `reader` may set, and whether they have seen it.

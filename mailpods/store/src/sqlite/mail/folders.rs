@@ -148,6 +148,7 @@ pub(super) fn delete_account(tx: &mut Tx<'_>, account: AccountId) -> Result<()> 
         .collect::<rusqlite::Result<_>>()?;
     tx.execute("DELETE FROM subscription WHERE account = ?1", [account.0])?;
     tx.execute("DELETE FROM annotation WHERE account = ?1", [account.0])?;
+    tx.execute("DELETE FROM quota_told WHERE account = ?1", [account.0])?;
     tx.execute("DELETE FROM credential WHERE address = ?1", [&address])?;
     scripts::forget(tx, account)?;
     acl::forget_person(tx, account, &address)?;

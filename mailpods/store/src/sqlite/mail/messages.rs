@@ -69,7 +69,7 @@ pub(super) fn append(
 ) -> Result<(u32, Vec<Uid>)> {
     tx.shared.guard.check()?;
     let mut row = tx.mailbox_by_id(mailbox)?;
-    let mut room = tx.room(row.account, quota)?;
+    let mut room = tx.room(&row, quota)?;
     let (mut uids, mut octets) = (Vec::with_capacity(mails.len()), 0);
     row.modseq += 1;
     for (index, mail) in mails.into_iter().enumerate() {

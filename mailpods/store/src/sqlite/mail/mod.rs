@@ -10,6 +10,7 @@ pub(super) mod row;
 mod seen;
 mod transfer;
 mod uidls;
+mod upkeep;
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;

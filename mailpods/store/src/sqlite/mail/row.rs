@@ -198,15 +198,13 @@ impl Tx<'_> {
         .map(drop)
     }
 
-    /// What the quota leaves to an account.
-    pub(in crate::sqlite) fn room(&self, account: i64, quota: Quota) -> Result<Room> {
-        if quota == Quota::default() {
-            return Ok(Room::ENDLESS);
-        }
-        Ok(Room::left(
-            quota,
-            usage(self.connection, AccountId(account))?,
-        ))
+    /// What the quota leaves in a mailbox.
+    pub(in crate::sqlite) fn room(&self, mailbox: &MailboxRow, quota: Quota) -> Result<Room> {
+        let used = match quota.is_endless() {
+            true => Usage::default(),
+            false => usage(self.connection, AccountId(mailbox.account))?,
+        };
+        Ok(Room::left(quota, used, mailbox.is_trash()))
     }
 }
 

@@ -66,7 +66,7 @@ fn duplicate(tx: &mut Tx<'_>, transfer: &Transfer) -> Result<CopyOutcome> {
     let mut target = tx.mailbox_by_id(transfer.to)?;
     let adds = transfer.copy || source.account != target.account;
     let mut room = tx.room(
-        target.account,
+        &target,
         match adds {
             true => transfer.quota,
             false => Quota::default(),

@@ -69,7 +69,7 @@ fn deliver(tx: &mut Tx<'_>, message: &MessageRow, delivery: &Delivery, index: us
     let account = tx.account(&delivery.account)?;
     let mut mailbox = tx.mailbox_or_new(account, &names::canonical(&delivery.mailbox)?, None)?;
     let size = message.size + delivery.prefix.len() as u64;
-    tx.room(account, delivery.quota)?.take(size, index)?;
+    tx.room(&mailbox, delivery.quota)?.take(size, index)?;
     mailbox.modseq += 1;
     let words = keywords::encode(tx, mailbox.id, &delivery.flags)?;
     let row = MailRow {

@@ -177,7 +177,7 @@ fn is_edited(change: impl FnOnce(&mut Told)) -> bool {
 fn values_are_edited() {
     assert!(is_edited(|_| {}));
     assert!(is_edited(|now| {
-        let ann = json!({"address": "ann@a.test", "quota": {"messages": 7}, "passwordSecretRef": {"name": "horse"}});
+        let ann = json!({"address": "ann@a.test", "quota": {"messages": 7, "grace": "10%"}, "folders": [{"name": "Trash", "autoexpunge": "30d"}], "passwordSecretRef": {"name": "horse"}});
         now.mailboxes.insert("ann", ann);
     }));
     assert!(is_edited(|now| {
@@ -186,7 +186,7 @@ fn values_are_edited() {
     }));
     assert!(is_edited(|now| {
         let domain = json!({
-            "domain": "b.test", "limits": {"messagesPerHour": 5}, "dns": {"dmarc": "v=DMARC1; p=none"},
+            "domain": "b.test", "limits": {"messagesPerHour": 5}, "quota": {"size": "1Gi"}, "mailboxDefaults": {"quota": {"size": "1Mi"}}, "dns": {"dmarc": "v=DMARC1; p=none"},
         });
         now.domains.insert("b", domain);
     }));

@@ -1,0 +1,60 @@
+//! Messages that the mail system writes by itself, other than delivery status notifications.
+
+use mailpods_message::Meta;
+use mailpods_message::decode::to_quoted_printable;
+use mailpods_message::header::format_date;
+use mailpods_plan::Plan;
+use mailpods_policy::outbound::tls::Wish;
+use mailpods_store::NewBody;
+use mailpods_store::queue::{BodyType, Envelope, NewMessage, NewRecipient, Notify, Origin};
+
+use crate::context::{Context, destination_of};
+
+/// A message of plain text; `None` when the address cannot be used. `subject` is ASCII.
+pub(crate) fn letter(
+    ctx: &Context,
+    plan: &Plan,
+    to: &str,
+    subject: &str,
+    text: &str,
+) -> Option<NewMessage> {
+    let destination = destination_of(plan, to)?;
+    let (host, id) = (&plan.hostname, ctx.queue_id());
+    // RFC 3834 §5.
+    let mut octets = format!(
+        "From: Mail Delivery System <mailer-daemon@{host}>\r\nTo: <{to}>\r\nSubject: {subject}\r\nDate: {}\r\n\
+         Message-ID: <{id}@{host}>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n",
+        format_date(ctx.now() / 1000, 0)
+    )
+    .into_bytes();
+    octets.extend_from_slice(&to_quoted_printable(text.as_bytes()));
+    let meta = Some(Meta::compute(&octets).encode());
+    Some(NewMessage {
+        id,
+        envelope: Envelope {
+            sender: String::new(),
+            ret: None,
+            envid: None,
+            smtputf8: !octets.is_ascii(),
+            tls: Wish::Usual,
+            body_type: BodyType::SevenBit,
+        },
+        body: NewBody::Octets {
+            slices: vec![octets.into()],
+            meta,
+        },
+        origin: Origin::Notification,
+        junk: false,
+        created: ctx.now(),
+        recipients: vec![NewRecipient {
+            destination,
+            address: to.to_owned(),
+            orcpt: None,
+            notify: Notify {
+                given: true,
+                ..Notify::default()
+            },
+        }],
+    })
+}
