@@ -13,7 +13,7 @@ use mailpods_policy::outbound::suspension::Seen;
 use mailpods_store::StoreError;
 use mailpods_store::queue::{LeasedUnit, Origin, QueuedMessage};
 use mailpods_store::suppression::{Suppressed, Why, suppress};
-use mailpods_store::suspension::{key, suspend};
+use mailpods_store::suspension::{complained_of, suspend};
 use mailpods_store::trace::{Stage, TraceEvent, TraceQuery};
 
 use crate::context::Context;
@@ -138,17 +138,18 @@ async fn take(
             .inc((Complained::of(None), Complaint::Unmatched));
         return Ok(());
     };
-    let sent_to = recipients(ctx, &sent).await?;
-    let recipient = complainer(&feedback.recipients, &sent_to);
+    let went = Went::of(ctx, &sent).await?;
+    let recipient = complainer(&feedback.recipients, &went.to);
     let provider = recipient
         .and_then(|recipient| recipient.rsplit_once('@'))
         .and_then(|(_, domain)| ctx.ips.provider(&domain.to_lowercase()));
+    let key = mark(&sent, recipient);
     let outcome = if !is_complaint(&feedback.kind) {
         Complaint::None
-    } else if is_new(ctx, &sent, recipient).await? {
-        Complaint::Counted
-    } else {
+    } else if is_marked(ctx, &key).await? {
         Complaint::Repeated
+    } else {
+        Complaint::Counted
     };
     ctx.metrics
         .senders
@@ -164,39 +165,60 @@ async fn take(
     if outcome != Complaint::Counted {
         return Ok(());
     }
-    // Of several recipients one could name the others.
-    if let (Some(recipient), [_]) = (recipient, sent_to.as_slice()) {
+    // What follows does nothing a second time, and it is marked as done at the end: whoever is stopped between leaves it to the next delivery.
+    if let Some(recipient) = recipient.filter(|_| went.is_alone()) {
         remember(ctx, plan, &sent, recipient, feedback).await?;
     }
-    judge(ctx, plan, &sent).await
-}
-
-/// Whom a message went to, as the trace has it.
-async fn recipients(ctx: &Context, sent: &Sent) -> Result<Vec<String>, StoreError> {
-    let since = ctx.now().saturating_sub(REMEMBERED);
-    let query = TraceQuery::Id(sent.id.clone());
-    let events = ctx.store.trace.events(&query, since, MAX_EVENTS).await?;
-    let left = [Reason::Relayed.as_str(), Reason::Delivered.as_str()];
-    let mut recipients: Vec<String> = Vec::new();
-    for event in events {
-        let is_known = recipients.contains(&event.recipient);
-        if event.stage == Stage::Deliver && left.contains(&event.reason) && !is_known {
-            recipients.push(event.recipient);
-        }
-    }
-    Ok(recipients)
-}
-
-/// Whether nobody has reported this before.
-async fn is_new(
-    ctx: &Context,
-    sent: &Sent,
-    recipient: Option<&String>,
-) -> Result<bool, StoreError> {
+    judge(ctx, plan, &sent).await?;
     let window = Duration::from_millis(REMEMBERED.unsigned_abs());
+    ctx.store.tokens.count(&key, window, ctx.now()).await?;
+    Ok(())
+}
+
+/// Where a message went, as the trace has it.
+struct Went {
+    /// Who has it.
+    to: Vec<String>,
+    /// Recipients that it came with.
+    came_for: Vec<String>,
+}
+
+impl Went {
+    async fn of(ctx: &Context, sent: &Sent) -> Result<Self, StoreError> {
+        let since = ctx.now().saturating_sub(REMEMBERED);
+        let query = TraceQuery::Id(sent.id.clone());
+        let events = ctx.store.trace.events(&query, since, MAX_EVENTS).await?;
+        let left = [Reason::Relayed.as_str(), Reason::Delivered.as_str()];
+        let (mut to, mut came_for) = (Vec::new(), Vec::new());
+        for event in events {
+            let list = match event.stage {
+                Stage::Deliver if left.contains(&event.reason) => &mut to,
+                Stage::Accept => &mut came_for,
+                _ => continue,
+            };
+            if !list.contains(&event.recipient) {
+                list.push(event.recipient);
+            }
+        }
+        Ok(Self { to, came_for })
+    }
+
+    /// Whether one recipient has it and nobody else ever could: of several one could name the others. The trace forgets how a message came
+    /// before it forgets where it went, so that it is not taken for the only recipient of whom alone is known by then.
+    fn is_alone(&self) -> bool {
+        self.to.len() == 1 && self.came_for.len() == 1
+    }
+}
+
+/// Names what is counted once: a recipient's complaint of a message.
+fn mark(sent: &Sent, recipient: Option<&String>) -> String {
     let recipient = recipient.map(|recipient| recipient.to_lowercase());
-    let key = format!("complaint/{}/{}", sent.id, recipient.unwrap_or_default());
-    Ok(ctx.store.tokens.count(&key, window, ctx.now()).await? == 1)
+    format!("complaint/{}/{}", sent.id, recipient.unwrap_or_default())
+}
+
+async fn is_marked(ctx: &Context, key: &str) -> Result<bool, StoreError> {
+    let window = Duration::from_millis(REMEMBERED.unsigned_abs());
+    Ok(ctx.store.tokens.add(key, 0, window, ctx.now()).await? > 0)
 }
 
 /// The recipient is not written to any more by the sender's domain.
@@ -222,24 +244,26 @@ async fn remember(
     suppress(secrets, &sent.sender, recipient, entry).await
 }
 
-/// Counts a message with complaints once, however many of its recipients complain: one of them could name the others.
+/// Counts a message with complaints once, however many of its recipients complain: one of them could name the others. Messages are counted by
+/// name, so that one that is counted again is no other one.
 async fn judge(ctx: &Context, plan: &Plan, sent: &Sent) -> Result<(), StoreError> {
     let Some(rules) = &plan.outbound.suspension else {
         return Ok(());
     };
-    let (now, within) = (ctx.now(), rules.complaints.within);
-    let window = Duration::from_millis(REMEMBERED.unsigned_abs());
+    let (now, most) = (ctx.now(), rules.complaints);
     let once = format!("complaint/{}", sent.id);
-    if rules.complaints.most == 0 || ctx.store.tokens.count(&once, window, now).await? > 1 {
+    if most.most == 0 || is_marked(ctx, &once).await? {
         return Ok(());
     }
-    let key = key("complaints", &sent.account);
-    let count = ctx.store.tokens.count(&key, within, now).await?;
+    let count = complained_of(&ctx.store, &sent.account, &sent.id, most, now).await?;
     if let Some(judged) = rules.judge(Seen::Complaints(count)) {
         let new = rules.suspension(judged, now);
-        suspend(&ctx.store, &sent.account, new).await?;
+        // Whether it is new or was there: it is suspended. The log tells where there is no room.
+        let _ = suspend(&ctx.store, &sent.account, new).await?;
         ctx.suspension.forget().await;
     }
+    let window = Duration::from_millis(REMEMBERED.unsigned_abs());
+    ctx.store.tokens.count(&once, window, now).await?;
     Ok(())
 }
 

@@ -127,6 +127,13 @@ const fn was_asked(reason: Reason) -> bool {
     )
 }
 
+/// Whether somebody was asked: mail that had no address to leave from, or a new one that has sent what it may today, was not tried.
+fn is_tried(fates: &[Fate]) -> bool {
+    fates
+        .iter()
+        .any(|fate| !matches!(fate.reason(), Reason::NoSourceAddress | Reason::WarmUp))
+}
+
 fn give_up(fate: &mut Fate, end: End) {
     let Fate::Deferred(trouble) = fate else {
         return;
@@ -187,5 +194,6 @@ fn retry(fates: &[Fate], decision: Decision, soon: i64, warned: bool) -> Option<
         reason: first.reason,
         class: first.class,
         warned,
+        counts: is_tried(fates),
     })
 }

@@ -1,12 +1,15 @@
 //! What all parts of the role share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use mailpods_api::{DomainName, MailboxAddress, QueueId};
 use mailpods_net::Connector;
 use mailpods_net::dns::Resolver;
 use mailpods_plan::{Plan, PlanHandle, Route};
-use mailpods_store::queue::{Destination, LeasedUnit, NewMessage, NewRecipient, Origin};
+use mailpods_store::queue::{
+    Destination, LeasedUnit, NewMessage, NewRecipient, Origin, QueuedRecipient,
+};
 use mailpods_store::suspension::Guard;
 use mailpods_store::trace::{Stage, TraceEvent};
 use mailpods_store::{NewBody, Store, UnixMillis};
@@ -114,25 +117,46 @@ impl Context {
         for (recipient, fate) in unit.recipients.iter().zip(fates) {
             let reason = fate.reason();
             self.metrics.recipients.inc((way, Why(reason)));
-            let (text, class) = (fate.text(), fate.class());
+            let class = fate.class();
             if let Some(class) = class {
                 self.metrics.failures.inc((way, BounceClass(class)));
             }
             tracing::info!(
                 id = %unit.message.id, to = %recipient.address, from = %unit.message.envelope.sender,
-                reason = reason.as_str(), class, peer = fate.mta(), attempt = unit.attempts + 1, detail = text, "recipient done with"
+                reason = reason.as_str(), class, peer = fate.mta(), attempt = unit.attempts + 1,
+                source = fate.from().map(display), detail = fate.text(), "recipient done with"
             );
-            self.store.trace.record(TraceEvent {
-                at: self.now(),
-                id: unit.message.id.to_string(),
-                stage: Stage::Deliver,
-                reason: reason.as_str(),
-                sender: unit.message.envelope.sender.clone(),
-                recipient: recipient.address.clone(),
-                peer: fate.mta().to_owned(),
-                text: class.map_or_else(|| text.to_owned(), |class| format!("[{class}] {text}")),
-            });
+            self.trace(unit, recipient, fate);
         }
+    }
+
+    /// Tells the trace what came of asking for a recipient: the class of a failure, the outbound address, and what was said.
+    pub(crate) fn trace(&self, unit: &LeasedUnit, recipient: &QueuedRecipient, fate: &Fate) {
+        let class = fate.class().map(|class| format!("[{class}]"));
+        let from = fate.from().map(|from| self.named(from));
+        let parts = [class, from, Some(fate.text().to_owned())];
+        let parts = parts.into_iter().flatten().filter(|part| !part.is_empty());
+        self.store.trace.record(TraceEvent {
+            at: self.now(),
+            id: unit.message.id.to_string(),
+            stage: Stage::Deliver,
+            reason: fate.reason().as_str(),
+            sender: unit.message.envelope.sender.clone(),
+            recipient: recipient.address.clone(),
+            peer: fate.mta().to_owned(),
+            text: parts.collect::<Vec<_>>().join(" "),
+        });
+    }
+
+    /// `from NAME (ADDRESS):`, of an outbound address.
+    fn named(&self, from: IpAddr) -> String {
+        let plan = self.plan.current();
+        let ip = plan.outbound_ips.values().find(|ip| ip.address == from);
+        // It may be gone from the plan by now.
+        ip.map_or_else(
+            || format!("from {from}:"),
+            |ip| format!("from {} ({from}):", ip.name),
+        )
     }
 }
 

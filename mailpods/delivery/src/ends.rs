@@ -45,7 +45,7 @@ fn record_message(ctx: &Context, ended: &Ended, message: &NewMessage) {
     for recipient in &message.recipients {
         ctx.store.trace.record(TraceEvent {
             recipient: recipient.address.clone(),
-            text: format!("goes on as {}", message.id),
+            text: TraceEvent::going_on(&message.id),
             ..event(ctx, ended, Reason::Expanded)
         });
         ctx.store.trace.record(TraceEvent {

@@ -1,5 +1,7 @@
 //! What an attempt does to a recipient.
 
+use std::net::IpAddr;
+
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::classify::{Class, unsaid};
 use mailpods_policy::retry::{FailureClass, classify};
@@ -17,6 +19,8 @@ pub(crate) struct Trouble {
     pub(crate) text: String,
     /// The server that gave the reply.
     pub(crate) mta: Option<String>,
+    /// The outbound address that the server was asked from.
+    pub(crate) from: Option<IpAddr>,
     /// The next server could not be talked to at all: other mail for it need not try now.
     pub(crate) unreachable: bool,
     /// No other server is given the message: this one may have it, or refused it for good.
@@ -33,6 +37,7 @@ impl Trouble {
             status: status.to_owned(),
             text: text.into(),
             mta: None,
+            from: None,
             unreachable: false,
             stays: false,
             retry_at: None,
@@ -57,9 +62,9 @@ impl Trouble {
         self
     }
 
-    /// The same, said by `mta`.
-    pub(crate) fn said_by(mut self, mta: &str) -> Self {
-        self.mta = Some(mta.to_owned());
+    /// The same, said by `mta`, which was asked from an outbound address.
+    pub(crate) fn said_by(mut self, mta: &str, from: Option<IpAddr>) -> Self {
+        (self.mta, self.from) = (Some(mta.to_owned()), from);
         self
     }
 
@@ -89,6 +94,8 @@ pub(crate) enum Fate {
         reports: bool,
         /// The server.
         mta: String,
+        /// The outbound address that it left from.
+        from: Option<IpAddr>,
         /// Its reply.
         text: String,
     },
@@ -143,6 +150,15 @@ impl Fate {
             trouble.class = class.as_str();
         }
         self
+    }
+
+    /// The outbound address that it left from, or was refused.
+    pub(crate) fn from(&self) -> Option<IpAddr> {
+        match self {
+            Self::Relayed { from, .. } => *from,
+            Self::Deferred(trouble) | Self::Failed(trouble) => trouble.from,
+            Self::Delivered | Self::Expanded | Self::Rerouted | Self::Withheld => None,
+        }
     }
 
     /// The server that spoke.

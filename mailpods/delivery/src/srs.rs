@@ -4,6 +4,7 @@ use mailpods_api::{DomainName, MailboxAddress};
 use mailpods_plan::Plan;
 use mailpods_policy::srs::{KEY, Keys};
 use mailpods_store::queue::{LeasedUnit, NewMessage, Origin};
+use mailpods_store::secrets::{Change, change_octets};
 use mailpods_store::{SecretStore, StoreError};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
@@ -97,36 +98,27 @@ async fn forward(ctx: &Context, sender: &str, domain: &DomainName) -> Result<Str
     Ok(keys.forward(sender, domain.as_str(), ctx.now())?)
 }
 
-/// Times that keys are renewed anew, because another process came first.
-const TRIES: usize = 3;
-
-/// The keys of the store, with a new one in front when one is due.
+/// The keys of the store, with a new one in front when one is due. Another process may be faster; then its keys count, and none is lost that something
+/// was made by.
 async fn renewed(ctx: &Context, name: &str, now: i64) -> Result<Keys, StoreError> {
-    let secrets = ctx.store.secrets.as_ref();
-    for _ in 0..TRIES {
-        let kept = secrets.secret(name).await?;
-        let mut keys = match &kept {
-            Some(octets) => opened(octets, name)?,
-            None => Keys::default(),
+    let step = |octets: Option<&[u8]>| {
+        let kept = octets.map(|octets| opened(octets, name)).transpose()?;
+        let mut keys = match kept {
+            Some(keys) if !keys.is_due(now) => return Ok((Change::Keep, (keys, false))),
+            kept => kept.unwrap_or_default(),
         };
-        if kept.is_some() && !keys.is_due(now) {
-            return Ok(keys);
-        }
         keys.rotate(Zeroizing::new(ctx.random::<KEY>()), now);
-        // Another process may be faster; then its keys count, and none is lost that something was made by.
-        let before = kept.as_ref().map(|octets| octets.as_slice());
-        let after = Some(keys.to_octets());
-        if secrets.swap_secret(name, before, after).await? {
-            tracing::info!(
-                name,
-                keys = keys.0.len(),
-                "a new key for what is made here and comes back"
-            );
-            return Ok(keys);
-        }
+        Ok((Change::Put(keys.to_octets()), (keys, true)))
+    };
+    let (keys, is_new) = change_octets(ctx.store.secrets.as_ref(), name, step).await?;
+    if is_new {
+        tracing::info!(
+            name,
+            keys = keys.0.len(),
+            "a new key for what is made here and comes back"
+        );
     }
-    let text = format!("{name} is changed by others all the time");
-    Err(StoreError::Unavailable(text))
+    Ok(keys)
 }
 
 /// The keys that are kept under a name.

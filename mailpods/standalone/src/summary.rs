@@ -43,6 +43,7 @@ impl Summary<'_> {
             "plan": self.plan.digest,
             "listeners": self.bound.iter().map(listener).collect::<Vec<_>>(),
             "domains": self.plan.domains.keys().map(ToString::to_string).collect::<Vec<_>>(),
+            "outboundIPs": self.plan.outbound_ips.keys().collect::<Vec<_>>(),
             "mailboxes": self.plan.mailboxes.len(),
         })
     }
@@ -72,6 +73,14 @@ impl Summary<'_> {
             &["DOMAIN", "ALSO", "MAIL GOES TO"],
             self.domains(),
         );
+        if !self.plan.outbound_ips.is_empty() {
+            section(
+                &mut out,
+                "Mail leaves from (`mailpods ip list` tells how they stand)",
+                &["NAME", "ADDRESS", "HOSTNAME", "POOL", "ROLE"],
+                self.addresses(),
+            );
+        }
         section(
             &mut out,
             "Mailboxes",
@@ -133,6 +142,32 @@ impl Summary<'_> {
             vec![domain.name.to_string(), or_dash(also.join(" ")), to]
         };
         self.plan.domains.values().map(row).collect()
+    }
+
+    fn addresses(&self) -> Vec<Vec<String>> {
+        let ips = self.plan.outbound_ips.values();
+        let mut rows: Vec<Vec<String>> = ips
+            .take(MOST_ROWS)
+            .map(|ip| {
+                let role = if ip.sending { "sending" } else { "standby" };
+                vec![
+                    ip.name.clone(),
+                    ip.address.to_string(),
+                    ip.hostname.to_string(),
+                    ip.pool.clone(),
+                    role.to_owned(),
+                ]
+            })
+            .collect();
+        if self.plan.outbound_ips.len() > MOST_ROWS {
+            let more = self.plan.outbound_ips.len() - MOST_ROWS;
+            rows.push(
+                std::iter::once(format!("… {more} more"))
+                    .chain(std::iter::repeat_n(String::new(), 4))
+                    .collect(),
+            );
+        }
+        rows
     }
 
     fn mailboxes(&self) -> Vec<Vec<String>> {

@@ -280,6 +280,8 @@ pub struct Retry {
     pub class: &'static str,
     /// The sender has now been told of the delay.
     pub warned: bool,
+    /// It was an attempt: somebody was asked.
+    pub counts: bool,
 }
 
 /// The end of an attempt at a unit. Takes effect whole or not at all, and only while the lease is held.

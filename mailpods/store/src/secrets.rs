@@ -2,9 +2,14 @@
 
 use async_trait::async_trait;
 use mailpods_api::MailboxAddress;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
+
+/// Times that a change is made anew, because another process came first.
+const TRIES: usize = 20;
 
 /// The sealed secrets concern: keys that the system makes for itself. At rest they are sealed with a key that is not in the store.
 #[async_trait]
@@ -31,6 +36,89 @@ pub trait SecretStore: Send + Sync {
     async fn secret_names(&self, prefix: &str) -> Result<Vec<String>>;
     /// Deletes a secret.
     async fn delete_secret(&self, name: &str) -> Result<()>;
+}
+
+/// What becomes of a sealed value.
+pub enum Change {
+    /// It stays.
+    Keep,
+    /// It is replaced.
+    Put(Zeroizing<Vec<u8>>),
+    /// It goes.
+    Delete,
+}
+
+/// Changes a sealed value that several processes change: `change` says what becomes of the octets that are kept (`None`: nothing is),
+/// and is asked anew where another process came first.
+///
+/// # Errors
+/// When the store fails, `change` does, or others are always faster.
+pub async fn change_octets<T>(
+    secrets: &dyn SecretStore,
+    name: &str,
+    mut change: impl FnMut(Option<&[u8]>) -> Result<(Change, T)>,
+) -> Result<T> {
+    for _ in 0..TRIES {
+        let kept = secrets.secret(name).await?;
+        let before = kept.as_ref().map(|octets| octets.as_slice());
+        let (change, told) = change(before)?;
+        let after = match change {
+            Change::Keep => return Ok(told),
+            Change::Put(after) => Some(after),
+            Change::Delete => None,
+        };
+        if secrets.swap_secret(name, before, after).await? {
+            return Ok(told);
+        }
+    }
+    let text = format!("{name} is changed by others all the time");
+    Err(StoreError::Unavailable(text))
+}
+
+/// [`change_octets`] of a value in JSON. The default is what is not kept; what `change` leaves as it was is not written.
+///
+/// # Errors
+/// When the store fails, what it keeps cannot be read, or others are always faster.
+pub async fn change<V, T>(
+    secrets: &dyn SecretStore,
+    name: &str,
+    mut change: impl FnMut(&mut V) -> T,
+) -> Result<T>
+where
+    V: Clone + Default + PartialEq + Serialize + DeserializeOwned,
+{
+    let step = |octets: Option<&[u8]>| {
+        let before: V = parse(name, octets)?.unwrap_or_default();
+        let mut after = before.clone();
+        let told = change(&mut after);
+        let change = match () {
+            () if after == before => Change::Keep,
+            () if after == V::default() => Change::Delete,
+            () => Change::Put(to_octets(&after)?),
+        };
+        Ok((change, told))
+    };
+    change_octets(secrets, name, step).await
+}
+
+/// The value in JSON that is kept under a name.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when it is none.
+pub fn parse<V: DeserializeOwned>(name: &str, octets: Option<&[u8]>) -> Result<Option<V>> {
+    let corrupt = |error| StoreError::Corrupt(format!("{name}: {error}"));
+    let value = octets.map(|octets| serde_json::from_slice(octets).map_err(corrupt));
+    value.transpose()
+}
+
+/// A value in JSON as it is kept.
+///
+/// # Errors
+/// When it has no form in JSON.
+pub fn to_octets(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>> {
+    let octets = serde_json::to_vec(value);
+    let octets = octets.map_err(|error| StoreError::Invalid(error.to_string()))?;
+    Ok(Zeroizing::new(octets))
 }
 
 /// What was learned about a password when somebody logged in with it.

@@ -52,6 +52,8 @@ pub struct Ban {
 pub trait TokenStore: Send + Sync {
     /// Takes all or nothing.
     async fn take(&self, takes: Vec<Take>, now: UnixMillis) -> Result<Taken>;
+    /// Gives back what [`take`](Self::take) granted in the same window: it was not used.
+    async fn give_back(&self, takes: Vec<Take>, now: UnixMillis) -> Result<()>;
     /// Counts so many events and returns how many there were in the window, these included.
     async fn add(&self, key: &str, amount: u64, window: Duration, now: UnixMillis) -> Result<u64>;
     /// Counts an event and returns how many there were in the window, this one included.

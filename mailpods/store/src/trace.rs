@@ -1,6 +1,8 @@
 //! What happened to messages, also to those refused before the queue.
 
 use async_trait::async_trait;
+use mailpods_api::QueueId;
+use mailpods_policy::Reason;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -40,7 +42,7 @@ impl Stage {
 }
 
 /// One event. Texts are cut at 500 octets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TraceEvent {
     /// When.
@@ -61,6 +63,24 @@ pub struct TraceEvent {
     pub text: String,
 }
 
+/// Before the id under which a message goes on.
+const GOES_ON: &str = "goes on as ";
+
+impl TraceEvent {
+    /// The text of the event that a message goes on under an id of its own.
+    #[must_use]
+    pub fn going_on(id: &QueueId) -> String {
+        format!("{GOES_ON}{id}")
+    }
+
+    /// The id under which the message goes on.
+    #[must_use]
+    pub fn goes_on_as(&self) -> Option<&str> {
+        let is_it = self.reason == Reason::Expanded.as_str();
+        self.text.strip_prefix(GOES_ON).filter(|_| is_it)
+    }
+}
+
 /// What to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceQuery {
@@ -70,7 +90,9 @@ pub enum TraceQuery {
     Sender(String),
     /// A recipient address.
     Recipient(String),
-    /// Whichever of the three fits.
+    /// Senders and recipients of a domain.
+    Domain(String),
+    /// Id, sender or recipient: whichever fits.
     Any(String),
 }
 

@@ -7,5 +7,7 @@ pub mod health;
 pub mod logs;
 pub mod metrics;
 mod process;
+mod time;
 
 pub use logs::error_chain;
+pub use time::timestamp;

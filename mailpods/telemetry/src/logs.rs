@@ -61,8 +61,9 @@ pub fn init(format: Format, filter: &str) -> Result<(), LogsError> {
     Ok(())
 }
 
-/// Any client can make rustls warn, for example by an IP address as SNI: its warnings are logged only when asked for.
-const QUIET: &str = "rustls=error";
+/// Any client can make rustls warn, for example by an IP address as SNI; and hickory writes out each answer that comes without signatures, of which
+/// there is a line of our own: their warnings are logged only when asked for.
+const QUIET: &str = "rustls=error,hickory_net::dnssec=error";
 
 /// Checks a filter without installing anything.
 ///

@@ -14,6 +14,8 @@ use super::find::Place;
 
 /// The program; images have it in their path.
 const PROGRAM: &str = "mailpods";
+/// The exit code of who writes to somebody who does not read on.
+const SIGPIPE: u8 = 128 + 13;
 /// Octets that are under way.
 const BUFFER: usize = 64 * 1024;
 
@@ -75,8 +77,8 @@ async fn pass_on(
     let (output, errors) = (process.stdout(), process.stderr());
     match tokio::try_join!(copy(output, told.0), copy(errors, told.1)) {
         Ok(_) => {}
-        // `| head` has read enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(0),
+        // `| head` has read enough: a program that minds ends by SIGPIPE, which shells tell as 128 and its number.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(SIGPIPE),
         Err(error) => return Err(error.into()),
     }
     let status = match status {

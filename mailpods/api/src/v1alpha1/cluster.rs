@@ -67,6 +67,7 @@ use crate::{DomainName, IpNet, MailboxAddress, Octets, TimeSpan};
 #[serde(rename_all = "camelCase")]
 pub struct MailClusterSpec {
     /// The name that the servers greet with. It should resolve to their addresses, and those back to it.
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self.contains('.')", "hostname needs a dot: a name that leads to address records, such as mail.example.org (RFC 5321 §2.3.5)")])))]
     pub hostname: DomainName,
     /// Receives what is sent to postmaster and abuse at each domain that has no such address (RFC 5321 §4.5.1), and double bounces.
     /// The first mailbox when left out.

@@ -68,6 +68,7 @@ pub struct OutboundIPSpec {
     )]
     pub address: IpAddr,
     /// The name for HELO and for the PTR record; its A or AAAA record should give the address back.
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self.contains('.')", "hostname needs a dot: a name that leads to address records, such as mail.example.org (RFC 5321 §2.3.5)")])))]
     pub hostname: DomainName,
     /// The MailCluster that sends from it; the only one there is when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,9 +2,10 @@
 use std::net::SocketAddr;
 
 use mailpods_delivery::ips::{
-    self, ExplainError, Explanation, Fallback, Meaning, ProtectedHost, TransportUsed,
+    self, Asked, ExplainError, Explanation, Fallback, Meaning, ProtectedHost, TransportUsed,
 };
 use mailpods_net::dns::HickoryResolver;
+use mailpods_policy::outbound::choose::Class;
 use mailpods_policy::outbound::classify::Stage;
 use mailpods_policy::outbound::suspension::Suspension;
 
@@ -20,6 +21,7 @@ Examples:
   mailpods route gmail.com --config /etc/mailpods                           servers, provider, limits, addresses
   mailpods route gmail.com --from bob@example.org --config /etc/mailpods    for mail of one sender
   mailpods route gmail.com --from '' --config /etc/mailpods                 for notifications
+  mailpods route gmail.com --class bulk --config /etc/mailpods              for newsletters
   mailpods route gmail.com --reply '550 5.7.1 blocked' --config /etc/mailpods
                                                                             what that reply would mean, and by which rule";
 
@@ -39,6 +41,9 @@ pub struct Options {
     /// Envelope sender; an empty one for notifications.
     #[arg(long, value_name = "SENDER")]
     from: Option<String>,
+    /// What kind of mail it is; by the sender when left out.
+    #[arg(long, value_enum, value_name = "CLASS")]
+    class: Option<Kind>,
     /// A reply of its servers: tells what it means, and which rule says so.
     #[arg(long, value_name = "REPLY")]
     reply: Option<String>,
@@ -50,6 +55,30 @@ pub struct Options {
     /// DNS servers to ask, in place of those of the MailCluster.
     #[arg(long, value_parser = parse_server, value_name = "ADDR[:PORT]")]
     resolver: Vec<SocketAddr>,
+}
+
+/// What kind of mail it is, as spec.outbound.poolRules has it.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    /// A message to somebody.
+    Transactional,
+    /// Newsletters and lists.
+    Bulk,
+    /// Sent on by an alias or a script.
+    Forwarded,
+    /// Notifications.
+    Bounce,
+}
+
+impl From<Kind> for Class {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Transactional => Self::Transactional,
+            Kind::Bulk => Self::Bulk,
+            Kind::Forwarded => Self::Forwarded,
+            Kind::Bounce => Self::Bounce,
+        }
+    }
 }
 
 /// When a reply is said.
@@ -96,7 +125,7 @@ impl Args {
 impl Options {
     /// Whether something is asked that only a domain can answer.
     pub const fn is_about_mail(&self) -> bool {
-        self.from.is_some() || self.reply.is_some()
+        self.from.is_some() || self.reply.is_some() || self.class.is_some()
     }
 
     /// What the reply means that was asked for.
@@ -140,7 +169,11 @@ impl Options {
                 &plan,
                 &resolver,
                 store.secrets.as_ref(),
-                (&domain, &sender),
+                Asked {
+                    domain: &domain,
+                    sender: &sender,
+                    class: options.class.map(Class::from),
+                },
                 time::now(),
             )
             .await
@@ -195,6 +228,9 @@ fn print(told: &Told) -> std::io::Result<()> {
     if let Some(reply) = &told.reply {
         let text = format!("about {} ({}), by {}", reply.blame, reply.kind, reply.rule);
         line("REPLY", &text)?;
+        if let Some(fits) = &reply.fits {
+            line("RULE", fits)?;
+        }
     }
     if matches!(explained.way, "local" | "relay" | "held") {
         return Ok(());
@@ -205,6 +241,10 @@ fn print(told: &Told) -> std::io::Result<()> {
     }
     if explained.addresses.is_empty() {
         return line("ADDRESSES", "the system chooses");
+    }
+    for (at, text) in explained.hidden.iter().enumerate() {
+        let text = format!("not from {text}");
+        line(if at == 0 { "SPF" } else { "" }, &text)?;
     }
     if explained.short {
         line("STANDBY", "fewer addresses than spec.outbound.minStandby")?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use mailpods_api::MailboxAddress;
 use mailpods_plan::{Plan, Resolved, Target};
 use mailpods_policy::Reason;
-use mailpods_policy::outbound::suspension::{Cause, Suspended, Suspension};
+use mailpods_policy::outbound::suspension::{Added, Cause, MAX_SUSPENDED, Suspended, Suspension};
 use mailpods_store::queue::{QueueAction, QueueFilter};
 use mailpods_store::trace::{Stage, TraceEvent};
 use mailpods_store::{Store, suspension};
@@ -183,11 +183,19 @@ impl Add {
         );
         let added = suspension::suspend(store, &account, new).await;
         match added.map_err(|error| failed("failed to suspend the account", &error))? {
-            true => output::line(&format!("{account}: suspended"))?,
-            false => output::line(&format!("{account}: suspended already, or too many are"))?,
+            Added::New => output::line(&format!("{account}: suspended"))?,
+            Added::Already => output::line(&format!("{account}: suspended already"))?,
+            Added::Full => return Err(full(&account)),
         }
         Ok(Exit::Done)
     }
+}
+
+fn full(account: &str) -> Failure {
+    let text = format!(
+        "{account} is not suspended: {MAX_SUSPENDED} accounts are already, and there is no room for more"
+    );
+    Failure::new(Exit::Failed, text).hint("release some: `mailpods suspension list` shows them")
 }
 
 impl Release {

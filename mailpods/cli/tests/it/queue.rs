@@ -336,3 +336,55 @@ fn an_account_is_suspended_and_released() {
     assert_eq!(ids(&world, &[]).len(), 3, "nobody else's");
     world.run(&["suspension", "release", account]).exits(4);
 }
+
+#[test]
+fn the_trace_goes_on_past_an_alias_and_finds_a_domain() {
+    let world = World::new();
+    let next = QueueId::from_parts(1, 2);
+    let event = |id: &str, sender: &str, recipient: &str, text: &str| TraceEvent {
+        at: now(),
+        id: id.to_owned(),
+        stage: Stage::Deliver,
+        reason: Reason::Expanded.as_str(),
+        sender: sender.to_owned(),
+        recipient: recipient.to_owned(),
+        peer: String::new(),
+        text: text.to_owned(),
+    };
+    world.with_store(async |store| {
+        let goes_on = TraceEvent::going_on(&next);
+        store.trace.record(event(
+            "first",
+            "bob@example.org",
+            "away@example.test",
+            &goes_on,
+        ));
+        let relayed = TraceEvent {
+            reason: Reason::Relayed.as_str(),
+            ..event(
+                next.as_str(),
+                "SRS0=x@example.test",
+                "home@elsewhere.test",
+                "250 taken",
+            )
+        };
+        store.trace.record(relayed);
+    });
+    for asked in [
+        &["first"][..],
+        &["bob@example.org"],
+        &["--domain", "EXAMPLE.org"],
+    ] {
+        let words: Vec<&str> = ["trace"].iter().chain(asked).copied().collect();
+        world
+            .run(&words)
+            .exits(0)
+            .says(&["away@example.test", "home@elsewhere.test", "250 taken"]);
+    }
+    let rows = world
+        .run(&["trace", "--domain", "example.test", "--output", "json"])
+        .exits(0);
+    assert_eq!(rows.json().as_array().unwrap().len(), 2, "each once");
+    world.run(&["trace", "--domain", "ample.test"]).exits(4);
+    world.run(&["trace"]).exits(2);
+}

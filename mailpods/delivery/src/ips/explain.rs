@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use ways::{Fallback, TransportUsed};
 
-use ways::{connections, fallback, named_by, refused, suspended, transport, way_name};
+use ways::{connections, fallback, hidden, named_by, refused, suspended, transport, way_name};
 
 use super::choose::{member, ramp};
 use super::{kept, sent};
@@ -69,6 +69,9 @@ pub struct Explanation {
     pub suspended: Option<Suspension>,
     /// The addresses that such mail may leave from; empty: the system chooses, unless it waits.
     pub addresses: Vec<AddressState>,
+    /// Addresses that the SPF record of the sender's domain does not show, in words: such mail does not leave from them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<String>,
     /// Why such mail waits: it has addresses of its own, and none of them is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
@@ -106,6 +109,9 @@ pub struct AddressState {
     pub pool: String,
     /// Its phase.
     pub phase: Phase,
+    /// Its phase for all other providers, where `phase` is that for some alone: those of `providers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_others: Option<Phase>,
     /// Why, in words.
     pub reason: String,
     /// What comes next, and when.
@@ -166,6 +172,27 @@ pub enum ExplainError {
     NotADomain(String),
 }
 
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Domain of the recipients.
+    pub domain: &'a str,
+    /// Envelope sender; empty for notifications.
+    pub sender: &'a str,
+    /// What kind of mail it is; by the sender where it is left out.
+    pub class: Option<Class>,
+}
+
+impl<'a> From<(&'a str, &'a str)> for Asked<'a> {
+    fn from((domain, sender): (&'a str, &'a str)) -> Self {
+        Self {
+            domain,
+            sender,
+            class: None,
+        }
+    }
+}
+
 /// Explains what mail from `sender` for `domain` would meet now, `now` in milliseconds since 1970.
 ///
 /// # Errors
@@ -174,9 +201,14 @@ pub async fn explain(
     plan: &Plan,
     resolver: &dyn Resolver,
     secrets: &dyn SecretStore,
-    (domain, sender): (&str, &str),
+    asked: impl Into<Asked<'_>>,
     now: i64,
 ) -> Result<Explanation, ExplainError> {
+    let Asked {
+        domain,
+        sender,
+        class,
+    } = asked.into();
     let profiles = Profiles::shipped()?.with(&plan.outbound.providers)?;
     let destination = Destination(domain.to_ascii_lowercase().into());
     let way = way(plan, &destination);
@@ -192,11 +224,10 @@ pub async fn explain(
         .of_mx(hosts.iter().map(String::as_str))
         .unwrap_or_default();
     let profile = profiles.profile(&provider);
-    let class = if sender.is_empty() {
-        Class::Bounce
-    } else {
-        Class::Transactional
-    };
+    let class = class.unwrap_or(match sender {
+        "" => Class::Bounce,
+        _ => Class::Transactional,
+    });
     let sources = match &way {
         Way::Mx(_) | Way::Literal(_) => Sources::of(plan, sender, class),
         Way::Hop {
@@ -207,6 +238,7 @@ pub async fn explain(
     let refused = refused(plan, resolver, (&way, &hosts), &sources).await;
     let transport = transport(plan, domain);
     let (addresses, short) = states(plan, secrets, &sources, &provider, now).await?;
+    let hidden = hidden(plan, resolver, &sources, &addresses, sender).await;
     Ok(Explanation {
         domain: domain.to_owned(),
         way: way_name(&way, transport.as_ref()),
@@ -226,6 +258,7 @@ pub async fn explain(
         hosts,
         provider,
         addresses,
+        hidden,
         waits: sources.absent().map(|trouble| trouble.text),
         short,
     })
@@ -418,6 +451,9 @@ fn state(
         },
         sent: 0,
         refused: 0,
+        for_others: (seat.is_none() && matches!(phase, Phase::Hot | Phase::Cooling))
+            .then(|| for_others(ip, &life, now))
+            .filter(|others| *others != phase),
         providers: providers(&life, now),
         phase,
         life,
@@ -492,6 +528,13 @@ pub(super) fn overall(ip: &OutboundIp, life: &Life, now: i64) -> Phase {
     match life.phase(None, now) {
         Phase::Active if heat().any(|heat| heat.resting) => Phase::Hot,
         Phase::Active if heat().next().is_some() => Phase::Cooling,
+        _ => for_others(ip, life, now),
+    }
+}
+
+/// The phase of an address for providers that have no trouble with it.
+fn for_others(ip: &OutboundIp, life: &Life, now: i64) -> Phase {
+    match life.phase(None, now) {
         Phase::Active if !ip.sending => Phase::Standby,
         Phase::Active => fresh(ip, life, now),
         phase => phase,

@@ -13,7 +13,7 @@
 use std::net::IpAddr;
 
 use mailpods_policy::outbound::life::{Life, Order};
-use mailpods_store::{SecretStore, StoreError};
+use mailpods_store::{SecretStore, StoreError, secrets};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -36,44 +36,13 @@ pub async fn life(secrets: &dyn SecretStore, name: &str) -> Result<Option<Life>,
     read(secrets, &format!("{LIFE}{name}")).await
 }
 
-/// A value with the octets that it was read from, for [`SecretStore::swap_secret`].
-pub(super) struct Read<T> {
-    pub(super) value: Option<T>,
-    octets: Option<Zeroizing<Vec<u8>>>,
-}
-
-impl<T: serde::de::DeserializeOwned> Read<T> {
-    async fn new(secrets: &dyn SecretStore, name: &str) -> Result<Self, StoreError> {
-        let octets = secrets.secret(name).await?;
-        Ok(Self {
-            value: parse(name, octets.as_ref())?,
-            octets,
-        })
-    }
-
-    fn before(&self) -> Option<&[u8]> {
-        self.octets.as_ref().map(|octets| octets.as_slice())
-    }
-}
-
-/// The life of an address, to be swapped.
-pub(super) async fn read_life(
+/// Changes the life of an address, anew where another process came first.
+pub(super) async fn change_life<T>(
     secrets: &dyn SecretStore,
     name: &str,
-) -> Result<Read<Life>, StoreError> {
-    Read::new(secrets, &format!("{LIFE}{name}")).await
-}
-
-/// Keeps a life in place of the one that was read. False when another process has changed it meanwhile.
-pub(super) async fn swap_life(
-    secrets: &dyn SecretStore,
-    name: &str,
-    before: &Read<Life>,
-    after: &Life,
-) -> Result<bool, StoreError> {
-    let name = format!("{LIFE}{name}");
-    let after = Some(text(after)?);
-    secrets.swap_secret(&name, before.before(), after).await
+    change: impl FnMut(&mut Life) -> T,
+) -> Result<T, StoreError> {
+    secrets::change(secrets, &format!("{LIFE}{name}"), change).await
 }
 
 /// Forgets a life that cannot be read.
@@ -122,7 +91,7 @@ pub async fn give(secrets: &dyn SecretStore, name: &str, order: &Order) -> Resul
 
 /// An order that waits, to be taken.
 pub(super) struct Waiting {
-    read: Read<Kept>,
+    octets: Zeroizing<Vec<u8>>,
     pub(super) order: Order,
     /// `None`: one of those that have none.
     pub(super) number: Option<u64>,
@@ -133,14 +102,17 @@ pub(super) async fn waiting(
     secrets: &dyn SecretStore,
     name: &str,
 ) -> Result<Option<Waiting>, StoreError> {
-    let read: Read<Kept> = Read::new(secrets, &format!("{ORDER}{name}")).await?;
-    let (order, number) = match &read.value {
+    let name = format!("{ORDER}{name}");
+    let Some(octets) = secrets.secret(&name).await? else {
+        return Ok(None);
+    };
+    let (order, number) = match secrets::parse(&name, Some(&octets))? {
         None => return Ok(None),
-        Some(Kept::Bare(order)) => (order.clone(), None),
-        Some(Kept::Numbered { number, order }) => (order.clone(), Some(*number)),
+        Some(Kept::Bare(order)) => (order, None),
+        Some(Kept::Numbered { number, order }) => (order, Some(number)),
     };
     Ok(Some(Waiting {
-        read,
+        octets,
         order,
         number,
     }))
@@ -153,7 +125,7 @@ pub(super) async fn taken(
     waiting: &Waiting,
 ) -> Result<(), StoreError> {
     let name = format!("{ORDER}{name}");
-    let before = waiting.read.before();
+    let before = Some(waiting.octets.as_slice());
     secrets.swap_secret(&name, before, None).await.map(drop)
 }
 
@@ -172,28 +144,18 @@ pub(super) async fn shown(
     read(secrets, &format!("{SHOWN}{name}")).await
 }
 
-/// Since when SPF records show an address, to be swapped.
-pub(super) async fn read_shown(
-    secrets: &dyn SecretStore,
-    name: &str,
-) -> Result<Read<Shown>, StoreError> {
-    Read::new(secrets, &format!("{SHOWN}{name}")).await
-}
-
 /// Forgets it where it cannot be read.
 pub(super) async fn forget_shown(secrets: &dyn SecretStore, name: &str) -> Result<(), StoreError> {
     secrets.delete_secret(&format!("{SHOWN}{name}")).await
 }
 
-pub(super) async fn swap_shown(
+/// Changes it, anew where another process came first.
+pub(super) async fn change_shown<T>(
     secrets: &dyn SecretStore,
     name: &str,
-    before: &Read<Shown>,
-    after: &Shown,
-) -> Result<bool, StoreError> {
-    let name = format!("{SHOWN}{name}");
-    let after = Some(text(after)?);
-    secrets.swap_secret(&name, before.before(), after).await
+    change: impl FnMut(&mut Shown) -> T,
+) -> Result<T, StoreError> {
+    secrets::change(secrets, &format!("{SHOWN}{name}"), change).await
 }
 
 /// The tallies of all processes, of one address or of all, by their key.
@@ -270,16 +232,8 @@ async fn read<T: serde::de::DeserializeOwned>(
     secrets: &dyn SecretStore,
     name: &str,
 ) -> Result<Option<T>, StoreError> {
-    parse(name, secrets.secret(name).await?.as_ref())
-}
-
-fn parse<T: serde::de::DeserializeOwned>(
-    name: &str,
-    octets: Option<&Zeroizing<Vec<u8>>>,
-) -> Result<Option<T>, StoreError> {
-    let corrupt = |error| StoreError::Corrupt(format!("{name}: {error}"));
-    let value = octets.map(|octets| serde_json::from_slice(octets).map_err(corrupt));
-    value.transpose()
+    let octets = secrets.secret(name).await?;
+    secrets::parse(name, octets.as_ref().map(|octets| octets.as_slice()))
 }
 
 async fn write(
@@ -287,10 +241,5 @@ async fn write(
     name: &str,
     value: &impl Serialize,
 ) -> Result<(), StoreError> {
-    secrets.put_secret(name, text(value)?).await
-}
-
-fn text(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    let text = serde_json::to_vec(value).map_err(|error| StoreError::Invalid(error.to_string()))?;
-    Ok(Zeroizing::new(text))
+    secrets.put_secret(name, secrets::to_octets(value)?).await
 }

@@ -34,14 +34,16 @@ use mailpods_policy::outbound::provider::{Override, ProfileError, Profiles};
 use mailpods_policy::outbound::shape::{Concurrency, Feedback};
 use mailpods_store::StoreError;
 use mailpods_store::types::UnitId;
+use mailpods_telemetry::timestamp;
+use tracing::field::display;
 
 use crate::context::Context;
 use crate::metrics::{Changed, Failure, Fault};
 use crate::scheduler::shares::SERIAL;
 
 pub use explain::{
-    AddressState, ExplainError, Explanation, Fallback, ProtectedHost, ProviderState, TransportUsed,
-    explain,
+    AddressState, Asked, ExplainError, Explanation, Fallback, ProtectedHost, ProviderState,
+    TransportUsed, explain,
 };
 pub use leaving::{Gone, Place, Step, leaving};
 pub use reply::{Meaning, meaning};
@@ -53,8 +55,6 @@ pub(crate) use watch::watch;
 
 /// Domains whose provider is remembered, and providers whose patience is.
 const MAX_KNOWN: usize = 16_384;
-/// Tries at a change that other processes come before.
-const SWAPS: usize = 20;
 /// The longest rest, however often an address relapses.
 const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(86_400);
 
@@ -357,22 +357,17 @@ impl Ips {
         ip: &OutboundIp,
         change: impl Fn(&mut Life) -> C,
     ) -> Result<Vec<Transition>, StoreError> {
-        let secrets = ctx.store.secrets.as_ref();
-        for _ in 0..SWAPS {
-            let read = kept::read_life(secrets, &ip.name).await?;
-            let before = read.value.clone().unwrap_or_default();
-            let mut life = before.clone();
-            let changes: Vec<Transition> = change(&mut life).into_iter().collect();
+        let step = |life: &mut Life| {
+            let changes: Vec<Transition> = change(life).into_iter().collect();
             if !changes.is_empty() {
                 life.changed = Some(ctx.now());
             }
-            if life == before || kept::swap_life(secrets, &ip.name, &read, &life).await? {
-                self.lives().insert(ip.name.clone(), life);
-                return Ok(changes);
-            }
-        }
-        let text = format!("{SWAPS} times another process was faster");
-        Err(StoreError::Unavailable(text))
+            (life.clone(), changes)
+        };
+        let secrets = ctx.store.secrets.as_ref();
+        let (life, changes) = kept::change_life(secrets, &ip.name, step).await?;
+        self.lives().insert(ip.name.clone(), life);
+        Ok(changes)
     }
 }
 
@@ -404,11 +399,18 @@ fn is_provider(key: &str) -> bool {
 
 fn tell(ctx: &Context, ip: &OutboundIp, change: &Transition) {
     ctx.metrics.transitions.inc(Changed(change.cause));
-    tracing::warn!(
-        ip = ip.name, address = %ip.address, provider = change.provider.as_deref().unwrap_or("all"),
-        from = change.from.as_str(), to = change.to.as_str(), reason = change.cause.as_str(),
-        until = change.until, "outbound address changed"
+    let provider = change.provider.as_deref().unwrap_or("all");
+    let (from, to, reason) = (
+        change.from.as_str(),
+        change.to.as_str(),
+        change.cause.as_str(),
     );
+    let until = change.until.map(|until| display(timestamp(until)));
+    if change.cause.is_trouble() {
+        tracing::warn!(ip = ip.name, address = %ip.address, provider, from, to, reason, until, "outbound address changed");
+    } else {
+        tracing::info!(ip = ip.name, address = %ip.address, provider, from, to, reason, until, "outbound address changed");
+    }
 }
 
 fn uncounted(error: &mailpods_store::StoreError) {

@@ -2,7 +2,7 @@
 
 use mailpods_plan::Plan;
 use mailpods_policy::outbound::classify::{Heard, Stage, Told};
-use mailpods_policy::outbound::provider::{ProfileError, Profiles};
+use mailpods_policy::outbound::provider::{ProfileError, Profiles, Rule};
 use serde::Serialize;
 
 /// What a reply means.
@@ -15,6 +15,9 @@ pub struct Meaning {
     pub kind: &'static str,
     /// The rule that says so.
     pub rule: String,
+    /// Which replies that rule fits, in words; `None`: it is a table of an RFC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fits: Option<String>,
 }
 
 /// What a reply such as `550 5.7.1 text` of a provider means by the plan; `None`: it is no reply.
@@ -33,7 +36,7 @@ pub fn meaning(
     };
     let (class, told) = profiles.explain(provider, &heard);
     let place = profiles.profile(provider).place.unwrap_or_default();
-    let rule = match told {
+    let rule = match &told {
         Told::Settings(at) => format!("spec.outbound.providers[{place}].rules[{at}]"),
         Told::Profile(at) => format!("rule {at} of the profile {provider}"),
         Told::All(at) => format!("rule {at} for all providers"),
@@ -44,6 +47,7 @@ pub fn meaning(
         blame: class.blame.as_str(),
         kind: class.bounce.as_str(),
         rule,
+        fits: profiles.rule(provider, &told).map(Rule::words),
     }))
 }
 
@@ -70,7 +74,7 @@ fn heard(reply: &str, stage: Stage) -> Option<Heard<'_>> {
 #[cfg(test)]
 mod tests {
     use mailpods_policy::outbound::classify::{Blame, Bounce};
-    use mailpods_policy::outbound::provider::{Override, Rule};
+    use mailpods_policy::outbound::provider::Override;
 
     use super::*;
     use crate::testing::plan;
@@ -104,6 +108,8 @@ mod tests {
             of(&plan, unknown).unwrap(),
             "spec.outbound.providers[0].rules[0]"
         );
+        let told = meaning(&plan, "google", Stage::Data, unknown).unwrap();
+        assert_eq!(told.unwrap().fits.unwrap(), "code 451");
         assert!(of(&plan, "552 5.2.2 full").is_some());
     }
 }

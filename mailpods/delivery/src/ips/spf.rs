@@ -13,6 +13,7 @@ use mailpods_plan::{OutboundIp, Plan, Transport};
 use mailpods_policy::outbound::life::Finding;
 use mailpods_spf::{Answer, Identity, Look, Published, SpfResult, check};
 use mailpods_store::StoreError;
+use mailpods_telemetry::timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ips, gate, kept};
@@ -82,11 +83,8 @@ impl Ips {
         ip: &OutboundIp,
         sender: &str,
     ) -> Standing {
-        let ours = sender.rsplit_once('@').and_then(|(_, domain)| {
-            let domain = DomainName::parse(domain).ok()?;
-            plan.domain(&domain).map(|_| domain.as_str().to_owned())
-        });
-        let (Some(domain), true) = (ours, gate::is_public(ip.address)) else {
+        let (Some(domain), true) = (domain_of_ours(plan, sender), gate::is_public(ip.address))
+        else {
             return Standing::Shown;
         };
         if self.lives().get(&ip.name).is_some_and(|life| life.forced) {
@@ -252,12 +250,23 @@ impl Ips {
         new: &[(String, Option<i64>)],
     ) -> Result<(), StoreError> {
         let secrets = ctx.store.secrets.as_ref();
-        let read = match kept::read_shown(secrets, &ip.name).await {
+        let step = |shown: &mut Shown| {
+            self.merge(ip, shown, new);
+            shown.clone()
+        };
+        let shown = match kept::change_shown(secrets, &ip.name, step).await {
             // It is written anew by the next look.
             Err(StoreError::Corrupt(_)) => return kept::forget_shown(secrets, &ip.name).await,
-            read => read?,
+            shown => shown?,
         };
-        let mut shown = read.value.clone().unwrap_or_default();
+        if let Some(known) = self.views().0.get_mut(&ip.name) {
+            known.kept = Some(shown);
+        }
+        Ok(())
+    }
+
+    /// Takes over what was found.
+    fn merge(&self, ip: &OutboundIp, shown: &mut Shown, new: &[(String, Option<i64>)]) {
         for (name, since) in new {
             match since {
                 // Who saw it first is right.
@@ -272,13 +281,6 @@ impl Ips {
                 .0
                 .retain(|name, _| known.is_some_and(|known| known.domains.contains_key(name)));
         }
-        // Where another process was faster the next look does it.
-        if kept::swap_shown(secrets, &ip.name, &read, &shown).await?
-            && let Some(known) = self.views().0.get_mut(&ip.name)
-        {
-            known.kept = Some(shown);
-        }
-        Ok(())
     }
 
     /// The finding for the gate: the hostname's own record, which notifications are judged by (RFC 7208 §2.3), and those of the
@@ -362,9 +364,9 @@ fn sum_up<'a>(standings: impl Iterator<Item = (&'a str, Standing)>) -> Finding {
         return Finding::Passed;
     }
     if let Some((domain, until)) = waits {
-        let seconds = until / 1000;
+        let from = timestamp(until);
         return Finding::Unknown(format!(
-            "the SPF record of {domain} shows it; used from {seconds} (Unix time) on, when no receiver keeps the record of before"
+            "the SPF record of {domain} shows it; used from {from} on, when no receiver keeps the record of before"
         ));
     }
     let more = hidden.len().saturating_sub(NAMED);
@@ -399,6 +401,28 @@ fn users<'a>(plan: &'a Plan, ip: &'a OutboundIp) -> impl Iterator<Item = &'a str
     });
     uses.flat_map(|domain| std::iter::once(&domain.name).chain(&domain.alias_names))
         .map(DomainName::as_str)
+}
+
+/// The domain of a sender of ours, whose record counts.
+fn domain_of_ours(plan: &Plan, sender: &str) -> Option<String> {
+    let (_, domain) = sender.rsplit_once('@')?;
+    let domain = DomainName::parse(domain).ok()?;
+    plan.domain(&domain).map(|_| domain.as_str().to_owned())
+}
+
+/// Why mail of a sender does not leave from an address: the record of its domain does not show it now.
+pub(super) async fn hides(
+    plan: &Plan,
+    resolver: &dyn Resolver,
+    ip: &OutboundIp,
+    sender: &str,
+) -> Option<String> {
+    let domain = domain_of_ours(plan, sender).filter(|_| gate::is_public(ip.address))?;
+    let (result, text) = evaluate(resolver, ip, &domain).await;
+    match result {
+        SpfResult::Pass | SpfResult::None | SpfResult::TempError => None,
+        _ => Some(format!("{}: {text}", ip.name)),
+    }
 }
 
 /// What a receiver would find for mail of the domain from the address.

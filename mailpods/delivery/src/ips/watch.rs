@@ -157,7 +157,7 @@ impl Ips {
         let secrets = ctx.store.secrets.as_ref();
         let unread = |error| {
             format!(
-                "{error} (`mailpods ip rest`, `drain` or `activate` puts another one in its place)"
+                "{error} (`mailpods ip rest`, `drain`, `activate` or `recheck` puts another one in its place)"
             )
         };
         let Some(waiting) = kept::waiting(secrets, name).await.map_err(unread)? else {
@@ -175,8 +175,8 @@ impl Ips {
         };
         let done = self.try_change(ctx, ip, obey).await;
         done.map_err(|error| error.to_string())?;
-        if waiting.order == Order::Activate {
-            // Where the address is not there the order is not enough.
+        if matches!(waiting.order, Order::Activate | Order::Recheck) {
+            // Where the address is not there the first is not enough, and what the second finds counts at once.
             self.check(ctx, plan, ip).await;
         }
         let taken = kept::taken(secrets, name, &waiting).await;

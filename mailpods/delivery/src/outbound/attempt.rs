@@ -20,6 +20,7 @@ use mailpods_smtp_proto::client::{Outcome, Phase};
 use mailpods_store::queue::{LeasedUnit, Origin, QueuedRecipient};
 use tokio::sync::SemaphorePermit;
 
+use super::internal::internal;
 use super::learned::{Learned, stage};
 use super::outcome::{Answered, lost};
 use super::protection::Published;
@@ -32,6 +33,7 @@ use crate::context::Context;
 use crate::fate::{Fate, Trouble};
 use crate::ips::Pick;
 use crate::metrics::Connected;
+use crate::scheduler::lanes::LaneKey;
 use crate::sign;
 
 pub(super) use super::troubles::with_causes;
@@ -51,12 +53,12 @@ pub(super) enum State {
     Done,
 }
 
-/// Tries a unit over `session` or a new connection, and leaves a connection that can be used again in `session`. Returns a fate
-/// for each recipient, in order.
+/// Tries a unit of a lane over `session` or a new connection, and leaves a connection that can be used again in `session`. Returns a fate
+/// for each recipient, in order; servers are [unreachable](Trouble::unreachable) there only where they are those of the lane.
 pub(crate) async fn attempt(
     ctx: &Context,
     plan: &Plan,
-    unit: &LeasedUnit,
+    (lane, unit): (&LaneKey, &LeasedUnit),
     session: &mut Option<Session>,
 ) -> Vec<Fate> {
     if unit.bounce {
@@ -108,7 +110,7 @@ pub(crate) async fn attempt(
     }
     *session = attempt.session.take();
     attempt.learn().await;
-    attempt.finish()
+    attempt.finish(lane)
 }
 
 /// Whether somebody else's junk is on its way to somebody else's domain: back along a rewritten sender, or because the domain is ours no more.
@@ -369,6 +371,7 @@ impl Attempt<'_> {
         let (mta, source) = (session.dial.name.clone(), session.dial.source);
         let answered = Answered {
             mta: &mta,
+            from: source,
             reports,
             lmtp: session.dial.lmtp,
         };
@@ -450,7 +453,8 @@ impl Attempt<'_> {
         let body = body
             .map_err(|error| Trouble::new(Reason::StoreUnavailable, "4.3.0", error.to_string()))?;
         let signatures = sign::signatures(self.ctx, self.plan, &self.unit.message, &body).await;
-        Ok(Outgoing::new(self.unit, signatures, body))
+        let internal = internal(self.plan, self.unit, &body);
+        Ok(Outgoing::new(self.unit, signatures, body, &internal))
     }
 
     pub(super) fn undecided(&self) -> Vec<usize> {
@@ -470,7 +474,15 @@ impl Attempt<'_> {
         State::Done
     }
 
-    fn finish(self) -> Vec<Fate> {
+    fn finish(mut self, lane: &LaneKey) -> Vec<Fate> {
+        // A unit may come to go elsewhere than its lane leads: to exchangers from that of the fallback relay, and the other way round.
+        if self.lane() != *lane {
+            for fate in self.fates.iter_mut().flatten() {
+                if let Fate::Deferred(trouble) | Fate::Failed(trouble) = fate {
+                    trouble.unreachable = false;
+                }
+            }
+        }
         let none = || {
             Trouble::new(
                 Reason::RemoteProtocol,

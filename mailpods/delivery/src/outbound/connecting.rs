@@ -52,7 +52,7 @@ impl Attempt<'_> {
     /// its seat away, and the message leaves from another one.
     async fn source_is_away(&mut self, dial: Dial, error: ConnectError) -> State {
         let reason = error.reason();
-        tracing::warn!(id = %self.unit.message.id, source = ?dial.source, reason, %error, "an outbound address cannot be used");
+        tracing::warn!(id = %self.unit.message.id, source = dial.source.map(tracing::field::display), reason, %error, "an outbound address cannot be used");
         let mut sources = self.sources.ips.iter();
         let ip = sources.find(|ip| Some(ip.address) == dial.source).cloned();
         if let Some(ip) = ip {
@@ -146,7 +146,7 @@ impl Attempt<'_> {
                 .tls
                 .inc((protected, TlsOutcome(Some(ResultType::ValidationFailure)))),
         }
-        let trouble = bar_trouble(bar).said_by(&dial.name);
+        let trouble = bar_trouble(bar).said_by(&dial.name, dial.source);
         self.unmet
             .add(self.wish(), &trouble, bar.why == Barred::Unvouched);
         self.last = Some(trouble);

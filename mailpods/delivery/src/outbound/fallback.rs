@@ -127,8 +127,11 @@ impl Attempt<'_> {
             let domain = &self.unit.destination.0;
             self.ctx.detours.remember(self.plan, domain);
         }
-        for fate in self.fates.iter_mut().filter(|fate| open(fate)) {
-            *fate = None;
+        let unit = self.unit;
+        for (recipient, slot) in unit.recipients.iter().zip(&mut self.fates) {
+            if let Some(fate) = slot.take_if(|fate| is_open(Some(fate))) {
+                self.ctx.trace(unit, recipient, &fate);
+            }
         }
         self.unmet.leave_open();
         self.clear();

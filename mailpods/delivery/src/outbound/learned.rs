@@ -91,7 +91,7 @@ impl Attempt<'_> {
         let provider = self.provider.as_deref().unwrap_or_default();
         let class = self.ctx.ips.classify(self.ctx, self.plan, provider, &heard);
         tracing::info!(
-            id = %self.unit.message.id, provider, source = ?source, blame = class.blame.as_str(),
+            id = %self.unit.message.id, provider, source = source.map(tracing::field::display), blame = class.blame.as_str(),
             kind = class.bounce.as_str(), "refused: {text}"
         );
         self.learned.refuse(class.blame, source, &text);

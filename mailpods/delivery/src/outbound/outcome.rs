@@ -1,5 +1,7 @@
 //! What a server's answer means for a recipient.
 
+use std::net::IpAddr;
+
 use mailpods_policy::Reason;
 use mailpods_smtp_proto::Reply;
 use mailpods_smtp_proto::client::{Missing, Outcome, Phase};
@@ -10,6 +12,8 @@ use crate::fate::{Fate, Trouble};
 pub(crate) struct Answered<'a> {
     /// The server.
     pub(crate) mta: &'a str,
+    /// The outbound address that it was asked from.
+    pub(crate) from: Option<IpAddr>,
     /// It offers DSN.
     pub(crate) reports: bool,
     /// It speaks LMTP: its yes is the delivery itself.
@@ -24,6 +28,7 @@ impl Answered<'_> {
             Outcome::Accepted(reply) => Fate::Relayed {
                 reports: self.reports,
                 mta: self.mta.to_owned(),
+                from: self.from,
                 text: reply.to_string(),
             },
             Outcome::Temporary(reply) => self
@@ -49,7 +54,7 @@ impl Answered<'_> {
     }
 
     fn own(&self, trouble: Trouble) -> Trouble {
-        trouble.said_by(self.mta)
+        trouble.said_by(self.mta, self.from)
     }
 
     fn replied(&self, reason: Reason, status: &str, reply: &Reply) -> Trouble {

@@ -294,6 +294,7 @@ fn bulk_mail_says_so() {
 fn a_lost_connection_defers_and_what_was_not_tried_is_open() {
     let answered = Answered {
         mta: "mx.test",
+        from: None,
         reports: true,
         lmtp: false,
     };

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use mailpods_api::MailboxAddress;
+use mailpods_message::Span;
 use mailpods_message::decode::longest_line;
 use mailpods_message::header::header_len;
 use mailpods_policy::outbound::tls::Wish;
@@ -9,9 +10,10 @@ use mailpods_smtp_proto as proto;
 use mailpods_smtp_proto::client::{Capabilities, Recipient, Transaction};
 use mailpods_store::queue::{BodyType, LeasedUnit, Notify, QueuedRecipient, Ret};
 
-/// A message as it leaves: signatures in front, then the stored body.
+/// A message as it leaves: signatures in front, then the stored body without what does not leave.
 pub(crate) struct Outgoing {
     pub(crate) slices: Vec<Bytes>,
+    header: Bytes,
     size: u64,
     body: BodyType,
     /// The body could go by DATA although it was received as binary.
@@ -22,22 +24,33 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// The header section of the stored message.
     pub(crate) fn header(&self) -> &[u8] {
-        let body = self.slices.last().map_or(&[][..], |slice| slice);
-        body.get(..header_len(body)).unwrap_or_default()
+        &self.header
     }
 
-    pub(crate) fn new(unit: &LeasedUnit, signatures: Bytes, body: Bytes) -> Self {
-        let header = body.get(..header_len(&body)).unwrap_or_default();
+    /// `internal`: where the fields are that do not leave, in their order.
+    pub(crate) fn new(
+        unit: &LeasedUnit,
+        signatures: Bytes,
+        body: Bytes,
+        internal: &[Span],
+    ) -> Self {
+        let header = body.slice(..header_len(&body).min(body.len()));
         let declared = unit.message.envelope.body_type;
+        let mut slices = vec![signatures];
+        let mut at = 0;
+        for span in internal {
+            slices.push(body.slice(at..span.range().start));
+            at = span.range().end;
+        }
+        slices.push(body.slice(at..));
+        slices.retain(|slice| !slice.is_empty());
         Self {
-            size: (signatures.len() + body.len()) as u64,
+            size: slices.iter().map(|slice| slice.len() as u64).sum(),
             body: declared,
             lines: declared == BodyType::Binary && is_lines(&body),
             utf8_header: unit.message.envelope.smtputf8 && !header.is_ascii(),
-            slices: vec![signatures, body]
-                .into_iter()
-                .filter(|slice| !slice.is_empty())
-                .collect(),
+            slices,
+            header,
         }
     }
 

@@ -119,7 +119,7 @@ pub(super) fn open_trouble(error: &OpenError, dial: &Dial) -> Trouble {
             Trouble::new(Reason::AuthenticationRequired, "4.7.8", error.to_string())
         }
     };
-    trouble.said_by(&dial.name)
+    trouble.said_by(&dial.name, dial.source)
 }
 
 /// The error with what caused it, for a person who reads a notification.

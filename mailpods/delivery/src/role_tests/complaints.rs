@@ -9,7 +9,7 @@ use mailpods_store::NewBody;
 use mailpods_store::queue::{NewMessage, Origin};
 use mailpods_store::suppression::{Entry, Why, list};
 use mailpods_store::suspension::all;
-use mailpods_store::trace::{TraceEvent, TraceQuery};
+use mailpods_store::trace::{Stage, TraceEvent, TraceQuery};
 
 use super::remote::{with_keys, zone};
 use super::suspended::eventually;
@@ -65,6 +65,18 @@ async fn sent(rig: &Rig, sink: &mut Sink, to: &[&str], header: &str) -> String {
         &format!("From: <{ALICE}>\r\n{header}Subject: buy\r\n\r\nnow\r\n"),
     );
     let id = new.id.to_string();
+    for recipient in to {
+        rig.store.trace.record(TraceEvent {
+            at: rig.clock.now(),
+            id: id.clone(),
+            stage: Stage::Accept,
+            reason: Reason::Accepted.as_str(),
+            sender: ALICE.to_owned(),
+            recipient: (*recipient).to_owned(),
+            peer: String::new(),
+            text: String::new(),
+        });
+    }
     rig.queue(vec![new]).await;
     let received = sink.message().await.body;
     // What a recipient complains of later is in the trace by then.
@@ -205,4 +217,47 @@ async fn bulk_mail_says_where_complaints_go() {
     let own = "CFBL-Address: own@example.test; report=arf\r\nPrecedence: bulk\r\n";
     let own = sent(&rig, &mut sink, &["bob@remote.test"], own).await;
     assert_eq!(own.matches("CFBL-").count(), 1, "{own}");
+}
+
+#[tokio::test]
+async fn a_report_that_was_stopped_halfway_is_taken_by_the_next_delivery_once() {
+    let mut sink = Sink::start(Script::default()).await;
+    let rig = rig(&sink).await;
+    let first = sent(&rig, &mut sink, &["bob@remote.test"], "").await;
+    report(&rig, &first, "").await;
+    // As if it had been stopped before the end: what marks it as done is gone, and it comes again.
+    assert_eq!(suppressed(&rig).await.len(), 1);
+    let events = events(&rig, "bob@remote.test").await;
+    let id = &events
+        .iter()
+        .find(|event| event.reason == "complaint")
+        .unwrap()
+        .id;
+    for mark in [
+        format!("complaint/{id}/bob@remote.test"),
+        format!("complaint/{id}"),
+    ] {
+        rig.store.tokens.forget(&mark).await.unwrap();
+    }
+    report(&rig, &first, "").await;
+    assert!(!is_suspended(&rig).await, "one message is one complaint");
+    let second = sent(&rig, &mut sink, &["carol@remote.test"], "").await;
+    report(&rig, &second, "").await;
+    assert!(is_suspended(&rig).await);
+}
+
+#[tokio::test]
+async fn of_whom_alone_is_known_is_not_the_only_recipient() {
+    let mut sink = Sink::start(Script::default()).await;
+    let rig = rig(&sink).await;
+    let text = sent(&rig, &mut sink, &["bob@remote.test"], "").await;
+    // The trace has forgotten where the message went first; it came for two.
+    let events = events(&rig, "bob@remote.test").await;
+    let accepted = events.iter().find(|event| event.stage == Stage::Accept);
+    rig.store.trace.record(TraceEvent {
+        recipient: "mallory@remote.test".to_owned(),
+        ..accepted.unwrap().clone()
+    });
+    report(&rig, &text, "").await;
+    assert!(suppressed(&rig).await.is_empty());
 }

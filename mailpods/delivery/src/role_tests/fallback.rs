@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use mailpods_net::dns::fixed::Zone;
 use mailpods_plan::{HopTls, NextHop, Plan};
+use mailpods_policy::outbound::life::Order;
 use mailpods_policy::outbound::tls::{Minimum, Wish};
+use mailpods_store::trace::TraceQuery;
 
 use super::protection::{Case, Shown, send, waits};
 use super::remote::zone;
 use crate::Clock as _;
-use crate::testing::{Rig, Script, Sink, Tls, World, message, name, plan, web};
+use crate::testing::{Rig, Script, Sink, Tls, World, message, name, outbound_ip, plan, web};
 
 fn relay(sink: &Sink, tls: HopTls) -> NextHop {
     NextHop {
@@ -256,4 +258,63 @@ async fn an_enforced_policy_is_not_evaded_by_the_relay() {
     let error = waits(&mut case.rig, 1).await;
     assert!(error.contains("offers no TLS"), "{error}");
     assert_eq!(sink.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_relay_out_of_reach_keeps_no_mail_from_the_exchangers() {
+    let mut exchanger = Sink::start(rules(vec![("RCPT TO:<old@", "450 4.2.0 greylisted")])).await;
+    let mut plan = plan(exchanger.addr.port());
+    plan.outbound.fallback_after = Duration::from_secs(1800);
+    plan.outbound.fallback_relay = Some(NextHop {
+        host: "127.0.0.1".to_owned(),
+        port: closed().await,
+        tls: HopTls::None,
+        lmtp: false,
+        auth: None,
+    });
+    let mut rig = Rig::start(plan, zone()).await;
+    rig.send("bob@example.test", &["old@remote.test"]).await;
+    rig.until_tried(1).await;
+    rig.pass(Duration::from_secs(1800)).await;
+    let left = rig.until_tried(2).await;
+    let error = left[0].last_error.clone().unwrap_or_default();
+    assert!(error.contains("refused"), "the relay is asked: {error}");
+    let mut young = message(
+        &rig.plan.current(),
+        "bob@example.test",
+        &["young@remote.test"],
+    );
+    young.created = rig.clock.now();
+    rig.queue(vec![young]).await;
+    assert!(exchanger.message().await.has("RCPT TO:<young@remote.test>"));
+}
+
+#[tokio::test]
+async fn the_trace_tells_what_exchangers_said_before_and_from_where() {
+    let exchanger = Sink::start(rules(vec![("RCPT", "450 4.2.0 greylisted")])).await;
+    let mut sink = Sink::start(Script::default()).await;
+    let mut plan = with_relay(exchanger.addr.port(), &sink);
+    let ip = outbound_ip("one", "127.0.0.1");
+    plan.outbound_ips.insert("one".to_owned(), ip);
+    let mut rig = Rig::start(plan, zone()).await;
+    rig.order("one", &Order::Activate).await;
+    rig.send("bob@example.test", &["carol@remote.test"]).await;
+    sink.message().await;
+    rig.until_empty().await;
+    let query = TraceQuery::Recipient("carol@remote.test".to_owned());
+    let events = rig.store.trace.events(&query, 0, 10).await.unwrap();
+    let told: Vec<(&str, &str)> = events
+        .iter()
+        .map(|event| (event.peer.as_str(), event.text.as_str()))
+        .collect();
+    let [(exchanger, refused), (relay, taken)] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!((*exchanger, *relay), ("mx.remote.test", "127.0.0.1"));
+    let from = "from one (127.0.0.1): ";
+    assert!(
+        refused.contains(&format!("{from}450 4.2.0 greylisted")),
+        "{refused}"
+    );
+    assert!(taken.starts_with(&format!("{from}250 ")), "{taken}");
 }

@@ -2,6 +2,7 @@
 
 use mailpods_dkim::{Algorithm, PrivateKey};
 use mailpods_store::NewBody;
+use mailpods_store::queue::Origin;
 
 use super::remote::{with_keys, zone};
 use crate::testing::{Rig, Script, Sink, message, plan};
@@ -57,4 +58,44 @@ async fn junk_that_is_on_its_way_to_another_domain_ends_there() {
     assert_eq!(sink.connections(), 0);
     let postmaster = rig.mailbox("postmaster@example.test", "INBOX").await;
     assert!(postmaster.is_empty(), "nobody is told");
+}
+
+#[tokio::test]
+async fn what_the_server_wrote_for_its_own_does_not_leave() {
+    let mut sink = Sink::start(Script::default()).await;
+    let mut rig = Rig::start(plan(sink.addr.port()), zone()).await;
+    let results = "Authentication-Results: mx.example.test; auth=pass\r\n";
+    let verdict = "X-Mailpods-Verdict: reason=accepted;\r\n action=accept\r\n";
+    let rest = "Received: from x\r\nAuthentication-Results: mx.other.test; spf=pass\r\nX-Mailpods-Verdict: theirs\r\nFrom: bob@example.test\r\n\r\nhello\r\n";
+    let theirs = "Authentication-Results: mx.other.test; dkim=pass\r\n";
+    for (origin, wanted) in [
+        (
+            Origin::Submission("bob@example.test".to_owned()),
+            format!("{theirs}{rest}"),
+        ),
+        (Origin::Inbound, format!("{results}{theirs}{rest}")),
+    ] {
+        let mut new = message(
+            &rig.plan.current(),
+            "bob@example.test",
+            &["carol@remote.test"],
+        );
+        new.origin = origin;
+        new.body = NewBody::Octets {
+            slices: vec![format!("{results}{verdict}{theirs}{rest}").into()],
+            meta: None,
+        };
+        rig.queue(vec![new]).await;
+        let received = sink.message().await;
+        assert!(received.body.ends_with(&wanted), "{}", received.body);
+        assert_eq!(
+            received.body.matches("X-Mailpods-Verdict").count(),
+            1,
+            "{}",
+            received.body
+        );
+        let is_inbound = wanted.starts_with(results);
+        assert_eq!(received.body.contains("auth=pass"), is_inbound);
+    }
+    rig.until_empty().await;
 }

@@ -515,7 +515,7 @@ async fn an_order_for_an_address_outlasts_a_restart() {
     assert_eq!(life.rested_until, Some(until));
     let mut rig = Rig::on(store, dir, with_ip, zone());
     rig.send("bob@example.test", &["carol@remote.test"]).await;
-    let left = rig.until_tried(1).await;
+    let left = rig.until_held_back().await;
     assert!(
         left[0]
             .last_error

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailpods_policy::outbound::suspension::{Cause, Most, Rules, Suspension, Verdicts};
+use mailpods_policy::outbound::suspension::{Added, Cause, Most, Rules, Suspension, Verdicts};
 use mailpods_store::queue::{NewMessage, Origin, QueueFilter};
 use mailpods_store::suspension::{Guard, all, release, suspend};
 
@@ -154,7 +154,7 @@ async fn a_suspension_ends_by_itself_and_is_forgotten() {
     let rig = Rig::start(plan(sink.addr.port()), zone()).await;
     let hour = Duration::from_secs(3_600);
     let new = Suspension::new(Cause::ByHand, "a test".to_owned(), rig.clock.now(), hour);
-    assert!(suspend(&rig.store, ALICE, new).await.unwrap());
+    assert_eq!(suspend(&rig.store, ALICE, new).await.unwrap(), Added::New);
     // A process knows of it within a second.
     notices(&rig, ALICE, 1).await;
     rig.queue(vec![by_alice(&rig, &["there@remote.test"])])
@@ -176,7 +176,7 @@ async fn who_is_suspended_stays_so_while_the_store_does_not_answer() {
     let rig = Rig::start(plan(sink.addr.port()), zone()).await;
     let now = rig.clock.now();
     let new = Suspension::new(Cause::ByHand, "a test".to_owned(), now, Duration::ZERO);
-    assert!(suspend(&rig.store, ALICE, new).await.unwrap());
+    assert_eq!(suspend(&rig.store, ALICE, new).await.unwrap(), Added::New);
     let secrets = Closed::new(rig.store.secrets.clone(), None);
     let guard = Guard::default();
     assert!(

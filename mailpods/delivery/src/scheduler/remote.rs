@@ -290,7 +290,7 @@ impl Worker {
         };
         let started = Instant::now();
         let plan = ctx.plan.current();
-        let fates = outbound::attempt(ctx, &plan, &unit, session).await;
+        let fates = outbound::attempt(ctx, &plan, (&self.key, &unit), session).await;
         ctx.metrics
             .attempt
             .observe_duration(Way::Remote, started.elapsed());
@@ -403,6 +403,7 @@ fn least(ctx: &Context, ended: &mut Ended, error: &StoreError) -> Settlement {
             reason: trouble.reason,
             class: trouble.class,
             warned: ended.unit.warned,
+            counts: true,
         }),
         deliveries: Vec::new(),
         enqueue: Vec::new(),

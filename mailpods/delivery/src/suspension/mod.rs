@@ -168,7 +168,8 @@ async fn judge(
         against: add("against", new.against).await?,
     };
     if let Some(judged) = rules.judge(Seen::Answers(answers)) {
-        suspend(&ctx.store, account, rules.suspension(judged, now)).await?;
+        // The log tells where there is no room for it.
+        let _ = suspend(&ctx.store, account, rules.suspension(judged, now)).await?;
         ctx.suspension.forget().await;
     }
     Ok(())

@@ -242,6 +242,20 @@ impl Rig {
         .await
     }
 
+    /// Waits until every unit left waits for an address, which is no attempt, or for a new one's next day.
+    pub(crate) async fn until_held_back(&mut self) -> Vec<QueueItem> {
+        let now = self.clock.now();
+        self.until(|items| {
+            let waits = |item: &QueueItem| {
+                item.class.as_deref() == Some("held-back")
+                    && item.next_attempt > now
+                    && !item.leased
+            };
+            !items.is_empty() && items.iter().all(waits)
+        })
+        .await
+    }
+
     /// Units that it has settled.
     pub(crate) fn settled(&self) -> u64 {
         *self.settled.borrow()

@@ -142,16 +142,18 @@ impl Validating {
             return Ok(true);
         }
         let known = self.asked().clone();
-        if let Some((at, asked)) = known
+        if let Some((at, asked)) = &known
             && at.elapsed() < asked.holds()
         {
-            return asked.told();
+            return asked.clone().told();
         }
         let Err(asked) = self.ask_for_keys().await else {
             self.works.store(true, Ordering::Relaxed);
             return Ok(true);
         };
         match &asked {
+            // It is looked at again each minute, and told once.
+            Asked::Unsigned if matches!(known, Some((_, Asked::Unsigned))) => {}
             Asked::Unsigned => {
                 tracing::warn!(
                     "the DNS servers do not pass DNSSEC signatures on: DANE is not used"

@@ -205,6 +205,15 @@ impl Compiler<'_> {
                     .push(problem.found(longer).allowed(format!("{shorter} or more")));
             }
         }
+        if spec.fallback_after > spec.max_age {
+            let problem = cluster.origin.problem(
+                "spec.outbound.fallbackAfter",
+                "is longer than maxAge, so that no message ever gets to fallbackRelay",
+            );
+            let (found, most) = (spec.fallback_after, spec.max_age);
+            self.problems
+                .push(problem.found(found).allowed(format!("{most} or less")));
+        }
         self.check_destinations(&cluster.origin, &spec.tls);
         OutboundSettings {
             smart_host,

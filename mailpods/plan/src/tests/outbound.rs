@@ -233,3 +233,35 @@ fn an_egress_proxy_of_one_machine_is_named_with_its_secret() {
         );
     }
 }
+
+#[test]
+fn a_hostname_without_a_dot_is_refused() {
+    let ip = |hostname: &str| {
+        let text = format!(
+            "apiVersion: mailpods.dev/v1alpha1\nkind: OutboundIP\nmetadata: {{name: one}}\nspec: {{address: 192.0.2.1, hostname: {hostname}}}\n"
+        );
+        let mut sources = cluster("{}");
+        sources.push(source("c.yaml", &text));
+        problems(&sources)
+    };
+    assert_eq!(ip("out1.example.test"), Vec::<String>::new());
+    let said = ip("localhost");
+    assert!(
+        said.iter()
+            .any(|text| text.contains("spec.hostname") && text.contains("needs a dot")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_relay_that_no_message_gets_old_enough_for_is_refused() {
+    for (after, wanted) in [("5d", false), ("121h", true)] {
+        let outbound =
+            format!("{{maxAge: 5d, fallbackAfter: {after}, fallbackRelay: {{host: relay.test}}}}");
+        let said = said(&outbound);
+        let told = said.iter().any(|text| {
+            text.contains("spec.outbound.fallbackAfter") && text.contains("is longer than maxAge")
+        });
+        assert_eq!(told, wanted, "{after}: {said:?}");
+    }
+}

@@ -164,6 +164,19 @@ pub enum Told {
     ReplyCode,
 }
 
+impl Stage {
+    /// What a reply answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "the session",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+        }
+    }
+}
+
 /// Names a rule by its place.
 type Place = fn(usize) -> Told;
 
@@ -203,7 +216,49 @@ impl Profiles {
     }
 }
 
+impl Profiles {
+    /// The rule that told what a reply of a provider means.
+    #[must_use]
+    pub fn rule(&self, provider: &str, told: &Told) -> Option<&Rule> {
+        let profile = self.profile(provider);
+        match told {
+            Told::Settings(at) => profile.own_rules.get(*at),
+            Told::Profile(at) => profile.rules.get(*at),
+            Told::All(at) => self.rules.get(*at),
+            Told::EnhancedCode | Told::ReplyCode => None,
+        }
+    }
+}
+
+/// Texts of a rule that are written out.
+const MOST_WORDS: usize = 5;
+
 impl Rule {
+    /// The rule in words: which replies it fits.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.code.is_empty() {
+            parts.push(format!("code {}", self.code));
+        }
+        if !self.enhanced.is_empty() {
+            parts.push(format!("enhanced code {}", self.enhanced.join(" or ")));
+        }
+        if let Some(stage) = self.stage {
+            parts.push(format!("said to {}", stage.as_str()));
+        }
+        if !self.text.is_empty() {
+            let texts = self.text.iter().take(MOST_WORDS);
+            let texts: Vec<String> = texts.map(|text| format!("{text:?}")).collect();
+            let more = match self.text.len().saturating_sub(MOST_WORDS) {
+                0 => String::new(),
+                more => format!(" or {more} others"),
+            };
+            parts.push(format!("text {}{more}", texts.join(" or ")));
+        }
+        parts.join(", ")
+    }
+
     fn fits(&self, heard: &Heard<'_>, text: &str) -> bool {
         heard.code.to_string().starts_with(&self.code)
             && self.stage.is_none_or(|stage| stage == heard.stage)

@@ -97,6 +97,8 @@ pub enum Cause {
     DrainedByOperator,
     /// An operator wants it used, whatever was seen.
     ActivatedByOperator,
+    /// An operator wants it checked like any other again.
+    RecheckedByOperator,
     /// A block list names it.
     Listed,
     /// No block list names it any more.
@@ -105,7 +107,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::GatePassed,
         Self::GateFailed,
         Self::Refusals,
@@ -115,9 +117,19 @@ impl Cause {
         Self::RestedByOperator,
         Self::DrainedByOperator,
         Self::ActivatedByOperator,
+        Self::RecheckedByOperator,
         Self::Listed,
         Self::Delisted,
     ];
+
+    /// Whether somebody should look into it: the address sends less for what others found.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        matches!(
+            self,
+            Self::GateFailed | Self::Refusals | Self::Relapse | Self::Listed
+        )
+    }
 
     /// The stable name.
     #[must_use]
@@ -132,6 +144,7 @@ impl Cause {
             Self::RestedByOperator => "rested-by-operator",
             Self::DrainedByOperator => "drained-by-operator",
             Self::ActivatedByOperator => "activated-by-operator",
+            Self::RecheckedByOperator => "rechecked-by-operator",
             Self::Listed => "listed",
             Self::Delisted => "delisted",
         }
@@ -263,6 +276,8 @@ pub enum Order {
     Drain,
     /// Used now: forgets rests and drains, and the gate does not count; but for an address that is not there.
     Activate,
+    /// Takes [`Order::Activate`] back: the gate and block lists count again.
+    Recheck,
 }
 
 /// The life of one address.
@@ -450,6 +465,10 @@ impl Life {
                     Phase::Active
                 };
                 changed(from, to, Cause::ActivatedByOperator)
+            }
+            Order::Recheck => {
+                self.forced = false;
+                changed(from, self.phase(None, now), Cause::RecheckedByOperator)
             }
         }
     }

@@ -68,6 +68,24 @@ pub enum Seen {
     Complaints(u64),
 }
 
+/// Messages of an account that somebody has complained of, by their id: since when.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ComplainedOf(BTreeMap<String, i64>);
+
+impl ComplainedOf {
+    /// Takes a message in, once, and says how many there were within the limit's time. No more are kept than are one too many.
+    pub fn add(&mut self, id: &str, limit: Most, now: i64) -> u64 {
+        let within = i64::try_from(limit.within.as_millis()).unwrap_or(i64::MAX);
+        self.0
+            .retain(|_, since| now.saturating_sub(*since) <= within);
+        if self.0.len() as u64 <= limit.most {
+            self.0.entry(id.to_owned()).or_insert(now);
+        }
+        self.0.len() as u64
+    }
+}
+
 /// What receivers answered for recipients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Answers {
@@ -282,6 +300,18 @@ impl Suspension {
     }
 }
 
+/// What came of suspending an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Added {
+    /// It is suspended now.
+    New,
+    /// It was suspended already.
+    Already,
+    /// It is not suspended: [`MAX_SUSPENDED`] others are.
+    Full,
+}
+
 /// All accounts that may not send, by their log-in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -296,15 +326,16 @@ impl Suspended {
             .filter(|suspension| suspension.is_in_force(now))
     }
 
-    /// Suspends an account. False when it is suspended already, or too many are.
-    pub fn add(&mut self, account: &str, suspension: Suspension) -> bool {
-        let now = suspension.since;
-        let is_full = !self.0.contains_key(account) && self.0.len() >= MAX_SUSPENDED;
-        if is_full || self.of(account, now).is_some() {
-            return false;
+    /// Suspends an account.
+    pub fn add(&mut self, account: &str, suspension: Suspension) -> Added {
+        if self.of(account, suspension.since).is_some() {
+            return Added::Already;
+        }
+        if !self.0.contains_key(account) && self.0.len() >= MAX_SUSPENDED {
+            return Added::Full;
         }
         self.0.insert(account.to_owned(), suspension);
-        true
+        Added::New
     }
 
     /// Ends a suspension. False when there is none.

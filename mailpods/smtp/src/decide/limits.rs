@@ -15,23 +15,38 @@ use crate::suspension;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Counts what a log-in sends at once; too much suspends it. The last stage, so that a refused message does not count.
-pub(super) async fn burst(context: &Context<'_>) -> Result<(), Refusal> {
+/// Refuses what a log-in sends that was suspended since the message began, before that costs an allowance.
+pub(super) async fn check(context: &Context<'_>) -> Result<(), Refusal> {
+    let Some(identity) = &context.client.identity else {
+        return Ok(());
+    };
+    let (shared, plan, now) = (context.shared, context.plan, context.now);
+    suspension::check(shared, plan, &identity.address.to_string(), now).await
+}
+
+/// Counts what a log-in sends at once; too much suspends it, and the message gives its allowances back. The last stage, so that a refused
+/// message does not count.
+pub(super) async fn burst(context: &Context<'_>, taken: Vec<Take>) -> Result<(), Refusal> {
     let Some(identity) = &context.client.identity else {
         return Ok(());
     };
     let (shared, plan, now) = (context.shared, context.plan, context.now);
     let account = identity.address.to_string();
-    // It may have been suspended since the message began.
-    suspension::check(shared, plan, &account, now).await?;
     let recipients = context.recipients.len() as u64;
-    suspension::count(shared, plan, &account, recipients, now).await
+    let counted = suspension::count(shared, plan, &account, recipients, now).await;
+    if counted.is_err() && !taken.is_empty() {
+        let given_back = shared.deps.store.tokens.give_back(taken, now).await;
+        if let Err(error) = given_back {
+            tracing::warn!(account, %error, "failed to give back what a refused message took of its allowances");
+        }
+    }
+    counted
 }
 
-/// Takes all allowances or none; after what refuses a message for itself, so that such a one costs none.
-pub(super) async fn take(context: &Context<'_>) -> Result<(), Refusal> {
+/// Takes all allowances or none, and returns what it took; after what refuses a message for itself, so that such a one costs none.
+pub(super) async fn take(context: &Context<'_>) -> Result<Vec<Take>, Refusal> {
     let Some(identity) = &context.client.identity else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let domain = context.plan.domain(identity.address.domain());
     let domain_limits = domain
@@ -46,7 +61,7 @@ pub(super) async fn take(context: &Context<'_>) -> Result<(), Refusal> {
     let mut takes = takes(&account_name, context.plan.submission.account, recipients);
     takes.extend(self::takes(&domain_name, domain_limits, recipients));
     if takes.is_empty() {
-        return Ok(());
+        return Ok(takes);
     }
     let keys: Vec<String> = takes.iter().map(|take| take.key.clone()).collect();
     match context
@@ -54,11 +69,11 @@ pub(super) async fn take(context: &Context<'_>) -> Result<(), Refusal> {
         .deps
         .store
         .tokens
-        .take(takes, context.now)
+        .take(takes.clone(), context.now)
         .await
         .map_err(|error| unavailable(&error))?
     {
-        Taken::Granted => Ok(()),
+        Taken::Granted => Ok(takes),
         Taken::Denied { index, retry_after } => Err(denied(keys.get(index), retry_after)),
     }
 }

@@ -44,7 +44,8 @@ pub(crate) async fn decide(context: &Context<'_>, message: Bytes) -> Result<Draf
     headers::mend(context, &mut draft)?;
     headers::add_received(context, &mut draft);
     scan::judge(context, &mut draft).await?;
-    limits::take(context).await?;
-    limits::burst(context).await?;
+    limits::check(context).await?;
+    let taken = limits::take(context).await?;
+    limits::burst(context, taken).await?;
     Ok(draft)
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mailpods_policy::outbound::suspension::{Cause, Most, Rules, Suspension, Verdicts};
+use mailpods_plan::RateLimits;
+use mailpods_policy::outbound::suspension::{Added, Cause, Most, Rules, Suspension, Verdicts};
 use mailpods_store::suspension::{all, suspend};
 
 use crate::world::World;
@@ -12,22 +13,32 @@ const MESSAGE: &str = "From: alice@example.test\r\nSubject: x\r\n\r\nhi";
 
 async fn world(recipients: u64) -> World {
     World::with(|plan| {
-        let most = |most| Most {
-            most,
-            within: Duration::from_secs(600),
-        };
-        plan.outbound.suspension = Some(Rules {
-            burst: most(recipients),
-            verdicts: Verdicts {
-                refusals: 0,
-                percent: 1,
-                within: Duration::from_secs(600),
-            },
-            complaints: most(0),
-            length: Duration::ZERO,
-        });
+        plan.outbound.suspension = Some(rules(recipients));
     })
     .await
+}
+
+fn rules(recipients: u64) -> Rules {
+    let most = |most| Most {
+        most,
+        within: Duration::from_secs(600),
+    };
+    Rules {
+        burst: most(recipients),
+        verdicts: Verdicts {
+            refusals: 0,
+            percent: 1,
+            within: Duration::from_secs(600),
+        },
+        complaints: most(0),
+        length: Duration::ZERO,
+    }
+}
+
+fn now() -> i64 {
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
 }
 
 #[tokio::test]
@@ -73,13 +84,14 @@ async fn an_operator_suspends_without_any_setting() {
     let mut peer = world.submit(ALICE).await;
     let hour = Duration::from_secs(3_600);
     let by_hand = |since| Suspension::new(Cause::ByHand, "a test".to_owned(), since, hour);
-    assert!(suspend(&world.store, ALICE, by_hand(0)).await.unwrap());
+    assert_eq!(
+        suspend(&world.store, ALICE, by_hand(0)).await.unwrap(),
+        Added::New
+    );
     peer.ask("MAIL FROM:<alice@example.test>", "250").await;
     peer.ask("RSET", "250").await;
-    let now = std::time::SystemTime::now();
-    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
-    let new = by_hand(i64::try_from(now.as_millis()).unwrap());
-    assert!(suspend(&world.store, ALICE, new).await.unwrap());
+    let new = by_hand(now());
+    assert_eq!(suspend(&world.store, ALICE, new).await.unwrap(), Added::New);
     // What a process knows is a second old at most.
     let refused = async {
         loop {
@@ -93,4 +105,26 @@ async fn an_operator_suspends_without_any_setting() {
     };
     let told = tokio::time::timeout(Duration::from_secs(30), refused).await;
     assert!(told.unwrap().contains("suspended (by-hand): a test"));
+}
+
+#[tokio::test]
+async fn what_is_refused_for_a_suspension_costs_no_allowance() {
+    let world = World::with(|plan| {
+        plan.outbound.suspension = Some(rules(1));
+        plan.submission.account = RateLimits {
+            recipients_per_day: Some(3),
+            ..RateLimits::default()
+        };
+    })
+    .await;
+    let mut peer = world.submit(ALICE).await;
+    peer.send(ALICE, &["a@elsewhere.test"], MESSAGE, "250")
+        .await;
+    let two = ["b@elsewhere.test", "c@elsewhere.test"];
+    let told = peer.send(ALICE, &two, MESSAGE, "450 4.7.1").await;
+    assert!(told.contains("suspended (burst)"), "{told}");
+    let key = format!("submission/recipients/day/account/{ALICE}");
+    let day = Duration::from_secs(86_400);
+    let used = world.store.tokens.add(&key, 0, day, now()).await.unwrap();
+    assert_eq!(used, 1, "what was accepted alone");
 }

@@ -15,6 +15,11 @@ apiVersion: mailpods.dev/v1alpha1
 kind: Mailbox
 metadata: {name: ann}
 spec: {address: ann@example.test, quota: {size: 5Gi}}
+---
+apiVersion: mailpods.dev/v1alpha1
+kind: OutboundIP
+metadata: {name: one}
+spec: {address: 192.0.2.7, hostname: out1.example.test, role: Standby}
 ";
 
 #[test]
@@ -44,6 +49,7 @@ fn commands_to_try_name_addresses_that_a_client_can_use() {
     let text = summary.text();
     for wanted in [
         "ann@example.test  5Gi",
+        "one   192.0.2.7  out1.example.test  default  standby",
         "swaks --server 127.0.0.1 --port 587 ",
         "'imaps://127.0.0.1:993/INBOX;MAILINDEX=1'",
         "mutt -f imaps://ann%40example.test@127.0.0.1:993/INBOX",

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::fixtures::address;
 use super::{Outcome, holds, same};
 use crate::Store;
-use crate::secrets::SavedCredential;
+use crate::secrets::{self, SavedCredential};
 
 fn secret(text: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(text.as_bytes().to_vec())
@@ -68,6 +68,39 @@ pub(super) async fn what_another_has_changed_is_not_swapped(store: Store) -> Out
     )?;
     holds("deleted", swap(Some("two"), None).await?)?;
     same("gone", &store.secrets.secret("k").await?, &None)
+}
+
+pub(super) async fn changes_at_once_lose_nothing(store: Store) -> Outcome {
+    const TASKS: u32 = 8;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..TASKS {
+        let secrets = store.secrets.clone();
+        tasks.spawn(async move {
+            secrets::change(secrets.as_ref(), "n", |all: &mut Vec<u32>| all.push(number)).await
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.map_err(|error| crate::StoreError::Invalid(error.to_string()))??;
+    }
+    let secrets = store.secrets.as_ref();
+    let kept = secrets::change(secrets, "n", |all: &mut Vec<u32>| {
+        all.sort_unstable();
+        std::mem::take(all)
+    });
+    same("all", &kept.await?, &(0..TASKS).collect())?;
+    same(
+        "nothing is not kept",
+        &store.secrets.secret("n").await?,
+        &None,
+    )?;
+    store.secrets.put_secret("n", secret("no JSON")).await?;
+    let unread = secrets::change(secrets, "n", |all: &mut Vec<u32>| all.clear()).await;
+    holds("told", matches!(unread, Err(crate::StoreError::Corrupt(_))))?;
+    same(
+        "left",
+        &store.secrets.secret("n").await?,
+        &Some(secret("no JSON")),
+    )
 }
 
 pub(super) async fn swaps_at_once_lose_nothing(store: Store) -> Outcome {

@@ -17,6 +17,7 @@ fn retry(at: i64) -> Option<Retry> {
         reason: Reason::OverQuota,
         class: "mailbox-full",
         warned: true,
+        counts: true,
     })
 }
 
@@ -222,6 +223,24 @@ pub(super) async fn one_body_serves_all_mailboxes(store: Store) -> Outcome {
         let entry = some(name, entries(&store, inbox).await?.pop())?;
         same("body", &entry.body, &unit.message.body)?;
         holds("octets", store.mail.body(entry.body).await.is_ok())?;
+    }
+    Ok(())
+}
+
+pub(super) async fn what_did_not_happen_is_no_attempt(store: Store) -> Outcome {
+    store
+        .queue
+        .enqueue(vec![message(1, &["a@remote.test"])])
+        .await?;
+    for (counts, attempts) in [(false, 0), (true, 1), (false, 1)] {
+        let unit = lease_one(&store, remote(), NOW).await?;
+        let mut end = settlement(&unit, Vec::new());
+        end.done.clear();
+        end.retry = retry(NOW).map(|retry| Retry { counts, ..retry });
+        settle(&store, end).await?;
+        let items = store.queue.list(&QueueFilter::default(), None, 10).await?;
+        let seen: Vec<u32> = items.iter().map(|item| item.attempts).collect();
+        same("attempts", &seen, &vec![attempts])?;
     }
     Ok(())
 }

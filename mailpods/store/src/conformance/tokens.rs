@@ -48,6 +48,22 @@ pub(super) async fn takes_are_all_or_nothing(store: Store) -> Outcome {
     )
 }
 
+pub(super) async fn what_is_given_back_can_be_taken_again(store: Store) -> Outcome {
+    let takes = vec![take("a", 3, 5), take("b", 1, 1)];
+    holds("first", granted(&store, takes.clone(), START).await?)?;
+    store.tokens.give_back(takes.clone(), START).await?;
+    holds("again", granted(&store, takes.clone(), START).await?)?;
+    holds("full", !granted(&store, takes.clone(), START).await?)?;
+    // What was never taken, or in a window that is over, is no credit.
+    let later = START + 2 * HOUR_MILLIS;
+    store.tokens.give_back(takes, later).await?;
+    store.tokens.give_back(vec![take("c", 9, 5)], later).await?;
+    holds(
+        "no credit",
+        !granted(&store, vec![take("a", 6, 5), take("c", 6, 5)], later).await?,
+    )
+}
+
 pub(super) async fn windows_are_weighted(store: Store) -> Outcome {
     holds(
         "full",

@@ -55,6 +55,15 @@ pub(super) async fn events_are_found_by_each_key(store: Store) -> Outcome {
         .await?,
         &vec![1],
     )?;
+    for (domain, wanted) in [
+        ("ONE.test", vec![1, 2, 3]),
+        ("two.test", vec![1]),
+        ("ne.test", vec![]),
+        ("%", vec![]),
+    ] {
+        let query = TraceQuery::Domain(domain.to_owned());
+        same("by domain", &times(&store, query, 0, 10).await?, &wanted)?;
+    }
     same(
         "by any",
         &times(&store, TraceQuery::Any("s@one.test".to_owned()), 0, 10).await?,

@@ -36,6 +36,10 @@ impl TokenStore for Fake {
     async fn take(&self, _: Vec<Take>, _: UnixMillis) -> Result<Taken> {
         Ok(Taken::Granted)
     }
+    async fn give_back(&self, takes: Vec<Take>, _: UnixMillis) -> Result<()> {
+        unreachable!("nobody takes: {takes:?}")
+    }
+
     async fn add(&self, key: &str, amount: u64, _: Duration, _: UnixMillis) -> Result<u64> {
         let mut counts = lock(&self.counts);
         let count = counts.entry(key.to_owned()).or_default();

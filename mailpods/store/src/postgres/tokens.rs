@@ -36,6 +36,13 @@ const ADVANCE: &str = "INSERT INTO token AS t (key, length, number, current, pre
         expires = CASE WHEN excluded.number - t.number IN (-1, 0) THEN t.expires ELSE excluded.expires END
     RETURNING t.key, t.length, t.number, t.current, t.previous";
 
+/// In one order, so that two calls do not wait for each other.
+const GIVE_BACK: &str = "WITH own AS (SELECT t.key, t.length, v.amount FROM token AS t
+        JOIN unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS v (key, length, number, amount)
+            ON t.key = v.key AND t.length = v.length AND t.number = v.number
+        ORDER BY t.key, t.length FOR UPDATE OF t)
+    UPDATE token AS t SET current = greatest(t.current - own.amount, 0) FROM own WHERE t.key = own.key AND t.length = own.length";
+
 fn counter(row: &Row) -> Result<Counter> {
     Ok(Counter {
         window: get(row, 1)?,
@@ -132,6 +139,22 @@ impl TokenStore for Core {
                 retry_after: Duration::from_millis(wait.unsigned_abs()),
             },
         })
+    }
+
+    async fn give_back(&self, takes: Vec<Take>, now: UnixMillis) -> Result<()> {
+        let keys: Vec<&str> = takes.iter().map(|take| take.key.as_str()).collect();
+        let lengths = takes.iter().map(|take| window_millis(take.window));
+        let lengths: Vec<i64> = lengths.collect::<Result<_>>()?;
+        let numbers: Vec<i64> = lengths
+            .iter()
+            .map(|length| now.div_euclid(*length))
+            .collect();
+        let amounts: Vec<i64> = takes
+            .iter()
+            .map(|take| take.amount.min(MAX_COUNT).cast_signed())
+            .collect();
+        let values: [Param<'_>; 4] = [&keys, &lengths, &numbers, &amounts];
+        lazily(&self.shared, GIVE_BACK, &values).await.map(drop)
     }
 
     async fn add(&self, key: &str, amount: u64, window: Duration, now: UnixMillis) -> Result<u64> {

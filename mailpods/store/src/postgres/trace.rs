@@ -126,6 +126,9 @@ fn sql(query: &TraceQuery) -> String {
         TraceQuery::Id(_) => "id = $1",
         TraceQuery::Sender(_) => "lower(sender) = lower($1 COLLATE \"C\")",
         TraceQuery::Recipient(_) => "lower(recipient) = lower($1 COLLATE \"C\")",
+        TraceQuery::Domain(_) => {
+            "('@' || lower($1 COLLATE \"C\") IN (right(lower(sender), length($1) + 1), right(lower(recipient), length($1) + 1)))"
+        }
         TraceQuery::Any(_) => {
             "(id = $1 OR lower(sender) = lower($1 COLLATE \"C\") OR lower(recipient) = lower($1 COLLATE \"C\"))"
         }
@@ -152,6 +155,7 @@ impl TraceStore for Core {
         let (TraceQuery::Id(value)
         | TraceQuery::Sender(value)
         | TraceQuery::Recipient(value)
+        | TraceQuery::Domain(value)
         | TraceQuery::Any(value)) = query;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let connection = self.shared.pool.get().await?;

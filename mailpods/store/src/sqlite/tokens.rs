@@ -248,6 +248,18 @@ impl TokenStore for Core {
         })
     }
 
+    async fn give_back(&self, takes: Vec<Take>, now: UnixMillis) -> Result<()> {
+        for take in takes {
+            let window = window_millis(take.window)?;
+            self.shared.tokens.with(&take.key, now, |entry| {
+                entry.changed = true;
+                let counter = entry.counter(window, now);
+                counter.current = counter.current.saturating_sub(take.amount);
+            })?;
+        }
+        Ok(())
+    }
+
     async fn add(&self, key: &str, amount: u64, window: Duration, now: UnixMillis) -> Result<u64> {
         let window = window_millis(window)?;
         self.shared.tokens.add(key, amount, window, now)

@@ -70,6 +70,10 @@ fn find(
         TraceQuery::Id(value) => ("id = ?1", value),
         TraceQuery::Sender(value) => ("sender = ?1 COLLATE NOCASE", value),
         TraceQuery::Recipient(value) => ("recipient = ?1 COLLATE NOCASE", value),
+        TraceQuery::Domain(value) => (
+            "('@' || ?1 = substr(sender, -1 - length(?1)) COLLATE NOCASE OR '@' || ?1 = substr(recipient, -1 - length(?1)) COLLATE NOCASE)",
+            value,
+        ),
         TraceQuery::Any(value) => (
             "(id = ?1 OR sender = ?1 COLLATE NOCASE OR recipient = ?1 COLLATE NOCASE)",
             value,

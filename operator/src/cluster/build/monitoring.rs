@@ -51,7 +51,7 @@ impl Context<'_> {
                 "MailpodsQueueOld",
                 format!("max(mailpods_queue_oldest_seconds{{{of}}}) > 14400"),
                 "15m",
-                "The oldest message waits for more than four hours.",
+                "The oldest message waits for more than four hours. `mailpods queue top` tells for whom.",
             ),
             (
                 "MailpodsStoreSlow",

@@ -18,6 +18,7 @@ Examples:
   mailpods ip rest one --provider google --config /etc/mailpods no mail from it to Gmail
   mailpods ip drain one --config /etc/mailpods                  no new mail, until it is activated
   mailpods ip activate one --config /etc/mailpods               use it now, whatever was seen of it
+  mailpods ip recheck one --config /etc/mailpods                take that back: what is seen of it counts
 
 A running server does what it is told within a second.";
 
@@ -35,6 +36,8 @@ pub enum Command {
     Drain(Named),
     /// Use an address: forgets rests and drains, and passes over the checks.
     Activate(Named),
+    /// Take `activate` back: the checks and block lists count again, and are looked at now.
+    Recheck(Named),
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +57,7 @@ impl Command {
             Self::Rest(rest) => rest.run(globals),
             Self::Drain(named) => order::give(&named, &Order::Drain, globals),
             Self::Activate(named) => order::give(&named, &Order::Activate, globals),
+            Self::Recheck(named) => order::give(&named, &Order::Recheck, globals),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of addresses.
-use mailpods_delivery::ips::{AddressState, Gone, Place, Step, kept, leaving};
-use mailpods_policy::outbound::life::Finding;
+use mailpods_delivery::ips::{AddressState, Gone, Place, ProviderState, Step, kept, leaving};
+use mailpods_policy::outbound::life::{Finding, Phase};
 use mailpods_store::Store;
 
 use super::Named;
@@ -39,7 +39,7 @@ pub fn list(config: &Config, globals: &Globals) -> Outcome {
             }
             Format::Table if states.is_empty() && gone.is_empty() => output::line(NONE)?,
             Format::Table => {
-                let mut table = rows(&states);
+                let mut table = rows(&states, phase_words);
                 gone.iter().for_each(|left| table.row(left.row()));
                 table.print()?;
             }
@@ -105,12 +105,35 @@ impl Left {
     }
 }
 
-/// Addresses in rows.
+/// Addresses in rows, as they are for one provider.
 pub fn table(states: &[AddressState]) -> std::io::Result<()> {
-    rows(states).print()
+    rows(states, |state| state.phase.as_str().to_owned()).print()
 }
 
-fn rows(states: &[AddressState]) -> Table {
+/// The phase of an address for all providers, and for those alone that had trouble with it.
+fn phase_words(state: &AddressState) -> String {
+    const MOST: usize = 3;
+    let phase = state.phase.as_str();
+    let Some(others) = state.for_others else {
+        let is_drained = state.phase == Phase::Standby && state.life.drained;
+        return if is_drained { "Drained" } else { phase }.to_owned();
+    };
+    let in_it = |provider: &&ProviderState| provider.phase == state.phase;
+    let names = state.providers.iter().filter(in_it);
+    let names: Vec<&str> = names.map(|provider| provider.name.as_str()).collect();
+    let more = match names.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let names = names.get(..MOST).unwrap_or(&names).join(", ");
+    format!(
+        "{}, {phase} for {}{more}",
+        others.as_str(),
+        output::clean(&names)
+    )
+}
+
+fn rows(states: &[AddressState], phase: impl Fn(&AddressState) -> String) -> Table {
     let mut table = Table::new(&[
         "NAME", "ADDRESS", "HOSTNAME", "POOL", "PHASE", "SINCE", "SENT 24H", "WHY",
     ]);
@@ -121,7 +144,7 @@ fn rows(states: &[AddressState]) -> Table {
             state.address.to_string(),
             state.hostname.clone(),
             state.pool.clone(),
-            state.phase.as_str().to_owned(),
+            phase(state),
             state
                 .since
                 .map_or_else(|| "-".to_owned(), |since| time::span(now - since)),
@@ -151,7 +174,7 @@ pub fn explain(named: &Named, globals: &Globals) -> Outcome {
 
 async fn print(state: &AddressState, store: &Store) -> Result<(), Failure> {
     let now = time::now();
-    table(std::slice::from_ref(state))?;
+    rows(std::slice::from_ref(state), phase_words).print()?;
     output::line(&format!("next: {}", state.next))?;
     if let Some(until) = state.until {
         output::line(&format!("until {}", time::format(until)))?;

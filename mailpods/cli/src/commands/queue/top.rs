@@ -7,7 +7,7 @@ use mailpods_net::dns::{HickoryResolver, Resolver};
 use mailpods_plan::Plan;
 use mailpods_policy::outbound::provider::Profiles;
 use mailpods_store::Store;
-use mailpods_store::queue::{QueueFilter, QueueItem, tenant};
+use mailpods_store::queue::{Origin, QueueFilter, QueueItem, tenant};
 use serde::Serialize;
 
 use super::list::NOTHING_MATCHES;
@@ -56,6 +56,8 @@ enum By {
     Destination,
     /// The account or domain that sent.
     Sender,
+    /// The account that submitted; mail of nobody's log-in is not counted.
+    Account,
 }
 
 /// One row.
@@ -89,7 +91,7 @@ impl Args {
             let (counts, cut) = count(&store, self.by).await?;
             let counts = match self.by {
                 By::Provider => self.by_provider(plan.as_ref(), counts).await?,
-                By::Destination | By::Sender => counts,
+                By::Destination | By::Sender | By::Account => counts,
             };
             let mut rows: Vec<Row> = counts.into_values().collect();
             rows.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.name.cmp(&b.name)));
@@ -166,7 +168,7 @@ async fn count(store: &Store, by: By) -> Result<(HashMap<String, Row>, bool), Fa
         after = Some(last.unit);
         seen += page.len();
         for item in page.iter().filter(|item| !item.destination.is_local()) {
-            let name = name(item, by);
+            let Some(name) = name(item, by) else { continue };
             counts
                 .entry(name.clone())
                 .or_default()
@@ -178,12 +180,16 @@ async fn count(store: &Store, by: By) -> Result<(HashMap<String, Row>, bool), Fa
     }
 }
 
-fn name(item: &QueueItem, by: By) -> String {
-    match by {
-        By::Provider | By::Destination => item.destination.0.to_string(),
-        By::Sender => match tenant(&item.message.origin, &item.message.envelope.sender).as_str() {
-            "" => "<>".to_owned(),
-            name => name.to_owned(),
+/// What an item counts for; `None`: for nothing.
+fn name(item: &QueueItem, by: By) -> Option<String> {
+    let message = &item.message;
+    match (by, &message.origin) {
+        (By::Provider | By::Destination, _) => Some(item.destination.0.to_string()),
+        (By::Account, Origin::Submission(account)) => Some(account.clone()),
+        (By::Account, _) => None,
+        (By::Sender, origin) => match tenant(origin, &message.envelope.sender).as_str() {
+            "" => Some("<>".to_owned()),
+            name => Some(name.to_owned()),
         },
     }
 }

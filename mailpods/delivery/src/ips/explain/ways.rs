@@ -10,7 +10,8 @@ use mailpods_policy::outbound::suspension::Suspension;
 use mailpods_store::{SecretStore, StoreError, suspension};
 use serde::Serialize;
 
-use super::ProtectedHost;
+use super::{AddressState, ProtectedHost};
+use crate::ips::spf;
 use crate::outbound::fallback::is_proved;
 use crate::outbound::mx::{self, Target};
 use crate::outbound::route::{Sources, Way};
@@ -161,4 +162,25 @@ pub(super) async fn refused(
     };
     let refused = !targets.is_empty() && !targets.iter().any(may);
     refused.then(|| mx::refused(&domain, &targets).text)
+}
+
+/// Addresses whose SPF is looked at.
+const MOST_LOOKED_AT: usize = 16;
+
+/// What the record of the sender's domain says of addresses that it does not show. An address that an operator activated sends all the same.
+pub(super) async fn hidden(
+    plan: &Plan,
+    resolver: &dyn Resolver,
+    sources: &Sources,
+    states: &[AddressState],
+    sender: &str,
+) -> Vec<String> {
+    let mut hidden = Vec::new();
+    for ip in sources.ips.iter().take(MOST_LOOKED_AT) {
+        let is_forced = |state: &AddressState| state.name == ip.name && state.life.forced;
+        if !states.iter().any(is_forced) {
+            hidden.extend(spf::hides(plan, resolver, ip, sender).await);
+        }
+    }
+    hidden
 }

@@ -219,3 +219,24 @@ proptest! {
         prop_assert!(life.is_usable("google", later));
     }
 }
+
+#[test]
+fn what_an_operator_activated_is_checked_again() {
+    let failed = [(Check::ReverseName, Finding::Failed("none".to_owned()))];
+    let mut life = Life::default();
+    life.gate(&failed, 0);
+    life.order(&Order::Activate, 1);
+    assert_eq!(life.gate(&failed, 2), None);
+    assert!(life.is_usable("x", 2), "whatever was seen of it");
+    let change = life.order(&Order::Recheck, 3);
+    assert_eq!(change.cause, Cause::RecheckedByOperator);
+    let change = life.gate(&failed, 4).unwrap();
+    assert_eq!(
+        (change.to, change.cause),
+        (Phase::Pending, Cause::GateFailed)
+    );
+    assert!(!life.is_usable("x", 4));
+    life.gate(&[(Check::ReverseName, Finding::Passed)], 5);
+    life.order(&Order::Recheck, 6);
+    assert!(life.is_usable("x", 6), "what is right stays in use");
+}

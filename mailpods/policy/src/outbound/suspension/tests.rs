@@ -115,9 +115,18 @@ fn a_suspension_lasts_until_its_end_or_its_release() {
         length: MINUTE,
         ..rules()
     };
-    assert!(all.add("a@x.test", timed.suspension(judged(), 0)));
-    assert!(all.add("b@x.test", rules().suspension(judged(), 0)));
-    assert!(!all.add("a@x.test", timed.suspension(judged(), 5)), "twice");
+    assert_eq!(
+        all.add("a@x.test", timed.suspension(judged(), 0)),
+        Added::New
+    );
+    assert_eq!(
+        all.add("b@x.test", rules().suspension(judged(), 0)),
+        Added::New
+    );
+    assert_eq!(
+        all.add("a@x.test", timed.suspension(judged(), 5)),
+        Added::Already
+    );
     assert_eq!(all.of("a@x.test", 0).unwrap().since, 0);
     assert!(all.of("c@x.test", 0).is_none());
     let year = 365 * 24 * 60 * MINUTE_MILLIS;
@@ -128,7 +137,10 @@ fn a_suspension_lasts_until_its_end_or_its_release() {
     assert!(!all.release("c@x.test", 0));
     // Suspended anew: what is told, and what is held, begins anew.
     all.0.get_mut("b@x.test").unwrap().told = true;
-    assert!(all.add("b@x.test", rules().suspension(judged(), year + 1)));
+    assert_eq!(
+        all.add("b@x.test", rules().suspension(judged(), year + 1)),
+        Added::New
+    );
     assert!(!all.0["b@x.test"].told);
 }
 
@@ -148,19 +160,31 @@ fn no_more_are_kept_than_have_room() {
     let mut all = Suspended::default();
     let new = |now| Suspension::new(Cause::Burst, String::new(), now, Duration::ZERO);
     for number in 0..MAX_SUSPENDED {
-        assert!(all.add(&format!("{number}@x.test"), new(0)));
+        assert_eq!(all.add(&format!("{number}@x.test"), new(0)), Added::New);
     }
-    assert!(!all.add("more@x.test", new(0)));
+    assert_eq!(all.add("more@x.test", new(0)), Added::Full);
+    assert_eq!(all.add("1@x.test", new(0)), Added::Already);
 }
 
 #[test]
 fn kept_as_it_was() {
     let mut all = Suspended::default();
-    assert!(all.add(
-        "a@x.test",
-        rules().suspension((Cause::Verdicts, "why".to_owned()), 7)
-    ));
+    let new = rules().suspension((Cause::Verdicts, "why".to_owned()), 7);
+    assert_eq!(all.add("a@x.test", new), Added::New);
     let text = serde_json::to_string(&all).unwrap();
     assert!(text.contains("\"cause\":\"verdicts\""), "{text}");
     assert_eq!(serde_json::from_str::<Suspended>(&text).unwrap(), all);
+}
+
+#[test]
+fn a_message_is_complained_of_once() {
+    let limit = Most {
+        most: 2,
+        within: Duration::from_secs(1),
+    };
+    let mut all = ComplainedOf::default();
+    assert_eq!((all.add("a", limit, 0), all.add("a", limit, 500)), (1, 1));
+    assert_eq!((all.add("b", limit, 600), all.add("c", limit, 700)), (2, 3));
+    assert_eq!(all.add("d", limit, 800), 3, "no more are kept");
+    assert_eq!(all.add("d", limit, 1_601), 2, "the first two are too old");
 }

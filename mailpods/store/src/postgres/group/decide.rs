@@ -263,6 +263,7 @@ fn try_again(
         warned: retry.warned,
         reason: retry.reason.as_str(),
         class: retry.class,
+        counts: retry.counts,
         error: queue::cut_error(&retry.error).replace('\0', "\u{fffd}"),
         recipients,
     });

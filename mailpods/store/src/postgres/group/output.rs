@@ -35,6 +35,7 @@ pub(super) struct RetryRow {
     pub(super) warned: bool,
     pub(super) reason: &'static str,
     pub(super) class: &'static str,
+    pub(super) counts: bool,
     pub(super) error: String,
     pub(super) recipients: Vec<u8>,
 }
@@ -237,10 +238,10 @@ impl Units<'_> {
     }
 }
 
-const RETRY: &str = "UPDATE unit AS u SET lease = 0, due = v.next + clock.shift, next_attempt = v.next + clock.shift, attempts = u.attempts + 1,
+const RETRY: &str = "UPDATE unit AS u SET lease = 0, due = v.next + clock.shift, next_attempt = v.next + clock.shift, attempts = u.attempts + v.counts::integer,
         warned = u.warned OR v.warned, reason = v.reason, error = v.error, recipients = v.recipients, class = v.class
-    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::bytea[], $9::text[])
-            AS v (shard, id, next, warned, reason, error, recipients, class), (SELECT clock_shift($8) AS shift) AS clock
+    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::text[], $6::text[], $7::bytea[], $9::text[], $10::boolean[])
+            AS v (shard, id, next, warned, reason, error, recipients, class, counts), (SELECT clock_shift($8) AS shift) AS clock
     WHERE u.shard = v.shard AND u.id = v.id";
 const DONE: &str = "DELETE FROM unit AS u USING unnest($1::smallint[], $2::bigint[]) AS v (shard, id) WHERE u.shard = v.shard AND u.id = v.id";
 const LEFT: &str = "UPDATE queued AS q SET units_left = v.units FROM unnest($1::smallint[], $2::text[], $3::integer[]) AS v (shard, id, units)
@@ -273,6 +274,7 @@ struct RetryColumns<'o> {
     errors: Vec<&'o str>,
     recipients: Vec<&'o [u8]>,
     classes: Vec<&'o str>,
+    counts: Vec<bool>,
 }
 
 /// Positions of the answers that are looked at.
@@ -334,6 +336,7 @@ impl<'o> Columns<'o> {
         retries.errors.push(&row.error);
         retries.recipients.push(&row.recipients);
         retries.classes.push(row.class);
+        retries.counts.push(row.counts);
     }
 
     fn add<'p>(&'p self, all: &mut Pipeline<'p>) -> Steps {
@@ -375,6 +378,7 @@ impl<'o> Columns<'o> {
                 &retries.recipients,
                 &self.clock,
                 &retries.classes,
+                &retries.counts,
             ],
         );
     }

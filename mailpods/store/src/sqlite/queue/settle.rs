@@ -104,7 +104,7 @@ fn finish(
     // Whoever asked for a bounce meanwhile does not wait for the next attempt.
     let next = if unit.bounce { 0 } else { retry.next_attempt };
     let error = queue::cut_error(&retry.error);
-    const SQL: &str = "UPDATE unit SET lease = 0, due = ?2, next_attempt = ?2, attempts = attempts + 1, warned = warned OR ?3, reason = ?4,
+    const SQL: &str = "UPDATE unit SET lease = 0, due = ?2, next_attempt = ?2, attempts = attempts + ?8, warned = warned OR ?3, reason = ?4,
              error = ?5, recipients = ?6, class = ?7 WHERE id = ?1";
     tx.execute(
         SQL,
@@ -116,6 +116,7 @@ fn finish(
             error,
             queue::encode_recipients(&left)?,
             retry.class,
+            u32::from(retry.counts),
         ),
     )?;
     tx.effect(Effect::Due(Destination(unit.destination.clone()), next));
