@@ -159,6 +159,7 @@ impl PostgresStore {
             trace: core.clone(),
             locks: core.clone(),
             scripts: core.clone(),
+            migrations: core.clone(),
             shares: Some(core.clone()),
         }
     }

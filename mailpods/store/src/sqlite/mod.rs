@@ -164,6 +164,7 @@ impl SqliteStore {
             trace: core.clone(),
             locks: core.clone(),
             scripts: core.clone(),
+            migrations: core.clone(),
             shares: None,
         }
     }
