@@ -3,6 +3,8 @@
 
 mod backup;
 mod configuration;
+mod fake;
 mod mailboxes;
+mod migrate;
 mod queue;
 mod world;
