@@ -3,6 +3,8 @@
 
 mod backup;
 mod configuration;
+mod dovecot;
+mod everything;
 mod fake;
 mod mailboxes;
 mod migrate;

@@ -6,6 +6,10 @@ use super::Value;
 use crate::date::DateTime;
 use crate::utf7;
 
+/// Attributes of a folder that are kept, and octets of one.
+const MAX_ATTRIBUTES: usize = 50;
+const MAX_ATTRIBUTE: usize = 100;
+
 /// A folder as LIST or LSUB tells it (RFC 9051 §7.3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedFolder {
@@ -29,7 +33,7 @@ impl ListedFolder {
         let attributes = attributes.list()?.iter().filter_map(Value::text);
         let raw = match name {
             // A folder may well be called NIL.
-            Value::Atom(octets) | Value::String(octets) => octets.clone(),
+            Value::Atom(octets) | Value::String(octets) => Bytes::copy_from_slice(octets),
             Value::TooLarge(_) | Value::List(_) => return None,
         };
         let text = String::from_utf8_lossy(&raw).into_owned();
@@ -37,7 +41,11 @@ impl ListedFolder {
             name: utf7::decode(&text).unwrap_or(text),
             raw,
             delimiter: delimiter.text().and_then(|text| text.chars().next()),
-            attributes: attributes.map(str::to_ascii_lowercase).collect(),
+            attributes: attributes
+                .filter(|text| text.len() <= MAX_ATTRIBUTE)
+                .take(MAX_ATTRIBUTES)
+                .map(str::to_ascii_lowercase)
+                .collect(),
         })
     }
 

@@ -1,9 +1,9 @@
 //! One folder of an IMAP server.
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use bytes::Bytes;
 use mailpods_imap_proto::client::data::{Body, Fetched};
-use mailpods_imap_proto::client::{Condition, Response, StatusReply, Value};
+use mailpods_imap_proto::client::{Condition, Response, StatusReply};
 use mailpods_imap_proto::sequence::runs;
 use mailpods_store::mail::{Flags, NewMail};
 use mailpods_store::migrations::{Brought, Import, MAX_KEPT_UID, Origin, Uids};
@@ -11,13 +11,12 @@ use mailpods_store::{MailboxId, NewBody, Store, Uid};
 
 use super::flags::{Keywords, fingerprint};
 use super::folders::Mapped;
-use super::run::{Error, Options, Run};
-use super::session::{Data, Session, SourceError, refusal};
+use super::listing::{Examined, Listing, choose, examine, list};
+use super::run::{Error, Run};
+use super::session::{Session, SourceError, refusal};
 use super::target;
 use crate::commands::mailbox::present::Present;
 
-/// Messages of a folder.
-const MAX_MESSAGES: usize = 10_000_000;
 /// Messages and octets that one FETCH asks for.
 const BATCH_MESSAGES: usize = 100;
 const BATCH_OCTETS: u64 = 8 << 20;
@@ -29,63 +28,6 @@ const WINDOW: usize = 4;
 const RESERVED_UIDS: u32 = 10_000;
 /// Octets of a set of messages in a command: servers take 8,000 for certain (RFC 7162 §4).
 const MAX_SET: usize = 4_000;
-
-/// What EXAMINE tells (RFC 9051 §6.3.3).
-#[derive(Debug, Default)]
-struct Examined {
-    exists: u32,
-    uid_validity: Option<u32>,
-    uid_next: u32,
-    modseq: u64,
-}
-
-/// A message as the source lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Listed {
-    size: u64,
-    flags: usize,
-}
-
-/// The messages of a source, by UID. Flags that many have are kept once.
-#[derive(Debug, Default)]
-struct Listing {
-    messages: BTreeMap<Uid, Listed>,
-    flags: Vec<Flags>,
-    numbers: HashMap<(u8, Vec<String>), usize>,
-}
-
-impl Listing {
-    fn add(&mut self, fetched: Fetched, keywords: &mut Keywords) -> Result<(), SourceError> {
-        let Some(uid) = fetched.uid else {
-            return Ok(());
-        };
-        let flags = keywords.flags(&fetched.flags.unwrap_or_default());
-        let key = (flags.system.0, flags.keywords.clone());
-        let number = *self.numbers.entry(key).or_insert_with(|| {
-            self.flags.push(flags);
-            self.flags.len() - 1
-        });
-        let size = fetched.size.unwrap_or(0);
-        self.messages.insert(
-            uid,
-            Listed {
-                size,
-                flags: number,
-            },
-        );
-        match self.messages.len() > MAX_MESSAGES {
-            true => Err(SourceError::TooMany {
-                what: "messages in a folder",
-                most: MAX_MESSAGES,
-            }),
-            false => Ok(()),
-        }
-    }
-
-    fn flags(&self, listed: &Listed) -> Flags {
-        self.flags.get(listed.flags).cloned().unwrap_or_default()
-    }
-}
 
 /// Brings a folder up to what the source has.
 pub async fn sync(run: &mut Run, session: &mut Session, folder: &Mapped) -> Result<(), Error> {
@@ -111,89 +53,6 @@ pub async fn sync(run: &mut Run, session: &mut Session, folder: &Mapped) -> Resu
     work.fetch(run, session, &listing, wanted).await?;
     work.end(run, &examined, chosen.is_none()).await?;
     work.report(run)
-}
-
-async fn examine(session: &mut Session, folder: &Mapped) -> Result<Examined, SourceError> {
-    let mut command = b"EXAMINE ".to_vec();
-    command.extend_from_slice(&session.quoted(&folder.raw)?);
-    let has_modseq = session.has("CONDSTORE") || session.has("QRESYNC");
-    if has_modseq {
-        command.extend_from_slice(b" (CONDSTORE)");
-    }
-    let mut examined = Examined::default();
-    let on_data = |data: Data| {
-        if data.name == "EXISTS" {
-            examined.exists = data.number.unwrap_or(0);
-        }
-        if let Some(status) = data.status {
-            let small = |name| {
-                status
-                    .number(name)
-                    .and_then(|value| u32::try_from(value).ok())
-            };
-            examined.uid_validity = examined
-                .uid_validity
-                .or(small("UIDVALIDITY").filter(|value| *value > 0));
-            examined.uid_next = examined.uid_next.max(small("UIDNEXT").unwrap_or(0));
-            examined.modseq = examined
-                .modseq
-                .max(status.number("HIGHESTMODSEQ").unwrap_or(0));
-        }
-        Ok(())
-    };
-    session.must(&command, "EXAMINE", on_data).await?;
-    // RFC 7162 §3.1: 63 bits.
-    let fits = has_modseq && examined.modseq <= i64::MAX.unsigned_abs();
-    examined.modseq = if fits { examined.modseq } else { 0 };
-    Ok(examined)
-}
-
-async fn list(
-    session: &mut Session,
-    examined: &Examined,
-    since: u64,
-    keywords: &mut Keywords,
-) -> Result<Listing, SourceError> {
-    let mut listing = Listing::default();
-    if examined.exists == 0 {
-        return Ok(listing);
-    }
-    let mut command = "UID FETCH 1:* (UID FLAGS RFC822.SIZE)".to_owned();
-    if since > 0 {
-        command.push_str(&format!(" (CHANGEDSINCE {since})"));
-    }
-    let on_data = |data: Data| match data.name.as_str() {
-        "FETCH" => listing.add(Fetched::read(&data.values), keywords),
-        _ => Ok(()),
-    };
-    session.must(command.as_bytes(), "FETCH", on_data).await?;
-    Ok(listing)
-}
-
-/// The messages that `--since` means; `None`: all.
-async fn choose(
-    session: &mut Session,
-    options: &Options,
-) -> Result<Option<HashSet<Uid>>, SourceError> {
-    let Some(since) = options.since else {
-        return Ok(None);
-    };
-    let mut found = HashSet::new();
-    let on_data = |data: Data| {
-        if data.name == "SEARCH" {
-            found.extend(data.values.iter().filter_map(Value::number::<Uid>));
-        }
-        match found.len() > MAX_MESSAGES {
-            true => Err(SourceError::TooMany {
-                what: "messages in a folder",
-                most: MAX_MESSAGES,
-            }),
-            false => Ok(()),
-        }
-    };
-    let command = format!("UID SEARCH SINCE {since}");
-    session.must(command.as_bytes(), "SEARCH", on_data).await?;
-    Ok(Some(found))
 }
 
 /// A folder that is brought.

@@ -12,6 +12,8 @@ use super::session::{Data, Session, SourceError};
 
 /// Folders of a source; an account has no room for more.
 const MAX_FOLDERS: usize = 10_000;
+/// Octets of a folder's name as the source has it.
+const MAX_RAW_NAME: usize = 4_096;
 /// Octets of a mailbox name and of one of its levels, and levels, that the store takes.
 const MAX_NAME: usize = 1024;
 const MAX_LEVEL: usize = 255;
@@ -64,7 +66,13 @@ pub async fn list(session: &mut Session, wanted: &Wanted) -> Result<Folders, Sou
         false => "",
     };
     let listed = ask(session, &format!("LIST \"\" \"*\"{special}"), "LIST").await?;
-    let subscribed = ask(session, "LSUB \"\" \"*\"", "LSUB").await?;
+    let subscribed = match ask(session, "LSUB \"\" \"*\"", "LSUB").await {
+        // IMAP4rev2 has it no more (RFC 9051 appendix E).
+        Err(SourceError::Refused { .. }) => {
+            ask(session, "LIST (SUBSCRIBED) \"\" \"*\"", "LIST").await?
+        }
+        other => other?,
+    };
     let namer = Namer { prefix, delimiter };
     Ok(namer.map(listed, &subscribed, wanted))
 }
@@ -76,8 +84,16 @@ async fn ask(
 ) -> Result<Vec<ListedFolder>, SourceError> {
     let mut folders = Vec::new();
     let on_data = |data: Data| {
-        if data.name == name {
-            folders.extend(ListedFolder::read(&data.values));
+        if data.name == name
+            && let Some(folder) = ListedFolder::read(&data.values)
+        {
+            if folder.raw.len() > MAX_RAW_NAME {
+                return Err(SourceError::TooMany {
+                    what: "octets in the name of a folder",
+                    most: MAX_RAW_NAME,
+                });
+            }
+            folders.push(folder);
         }
         match folders.len() > MAX_FOLDERS {
             true => Err(SourceError::TooMany {

@@ -4,6 +4,7 @@ mod folder;
 mod folders;
 mod from;
 mod list;
+mod listing;
 mod progress;
 pub mod report;
 mod run;

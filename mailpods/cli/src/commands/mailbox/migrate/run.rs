@@ -82,12 +82,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// How the store knows a folder of this source. The master user is no part of it, so that another way in leads to the same.
+    /// How the store knows a folder of this source. Port and master user are no part of it: another way in leads to the same.
     pub fn origin_name(&self, raw: &[u8]) -> String {
         let user = self.login.user.split('*').next().unwrap_or_default();
-        let server = &self.server;
         let folder = String::from_utf8_lossy(raw);
-        format!("imap://{user}@{}:{}/{folder}", server.host, server.port)
+        format!("imap://{user}@{}/{folder}", self.server.host)
     }
 
     /// Brings everything; what came of it is in the report, also where it ends early.
@@ -157,6 +156,7 @@ impl Run {
                     .left_out
                     .push(LeftOut::folder(&folder.source, error_chain(&error)));
                 self.report.incomplete = true;
+                self.partial = (0, 0);
                 Ok(())
             }
             other => other,
