@@ -82,7 +82,7 @@ pub trait MigrationStore: Send + Sync {
     async fn origin(&self, account: AccountId, name: &str) -> Result<Option<Origin>>;
     /// The origin of that name with this mailbox and UIDVALIDITY; made where it is not there or was another, and then nothing of it was
     /// brought. With `keep`, a mailbox that never had a message takes over the UIDVALIDITY, unless a mailbox of its name had it before or
-    /// it lies in the future.
+    /// it is more than a day ahead of the clock.
     ///
     /// # Errors
     /// `Invalid` above [`MAX_ORIGINS`] or [`MAX_ORIGIN_NAME`]; `NotFound` when the mailbox is not there.

@@ -1,7 +1,7 @@
 //! What an export of a whole account holds beside its messages: subscriptions as Dovecot keeps them, and all that Maildir has no place
 //! for in `mailpods-account.json`.
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -111,7 +111,10 @@ pub fn write(dir: &Path, account: &Account) -> Result<(), FileError> {
 
 fn read_text(path: &Path) -> Result<Option<String>, FileError> {
     let file = match std::fs::File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // An mbox file has nothing below it.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         other => other.map_err(FileError::io("open", path))?,
     };
     let mut text = String::new();

@@ -39,17 +39,14 @@ passdb {
   driver = static
   args = password=master-secret
   master = yes
-  result_success = continue
-  skip = authenticated
 }
 passdb {
   driver = static
   args = password=secret
-  skip = authenticated
 }
 userdb {
   driver = static
-  args = uid=USER gid=GROUP home=@/mail/%n
+  args = uid=USER gid=GROUP home=@/mail/%n allow_all_users=yes
 }
 service anvil {
   chroot =

@@ -143,7 +143,7 @@ fn a_connection_that_breaks_is_made_again_and_nothing_is_doubled() {
     for word in [
         "too many users",
         "later",
-        "broke",
+        "closed the connection",
         "slow down",
         "maintenance",
     ] {
@@ -364,7 +364,7 @@ fn names_that_lead_elsewhere_stay_names_and_what_cannot_be_is_told() {
     let server = Fake::start(GREETING, |_, command| {
         match command.split(' ').next() {
         Some("LIST") => Reply::Text(
-            "* LIST () \"/\" INBOX\r\n* LIST () \"/\" \"../..\"\r\n* LIST () \"/\" \"a//b\"\r\n* LIST () \"/\" {5}\r\nw\u{1}*%x\r\n\
+            "* LIST () \"/\" INBOX\r\n* LIST () \"/\" \"../..\"\r\n* LIST () \"/\" \"a//b\"\r\n* LIST () \"/\" \"w*%x\"\r\n\
              * LIST (\\Noselect) \"/\" hull\r\n* LIST (\\All) \"/\" everything\r\n* LIST () \"/\" B&APw-ro\r\nTAG OK\r\n"
                 .to_owned(),
         ),
@@ -382,7 +382,7 @@ fn names_that_lead_elsewhere_stay_names_and_what_cannot_be_is_told() {
         .rows();
     let filled = rows.iter().filter(|row| row["messages"] == 1);
     let names: Vec<&str> = filled.map(|row| row["mailbox"].as_str().unwrap()).collect();
-    assert_eq!(names, ["../..", "Büro", "w___x"]);
+    assert_eq!(names, ["../..", "Büro", "w__x"]);
     let subscribed = |name: &str| {
         rows.iter()
             .any(|row| row["mailbox"] == name && row["subscribed"] == true)

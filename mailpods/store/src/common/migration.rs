@@ -42,10 +42,13 @@ pub(crate) fn check_count(count: i64) -> Result<()> {
     }
 }
 
-/// Whether a mailbox may take over a UIDVALIDITY: it never had a message, so that no client remembers any of it, and those that are given
-/// out later are greater, as they follow the clock.
+/// Seconds that a UIDVALIDITY may be ahead of the clock: stores that follow the clock are when they make many mailboxes at once. Those
+/// that are given out later are greater, and a source cannot use them up.
+const AHEAD: i64 = 24 * 3600;
+
+/// Whether a mailbox may take over a UIDVALIDITY: it never had a message, so that no client remembers any of it.
 pub(crate) fn may_keep(row: &MailboxRow, uid_validity: u32, now_seconds: i64) -> bool {
-    row.uid_next == 1 && uid_validity > 0 && i64::from(uid_validity) <= now_seconds
+    row.uid_next == 1 && uid_validity > 0 && i64::from(uid_validity) <= now_seconds + AHEAD
 }
 
 /// Makes `source` the next UID where it is free; whether it is.

@@ -148,14 +148,14 @@ pub(super) async fn nothing_comes_twice(store: Store) -> Outcome {
 }
 
 pub(super) async fn a_uid_validity_is_taken_over_once(store: Store) -> Outcome {
-    let account = account(&store, "alice@example.test").await?;
-    store.mail.create_mailbox(account, "Work", None).await?;
-    let work = mailbox(&store, account, "Work").await?;
+    let alice = account(&store, "alice@example.test").await?;
+    store.mail.create_mailbox(alice, "Work", None).await?;
+    let work = mailbox(&store, alice, "Work").await?;
     let origin = begin(&store, work).await?;
     store.migrations.bring(origin.id, imports(&[4])).await?;
-    store.mail.delete_mailbox(account, "Work").await?;
-    store.mail.create_mailbox(account, "Work", None).await?;
-    let work = mailbox(&store, account, "Work").await?;
+    store.mail.delete_mailbox(alice, "Work").await?;
+    store.mail.create_mailbox(alice, "Work", None).await?;
+    let work = mailbox(&store, alice, "Work").await?;
     let again = begin(&store, work).await?;
     same("not again", &again.uids, &Uids::Mapped)?;
     same(
@@ -165,6 +165,19 @@ pub(super) async fn a_uid_validity_is_taken_over_once(store: Store) -> Outcome {
     )?;
     store.migrations.bring(again.id, imports(&[4])).await?;
     same("mapped", &uids(&store, work).await?, &vec![1])?;
+    store.mail.create_mailbox(alice, "Soon", None).await?;
+    let soon = mailbox(&store, alice, "Soon").await?;
+    let ahead = store.mail.mailbox_by_id(soon).await?.uid_validity + 1_000;
+    let kept = store
+        .migrations
+        .begin_origin(soon, "imaps://old/Soon", ahead, true)
+        .await?;
+    same("a little ahead of the clock", &kept.uids, &Uids::Kept)?;
+    store.mail.delete_mailbox(alice, "Soon").await?;
+    store.mail.create_mailbox(alice, "Soon", None).await?;
+    let soon = mailbox(&store, alice, "Soon").await?;
+    let next = store.mail.mailbox_by_id(soon).await?.uid_validity;
+    holds("greater than what was taken over", next > ahead)?;
     let other = store
         .migrations
         .begin_origin(work, "imaps://old/INBOX", THERE + 1, true)

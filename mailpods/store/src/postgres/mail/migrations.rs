@@ -89,6 +89,10 @@ async fn take_over(tx: &Tx<'_>, row: &MailboxRow, uid_validity: u32) -> Result<b
         .await?
         > 0;
     if is_first {
+        // RFC 9051 §2.3.1.1: those that are given out later are greater.
+        const RAISE: &str =
+            "UPDATE account SET uid_validity = greatest(uid_validity, $2) WHERE id = $1";
+        tx.execute(RAISE, &[&row.account, &validity]).await?;
         set_uid_validity(tx, row, validity).await?;
     }
     Ok(is_first)

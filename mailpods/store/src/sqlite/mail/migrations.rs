@@ -81,6 +81,8 @@ fn take_over(tx: &mut Tx<'_>, row: &MailboxRow, uid_validity: u32) -> Result<boo
         "INSERT OR IGNORE INTO kept_validity (account, name, uid_validity) VALUES (?1, ?2, ?3)";
     let is_first = tx.execute(sql, (row.account, &row.name, uid_validity))? > 0;
     if is_first {
+        // RFC 9051 §2.3.1.1: those that are given out later are greater.
+        tx.counters.uid_validity = tx.counters.uid_validity.max(i64::from(uid_validity));
         set_uid_validity(tx, row, uid_validity)?;
     }
     Ok(is_first)
