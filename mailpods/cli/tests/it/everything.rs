@@ -217,6 +217,8 @@ fn what_was_deleted_here_comes_back_by_an_import_and_not_by_a_move() {
         "--output",
         "json",
     ];
+    let refused = world.run(&[&migrate[..], &["--delete"]].concat()).exits(2);
+    assert!(refused.errors().contains("--delete is for IMAP servers"));
     let run = world.run(&migrate).exits(0);
     assert!(run.text().contains("\"uidsKept\": true"), "{}", run.text());
     world.with_store(async |store| {

@@ -62,6 +62,8 @@ fn inbox(brought: u64, present: u64, left_out: u64) -> Vec<(String, u64, u64, u6
     vec![("INBOX".to_owned(), brought, present, left_out)]
 }
 
+type Answer = fn(usize, &str) -> Reply;
+
 const JSON: &[&str] = &["--output", "json"];
 
 #[test]
@@ -344,7 +346,7 @@ fn a_hostile_source_is_bounded() {
         false => Reply::Text(usual(command, &[1])),
     };
     let garbage = |_: usize, _: &str| Reply::Text("HTTP/1.1 400 Bad Request\r\n".to_owned());
-    let cases: [(&str, fn(usize, &str) -> Reply); 4] = [
+    let cases: [(&str, Answer); 4] = [
         ("more than 10000 folders", endless),
         ("literal of 99999999999 octets", literal),
         ("too many values or levels", deep),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use mailpods_imap_proto::client::data::{Body, Fetched};
 use mailpods_imap_proto::client::{Condition, Response, StatusReply};
 use mailpods_imap_proto::sequence::runs;
-use mailpods_store::mail::{Flags, NewMail};
+use mailpods_store::mail::NewMail;
 use mailpods_store::migrations::{Brought, Import, MAX_KEPT_UID, Origin, Uids};
 use mailpods_store::{MailboxId, NewBody, Store, Uid};
 

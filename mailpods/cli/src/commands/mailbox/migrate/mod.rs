@@ -65,8 +65,6 @@ pub struct Args {
     /// Where mail comes from: imaps://USER@HOST[:PORT], imap://USER@HOST[:PORT] (STARTTLS), maildir:PATH, mbox:PATH.
     #[arg(long, value_parser = Place::parse, value_name = "SOURCE", required_unless_present = "list")]
     from: Option<Place>,
-    #[command(flatten)]
-    imap: ImapArgs,
     /// Only mailboxes of these names (as they are called here); * stands for anything, % for anything within a level.
     #[arg(long, value_name = "PATTERN")]
     folder: Vec<String>,
@@ -78,10 +76,13 @@ pub struct Args {
     /// Only say what would be brought.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    imap: ImapArgs,
 }
 
 /// What holds for IMAP servers alone.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "For IMAP servers")]
 struct ImapArgs {
     /// File with the password of whoever logs in.
     #[arg(long, value_name = "FILE")]
@@ -119,6 +120,27 @@ struct ImapArgs {
     /// Seconds of silence after which a connection counts as broken.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     patience: u64,
+}
+
+impl ImapArgs {
+    /// What nothing acts on is refused by name.
+    fn refuse_for_files(&self) -> Result<(), Failure> {
+        let given = [
+            ("--password-file", self.password_file.is_some()),
+            ("--master", self.master.is_some()),
+            ("--ca-file", self.ca_file.is_some()),
+            ("--insecure-loopback", self.insecure_loopback),
+            ("--since", self.since.is_some()),
+            ("--delete", self.delete),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let text = format!("{name} is for IMAP servers, and mail comes from files");
+                Err(Failure::new(Exit::Usage, text).hint(format!("the same without {name}")))
+            }
+        }
+    }
 }
 
 fn parse_date(text: &str) -> Result<Date, String> {
@@ -168,7 +190,10 @@ impl Args {
                 let text = format!("{address} has no `from` in the list, and there is no --from");
                 return Err(Failure::new(Exit::Usage, text));
             }
-            Some(Place::Files(path)) => Source::Files(path),
+            Some(Place::Files(path)) => {
+                self.imap.refuse_for_files()?;
+                Source::Files(path)
+            }
             Some(Place::Imap(server)) => {
                 let user = row.user.clone().or_else(|| server.user.clone());
                 let user = user.unwrap_or_else(|| address.to_string());
@@ -314,7 +339,6 @@ async fn one(shared: Arc<Shared>, job: Job) -> Result<(Account, Exit), Failure> 
         dry_run,
         ..Account::default()
     };
-    let progress = Progress::begin(&shared.bars, &report.account);
     let (report, exit) = match job.source {
         Source::Files(path) => {
             let wanted = &shared.options.wanted;
@@ -337,8 +361,8 @@ async fn one(shared: Arc<Shared>, job: Job) -> Result<(Account, Exit), Failure> 
                 login,
                 dial: shared.dial.clone(),
                 options: shared.options.clone(),
+                progress: Progress::begin(&shared.bars, &report.account),
                 report,
-                progress,
                 moved: 0,
                 partial: (0, 0),
             };
