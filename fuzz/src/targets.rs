@@ -30,6 +30,12 @@ pub const TARGETS: &[Target] = &[
         short_run: 2000,
     },
     Target {
+        name: "imap-client",
+        run: mailpods_imap_proto::fuzzing::fuzz_client,
+        words: IMAP_REPLIES,
+        short_run: 2000,
+    },
+    Target {
         name: "managesieve",
         run: mailpods_pop3_proto::fuzzing::fuzz_managesieve,
         words: MANAGESIEVE,
@@ -166,6 +172,27 @@ fn spf_budget(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let _ = mailpods_policy::spf::total_cost(&text, |_| None);
 }
+
+const IMAP_REPLIES: &[&[u8]] = &[
+    b"* ",
+    b"* OK [",
+    b"] ",
+    b"* BYE ",
+    b"m1 NO ",
+    b"* 1 FETCH (",
+    b"BODY[] {3}\r\nabc",
+    b"BODY[] {2000}\r\n",
+    b"UID 4294967295 ",
+    b"FLAGS (\\Seen)",
+    b"* LIST () \"/\" ",
+    b"* NAMESPACE ((\"\" \"/\")) NIL NIL",
+    b"{99999999999}\r\n",
+    b"\"",
+    b"(",
+    b")",
+    b"NIL",
+    b"\r\n",
+];
 
 const STS: &[&[u8]] = &[
     b"version: STSv1\r\n",

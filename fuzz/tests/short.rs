@@ -44,6 +44,7 @@ macro_rules! short_runs {
 short_runs! {
     filter => "filter",
     imap => "imap",
+    imap_client => "imap-client",
     managesieve => "managesieve",
     pop3 => "pop3",
     message => "message",

@@ -10,6 +10,7 @@ type Package = (&'static str, &'static str);
 /// Stock clients that the whole-process tests talk through.
 pub const TESTS: &[Package] = &[
     ("curl", "/usr/bin/curl"),
+    ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("dovecot-sieve", "/usr/bin/sieve-test"),
     ("isync", "/usr/bin/mbsync"),
     ("libio-socket-ssl-perl", "/usr/share/perl5/IO/Socket/SSL.pm"),

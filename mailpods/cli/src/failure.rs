@@ -65,6 +65,11 @@ impl Failure {
         self
     }
 
+    /// Its exit code.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// Writes it to standard error.
     pub fn report(self) -> ExitCode {
         if !self.quiet {

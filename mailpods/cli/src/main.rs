@@ -4,6 +4,7 @@ mod commands;
 mod failure;
 mod mail;
 mod output;
+mod password;
 mod plans;
 mod session;
 mod time;

@@ -1,5 +1,7 @@
 //! Entry points for fuzzers; they run on stable, in tests and under cargo-fuzz alike.
 
+use crate::client::data::{Fetched, ListedFolder, personal_namespaces};
+use crate::client::{ReplyLimits, Response, ResponseReader};
 use crate::decoder::{Decoder, Event};
 use crate::limits::Limits;
 use crate::pattern::ListPattern;
@@ -67,4 +69,48 @@ fn follow_urls(append: &Append) {
             }
         }
     }
+}
+
+/// Feeds `data` to a reader of responses as a server would send them: the first octet chooses the split. A fuzzer looks for panics, and
+/// for memory beyond the limits.
+///
+/// # Panics
+/// When the split changes what is read, which is a defect.
+pub fn fuzz_client(data: &[u8]) {
+    let Some((split, input)) = data.split_first() else {
+        return;
+    };
+    let whole = read_all(input, input.len().max(1));
+    assert_eq!(
+        whole,
+        read_all(input, usize::from(*split) + 1),
+        "any split gives the same"
+    );
+    for response in &whole {
+        if let Response::Data { values, .. } = response {
+            let _ = Fetched::read(values);
+            let _ = ListedFolder::read(values);
+            let _ = personal_namespaces(values);
+        }
+    }
+}
+
+/// The responses up to what cannot be read.
+fn read_all(input: &[u8], split: usize) -> Vec<Response> {
+    let mut reader = ResponseReader::new(ReplyLimits {
+        text: 4096,
+        literals: 1024,
+    });
+    let mut responses = Vec::new();
+    for chunk in input.chunks(split) {
+        reader.buffer().extend_from_slice(chunk);
+        loop {
+            match reader.next_response() {
+                Ok(Some(response)) => responses.push(response),
+                Ok(None) => break,
+                Err(_) => return responses,
+            }
+        }
+    }
+    responses
 }

@@ -1,9 +1,10 @@
-//! Sans-io IMAP4rev1 (RFC 3501) and IMAP4rev2 (RFC 9051), server side.
+//! Sans-io IMAP4rev1 (RFC 3501) and IMAP4rev2 (RFC 9051): the server's side, and of the client's what fetching mail needs.
 //!
 //! - [`Decoder`]: octets in any split to [`Event`]s; every bound is in [`Limits`].
 //! - [`command`]: what a client can ask for.
 //! - [`Writer`] and [`FetchWriter`]: responses into a `Vec<u8>`.
 //! - [`SequenceSet`], [`ListPattern`], [`utf7`], [`date`]: the values of the grammar.
+//! - [`client`]: responses of other servers.
 //! - [`state`] and [`capability`]: what is permitted when, and what is offered when.
 //!
 //! Nothing here knows sockets, clocks or mailboxes. Messages' envelopes and structures come from `mailpods-message`.
@@ -12,6 +13,7 @@
 //! the weaker LITERAL- would protect nothing more.
 
 pub mod capability;
+pub mod client;
 pub mod command;
 pub mod date;
 pub mod decoder;

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod error;
 pub mod locks;
 pub mod mail;
+pub mod migrations;
 pub mod postgres;
 pub mod queue;
 pub mod quota;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 pub use error::{ErrorClass, Result, StoreError};
 pub use locks::LockStore;
 pub use mail::MailStore;
+pub use migrations::MigrationStore;
 pub use queue::QueueStore;
 pub use scripts::ScriptStore;
 pub use secrets::{DirectoryStore, SecretStore};
@@ -47,6 +49,8 @@ pub use upkeep::UpkeepStore;
 pub struct Store {
     /// Mailboxes and messages.
     pub mail: Arc<dyn MailStore>,
+    /// What was brought from elsewhere.
+    pub migrations: Arc<dyn MigrationStore>,
     /// Messages on their way.
     pub queue: Arc<dyn QueueStore>,
     /// Counters and bans.

@@ -1,17 +1,17 @@
 //! `mailpods hash`
-use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use mailpods_sasl::password::hash_argon2id;
-use mailpods_sasl::{MAX_PASSWORD, PasswordHash, ScramKeys};
+use mailpods_sasl::{PasswordHash, ScramKeys};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output;
+use crate::password::read_password;
 
 const EXAMPLES: &str = "\
 The password is read from standard input, so that it is in no history and no list of processes.
@@ -119,68 +119,4 @@ fn read_new_password() -> Result<Zeroizing<Vec<u8>>, Failure> {
         return Err(Failure::new(Exit::Usage, "the two passwords differ").hint("type it again"));
     }
     Ok(password)
-}
-
-/// One line from a terminal, or all of a pipe without its last line end.
-fn read_password(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let stdin = std::io::stdin();
-    // Room for all of it, so that no copy stays behind when it grows.
-    let mut password = Zeroizing::new(Vec::with_capacity(MAX_PASSWORD + 3));
-    let read = if stdin.is_terminal() {
-        read_unseen(prompt, &mut password)
-    } else {
-        stdin
-            .lock()
-            .take(MAX_PASSWORD as u64 + 2)
-            .read_to_end(&mut password)
-    };
-    read.map_err(|error| Failure::because(Exit::Failed, "failed to read the password", &error))?;
-    while password
-        .last()
-        .is_some_and(|octet| matches!(octet, b'\n' | b'\r'))
-    {
-        password.pop();
-    }
-    if password.is_empty() || password.len() > MAX_PASSWORD {
-        let text = format!(
-            "the password on standard input has {} octets: 1 to {MAX_PASSWORD} are allowed",
-            password.len()
-        );
-        return Err(
-            Failure::new(Exit::Usage, text).hint("printf %s 'the password' | mailpods hash")
-        );
-    }
-    Ok(password)
-}
-
-fn read_unseen(prompt: &str, line: &mut Vec<u8>) -> std::io::Result<usize> {
-    let _quiet = Quiet::new()?;
-    write!(std::io::stderr(), "{prompt}")?;
-    std::io::stdin()
-        .lock()
-        .take(MAX_PASSWORD as u64 + 2)
-        .read_until(b'\n', line)
-}
-
-/// While it lives, the terminal does not show what is typed.
-struct Quiet(Termios);
-
-impl Quiet {
-    fn new() -> std::io::Result<Self> {
-        let stdin = std::io::stdin();
-        let before = tcgetattr(&stdin)?;
-        let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
-        // The line end still moves to the next line.
-        quiet.local_modes.insert(LocalModes::ECHONL);
-        tcsetattr(&stdin, OptionalActions::Flush, &quiet)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        // A terminal that is gone needs nothing.
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
-    }
 }

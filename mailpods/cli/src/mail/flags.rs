@@ -55,6 +55,12 @@ impl Keywords {
         self.0.get(usize::try_from(place).ok()?)
     }
 
+    /// Whether a keyword has a letter.
+    pub fn has(&self, keyword: &str) -> bool {
+        let known = |name: &String| name.eq_ignore_ascii_case(keyword);
+        keyword.eq_ignore_ascii_case(FORWARDED) || self.0.iter().any(known)
+    }
+
     /// The letter of a keyword, which gets one if there is room: 26 in a folder.
     fn letter(&mut self, keyword: &str) -> Option<char> {
         let known = self

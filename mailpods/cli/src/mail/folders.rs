@@ -27,7 +27,7 @@ pub enum Place {
 }
 
 /// The messages of a folder, one after the other.
-pub type Messages = Box<dyn Iterator<Item = Result<FileMessage, FileError>>>;
+pub type Messages = Box<dyn Iterator<Item = Result<FileMessage, FileError>> + Send>;
 
 impl Folder {
     /// Octets of its files, for the progress bar.
@@ -37,6 +37,17 @@ impl Folder {
             Place::Mbox(path) => Ok(std::fs::metadata(path)
                 .map_err(FileError::io("read", path))?
                 .len()),
+        }
+    }
+
+    /// UIDVALIDITY and the next UID, where they are told.
+    pub fn validity(&self) -> Option<(u32, u32)> {
+        match &self.place {
+            Place::Maildir(path) => {
+                let list = maildir::uidlist(path);
+                (list.validity > 0).then_some((list.validity, list.next))
+            }
+            Place::Mbox(_) => None,
         }
     }
 
@@ -128,7 +139,8 @@ pub fn encode(level: &str) -> String {
     utf7::encode(&escaped)
 }
 
-fn decode(file: &str) -> String {
+/// The level that a file name stands for.
+pub fn decode(file: &str) -> String {
     let text = utf7::decode(file).unwrap_or_else(|_| file.to_owned());
     text.replace("%2E", ".")
         .replace("%2F", "_")

@@ -9,7 +9,7 @@ use mailpods_store::UnixSeconds;
 use mailpods_store::mail::Flags;
 
 use super::flags::{Keywords, from_maildir, to_maildir};
-use super::uidlist::{self, Uidlist, unique};
+use super::uidlist::{self, Known, Uidlist, unique};
 use super::{FileError, FileMessage, MAX_MESSAGE, make_file, make_folder, to_crlf, to_lf};
 
 const KEYWORDS_FILE: &str = "dovecot-keywords";
@@ -25,21 +25,31 @@ pub fn octets(dir: &Path) -> Result<u64, FileError> {
     Ok(files(dir)?.iter().map(size).sum())
 }
 
-/// The messages, by file name, which begins with the time of delivery.
+/// What Dovecot knows of the messages; nothing where it has no list.
+pub fn uidlist(dir: &Path) -> Uidlist {
+    fs::read_to_string(dir.join(uidlist::FILE))
+        .map(|text| Uidlist::parse(&text))
+        .unwrap_or_default()
+}
+
+/// The messages by UID; then those without, by file name, which begins with the time of delivery.
 pub fn read(
     dir: &Path,
 ) -> Result<impl Iterator<Item = Result<FileMessage, FileError>> + use<>, FileError> {
     let keywords = fs::read_to_string(dir.join(KEYWORDS_FILE))
         .map(|text| Keywords::parse(&text))
         .unwrap_or_default();
-    let uidlist = fs::read_to_string(dir.join(uidlist::FILE))
-        .map(|text| Uidlist::parse(&text))
-        .unwrap_or_default();
-    let files = files(dir)?;
+    let uidlist = uidlist(dir);
+    let mut files = files(dir)?;
+    files.sort_by_key(|path| uidlist.get(base(path)).map_or(u32::MAX, |known| known.uid));
     Ok(files.into_iter().enumerate().map(move |(index, path)| {
-        let uidl = uidlist.name(base(&path)).map(str::to_owned);
+        let known = uidlist.get(base(&path));
         let message = read_file(&path, index + 1, &keywords)?;
-        Ok(FileMessage { uidl, ..message })
+        Ok(FileMessage {
+            uid: known.map(|known| known.uid),
+            uidl: known.and_then(|known| known.uidl.clone()),
+            ..message
+        })
     }))
 }
 
@@ -82,6 +92,7 @@ fn read_file(path: &Path, number: usize, keywords: &Keywords) -> Result<FileMess
         received: received.map_or(0, |since| {
             UnixSeconds::try_from(since.as_secs()).unwrap_or(0)
         }),
+        uid: None,
         uidl: None,
         taken,
     })
@@ -173,6 +184,34 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes Dovecot's list of the messages that are there.
+    pub fn write_uidlist(
+        &self,
+        validity: u32,
+        next: u32,
+        messages: impl IntoIterator<Item = (String, Known)>,
+    ) -> Result<(), FileError> {
+        let mut list = Uidlist::new(validity, next);
+        for (unique, known) in messages {
+            if let Some(name) = self.present.get(&unique) {
+                list.add(name, known);
+            }
+        }
+        let path = self.dir.join(uidlist::FILE);
+        make_file(&path)
+            .and_then(|mut file| file.write_all(list.text().as_bytes()))
+            .map_err(FileError::io("write", &path))
+    }
+
+    /// Keywords of a message that its file's name has no room for.
+    pub fn without_letter(&self, flags: &Flags) -> Vec<String> {
+        let words = flags.keywords.iter();
+        words
+            .filter(|word| !self.keywords.has(word))
+            .cloned()
+            .collect()
+    }
+
     fn file_name(&mut self, unique: &str, flags: &Flags) -> Result<String, FileError> {
         let before = self.keywords.0.len();
         let letters = to_maildir(flags, &mut self.keywords);
@@ -210,6 +249,7 @@ mod tests {
             octets: octets.to_vec(),
             flags,
             received: 1_700_000_000,
+            uid: None,
             uidl: None,
             taken: 17,
         };

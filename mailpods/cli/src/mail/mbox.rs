@@ -8,11 +8,20 @@ use mailpods_store::UnixSeconds;
 use mailpods_store::mail::Flags;
 
 use super::flags::{from_mbox, to_mbox};
+use super::uidlist::is_name;
 use super::{FileError, FileMessage, MAX_MESSAGE, make_file, make_folder, to_crlf, to_lf};
 use crate::time;
 
-/// Header fields that only say what the flags are.
-const FLAG_FIELDS: [&[u8]; 3] = [b"status", b"x-status", b"x-keywords"];
+/// Header fields that are the folder's, not the message's: flags, UIDs, what POP3 calls it, and what IMAP servers keep at the first one.
+const FLAG_FIELDS: [&[u8]; 7] = [
+    b"status",
+    b"x-status",
+    b"x-keywords",
+    b"x-uid",
+    b"x-uidl",
+    b"x-imap",
+    b"x-imapbase",
+];
 
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -156,7 +165,8 @@ fn finish(octets: &[u8], from_line: &[u8], taken: u64) -> FileMessage {
         octets: without_flag_fields(&octets),
         flags,
         received,
-        uidl: None,
+        uid: None,
+        uidl: Some(value(b"x-uidl")).filter(|name| is_name(name)),
         taken,
     }
 }

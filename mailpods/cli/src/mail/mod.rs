@@ -1,4 +1,5 @@
 //! Mail as files: Maildir and mbox, read and written.
+pub mod account;
 pub mod flags;
 pub mod folders;
 pub mod maildir;
@@ -25,6 +26,8 @@ pub struct FileMessage {
     pub flags: Flags,
     /// INTERNALDATE.
     pub received: UnixSeconds,
+    /// Its UID, where it is told.
+    pub uid: Option<u32>,
     /// What POP3 has called it so far.
     pub uidl: Option<String>,
     /// Octets of the file that it took, for the progress bar.

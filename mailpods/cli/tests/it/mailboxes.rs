@@ -114,8 +114,28 @@ fn names_that_pop3_uses_come_along() {
         let inbox = store.mail.mailbox(account, "INBOX").await.unwrap();
         store.mail.uidls(inbox.unwrap().id).await.unwrap()
     });
+    let wanted = [(7, "000000076553f100"), (8, "old-name")];
+    assert_eq!(names, wanted.map(|(uid, name)| (uid, name.to_owned())));
+}
+
+#[test]
+fn names_that_pop3_uses_come_along_later_too() {
+    let world = with_empty_store();
+    maildir(&world);
+    let import = ["mailbox", "import", ALICE, "maildir", "--create-account"];
+    world.run(&import).exits(0);
+    let list = "3 V1700000000 N9 G00\n7 :1700000000.a\n8 Pold-name W80 :1700000001.b:2,\n";
+    write(&world.path("maildir/dovecot-uidlist"), list);
+    world.run(&import).exits(0);
+    let (names, uids) = world.with_store(async |store| {
+        let account = store.mail.account(&ALICE.parse().unwrap()).await.unwrap();
+        let inbox = store.mail.mailbox(account, "INBOX").await.unwrap().unwrap();
+        let uids = store.mail.uids(inbox.id).await.unwrap();
+        (store.mail.uidls(inbox.id).await.unwrap(), uids)
+    });
     let wanted = [(1, "000000076553f100"), (2, "old-name")];
     assert_eq!(names, wanted.map(|(uid, name)| (uid, name.to_owned())));
+    assert_eq!(uids, [1, 2], "nothing came twice");
 }
 
 #[test]

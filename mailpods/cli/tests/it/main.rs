@@ -3,6 +3,10 @@
 
 mod backup;
 mod configuration;
+mod dovecot;
+mod everything;
+mod fake;
 mod mailboxes;
+mod migrate;
 mod queue;
 mod world;

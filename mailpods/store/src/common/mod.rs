@@ -15,6 +15,7 @@ pub(crate) mod locks;
 pub(crate) mod mailbox;
 pub(crate) mod mailbox_cache;
 pub(crate) mod metrics;
+pub(crate) mod migration;
 pub(crate) mod names;
 pub(crate) mod queue;
 pub(crate) mod scripts;

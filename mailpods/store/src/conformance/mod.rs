@@ -10,6 +10,7 @@ mod flags;
 mod leases;
 mod locks;
 mod mailboxes;
+mod migrations;
 mod operators;
 mod queue;
 mod quotas;
@@ -93,6 +94,12 @@ checks! {
     mailboxes::rename_of_inbox_moves_its_messages,
     mailboxes::subscriptions_outlive_mailboxes,
     mailboxes::uids_ascend_and_are_never_used_again,
+    migrations::uids_are_kept_where_nothing_came_before,
+    migrations::a_delivery_in_between_ends_the_keeping,
+    migrations::mail_after_the_first_pass_meets_no_later_one,
+    migrations::nothing_comes_twice,
+    migrations::a_uid_validity_is_taken_over_once,
+    migrations::what_cannot_be_is_refused,
     flags::each_change_raises_the_modseq_once,
     flags::the_table_of_flags_follows_every_change,
     flags::unchanged_since_leaves_later_changes_alone,

@@ -160,6 +160,7 @@ impl PostgresStore {
             locks: core.clone(),
             upkeep: core.clone(),
             scripts: core.clone(),
+            migrations: core.clone(),
             shares: Some(core.clone()),
         }
     }

@@ -165,6 +165,7 @@ impl SqliteStore {
             locks: core.clone(),
             upkeep: core.clone(),
             scripts: core.clone(),
+            migrations: core.clone(),
             shares: None,
         }
     }

@@ -1,16 +1,19 @@
 //! `mailpods mailbox export`
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use mailpods_api::MailboxAddress;
 use mailpods_store::mail::{Columns, Entry, MailboxInfo};
-use mailpods_store::{Store, StoreError};
+use mailpods_store::{AccountId, MailboxId, Store, StoreError};
 use serde::Serialize;
 
 use super::{file_failure, find_account, no_account, parse_address, progress};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
+use crate::mail::account::{self, Octets};
+use crate::mail::uidlist::Known;
 use crate::mail::{FileError, folders, maildir, mbox};
 use crate::output::{self, Table};
 use crate::session::{failed, with_store};
@@ -59,6 +62,8 @@ struct Counts {
     /// UIDs of messages that cannot be read.
     damaged: Vec<u32>,
     dry_run: bool,
+    #[serde(skip)]
+    keywords: BTreeMap<u32, Vec<String>>,
 }
 
 impl Args {
@@ -75,6 +80,9 @@ impl Args {
             counts.extend(self.write(&store, &path, &mailboxes, &bar).await?);
         }
         bar.finish_and_clear();
+        if self.format == Form::Maildir && self.mailbox.is_empty() && !self.dry_run {
+            self.write_account(&store, &mailboxes, &counts).await?;
+        }
         report(&counts, format)?;
         let whole = counts.iter().all(|counts| counts.damaged.is_empty());
         if !whole {
@@ -121,9 +129,29 @@ impl Args {
             exported: written.exported,
             present: written.present,
             damaged: written.damaged,
+            keywords: written.keywords,
             dry_run: self.dry_run,
         };
         Ok(mailboxes.iter().zip(written).map(counts).collect())
+    }
+
+    /// What Maildir has no place for, and subscriptions.
+    async fn write_account(
+        &self,
+        store: &Store,
+        mailboxes: &[MailboxInfo],
+        counts: &[Counts],
+    ) -> Result<(), Failure> {
+        let Some(account) = find_account(store, &self.account).await? else {
+            return Err(no_account(&self.account));
+        };
+        let failure = |error| failed("failed to read the account", &error);
+        let names = store.mail.subscriptions(account).await.map_err(failure)?;
+        let written = account::write_subscriptions(&self.target, &names);
+        written.map_err(|error| file_failure(&error))?;
+        let read = beside(store, account, mailboxes, counts).await;
+        let written = account::write(&self.target, &read.map_err(failure)?);
+        written.map_err(|error| file_failure(&error))
     }
 
     async fn mailboxes(&self, store: &Store) -> Result<Vec<MailboxInfo>, Failure> {
@@ -181,6 +209,46 @@ impl Args {
     }
 }
 
+/// Annotations, scripts, uses of mailboxes, and keywords without a letter.
+async fn beside(
+    store: &Store,
+    account: AccountId,
+    mailboxes: &[MailboxInfo],
+    counts: &[Counts],
+) -> Result<account::Account, StoreError> {
+    let mut beside = account::Account::default();
+    let mut of_mailbox: BTreeMap<MailboxId, BTreeMap<String, Octets>> = BTreeMap::new();
+    for (mailbox, annotation) in store.mail.all_annotations(account).await? {
+        let place = match mailbox {
+            Some(mailbox) => of_mailbox.entry(mailbox).or_default(),
+            None => &mut beside.annotations,
+        };
+        place.insert(annotation.entry, Octets::new(&annotation.value));
+    }
+    for mailbox in mailboxes {
+        let mut of_it = counts
+            .iter()
+            .filter(|counts| counts.mailbox == mailbox.name);
+        beside.mailboxes.push(account::Mailbox {
+            name: mailbox.name.clone(),
+            special_use: mailbox.special_use.map(account::word_of).map(str::to_owned),
+            subscribed: mailbox.subscribed,
+            annotations: of_mailbox.remove(&mailbox.id).unwrap_or_default(),
+            keywords: of_it
+                .next()
+                .map(|counts| counts.keywords.clone())
+                .unwrap_or_default(),
+        });
+    }
+    if let Some(kept) = store.scripts.personal_scripts(account).await? {
+        let scripts = kept.scripts.iter();
+        let scripts = scripts.map(|(name, source)| (name.clone(), Octets::new(source)));
+        beside.scripts = scripts.collect();
+        beside.active_script = kept.active;
+    }
+    Ok(beside)
+}
+
 /// What became of the messages of a mailbox.
 #[derive(Debug, Default)]
 struct Written {
@@ -189,6 +257,8 @@ struct Written {
     present: usize,
     /// UIDs of those that cannot be read.
     damaged: Vec<u32>,
+    /// Keywords that the Maildir has no letter for, by UID.
+    keywords: BTreeMap<u32, Vec<String>>,
 }
 
 async fn to_maildir(
@@ -201,6 +271,8 @@ async fn to_maildir(
     let mut written = Vec::new();
     for mailbox in mailboxes {
         let mut done = Written::default();
+        let names = uidls(store, mailbox).await?;
+        let mut list = Vec::new();
         let mut pages = Pages::new(store, mailbox);
         while let Some(page) = pages.next().await? {
             for entry in page {
@@ -210,11 +282,55 @@ async fn to_maildir(
                     Added::Damaged => done.damaged.push(entry.uid),
                 }
                 bar.inc(entry.size);
+                let more = writer.without_letter(&entry.flags);
+                if !more.is_empty() {
+                    done.keywords.insert(entry.uid, more);
+                }
+                let known = Known {
+                    uid: entry.uid,
+                    uidl: names.as_ref().map(|names| names.of(entry.uid)),
+                };
+                list.push((unique(mailbox, &entry), known));
             }
         }
+        let listed = writer.write_uidlist(mailbox.uid_validity, mailbox.uid_next, list);
+        listed.map_err(|error| file_failure(&error))?;
         written.push(done);
     }
     Ok(written)
+}
+
+/// What POP3 calls the messages of INBOX.
+struct Uidls {
+    given: HashMap<u32, String>,
+    uid_validity: u32,
+}
+
+impl Uidls {
+    fn of(&self, uid: u32) -> String {
+        let given = self.given.get(&uid).cloned();
+        given.unwrap_or_else(|| format!("{}.{uid}", self.uid_validity))
+    }
+}
+
+async fn uidls(store: &Store, mailbox: &MailboxInfo) -> Result<Option<Uidls>, Failure> {
+    if mailbox.name != "INBOX" {
+        return Ok(None);
+    }
+    let given = store.mail.uidls(mailbox.id).await;
+    let given = given.map_err(|error| failed("failed to read the names that POP3 uses", &error))?;
+    Ok(Some(Uidls {
+        given: given.into_iter().collect(),
+        uid_validity: mailbox.uid_validity,
+    }))
+}
+
+/// UIDVALIDITY and UID never name another message: an export can be done again.
+fn unique(mailbox: &MailboxInfo, entry: &Entry) -> String {
+    format!(
+        "{}.V{}U{}.mailpods",
+        entry.received, mailbox.uid_validity, entry.uid
+    )
 }
 
 enum Added {
@@ -230,11 +346,7 @@ async fn add_to_maildir(
     entry: &Entry,
 ) -> Result<Added, Failure> {
     let files = |error: FileError| file_failure(&error);
-    // UIDVALIDITY and UID never name another message: an export can be done again.
-    let unique = format!(
-        "{}.V{}U{}.mailpods",
-        entry.received, mailbox.uid_validity, entry.uid
-    );
+    let unique = unique(mailbox, entry);
     if writer.update(&unique, &entry.flags).map_err(files)? {
         return Ok(Added::Present);
     }

@@ -4,9 +4,13 @@ mod delete;
 mod export;
 mod expunge;
 mod import;
+mod intake;
 mod list;
+mod migrate;
+mod owner;
 mod present;
 mod reindex;
+mod settle;
 
 use clap::Subcommand;
 use mailpods_api::MailboxAddress;
@@ -27,6 +31,7 @@ Examples:
   mailpods mailbox import alice@example.test ~/Maildir --dry-run
   mailpods mailbox import alice@example.test ~/Maildir      again at any time: what is there is passed over
   mailpods mailbox import alice@example.test old.mbox --mailbox Archive/old
+  mailpods mailbox migrate alice@example.test --from imaps://alice@old.example.net     see mailpods mailbox migrate --help
   mailpods mailbox export alice@example.test ./alice        as Maildir, with flags and dates
   mailpods mailbox export alice@example.test ./alice.mbox --format mbox --mailbox INBOX
   mailpods mailbox delete old@example.test --config /etc/mailpods     all mail of a Mailbox that is gone
@@ -46,6 +51,8 @@ pub enum Command {
     List(list::Args),
     /// Bring a Maildir or mbox in; messages that are there already are passed over.
     Import(import::Args),
+    /// Move mail in from another server, or from files; again at any time for what is new.
+    Migrate(Box<migrate::Args>),
     /// Write mailboxes as Maildir or mbox.
     Export(export::Args),
     /// Delete an account with all its mail.
@@ -63,6 +70,7 @@ impl Command {
         match self {
             Self::List(args) => args.run(globals),
             Self::Import(args) => args.run(globals),
+            Self::Migrate(args) => args.run(globals),
             Self::Export(args) => args.run(globals),
             Self::Delete(args) => args.run(globals),
             Self::Acl(args) => args.run(globals),

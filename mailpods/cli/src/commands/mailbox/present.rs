@@ -2,12 +2,12 @@
 //!
 //! Messages are the same when Message-ID, size and digest are. Digests of stored messages are computed only for those that
 //! have the Message-ID and the size of one that comes in.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use mailpods_message::{Meta, header};
 use mailpods_store::mail::{Columns, Entry};
-use mailpods_store::{BodyId, MailboxId, Result, Store};
+use mailpods_store::{BodyId, MailboxId, Result, Store, Uid};
 
 use crate::mail::digest_of;
 
@@ -17,8 +17,13 @@ const PAGE: usize = 1000;
 type Key = (Vec<u8>, u64);
 
 enum Known {
-    Stored { prefix: Bytes, body: BodyId },
-    Digest([u8; 32]),
+    Stored {
+        uid: Uid,
+        prefix: Bytes,
+        body: BodyId,
+    },
+    /// `uid` is there for those that are in the mailbox already.
+    Digest { uid: Option<Uid>, digest: [u8; 32] },
 }
 
 /// The messages of one mailbox, by what tells them apart.
@@ -28,8 +33,8 @@ pub struct Present {
 }
 
 impl Present {
-    /// Reads a mailbox.
-    pub async fn read(store: &Store, mailbox: MailboxId) -> Result<Self> {
+    /// Reads a mailbox, without the messages of `but`.
+    pub async fn read(store: &Store, mailbox: MailboxId, but: &HashSet<Uid>) -> Result<Self> {
         let mut present = Self::default();
         let mut next = 1;
         loop {
@@ -44,7 +49,7 @@ impl Present {
                 .await?;
             let last = page.last().map(|entry| entry.uid);
             let full = page.len() == PAGE;
-            for entry in page {
+            for entry in page.into_iter().filter(|entry| !but.contains(&entry.uid)) {
                 present.add_stored(store, entry).await?;
             }
             match last.and_then(|uid| uid.checked_add(1)).filter(|_| full) {
@@ -64,6 +69,7 @@ impl Present {
             .and_then(|meta| meta.message_id)
             .unwrap_or_default();
         let known = Known::Stored {
+            uid: entry.uid,
             prefix: entry.prefix.unwrap_or_default(),
             body: entry.body,
         };
@@ -71,23 +77,59 @@ impl Present {
         Ok(())
     }
 
-    /// Whether a message is there. If not, it counts as there from now on.
-    pub async fn check_and_add(&mut self, store: &Store, octets: &[u8]) -> Result<bool> {
-        let id = header::find(octets, b"message-id")
-            .and_then(header::message_id)
-            .unwrap_or_default();
-        let known = self.known.entry((id, octets.len() as u64)).or_default();
+    /// Whether a message is there, with its UID where it is in the mailbox already. If not, it counts as there from now on.
+    pub async fn check_and_add(
+        &mut self,
+        store: &Store,
+        octets: &[u8],
+    ) -> Result<Option<Option<Uid>>> {
+        let known = self.known.entry(key(octets)).or_default();
         let digest = digest_of(&[octets]);
-        for one in known.iter_mut() {
-            if let Known::Stored { prefix, body } = one {
-                let stored = store.mail.body(*body).await?;
-                *one = Known::Digest(digest_of(&[prefix.as_ref(), stored.as_ref()]));
-            }
-            if matches!(one, Known::Digest(other) if *other == digest) {
-                return Ok(true);
-            }
+        if let Some(at) = find(store, known, digest).await? {
+            return Ok(Some(known.get(at).and_then(Known::uid)));
         }
-        known.push(Known::Digest(digest));
-        Ok(false)
+        known.push(Known::Digest { uid: None, digest });
+        Ok(None)
     }
+
+    /// The UID of a message that is there. Each is given once: whoever has a message twice gets it twice.
+    pub async fn take(&mut self, store: &Store, octets: &[u8]) -> Result<Option<Uid>> {
+        let Some(known) = self.known.get_mut(&key(octets)) else {
+            return Ok(None);
+        };
+        let found = find(store, known, digest_of(&[octets])).await?;
+        Ok(found.and_then(|at| known.swap_remove(at).uid()))
+    }
+}
+
+impl Known {
+    fn uid(&self) -> Option<Uid> {
+        match self {
+            Self::Stored { uid, .. } => Some(*uid),
+            Self::Digest { uid, .. } => *uid,
+        }
+    }
+}
+
+fn key(octets: &[u8]) -> Key {
+    let id = header::find(octets, b"message-id")
+        .and_then(header::message_id)
+        .unwrap_or_default();
+    (id, octets.len() as u64)
+}
+
+async fn find(store: &Store, known: &mut [Known], wanted: [u8; 32]) -> Result<Option<usize>> {
+    for (at, one) in known.iter_mut().enumerate() {
+        if let Known::Stored { uid, prefix, body } = one {
+            let stored = store.mail.body(*body).await?;
+            *one = Known::Digest {
+                uid: Some(*uid),
+                digest: digest_of(&[prefix.as_ref(), stored.as_ref()]),
+            };
+        }
+        if matches!(one, Known::Digest { digest, .. } if *digest == wanted) {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
 }

@@ -306,7 +306,7 @@ pub(super) async fn delete_account(tx: &Tx<'_>, account: AccountId) -> Result<()
             &[&account.0],
         )
         .await?;
-    for table in ["subscription", "annotation", "quota_told"] {
+    for table in ["subscription", "annotation", "quota_told", "kept_validity"] {
         let sql = format!("DELETE FROM {table} WHERE account = $1");
         tx.execute(&sql, &[&account.0]).await?;
     }
@@ -348,6 +348,7 @@ async fn reap_step(tx: &Tx<'_>) -> Result<bool> {
         .collect::<Result<Vec<i64>>>()?;
     transfer::unrefer(tx, &bodies).await?;
     if rows.is_empty() {
+        super::migrations::forget_mailbox(tx, account, id).await?;
         for table in ["expunged", "keyword", "pop3_uidl", "reader_seen"] {
             let sql = format!("DELETE FROM {table} WHERE account = $1 AND mailbox = $2");
             tx.execute(&sql, &[&account, &id]).await?;

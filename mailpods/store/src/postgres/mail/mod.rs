@@ -5,6 +5,7 @@ mod annotations;
 pub(super) mod folders;
 pub(super) mod keywords;
 mod messages;
+mod migrations;
 mod read;
 mod replace;
 pub(super) mod rows;

@@ -54,7 +54,7 @@ pub(super) async fn replace(
 }
 
 /// Writes a new body, or counts one more reference to one that is there; its id and size.
-async fn put_body(tx: &Tx<'_>, account: i64, body: &Prepared) -> Result<(BodyId, u64)> {
+pub(super) async fn put_body(tx: &Tx<'_>, account: i64, body: &Prepared) -> Result<(BodyId, u64)> {
     match body {
         Prepared::New(data) => write_body(tx, account, data).await,
         Prepared::Stored(id) => {

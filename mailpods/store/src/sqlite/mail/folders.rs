@@ -150,6 +150,7 @@ pub(super) fn delete_account(tx: &mut Tx<'_>, account: AccountId) -> Result<()> 
     tx.execute("DELETE FROM annotation WHERE account = ?1", [account.0])?;
     tx.execute("DELETE FROM quota_told WHERE account = ?1", [account.0])?;
     tx.execute("DELETE FROM credential WHERE address = ?1", [&address])?;
+    tx.execute("DELETE FROM kept_validity WHERE account = ?1", [account.0])?;
     scripts::forget(tx, account)?;
     acl::forget_person(tx, account, &address)?;
     for mailbox in &mailboxes {
@@ -192,6 +193,7 @@ pub(in crate::sqlite) fn reap(tx: &mut Tx<'_>) -> Result<bool> {
         tx.execute("DELETE FROM expunged WHERE mailbox = ?1", [mailbox])?;
         tx.execute("DELETE FROM keyword WHERE mailbox = ?1", [mailbox])?;
         tx.execute("DELETE FROM pop3_uidl WHERE mailbox = ?1", [mailbox])?;
+        super::migrations::forget_mailbox(tx, mailbox)?;
         tx.execute("DELETE FROM mailbox WHERE id = ?1", [mailbox])?;
     }
     Ok(true)

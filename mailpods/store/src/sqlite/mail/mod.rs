@@ -5,6 +5,7 @@ mod annotations;
 mod folders;
 pub(super) mod keywords;
 pub(super) mod messages;
+mod migrations;
 mod read;
 pub(super) mod row;
 mod seen;

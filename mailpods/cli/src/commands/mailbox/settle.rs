@@ -1,0 +1,104 @@
+//! What comes with the files of an account beside its messages: subscriptions, annotations, scripts.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bytes::Bytes;
+use mailpods_store::scripts::ScriptError;
+use mailpods_store::{AccountId, MailboxId, Store, StoreError};
+use mailpods_telemetry::error_chain;
+
+use super::file_failure;
+use crate::failure::{Exit, Failure};
+use crate::mail::account::{Account, Octets, read_subscriptions};
+use crate::session::failed;
+
+/// Brings them in. What is here already under the same name is replaced, except scripts: those that people changed here stay.
+pub async fn all(
+    store: &Store,
+    account: AccountId,
+    path: &Path,
+    extra: Option<&Account>,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(), Failure> {
+    let subscribed = read_subscriptions(path).map_err(|error| file_failure(&error))?;
+    let outcome = subscribe(store, account, subscribed, extra, wanted).await;
+    outcome.map_err(|error| failed("failed to subscribe to mailboxes", &error))?;
+    let Some(extra) = extra else {
+        return Ok(());
+    };
+    let outcome = annotate(store, account, extra).await;
+    outcome.map_err(|error| failed("failed to write annotations", &error))?;
+    let outcome = scripts(store, account, extra).await;
+    outcome.map_err(|error| {
+        let text = format!("failed to keep the Sieve scripts: {}", error_chain(&error));
+        Failure::new(Exit::Failed, text)
+    })
+}
+
+async fn subscribe(
+    store: &Store,
+    account: AccountId,
+    subscribed: Option<Vec<String>>,
+    extra: Option<&Account>,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(), StoreError> {
+    let Some(subscribed) = subscribed else {
+        return Ok(());
+    };
+    let names: BTreeSet<&String> = subscribed.iter().filter(|name| wanted(name)).collect();
+    for name in &names {
+        store.mail.subscribe(account, name, true).await?;
+    }
+    // Only what is told as not subscribed is unsubscribed.
+    for mailbox in extra.into_iter().flat_map(|extra| &extra.mailboxes) {
+        if !mailbox.subscribed && wanted(&mailbox.name) && !names.contains(&mailbox.name) {
+            store.mail.subscribe(account, &mailbox.name, false).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn annotate(store: &Store, account: AccountId, extra: &Account) -> Result<(), StoreError> {
+    write(store, account, None, &extra.annotations).await?;
+    for mailbox in &extra.mailboxes {
+        if let Some(found) = store.mail.mailbox(account, &mailbox.name).await? {
+            write(store, account, Some(found.id), &mailbox.annotations).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write(
+    store: &Store,
+    account: AccountId,
+    mailbox: Option<MailboxId>,
+    annotations: &BTreeMap<String, Octets>,
+) -> Result<(), StoreError> {
+    let entries = annotations.iter();
+    let changes: Vec<_> = entries
+        .filter_map(|(entry, value)| Some((entry.clone(), Some(Bytes::from(value.octets()?)))))
+        .collect();
+    match changes.is_empty() {
+        true => Ok(()),
+        false => store.mail.annotate(account, mailbox, changes).await,
+    }
+}
+
+async fn scripts(store: &Store, account: AccountId, extra: &Account) -> Result<(), ScriptError> {
+    let here = store.scripts.scripts(account).await?;
+    for (name, source) in &extra.scripts {
+        let is_here = here.iter().any(|script| script.name == *name);
+        if let (Some(octets), false) = (source.octets(), is_here) {
+            store
+                .scripts
+                .put_script(account, name, octets.into())
+                .await?;
+        }
+    }
+    match &extra.active_script {
+        Some(name) if !here.iter().any(|script| script.active) => {
+            store.scripts.activate_script(account, Some(name)).await
+        }
+        _ => Ok(()),
+    }
+}

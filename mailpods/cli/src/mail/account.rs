@@ -1,0 +1,197 @@
+//! What an export of a whole account holds beside its messages: subscriptions as Dovecot keeps them, and all that Maildir has no place
+//! for in `mailpods-account.json`.
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mailpods_store::mail::SpecialUse;
+use serde::{Deserialize, Serialize};
+
+use super::{FileError, make_file};
+
+/// Dovecot's list of subscriptions.
+const SUBSCRIPTIONS: &str = "subscriptions";
+/// First line of its second version, whose levels are separated by tabs.
+const VERSION_2: &str = "V\t2";
+/// What Maildir has no place for.
+const FILE: &str = "mailpods-account.json";
+/// Octets that are read of either.
+const MAX: u64 = 64 << 20;
+
+/// What Maildir has no place for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// Of the account itself.
+    pub annotations: BTreeMap<String, Octets>,
+    pub mailboxes: Vec<Mailbox>,
+    pub scripts: BTreeMap<String, Octets>,
+    pub active_script: Option<String>,
+}
+
+/// What Maildir has no place for of a mailbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mailbox {
+    pub name: String,
+    pub special_use: Option<String>,
+    pub subscribed: bool,
+    pub annotations: BTreeMap<String, Octets>,
+    /// Keywords that have no letter, by UID.
+    pub keywords: BTreeMap<u32, Vec<String>>,
+}
+
+/// Octets: as text where they are text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Octets {
+    Text(String),
+    Base64(String),
+}
+
+impl Octets {
+    /// Octets to be written.
+    pub fn new(octets: &[u8]) -> Self {
+        match std::str::from_utf8(octets) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Base64(STANDARD.encode(octets)),
+        }
+    }
+
+    /// The octets; `None` for base64 that is none.
+    pub fn octets(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(text) => Some(text.clone().into_bytes()),
+            Self::Base64(text) => STANDARD.decode(text).ok(),
+        }
+    }
+}
+
+const USES: [(&str, SpecialUse); 5] = [
+    ("archive", SpecialUse::Archive),
+    ("drafts", SpecialUse::Drafts),
+    ("junk", SpecialUse::Junk),
+    ("sent", SpecialUse::Sent),
+    ("trash", SpecialUse::Trash),
+];
+
+/// A use by its word in the file.
+pub fn special_use(word: &str) -> Option<SpecialUse> {
+    USES.iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, special)| *special)
+}
+
+/// The word of a use in the file.
+pub fn word_of(special: SpecialUse) -> &'static str {
+    let found = USES.iter().find(|(_, one)| *one == special);
+    found.map_or("", |(word, _)| word)
+}
+
+/// Reads it, where it is there.
+pub fn read(dir: &Path) -> Result<Option<Account>, FileError> {
+    let path = dir.join(FILE);
+    let Some(text) = read_text(&path)? else {
+        return Ok(None);
+    };
+    let read = serde_json::from_str(&text).map(Some);
+    read.map_err(|error| FileError::io("read", &path)(error.into()))
+}
+
+/// Writes it.
+pub fn write(dir: &Path, account: &Account) -> Result<(), FileError> {
+    let path = dir.join(FILE);
+    let text = serde_json::to_vec_pretty(account);
+    let text = text.map_err(|error| FileError::io("write", &path)(error.into()))?;
+    let mut file = make_file(&path).map_err(FileError::io("make", &path))?;
+    file.write_all(&text).map_err(FileError::io("write", &path))
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, FileError> {
+    let file = match std::fs::File::open(path) {
+        // An mbox file has nothing below it.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        other => other.map_err(FileError::io("open", path))?,
+    };
+    let mut text = String::new();
+    let read = file.take(MAX).read_to_string(&mut text);
+    read.map_err(FileError::io("read", path))?;
+    Ok(Some(text))
+}
+
+/// The subscribed mailboxes, where the Maildir tells them.
+pub fn read_subscriptions(dir: &Path) -> Result<Option<Vec<String>>, FileError> {
+    let text = read_text(&dir.join(SUBSCRIPTIONS))?;
+    Ok(text.map(|text| subscriptions(&text)))
+}
+
+fn subscriptions(text: &str) -> Vec<String> {
+    let decode = super::folders::decode;
+    match text.strip_prefix(VERSION_2) {
+        Some(rest) => {
+            let name = |line: &str| line.split('\t').map(decode).collect::<Vec<_>>().join("/");
+            rest.lines()
+                .filter(|line| !line.is_empty())
+                .map(name)
+                .collect()
+        }
+        None => {
+            let name = |line: &str| {
+                line.split(['.', '/'])
+                    .map(decode)
+                    .collect::<Vec<_>>()
+                    .join("/")
+            };
+            text.lines()
+                .filter(|line| !line.is_empty())
+                .map(name)
+                .collect()
+        }
+    }
+}
+
+/// Writes the subscribed mailboxes.
+pub fn write_subscriptions(dir: &Path, names: &[String]) -> Result<(), FileError> {
+    let path = dir.join(SUBSCRIPTIONS);
+    let mut text = format!("{VERSION_2}\n\n");
+    for name in names {
+        let levels: Vec<String> = name.split('/').map(super::folders::encode).collect();
+        text.push_str(&levels.join("\t"));
+        text.push('\n');
+    }
+    let mut file = make_file(&path).map_err(FileError::io("make", &path))?;
+    file.write_all(text.as_bytes())
+        .map_err(FileError::io("write", &path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscriptions_of_both_versions_are_read() {
+        let wanted = ["INBOX", "Archive/2024", "Büro"];
+        assert_eq!(subscriptions("INBOX\nArchive.2024\nB&APw-ro\n"), wanted);
+        assert_eq!(
+            subscriptions("V\t2\n\nINBOX\nArchive\t2024\nB&APw-ro\n"),
+            wanted
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["a.b/100%".to_owned(), "Büro".to_owned()];
+        write_subscriptions(dir.path(), &names).unwrap();
+        assert_eq!(read_subscriptions(dir.path()).unwrap().unwrap(), names);
+    }
+
+    #[test]
+    fn octets_survive_whatever_they_are() {
+        for octets in [&b"text"[..], &[0xff, 0, 1]] {
+            let text = serde_json::to_string(&Octets::new(octets)).unwrap();
+            let read: Octets = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.octets().unwrap(), octets);
+        }
+    }
+}
