@@ -2,11 +2,11 @@
 
 use mailpods_imap_proto::{Code, Event, Limits, Password, SaslResponse, Status, Tag};
 use mailpods_sasl::{BearerMechanism, Mechanism};
-use mailpods_store::directory::{Identity, LoginContext, Refusal, Service, Step};
+use mailpods_store::directory::{Identity, LoginContext, Refusal, Service};
 
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
 use crate::folders;
-use crate::login;
+use crate::login::{self, Challenged};
 use crate::server::HANDSHAKE_LIMIT;
 use crate::session::Session;
 
@@ -51,7 +51,7 @@ impl Session {
             .await;
         match login {
             Ok(identity) => self.logged_in(&identity).await,
-            Err(refusal) => Err(self.refused(&refusal)),
+            Err(refusal) => Err(Self::refused(&refusal)),
         }
     }
 
@@ -73,24 +73,10 @@ impl Session {
         if !self.wire.io.is_tls() {
             return Err(needs_tls());
         }
-        let context = self.login_context();
-        let mut login = match self.shared.deps.directory.login(mechanism, context) {
-            Ok(login) => login,
-            Err(refusal) => return Err(self.refused(&refusal)),
-        };
-        let mut step = login
-            .start(initial.as_ref().map(SaslResponse::as_bytes))
-            .await;
-        loop {
-            match step {
-                Step::Success(identity) => return self.logged_in(&identity).await,
-                Step::Failure(refusal) => return Err(self.refused(&refusal)),
-                Step::Challenge(challenge) => {
-                    let response = self.challenge(&challenge).await?;
-                    step = login.step(response.as_bytes()).await;
-                }
-            }
-        }
+        let exchange = (mechanism, self.login_context());
+        let directory = self.shared.deps.directory.clone();
+        let identity = login::run(self, &directory, exchange, initial.as_ref()).await?;
+        self.logged_in(&identity).await
     }
 
     /// No directory knows tokens yet, so these mechanisms are not offered; who tries them is told in their own way that it was in vain
@@ -116,16 +102,6 @@ impl Session {
         ))
     }
 
-    async fn challenge(&mut self, challenge: &[u8]) -> Result<SaslResponse, Failure> {
-        self.decoder.expect_auth_response();
-        self.writer().challenge(challenge);
-        match self.next_event().await? {
-            Event::AuthResponse(response) => Ok(response),
-            Event::AuthCancelled => Err(Failure::Bad("authentication was cancelled")),
-            _ => Err(Failure::Bad("expected a response in base64")),
-        }
-    }
-
     fn login_context(&self) -> LoginContext {
         login::context(&self.wire.io, Service::Imap, self.number)
     }
@@ -149,8 +125,27 @@ impl Session {
         self.decoder.set_limits(Limits::after_login(most));
         Ok(self.capability_reply("logged in"))
     }
+}
 
-    fn refused(&mut self, refusal: &Refusal) -> Failure {
+impl Challenged for Session {
+    type Failure = Failure;
+    type Response = SaslResponse;
+
+    async fn challenge(&mut self, challenge: &[u8]) -> Result<SaslResponse, Failure> {
+        self.decoder.expect_auth_response();
+        self.writer().challenge(challenge);
+        match self.next_event().await? {
+            Event::AuthResponse(response) => Ok(response),
+            Event::AuthCancelled => Err(Failure::Bad("authentication was cancelled")),
+            _ => Err(Failure::Bad("expected a response in base64")),
+        }
+    }
+
+    fn octets(response: &SaslResponse) -> &[u8] {
+        response.as_bytes()
+    }
+
+    fn refused(refusal: &Refusal) -> Failure {
         if refusal.looks_like_wrong_password() {
             // RFC 5530 §3
             return Failure::no(Code::AuthenticationFailed, "wrong name or password");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mailpods_api::MailboxAddress;
 use mailpods_plan::{Mailbox, Plan};
-use mailpods_sasl::ChannelBindings;
-use mailpods_store::directory::{Identity, LoginContext, Service};
+use mailpods_sasl::{ChannelBindings, Mechanism};
+use mailpods_store::directory::{Directory, Identity, LoginContext, Refusal, Service, Step};
 use mailpods_store::{AccountId, StoreError};
 
 use crate::failure::End;
@@ -69,6 +69,41 @@ pub(crate) async fn enter(
         address: address.clone(),
         guard,
     }))
+}
+
+/// A client that answers the challenges of a SASL mechanism in the way of its protocol.
+pub(crate) trait Challenged {
+    /// Why a command fails.
+    type Failure;
+    /// An answer.
+    type Response;
+
+    /// Tells a challenge, and reads the answer.
+    async fn challenge(&mut self, challenge: &[u8]) -> Result<Self::Response, Self::Failure>;
+    fn octets(response: &Self::Response) -> &[u8];
+    fn refused(refusal: &Refusal) -> Self::Failure;
+}
+
+/// Goes through a mechanism to its end.
+pub(crate) async fn run<C: Challenged>(
+    client: &mut C,
+    directory: &Directory,
+    (mechanism, context): (Mechanism, LoginContext),
+    initial: Option<&C::Response>,
+) -> Result<Identity, C::Failure> {
+    let login = directory.login(mechanism, context);
+    let mut login = login.map_err(|refusal| C::refused(&refusal))?;
+    let mut step = login.start(initial.map(C::octets)).await;
+    loop {
+        match step {
+            Step::Success(identity) => return Ok(identity),
+            Step::Failure(refusal) => return Err(C::refused(&refusal)),
+            Step::Challenge(challenge) => {
+                let response = client.challenge(&challenge).await?;
+                step = login.step(C::octets(&response)).await;
+            }
+        }
+    }
 }
 
 impl Shared {

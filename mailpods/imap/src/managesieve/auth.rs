@@ -3,13 +3,13 @@
 use mailpods_pop3_proto::SaslResponse;
 use mailpods_pop3_proto::managesieve::{Code, Event, Limits};
 use mailpods_sasl::Mechanism;
-use mailpods_store::directory::{Identity, LoginContext, Refusal, Service, Step};
+use mailpods_store::directory::{Identity, LoginContext, Refusal, Service};
 use mailpods_store::scripts::MAX_SCRIPT_OCTETS;
 
 use super::Session;
 use super::failure::{Done, Failure};
 use crate::failure::End;
-use crate::login;
+use crate::login::{self, Challenged};
 use crate::patience::Patience;
 use crate::server::HANDSHAKE_LIMIT;
 
@@ -45,31 +45,10 @@ impl Session {
         if !self.wire.io.is_tls() {
             return Err(needs_tls());
         }
-        let context = self.login_context();
-        let login = self.shared.deps.directory.login(mechanism, context);
-        let mut login = login.map_err(|refusal| refused(&refusal))?;
-        let initial = initial.as_ref().map(SaslResponse::as_bytes);
-        let mut step = login.start(initial).await;
-        loop {
-            match step {
-                Step::Success(identity) => return self.logged_in(&identity).await,
-                Step::Failure(refusal) => return Err(refused(&refusal)),
-                Step::Challenge(challenge) => {
-                    let response = self.challenge(&challenge).await?;
-                    step = login.step(response.as_bytes()).await;
-                }
-            }
-        }
-    }
-
-    async fn challenge(&mut self, challenge: &[u8]) -> Result<SaslResponse, Failure> {
-        self.decoder.expect_auth_response();
-        self.writer().challenge(challenge);
-        match self.next_event().await? {
-            Event::AuthResponse(response) => Ok(response),
-            Event::AuthCancelled => Err(Failure::no("authentication was cancelled")),
-            _ => Err(Failure::no("expected a string of base64")),
-        }
+        let exchange = (mechanism, self.login_context());
+        let directory = self.shared.deps.directory.clone();
+        let identity = login::run(self, &directory, exchange, initial.as_ref()).await?;
+        self.logged_in(&identity).await
     }
 
     pub(super) fn login_context(&self) -> LoginContext {
@@ -99,19 +78,38 @@ impl Session {
     }
 }
 
-fn refused(refusal: &Refusal) -> Failure {
-    if refusal.looks_like_wrong_password() {
-        return Failure::Guess;
+impl Challenged for Session {
+    type Failure = Failure;
+    type Response = SaslResponse;
+
+    async fn challenge(&mut self, challenge: &[u8]) -> Result<SaslResponse, Failure> {
+        self.decoder.expect_auth_response();
+        self.writer().challenge(challenge);
+        match self.next_event().await? {
+            Event::AuthResponse(response) => Ok(response),
+            Event::AuthCancelled => Err(Failure::no("authentication was cancelled")),
+            _ => Err(Failure::no("expected a string of base64")),
+        }
     }
-    if refusal.is_temporary() {
-        return Failure::coded(
-            Code::TryLater,
-            "log-in is not possible now, try again later",
-        );
+
+    fn octets(response: &SaslResponse) -> &[u8] {
+        response.as_bytes()
     }
-    match refusal {
-        Refusal::TlsRequired => needs_tls(),
-        _ => Failure::no("the message does not follow the mechanism"),
+
+    fn refused(refusal: &Refusal) -> Failure {
+        if refusal.looks_like_wrong_password() {
+            return Failure::Guess;
+        }
+        if refusal.is_temporary() {
+            return Failure::coded(
+                Code::TryLater,
+                "log-in is not possible now, try again later",
+            );
+        }
+        match refusal {
+            Refusal::TlsRequired => needs_tls(),
+            _ => Failure::no("the message does not follow the mechanism"),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::failure::End;
 
 /// Why a command has no OK.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// NO
     #[error("{1}")]
     No(Option<Code<'static>>, Cow<'static, str>),

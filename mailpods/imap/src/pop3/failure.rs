@@ -7,7 +7,7 @@ use crate::failure::End;
 
 /// Why a command has no `+OK`.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// `-ERR`
     #[error("{1}")]
     Err(Option<Code>, &'static str),

@@ -94,12 +94,11 @@ async fn runner(
     let deps = &shared.deps;
     let of = |all: Vec<Annotation>| all.into_iter().find(|one| one.entry == ENTRY);
     let account = user.account;
-    let of_mailbox = of(deps.store.annotations(account, Some(mailbox)).await?);
-    let named = match of_mailbox {
-        Some(found) => Some(found),
-        None => of(deps.store.annotations(account, None).await?),
-    };
-    let Some(named) = named else {
+    let (of_mailbox, of_account) = tokio::try_join!(
+        deps.store.annotations(account, Some(mailbox)),
+        deps.store.annotations(account, None),
+    )?;
+    let Some(named) = of(of_mailbox).or_else(|| of(of_account)) else {
         return Ok(None);
     };
     let Some(kept) = deps.scripts.personal_scripts(account).await? else {
