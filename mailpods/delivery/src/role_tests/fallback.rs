@@ -262,7 +262,13 @@ async fn an_enforced_policy_is_not_evaded_by_the_relay() {
 
 #[tokio::test]
 async fn a_relay_out_of_reach_keeps_no_mail_from_the_exchangers() {
-    let mut exchanger = Sink::start(rules(vec![("RCPT TO:<old@", "450 4.2.0 greylisted")])).await;
+    // Without PIPELINING no DATA follows a recipient that is refused.
+    let script = Script {
+        rules: vec![("RCPT TO:<old@", "450 4.2.0 greylisted")],
+        extensions: vec!["8BITMIME"],
+        ..Script::default()
+    };
+    let mut exchanger = Sink::start(script).await;
     let mut plan = plan(exchanger.addr.port());
     plan.outbound.fallback_after = Duration::from_secs(1800);
     plan.outbound.fallback_relay = Some(NextHop {
