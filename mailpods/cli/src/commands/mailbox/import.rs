@@ -105,7 +105,10 @@ pub async fn bring(
     let bar = progress(total.map_err(files)?, "importing");
     let mut counts = Vec::new();
     for folder in &folders {
-        counts.push(one(store, owner, path, folder, extra.as_ref(), mode, &bar).await?);
+        let extra = beside(extra.as_ref(), folder);
+        let mut target = Target::open(store, owner.account, path, folder, extra, mode).await?;
+        target.take(folder, &bar).await?;
+        counts.push(target.counts);
     }
     bar.finish_and_clear();
     if let (Some(account), false) = (owner.account, mode.dry_run) {
@@ -114,23 +117,13 @@ pub async fn bring(
     Ok(counts)
 }
 
-#[allow(clippy::too_many_arguments, reason = "each is of another lifetime")]
-async fn one(
-    store: &Store,
-    owner: &Owner,
-    path: &Path,
+/// What Maildir has no place for, of a folder.
+fn beside<'e>(
+    extra: Option<&'e account::Account>,
     folder: &Folder,
-    extra: Option<&account::Account>,
-    mode: Mode,
-    bar: &ProgressBar,
-) -> Result<Counts, Failure> {
-    let extra = extra.and_then(|account| {
-        let mut mailboxes = account.mailboxes.iter();
-        mailboxes.find(|mailbox| mailbox.name == folder.name)
-    });
-    let mut target = Target::open(store, owner.account, path, folder, extra, mode).await?;
-    target.take(folder, bar).await?;
-    Ok(target.counts)
+) -> Option<&'e account::Mailbox> {
+    let mut mailboxes = extra?.mailboxes.iter();
+    mailboxes.find(|mailbox| mailbox.name == folder.name)
 }
 
 /// The same as a move reports it.
