@@ -18,7 +18,7 @@ pub(crate) struct Trouble {
     /// The remote's reply, or our own words.
     pub(crate) text: String,
     /// The server that gave the reply.
-    pub(crate) mta: Option<String>,
+    pub(crate) mta: Option<Box<str>>,
     /// The outbound address that the server was asked from.
     pub(crate) from: Option<IpAddr>,
     /// The next server could not be talked to at all: other mail for it need not try now.
@@ -64,7 +64,7 @@ impl Trouble {
 
     /// The same, said by `mta`, which was asked from an outbound address.
     pub(crate) fn said_by(mut self, mta: &str, from: Option<IpAddr>) -> Self {
-        (self.mta, self.from) = (Some(mta.to_owned()), from);
+        (self.mta, self.from) = (Some(mta.into()), from);
         self
     }
 
