@@ -154,17 +154,27 @@ impl All {
     }
 
     /// How far from a turn a lane is: those with few workers first, then in every other turn the lane of the tenant that has waited
-    /// longest for one, else the lane that has.
-    fn place(&self, lane: &Lane) -> (usize, u64, u64) {
+    /// longest for one, else the lane that has. Of tenants that had none yet the one with the newest message is first: who has just
+    /// written notices seconds, and what has waited for long has the turns in between.
+    fn place(&self, lane: &Lane) -> (usize, u64, Reverse<i64>, u64) {
+        let last = |tenant: &String| self.crowds.last_turn(&lane.crowd, tenant);
         let longest = match self.turns.is_multiple_of(2) {
-            true => lane
-                .waiting
-                .tenants()
-                .map(|tenant| self.crowds.last_turn(&lane.crowd, tenant))
-                .min(),
+            true => lane.waiting.tenants().map(last).min(),
             false => None,
         };
-        (lane.workers, longest.unwrap_or(0), lane.served)
+        let newest = match longest {
+            Some(0) => self.newest(lane).map(|unit| unit.message.created),
+            _ => None,
+        };
+        let (longest, newest) = (longest.unwrap_or(0), newest.unwrap_or(0));
+        (lane.workers, longest, Reverse(newest), lane.served)
+    }
+
+    /// The newest message of those whose tenants have had no turn at the lane's provider.
+    fn newest<'l>(&self, lane: &'l Lane) -> Option<&'l LeasedUnit> {
+        let is_new = |unit: &&LeasedUnit| self.crowds.last_turn(&lane.crowd, &owner(unit)) == 0;
+        let new = lane.waiting.iter().filter(is_new);
+        new.max_by_key(|unit| unit.message.created)
     }
 
     /// Whether half of the room is taken. Then no provider holds more than the least, and no destination gets more at once: a few slow
@@ -448,10 +458,9 @@ impl All {
     /// The next unit of a lane, counted out: at first of those that have had nothing from its provider yet.
     fn pop(&mut self, key: &LaneKey) -> Option<LeasedUnit> {
         let now = self.tick();
+        let lane = self.lanes.get(key)?;
+        let (crowd, first) = (lane.crowd.clone(), self.newest(lane).map(owner));
         let lane = self.lanes.get_mut(key)?;
-        let (crowd, crowds) = (lane.crowd.clone(), &self.crowds);
-        let is_new = |tenant: &&String| crowds.last_turn(&crowd, tenant) == 0;
-        let first = lane.waiting.tenants().find(is_new).cloned();
         let unit = match first {
             Some(tenant) => lane.waiting.pop_first(&tenant),
             None => lane.waiting.pop(),

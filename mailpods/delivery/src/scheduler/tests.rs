@@ -345,6 +345,30 @@ async fn what_an_operator_wants_tried_now_is_not_handed_back() {
 }
 
 #[tokio::test]
+async fn who_has_just_written_is_not_behind_those_with_a_backlog() {
+    let lanes = Lanes::default();
+    let push = |number: i64, name: &str, account: &str, created: i64| {
+        let mut unit = from(number, name, account);
+        Arc::make_mut(&mut unit.message).created = created;
+        assert!(lanes.push(key(name), unit, &one_provider).is_none());
+    };
+    for number in 0..10 {
+        let name = format!("d{number}.test");
+        push(number, &name, &format!("old{number}@example.test"), number);
+        push(100 + number, &name, "many@example.test", 0);
+    }
+    push(50, "d3.test", "new@example.test", 1_000);
+    let started = lanes.staff(1, 1, &one_provider);
+    assert_eq!(started, [key("d3.test")]);
+    assert!(
+        matches!(lanes.next(&started[0], PLAN), Next::Try(unit) if unit.lease.unit == UnitId(50))
+    );
+    // In the next turn the lane that has waited longest.
+    assert!(lanes.give_way(&started[0], 1, &one_provider));
+    assert_eq!(lanes.staff(1, 1, &one_provider), [key("d0.test")]);
+}
+
+#[tokio::test]
 async fn lanes_of_a_provider_take_turns() {
     let lanes = Lanes::default();
     for name in ["a.test", "b.test", "c.test"] {
