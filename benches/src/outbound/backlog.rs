@@ -107,7 +107,7 @@ pub async fn put_off(queue: &Arc<dyn QueueStore>) -> Result<()> {
     let mut calls = JoinSet::new();
     loop {
         let at = now();
-        let wanted = Wanted::Remote { except: Vec::new() };
+        let wanted = Wanted::remote();
         let units = queue
             .lease("bench", wanted, at, at + 600_000, LEASE)
             .await?;

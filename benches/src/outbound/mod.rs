@@ -47,6 +47,9 @@ pub struct Options {
     /// Only on this store; both in turn when left out.
     #[arg(long, value_enum)]
     pub store: Option<Kind>,
+    /// Only this part; all when left out. May be given more than once.
+    #[arg(long = "part", value_enum, value_name = "PART")]
+    pub parts: Vec<Part>,
     /// New messages of one run.
     #[arg(long, default_value_t = 2_500, value_name = "N")]
     pub fresh: usize,
@@ -62,6 +65,25 @@ pub struct Options {
     /// Folder for stores and queues.
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
+}
+
+impl Options {
+    fn has(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
+}
+
+/// What is measured of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// The pick of the next messages.
+    Pick,
+    /// New mail while the backlog waits, with few messages and with all.
+    Relay,
+    /// Single messages while the backlog waits.
+    Singles,
+    /// How fast the backlog goes when all providers are well again.
+    Out,
 }
 
 /// A back end.
@@ -100,7 +122,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     }
     for kind in [Kind::Sqlite, Kind::Postgres] {
         if options.store.is_none_or(|only| only == kind) {
-            let all = on(&bench, kind, messages, &mut report);
+            let all = on(&bench, kind, options, &mut report);
             let done = tokio::time::timeout(LIMIT, all).await;
             done.with_context(|| format!("{} took too long", kind.name()))??;
         }
@@ -144,54 +166,64 @@ async fn side_by_side(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// All parts on one store.
-async fn on(bench: &Bench, kind: Kind, messages: usize, report: &mut Report) -> Result<()> {
-    let few = waiting(bench, kind, FEW, report).await?;
-    let before = few.relay().await?;
-    drop(few);
-    let short = short(bench, kind).await?;
-    let mut many = waiting(bench, kind, messages, report).await?;
-    let during = many.relay().await?;
-    let name = kind.name();
-    report.note(&format!("{name}: relay, {FEW} wait"), "messages/s", before);
-    report.note(
-        &format!("{name}: relay, {messages} wait"),
-        "messages/s",
-        during,
-    );
-    let ratio = during / before;
-    report.at_least(&format!("{name}: relay, many by few"), "", ratio, NO_SLOWER);
-    many.singles(report).await?;
-    many.recover(report).await?;
-    let drained = many.drain(messages + 2 * flow::SINGLES).await?;
-    report.note(
-        &format!("{name}: way out, {SHORT} wait"),
-        "messages/s",
-        short,
-    );
-    report.note(
-        &format!("{name}: way out, {messages} wait"),
-        "messages/s",
-        drained.full,
-    );
-    let ratio = drained.full / short;
-    report.at_least(
-        &format!("{name}: way out, many by few"),
-        "",
-        ratio,
-        NO_SLOWER,
-    );
-    report.note(
-        &format!("{name}: way out, all"),
-        "messages/s",
-        drained.whole,
-    );
-    report.note(
-        &format!("{name}: way out, second half"),
-        "messages/s",
-        drained.late,
-    );
+/// The parts on one store.
+async fn on(bench: &Bench, kind: Kind, options: &Options, report: &mut Report) -> Result<()> {
+    let (messages, name) = (usize::try_from(options.messages)?, kind.name());
+    let mut before = None;
+    if options.has(Part::Relay) {
+        before = Some(
+            waiting(bench, kind, FEW, options, report)
+                .await?
+                .relay()
+                .await?,
+        );
+    }
+    let mut short_rate = None;
+    if options.has(Part::Out) {
+        short_rate = Some(short(bench, kind).await?);
+    }
+    let mut many = waiting(bench, kind, messages, options, report).await?;
+    if let Some(before) = before {
+        let during = many.relay().await?;
+        report.note(&format!("{name}: relay, {FEW} wait"), "messages/s", before);
+        let row = format!("{name}: relay, {messages} wait");
+        report.note(&row, "messages/s", during);
+        let row = format!("{name}: relay, many by few");
+        report.at_least(&row, "", during / before, NO_SLOWER);
+    }
+    let mut all = messages;
+    if options.has(Part::Singles) {
+        many.singles(report).await?;
+        all += 2 * flow::SINGLES;
+    }
+    if let Some(short) = short_rate {
+        way_out(&mut many, (kind, messages, all), short, report).await?;
+    }
     many.memory(report);
+    Ok(())
+}
+
+/// The backlog goes: `all` messages have come in the end.
+async fn way_out(
+    many: &mut Scene<'_>,
+    (kind, messages, all): (Kind, usize, usize),
+    short: f64,
+    report: &mut Report,
+) -> Result<()> {
+    let name = kind.name();
+    many.recover(report).await?;
+    let drained = many.drain(all).await?;
+    let rows = [
+        (format!("way out, {SHORT} wait"), short),
+        (format!("way out, {messages} wait"), drained.full),
+        ("way out, all".to_owned(), drained.whole),
+        ("way out, second half".to_owned(), drained.late),
+    ];
+    for (row, rate) in rows {
+        report.note(&format!("{name}: {row}"), "messages/s", rate);
+    }
+    let row = format!("{name}: way out, many by few");
+    report.at_least(&row, "", drained.full / short, NO_SLOWER);
     Ok(())
 }
 
@@ -200,6 +232,7 @@ async fn waiting<'a>(
     bench: &'a Bench,
     kind: Kind,
     messages: usize,
+    options: &Options,
     report: &mut Report,
 ) -> Result<Scene<'a>> {
     let name = format!("{}, {messages} wait", kind.name());
@@ -214,8 +247,10 @@ async fn waiting<'a>(
     backlog::fill(&open.queue(), source, 0..slow, &SLOW).await?;
     open.close().await?;
     let open = reopen(&place, &name, report).await?;
-    progress(&format!("{name}: picks"));
-    pick::measure(&open.queue(), &name, slow, report).await?;
+    if options.has(Part::Pick) {
+        progress(&format!("{name}: picks"));
+        pick::measure(&open.queue(), &name, slow, report).await?;
+    }
     open.close().await?;
     let sink = Sink::start().await?;
     let setup = Setup {

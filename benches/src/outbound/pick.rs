@@ -66,7 +66,7 @@ async fn lease(
     limit: usize,
 ) -> Result<(Duration, Vec<mailpods_store::queue::Lease>)> {
     let at = now();
-    let wanted = Wanted::Remote { except: Vec::new() };
+    let wanted = Wanted::remote();
     let begin = Instant::now();
     let units = queue
         .lease("bench", wanted, at, at + 600_000, limit)
@@ -78,9 +78,7 @@ async fn lease(
 /// What a process asks besides, now and then.
 async fn looks(queue: &Arc<dyn QueueStore>, name: &str, report: &mut Report) -> Result<()> {
     let begin = Instant::now();
-    queue
-        .next_due(Wanted::Remote { except: Vec::new() }, now())
-        .await?;
+    queue.next_due(Wanted::remote(), now()).await?;
     report.note(&format!("{name}: next due time"), "ms", millis(begin));
     let begin = Instant::now();
     queue.totals(now()).await?;

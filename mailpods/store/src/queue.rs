@@ -2,6 +2,7 @@
 //!
 //! A message has one row, and one *unit* for each destination. A unit is what a worker leases, tries and settles.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -235,10 +236,12 @@ pub struct LeasedUnit {
 pub enum Wanted {
     /// Units for mailboxes here.
     Local,
-    /// Units for other destinations, but for those named (busy ones).
+    /// Units for other destinations.
     Remote {
-        /// Destinations to pass over.
-        except: Vec<Destination>,
+        /// Most units of a destination; with 0 it is passed over.
+        most: Arc<HashMap<Destination, usize>>,
+        /// Most units of each destination that is not named.
+        each: usize,
     },
     /// Units for one destination: more for a connection that is open.
     Only(Destination),
@@ -248,6 +251,24 @@ pub enum Wanted {
         /// Tenants to pass over: those that have something at hand.
         except: Vec<String>,
     },
+}
+
+impl Wanted {
+    /// Units for other destinations, whichever.
+    #[must_use]
+    pub fn remote() -> Self {
+        Self::remote_but([])
+    }
+
+    /// Units for other destinations but these.
+    #[must_use]
+    pub fn remote_but(except: impl IntoIterator<Item = Destination>) -> Self {
+        let most = except.into_iter().map(|destination| (destination, 0));
+        Self::Remote {
+            most: Arc::new(most.collect()),
+            each: usize::MAX,
+        }
+    }
 }
 
 /// A message for a mailbox here, written when its unit is settled.
@@ -318,6 +339,21 @@ pub struct QueueFilter {
     pub account: Option<String>,
 }
 
+impl QueueFilter {
+    /// The filter of what an action may change: what is on hold already, or is not, need not be read.
+    pub(crate) fn for_action(&self, action: QueueAction) -> Self {
+        let held = match action {
+            QueueAction::Release | QueueAction::Resume => Some(true),
+            QueueAction::Retry | QueueAction::Suspend => Some(false),
+            QueueAction::Hold | QueueAction::Delete | QueueAction::Bounce => None,
+        };
+        Self {
+            held: self.held.or(held),
+            ..self.clone()
+        }
+    }
+}
+
 /// A unit as queue tools show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -384,7 +420,8 @@ pub trait QueueStore: Send + Sync {
     /// Queues messages, all or none; durable on return.
     async fn enqueue(&self, messages: Vec<NewMessage>) -> Result<()>;
     /// Leases up to `limit` units that are due at `now` until `until`: oldest first, but where a remote destination has more than are
-    /// leased, half of them go to its tenants in turn ([`tenant`]). Expired leases are due again.
+    /// leased, half of them go to its tenants in turn ([`tenant`]). Expired leases are due again. A call that gives fewer than `limit`
+    /// may leave some; one that gives none has found none.
     async fn lease(
         &self,
         worker: &str,

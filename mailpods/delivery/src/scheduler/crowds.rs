@@ -4,29 +4,71 @@
 //! units in memory than one of a single domain: other destinations of it are passed over until it has room again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
 use mailpods_store::queue::Destination;
+use tokio::time::Instant;
 
-use super::lanes::Need;
+use super::lanes::{LANE_FULL, LANE_LEAST, Need};
 
 /// Most destinations passed over; what comes beyond is held in the lanes.
 const MAX_PASSED: usize = 16_384;
+/// Tenants whose turns a crowd remembers; then it begins anew.
+const MAX_SERVED: usize = 1_024;
+/// How often it is found out how fast servers take their units.
+const PACE: Duration = Duration::from_millis(200);
 
-#[derive(Default)]
 struct Crowd {
     waiting: usize,
     workers: usize,
     /// Units of each tenant that has some.
     tenants: HashMap<String, usize>,
+    /// When tenants last had a turn, by the clock of the lanes.
+    served: HashMap<String, u64>,
     /// Destinations that wait for room, in their order.
     passed: VecDeque<Destination>,
     /// No more is leased for it, since [`Crowds::look`].
     full: bool,
+    /// Units that it holds: as many as its servers take within a second or so.
+    most: usize,
+    /// Units that workers took since then.
+    taken: usize,
+    since: Instant,
 }
 
 impl Crowd {
+    fn new() -> Self {
+        Self {
+            waiting: 0,
+            workers: 0,
+            tenants: HashMap::new(),
+            served: HashMap::new(),
+            passed: VecDeque::new(),
+            full: false,
+            most: LANE_LEAST,
+            taken: 0,
+            since: Instant::now(),
+        }
+    }
+
     fn is_gone(&self) -> bool {
         self.waiting == 0 && self.workers == 0 && self.passed.is_empty()
+    }
+
+    /// Holds as much as is taken within a second; twice as much as before where that was too little.
+    fn keep_pace(&mut self, now: Instant) {
+        let elapsed = now.duration_since(self.since);
+        if self.full && self.waiting == 0 {
+            self.most = (self.most * 2).min(LANE_FULL);
+        } else if elapsed >= PACE {
+            let millis = usize::try_from(elapsed.as_millis()).unwrap_or(usize::MAX);
+            let taken = self.taken.saturating_mul(1_000) / millis;
+            self.most = taken.clamp(LANE_LEAST, LANE_FULL);
+        }
+        if elapsed >= PACE {
+            (self.taken, self.since) = (0, now);
+        }
     }
 }
 
@@ -34,12 +76,17 @@ impl Crowd {
 #[derive(Default)]
 pub(super) struct Crowds {
     crowds: HashMap<String, Crowd>,
-    passed: HashSet<Destination>,
+    /// Most units that are leased of a destination: 0 of those that are passed over, few of those that were so until now.
+    wanted: Arc<HashMap<Destination, usize>>,
+    few: Vec<Destination>,
+    passed: usize,
 }
 
 impl Crowds {
     fn get_mut(&mut self, name: &str) -> &mut Crowd {
-        self.crowds.entry(name.to_owned()).or_default()
+        self.crowds
+            .entry(name.to_owned())
+            .or_insert_with(Crowd::new)
     }
 
     fn tidy(&mut self, name: &str) {
@@ -66,6 +113,24 @@ impl Crowds {
             }
         }
         self.tidy(name);
+    }
+
+    /// A worker took one of a tenant, at that time of the lanes' clock.
+    pub(super) fn serve(&mut self, name: &str, tenant: String, at: u64) {
+        if let Some(crowd) = self.crowds.get_mut(name) {
+            crowd.taken += 1;
+            if crowd.served.len() >= MAX_SERVED {
+                crowd.served.clear();
+            }
+            crowd.served.insert(tenant, at);
+        }
+    }
+
+    /// When a tenant last had a turn; 0: never.
+    pub(super) fn last_turn(&self, name: &str, tenant: &str) -> u64 {
+        let crowd = self.crowds.get(name);
+        let last = crowd.and_then(|crowd| crowd.served.get(tenant));
+        last.copied().unwrap_or(0)
     }
 
     /// A lane has other workers than before.
@@ -105,17 +170,33 @@ impl Crowds {
         above.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Finds out which are full, with `most` units. In the others destinations that were passed over are so no more, in their order,
-    /// as many as there is room for.
+    /// Finds out which are full; none holds more than `most`. In the others destinations that were passed over are so no more, in their
+    /// order, as many as there is room for, and no more of them is leased than that.
     pub(super) fn look(&mut self, most: usize) {
+        let (now, wanted) = (Instant::now(), Arc::make_mut(&mut self.wanted));
+        for destination in self.few.drain(..) {
+            if wanted.get(&destination) != Some(&0) {
+                wanted.remove(&destination);
+            }
+        }
         for crowd in self.crowds.values_mut() {
+            crowd.keep_pace(now);
+            let most = crowd.most.min(most);
             crowd.full = crowd.waiting >= most;
-            let room = most.saturating_sub(crowd.waiting).min(crowd.passed.len());
-            for destination in crowd.passed.drain(..room) {
-                self.passed.remove(&destination);
+            let room = most.saturating_sub(crowd.waiting);
+            let count = room.min(crowd.passed.len());
+            for destination in crowd.passed.drain(..count) {
+                self.passed -= 1;
+                wanted.insert(destination.clone(), room.div_ceil(count));
+                self.few.push(destination);
             }
         }
         self.crowds.retain(|_, crowd| !crowd.is_gone());
+    }
+
+    /// Units that a crowd holds before no more are leased for it.
+    pub(super) fn most(&self, name: &str) -> usize {
+        self.crowds.get(name).map_or(LANE_LEAST, |crowd| crowd.most)
     }
 
     /// Whether no more is leased for it.
@@ -130,20 +211,21 @@ impl Crowds {
 
     /// Passes a destination over until there is room; false when too many are.
     pub(super) fn pass_over(&mut self, name: &str, destination: &Destination) -> bool {
-        if self.passed.contains(destination) {
+        if self.wanted.get(destination) == Some(&0) {
             return true;
         }
-        if self.passed.len() >= MAX_PASSED {
+        if self.passed >= MAX_PASSED {
             return false;
         }
-        self.passed.insert(destination.clone());
+        self.passed += 1;
+        Arc::make_mut(&mut self.wanted).insert(destination.clone(), 0);
         self.get_mut(name).passed.push_back(destination.clone());
         true
     }
 
-    /// Destinations that are passed over.
-    pub(super) fn passed_over(&self) -> impl Iterator<Item = Destination> {
-        self.passed.iter().cloned()
+    /// Most units that are leased of destinations, and whether some are passed over.
+    pub(super) fn wanted(&self) -> (Arc<HashMap<Destination, usize>>, bool) {
+        (Arc::clone(&self.wanted), self.passed > 0)
     }
 
     /// Tenants that have something anywhere.
@@ -164,5 +246,30 @@ impl Crowds {
         crowds
             .map(|(name, crowd)| (name.clone(), need(crowd)))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fast_servers_hold_more_than_slow_ones() {
+        let mut crowd = Crowd::new();
+        let begin = crowd.since;
+        (crowd.full, crowd.waiting) = (true, 0);
+        crowd.keep_pace(begin);
+        assert_eq!(crowd.most, 2 * LANE_LEAST, "it has run dry");
+        (crowd.waiting, crowd.taken) = (10, 20);
+        crowd.keep_pace(begin + PACE / 2);
+        assert_eq!(crowd.most, 2 * LANE_LEAST, "not known yet");
+        crowd.keep_pace(begin + PACE);
+        assert_eq!((crowd.most, crowd.taken), (100, 0), "a hundred a second");
+        crowd.taken = 10_000;
+        crowd.keep_pace(begin + 2 * PACE);
+        assert_eq!(crowd.most, LANE_FULL);
+        crowd.taken = 2;
+        crowd.keep_pace(begin + 3 * PACE);
+        assert_eq!(crowd.most, LANE_LEAST, "ten a second");
     }
 }

@@ -5,14 +5,16 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mailpods_policy::outbound::shape::Fair;
-use mailpods_store::queue::{Destination, LeasedUnit, tenant};
+use mailpods_store::queue::{LeasedUnit, Wanted, tenant};
 use tokio::time::Instant;
 
 use super::crowds::Crowds;
 use crate::fate::Trouble;
 
-/// Units that a provider, or a lane of no known one, holds before no more are leased for its destinations.
+/// Units that a provider, or a lane of no known one, holds at most before no more are leased for its destinations.
 pub(crate) const LANE_FULL: usize = 128;
+/// And at least: slow servers with a long backlog hold as few, and so leave the room to others.
+pub(crate) const LANE_LEAST: usize = 16;
 /// Units in all lanes before no more are leased.
 pub(crate) const LANES_FULL: usize = 1_024;
 /// Units beyond that for tenants that have nothing in the lanes.
@@ -32,7 +34,7 @@ struct Lane {
     dead: Option<Dead>,
     /// Its name among [`Crowds`].
     crowd: String,
-    /// The number of the turn that it had last; 0: none yet.
+    /// When it had its last turn, or was made.
     served: u64,
 }
 
@@ -73,6 +75,8 @@ struct All {
     workers: usize,
     /// Turns given so far.
     turns: u64,
+    /// Grows with each turn, each unit taken and each lane made.
+    clock: u64,
 }
 
 /// What a worker does next.
@@ -97,13 +101,20 @@ fn alone(key: &LaneKey) -> String {
 
 impl All {
     fn lane(&mut self, key: LaneKey, limits: Limits<'_>) -> &mut Lane {
+        let now = self.tick();
         self.lanes.entry(key).or_insert_with_key(|key| Lane {
             waiting: Fair::new(QUANTUM),
             workers: 0,
             dead: None,
             crowd: limits(key).map_or_else(|| alone(key), |(provider, _)| provider),
-            served: 0,
+            // At the end of the row.
+            served: now,
         })
+    }
+
+    const fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
     }
 
     /// Moves lanes whose provider has become known to its crowd.
@@ -142,25 +153,39 @@ impl All {
         self.crowds.remove(crowd, &owner(unit));
     }
 
-    /// How far from a turn a lane is: those with few workers first, then in every other turn the lane of a tenant that has the
-    /// least, else the lane that has waited longest.
-    fn place(&self, lane: &Lane) -> (usize, usize, u64) {
-        let least = match self.turns.is_multiple_of(2) {
-            true => lane
-                .waiting
-                .tenants()
-                .map(|tenant| self.crowds.of(&lane.crowd, tenant))
-                .min(),
+    /// How far from a turn a lane is: those with few workers first, then in every other turn the lane of the tenant that has waited
+    /// longest for one, else the lane that has. Of tenants that had none yet the one with the newest message is first: who has just
+    /// written notices seconds, and what has waited for long has the turns in between.
+    fn place(&self, lane: &Lane) -> (usize, u64, Reverse<i64>, u64) {
+        let last = |tenant: &String| self.crowds.last_turn(&lane.crowd, tenant);
+        let longest = match self.turns.is_multiple_of(2) {
+            true => lane.waiting.tenants().map(last).min(),
             false => None,
         };
-        (lane.workers, least.unwrap_or(0), lane.served)
+        let newest = match longest {
+            Some(0) => self.newest(lane).map(|unit| unit.message.created),
+            _ => None,
+        };
+        let (longest, newest) = (longest.unwrap_or(0), newest.unwrap_or(0));
+        (lane.workers, longest, Reverse(newest), lane.served)
     }
 
-    /// Units that a crowd holds before no more are leased for it. Once half of the room is taken they are fewer: a few slow servers
-    /// with a long backlog must not keep mail from all others.
+    /// The newest message of those whose tenants have had no turn at the lane's provider.
+    fn newest<'l>(&self, lane: &'l Lane) -> Option<&'l LeasedUnit> {
+        let is_new = |unit: &&LeasedUnit| self.crowds.last_turn(&lane.crowd, &owner(unit)) == 0;
+        let new = lane.waiting.iter().filter(is_new);
+        new.max_by_key(|unit| unit.message.created)
+    }
+
+    /// Whether half of the room is taken. Then no provider holds more than the least, and no destination gets more at once: a few slow
+    /// servers with a long backlog must not keep mail from all others.
+    const fn is_half_full(&self) -> bool {
+        self.waiting >= LANES_FULL / 2
+    }
+
     const fn most(&self) -> usize {
-        if self.waiting >= LANES_FULL / 2 {
-            LANE_FULL / 8
+        if self.is_half_full() {
+            LANE_LEAST
         } else {
             LANE_FULL
         }
@@ -180,19 +205,15 @@ impl Lanes {
         unit: LeasedUnit,
         limits: Limits<'_>,
     ) -> Option<LeasedUnit> {
-        let cost = unit.message.size / 1024 + 1;
-        let tenant = owner(&unit);
         let mut all = self.lock();
         let crowd = all.lane(key.clone(), limits).crowd.clone();
         if !unit.urgent
-            && !all.crowds.takes(&crowd, &tenant)
+            && !all.crowds.takes(&crowd, &owner(&unit))
             && all.crowds.pass_over(&crowd, &unit.destination)
         {
             return Some(unit);
         }
-        all.crowds.add(&crowd, tenant.clone());
-        all.waiting += 1;
-        all.lane(key, limits).waiting.push(tenant, cost, unit);
+        all.add(&key, unit);
         None
     }
 
@@ -205,8 +226,10 @@ impl Lanes {
     pub(crate) fn is_low(&self, key: &LaneKey) -> bool {
         let all = self.lock();
         let crowd = all.lanes.get(key).map(|lane| &lane.crowd);
-        let low = [LANE_FULL / 2, LANE_FULL / 16];
-        crowd.is_some_and(|crowd| low.contains(&all.crowds.waiting(crowd)))
+        crowd.is_some_and(|crowd| {
+            let most = all.crowds.most(crowd);
+            [most / 2, most / 16].contains(&all.crowds.waiting(crowd))
+        })
     }
 
     /// How many workers are counted.
@@ -286,7 +309,7 @@ impl Lanes {
             return false;
         }
         all.turns += 1;
-        let turn = all.turns;
+        let turn = all.tick();
         if let Some(lane) = all.lanes.get_mut(key) {
             lane.served = turn;
         }
@@ -314,7 +337,7 @@ impl Lanes {
         {
             lane.dead = None;
         }
-        let Some(unit) = lane.waiting.pop() else {
+        let Some(unit) = all.pop(key) else {
             all.count_workers(key, |workers| workers.saturating_sub(1));
             let gone = |lane: &Lane| lane.workers == 0 && lane.dead.is_none();
             if all.lanes.get(key).is_some_and(gone) {
@@ -322,10 +345,7 @@ impl Lanes {
             }
             return Next::Done;
         };
-        let dead = lane.dead.as_ref().filter(|_| !unit.urgent);
-        let (trouble, crowd) = (dead.map(|dead| dead.trouble.clone()), lane.crowd.clone());
-        all.taken(&crowd, &unit);
-        match trouble {
+        match all.trouble(key).filter(|_| !unit.urgent) {
             Some(trouble) => Next::Skip(Box::new(unit), trouble),
             None => Next::Try(Box::new(unit)),
         }
@@ -360,34 +380,28 @@ impl Lanes {
         self.lock().lanes.retain(|_, lane| live(lane));
     }
 
-    /// Units to ask for now, at most `batch`: few once half of the room is taken, so that no lane takes much of the rest.
+    /// Units to ask for now, at most `batch`.
     pub(crate) fn room(&self, batch: usize) -> usize {
-        let waiting = self.waiting();
-        let batch = if waiting >= LANES_FULL / 2 {
-            batch / 8
-        } else {
-            batch
-        };
-        LANES_FULL.saturating_sub(waiting).min(batch)
+        LANES_FULL.saturating_sub(self.waiting()).min(batch)
     }
 
-    /// Destinations that nothing more is leased for: those in the lanes of providers that are full, and those that were passed over
-    /// for them.
-    pub(crate) fn busy(&self, limits: Limits<'_>) -> Vec<Destination> {
+    /// What is leased now, and whether destinations are passed over: those in the lanes of providers that are full, and those of which
+    /// something was handed back for them.
+    pub(crate) fn wanted(&self, limits: Limits<'_>) -> (Wanted, bool) {
         let mut all = self.lock();
         all.learn(limits);
         let most = all.most();
-        all.crowds.look(most);
-        let full = all
-            .lanes
-            .values()
-            .filter(|lane| all.crowds.is_full(&lane.crowd));
-        let waiting =
-            full.flat_map(|lane| lane.waiting.iter().map(|unit| unit.destination.clone()));
-        let mut busy: Vec<Destination> = waiting.chain(all.crowds.passed_over()).collect();
-        busy.sort();
-        busy.dedup();
-        busy
+        let All { lanes, crowds, .. } = &mut *all;
+        crowds.look(most);
+        for lane in lanes.values() {
+            if crowds.is_full(&lane.crowd) {
+                for unit in lane.waiting.iter() {
+                    crowds.pass_over(&lane.crowd, &unit.destination);
+                }
+            }
+        }
+        let ((of, backlog), each) = (crowds.wanted(), most);
+        (Wanted::Remote { most: of, each }, backlog)
     }
 
     /// Tenants that have something in the lanes, and how many units there is room for of those that have nothing.
@@ -398,17 +412,26 @@ impl Lanes {
     }
 
     /// Takes out what providers have more than they may hold, because it was not known to be theirs when it came: of the tenants
-    /// that have most there.
+    /// that have most there, and nothing that an operator wants tried now.
     pub(crate) fn shed(&self) -> Vec<LeasedUnit> {
         let mut all = self.lock();
         let mut surplus = Vec::new();
         for crowd in all.crowds.above(LANE_FULL) {
-            while all.crowds.waiting(&crowd) > LANE_FULL
-                && let Some(unit) = all.take_from(&crowd)
+            let mut urgent = Vec::new();
+            while all.crowds.waiting(&crowd) + urgent.len() > LANE_FULL
+                && let Some((key, unit)) = all.take_from(&crowd)
             {
                 all.taken(&crowd, &unit);
-                all.crowds.pass_over(&crowd, &unit.destination);
-                surplus.push(unit);
+                if unit.urgent {
+                    urgent.push((key, unit));
+                } else {
+                    all.crowds.pass_over(&crowd, &unit.destination);
+                    surplus.push(unit);
+                }
+            }
+            // The last one taken was the last in its lane.
+            for (key, unit) in urgent.into_iter().rev() {
+                all.add(&key, unit);
             }
         }
         surplus
@@ -432,11 +455,46 @@ impl Lanes {
 }
 
 impl All {
+    /// The next unit of a lane, counted out: at first of those that have had nothing from its provider yet.
+    fn pop(&mut self, key: &LaneKey) -> Option<LeasedUnit> {
+        let now = self.tick();
+        let lane = self.lanes.get(key)?;
+        let (crowd, first) = (lane.crowd.clone(), self.newest(lane).map(owner));
+        let lane = self.lanes.get_mut(key)?;
+        let unit = match first {
+            Some(tenant) => lane.waiting.pop_first(&tenant),
+            None => lane.waiting.pop(),
+        }?;
+        self.taken(&crowd, &unit);
+        self.crowds.serve(&crowd, owner(&unit), now);
+        Some(unit)
+    }
+
+    /// Why nothing but what is urgent is tried.
+    fn trouble(&self, key: &LaneKey) -> Option<Trouble> {
+        let dead = self.lanes.get(key)?.dead.as_ref()?;
+        Some(dead.trouble.clone())
+    }
+
     /// The last unit of the tenant that has most in a crowd, from the lane where it has most.
-    fn take_from(&mut self, crowd: &str) -> Option<LeasedUnit> {
+    fn take_from(&mut self, crowd: &str) -> Option<(LaneKey, LeasedUnit)> {
         let tenant = self.crowds.largest(crowd)?;
-        let lanes = self.lanes.values_mut().filter(|lane| lane.crowd == crowd);
-        let lane = lanes.max_by_key(|lane| lane.waiting.len_of(&tenant))?;
-        lane.waiting.pop_last(&tenant)
+        let lanes = self
+            .lanes
+            .iter_mut()
+            .filter(|(_, lane)| lane.crowd == crowd);
+        let (key, lane) = lanes.max_by_key(|(_, lane)| lane.waiting.len_of(&tenant))?;
+        let unit = lane.waiting.pop_last(&tenant)?;
+        Some((key.clone(), unit))
+    }
+
+    /// Adds a unit to a lane that is there.
+    fn add(&mut self, key: &LaneKey, unit: LeasedUnit) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            let (cost, tenant) = (unit.message.size / 1024 + 1, owner(&unit));
+            self.crowds.add(&lane.crowd, tenant.clone());
+            self.waiting += 1;
+            lane.waiting.push(tenant, cost, unit);
+        }
     }
 }

@@ -21,14 +21,25 @@ struct Held {
     attempts: u32,
 }
 
+/// Leases that the store did not take back which are remembered; those beyond run out by themselves.
+const MAX_OWED: usize = 4_096;
+
 /// Units held now. One whose lease was lost to another process is in it no more.
 #[derive(Default)]
-pub(crate) struct Leases(Mutex<HashMap<UnitId, Held>>);
+pub(crate) struct Leases {
+    held: Mutex<HashMap<UnitId, Held>>,
+    /// What the store is still to take back: it did not answer.
+    owed: Mutex<Vec<Lease>>,
+}
 
 impl Leases {
     fn lock(&self) -> MutexGuard<'_, HashMap<UnitId, Held>> {
         // A map of plain values is whole whatever panicked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Vec<Lease>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a lease just taken. False when a worker of this process is at the unit already: leases go by the clock, and when
@@ -89,8 +100,12 @@ impl Leases {
         (known.now == now).then_some(known.first)
     }
 
-    /// Extends all leases and forgets those that are lost. False when the store did not answer.
+    /// Extends all leases and forgets those that are lost; hands back what is still owed. False when the store did not answer.
     pub(crate) async fn extend(&self, ctx: &Context) -> bool {
+        let owed = std::mem::take(&mut *self.owed());
+        if !owed.is_empty() && !self.give(ctx, owed).await {
+            return false;
+        }
         let held: Vec<Lease> = self.lock().values().map(|known| known.now).collect();
         if held.is_empty() {
             return true;
@@ -125,9 +140,19 @@ impl Leases {
         if leases.is_empty() {
             return;
         }
-        if let Err(error) = ctx.store.queue.hand_back(current).await {
-            tracing::warn!(%error, "failed to hand leases back; they run out by themselves");
-        }
+        self.give(ctx, current).await;
+    }
+
+    /// Hands leases back that are not held any more; what the store does not take now is handed back with the next heartbeat.
+    async fn give(&self, ctx: &Context, leases: Vec<Lease>) -> bool {
+        let Err(error) = ctx.store.queue.hand_back(leases.clone()).await else {
+            return true;
+        };
+        tracing::warn!(%error, "failed to hand leases back; that is tried again, or they run out by themselves");
+        let mut owed = self.owed();
+        let room = MAX_OWED.saturating_sub(owed.len());
+        owed.extend(leases.into_iter().take(room));
+        false
     }
 
     /// Hands everything back.

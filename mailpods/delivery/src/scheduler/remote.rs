@@ -57,10 +57,11 @@ impl Remote {
         })
     }
 
-    /// Destinations that nothing is leased for now.
-    fn busy(&self) -> Vec<Destination> {
+    /// What is leased now, and whether there is more in the queue than that.
+    fn wanted(&self) -> (Wanted, bool) {
         let plan = self.ctx.plan.current();
-        self.lanes.busy(&|key| shares::limit(&self.ctx, &plan, key))
+        self.lanes
+            .wanted(&|key| shares::limit(&self.ctx, &plan, key))
     }
 }
 
@@ -71,9 +72,7 @@ pub(crate) async fn run(remote: Arc<Remote>) {
     let mut looked = Instant::now();
     while open(&shutdown) {
         queue.borrow_and_update();
-        let except = remote.busy();
-        let backlog = !except.is_empty();
-        let wanted = Wanted::Remote { except };
+        let (wanted, backlog) = remote.wanted();
         let mut units = Vec::new();
         if backlog && looked.elapsed() >= OTHERS {
             looked = Instant::now();
@@ -248,8 +247,8 @@ impl Worker {
             || outbound::may_detour(ctx, &plan, &self.key, unit)
     }
 
-    /// Where shares are counted: finds out whose servers the lane leads to, and leaves to workers that have a share. False when that
-    /// is known already, or cannot be known now.
+    /// Finds out whose servers the lane leads to, and leaves to workers that these take: many domains that nothing is known of may be one
+    /// provider's. False when that is known already, or cannot be known now.
     async fn has_looked_ahead(&mut self) -> bool {
         let ctx = &self.remote.ctx;
         if !shares::is_unknown(ctx, &self.key) {

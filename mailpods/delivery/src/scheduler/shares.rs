@@ -147,13 +147,13 @@ pub(crate) fn limit(ctx: &Context, plan: &Plan, lane: &LaneKey) -> Option<(Strin
     if route::is_serial_lane(plan, lane) {
         return Some(serial_limit(ctx, &lane.0));
     }
-    if ctx.store.shares.is_none() {
-        return ctx.ips.limit(plan, &lane.0);
-    }
+    let shared = ctx.store.shares.is_some();
     let key = match ctx.ips.provider(&lane.0) {
+        Some(_) if !shared => return ctx.ips.limit(plan, &lane.0),
         Some(provider) => provider,
         // One goes ahead and finds out whose servers they are; it sends nothing where that can be told.
         None if route::is_domain(lane) => return Some((format!("?{}", lane.0), 1)),
+        None if !shared => return None,
         None => next_hop(&lane.0),
     };
     let granted = ctx.shares.granted(&key);
@@ -184,7 +184,7 @@ fn digest_of(lane: &str) -> String {
 
 /// Whether it is not known yet what limits a lane.
 pub(crate) fn is_unknown(ctx: &Context, lane: &LaneKey) -> bool {
-    ctx.store.shares.is_some() && route::is_domain(lane) && ctx.ips.provider(&lane.0).is_none()
+    route::is_domain(lane) && ctx.ips.provider(&lane.0).is_none()
 }
 
 /// What is needed now by what it is limited by.

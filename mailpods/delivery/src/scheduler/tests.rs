@@ -2,15 +2,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailpods_api::QueueId;
+use mailpods_net::dns::fixed::Zone;
+use mailpods_plan::PlanHandle;
 use mailpods_policy::Reason;
 use mailpods_store::queue::{
-    BodyType, Destination, Envelope, Lease, LeasedUnit, Origin, QueuedMessage,
+    BodyType, Destination, Envelope, Lease, LeasedUnit, Origin, QueuedMessage, Wanted,
 };
 use mailpods_store::{BodyId, UnitId};
 use tokio::time::Instant;
 
-use super::lanes::{LANE_FULL, LANES_FULL, LaneKey, Lanes, Next};
+use super::lanes::{LANE_FULL, LANE_LEAST, LANES_FULL, LaneKey, Lanes, Limits, Next};
 use crate::fate::Trouble;
+use crate::testing::{self, Flaky, Refuse};
 
 const PLAN: &str = "digest";
 
@@ -56,6 +59,19 @@ fn push(lanes: &Lanes, name: &str, unit: LeasedUnit) {
     assert!(lanes.push(key(name), unit, &|_| None).is_none());
 }
 
+/// Destinations that are passed over now.
+fn busy(lanes: &Lanes, limits: Limits<'_>) -> Vec<Destination> {
+    let (wanted, backlog) = lanes.wanted(limits);
+    let Wanted::Remote { most, .. } = wanted else {
+        panic!("{wanted:?}");
+    };
+    let passed = most.iter().filter(|(_, most)| **most == 0);
+    let mut busy: Vec<Destination> = passed.map(|(name, _)| name.clone()).collect();
+    assert_eq!(backlog, !busy.is_empty());
+    busy.sort();
+    busy
+}
+
 fn filled(lanes: &[(&str, i64)]) -> Lanes {
     let all = Lanes::default();
     for (name, count) in lanes {
@@ -90,7 +106,7 @@ async fn a_worker_takes_all_units_and_is_counted_out() {
 #[tokio::test]
 async fn a_full_lane_names_its_destinations() {
     let lanes = filled(&[("a.test", i64::try_from(LANE_FULL).unwrap()), ("b.test", 1)]);
-    assert_eq!(lanes.busy(&|_| None), [Destination("a.test".into())]);
+    assert_eq!(busy(&lanes, &|_| None), [Destination("a.test".into())]);
     assert_eq!(lanes.drain().len(), LANE_FULL + 1);
     assert_eq!(lanes.waiting(), 0);
 }
@@ -142,11 +158,21 @@ async fn slow_destinations_with_a_backlog_leave_room_for_others() {
     filling.push(("some.test", full / 8));
     filling.push(("few.test", 1));
     let lanes = filled(&filling);
-    let busy = lanes.busy(&|_| None);
-    assert!(busy.contains(&Destination("some.test".into())), "{busy:?}");
-    assert!(!busy.contains(&Destination("few.test".into())), "{busy:?}");
-    assert!((1..=16).contains(&lanes.room(128)));
-    assert_eq!(Lanes::default().room(128), 128);
+    let found = busy(&lanes, &|_| None);
+    assert!(
+        found.contains(&Destination("some.test".into())),
+        "{found:?}"
+    );
+    assert!(
+        !found.contains(&Destination("few.test".into())),
+        "{found:?}"
+    );
+    let each = |lanes: &Lanes| match lanes.wanted(&|_| None).0 {
+        Wanted::Remote { each, .. } => each,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((each(&lanes), lanes.room(128)), (LANE_LEAST, 128));
+    assert_eq!(each(&Lanes::default()), LANE_FULL);
 }
 
 #[tokio::test]
@@ -217,9 +243,9 @@ async fn a_provider_with_many_domains_holds_no_more_than_one_with_one() {
         "alone.test",
         from(-1, "alone.test", "one@example.test"),
     );
-    assert!(lanes.shed().is_empty() && lanes.busy(&|_| None).is_empty());
-    let busy = lanes.busy(&one_provider);
-    assert_eq!(busy.len(), 2 * LANE_FULL + 1, "all in its lanes");
+    assert!(lanes.shed().is_empty() && busy(&lanes, &|_| None).is_empty());
+    let found = busy(&lanes, &one_provider);
+    assert_eq!(found.len(), 2 * LANE_FULL + 1, "all in its lanes");
     let surplus = lanes.shed();
     assert_eq!((surplus.len(), lanes.waiting()), (LANE_FULL + 1, LANE_FULL));
     assert!(
@@ -227,7 +253,7 @@ async fn a_provider_with_many_domains_holds_no_more_than_one_with_one() {
         "the longest gives"
     );
     assert_eq!(
-        lanes.busy(&one_provider).len(),
+        busy(&lanes, &one_provider).len(),
         2 * LANE_FULL + 1,
         "those that were passed over too"
     );
@@ -240,10 +266,18 @@ async fn a_provider_with_many_domains_holds_no_more_than_one_with_one() {
     );
 }
 
+/// Most units that are leased of a destination, where that is said.
+fn most_of(lanes: &Lanes, destination: &str) -> Option<usize> {
+    match lanes.wanted(&one_provider).0 {
+        Wanted::Remote { most, .. } => most.get(&Destination(destination.into())).copied(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn what_was_passed_over_comes_back_as_there_is_room() {
     let lanes = Lanes::default();
-    let full = i64::try_from(LANE_FULL).unwrap();
+    let full = i64::try_from(LANE_LEAST).unwrap();
     for number in 0..full {
         assert!(
             lanes
@@ -251,7 +285,7 @@ async fn what_was_passed_over_comes_back_as_there_is_room() {
                 .is_none()
         );
     }
-    assert_eq!(lanes.busy(&one_provider), [Destination("a.test".into())]);
+    assert_eq!(busy(&lanes, &one_provider), [Destination("a.test".into())]);
     for name in ["b.test", "c.test"] {
         assert!(
             lanes
@@ -259,15 +293,79 @@ async fn what_was_passed_over_comes_back_as_there_is_room() {
                 .is_some()
         );
     }
-    assert_eq!(lanes.busy(&one_provider).len(), 3);
+    assert_eq!(busy(&lanes, &one_provider).len(), 3);
     lanes.staff(1, 1, &one_provider);
-    assert!(matches!(lanes.next(&key("a.test"), PLAN), Next::Try(_)));
-    assert_eq!(
-        lanes.busy(&one_provider),
-        [Destination("c.test".into())],
-        "room for one"
+    let take = || assert!(matches!(lanes.next(&key("a.test"), PLAN), Next::Try(_)));
+    take();
+    assert_eq!(most_of(&lanes, "a.test"), Some(1), "room for one");
+    assert_eq!(most_of(&lanes, "b.test"), Some(1));
+    assert_eq!(most_of(&lanes, "c.test"), Some(1));
+    assert!(busy(&lanes, &one_provider).is_empty());
+    assert_eq!(most_of(&lanes, "a.test"), None, "as many as of any other");
+}
+
+#[tokio::test]
+async fn room_is_shared_by_those_that_wait_for_it() {
+    let lanes = Lanes::default();
+    let full = i64::try_from(LANE_LEAST).unwrap();
+    for number in 0..full {
+        let name = ["a.test", "b.test"][usize::from(number % 2 == 0)];
+        assert!(
+            lanes
+                .push(key(name), unit(number, name), &one_provider)
+                .is_none()
+        );
+    }
+    assert_eq!(busy(&lanes, &one_provider).len(), 2);
+    lanes.staff(1, 1, &one_provider);
+    (0..6).for_each(|_| drop(lanes.next(&key("a.test"), PLAN)));
+    assert_eq!(most_of(&lanes, "a.test"), Some(3));
+}
+
+#[tokio::test]
+async fn what_an_operator_wants_tried_now_is_not_handed_back() {
+    let lanes = Lanes::default();
+    for number in 0..2 * i64::try_from(LANE_FULL).unwrap() {
+        let unit = LeasedUnit {
+            urgent: number % 4 != 0,
+            ..unit(number, "a.test")
+        };
+        assert!(lanes.push(key("a.test"), unit, &one_provider).is_none());
+    }
+    let surplus = lanes.shed();
+    assert_eq!(surplus.len(), LANE_FULL / 2, "all that is not urgent");
+    assert!(surplus.iter().all(|unit| !unit.urgent));
+    lanes.staff(1, 1, &one_provider);
+    let mut left = Vec::new();
+    while let Next::Try(unit) = lanes.next(&key("a.test"), PLAN) {
+        left.push(unit.lease.unit);
+    }
+    assert_eq!(left.len(), LANE_FULL * 3 / 2);
+    assert!(left.is_sorted(), "in their order");
+}
+
+#[tokio::test]
+async fn who_has_just_written_is_not_behind_those_with_a_backlog() {
+    let lanes = Lanes::default();
+    let push = |number: i64, name: &str, account: &str, created: i64| {
+        let mut unit = from(number, name, account);
+        Arc::make_mut(&mut unit.message).created = created;
+        assert!(lanes.push(key(name), unit, &one_provider).is_none());
+    };
+    for number in 0..10 {
+        let name = format!("d{number}.test");
+        push(number, &name, &format!("old{number}@example.test"), number);
+        push(100 + number, &name, "many@example.test", 0);
+    }
+    push(50, "d3.test", "new@example.test", 1_000);
+    let started = lanes.staff(1, 1, &one_provider);
+    assert_eq!(started, [key("d3.test")]);
+    assert!(
+        matches!(lanes.next(&started[0], PLAN), Next::Try(unit) if unit.lease.unit == UnitId(50))
     );
-    assert!(lanes.busy(&one_provider).is_empty());
+    // In the next turn the lane that has waited longest.
+    assert!(lanes.give_way(&started[0], 1, &one_provider));
+    assert_eq!(lanes.staff(1, 1, &one_provider), [key("d0.test")]);
 }
 
 #[tokio::test]
@@ -312,4 +410,27 @@ async fn lanes_of_a_provider_take_turns() {
         "all workers are at work"
     );
     assert!(!alone.give_way(&at_work[0], 2, &|_| None));
+}
+
+#[tokio::test]
+async fn what_the_store_did_not_take_back_is_handed_back_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = mailpods_store::sqlite::open(dir.path(), Default::default()).unwrap();
+    let flaky = Flaky::new(store.queue.clone(), Refuse::HandBacks);
+    store.queue = flaky.clone();
+    let plan = testing::plan(25);
+    let handle = PlanHandle::new(plan.clone());
+    let delivery = testing::build(&store, &handle, &Arc::default(), Zone::new());
+    let ctx = delivery.ctx.clone();
+    let new = testing::message(&plan, "bob@example.test", &["one@remote.test"]);
+    store.queue.enqueue(vec![new]).await.unwrap();
+    let leased = async || super::lease(&ctx, Wanted::remote(), 10).await;
+    let leases: Vec<Lease> = leased().await.iter().map(|unit| unit.lease).collect();
+    assert_eq!(leases.len(), 1);
+    ctx.leases.hand_back(&ctx, leases).await;
+    assert!(!ctx.leases.extend(&ctx).await, "it does not answer yet");
+    assert!(leased().await.is_empty());
+    flaky.set(Refuse::Nothing);
+    assert!(ctx.leases.extend(&ctx).await);
+    assert_eq!(leased().await.len(), 1, "with the heartbeat");
 }

@@ -1,4 +1,4 @@
-//! A queue whose settlements fail when a test wants it.
+//! A queue whose settlements and hand-backs fail when a test wants it.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +20,8 @@ pub(crate) enum Refuse {
     Calls(usize),
     /// Settlements that queue something.
     NewMessages,
+    /// Leases that are handed back.
+    HandBacks,
 }
 
 pub(crate) struct Flaky {
@@ -62,6 +64,9 @@ impl QueueStore for Flaky {
     }
 
     async fn hand_back(&self, leases: Vec<Lease>) -> Result<()> {
+        if *self.refuse.lock().unwrap() == Refuse::HandBacks {
+            return Err(StoreError::Unavailable("asleep".to_owned()));
+        }
         self.inner.hand_back(leases).await
     }
 

@@ -156,10 +156,23 @@ impl<K: Eq + Hash + Clone, T> Fair<K, T> {
         }
     }
 
+    /// Takes the first item of a tenant out of its turn.
+    pub fn pop_first(&mut self, key: &K) -> Option<T> {
+        self.take(key, VecDeque::pop_front)
+    }
+
     /// Takes the last item of a tenant out of its turn.
     pub fn pop_last(&mut self, key: &K) -> Option<T> {
+        self.take(key, VecDeque::pop_back)
+    }
+
+    fn take(
+        &mut self,
+        key: &K,
+        end: impl FnOnce(&mut VecDeque<(u64, T)>) -> Option<(u64, T)>,
+    ) -> Option<T> {
         let tenant = self.tenants.get_mut(key)?;
-        let (_, item) = tenant.items.pop_back()?;
+        let (_, item) = end(&mut tenant.items)?;
         if tenant.items.is_empty() {
             self.tenants.remove(key);
             self.turns.retain(|other| other != key);

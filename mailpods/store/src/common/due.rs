@@ -37,15 +37,14 @@ impl DueIndex {
         }
     }
 
-    /// Destinations by time, but for `except`.
+    /// Destinations by time, but for those of which no unit is wanted.
     pub(crate) fn iter<'a>(
         &'a self,
-        except: &'a [Destination],
+        most: &'a HashMap<Destination, usize>,
     ) -> impl Iterator<Item = (UnixMillis, &'a Destination)> {
-        let except: std::collections::HashSet<&Destination> = except.iter().collect();
         self.order
             .iter()
-            .filter(move |(_, destination)| !except.contains(destination))
+            .filter(move |(_, destination)| most.get(destination) != Some(&0))
             .map(|(at, destination)| (*at, destination))
     }
 }

@@ -140,7 +140,7 @@ pub(super) async fn lease_one(
 }
 
 pub(super) fn remote() -> Wanted {
-    Wanted::Remote { except: Vec::new() }
+    Wanted::remote()
 }
 
 pub(super) fn delivery(account: &str) -> Result<Delivery, Failure> {

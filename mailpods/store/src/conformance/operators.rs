@@ -167,7 +167,7 @@ pub(super) async fn delete_passes_leased_units_over(store: Store) -> Outcome {
         .enqueue(vec![message(1, &["a@one.test", "b@two.test"])])
         .await?;
     let except = vec![crate::queue::Destination("two.test".into())];
-    let unit = lease_one(&store, crate::queue::Wanted::Remote { except }, NOW).await?;
+    let unit = lease_one(&store, crate::queue::Wanted::remote_but(except), NOW).await?;
     same(
         "deleted",
         &store

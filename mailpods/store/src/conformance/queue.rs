@@ -108,7 +108,7 @@ pub(super) async fn busy_destinations_are_passed_over(store: Store) -> Outcome {
         ])
         .await?;
     let except = vec![Destination("one.test".into())];
-    let units = lease(&store, Wanted::Remote { except }, NOW, 10).await?;
+    let units = lease(&store, Wanted::remote_but(except), NOW, 10).await?;
     same(
         "units",
         &units
@@ -210,7 +210,10 @@ pub(super) async fn next_due_tells_the_next_time(store: Store) -> Outcome {
     let units = lease(&store, remote(), NOW, 10).await?;
     same("due now", &units.len(), &1)?;
     let except = vec![Destination("one.test".into())];
-    let next = store.queue.next_due(Wanted::Remote { except }, NOW).await?;
+    let next = store
+        .queue
+        .next_due(Wanted::remote_but(except), NOW)
+        .await?;
     same("the end of the lease", &next, &Some(NOW + 5 * MINUTE))?;
     let only = Wanted::Only(Destination("one.test".into()));
     same(

@@ -62,3 +62,6 @@ CREATE TABLE kept_validity (
     uid_validity bigint NOT NULL,
     PRIMARY KEY (account, name, uid_validity)
 );
+-- What is few among a million is found without reading all of them: leases of a worker, and units on hold.
+CREATE INDEX unit_leased ON unit (worker, due) WHERE lease <> 0;
+CREATE INDEX unit_held ON unit (shard, id) WHERE held;

@@ -77,7 +77,7 @@ async fn calls_fail_soon_and_work_again() {
         .expect("queued");
     let heard = async {
         loop {
-            let wanted = Wanted::Remote { except: Vec::new() };
+            let wanted = Wanted::remote();
             if !store
                 .queue
                 .lease("w", wanted, now(), now() + 60_000, 5)

@@ -40,7 +40,7 @@ fn done(unit: &mailpods_store::queue::LeasedUnit, account: Option<&str>) -> Sett
 }
 
 fn remote() -> Wanted {
-    Wanted::Remote { except: Vec::new() }
+    Wanted::remote()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

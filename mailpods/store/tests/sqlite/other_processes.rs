@@ -42,7 +42,7 @@ async fn changes_by_another_process_wake_those_who_wait() {
         .await
         .expect("in time")
         .expect("woken");
-    let all = Wanted::Remote { except: Vec::new() };
+    let all = Wanted::remote();
     let units = server
         .queue
         .lease(

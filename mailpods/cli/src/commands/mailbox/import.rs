@@ -1,7 +1,6 @@
 //! `mailpods mailbox import`, and the files of `mailpods mailbox migrate`.
 use std::path::{Path, PathBuf};
 
-use indicatif::ProgressBar;
 use mailpods_api::MailboxAddress;
 use mailpods_store::Store;
 use serde::Serialize;

@@ -48,8 +48,10 @@ fn the_last_of_a_tenant_can_be_taken_out() {
     );
     assert_eq!(queue.tenants().collect::<Vec<_>>(), [&"b"]);
     queue.push("a", 10, 4);
+    queue.push("b", 10, 5);
+    assert_eq!((queue.pop_first(&"b"), queue.len_of(&"b")), (Some(2), 1));
     let left: Vec<i32> = std::iter::from_fn(|| queue.pop()).collect();
-    assert_eq!((left, queue.len()), (vec![2, 4], 0));
+    assert_eq!((left, queue.len()), (vec![5, 4], 0));
 }
 
 #[test]

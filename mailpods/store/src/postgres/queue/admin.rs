@@ -14,18 +14,37 @@ use crate::queue::{Destination, QueueAction, QueueFilter, QueueItem, QueueTotals
 use crate::types::{BodyId, UnitId, UnixMillis};
 
 /// Units acted on in one transaction, and read in one statement.
-const STEP: usize = 500;
+const STEP: usize = 1_000;
 
-/// Units of all shards in the order of their ids: of each shard no more than are wanted.
-const LIST: &str = "SELECT u.id, u.destination, u.recipients, u.attempts::bigint, u.next_attempt, u.error, u.held,
-        u.lease <> 0 AND u.due > clock.now, q.id, q.body, q.size, q.created, q.info, u.suspended, u.class
-    FROM (SELECT $1::bigint + clock_shift($1) AS now) AS clock, unnest($2::smallint[]) AS s (shard) CROSS JOIN LATERAL (
-        SELECT * FROM unit WHERE unit.shard = s.shard AND unit.id > $3 AND ($4::text IS NULL OR message = $4)
-            AND unit.id >= coalesce((SELECT first_unit FROM queued WHERE queued.shard = s.shard AND queued.id = $4), 0)
-            AND unit.id <= coalesce((SELECT last_unit FROM queued WHERE queued.shard = s.shard AND queued.id = $4), 9223372036854775807)
-            AND ($5::text IS NULL OR destination = $5) AND ($6::boolean IS NULL OR held = $6)
-            AND ($8::bigint IS NULL OR tenant = $8) ORDER BY id LIMIT $7
-    ) AS u JOIN queued AS q ON q.shard = u.shard AND q.id = u.message ORDER BY u.id LIMIT $7";
+/// What a page is asked for: only the conditions that are given are in the statement, so that the database's plan fits them.
+struct Question<'f> {
+    conditions: String,
+    values: Vec<Param<'f>>,
+}
+
+impl<'f> Question<'f> {
+    fn add(&mut self, condition: &str, value: Param<'f>) {
+        self.values.push(value);
+        let place = format!("${}", self.values.len());
+        self.conditions += &format!(" AND {}", condition.replace('?', &place));
+    }
+
+    /// Units of some shards in the order of their ids: of each shard no more than are wanted.
+    fn statement(&self, shards: &[i16]) -> String {
+        let of_shard = |shard: &i16| {
+            let conditions = self.conditions.replace("SHARD", &shard.to_string());
+            format!("(SELECT * FROM unit WHERE shard = {shard}{conditions} ORDER BY id LIMIT $2)")
+        };
+        let all: Vec<String> = shards.iter().map(of_shard).collect();
+        format!(
+            "SELECT u.id, u.destination, u.recipients, u.attempts::bigint, u.next_attempt, u.error, u.held,
+                u.lease <> 0 AND u.due > clock.now, q.id, q.body, q.size, q.created, q.info, u.suspended, u.class
+            FROM (SELECT $1::bigint + clock_shift($1) AS now) AS clock, (SELECT * FROM ({}) AS u ORDER BY id LIMIT $2) AS u
+            JOIN queued AS q ON q.shard = u.shard AND q.id = u.message ORDER BY u.id",
+            all.join(" UNION ALL ")
+        )
+    }
+}
 
 /// Units looked at, and those of them that match.
 struct Page {
@@ -40,18 +59,33 @@ async fn page(shared: &Shared, filter: &QueueFilter, after: i64, step: usize) ->
         Some(id) => vec![shard::of_text(id)],
         None => (0..shard::SHARDS).collect(),
     };
+    let (now, step_rows) = (unix_millis(), i64::try_from(step).unwrap_or(i64::MAX));
     let tenant = filter.account.as_deref().map(queue::number);
-    let values: [Param<'_>; 8] = [
-        &unix_millis(),
-        &shards,
-        &after,
-        &filter.id,
-        &filter.destination,
-        &filter.held,
-        &i64::try_from(step).unwrap_or(i64::MAX),
-        &tenant,
-    ];
-    let rows = connection.query(LIST, &values).await?;
+    let mut question = Question {
+        conditions: String::new(),
+        values: vec![&now, &step_rows],
+    };
+    question.add("id > ?", &after);
+    if let Some(id) = &filter.id {
+        question.add(
+            "id BETWEEN (SELECT first_unit FROM queued WHERE queued.shard = SHARD AND queued.id = ?)
+                AND (SELECT last_unit FROM queued WHERE queued.shard = SHARD AND queued.id = ?) AND message = ?",
+            id,
+        );
+    }
+    if let Some(destination) = &filter.destination {
+        question.add("destination = ?", destination);
+    }
+    match filter.held {
+        Some(true) => question.conditions += " AND held",
+        Some(false) => question.conditions += " AND NOT held",
+        None => {}
+    }
+    if let Some(tenant) = &tenant {
+        question.add("tenant = ?", tenant);
+    }
+    let sql = question.statement(&shards);
+    let rows = connection.query(&sql, &question.values).await?;
     let last = match rows.last() {
         Some(row) if rows.len() >= step => Some(get(row, 0)?),
         _ => None,
@@ -118,10 +152,13 @@ pub(super) async fn act(
     action: QueueAction,
     now: UnixMillis,
 ) -> Result<u64> {
+    let filter = filter.for_action(action);
     let (mut after, mut changed) = (0, 0);
     loop {
-        let found = page(shared, filter, after, STEP).await?;
-        let ids: Vec<i64> = found.items.iter().map(|item| item.unit.0).collect();
+        let found = page(shared, &filter, after, STEP).await?;
+        let mut ids: Vec<i64> = found.items.iter().map(|item| item.unit.0).collect();
+        // The order in which everybody locks.
+        ids.sort_unstable_by_key(|id| (shard::of_id(*id), *id));
         changed += match action {
             QueueAction::Delete => delete(shared, &ids, now).await?,
             _ => change(shared, &ids, action, now).await?,
@@ -226,12 +263,13 @@ async fn units_gone(tx: &Tx<'_>, row: &Row, count: i64) -> Result<Option<i64>> {
 }
 
 pub(super) async fn totals(shared: &Shared, now: UnixMillis) -> Result<QueueTotals> {
-    // Ids begin with the time: the first of each shard is its oldest.
-    const SQL: &str = "SELECT count(*) FILTER (WHERE NOT held AND (due <= clock.now OR lease <> 0)),
-            count(*) FILTER (WHERE NOT held AND due > clock.now AND lease = 0), count(*) FILTER (WHERE held),
+    // From indexes alone. Ids begin with the time: the first of each shard is its oldest.
+    const SQL: &str = "SELECT a.due + l.leased, a.all - a.due - l.leased, (SELECT count(*) FROM unit WHERE held),
             (SELECT coalesce(min(q.created), 0) FROM generate_series(0, $3::integer) AS s (shard)
                 CROSS JOIN LATERAL (SELECT created FROM queued WHERE queued.shard = s.shard ORDER BY id LIMIT 1) AS q)
-        FROM unit, (SELECT $1 + clock_shift($2) AS now) AS clock";
+        FROM (SELECT $1 + clock_shift($2) AS now) AS clock
+            CROSS JOIN LATERAL (SELECT count(*) AS all, count(*) FILTER (WHERE due <= clock.now) AS due FROM unit WHERE NOT held) AS a
+            CROSS JOIN LATERAL (SELECT count(*) AS leased FROM unit WHERE lease <> 0 AND due > clock.now AND NOT held) AS l";
     let connection = shared.pool.get().await?;
     let values: [Param<'_>; 3] = [&now, &unix_millis(), &i32::from(shard::SHARDS - 1)];
     let Some(row) = connection.row(SQL, &values).await? else {

@@ -3,7 +3,7 @@
 //! Other processes tell what they add (`notify`). A correction counts only if nothing was told since the statement that found it began:
 //! else what came in between would be forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,6 +28,8 @@ struct State {
     clock: u64,
     /// When a destination was told of last; forgotten with its correction.
     told: HashMap<Destination, u64>,
+    /// Destinations that had more than was leased when they were looked at last.
+    behind: HashSet<Destination>,
 }
 
 impl Due {
@@ -62,18 +64,28 @@ impl Due {
         state.index.exactly(destination, at);
     }
 
-    /// Destinations by time, but for `except`, as long as `keep` holds and at most `most`.
+    /// Whether a destination has more than was leased.
+    pub(super) fn has_more(&self, destination: &Destination, more: bool) {
+        let mut state = lock(&self.state);
+        if more {
+            state.behind.insert(destination.clone());
+        } else {
+            state.behind.remove(destination);
+        }
+    }
+
+    /// Destinations by time, and whether they had more when they were looked at last, but for those of which no unit is wanted, as long as `keep` holds and at most `count`.
     pub(super) fn destinations(
         &self,
-        except: &[Destination],
-        most: usize,
+        most: &HashMap<Destination, usize>,
+        count: usize,
         keep: impl Fn(UnixMillis) -> bool,
-    ) -> Vec<(UnixMillis, Destination)> {
+    ) -> Vec<(UnixMillis, Destination, bool)> {
         let state = lock(&self.state);
-        let found = state.index.iter(except).take_while(|(at, _)| keep(*at));
+        let found = state.index.iter(most).take_while(|(at, _)| keep(*at));
         found
-            .take(most)
-            .map(|(at, destination)| (at, destination.clone()))
+            .take(count)
+            .map(|(at, destination)| (at, destination.clone(), state.behind.contains(destination)))
             .collect()
     }
 

@@ -3,6 +3,7 @@
 mod admin;
 pub(super) mod due;
 pub(super) mod lease;
+mod pick;
 pub(super) mod prepare;
 
 use async_trait::async_trait;
@@ -41,12 +42,12 @@ impl QueueStore for Core {
         until: UnixMillis,
         limit: usize,
     ) -> Result<Vec<LeasedUnit>> {
-        let term = lease::Term {
+        let term = pick::Term {
             worker,
             now: now.min(MAX_NOW),
             until: until.min(MAX_TIME),
         };
-        lease::lease(&self.shared, &wanted, &term, limit).await
+        pick::lease(&self.shared, &wanted, &term, limit).await
     }
 
     async fn extend(&self, leases: Vec<Lease>, until: UnixMillis) -> Result<Vec<Lease>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use super::super::tx::{Effect, Tx};
 use super::rows::{MESSAGE, MessageRow, UNIT_COLUMNS, UnitRow};
@@ -15,7 +15,7 @@ use crate::queue::{
 use crate::types::{UnitId, UnixMillis};
 
 /// Units acted on in one transaction.
-pub(super) const STEP: usize = 500;
+const STEP: usize = 500;
 
 /// A unit that matches, decoded.
 struct Found {
@@ -38,17 +38,28 @@ fn find(
             None => return Ok(Vec::new()),
         },
     };
-    let sql = format!(
-        "SELECT {UNIT_COLUMNS} FROM unit u WHERE u.id BETWEEN ?1 AND ?2 AND (?3 IS NULL OR u.destination = ?3) AND (?4 IS NULL OR u.held = ?4)
-         AND (?5 IS NULL OR u.tenant = ?5) ORDER BY u.id"
-    );
+    // Only the conditions that are given are in the statement: by a sender, or what is on hold, units are found in an index.
+    let tenant = filter.account.as_deref().map(queue::number);
+    let mut values: Vec<(&str, &dyn ToSql)> = vec![(":first", &first), (":last", &last)];
+    let mut conditions = "u.id BETWEEN :first AND :last".to_owned();
+    if let Some(destination) = &filter.destination {
+        // Not by its index, which has another order.
+        conditions += " AND +u.destination = :destination";
+        values.push((":destination", destination));
+    }
+    match filter.held {
+        Some(true) => conditions += " AND u.held = 1",
+        Some(false) => conditions += " AND +u.held = 0",
+        None => {}
+    }
+    if let Some(tenant) = &tenant {
+        conditions += " AND u.tenant = :tenant";
+        values.push((":tenant", tenant));
+    }
+    let sql = format!("SELECT {UNIT_COLUMNS} FROM unit u WHERE {conditions} ORDER BY u.id");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = Vec::new();
-    let tenant = filter.account.as_deref().map(queue::number);
-    for unit in statement.query_map(
-        (first, last, &filter.destination, filter.held, tenant),
-        UnitRow::read,
-    )? {
+    for unit in statement.query_map(values.as_slice(), UnitRow::read)? {
         found.extend(examine(connection, filter, unit?)?);
         if found.len() >= limit {
             break;
@@ -121,23 +132,30 @@ fn item(found: Found, now: UnixMillis) -> QueueItem {
     }
 }
 
-/// Acts on some of the units that match; returns the last one looked at, if there may be more, and how many were changed.
+/// The units after `after` that an action may change, some at a time. They are looked for beside the writer, so that nobody waits for that.
+pub(super) fn candidates(
+    connection: &Connection,
+    filter: &QueueFilter,
+    after: i64,
+) -> Result<Vec<i64>> {
+    let found = find(connection, filter, after, STEP)?;
+    Ok(found.iter().map(|found| found.unit.id).collect())
+}
+
+/// Acts on units; returns how many were changed.
 pub(super) fn act(
     tx: &mut Tx<'_>,
-    filter: &QueueFilter,
+    units: &[i64],
     action: QueueAction,
     now: UnixMillis,
-    after: i64,
-) -> Result<(Option<i64>, u64)> {
-    let found = find(tx.connection, filter, after, STEP)?;
-    let last = (found.len() == STEP)
-        .then(|| found.last().map(|found| found.unit.id))
-        .flatten();
+) -> Result<u64> {
     let mut changed = 0;
-    for found in found {
-        changed += u64::from(act_on(tx, &found.unit, action, now)?);
+    for unit in units {
+        if let Some(unit) = tx.unit_row(*unit)? {
+            changed += u64::from(act_on(tx, &unit, action, now)?);
+        }
     }
-    Ok((last, changed))
+    Ok(changed)
 }
 
 const RELEASE: &str = "UPDATE unit SET held = 0, suspended = 0 WHERE id = ?1";
@@ -179,15 +197,15 @@ fn delete(tx: &mut Tx<'_>, unit: &UnitRow) -> Result<bool> {
 pub(super) fn totals(connection: &Connection, now: UnixMillis) -> Result<QueueTotals> {
     // From indexes alone: of the units themselves only the few that are leased are read.
     const SQL: &str = "SELECT count(*), ifnull(sum(due <= ?1), 0),
-            (SELECT count(*) FROM unit WHERE lease <> 0 AND held = 0 AND due > ?1), (SELECT count(*) FROM unit WHERE held = 1)
-        FROM unit WHERE held = 0";
+            (SELECT count(*) FROM unit WHERE lease <> 0 AND held = 0), (SELECT count(*) FROM unit WHERE held = 1)
+        FROM unit WHERE held = 0 AND lease = 0";
     let count = |value: i64| u64::try_from(value).unwrap_or(0);
-    let (all, due, leased, held) = connection.prepare_cached(SQL)?.query_row([now], |row| {
-        let [all, due, leased, held] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
-        Ok((count(all), count(due), count(leased), count(held)))
+    let (free, due, leased, held) = connection.prepare_cached(SQL)?.query_row([now], |row| {
+        let [free, due, leased, held] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
+        Ok((count(free), count(due), count(leased), count(held)))
     })?;
     let ready = due + leased;
-    let deferred = all.saturating_sub(ready);
+    let deferred = free.saturating_sub(due);
     // Ids begin with the time.
     let oldest = connection
         .prepare_cached("SELECT created FROM queued ORDER BY id LIMIT 1")?

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Params};
 
 use super::super::shared::Shared;
 use super::super::tx::{Effect, Tx};
@@ -16,6 +16,8 @@ use crate::types::{UnitId, UnixMillis};
 
 /// Destinations looked at in one call beyond those that have something to do.
 const MAX_IDLE: usize = 1_000;
+/// Ended leases of a destination that are taken back in one call.
+const MAX_ENDED: i64 = 1_000;
 
 /// Messages decoded in this call, for their other units.
 type Messages = HashMap<String, Arc<QueuedMessage>>;
@@ -37,7 +39,7 @@ pub(super) fn lease(
     let destinations = match wanted {
         Wanted::Local => vec![Destination::local()],
         Wanted::Only(destination) => vec![destination.clone()],
-        Wanted::Remote { except } => return lease_remote(tx, except, term, limit),
+        Wanted::Remote { most, each } => return lease_remote(tx, (most, *each), term, limit),
         Wanted::OneOfEach { except } => return lease_one_of_each(tx, except, term, limit),
     };
     let mut leased = Vec::new();
@@ -61,19 +63,28 @@ fn lease_one_of_each(
     Ok(leased)
 }
 
+/// A destination that may have something to do, and most units of it that are leased.
+struct Candidate {
+    destination: Destination,
+    most: usize,
+}
+
 /// Each destination that has something to do gets its share, so that none keeps the others waiting.
 fn lease_remote(
     tx: &mut Tx<'_>,
-    except: &[Destination],
+    (most, each): (&HashMap<Destination, usize>, usize),
     term: Term,
     limit: usize,
 ) -> Result<Vec<LeasedUnit>> {
-    let most = limit.saturating_add(MAX_IDLE);
-    let due: Vec<Destination> = lock(&tx.shared.due)
-        .iter(except)
+    let found = limit.saturating_add(MAX_IDLE);
+    let due: Vec<Candidate> = lock(&tx.shared.due)
+        .iter(most)
         .take_while(|(at, _)| *at <= term.now)
-        .map(|(_, destination)| destination.clone())
-        .take(most)
+        .map(|(_, destination)| Candidate {
+            most: most.get(destination).copied().unwrap_or(each),
+            destination: destination.clone(),
+        })
+        .take(found)
         .collect();
     let (mut messages, mut leased) = (HashMap::new(), Vec::new());
     let mut turn = due;
@@ -86,22 +97,26 @@ fn lease_remote(
 /// Takes an equal share from each destination; returns those that have more.
 fn take_turn(
     tx: &mut Tx<'_>,
-    turn: Vec<Destination>,
+    turn: Vec<Candidate>,
     term: Term,
     limit: usize,
     messages: &mut Messages,
     leased: &mut Vec<LeasedUnit>,
-) -> Result<Vec<Destination>> {
+) -> Result<Vec<Candidate>> {
     let share = (limit.saturating_sub(leased.len()) / turn.len()).max(1);
     let mut more = Vec::new();
-    for destination in turn {
+    for Candidate { destination, most } in turn {
         if leased.len() >= limit {
             break;
         }
+        let (share, before) = (share.min(most), leased.len());
         take(tx, &destination, term, share, messages, leased)?;
         let next = earliest(tx.connection, &destination)?;
         tx.effect(Effect::DueExactly(destination.clone(), next));
-        more.extend(next.filter(|next| *next <= term.now).map(|_| destination));
+        let most = most.saturating_sub(leased.len() - before);
+        if most > 0 && next.is_some_and(|next| next <= term.now) {
+            more.push(Candidate { destination, most });
+        }
     }
     Ok(more)
 }
@@ -116,6 +131,7 @@ fn take(
     messages: &mut Messages,
     leased: &mut Vec<LeasedUnit>,
 ) -> Result<()> {
+    take_back(tx, destination, term.now)?;
     let most = if destination.is_local() {
         limit
     } else {
@@ -198,6 +214,26 @@ fn take_one(
     })
 }
 
+/// Makes units free whose lease has ended.
+fn take_back(tx: &mut Tx<'_>, destination: &Destination, now: UnixMillis) -> Result<()> {
+    const ENDED: &str = "SELECT id, lease FROM unit WHERE destination = ?1 AND lease <> 0 AND due <= ?2 AND held = 0 ORDER BY due LIMIT ?3";
+    let ended = leases(tx, ENDED, (&destination.0, now, MAX_ENDED))?;
+    hand_back(tx, &ended)
+}
+
+fn leases(tx: &Tx<'_>, sql: &str, params: impl Params) -> Result<Vec<Lease>> {
+    let mut statement = tx.prepare(sql)?;
+    let lease = |row: &rusqlite::Row<'_>| {
+        Ok(Lease {
+            unit: UnitId(row.get(0)?),
+            token: row.get(1)?,
+        })
+    };
+    Ok(statement
+        .query_map(params, lease)?
+        .collect::<rusqlite::Result<_>>()?)
+}
+
 fn due_units(
     tx: &Tx<'_>,
     destination: &Destination,
@@ -205,7 +241,7 @@ fn due_units(
     limit: usize,
 ) -> Result<Vec<UnitRow>> {
     let sql = format!(
-        "SELECT {UNIT_COLUMNS} FROM unit u WHERE u.destination = ?1 AND u.due <= ?2 AND u.held = 0 ORDER BY u.due LIMIT ?3"
+        "SELECT {UNIT_COLUMNS} FROM unit u WHERE u.destination = ?1 AND u.due <= ?2 AND u.held = 0 AND u.lease = 0 ORDER BY u.due LIMIT ?3"
     );
     let mut statement = tx.prepare(&sql)?;
     let rows = statement.query_map(
@@ -219,11 +255,9 @@ fn due_units(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// When a destination's next unit is due, be it past or to come.
+/// When a destination's next unit is due, be it past or to come; one that is leased is so when its lease ends.
 fn earliest(connection: &Connection, destination: &Destination) -> Result<Option<UnixMillis>> {
-    let mut statement = connection
-        .prepare_cached("SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0")?;
-    Ok(statement.query_row([&destination.0], |row| row.get(0))?)
+    earliest_after(connection, destination, i64::MIN)
 }
 
 fn earliest_after(
@@ -231,10 +265,19 @@ fn earliest_after(
     destination: &Destination,
     now: UnixMillis,
 ) -> Result<Option<UnixMillis>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0 AND due > ?2",
-    )?;
-    Ok(statement.query_row((&destination.0, now), |row| row.get(0))?)
+    let [mut free, mut leased] = [
+        connection.prepare_cached(
+            "SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0 AND lease = 0 AND due > ?2",
+        )?,
+        connection.prepare_cached(
+            "SELECT min(due) FROM unit WHERE destination = ?1 AND held = 0 AND lease <> 0 AND due > ?2",
+        )?,
+    ];
+    let [free, leased]: [Option<UnixMillis>; 2] = [
+        free.query_row((&destination.0, now), |row| row.get(0))?,
+        leased.query_row((&destination.0, now), |row| row.get(0))?,
+    ];
+    Ok(free.into_iter().chain(leased).min())
 }
 
 /// The earliest time after `now` at which a unit is due.
@@ -244,14 +287,14 @@ pub(super) fn next_due(
     wanted: &Wanted,
     now: UnixMillis,
 ) -> Result<Option<UnixMillis>> {
-    let except = match wanted {
+    let most = match wanted {
         Wanted::Local => return earliest_after(connection, &Destination::local(), now),
         Wanted::Only(destination) => return earliest_after(connection, destination, now),
-        Wanted::Remote { except } => except,
-        Wanted::OneOfEach { .. } => &Vec::new(),
+        Wanted::Remote { most, .. } => most.as_ref(),
+        Wanted::OneOfEach { .. } => &HashMap::new(),
     };
     let candidates: Vec<(UnixMillis, Destination)> = lock(&shared.due)
-        .iter(except)
+        .iter(most)
         .take(MAX_IDLE)
         .map(|(at, destination)| (at, destination.clone()))
         .collect();
@@ -283,18 +326,7 @@ pub(super) fn extend(tx: &Tx<'_>, leases: &[Lease], until: UnixMillis) -> Result
 
 /// Hands back every lease there is, and says how many.
 pub(in crate::sqlite) fn hand_back_all(tx: &mut Tx<'_>) -> Result<usize> {
-    let leases: Vec<Lease> = {
-        let mut statement = tx.prepare("SELECT id, lease FROM unit WHERE lease <> 0")?;
-        let lease = |row: &rusqlite::Row<'_>| {
-            Ok(Lease {
-                unit: UnitId(row.get(0)?),
-                token: row.get(1)?,
-            })
-        };
-        statement
-            .query_map([], lease)?
-            .collect::<rusqlite::Result<_>>()?
-    };
+    let leases = leases(tx, "SELECT id, lease FROM unit WHERE lease <> 0", [])?;
     hand_back(tx, &leases)?;
     Ok(leases.len())
 }

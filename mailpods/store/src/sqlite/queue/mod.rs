@@ -99,18 +99,20 @@ impl QueueStore for Core {
     }
 
     async fn act(&self, filter: &QueueFilter, action: QueueAction, now: UnixMillis) -> Result<u64> {
-        let filter = Arc::new(filter.clone());
+        let filter = Arc::new(filter.for_action(action));
         let (mut after, mut changed) = (0, 0);
         loop {
             let filter = Arc::clone(&filter);
-            let (last, step) = self
-                .write(move |tx| admin::act(tx, &filter, action, now, after))
+            let units = self
+                .read(move |connection| admin::candidates(connection, &filter, after))
                 .await?;
-            changed += step;
-            match last {
-                Some(last) => after = last,
-                None => return Ok(changed),
-            }
+            let Some(last) = units.last().copied() else {
+                return Ok(changed);
+            };
+            after = last;
+            changed += self
+                .write(move |tx| admin::act(tx, &units, action, now))
+                .await?;
         }
     }
 

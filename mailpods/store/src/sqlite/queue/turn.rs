@@ -15,7 +15,7 @@ const TENANTS: usize = 32;
 const LOOKED_AT: usize = 256;
 
 /// From one tenant to the next without reading what lies between.
-const NEXT: &str = "SELECT tenant FROM unit WHERE destination = ?1 AND destination <> 'local' AND held = 0 AND tenant >= ?2 ORDER BY tenant LIMIT 1";
+const NEXT: &str = "SELECT tenant FROM unit WHERE destination = ?1 AND destination <> 'local' AND held = 0 AND lease = 0 AND tenant >= ?2 ORDER BY tenant LIMIT 1";
 
 /// Up to `limit` due units, an equal share of each tenant. Who begins differs from lease to lease.
 pub(super) fn units(
@@ -28,7 +28,7 @@ pub(super) fn units(
     let tenants = walk(start(tx.counters.lease), limit.min(TENANTS), next)?;
     let share = limit.checked_div(tenants.len()).unwrap_or(0).max(1);
     let sql = format!(
-        "SELECT {UNIT_COLUMNS} FROM unit u WHERE u.destination = ?1 AND u.destination <> 'local' AND u.tenant = ?2 AND u.due <= ?3 AND u.held = 0
+        "SELECT {UNIT_COLUMNS} FROM unit u WHERE u.destination = ?1 AND u.destination <> 'local' AND u.tenant = ?2 AND u.due <= ?3 AND u.held = 0 AND u.lease = 0
          ORDER BY u.due LIMIT ?4"
     );
     let mut units = Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn units(
 }
 
 /// The same for all destinations.
-const NEXT_OF_ALL: &str = "SELECT tenant FROM unit WHERE destination <> 'local' AND held = 0 AND tenant >= ?1 ORDER BY tenant LIMIT 1";
+const NEXT_OF_ALL: &str = "SELECT tenant FROM unit WHERE destination <> 'local' AND held = 0 AND lease = 0 AND tenant >= ?1 ORDER BY tenant LIMIT 1";
 
 /// The oldest due unit of each tenant, wherever it goes, but for those of `except`; at most `limit`. Who begins differs from call to call.
 pub(super) fn one_of_each(
@@ -57,7 +57,7 @@ pub(super) fn one_of_each(
     let next = |from| tx.row(NEXT_OF_ALL, [from], |row| row.get(0));
     let tenants = walk(start(now), LOOKED_AT, next)?;
     let sql = format!(
-        "SELECT {UNIT_COLUMNS} FROM unit u WHERE u.tenant = ?1 AND u.due <= ?2 AND u.held = 0 AND u.destination <> 'local' ORDER BY u.due LIMIT 1"
+        "SELECT {UNIT_COLUMNS} FROM unit u WHERE u.tenant = ?1 AND u.due <= ?2 AND u.held = 0 AND u.lease = 0 AND u.destination <> 'local' ORDER BY u.due LIMIT 1"
     );
     let mut units = Vec::new();
     for tenant in tenants {
