@@ -156,6 +156,7 @@ fn refused(unit: &LeasedUnit, random: &mut Random) -> Settlement {
             error: "connect to mx.provider4.test: connection refused".to_owned(),
             reason: Reason::ConnectFailed,
             warned: false,
+            counts: true,
         }),
         deliveries: Vec::new(),
         enqueue: Vec::new(),
