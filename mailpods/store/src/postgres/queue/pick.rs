@@ -213,7 +213,7 @@ async fn take(
     let names: Vec<&str> = looked_at.iter().map(|due| &*due.destination.0).collect();
     let parts = looked_at.iter().map(|due| due.parts(share, coin));
     let (in_turn, oldest): (Vec<i64>, Vec<i64>) = parts.unzip();
-    let limit_in_turn = rows(left).min(in_turn.iter().sum());
+    let limit_in_turn = in_turn_of(left, &in_turn, &oldest);
     let limit_oldest = (rows(left) - limit_in_turn).min(oldest.iter().sum());
     let starts = [i64::from_le_bytes(random), i64::MIN];
     let (starts, clock, token) = (starts.as_slice(), unix_millis(), token()?);
@@ -255,6 +255,17 @@ async fn take(
     let next = (answers[earliest].as_slice(), before, term.now);
     let more = correct(shared, looked_at, next, &units)?;
     Ok((units, more))
+}
+
+/// How many of `left` units go to tenants in turn, so that destinations which have waited longer are not passed over for others' tenants.
+fn in_turn_of(left: usize, in_turn: &[i64], oldest: &[i64]) -> i64 {
+    let mut room = rows(left);
+    let given = in_turn.iter().zip(oldest).map(|(in_turn, oldest)| {
+        let given = room.min(in_turn + oldest);
+        room -= given;
+        given.min(*in_turn)
+    });
+    given.sum()
 }
 
 /// Takes over the next times of destinations that a statement found which began at the time `before` of the index; gives those that have
