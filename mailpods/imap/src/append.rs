@@ -34,7 +34,7 @@ impl Session {
         let (validity, uids) = self.mail().append(target.info.id, mails, quota).await?;
         let seen = uids.iter().zip(seen).filter(|(_, seen)| *seen);
         let seen = seen.map(|(uid, _)| *uid).collect();
-        self.keep_own_seen(&target, seen).await?;
+        self.keep_own_seen(&target, seen).await;
         self.came_in(Cause::Append, &target, &uids).await;
         self.look_if_selected(&target.info);
         let code = ReplyCode::AppendUid {
@@ -71,7 +71,7 @@ impl Session {
             other => other.into(),
         })?;
         let seen = seen.then_some(uid).into_iter().collect();
-        self.keep_own_seen(&target, seen).await?;
+        self.keep_own_seen(&target, seen).await;
         self.came_in(Cause::Append, &target, &[uid]).await;
         let code = Code::AppendUid {
             validity,
@@ -106,18 +106,23 @@ impl Session {
         Ok(seen)
     }
 
-    async fn keep_own_seen(&self, target: &Place, uids: Vec<Uid>) -> Result<(), Failure> {
-        let reader = self.reader(target)?;
-        if reader.is_none() || uids.is_empty() {
-            return Ok(());
+    /// The messages are there: whoever heard of a failure would put them in again.
+    async fn keep_own_seen(&self, target: &Place, uids: Vec<Uid>) {
+        let Some(reader) = self.reader(target).ok().flatten() else {
+            return;
+        };
+        if uids.is_empty() {
+            return;
         }
         let flag = Flags {
             system: SystemFlags::SEEN,
             keywords: Vec::new(),
         };
         let (store, id) = (self.mail(), target.info.id);
-        let kept = store.store_flags_as(id, uids, (FlagOp::Add, flag), None, reader);
-        kept.await.map(drop).map_err(Failure::from)
+        let kept = store.store_flags_as(id, uids, (FlagOp::Add, flag), None, Some(reader));
+        if let Err(error) = kept.await {
+            tracing::warn!(mailbox = target.info.name, %error, "failed to keep what a reader has seen of what it put in");
+        }
     }
 
     fn check(&self, message: &AppendMessage) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::list;
 use crate::messages::cannot;
 use crate::session::Session;
-use crate::sharing::{OTHERS, PUBLIC, Place, is_shared, may_match_shared};
+use crate::sharing::{OTHERS, Owner, PUBLIC, Place, is_shared, may_match_shared, no_permission};
 use crate::view::View;
 
 /// Levels of one name.
@@ -302,6 +302,9 @@ impl Session {
         if place.owner.is_some() && place.inner_name() == "INBOX" {
             return Err(cannot("INBOX of another can not be renamed"));
         }
+        if let Some(owner) = &place.owner {
+            self.may_move_all(owner, place.inner_name(), &inner).await?;
+        }
         self.mail()
             .rename_mailbox(account, place.inner_name(), &inner)
             .await?;
@@ -310,6 +313,24 @@ impl Session {
             view.look_closely();
         }
         Ok(Reply::ok("renamed"))
+    }
+
+    /// RFC 4314 §4: what is below a mailbox of another goes along, so `x` is needed there too. Nothing may come to where more is granted.
+    async fn may_move_all(&self, owner: &Owner, from: &str, to: &str) -> Result<(), Failure> {
+        for info in self.mail().mailboxes(owner.account).await? {
+            let below = match info.name.strip_prefix(from) {
+                Some(below) if below.is_empty() || below.starts_with(DELIMITER) => below,
+                _ => continue,
+            };
+            let now = self.rights_in(&owner.address, &info.name, info.id).await?;
+            let then = self
+                .rights_in(&owner.address, &format!("{to}{below}"), info.id)
+                .await?;
+            if !now.contains(Rights::DELETE) || !now.contains(then) {
+                return Err(no_permission());
+            }
+        }
+        Ok(())
     }
 
     /// RFC 9051 §6.3.7, §6.3.8

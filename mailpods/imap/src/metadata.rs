@@ -8,6 +8,7 @@ use mailpods_store::{AccountId, MailboxId, StoreError};
 use crate::failure::{Done, Failure, Reply};
 use crate::session::Session;
 use crate::sharing::no_permission;
+use crate::sieve::ENTRY;
 
 /// Octets of one value.
 const MAX_VALUE: usize = 32 * 1024;
@@ -54,7 +55,9 @@ impl Session {
                 "entries of your own are kept for your own mailboxes alone",
             ));
         }
-        if !found.writable {
+        // Whose script runs is the owner's matter.
+        let of_script = command.values.iter().any(|(entry, _)| entry == ENTRY);
+        if !found.writable || (found.of_another && of_script) {
             return Err(no_permission());
         }
         if found.mailbox.is_none() && command.values.iter().any(|(entry, _)| entry == READ_ONLY) {

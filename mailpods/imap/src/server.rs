@@ -10,9 +10,7 @@ use mailpods_net::listener::ConnectionGuard;
 use mailpods_net::{Connection, Connections, Shutdown, TlsServer};
 use mailpods_plan::PlanHandle;
 use mailpods_store::directory::Directory;
-use mailpods_store::{
-    AccountId, LockStore, MailStore, QueueStore, ScriptStore, TokenStore, UpkeepStore,
-};
+use mailpods_store::{AccountId, LockStore, MailStore, ScriptStore, TokenStore, UpkeepStore};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -55,8 +53,6 @@ pub struct ImapDeps {
     pub metrics: Metrics,
     /// Personal scripts.
     pub scripts: Arc<dyn ScriptStore>,
-    /// Where what scripts send goes.
-    pub queue: Arc<dyn QueueStore>,
     /// What scripts remember.
     pub tokens: Arc<dyn TokenStore>,
     /// What domains hold.

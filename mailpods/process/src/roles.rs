@@ -281,7 +281,6 @@ fn build_imap(setup: &Setup, directory: Directory, tls: TlsServer) -> Result<Ima
         plan: setup.plan.clone(),
         tls: Some(tls),
         scripts: setup.store.scripts.clone(),
-        queue: setup.store.queue.clone(),
         tokens: setup.store.tokens.clone(),
         upkeep: setup.store.upkeep.clone(),
         locks: setup.store.locks.clone(),

@@ -13,8 +13,9 @@ use crate::types::{AccountId, MailboxId, ModSeq, Uid};
 pub const MAX_ORIGINS: usize = 20_000;
 /// Longest name of an origin, in octets.
 pub const MAX_ORIGIN_NAME: usize = 2_000;
-/// Highest UID that is kept: a mailbox must have UIDs left for the mail that comes later.
-pub const MAX_KEPT_UID: Uid = Uid::MAX / 2;
+/// Highest UID that is kept: a mailbox must have UIDs left for the mail that comes later, and clients that come back may have to be told
+/// of all that are not there.
+pub const MAX_KEPT_UID: Uid = 1 << 24;
 
 /// An origin, in the account that mail is brought to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -36,6 +36,8 @@ struct Lane {
     crowd: String,
     /// When it had its last turn, or was made.
     served: u64,
+    /// The next unit is one of a tenant that has had none, if there is such a one.
+    new_first: bool,
 }
 
 /// Until when nothing but what is urgent is tried, why, and the digest of the plan that it was tried by: under another plan
@@ -109,6 +111,7 @@ impl All {
             crowd: limits(key).map_or_else(|| alone(key), |(provider, _)| provider),
             // At the end of the row.
             served: now,
+            new_first: true,
         })
     }
 
@@ -269,6 +272,7 @@ impl Lanes {
             }
             started.push(key);
         }
+        all.turns += u64::from(!started.is_empty());
         started
     }
 
@@ -308,7 +312,6 @@ impl Lanes {
         if !all.lanes.iter().any(waits) {
             return false;
         }
-        all.turns += 1;
         let turn = all.tick();
         if let Some(lane) = all.lanes.get_mut(key) {
             lane.served = turn;
@@ -455,12 +458,15 @@ impl Lanes {
 }
 
 impl All {
-    /// The next unit of a lane, counted out: at first of those that have had nothing from its provider yet.
+    /// The next unit of a lane, counted out: every other time of those that have had nothing from its provider yet, so that new ones
+    /// which go on coming do not keep the others waiting.
     fn pop(&mut self, key: &LaneKey) -> Option<LeasedUnit> {
         let now = self.tick();
         let lane = self.lanes.get(key)?;
-        let (crowd, first) = (lane.crowd.clone(), self.newest(lane).map(owner));
+        let first = self.newest(lane).map(owner).filter(|_| lane.new_first);
+        let crowd = lane.crowd.clone();
         let lane = self.lanes.get_mut(key)?;
+        lane.new_first = !lane.new_first;
         let unit = match first {
             Some(tenant) => lane.waiting.pop_first(&tenant),
             None => lane.waiting.pop(),

@@ -102,10 +102,13 @@ impl Leases {
 
     /// Extends all leases and forgets those that are lost; hands back what is still owed. False when the store did not answer.
     pub(crate) async fn extend(&self, ctx: &Context) -> bool {
+        let extended = self.extend_held(ctx).await;
         let owed = std::mem::take(&mut *self.owed());
-        if !owed.is_empty() && !self.give(ctx, owed).await {
-            return false;
-        }
+        let given = owed.is_empty() || self.give(ctx, owed).await;
+        extended && given
+    }
+
+    async fn extend_held(&self, ctx: &Context) -> bool {
         let held: Vec<Lease> = self.lock().values().map(|known| known.now).collect();
         if held.is_empty() {
             return true;

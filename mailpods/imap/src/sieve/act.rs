@@ -1,14 +1,9 @@
 //! What scripts want of messages that are in a mailbox already (RFC 6785 §3).
 
 use bytes::Bytes;
-use mailpods_api::{MailboxAddress, QueueId};
 use mailpods_message::Meta;
-use mailpods_plan::{Plan, Route};
 use mailpods_sieve::{Action, FileInto, Outcome, Version};
 use mailpods_store::mail::{Entry, FlagOp, Flags, NewMail, SystemFlags};
-use mailpods_store::queue::{
-    BodyType, Destination, Envelope, NewMessage, NewRecipient, Notify, Origin,
-};
 use mailpods_store::sieve::{flags_of, seen_key, special_use};
 use mailpods_store::{MailboxId, NewBody, Quota, StoreError, quota};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -20,26 +15,33 @@ use crate::append::now;
 struct Actor<'a> {
     runner: &'a Runner,
     entry: &'a Entry,
-    /// As it was stored, without the fields of this copy.
-    body: &'a Bytes,
     versions: Vec<Bytes>,
     /// The message stays.
     keep: Option<FileInto>,
-    enqueue: Vec<NewMessage>,
+    /// It went into another mailbox.
+    moved: bool,
 }
 
-/// Carries the actions out. `message` is the whole one, and what of it is shared with others.
+/// Carries the actions out.
 pub(super) async fn act(
     runner: &Runner,
     entry: &Entry,
-    (message, body): (&Bytes, &Bytes),
+    message: &Bytes,
     outcome: Outcome,
 ) -> Result<(), StoreError> {
-    // RFC 6785 §3.11: nobody waits for an answer.
-    let impossible =
-        |action: &Action| matches!(action, Action::Reject { .. } | Action::Vacation(_));
+    // RFC 6785 §3.11: nobody waits for an answer. And whoever has a password would send by a script past all that holds for submission:
+    // allowances, suspension, the filter.
+    let impossible = |action: &Action| {
+        matches!(
+            action,
+            Action::Reject { .. }
+                | Action::Vacation(_)
+                | Action::Redirect { .. }
+                | Action::Notify(_)
+        )
+    };
     if outcome.actions.iter().any(impossible) {
-        tracing::info!(account = %runner.owner, uid = entry.uid, "a script rejects or answers a message that was not delivered; it stays as it is");
+        tracing::info!(account = %runner.owner, uid = entry.uid, "a script sends mail about a message that was not delivered; the message stays as it is");
         return Ok(());
     }
     let octets = |version: &Version| match version {
@@ -49,10 +51,9 @@ pub(super) async fn act(
     let mut actor = Actor {
         runner,
         entry,
-        body,
         versions: outcome.versions.iter().map(octets).collect(),
         keep: None,
-        enqueue: Vec::new(),
+        moved: false,
     };
     let keeps = |action: &Action| matches!(action, Action::Keep(_));
     let stays = outcome.actions.iter().any(keeps);
@@ -67,13 +68,6 @@ impl Actor<'_> {
         match action {
             Action::Keep(keep) => self.keep = Some(keep),
             Action::FileInto(file) => self.file_into(file, stays).await?,
-            Action::Redirect { address, version } => self.redirect(&address, version)?,
-            Action::Notify(notification) => {
-                for to in notification.to {
-                    let octets = notification.message.clone().into();
-                    self.send(&to, String::new(), octets, Origin::Notification)?;
-                }
-            }
             Action::Remember {
                 identity, seconds, ..
             } => {
@@ -83,7 +77,11 @@ impl Actor<'_> {
                 tokens.ban(&key, until.saturating_mul(1000)).await?;
             }
             // Refused before.
-            Action::Discard | Action::Reject { .. } | Action::Vacation(_) => {}
+            Action::Discard
+            | Action::Reject { .. }
+            | Action::Vacation(_)
+            | Action::Redirect { .. }
+            | Action::Notify(_) => {}
         }
         Ok(())
     }
@@ -95,10 +93,11 @@ impl Actor<'_> {
             self.keep.get_or_insert(file);
             return Ok(());
         }
-        // A message that goes elsewhere takes no more room than before.
-        let quota = match stays {
-            true => self.quota().await?,
-            false => Quota::default(),
+        // A message that goes elsewhere, once and as it is, takes no more room than before.
+        let moves = !stays && file.version == 0 && !std::mem::replace(&mut self.moved, true);
+        let quota = match moves {
+            true => Quota::default(),
+            false => self.quota().await?,
         };
         let mail = &self.runner.deps().store;
         let flags = flags_of(&file.flags);
@@ -151,66 +150,9 @@ impl Actor<'_> {
         }
     }
 
-    /// Without the fields that were put in front of this copy, and with the owner as its sender: answers are his.
-    fn redirect(&mut self, address: &str, version: usize) -> Result<(), StoreError> {
-        let Ok(target) = MailboxAddress::parse(address) else {
-            return Err(StoreError::Invalid(format!("{address} is no address")));
-        };
-        let octets = match self.versions.get(version).filter(|_| version > 0) {
-            Some(edited) => edited.clone(),
-            None => self.body.clone(),
-        };
-        let owner = self.runner.owner.to_string();
-        let origin = Origin::Forward(format!("uid {}", self.entry.uid));
-        self.send(&target.written(), owner, octets, origin)
-    }
-
-    fn send(
-        &mut self,
-        to: &str,
-        sender: String,
-        octets: Bytes,
-        origin: Origin,
-    ) -> Result<(), StoreError> {
-        let destination = destination(&self.runner.plan, to)
-            .ok_or_else(|| StoreError::Invalid(format!("{to} is no address")))?;
-        let body_type = match octets.is_ascii() {
-            true => BodyType::SevenBit,
-            false => BodyType::EightBit,
-        };
-        let created = now() * 1000;
-        let random = u64::from_le_bytes(random()?);
-        self.enqueue.push(NewMessage {
-            id: QueueId::from_parts(created.max(0).unsigned_abs(), random),
-            envelope: Envelope {
-                smtputf8: !to.is_ascii() || !sender.is_ascii(),
-                sender,
-                ret: None,
-                envid: None,
-                tls: Default::default(),
-                body_type,
-            },
-            body: NewBody::Octets {
-                meta: Some(Meta::compute(&octets).encode()),
-                slices: vec![octets],
-            },
-            origin,
-            junk: false,
-            created,
-            recipients: vec![NewRecipient {
-                destination,
-                address: to.to_owned(),
-                orcpt: None,
-                notify: Notify::default(),
-            }],
-        });
-        Ok(())
-    }
-
-    /// What goes out, and then what becomes of the message itself.
+    /// What becomes of the message itself.
     async fn finish(self) -> Result<(), StoreError> {
         let (runner, uid) = (self.runner, self.entry.uid);
-        let deps = runner.deps();
         let keep = self
             .keep
             .as_ref()
@@ -221,10 +163,7 @@ impl Actor<'_> {
             }
             _ => None,
         };
-        if !self.enqueue.is_empty() {
-            deps.queue.enqueue(self.enqueue).await?;
-        }
-        let (mail, mailbox) = (&deps.store, runner.mailbox);
+        let (mail, mailbox) = (&runner.deps().store, runner.mailbox);
         match (keep, replaced) {
             // RFC 6785 §3.7: a stored message does not change, another one takes its place.
             (_, Some((new, quota))) => mail
@@ -248,14 +187,6 @@ impl Actor<'_> {
             }
         }
     }
-}
-
-fn destination(plan: &Plan, address: &str) -> Option<Destination> {
-    let address = MailboxAddress::parse(address).ok()?;
-    Some(match plan.route(address.domain()) {
-        Route::Local => Destination::local(),
-        _ => Destination(address.domain().as_str().into()),
-    })
 }
 
 /// Fresh random octets.

@@ -28,7 +28,7 @@ use crate::session::Session;
 use crate::sharing::Place;
 
 /// RFC 6785 §2.3.1
-const ENTRY: &str = "/shared/imapsieve/script";
+pub(crate) const ENTRY: &str = "/shared/imapsieve/script";
 
 /// What happened to a message (RFC 6785 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,15 +162,10 @@ impl Runner {
 
     /// The flags of messages before a command changes them.
     pub(crate) async fn flags(&self, uids: &[Uid]) -> Result<Vec<(Uid, Flags)>, StoreError> {
-        let (Some(first), Some(last)) = (uids.first(), uids.last()) else {
-            return Ok(Vec::new());
-        };
-        let columns = Columns::default();
         let mail = &self.deps().store;
-        let entries = mail.entries(self.mailbox, *first..=*last, 0, columns, usize::MAX);
+        let entries = mail.entries_of(self.mailbox, uids.to_vec(), Columns::default());
         let entries = entries.await?.into_iter();
-        let wanted = entries.filter(|entry| uids.binary_search(&entry.uid).is_ok());
-        Ok(wanted.map(|entry| (entry.uid, entry.flags)).collect())
+        Ok(entries.map(|entry| (entry.uid, entry.flags)).collect())
     }
 
     fn deps(&self) -> &ImapDeps {
@@ -203,7 +198,7 @@ impl Runner {
             self.failed(uid, error);
             return Ok(());
         }
-        act::act(self, &entry, (&message, &body), outcome).await
+        act::act(self, &entry, &message, outcome).await
     }
 
     fn failed(&self, uid: Uid, error: &RunError) {

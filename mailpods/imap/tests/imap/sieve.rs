@@ -1,7 +1,7 @@
 //! Scripts at IMAP commands (RFC 6785).
 
 use mailpods_plan::{Listener, Plan, Protocol};
-use mailpods_store::queue::{Origin, QueueFilter};
+use mailpods_store::queue::QueueFilter;
 
 use crate::world::{Client, World, address, plan};
 
@@ -90,7 +90,7 @@ async fn changed_flags_run_the_script_and_what_it_does_is_told() {
 }
 
 #[tokio::test]
-async fn appended_messages_are_changed_dropped_and_sent_on() {
+async fn appended_messages_are_changed_and_dropped_and_nothing_is_sent() {
     let world = World::new().await;
     let script = "if header :is \"subject\" \"drop\" { discard; }
         elsif header :is \"subject\" \"edit\" { addheader \"X-Seen\" \"yes\"; addflag \"\\\\Seen\"; }
@@ -122,23 +122,14 @@ async fn appended_messages_are_changed_dropped_and_sent_on() {
         let filter = QueueFilter::default();
         world.store.queue.list(&filter, None, 10).await.unwrap()
     };
+    // Nothing is sent: it would pass by what holds for submission.
     assert_eq!(append(&mut alice, "on").await, "2");
-    let sent = queued().await;
-    let [sent] = sent.as_slice() else {
-        panic!("{sent:?}")
-    };
-    assert_eq!(sent.message.envelope.sender, "alice@example.test");
-    assert!(matches!(sent.message.origin, Origin::Forward(_)));
-    assert_eq!(sent.recipients[0].address, "carol@remote.test");
     assert_eq!(append(&mut alice, "tell").await, "3");
-    let notified = queued().await;
-    assert_eq!(notified.len(), 2);
-    assert_eq!(notified[1].message.envelope.sender, "");
     // Nobody is told or answered, and what fails changes nothing.
     assert_eq!(append(&mut alice, "refuse").await, "4");
     assert_eq!(append(&mut alice, "answer").await, "5");
     assert_eq!(append(&mut alice, "fail").await, "6");
-    assert_eq!(queued().await.len(), 2);
+    assert!(queued().await.is_empty());
 }
 
 #[tokio::test]

@@ -75,7 +75,6 @@ impl World {
         let deps = ImapDeps {
             store: store.mail.clone(),
             scripts: store.scripts.clone(),
-            queue: store.queue.clone(),
             tokens: store.tokens.clone(),
             upkeep: store.upkeep.clone(),
             locks: store.locks.clone(),

@@ -11,6 +11,9 @@ use crate::types::{ModSeq, Uid};
 /// Most messages of a mailbox that has a table; as many are kept over all mailboxes: 8 MiB.
 pub(crate) const MAX_ROWS: usize = 512 << 10;
 
+/// Most octets of all different sets of keywords of a table.
+const MAX_SET_OCTETS: usize = 256 << 10;
+
 impl Kept for Arc<FlagTable> {
     const MOST: usize = MAX_ROWS;
 
@@ -26,6 +29,8 @@ pub(crate) struct Builder {
     sets: Vec<Vec<String>>,
     /// Where the keywords of a stored text are among the sets.
     known: HashMap<Box<str>, u16>,
+    /// Octets of the keywords of all sets.
+    octets: usize,
 }
 
 impl Builder {
@@ -36,6 +41,7 @@ impl Builder {
             rows: Vec::new(),
             sets: vec![Vec::new()],
             known: HashMap::new(),
+            octets: 0,
         }
     }
 
@@ -63,6 +69,10 @@ impl Builder {
             return Some(*index);
         }
         let index = u16::try_from(self.sets.len()).ok()?;
+        self.octets += stored.len();
+        if self.octets > MAX_SET_OCTETS {
+            return None;
+        }
         self.sets.push(keywords::decode(Some(stored)));
         self.known.insert(stored.into(), index);
         Some(index)

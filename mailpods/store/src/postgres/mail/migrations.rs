@@ -162,6 +162,9 @@ async fn bring(tx: &Tx<'_>, id: OriginId, mails: &[Ready]) -> Result<Vec<Brought
         words.push(keywords::known(tx, origin.mailbox, &ready.mail.flags).await?);
     }
     let mut row = rows::locked(tx, origin.mailbox).await?;
+    if others_came(tx, &origin, &row).await? {
+        give_up_uids(tx, &mut origin, &mut row).await?;
+    }
     let there = there(tx, id, mails).await?;
     let before = row.usage();
     row.modseq += 1;
@@ -232,6 +235,18 @@ async fn put<'m>(
     })
 }
 
+/// Whether the mailbox got mail from elsewhere in the first pass. Then no UID behind it is sure to name the same message here and there.
+async fn others_came(tx: &Tx<'_>, origin: &Origin, row: &MailboxRow) -> Result<bool> {
+    const LAST: &str =
+        "SELECT coalesce(max(source), 0) FROM brought WHERE account = $1 AND origin = $2";
+    let params: &[Param<'_>] = &[&origin.id.account.0, &origin.id.number];
+    let last: Option<i64> = match tx.row(LAST, params).await? {
+        Some(found) => Some(get(&found, 0)?),
+        None => None,
+    };
+    Ok(origin.uids == Uids::Kept && i64::from(row.uid_next) != last.unwrap_or(0) + 1)
+}
+
 /// Something came in between: what clients know of the UIDs there does not hold here.
 async fn give_up_uids(tx: &Tx<'_>, origin: &mut Origin, row: &mut MailboxRow) -> Result<()> {
     const NEXT: &str = "UPDATE account SET uid_validity = greatest(uid_validity + 1, $2) WHERE id = $1 RETURNING uid_validity";
@@ -257,10 +272,14 @@ async fn end_pass(tx: &Tx<'_>, id: OriginId, modseq: ModSeq, uid_next: Uid) -> R
     tx.execute(sql, params).await?;
     if origin.uids == Uids::Kept {
         let mut row = rows::locked(tx, origin.mailbox).await?;
-        row.uid_next = row.uid_next.max(uid_next);
+        if others_came(tx, &origin, &row).await? {
+            give_up_uids(tx, &mut origin, &mut row).await?;
+        } else {
+            row.uid_next = row.uid_next.max(uid_next);
+            set_uids(tx, &mut origin, Uids::KeptOnce).await?;
+        }
         rows::save(tx, &row).await?;
         tx.effect(Effect::Mailbox(origin.mailbox));
-        set_uids(tx, &mut origin, Uids::KeptOnce).await?;
     }
     Ok(())
 }

@@ -113,7 +113,9 @@ pub(super) async fn hand_back(shared: &Shared, leases: &[Lease]) -> Result<()> {
 
 /// Hands back every lease of a worker, and says how many.
 pub(in crate::postgres) async fn hand_back_all(shared: &Shared, worker: &str) -> Result<usize> {
-    const SQL: &str = "UPDATE unit SET due = next_attempt, lease = 0 WHERE worker = $1 AND lease <> 0 RETURNING destination, due";
+    const SQL: &str = "UPDATE unit AS u SET due = u.next_attempt, lease = 0
+        FROM (SELECT shard, id FROM unit WHERE worker = $1 AND lease <> 0 ORDER BY shard, id FOR UPDATE) AS v
+        WHERE u.shard = v.shard AND u.id = v.id RETURNING u.destination, u.due";
     let tx = Tx::begin(shared, Kind::Durable).await?;
     let rows = tx.query(SQL, &[&worker]).await?;
     due_again(&tx, &rows)?;

@@ -288,10 +288,12 @@ fn correct(
         let count = counts.get(&destination).copied().unwrap_or(0);
         let has_more = at.is_some_and(|at| at <= now + shift);
         shared.due.has_more(&destination, has_more);
-        if count > 0 && count < candidate.most && has_more {
+        // What went to tenants in turn may have met those alone that have nothing now: then the oldest units are looked at.
+        let unlucky = count == 0 && candidate.backlog;
+        if (count > 0 && count < candidate.most || unlucky) && has_more {
             more.push(Candidate {
                 most: candidate.most - count,
-                backlog: !destination.is_local(),
+                backlog: !unlucky && !destination.is_local(),
                 ..candidate
             });
         }

@@ -146,6 +146,9 @@ fn bring(tx: &mut Tx<'_>, id: OriginId, mails: Vec<Ready>) -> Result<Vec<Brought
     tx.shared.guard.check()?;
     let mut origin = numbered(tx, id)?;
     let mut row = tx.mailbox_by_id(origin.mailbox)?;
+    if others_came(tx, &origin, &row)? {
+        give_up_uids(tx, &mut origin, &mut row)?;
+    }
     let before = row.usage();
     row.modseq += 1;
     let mut brought = Vec::with_capacity(mails.len());
@@ -191,6 +194,13 @@ fn put(tx: &mut Tx<'_>, row: &mut MailboxRow, ready: Ready) -> Result<Uid> {
     Ok(uid)
 }
 
+/// Whether the mailbox got mail from elsewhere in the first pass. Then no UID behind it is sure to name the same message here and there.
+fn others_came(tx: &Tx<'_>, origin: &Origin, row: &MailboxRow) -> Result<bool> {
+    const LAST: &str = "SELECT ifnull(max(source), 0) FROM brought WHERE origin = ?1";
+    let last: Option<Uid> = tx.row(LAST, [origin.id.number], |row| row.get(0))?;
+    Ok(origin.uids == Uids::Kept && row.uid_next != last.unwrap_or(0) + 1)
+}
+
 /// Something came in between: what clients know of the UIDs there does not hold here.
 fn give_up_uids(tx: &mut Tx<'_>, origin: &mut Origin, row: &mut MailboxRow) -> Result<()> {
     tx.counters.uid_validity = (tx.counters.uid_validity + 1).max(unix_millis() / 1000);
@@ -212,9 +222,13 @@ fn end_pass(tx: &mut Tx<'_>, id: OriginId, modseq: ModSeq, uid_next: Uid) -> Res
     tx.execute(sql, (id.number, modseq.cast_signed()))?;
     if origin.uids == Uids::Kept {
         let mut row = tx.mailbox_by_id(origin.mailbox)?;
-        row.uid_next = row.uid_next.max(uid_next);
+        if others_came(tx, &origin, &row)? {
+            give_up_uids(tx, &mut origin, &mut row)?;
+        } else {
+            row.uid_next = row.uid_next.max(uid_next);
+            set_uids(tx, &mut origin, Uids::KeptOnce)?;
+        }
         tx.save_mailbox(&row)?;
-        set_uids(tx, &mut origin, Uids::KeptOnce)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use mailpods_store::{MailboxId, NewBody, Store, Uid};
 use super::flags::{Keywords, fingerprint};
 use super::folders::Mapped;
 use super::listing::{Examined, Listing, choose, examine, list};
+use super::report::LeftOut;
 use super::run::{Error, Run};
 use super::session::{Session, SourceError, refusal};
 use super::target;
@@ -44,14 +45,17 @@ pub async fn sync(run: &mut Run, session: &mut Session, folder: &Mapped) -> Resu
     let is_partial = !options.delete && store_modseq <= examined.modseq;
     let since = if is_partial { store_modseq } else { 0 };
     let listing = list(session, &examined, since, &mut work.keywords).await?;
+    let mut is_whole = true;
     if since == 0 {
         work.compare_whole(run, &listing, examined.exists).await?;
+        is_whole = work.is_listed(run, &listing, examined.exists);
     }
     work.change_flags(run, &listing).await?;
     let chosen = choose(session, &options).await?;
     let wanted = work.wanted(run, &listing, chosen.as_ref());
     work.fetch(run, session, &listing, wanted).await?;
-    work.end(run, &examined, chosen.is_none()).await?;
+    work.end(run, &examined, chosen.is_none() && is_whole)
+        .await?;
     work.report(run)
 }
 
@@ -242,6 +246,19 @@ impl Work {
             octets: 0,
         };
         transfer.all(run, session, wanted).await
+    }
+
+    /// Whether the server told of all messages. What it did not tell of is asked for again next time.
+    fn is_listed(&self, run: &mut Run, listing: &Listing, exists: u32) -> bool {
+        let found = listing.messages.len();
+        if found >= usize::try_from(exists).unwrap_or(usize::MAX) {
+            return true;
+        }
+        let why = format!("the server told of {found} messages of {exists}");
+        let folder = LeftOut::folder(&self.counts.folder, why);
+        run.report.left_out.push(folder);
+        run.report.incomplete = true;
+        false
     }
 
     async fn end(&mut self, run: &Run, examined: &Examined, all: bool) -> Result<(), Error> {

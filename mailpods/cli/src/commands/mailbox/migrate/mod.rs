@@ -63,8 +63,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
     /// Where mail comes from: imaps://USER@HOST[:PORT], imap://USER@HOST[:PORT] (STARTTLS), maildir:PATH, mbox:PATH.
-    #[arg(long, value_parser = Place::parse, value_name = "SOURCE", required_unless_present = "list")]
-    from: Option<Place>,
+    // Not parsed here: a mistake would be printed with the password that may stand in it.
+    #[arg(long, value_name = "SOURCE", required_unless_present = "list")]
+    from: Option<String>,
     /// Only mailboxes of these names (as they are called here); * stands for anything, % for anything within a level.
     #[arg(long, value_name = "PATTERN")]
     folder: Vec<String>,
@@ -183,7 +184,14 @@ impl Args {
 
     /// `shared`: the password that was asked for already.
     fn job(&self, row: Row, shared: &mut Option<Zeroizing<Vec<u8>>>) -> Result<Job, Failure> {
-        let place = row.from.clone().or_else(|| self.from.clone());
+        let place = match (&row.from, &self.from) {
+            (Some(place), _) => Some(place.clone()),
+            (None, Some(text)) => {
+                let wrong = |error| Failure::new(Exit::Usage, format!("--from: {error}"));
+                Some(Place::parse(text).map_err(wrong)?)
+            }
+            (None, None) => None,
+        };
         let address = row.address.clone();
         let source = match place {
             None => {
