@@ -47,7 +47,7 @@ pub fn read(log: &str) -> Result<Vec<Event>> {
                 from: text("from"),
                 to: text("to"),
                 reason: text("reason"),
-                until: fields["until"].as_i64(),
+                until: fields["until"].as_str().map(time).transpose()?,
             })
         })
         .collect()
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn changes_are_read_from_the_log() {
         let line = "{\"timestamp\":\"1970-01-01T00:00:01.5Z\",\"level\":\"WARN\",\"ip\":\"main-1\",\"provider\":\"google\",\
-            \"from\":\"Active\",\"to\":\"Hot\",\"reason\":\"refusals\",\"until\":99,\"message\":\"outbound address changed\"}";
+            \"from\":\"Active\",\"to\":\"Hot\",\"reason\":\"refusals\",\"until\":\"1970-01-01T00:00:00.099Z\",\"message\":\"outbound address changed\"}";
         let events = read(&format!("{{\"message\":\"other\"}}\n{line}\n")).unwrap();
         assert_eq!(events.len(), 1);
         assert!(events[0].is("main-1", "google", "Hot"));

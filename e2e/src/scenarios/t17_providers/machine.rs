@@ -192,7 +192,14 @@ impl<'a> Machine<'a> {
     pub fn run(&mut self) -> Result<()> {
         let mut command = within(Some(OURS), &[]);
         command.arg(&self.program).arg("standalone");
-        command.args(["--output", "json", "--log-format", "json", "--log", "warn"]);
+        command.args([
+            "--output",
+            "json",
+            "--log-format",
+            "json",
+            "--log",
+            "mailpods_delivery=info,warn",
+        ]);
         command.arg("--config").arg(self.configuration());
         command.arg("--data").arg(self.data());
         let processes = &self.internet.processes;
