@@ -1,7 +1,7 @@
 //! What an export of a whole account holds beside its messages: subscriptions as Dovecot keeps them, and all that Maildir has no place
 //! for in `mailpods-account.json`.
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use mailpods_store::mail::SpecialUse;
 use serde::{Deserialize, Serialize};
 
+use super::dir::{self, Dir, Kind};
 use super::{FileError, make_file};
 
 /// Dovecot's list of subscriptions.
@@ -17,13 +18,14 @@ const SUBSCRIPTIONS: &str = "subscriptions";
 const VERSION_2: &str = "V\t2";
 /// What Maildir has no place for.
 const FILE: &str = "mailpods-account.json";
-/// Octets that are read of either.
-const MAX: u64 = 64 << 20;
 
 /// What Maildir has no place for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
+    /// Whose export it is.
+    #[serde(default)]
+    pub address: String,
     /// Of the account itself.
     pub annotations: BTreeMap<String, Octets>,
     pub mailboxes: Vec<Mailbox>,
@@ -41,6 +43,9 @@ pub struct Mailbox {
     pub annotations: BTreeMap<String, Octets>,
     /// Keywords that have no letter, by UID.
     pub keywords: BTreeMap<u32, Vec<String>>,
+    /// Rights of others (RFC 4314), by identifier; `-` in front takes them away.
+    #[serde(default)]
+    pub acl: BTreeMap<String, String>,
 }
 
 /// Octets: as text where they are text.
@@ -92,12 +97,19 @@ pub fn word_of(special: SpecialUse) -> &'static str {
 
 /// Reads it, where it is there.
 pub fn read(dir: &Path) -> Result<Option<Account>, FileError> {
-    let path = dir.join(FILE);
-    let Some(text) = read_text(&path)? else {
+    let Some(text) = beside(dir, FILE)? else {
         return Ok(None);
     };
     let read = serde_json::from_str(&text).map(Some);
-    read.map_err(|error| FileError::io("read", &path)(error.into()))
+    read.map_err(|error| FileError::io("read", &dir.join(FILE))(error.into()))
+}
+
+/// A file in a folder; an mbox file has nothing below it.
+fn beside(dir: &Path, name: &str) -> Result<Option<String>, FileError> {
+    match dir::kind(dir)? {
+        Kind::Folder => Dir::open(dir)?.text(name),
+        _ => Ok(None),
+    }
 }
 
 /// Writes it.
@@ -109,23 +121,9 @@ pub fn write(dir: &Path, account: &Account) -> Result<(), FileError> {
     file.write_all(&text).map_err(FileError::io("write", &path))
 }
 
-fn read_text(path: &Path) -> Result<Option<String>, FileError> {
-    let file = match std::fs::File::open(path) {
-        // An mbox file has nothing below it.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        other => other.map_err(FileError::io("open", path))?,
-    };
-    let mut text = String::new();
-    let read = file.take(MAX).read_to_string(&mut text);
-    read.map_err(FileError::io("read", path))?;
-    Ok(Some(text))
-}
-
 /// The subscribed mailboxes, where the Maildir tells them.
 pub fn read_subscriptions(dir: &Path) -> Result<Option<Vec<String>>, FileError> {
-    let text = read_text(&dir.join(SUBSCRIPTIONS))?;
+    let text = beside(dir, SUBSCRIPTIONS)?;
     Ok(text.map(|text| subscriptions(&text)))
 }
 

@@ -1,15 +1,18 @@
 //! Finds the folders of a Maildir or the files of an mbox tree, and names their mailboxes.
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mailpods_imap_proto::utf7;
 
+use super::dir::{self, Dir, Kind};
 use super::{FileError, FileMessage, maildir, mbox};
 
 /// Depth of folders that is looked at.
 const MAX_DEPTH: usize = 16;
 
 /// One mailbox in files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Folder {
     /// Mailbox name, levels separated by `/`; empty for the mail at the root.
     pub name: String,
@@ -18,12 +21,16 @@ pub struct Folder {
 }
 
 /// Where a mailbox is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Place {
     /// A folder with `cur` and `new`.
-    Maildir(PathBuf),
-    /// A file.
-    Mbox(PathBuf),
+    Maildir { root: Arc<Dir>, below: PathBuf },
+    /// A file in a folder.
+    Mbox { root: Arc<Dir>, below: PathBuf },
+    /// The file that was named.
+    File(PathBuf),
+    /// What stands where a folder or a file should: it is left out.
+    Odd { path: PathBuf, kind: Kind },
 }
 
 /// The messages of a folder, one after the other.
@@ -33,46 +40,71 @@ impl Folder {
     /// Octets of its files, for the progress bar.
     pub fn octets(&self) -> Result<u64, FileError> {
         match &self.place {
-            Place::Maildir(path) => maildir::octets(path),
-            Place::Mbox(path) => Ok(std::fs::metadata(path)
+            Place::Maildir { root, below } => maildir::octets(&root.below(below)?),
+            Place::Mbox { root, below } => {
+                let (above, name) = split(below);
+                Ok(root.below(above)?.size(name))
+            }
+            Place::File(path) => Ok(std::fs::symlink_metadata(path)
                 .map_err(FileError::io("read", path))?
                 .len()),
+            Place::Odd { .. } => Ok(0),
         }
     }
 
     /// UIDVALIDITY and the next UID, where they are told.
-    pub fn validity(&self) -> Option<(u32, u32)> {
-        match &self.place {
-            Place::Maildir(path) => {
-                let list = maildir::uidlist(path);
-                (list.validity > 0).then_some((list.validity, list.next))
-            }
-            Place::Mbox(_) => None,
-        }
+    pub fn validity(&self) -> Result<Option<(u32, u32)>, FileError> {
+        let Place::Maildir { root, below } = &self.place else {
+            return Ok(None);
+        };
+        let list = maildir::uidlist(&root.below(below)?)?;
+        Ok((list.validity > 0).then_some((list.validity, list.next)))
     }
 
     /// Reads the messages.
     pub fn messages(&self) -> Result<Messages, FileError> {
         Ok(match &self.place {
-            Place::Maildir(path) => Box::new(maildir::read(path)?),
-            Place::Mbox(path) => Box::new(mbox::read(path)?),
+            Place::Maildir { root, below } => Box::new(maildir::read(&root.below(below)?)?),
+            Place::Mbox { root, below } => {
+                let (above, name) = split(below);
+                let dir = root.below(above)?;
+                Box::new(mbox::read(dir.file(name)?, &dir.path().join(name)))
+            }
+            Place::File(path) => Box::new(mbox::read(dir::file(path)?, path)),
+            Place::Odd { path, kind } => Box::new(std::iter::once(Err(dir::odd(path, *kind)))),
         })
+    }
+
+    /// Whether it is nothing that mail can be in.
+    pub fn is_odd(&self) -> bool {
+        matches!(self.place, Place::Odd { .. })
     }
 }
 
-/// The folders below a path, sorted by name.
+fn split(path: &Path) -> (&Path, &OsStr) {
+    let above = path.parent().unwrap_or(Path::new(""));
+    (above, path.file_name().unwrap_or_default())
+}
+
+/// The folders below a path, sorted by name. Links are not followed, neither at the end of the path nor below it; those that stand where a
+/// folder should are among the folders, as [`Place::Odd`].
 pub fn discover(path: &Path) -> Result<Vec<Folder>, FileError> {
-    let metadata = std::fs::metadata(path).map_err(FileError::io("open", path))?;
     let mut folders = Vec::new();
-    if metadata.is_file() {
-        folders.push(Folder {
+    match dir::kind(path)? {
+        Kind::File => folders.push(Folder {
             name: String::new(),
-            place: Place::Mbox(path.to_owned()),
-        });
-    } else {
-        walk(path, "", 0, &mut folders)?;
+            place: Place::File(path.to_owned()),
+        }),
+        Kind::Folder => {
+            let root = Arc::new(Dir::open(path)?);
+            walk(&root, Path::new(""), "", 0, &mut folders)?;
+        }
+        Kind::Odd(kind) => {
+            let path = path.display().to_string();
+            return Err(FileError::Named { path, kind });
+        }
     }
-    if folders.is_empty() {
+    if folders.iter().all(Folder::is_odd) {
         return Err(FileError::Unknown {
             path: path.display().to_string(),
         });
@@ -81,32 +113,56 @@ pub fn discover(path: &Path) -> Result<Vec<Folder>, FileError> {
     Ok(folders)
 }
 
-fn walk(dir: &Path, name: &str, depth: usize, folders: &mut Vec<Folder>) -> Result<(), FileError> {
-    let is_maildir = maildir::is_one(dir);
+fn walk(
+    root: &Arc<Dir>,
+    below: &Path,
+    name: &str,
+    depth: usize,
+    folders: &mut Vec<Folder>,
+) -> Result<(), FileError> {
+    let dir = root.below(below)?;
+    let is_maildir = maildir::is_one(&dir);
     if is_maildir {
         folders.push(Folder {
             name: name.to_owned(),
-            place: Place::Maildir(dir.to_owned()),
+            place: Place::Maildir {
+                root: root.clone(),
+                below: below.to_owned(),
+            },
         });
     }
     if depth == MAX_DEPTH {
         return Ok(());
     }
-    for entry in std::fs::read_dir(dir).map_err(FileError::io("list", dir))? {
-        let path = entry.map_err(FileError::io("list", dir))?.path();
-        let Some(file) = path.file_name().and_then(|file| file.to_str()) else {
+    for (file, kind) in dir.entries()? {
+        let Some(text) = file.to_str() else {
             continue;
         };
-        if path.is_dir() {
-            if let Some(below) = level(file, is_maildir) {
-                walk(&path, &join(name, &below), depth + 1, folders)?;
+        let own = below.join(&file);
+        let odd = || Place::Odd {
+            path: dir.path().join(&file),
+            kind,
+        };
+        let mbox = text
+            .strip_suffix(".mbox")
+            .map(|stem| join(name, &decode(stem)));
+        let found = match (kind, level(text, is_maildir)) {
+            (Kind::Folder, Some(level)) => {
+                walk(root, &own, &join(name, &level), depth + 1, folders)?;
+                None
             }
-        } else if let Some(stem) = file.strip_suffix(".mbox") {
-            folders.push(Folder {
-                name: join(name, &decode(stem)),
-                place: Place::Mbox(path.clone()),
-            });
-        }
+            (Kind::Folder, None) => None,
+            (Kind::File, _) => mbox.map(|name| {
+                let root = root.clone();
+                (name, Place::Mbox { root, below: own })
+            }),
+            (Kind::Odd(_), level) if dir.leads_to_folder(&file) => {
+                let name = level.map_or_else(|| name.to_owned(), |level| join(name, &level));
+                Some((name, odd()))
+            }
+            (Kind::Odd(_), _) => mbox.map(|name| (name, odd())),
+        };
+        folders.extend(found.map(|(name, place)| Folder { name, place }));
     }
     Ok(())
 }

@@ -1,50 +1,74 @@
 //! Maildir: one file for each message, flags in its name.
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mailpods_store::UnixSeconds;
 use mailpods_store::mail::Flags;
 
+use super::dir::{Dir, Kind};
 use super::flags::{Keywords, from_maildir, to_maildir};
 use super::uidlist::{self, Known, Uidlist, unique};
 use super::{FileError, FileMessage, MAX_MESSAGE, make_file, make_folder, to_crlf, to_lf};
 
 const KEYWORDS_FILE: &str = "dovecot-keywords";
+/// Folders that messages are in.
+const PARTS: [&str; 2] = ["cur", "new"];
 
 /// Whether a folder is a Maildir.
-pub fn is_one(dir: &Path) -> bool {
-    dir.join("cur").is_dir() && dir.join("new").is_dir()
+pub fn is_one(dir: &Dir) -> bool {
+    PARTS
+        .iter()
+        .all(|part| dir.kind(part) == Some(Kind::Folder))
 }
 
 /// Octets of all messages.
-pub fn octets(dir: &Path) -> Result<u64, FileError> {
-    let size = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
-    Ok(files(dir)?.iter().map(size).sum())
+pub fn octets(dir: &Dir) -> Result<u64, FileError> {
+    let mut octets = 0;
+    for part in PARTS {
+        let part = dir.below(Path::new(part))?;
+        for (name, kind) in part.entries()? {
+            if kind == Kind::File {
+                octets += part.size(&name);
+            }
+        }
+    }
+    Ok(octets)
 }
 
 /// What Dovecot knows of the messages; nothing where it has no list.
-pub fn uidlist(dir: &Path) -> Uidlist {
-    fs::read_to_string(dir.join(uidlist::FILE))
-        .map(|text| Uidlist::parse(&text))
-        .unwrap_or_default()
+pub fn uidlist(dir: &Dir) -> Result<Uidlist, FileError> {
+    let text = dir.text(uidlist::FILE)?;
+    Ok(text.map(|text| Uidlist::parse(&text)).unwrap_or_default())
 }
 
-/// The messages by UID; then those without, by file name, which begins with the time of delivery.
+fn keywords(dir: &Dir) -> Result<Keywords, FileError> {
+    let text = dir.text(KEYWORDS_FILE)?;
+    Ok(text.map(|text| Keywords::parse(&text)).unwrap_or_default())
+}
+
+/// The messages by UID; then those without, by file name, which begins with the time of delivery. What is no plain file, and files without
+/// anything in them, are errors of their own.
 pub fn read(
-    dir: &Path,
+    dir: &Dir,
 ) -> Result<impl Iterator<Item = Result<FileMessage, FileError>> + use<>, FileError> {
-    let keywords = fs::read_to_string(dir.join(KEYWORDS_FILE))
-        .map(|text| Keywords::parse(&text))
-        .unwrap_or_default();
-    let uidlist = uidlist(dir);
+    let keywords = keywords(dir)?;
+    let uidlist = uidlist(dir)?;
     let mut files = files(dir)?;
-    files.sort_by_key(|path| uidlist.get(base(path)).map_or(u32::MAX, |known| known.uid));
-    Ok(files.into_iter().enumerate().map(move |(index, path)| {
-        let known = uidlist.get(base(&path));
-        let message = read_file(&path, index + 1, &keywords)?;
+    files.sort_by_key(|file| {
+        uidlist
+            .get(&file.name())
+            .map_or(u32::MAX, |known| known.uid)
+    });
+    Ok(files.into_iter().enumerate().map(move |(index, file)| {
+        let name = file.name();
+        let known = uidlist.get(&name);
+        let message = read_file(&file, index + 1, &keywords)?;
         Ok(FileMessage {
             uid: known.map(|known| known.uid),
             uidl: known.and_then(|known| known.uidl.clone()),
@@ -53,34 +77,58 @@ pub fn read(
     }))
 }
 
-fn files(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
+/// A name in one of the two parts.
+struct Entry {
+    part: Arc<Dir>,
+    name: OsString,
+}
+
+impl Entry {
+    fn name(&self) -> Cow<'_, str> {
+        self.name.to_string_lossy()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.part.path().join(&self.name)
+    }
+}
+
+/// Everything that does not begin with a dot, sorted by name.
+fn files(dir: &Dir) -> Result<Vec<Entry>, FileError> {
     let mut files = Vec::new();
-    for part in ["cur", "new"] {
-        let part = dir.join(part);
-        for entry in fs::read_dir(&part).map_err(FileError::io("list", &part))? {
-            let path = entry.map_err(FileError::io("list", &part))?.path();
-            if !base(&path).starts_with('.') && path.is_file() {
-                files.push(path);
+    for part in PARTS {
+        let part = Arc::new(dir.below(Path::new(part))?);
+        for (name, _) in part.entries()? {
+            if !name.as_encoded_bytes().starts_with(b".") {
+                files.push(Entry {
+                    part: part.clone(),
+                    name,
+                });
             }
         }
     }
-    files.sort_by(|a, b| base(a).cmp(base(b)));
+    files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
 }
 
-fn read_file(path: &Path, number: usize, keywords: &Keywords) -> Result<FileMessage, FileError> {
-    let file = fs::File::open(path).map_err(FileError::io("open", path))?;
-    let metadata = file.metadata().map_err(FileError::io("read", path))?;
+fn read_file(entry: &Entry, number: usize, keywords: &Keywords) -> Result<FileMessage, FileError> {
+    let path = entry.path();
+    let file = entry.part.file(&entry.name)?;
+    let metadata = file.metadata().map_err(FileError::io("read", &path))?;
     let mut octets = Vec::new();
     file.take(MAX_MESSAGE + 1)
         .read_to_end(&mut octets)
-        .map_err(FileError::io("read", path))?;
+        .map_err(FileError::io("read", &path))?;
     let taken = octets.len() as u64;
+    let text = || path.display().to_string();
     if taken > MAX_MESSAGE {
         return Err(FileError::TooLarge {
-            path: path.display().to_string(),
+            path: text(),
             number,
         });
+    }
+    if octets.is_empty() {
+        return Err(FileError::Empty { path: text() });
     }
     let received = metadata
         .modified()
@@ -88,7 +136,7 @@ fn read_file(path: &Path, number: usize, keywords: &Keywords) -> Result<FileMess
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok(FileMessage {
         octets: to_crlf(&octets),
-        flags: from_maildir(letters(path), keywords),
+        flags: from_maildir(letters(&entry.name()), keywords),
         received: received.map_or(0, |since| {
             UnixSeconds::try_from(since.as_secs()).unwrap_or(0)
         }),
@@ -98,15 +146,8 @@ fn read_file(path: &Path, number: usize, keywords: &Keywords) -> Result<FileMess
     })
 }
 
-fn base(path: &Path) -> &str {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default()
-}
-
 /// What follows `:2,` (`;2,` and `!2,` on file systems without colons).
-fn letters(path: &Path) -> &str {
-    let name = base(path);
+fn letters(name: &str) -> &str {
     [":2,", ";2,", "!2,"]
         .iter()
         .find_map(|mark| name.rsplit_once(mark))
@@ -124,20 +165,23 @@ pub struct Writer {
 impl Writer {
     /// Opens a Maildir, making it when it is not there.
     pub fn open(dir: &Path) -> Result<Self, FileError> {
+        make_folder(dir).map_err(FileError::io("make", dir))?;
+        // Nothing is made where a link leads.
+        Dir::open(dir)?;
         for part in ["tmp", "new", "cur"] {
             let part = dir.join(part);
             make_folder(&part).map_err(FileError::io("make", &part))?;
         }
-        let keywords =
-            fs::read_to_string(dir.join(KEYWORDS_FILE)).map(|text| Keywords::parse(&text));
+        let open = Dir::open(dir)?;
+        let keywords = keywords(&open)?;
         let mut present = HashMap::new();
-        for path in files(dir)? {
-            let name = base(&path);
-            present.insert(unique(name).to_owned(), name.to_owned());
+        for entry in files(&open)? {
+            let name = entry.name().into_owned();
+            present.insert(unique(&name).to_owned(), name);
         }
         Ok(Self {
             dir: dir.to_owned(),
-            keywords: keywords.unwrap_or_default(),
+            keywords,
             present,
         })
     }
@@ -243,8 +287,12 @@ mod tests {
         assert!(!writer.update("1.a", &flags).unwrap());
         writer.write("1.a", octets, &flags, 1_700_000_000).unwrap();
         assert!(writer.update("1.a", &flags).unwrap());
-        let read =
-            || -> Vec<FileMessage> { read(dir.path()).unwrap().map(Result::unwrap).collect() };
+        let read = || -> Vec<FileMessage> {
+            read(&Dir::open(dir.path()).unwrap())
+                .unwrap()
+                .map(Result::unwrap)
+                .collect()
+        };
         let expected = FileMessage {
             octets: octets.to_vec(),
             flags,
@@ -263,8 +311,8 @@ mod tests {
     #[test]
     fn letters_are_found_behind_every_separator() {
         for name in ["1.a:2,FS", "1.a;2,FS", "1.a!2,FS", "1.a,S=5:2,FS"] {
-            assert_eq!(letters(Path::new(name)), "FS", "{name}");
+            assert_eq!(letters(name), "FS", "{name}");
         }
-        assert_eq!(letters(Path::new("1.a")), "");
+        assert_eq!(letters("1.a"), "");
     }
 }

@@ -28,10 +28,9 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
-/// The messages of a file.
-pub fn read(path: &Path) -> Result<Reader<BufReader<File>>, FileError> {
-    let file = File::open(path).map_err(FileError::io("open", path))?;
-    Ok(Reader::new(BufReader::with_capacity(1 << 16, file), path))
+/// The messages of a file; `path` is what errors call it.
+pub fn read(file: File, path: &Path) -> Reader<BufReader<File>> {
+    Reader::new(BufReader::with_capacity(1 << 16, file), path)
 }
 
 /// Splits an mbox into messages. One message at a time is in memory.
@@ -55,7 +54,17 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn next_message(&mut self) -> Result<Option<FileMessage>, FileError> {
+    /// The next message; not the first one where it is the server's own.
+    fn next_mail(&mut self) -> Result<Option<FileMessage>, FileError> {
+        let message = self.next_message()?;
+        match message.as_ref().is_some_and(|(_, internal)| *internal) {
+            true => self.next_mail(),
+            false => Ok(message.map(|(message, _)| message)),
+        }
+    }
+
+    /// The next message, and whether it is the server's own.
+    fn next_message(&mut self) -> Result<Option<(FileMessage, bool)>, FileError> {
         if self.from_line.is_none() {
             self.from_line = self.first_line()?;
         }
@@ -86,7 +95,8 @@ impl<R: BufRead> Reader<R> {
             octets.truncate(octets.len() - usize::from(octets.ends_with(b"\n")));
             octets.truncate(octets.len() - usize::from(octets.ends_with(b"\r")));
         }
-        Ok(Some(finish(&octets, &from_line, taken)))
+        let internal = self.number == 1 && is_internal(&octets);
+        Ok(Some((finish(&octets, &from_line, taken), internal)))
     }
 
     /// The first `From ` line; empty lines before it are passed over.
@@ -120,7 +130,7 @@ impl<R: BufRead> Iterator for Reader<R> {
         if self.ended {
             return None;
         }
-        let next = self.next_message();
+        let next = self.next_mail();
         self.ended = !matches!(next, Ok(Some(_)));
         next.transpose()
     }
@@ -144,6 +154,13 @@ fn is_from(line: &[u8]) -> bool {
     let quotes = line.iter().take_while(|octet| **octet == b'>').count();
     line.get(quotes..)
         .is_some_and(|rest| rest.starts_with(b"From "))
+}
+
+/// IMAP servers of the c-client family keep what they know of a folder in a first message that they show nobody.
+fn is_internal(octets: &[u8]) -> bool {
+    let subject = header::find(octets, b"subject").unwrap_or_default();
+    let is_marked = subject.trim_ascii().ends_with(b"FOLDER INTERNAL DATA");
+    is_marked && header::find(octets, b"x-imap").is_some()
 }
 
 fn finish(octets: &[u8], from_line: &[u8], taken: u64) -> FileMessage {
@@ -375,6 +392,25 @@ mod tests {
             SystemFlags::SEEN.union(SystemFlags::ANSWERED)
         );
         assert_eq!(read.last().unwrap().octets, b"Subject: two\r\n\r\nbody\r\n");
+    }
+
+    #[test]
+    fn what_a_server_keeps_in_the_first_message_is_no_mail() {
+        let internal = "From MAILER-DAEMON Thu Jan  1 00:00:01 1970\nFrom: Mail System Internal Data <MAILER-DAEMON@host>\n\
+            Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1700000000 0000000002\nStatus: RO\n\ntext\n\n";
+        let mail = "From a@b Thu Jan  1 00:00:02 1970\nSubject: FOLDER INTERNAL DATA\n\nbody\n\n";
+        let parsed = |text: String| -> Vec<Vec<u8>> {
+            let read = parse(text.as_bytes()).into_iter();
+            read.map(|message| message.unwrap().octets).collect()
+        };
+        let wanted = b"Subject: FOLDER INTERNAL DATA\r\n\r\nbody\r\n".to_vec();
+        assert_eq!(parsed(format!("{internal}{mail}")), [wanted.clone()]);
+        assert_eq!(parsed(mail.to_owned()), [wanted.clone()]);
+        assert_eq!(
+            parsed(format!("{mail}{internal}")).len(),
+            2,
+            "only the first"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Mail as files: Maildir and mbox, read and written.
 pub mod account;
+pub mod dir;
 pub mod flags;
 pub mod folders;
 pub mod maildir;
@@ -60,6 +61,28 @@ pub enum FileError {
     NoMbox {
         /// The file.
         path: String,
+    },
+    /// Something that is no plain file stands where a message or a folder should.
+    #[error("{path} is {kind}: it is left out")]
+    Odd {
+        /// What it is called.
+        path: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A file of a Maildir without anything in it.
+    #[error("{path} is empty, which no message is: it is left out")]
+    Empty {
+        /// The file.
+        path: String,
+    },
+    /// The path that was given is a link, which leads wherever its owner wants.
+    #[error("{path} is {kind}; name a folder or file itself")]
+    Named {
+        /// The path.
+        path: String,
+        /// What it is.
+        kind: &'static str,
     },
     /// Neither form.
     #[error("{path} is neither a Maildir (a folder with cur and new) nor an mbox")]

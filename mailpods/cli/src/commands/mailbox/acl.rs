@@ -1,14 +1,16 @@
 //! `mailpods mailbox acl`
 use mailpods_api::{Grantee, MailboxAddress, Rights};
-use mailpods_store::acl::AclChange;
+use mailpods_plan::{Grant, Plan};
+use mailpods_store::acl::{AclChange, AclEntry};
 use mailpods_store::mail::MailboxInfo;
-use mailpods_store::{Store, StoreError};
+use mailpods_store::{MailboxId, Store, StoreError};
 use serde::Serialize;
 
 use super::{find_account, no_account, parse_address};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Table};
+use crate::plans::Config;
 use crate::session::{failed, with_store};
 
 #[derive(Debug, clap::Args)]
@@ -30,6 +32,8 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     delete: Option<String>,
+    #[command(flatten)]
+    known: Config,
 }
 
 #[derive(Serialize)]
@@ -39,13 +43,59 @@ struct Row {
     mailbox: String,
     identifier: String,
     rights: String,
+    given_by: GivenBy,
+}
+
+/// Who takes it away again.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum GivenBy {
+    /// SETACL, or this command.
+    List,
+    /// `spec.sharing` of the Mailbox.
+    Yaml,
 }
 
 /// Whose entry, and what becomes of it.
-struct Change {
-    to: Grantee,
-    negative: bool,
-    rights: Rights,
+pub struct Change {
+    pub to: Grantee,
+    pub negative: bool,
+    pub rights: Rights,
+}
+
+impl Change {
+    /// An identifier, `-` in front where it takes away, and letters.
+    pub fn parse(id: &str, rights: &str) -> Result<Self, String> {
+        let (name, negative) = match id.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (id, false),
+        };
+        let to = name.parse().map_err(|error| {
+            format!("{name}: {error}; an identifier is an address or anyone, or either behind -")
+        })?;
+        let rights = Rights::parse(rights).map_err(|error| error.to_string())?;
+        Ok(Self {
+            to,
+            negative,
+            rights,
+        })
+    }
+
+    pub async fn apply(self, store: &Store, mailbox: MailboxId) -> Result<(), StoreError> {
+        let set = AclChange::Set(self.rights);
+        let changed = store.mail.change_acl(mailbox, self.to, self.negative, set);
+        changed.await.map(drop)
+    }
+}
+
+/// How an entry is called.
+pub fn identifier(entry: &AclEntry) -> String {
+    let dash = if entry.negative { "-" } else { "" };
+    format!("{dash}{}", entry.to)
+}
+
+fn usage(text: impl Into<String>) -> Failure {
+    Failure::new(Exit::Usage, text.into())
 }
 
 impl Args {
@@ -55,32 +105,44 @@ impl Args {
     }
 
     fn change(&self) -> Result<Option<Change>, Failure> {
-        let (id, rights) = match (&self.set, &self.delete) {
+        let change = match (&self.set, &self.delete) {
             (Some(words), _) => match words.as_slice() {
-                [id, rights] => (id, Rights::parse(rights)),
+                [id, rights] => Change::parse(id, rights),
                 _ => return Ok(None),
             },
-            (None, Some(id)) => (id, Ok(Rights::NONE)),
+            (None, Some(id)) => Change::parse(id, ""),
             (None, None) => return Ok(None),
         };
-        let (name, negative) = match id.strip_prefix('-') {
-            Some(name) => (name, true),
-            None => (id.as_str(), false),
-        };
-        let usage = |text: String| Failure::new(Exit::Usage, text);
-        let to: Grantee = name.parse().map_err(|error| {
-            usage(format!("{name}: {error}")).hint("an identifier is an address or anyone")
-        })?;
-        if to == Grantee::Person(self.account.canonical()) {
-            return Err(usage(format!(
-                "{name} is the owner, who has all rights, always"
-            )));
+        let change = change.map_err(usage)?;
+        if change.to == Grantee::Person(self.account.canonical()) {
+            let text = format!("{} is the owner, who has all rights, always", self.account);
+            return Err(usage(text));
         }
-        Ok(Some(Change {
-            to,
-            negative,
-            rights: rights.map_err(|error| usage(error.to_string()))?,
-        }))
+        Ok(Some(change))
+    }
+
+    /// An entry that could never give anything is refused; people are known by the address of their own.
+    fn checked(&self, mut change: Change, plan: &Plan) -> Result<Change, Failure> {
+        let (Grantee::Person(address), false) = (&change.to, self.delete.is_some()) else {
+            return Ok(change);
+        };
+        let Some(person) = plan.primary(address) else {
+            return Err(usage(format!("{address} is in no MailDomain")));
+        };
+        let owner = plan.primary(&self.account);
+        let owner = owner.as_ref().unwrap_or(&self.account);
+        if !change.negative && !plan.may_share(owner.domain(), person.domain()) {
+            let text = format!(
+                "{} and {} share nothing: {address} would get no rights",
+                owner.domain(),
+                person.domain()
+            );
+            return Err(
+                usage(text).hint("spec.sharing.acrossDomains: true in both MailDomains allows it")
+            );
+        }
+        change.to = Grantee::Person(person);
+        Ok(change)
     }
 
     async fn act(self, store: Store, change: Option<Change>, format: Format) -> Outcome {
@@ -100,16 +162,26 @@ impl Args {
                 vec![found.ok_or_else(missing)?]
             }
         };
+        let plan = self.known.known(&store).await?;
         if let (Some(change), [mailbox]) = (change, mailboxes.as_slice()) {
-            let set = AclChange::Set(change.rights);
-            let changed = store
-                .mail
-                .change_acl(mailbox.id, change.to, change.negative, set);
-            changed.await.map_err(failure)?;
+            let change = match &plan {
+                Some(plan) => self.checked(change, plan)?,
+                None => change,
+            };
+            if self.delete.is_some() {
+                let entries = store.mail.acl(mailbox.id).await.map_err(failure)?;
+                let is_it =
+                    |entry: &AclEntry| entry.to == change.to && entry.negative == change.negative;
+                if !entries.iter().any(is_it) {
+                    return Err(self.no_entry(&mailbox.name));
+                }
+            }
+            change.apply(&store, mailbox.id).await.map_err(failure)?;
         }
         let mut rows = Vec::new();
         for mailbox in &mailboxes {
             rows.extend(self.rows(&store, mailbox).await.map_err(failure)?);
+            rows.extend(plan.iter().flat_map(|plan| self.granted(plan, mailbox)));
         }
         match format {
             Format::Json => output::json(&rows)?,
@@ -120,27 +192,59 @@ impl Args {
 
     async fn rows(&self, store: &Store, mailbox: &MailboxInfo) -> Result<Vec<Row>, StoreError> {
         let entries = store.mail.acl(mailbox.id).await?;
-        let row = |entry: mailpods_store::acl::AclEntry| {
-            let dash = if entry.negative { "-" } else { "" };
-            Row {
-                account: self.account.to_string(),
-                mailbox: mailbox.name.clone(),
-                identifier: format!("{dash}{}", entry.to),
-                rights: entry.rights.to_string(),
-            }
+        let row = |entry: &AclEntry| self.row(mailbox, identifier(entry), entry.rights);
+        Ok(entries.iter().map(row).collect())
+    }
+
+    fn row(&self, mailbox: &MailboxInfo, identifier: String, rights: Rights) -> Row {
+        Row {
+            account: self.account.to_string(),
+            mailbox: mailbox.name.clone(),
+            identifier,
+            rights: rights.to_string(),
+            given_by: GivenBy::List,
+        }
+    }
+
+    /// What YAML grants in a mailbox.
+    fn granted(&self, plan: &Plan, mailbox: &MailboxInfo) -> Vec<Row> {
+        let owner = plan.primary(&self.account);
+        let share = plan
+            .shares
+            .mailboxes
+            .get(owner.as_ref().unwrap_or(&self.account));
+        let grants = share.into_iter().flat_map(|share| &share.grants);
+        let reaching = grants.filter(|grant| grant.reaches(&mailbox.name));
+        let row = |grant: &Grant| Row {
+            given_by: GivenBy::Yaml,
+            ..self.row(mailbox, grant.to.to_string(), grant.rights)
         };
-        Ok(entries.into_iter().map(row).collect())
+        reaching.map(row).collect()
+    }
+
+    fn no_entry(&self, mailbox: &str) -> Failure {
+        let id = self.delete.as_deref().unwrap_or_default();
+        let text = format!("{mailbox:?} of {} has no entry for {id}", self.account);
+        let hint = format!(
+            "`mailpods mailbox acl {} {mailbox:?}` shows them; what YAML grants is taken away there",
+            self.account
+        );
+        Failure::new(Exit::NothingMatched, text).hint(hint)
     }
 }
 
 fn print(rows: &[Row]) -> std::io::Result<()> {
-    let mut table = Table::new(&["ACCOUNT", "MAILBOX", "IDENTIFIER", "RIGHTS"]);
+    let mut table = Table::new(&["ACCOUNT", "MAILBOX", "IDENTIFIER", "RIGHTS", "BY"]);
     for row in rows {
         table.row(vec![
             row.account.clone(),
             row.mailbox.clone(),
             row.identifier.clone(),
             row.rights.clone(),
+            match row.given_by {
+                GivenBy::List => "-".to_owned(),
+                GivenBy::Yaml => "YAML".to_owned(),
+            },
         ]);
     }
     table.print()

@@ -1,5 +1,6 @@
 //! `mailpods mailbox export`
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -13,8 +14,9 @@ use super::{file_failure, find_account, no_account, parse_address, progress};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::mail::account::{self, Octets};
+use crate::mail::dir::{self, Dir, Kind};
 use crate::mail::uidlist::Known;
-use crate::mail::{FileError, folders, maildir, mbox};
+use crate::mail::{FileError, folders, maildir, make_folder, mbox};
 use crate::output::{self, Table};
 use crate::session::{failed, with_store};
 
@@ -73,6 +75,9 @@ impl Args {
 
     async fn export(self, store: Store, format: Format) -> Outcome {
         let mailboxes = self.mailboxes(&store).await?;
+        if self.format == Form::Maildir {
+            self.claim_target()?;
+        }
         let octets = mailboxes.iter().map(|mailbox| mailbox.octets).sum();
         let bar = progress(if self.dry_run { 0 } else { octets }, "exporting");
         let mut counts = Vec::new();
@@ -89,6 +94,54 @@ impl Args {
             output::remark(&left_out(&self.account, &counts));
         }
         Ok(if whole { Exit::Done } else { Exit::Failed })
+    }
+
+    /// Two accounts in one Maildir could never be told apart again: a folder that holds anything must be an export of the same account. A new one
+    /// says whose it is before anything else is in it.
+    fn claim_target(&self) -> Result<(), Failure> {
+        let files = |error: FileError| file_failure(&error);
+        let target = &self.target;
+        let is_new = match std::fs::symlink_metadata(target) {
+            Err(error) if error.kind() == ErrorKind::NotFound => true,
+            Err(error) => return Err(files(FileError::io("open", target)(error))),
+            Ok(_) => match dir::kind(target).map_err(files)? {
+                Kind::Folder => {
+                    let dir = Dir::open(target).map_err(files)?;
+                    dir.entries().map_err(files)?.is_empty()
+                }
+                other => {
+                    let text = format!("{} is {}", target.display(), other.text());
+                    return Err(Failure::new(Exit::Failed, text).hint("name a folder"));
+                }
+            },
+        };
+        let address = self.account.canonical().to_string();
+        if !is_new {
+            let of = account::read(target).map_err(files)?.map(|of| of.address);
+            return match of {
+                Some(of) if of == address => Ok(()),
+                of => Err(self.foreign(of)),
+            };
+        }
+        if self.dry_run {
+            return Ok(());
+        }
+        make_folder(target).map_err(|error| files(FileError::io("make", target)(error)))?;
+        let claim = account::Account {
+            address,
+            ..account::Account::default()
+        };
+        account::write(target, &claim).map_err(files)
+    }
+
+    fn foreign(&self, of: Option<String>) -> Failure {
+        let holds = match of.filter(|of| !of.is_empty()) {
+            Some(of) => format!("an export of {}", output::clean(&of)),
+            None => "something else than an export of this account".to_owned(),
+        };
+        let text = format!("{} holds {holds}", self.target.display());
+        Failure::new(Exit::Failed, text)
+            .hint("a folder that is new or empty, or that an earlier export of the account wrote")
     }
 
     /// What goes where.
@@ -150,7 +203,11 @@ impl Args {
         let written = account::write_subscriptions(&self.target, &names);
         written.map_err(|error| file_failure(&error))?;
         let read = beside(store, account, mailboxes, counts).await;
-        let written = account::write(&self.target, &read.map_err(failure)?);
+        let beside = account::Account {
+            address: self.account.canonical().to_string(),
+            ..read.map_err(failure)?
+        };
+        let written = account::write(&self.target, &beside);
         written.map_err(|error| file_failure(&error))
     }
 
@@ -209,7 +266,7 @@ impl Args {
     }
 }
 
-/// Annotations, scripts, uses of mailboxes, and keywords without a letter.
+/// Annotations, scripts, uses of mailboxes, rights of others, and keywords without a letter.
 async fn beside(
     store: &Store,
     account: AccountId,
@@ -226,6 +283,7 @@ async fn beside(
         place.insert(annotation.entry, Octets::new(&annotation.value));
     }
     for mailbox in mailboxes {
+        let acl = store.mail.acl(mailbox.id).await?.into_iter();
         let mut of_it = counts
             .iter()
             .filter(|counts| counts.mailbox == mailbox.name);
@@ -234,6 +292,9 @@ async fn beside(
             special_use: mailbox.special_use.map(account::word_of).map(str::to_owned),
             subscribed: mailbox.subscribed,
             annotations: of_mailbox.remove(&mailbox.id).unwrap_or_default(),
+            acl: acl
+                .map(|entry| (super::acl::identifier(&entry), entry.rights.to_string()))
+                .collect(),
             keywords: of_it
                 .next()
                 .map(|counts| counts.keywords.clone())

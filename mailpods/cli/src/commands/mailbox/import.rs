@@ -1,6 +1,7 @@
 //! `mailpods mailbox import`, and the files of `mailpods mailbox migrate`.
 use std::path::{Path, PathBuf};
 
+use indicatif::ProgressBar;
 use mailpods_api::MailboxAddress;
 use mailpods_store::Store;
 use serde::Serialize;
@@ -11,6 +12,7 @@ use super::owner::{Known, Owner};
 use super::{file_failure, parse_address, progress, settle};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
+use crate::mail::FileError;
 use crate::mail::account;
 use crate::mail::folders::{Folder, discover};
 use crate::output::{self, Table};
@@ -104,6 +106,10 @@ pub async fn bring(
     let bar = progress(total.map_err(files)?, "importing");
     let mut counts = Vec::new();
     for folder in &folders {
+        if folder.is_odd() {
+            counts.push(odd(folder, &bar, mode).map_err(files)?);
+            continue;
+        }
         let extra = beside(extra.as_ref(), folder);
         let mut target = Target::open(store, owner.account, path, folder, extra, mode).await?;
         target.take(folder, &bar).await?;
@@ -114,6 +120,28 @@ pub async fn bring(
         settle::all(store, account, path, extra.as_ref(), &wanted).await?;
     }
     Ok(counts)
+}
+
+/// Tells of what stands where a folder should; nothing is made for it.
+fn odd(folder: &Folder, bar: &ProgressBar, mode: Mode) -> Result<Counts, FileError> {
+    let mut counts = Counts {
+        mailbox: folder.name.clone(),
+        dry_run: mode.dry_run,
+        ..Counts::default()
+    };
+    for error in folder.messages()?.filter_map(Result::err) {
+        counts.left_out(&error, bar);
+    }
+    Ok(counts)
+}
+
+impl Counts {
+    /// Counts what is left out, and says why.
+    pub fn left_out(&mut self, error: &FileError, bar: &ProgressBar) {
+        self.unreadable += 1;
+        let text = mailpods_telemetry::error_chain(error);
+        bar.suspend(|| output::remark(&format!("warning: {}", output::clean(&text))));
+    }
 }
 
 /// What Maildir has no place for, of a folder.

@@ -16,7 +16,6 @@ use crate::failure::Failure;
 use crate::mail::FileMessage;
 use crate::mail::account::{Mailbox, special_use};
 use crate::mail::folders::Folder;
-use crate::output;
 use crate::session::failed;
 
 /// Messages and octets of one commit.
@@ -39,6 +38,8 @@ pub struct Target<'a> {
     store: &'a Store,
     /// `None` in a dry run.
     mailbox: Option<MailboxId>,
+    /// UIDVALIDITY and the next UID, where the files tell them.
+    validity: Option<(u32, u32)>,
     /// Where the files tell UIDs.
     origin: Option<Origin>,
     brought: BTreeMap<Uid, Brought>,
@@ -71,6 +72,7 @@ impl<'a> Target<'a> {
         let mut target = Self {
             store,
             mailbox: None,
+            validity: None,
             origin: None,
             brought: BTreeMap::new(),
             present: Present::default(),
@@ -84,6 +86,8 @@ impl<'a> Target<'a> {
                 ..Counts::default()
             },
         };
+        let validity = folder.validity();
+        target.validity = validity.map_err(|error| file_failure(&error))?;
         let Some(account) = account else {
             return Ok(target);
         };
@@ -115,7 +119,7 @@ impl<'a> Target<'a> {
         folder: &Folder,
     ) -> Result<(), StoreError> {
         let here: HashSet<Uid> = self.store.mail.uids(mailbox).await?.into_iter().collect();
-        if let Some((validity, next)) = folder.validity() {
+        if let Some((validity, next)) = self.validity {
             let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
             let name = format!("files:{}/{}", path.display(), folder.name);
             let migrations = &self.store.migrations;
@@ -154,22 +158,18 @@ impl<'a> Target<'a> {
                     bar.inc(message.taken);
                     self.add(message).await?;
                 }
-                Err(error) => {
-                    self.counts.unreadable += 1;
-                    let text = mailpods_telemetry::error_chain(&error);
-                    bar.suspend(|| eprintln!("warning: {}", output::clean(&text)));
-                }
+                Err(error) => self.counts.left_out(&error, bar),
             }
         }
         self.flush().await?;
-        self.end(folder).await.map_err(putting)
+        self.end().await.map_err(putting)
     }
 
-    async fn end(&mut self, folder: &Folder) -> Result<(), StoreError> {
+    async fn end(&mut self) -> Result<(), StoreError> {
         let (Some(origin), Some(_)) = (&self.origin, self.mailbox) else {
             return Ok(());
         };
-        let next = folder.validity().map_or(0, |(_, next)| next);
+        let next = self.validity.map_or(0, |(_, next)| next);
         let reserved = if self.mode.restores { 0 } else { RESERVED_UIDS };
         let next = next.saturating_add(reserved);
         self.store.migrations.end_pass(origin.id, 0, next).await?;
@@ -190,19 +190,7 @@ impl<'a> Target<'a> {
             self.counts.present += 1;
             return self.change_flags(known, &message).await.map_err(putting);
         }
-        // Who has a message twice, with two UIDs, gets it twice.
-        let found = match source {
-            Some(_) => self
-                .present
-                .take(self.store, &message.octets)
-                .await
-                .map(|uid| uid.map(Some)),
-            None => {
-                self.present
-                    .check_and_add(self.store, &message.octets)
-                    .await
-            }
-        };
+        let found = self.present.take(self.store, &message.octets).await;
         if let Some(here) = found.map_err(comparing)? {
             self.counts.present += 1;
             return self.is_here(here, source, message).await.map_err(putting);
@@ -246,11 +234,11 @@ impl<'a> Target<'a> {
     /// The same message came another way, or without its name in an earlier import.
     async fn is_here(
         &mut self,
-        here: Option<Uid>,
+        uid: Uid,
         source: Option<Uid>,
         message: FileMessage,
     ) -> Result<(), StoreError> {
-        let (Some(uid), Some(mailbox)) = (here, self.mailbox) else {
+        let Some(mailbox) = self.mailbox else {
             return Ok(());
         };
         if let Some(name) = message.uidl.filter(|_| self.is_inbox()) {

@@ -22,8 +22,10 @@ enum Known {
         prefix: Bytes,
         body: BodyId,
     },
-    /// `uid` is there for those that are in the mailbox already.
-    Digest { uid: Option<Uid>, digest: [u8; 32] },
+    Digest {
+        uid: Uid,
+        digest: [u8; 32],
+    },
 }
 
 /// The messages of one mailbox, by what tells them apart.
@@ -77,36 +79,20 @@ impl Present {
         Ok(())
     }
 
-    /// Whether a message is there, with its UID where it is in the mailbox already. If not, it counts as there from now on.
-    pub async fn check_and_add(
-        &mut self,
-        store: &Store,
-        octets: &[u8],
-    ) -> Result<Option<Option<Uid>>> {
-        let known = self.known.entry(key(octets)).or_default();
-        let digest = digest_of(&[octets]);
-        if let Some(at) = find(store, known, digest).await? {
-            return Ok(Some(known.get(at).and_then(Known::uid)));
-        }
-        known.push(Known::Digest { uid: None, digest });
-        Ok(None)
-    }
-
     /// The UID of a message that is there. Each is given once: whoever has a message twice gets it twice.
     pub async fn take(&mut self, store: &Store, octets: &[u8]) -> Result<Option<Uid>> {
         let Some(known) = self.known.get_mut(&key(octets)) else {
             return Ok(None);
         };
         let found = find(store, known, digest_of(&[octets])).await?;
-        Ok(found.and_then(|at| known.swap_remove(at).uid()))
+        Ok(found.map(|at| known.swap_remove(at).uid()))
     }
 }
 
 impl Known {
-    fn uid(&self) -> Option<Uid> {
+    fn uid(&self) -> Uid {
         match self {
-            Self::Stored { uid, .. } => Some(*uid),
-            Self::Digest { uid, .. } => *uid,
+            Self::Stored { uid, .. } | Self::Digest { uid, .. } => *uid,
         }
     }
 }
@@ -123,7 +109,7 @@ async fn find(store: &Store, known: &mut [Known], wanted: [u8; 32]) -> Result<Op
         if let Known::Stored { uid, prefix, body } = one {
             let stored = store.mail.body(*body).await?;
             *one = Known::Digest {
-                uid: Some(*uid),
+                uid: *uid,
                 digest: digest_of(&[prefix.as_ref(), stored.as_ref()]),
             };
         }

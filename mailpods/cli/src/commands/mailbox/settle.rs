@@ -7,9 +7,10 @@ use mailpods_store::scripts::ScriptError;
 use mailpods_store::{AccountId, MailboxId, Store, StoreError};
 use mailpods_telemetry::error_chain;
 
-use super::file_failure;
+use super::{acl, file_failure};
 use crate::failure::{Exit, Failure};
 use crate::mail::account::{Account, Octets, read_subscriptions};
+use crate::output;
 use crate::session::failed;
 
 /// Brings them in. What is here already under the same name is replaced, except scripts: those that people changed here stay.
@@ -21,13 +22,14 @@ pub async fn all(
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(), Failure> {
     let subscribed = read_subscriptions(path).map_err(|error| file_failure(&error))?;
-    let outcome = subscribe(store, account, subscribed, extra, wanted).await;
+    let outcome = subscribe(store, account, subscribed, extra, &wanted).await;
     outcome.map_err(|error| failed("failed to subscribe to mailboxes", &error))?;
     let Some(extra) = extra else {
         return Ok(());
     };
     let outcome = annotate(store, account, extra).await;
     outcome.map_err(|error| failed("failed to write annotations", &error))?;
+    share(store, account, extra, wanted).await?;
     let outcome = scripts(store, account, extra).await;
     outcome.map_err(|error| {
         let text = format!("failed to keep the Sieve scripts: {}", error_chain(&error));
@@ -53,6 +55,41 @@ async fn subscribe(
     for mailbox in extra.into_iter().flat_map(|extra| &extra.mailboxes) {
         if !mailbox.subscribed && wanted(&mailbox.name) && !names.contains(&mailbox.name) {
             store.mail.subscribe(account, &mailbox.name, false).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Rights of others. Entries that are here stay as they are: who has changed them since meant it.
+async fn share(
+    store: &Store,
+    account: AccountId,
+    extra: &Account,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(), Failure> {
+    let failure = |error: StoreError| failed("failed to give others their rights", &error);
+    let shared = extra.mailboxes.iter();
+    for mailbox in shared.filter(|mailbox| !mailbox.acl.is_empty() && wanted(&mailbox.name)) {
+        let found = store.mail.mailbox(account, &mailbox.name).await;
+        let Some(found) = found.map_err(failure)? else {
+            continue;
+        };
+        let here = store.mail.acl(found.id).await.map_err(failure)?;
+        for (id, rights) in &mailbox.acl {
+            let change = match acl::Change::parse(id, rights) {
+                Ok(change) => change,
+                Err(why) => {
+                    let text = format!("warning: {}: {why}; left out", mailbox.name);
+                    output::remark(&output::clean(&text));
+                    continue;
+                }
+            };
+            let is_here = here
+                .iter()
+                .any(|entry| entry.to == change.to && entry.negative == change.negative);
+            if !is_here {
+                change.apply(store, found.id).await.map_err(failure)?;
+            }
         }
     }
     Ok(())
