@@ -33,4 +33,4 @@ pub use extension::{CAPABILITIES, Extension};
 pub use input::{Envelope, Input, Library, Location, NoLibrary};
 pub use limits::Limits;
 pub use program::{Include, Script};
-pub use run::{Progress, Stage, run};
+pub use run::{Progress, Stage, run, run_with_after};

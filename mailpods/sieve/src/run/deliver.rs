@@ -23,7 +23,7 @@ pub(super) fn deduplicate(flags: &mut Vec<String>) {
 impl Run<'_> {
     /// The implicit keep is off, and so many actions are allowed.
     pub(super) fn add(&mut self, action: Action) -> Result<()> {
-        if self.actions.len() >= self.input.limits.actions {
+        if self.actions.len() - self.settled >= self.input.limits.actions {
             return fail(format!("more than {} actions", self.input.limits.actions));
         }
         self.actions.push(action);
@@ -132,11 +132,14 @@ impl Run<'_> {
         (create, special_use): (bool, Option<String>),
     ) -> Result<()> {
         let version = self.message.version(&self.input.limits)?;
-        for action in &mut self.actions {
+        let settled = self.settled;
+        for (index, action) in self.actions.iter_mut().enumerate() {
             let (Action::Keep(before) | Action::FileInto(before)) = action else {
                 continue;
             };
-            if same_mailbox(&before.mailbox, &mailbox) {
+            // What a script before made of the message does not stand for what one that always runs files.
+            let may_merge = index >= settled || before.version == version;
+            if may_merge && same_mailbox(&before.mailbox, &mailbox) {
                 before.flags.extend(flags);
                 deduplicate(&mut before.flags);
                 return Ok(());
@@ -184,8 +187,16 @@ impl Run<'_> {
             let shown: String = text.escape_default().take(80).collect();
             return fail(format!("\"{shown}\" is no address to redirect to"));
         };
-        let same = |action: &Action| matches!(action, Action::Redirect { address: before, .. } if before.eq_ignore_ascii_case(&address));
-        if self.actions.iter().any(same) {
+        let version = self.message.version(&self.input.limits)?;
+        let settled = self.settled;
+        let same = |(index, action): (usize, &Action)| match action {
+            Action::Redirect {
+                address: to,
+                version: sent,
+            } => to.eq_ignore_ascii_case(&address) && (index >= settled || *sent == version),
+            _ => false,
+        };
+        if self.actions.iter().enumerate().any(same) {
             return Ok(());
         }
         self.redirects += 1;
@@ -195,7 +206,6 @@ impl Run<'_> {
                 self.input.limits.redirects
             ));
         }
-        let version = self.message.version(&self.input.limits)?;
         self.note(|| format!("redirect to {address}"));
         self.add(Action::Redirect { address, version })
     }

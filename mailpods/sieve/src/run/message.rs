@@ -11,6 +11,7 @@ use super::{Result, fail};
 use crate::action::Version;
 use crate::limits::Limits;
 
+#[derive(Clone)]
 pub(super) struct Message<'a> {
     original: &'a [u8],
     /// What `replace` or `enclose` put in the place of the original.
@@ -106,13 +107,9 @@ impl<'a> Message<'a> {
         self.current = None;
     }
 
-    /// All changes since the message came are forgotten; forms that actions refer to stay.
-    pub(super) fn back_to_original(&mut self) {
-        self.replaced = None;
-        self.header = None;
-        self.parts.clear();
-        self.structure = OnceCell::new();
-        self.current = Some(0);
+    /// Forms that were made so far no longer count for the limit of edited octets.
+    pub(super) fn edited_anew(&mut self) {
+        self.edited = 0;
     }
 
     /// The present form whole, to be put into another message.

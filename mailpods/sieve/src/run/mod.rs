@@ -13,7 +13,7 @@ mod notify;
 mod vacation;
 mod values;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::action::{Action, FileInto, Outcome, TraceLine};
@@ -58,30 +58,38 @@ fn fail<T>(message: impl Into<String>) -> Result<T> {
     Err(Halt::Fail(message.into()))
 }
 
-/// Runs scripts one after the other: the next one runs while the message is still to be kept. An error ends the run; what the
-/// script at fault wanted is dropped, and the message is kept (RFC 5228 §2.10.6).
+/// Runs scripts one after the other: the next one runs while the message is still to be kept. A script that fails counts as if it were not
+/// there: what it wanted is dropped, its changes to the message are undone, and the next one goes on (RFC 5228 §2.10.6).
 #[must_use]
 pub fn run(stages: &[Stage], input: &Input, answers: &Answers) -> Progress {
+    run_with_after(stages, &[], input, answers)
+}
+
+/// Runs `stages`, and then those of `after`: these whatever became of the message before, unless it was refused (RFC 5429). A keep that was
+/// cancelled stays so; only an explicit `keep` of theirs puts the message into the mailbox then. Nothing that the scripts before them used
+/// up of the [`crate::Limits`] counts for them.
+#[must_use]
+pub fn run_with_after(
+    stages: &[Stage],
+    after: &[Stage],
+    input: &Input,
+    answers: &Answers,
+) -> Progress {
     let mut run = Run::new(input, answers);
-    for (number, stage) in stages.iter().enumerate() {
-        run.stage_begins(stage);
-        let done = run.actions.len();
-        match run.block(&stage.script.body) {
-            Ok(()) | Err(Halt::Stop | Halt::Return | Halt::Break(_)) => {}
-            Err(Halt::Ask(question)) => return Progress::Ask(question),
-            Err(Halt::Fail(message)) => {
-                run.failed(done, message);
-                break;
-            }
+    let last = (stages.len() + after.len()).saturating_sub(1);
+    for (number, stage) in stages.iter().chain(after).enumerate() {
+        if number == stages.len() {
+            run.after_begins();
         }
-        if number + 1 < stages.len() && !run.goes_on(done) {
-            break;
+        let is_after = number >= stages.len();
+        if is_after && run.is_rejected() || !is_after && !run.keep {
+            continue;
+        }
+        if let Err(question) = run.stage(stage, number < last) {
+            return Progress::Ask(question);
         }
     }
-    match run.finish() {
-        Ok(outcome) => Progress::Done(outcome),
-        Err(question) => Progress::Ask(question),
-    }
+    Progress::Done(run.finish())
 }
 
 /// The variables of one script (RFC 5229 §3, RFC 6609 §3.4).
@@ -119,6 +127,19 @@ struct Run<'a> {
     parts: Vec<u32>,
     error: Option<RunError>,
     trace: Vec<TraceLine>,
+    /// What was asked, for the bound.
+    asked: HashSet<Question>,
+    /// Actions of scripts whose work bounds and merges those that run now no more.
+    settled: usize,
+}
+
+/// How things stood when a script began.
+struct Checkpoint<'a> {
+    message: Message<'a>,
+    flags: Vec<String>,
+    kept: Vec<String>,
+    keep: bool,
+    actions: usize,
 }
 
 impl<'a> Run<'a> {
@@ -144,7 +165,44 @@ impl<'a> Run<'a> {
             parts: Vec::new(),
             error: None,
             trace: Vec::new(),
+            asked: HashSet::new(),
+            settled: 0,
         }
+    }
+
+    /// Runs one script; where `others` may follow it, its explicit keep is left to them.
+    fn stage(&mut self, stage: &Stage, others: bool) -> std::result::Result<(), Question> {
+        let before = Checkpoint {
+            message: self.message.clone(),
+            flags: self.flags.clone(),
+            kept: self.kept.clone(),
+            keep: self.keep,
+            actions: self.actions.len(),
+        };
+        let done = before.actions;
+        self.stage_begins(stage);
+        match self.block(&stage.script.body) {
+            Ok(()) | Err(Halt::Stop | Halt::Return | Halt::Break(_)) => {}
+            Err(Halt::Ask(question)) => return Err(question),
+            Err(Halt::Fail(message)) => self.failed(before, message),
+        }
+        if others {
+            self.leave_keep(done);
+        }
+        Ok(())
+    }
+
+    /// The scripts that always run begin: what others used up is not theirs.
+    fn after_begins(&mut self) {
+        self.settled = self.actions.len();
+        (self.steps, self.redirects, self.includes) = (0, 0, 0);
+        self.asked.clear();
+        self.message.edited_anew();
+    }
+
+    fn is_rejected(&self) -> bool {
+        let is_reject = |action: &Action| matches!(action, Action::Reject { .. });
+        self.actions.iter().any(is_reject)
     }
 
     fn stage_begins(&mut self, stage: &Stage) {
@@ -157,10 +215,11 @@ impl<'a> Run<'a> {
         self.globals.clear();
         self.included.clear();
         self.parts.clear();
+        self.depth = 0;
     }
 
-    /// Between two scripts: an explicit keep is left to the ones that follow. Says whether the message is still to be kept.
-    fn goes_on(&mut self, done: usize) -> bool {
+    /// Between two scripts: an explicit keep is left to the ones that follow.
+    fn leave_keep(&mut self, done: usize) {
         let is_keep = |action: &Action| matches!(action, Action::Keep(_));
         let later = self.actions.get(done..).unwrap_or_default();
         if let Some(at) = later.iter().position(is_keep)
@@ -169,46 +228,49 @@ impl<'a> Run<'a> {
             self.kept = keep.flags;
             self.keep = true;
         }
-        self.keep
     }
 
-    /// What the script at fault wanted is dropped; a keep of what came stands for it.
-    fn failed(&mut self, done: usize, message: String) {
+    /// Everything is as it was before the script at fault.
+    fn failed(&mut self, before: Checkpoint<'a>, message: String) {
+        self.error(message);
+        self.actions.truncate(before.actions);
+        self.message = before.message;
+        self.flags = before.flags;
+        self.kept = before.kept;
+        self.keep = before.keep;
+    }
+
+    /// The first error is told.
+    fn error(&mut self, message: String) {
         self.note(|| format!("error: {message}"));
-        self.error = Some(RunError {
-            script: self.script.clone(),
-            at: self.at,
+        let (script, at) = (self.script.clone(), self.at);
+        self.error.get_or_insert(RunError {
+            script,
+            at,
             message,
         });
-        self.actions.truncate(done);
-        self.flags.clone_from(&self.input.flags);
-        self.message.back_to_original();
-        self.keep = true;
     }
 
-    fn finish(mut self) -> std::result::Result<Outcome, Question> {
+    fn finish(mut self) -> Outcome {
         if self.keep {
             let mut flags = std::mem::take(&mut self.kept);
             let internal = std::mem::take(&mut self.flags);
             flags.extend(internal);
             deliver::deduplicate(&mut flags);
-            match self.message.version(&self.input.limits) {
-                Ok(version) => self.push_keep(flags, version),
-                Err(Halt::Ask(question)) => return Err(question),
-                Err(_) => {
-                    let done = self.actions.len();
-                    self.failed(done, "the edited message is too large".to_owned());
-                    self.push_keep(flags, 0);
-                }
-            }
+            let version = self.message.version(&self.input.limits);
+            let version = version.unwrap_or_else(|_| {
+                self.error("the edited message is too large".to_owned());
+                0
+            });
+            self.push_keep(flags, version);
             self.note(|| "implicit keep".to_owned());
         }
-        Ok(Outcome {
+        Outcome {
             actions: self.actions,
             versions: self.message.into_versions(),
             error: self.error,
             trace: self.trace,
-        })
+        }
     }
 
     fn push_keep(&mut self, flags: Vec<String>, version: usize) {
@@ -249,14 +311,15 @@ impl<'a> Run<'a> {
     /// The answer to a question.
     fn ask(&mut self, question: Question) -> Result<Option<&'a str>> {
         self.charge(0)?;
-        match self.answers.get(&question) {
-            Some(answer) => Ok(answer),
-            None if self.answers.len() >= self.input.limits.questions => fail(format!(
-                "the script looks up more than {} things",
-                self.input.limits.questions
-            )),
-            None => Err(Halt::Ask(question)),
+        let limit = self.input.limits.questions;
+        if self.asked.len() >= limit && !self.asked.contains(&question) {
+            return fail(format!("the script looks up more than {limit} things"));
         }
+        let Some(answer) = self.answers.get(&question) else {
+            return Err(Halt::Ask(question));
+        };
+        self.asked.insert(question);
+        Ok(answer)
     }
 
     /// A new identifier for a message that is made.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use mailpods_sieve::{Action, Location, NoLibrary, Stage, Version};
+use mailpods_sieve::{
+    Action, Answers, Location, NoLibrary, Progress, Stage, Version, run, run_with_after,
+};
 
 use crate::world::{
     MESSAGE, Scripts, input, outcome, run_all, run_with, script_of, show, table, tests,
@@ -586,7 +588,15 @@ fn scripts_of_the_administrator_run_before_and_after() {
                 "require [\"fileinto\",\"include\"]; fileinto \"B\"; include \"x\";",
                 "discard;",
             ],
-            "A; keep; error 1:47 there is no script \"x\" to include",
+            "A; discard; error 1:47 there is no script \"x\" to include",
+        ),
+        (
+            [
+                "require \"imap4flags\"; addflag \"a\";",
+                "require [\"include\",\"imap4flags\"]; addflag \"b\"; discard; include \"x\";",
+                "require \"imap4flags\"; addflag \"c\";",
+            ],
+            "keep (a c); error 1:57 there is no script \"x\" to include",
         ),
     ];
     for (scripts, wanted) in rows {
@@ -603,4 +613,97 @@ fn scripts_of_the_administrator_run_before_and_after() {
             "{scripts:?}"
         );
     }
+}
+
+/// What an owner's script decides does not keep those from running that always do.
+#[test]
+fn scripts_that_always_run_do_unless_the_message_was_refused() {
+    const COPY: &str = "require [\"fileinto\",\"copy\"]; fileinto :copy \"J\";";
+    let rows = [
+        ("", COPY, "J; keep"),
+        ("discard;", COPY, "discard; J"),
+        ("require \"fileinto\"; fileinto \"B\";", COPY, "B; J"),
+        ("redirect \"a@b.test\";", COPY, ">a@b.test; J"),
+        ("stop;", COPY, "J; keep"),
+        ("discard;", "", "discard"),
+        ("discard;", "keep;", "discard; keep"),
+        (
+            "require \"fileinto\"; fileinto \"B\";",
+            "discard;",
+            "B; discard",
+        ),
+        (
+            "require \"include\"; discard; include \"x\";",
+            COPY,
+            "J; keep; error 1:29 there is no script \"x\" to include",
+        ),
+        (
+            "discard;",
+            "require \"include\"; include \"x\";",
+            "discard; error 1:20 there is no script \"x\" to include",
+        ),
+        ("require \"reject\"; reject \"no\";", COPY, "reject no"),
+    ];
+    let stage = |text: &str| Stage {
+        name: "s".to_owned(),
+        script: Arc::clone(&script_of(text)),
+    };
+    for (own, after, wanted) in rows {
+        let input = input(MESSAGE, &NoLibrary);
+        let ended = run_with_after(&[stage(own)], &[stage(after)], &input, &Answers::default());
+        let Progress::Done(outcome) = ended else {
+            panic!("{ended:?}");
+        };
+        assert_eq!(show(&outcome), wanted, "{own} {after}");
+    }
+}
+
+/// Whoever uses up a limit uses it up for nobody else, and what an owner files or sends on changed is no copy of what an administrator does.
+#[test]
+fn scripts_that_always_run_have_limits_of_their_own() {
+    let stage = |text: &str| Stage {
+        name: "s".to_owned(),
+        script: Arc::clone(&script_of(text)),
+    };
+    let own = [
+        "require [\"copy\",\"editheader\",\"fileinto\"]; addheader \"X\" \"y\"; fileinto :copy \"J\"; redirect :copy \"j@b.test\"; \
+         redirect :copy \"1@b.test\"; redirect :copy \"2@b.test\"; redirect :copy \"3@b.test\"; deleteheader \"X\";",
+    ];
+    let after =
+        "require [\"copy\",\"fileinto\"]; fileinto :copy \"J\"; redirect :copy \"j@b.test\";";
+    let input = input(MESSAGE, &NoLibrary);
+    let stages: Vec<Stage> = own.iter().map(|text| stage(text)).collect();
+    let ended = run_with_after(&stages, &[stage(after)], &input, &Answers::default());
+    let Progress::Done(outcome) = ended else {
+        panic!("{ended:?}");
+    };
+    let shown = show(&outcome);
+    assert!(outcome.error.is_none(), "{shown}");
+    assert_eq!(shown.matches("J").count(), 2, "{shown}");
+    assert_eq!(shown.matches(">j@b.test").count(), 2, "{shown}");
+}
+
+#[test]
+fn what_a_failing_script_changed_is_undone_and_nothing_else() {
+    let stage = |text: &str| Stage {
+        name: "s".to_owned(),
+        script: Arc::clone(&script_of(text)),
+    };
+    let stages = [
+        stage("require \"editheader\"; addheader \"X-Before\" \"1\";"),
+        stage("require [\"editheader\",\"include\"]; addheader \"X-Own\" \"1\"; include \"x\";"),
+    ];
+    let input = input(MESSAGE, &NoLibrary);
+    let Progress::Done(outcome) = run(&stages, &input, &Answers::default()) else {
+        panic!("a question");
+    };
+    let Some(Action::Keep(keep)) = outcome.actions.last() else {
+        panic!("{outcome:?}");
+    };
+    let kept = outcome.versions[keep.version].octets(MESSAGE.as_ref());
+    let text = String::from_utf8_lossy(&kept);
+    assert!(
+        text.contains("X-Before: 1") && !text.contains("X-Own"),
+        "{text}"
+    );
 }

@@ -28,23 +28,6 @@ use crate::fate::Trouble;
 /// Two processes that answer the same sender at the same time see each other within this time.
 const TURN: Duration = Duration::from_secs(60);
 
-/// A script could not be run at all: the message is kept.
-pub(super) fn kept_after(error: RunError) -> Outcome {
-    let keep = FileInto {
-        mailbox: "INBOX".to_owned(),
-        flags: Vec::new(),
-        create: false,
-        special_use: None,
-        version: 0,
-    };
-    Outcome {
-        actions: vec![Action::Keep(keep)],
-        versions: vec![Version::Original],
-        error: Some(error),
-        trace: Vec::new(),
-    }
-}
-
 /// One message on its way through its actions.
 struct Actor<'a> {
     ctx: &'a Context,

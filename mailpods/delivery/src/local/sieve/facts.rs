@@ -33,6 +33,10 @@ impl Library for Scripts {
 /// All of it, owned.
 pub(super) struct Facts {
     stages: Vec<Stage>,
+    /// Those that run whatever the owner's script decided.
+    after: Vec<Stage>,
+    /// A script that this release does not understand; it counts as if it were not there.
+    broken: Option<RunError>,
     scripts: Scripts,
     body: Bytes,
     envelope: Envelope,
@@ -53,38 +57,42 @@ fn domain<'a>(plan: &'a Plan, mailbox: &Mailbox) -> Option<&'a Arc<Domain>> {
     plan.domains.get(mailbox.address.domain())
 }
 
-/// A script with the name that errors give it.
-type Named<'a> = (String, Result<&'a Arc<Script>, &'a ScriptError>);
+/// A script with the name that errors give it, and whether it runs whatever was decided before.
+type Named<'a> = (String, Result<&'a Arc<Script>, &'a ScriptError>, bool);
 
 /// The scripts in their order. The one that the owner has made active takes the place of that of the Mailbox resource.
 fn scripts<'a>(plan: &'a Plan, incoming: &'a Incoming) -> impl Iterator<Item = Named<'a>> {
     let mailbox = &incoming.mailbox;
     let around = domain(plan, mailbox).map(|domain| &domain.sieve);
-    let of_plan = |name: &str, source: Option<&'a SieveScript>| {
-        source.map(|source| (name.to_owned(), source.script()))
+    let of_plan = |name: &str, source: Option<&'a SieveScript>, after: bool| {
+        source.map(|source| (name.to_owned(), source.script(), after))
     };
     let personal = incoming.personal.as_ref().and_then(|kept| kept.active());
     let own = match personal {
-        Some((name, script)) => Some((format!("the script \"{name}\""), script)),
-        None => of_plan("the mailbox's script", mailbox.sieve.as_ref()),
+        Some((name, script)) => Some((format!("the script \"{name}\""), script, false)),
+        None => of_plan("the mailbox's script", mailbox.sieve.as_ref(), false),
     };
     [
         of_plan(
             "the cluster's script before",
             plan.sieve.stages.before.as_ref(),
+            false,
         ),
         of_plan(
             "the domain's script before",
             around.and_then(|stages| stages.before.as_ref()),
+            false,
         ),
         own,
         of_plan(
             "the domain's script after",
             around.and_then(|stages| stages.after.as_ref()),
+            true,
         ),
         of_plan(
             "the cluster's script after",
             plan.sieve.stages.after.as_ref(),
+            true,
         ),
     ]
     .into_iter()
@@ -96,23 +104,31 @@ pub(super) fn has_scripts(plan: &Plan, incoming: &Incoming) -> bool {
 }
 
 impl Facts {
-    /// Collects them; a script that this release does not understand is an error of the run.
+    /// Collects them.
     pub(super) fn new(
         ctx: &Context,
         plan: &Plan,
         unit: &LeasedUnit,
         incoming: &Incoming,
         body: Bytes,
-    ) -> Result<Self, RunError> {
+    ) -> Self {
         let mailbox = &incoming.mailbox;
-        let mut stages = Vec::new();
-        for (name, script) in scripts(plan, incoming) {
-            let script = compiled(&name, script)?;
-            stages.push(Stage { name, script });
+        let (mut stages, mut after, mut broken) = (Vec::new(), Vec::new(), None);
+        for (name, script, is_after) in scripts(plan, incoming) {
+            let stages = if is_after { &mut after } else { &mut stages };
+            match compiled(&name, script) {
+                Ok(script) => stages.push(Stage { name, script }),
+                Err(error) => broken = broken.or(Some(error)),
+            }
         }
         let mut global = HashMap::new();
         for (name, source) in &plan.sieve.scripts {
-            global.insert(name.clone(), compiled(name, source.script())?);
+            match compiled(name, source.script()) {
+                Ok(script) => {
+                    global.insert(name.clone(), script);
+                }
+                Err(error) => broken = broken.or(Some(error)),
+            }
         }
         let message = &unit.message;
         let auth = match &message.origin {
@@ -120,8 +136,10 @@ impl Facts {
             _ => None,
         };
         let domain = domain(plan, mailbox);
-        Ok(Self {
+        Self {
             stages,
+            after,
+            broken,
             scripts: Scripts {
                 global,
                 personal: incoming.personal.clone(),
@@ -142,7 +160,7 @@ impl Facts {
             hostname: plan.hostname.to_string(),
             environment: environment(plan, mailbox),
             junk: message.junk,
-        })
+        }
     }
 
     pub(super) fn run(&self, answers: &Answers) -> Progress {
@@ -165,7 +183,12 @@ impl Facts {
             limits: Limits::default(),
             trace: false,
         };
-        mailpods_sieve::run(&self.stages, &input, answers)
+        let mut progress =
+            mailpods_sieve::run_with_after(&self.stages, &self.after, &input, answers);
+        if let Progress::Done(outcome) = &mut progress {
+            outcome.error = self.broken.clone().or(outcome.error.take());
+        }
+        progress
     }
 }
 

@@ -71,10 +71,7 @@ pub(super) async fn filter(
     body: &Bytes,
 ) -> Result<Filtered, StoreError> {
     let facts = Facts::new(ctx, plan, unit, incoming, body.clone());
-    let outcome = match facts {
-        Ok(facts) => run(ctx, plan, incoming, facts).await?,
-        Err(error) => act::kept_after(error),
-    };
+    let outcome = run(ctx, plan, incoming, facts).await?;
     act::act(ctx, plan, unit, incoming, body, outcome).await
 }
 

@@ -36,8 +36,8 @@ pub(super) fn message(
             .unwrap_or_default()
     };
     let text = format!(
-        "This is the mail system at {host}.\r\n\r\nA Sieve script for {owner} failed. The message was kept, and nothing else was done with it \
-         by this script.\r\n\r\n    {}\r\n\r\nIt happened with this message:\r\n\r\n    From: {}\r\n    Subject: {}\r\n    Message-ID: {}\r\n\r\n\
+        "This is the mail system at {host}.\r\n\r\nA Sieve script for {owner} failed. The message was handled as if there were no \
+         such script.\r\n\r\n    {}\r\n\r\nIt happened with this message:\r\n\r\n    From: {}\r\n    Subject: {}\r\n    Message-ID: {}\r\n\r\n\
          You are told once of each error.\r\n",
         one_line(&error.to_string()),
         value(b"from"),
