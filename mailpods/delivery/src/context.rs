@@ -118,13 +118,17 @@ impl Context {
             let reason = fate.reason();
             self.metrics.recipients.inc((way, Why(reason)));
             let class = fate.class();
+            let what = match fate {
+                Fate::Deferred(_) => "recipient deferred",
+                _ => "recipient done with",
+            };
             if let Some(class) = class {
                 self.metrics.failures.inc((way, BounceClass(class)));
             }
             tracing::info!(
                 id = %unit.message.id, to = %recipient.address, from = %unit.message.envelope.sender,
                 reason = reason.as_str(), class, peer = fate.mta(), attempt = unit.attempts + 1,
-                source = fate.from().map(display), detail = fate.text(), "recipient done with"
+                source = fate.from().map(display), detail = fate.text(), "{what}"
             );
             self.trace(unit, recipient, fate);
         }

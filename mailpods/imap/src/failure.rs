@@ -84,6 +84,10 @@ fn store_answer(error: &StoreError) -> (Status, Option<Code<'static>>, &'static 
         StoreError::NotFound(_) => (Code::NonExistent, "there is no such mailbox"),
         StoreError::AlreadyExists(_) => (Code::AlreadyExists, "there is a mailbox of that name"),
         StoreError::Invalid(_) => (Code::Cannot, "this can not be done"),
+        StoreError::OverQuota { domain: true, .. } => (
+            Code::OverQuota,
+            "the mailboxes of your domain together are full",
+        ),
         StoreError::OverQuota { .. } => (Code::OverQuota, "the quota would be exceeded"),
         StoreError::Full => (Code::Unavailable, "the server's storage is full"),
         StoreError::Unavailable(_) | StoreError::LeaseLost => {

@@ -247,12 +247,17 @@ impl Session {
             Err(Failure::End(end)) => return Err(end),
             Err(failure) => failure,
         };
-        if let Failure::Store(error) = &failure {
-            tracing::warn!(
+        match &failure {
+            // A name that is taken, a full mailbox: nothing is wrong here.
+            Failure::Store(error) if error.is_of_request() => {
+                tracing::debug!(command = name, %error, "a command was refused");
+            }
+            Failure::Store(error) => tracing::warn!(
                 command = name,
                 error = mailpods_telemetry::error_chain(error),
                 "a command failed in the store"
-            );
+            ),
+            _ => {}
         }
         let (status, code, text) = failure.answer();
         // Guesses count too: each costs a hash.

@@ -7,7 +7,7 @@ use mailpods_policy::srs::{Keys, SECRET};
 use mailpods_smtp_proto::{Domain, ForwardPath, RcptParams};
 use mailpods_store::queue::{Destination, NewRecipient, Notify};
 use mailpods_store::suppression::suppressed;
-use mailpods_store::{SecretStore, Store, StoreError, quota};
+use mailpods_store::{Lack, SecretStore, Store, StoreError, quota};
 
 use crate::report::Refusal;
 
@@ -281,30 +281,31 @@ async fn check_quotas(
     targets: &[Target],
 ) -> Result<Vec<MailboxAddress>, Refusal> {
     let mut mailboxes = Vec::new();
-    let mut full = 0;
+    let mut lacks = Vec::new();
     for target in targets {
         let Target::Mailbox { mailbox, .. } = target else {
             continue;
         };
-        full += usize::from(is_full(plan, store, mailbox, asker.size).await?);
+        lacks.extend(lack(plan, store, mailbox, asker.size).await?);
         mailboxes.push(mailbox.address.clone());
     }
-    if full > 0 && full == targets.len() {
-        return Err(over_quota(plan));
+    match lacks.iter().min() {
+        Some(lack) if lacks.len() == targets.len() => Err(over_quota(plan, *lack)),
+        _ => Ok(mailboxes),
     }
-    Ok(mailboxes)
 }
 
-async fn is_full(
+/// Why a message does not fit; `None`: it does.
+async fn lack(
     plan: &Plan,
     store: &Store,
     mailbox: &Mailbox,
     size: u64,
-) -> Result<bool, Refusal> {
+) -> Result<Option<Lack>, Refusal> {
     let quota = quota::of_delivery(store.upkeep.as_ref(), plan, mailbox).await;
     let quota = quota.map_err(|error| unavailable(&error))?;
     if quota.is_endless() {
-        return Ok(false);
+        return Ok(None);
     }
     let mail = store.mail.as_ref();
     let account = mail.account(&mailbox.address).await;
@@ -312,14 +313,21 @@ async fn is_full(
     let usage = mail.usage(account).await;
     let usage = usage.map_err(|error| unavailable(&error))?;
     // A message of unknown size is taken when there is room for anything at all.
-    Ok(!quota.has_room(usage, size.max(1)))
+    Ok(quota.lack(usage, size.max(1)))
 }
 
-fn over_quota(plan: &Plan) -> Refusal {
-    match plan.smtp.over_quota {
-        OverQuota::Defer => Refusal::new(Reason::OverQuota, 452, (2, 2), "mailbox is full"),
-        OverQuota::Reject => Refusal::new(Reason::OverQuota, 552, (2, 2), "mailbox is full"),
-    }
+/// What can never fit is no matter of waiting (RFC 5321 §4.2.3).
+fn over_quota(plan: &Plan, lack: Lack) -> Refusal {
+    let text = match lack {
+        Lack::Mailbox => "mailbox is full",
+        Lack::Domain => "the mailboxes of the domain together are full",
+        Lack::TooLarge => "the message is larger than all of the mailbox may be",
+    };
+    let code = match (plan.smtp.over_quota, lack) {
+        (OverQuota::Reject, _) | (_, Lack::TooLarge) => 552,
+        (OverQuota::Defer, _) => 452,
+    };
+    Refusal::new(Reason::OverQuota, code, (2, 2), text)
 }
 
 /// The answer when the store does not.
@@ -382,13 +390,12 @@ pub(crate) async fn final_status(
         .mailboxes
         .iter()
         .filter_map(|address| plan.mailboxes.get(address));
-    let mut full = 0;
+    let mut lacks = Vec::new();
     for mailbox in mailboxes {
-        full += usize::from(is_full(plan, store, mailbox, size).await?);
+        lacks.extend(lack(plan, store, mailbox, size).await?);
     }
-    if full > 0 && full == recipient.mailboxes.len() {
-        Err(over_quota(plan))
-    } else {
-        Ok(())
+    match lacks.iter().min() {
+        Some(lack) if lacks.len() == recipient.mailboxes.len() => Err(over_quota(plan, *lack)),
+        _ => Ok(()),
     }
 }

@@ -17,6 +17,8 @@ pub enum StoreError {
     OverQuota {
         /// Position in the request.
         index: usize,
+        /// The account has room, and its domain has none.
+        domain: bool,
     },
     /// The lease ran out or was taken over: somebody else settles the unit.
     #[error("lease lost")]
@@ -44,6 +46,15 @@ pub enum ErrorClass {
 }
 
 impl StoreError {
+    /// Whether what was asked for is the cause, and not the store.
+    #[must_use]
+    pub const fn is_of_request(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFound(_) | Self::AlreadyExists(_) | Self::Invalid(_) | Self::OverQuota { .. }
+        )
+    }
+
     /// What a caller should do.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {

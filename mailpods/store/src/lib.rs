@@ -39,8 +39,8 @@ pub use shares::ShareStore;
 pub use tokens::TokenStore;
 pub use trace::TraceStore;
 pub use types::{
-    AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnitId, UnixMillis, UnixSeconds,
-    Usage,
+    AccountId, BodyId, Lack, MailboxId, ModSeq, NewBody, Quota, Uid, UnitId, UnixMillis,
+    UnixSeconds, Usage,
 };
 pub use upkeep::UpkeepStore;
 

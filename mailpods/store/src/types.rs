@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::common::mailbox::Room;
+use crate::error::StoreError;
 
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident) => {
@@ -85,7 +86,26 @@ impl Quota {
     /// Whether it has room for one message more outside of Trash, in an account that holds `usage`.
     #[must_use]
     pub fn has_room(self, usage: Usage, size: u64) -> bool {
-        Room::left(self, usage, false).take(size, 0).is_ok()
+        self.lack(usage, size).is_none()
+    }
+
+    /// Why it has none; `None`: it has.
+    #[must_use]
+    pub fn lack(self, usage: Usage, size: u64) -> Option<Lack> {
+        match Room::left(self, usage, false).take(size, 0) {
+            Ok(()) => None,
+            Err(_) if self.never_fits(size) => Some(Lack::TooLarge),
+            Err(StoreError::OverQuota { domain: true, .. }) => Some(Lack::Domain),
+            Err(_) => Some(Lack::Mailbox),
+        }
+    }
+
+    /// Whether a message of `size` fits into no mailbox of the account, were it empty. A quota of 0 is one that takes nothing for now.
+    #[must_use]
+    pub fn never_fits(self, size: u64) -> bool {
+        let extra = self.grace.saturating_add(self.trash_extra);
+        self.octets
+            .is_some_and(|most| most > 0 && size > most.saturating_add(extra))
     }
 
     /// Takes what one message more of the same call needs from what may be added.
@@ -101,6 +121,17 @@ impl Quota {
     pub fn is_endless(&self) -> bool {
         self.octets.is_none() && self.messages.is_none() && self.spare.is_none()
     }
+}
+
+/// Why there is no room for a message; what passes comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    /// The mailbox is full.
+    Mailbox,
+    /// All mailboxes of the domain together are full.
+    Domain,
+    /// It is larger than all of the mailbox.
+    TooLarge,
 }
 
 /// What an account holds.

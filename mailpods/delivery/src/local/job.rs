@@ -116,19 +116,30 @@ impl Job {
     }
 
     /// Takes the mailbox that is full out of the unit.
-    pub(super) async fn over_quota(&mut self, ctx: &Context, plan: &Plan, index: usize) {
+    pub(super) async fn over_quota(
+        &mut self,
+        ctx: &Context,
+        plan: &Plan,
+        (index, domain): (usize, bool),
+    ) {
         let Some(at) = self.end_of(index) else {
             return;
         };
-        let account = self
-            .ends
-            .get(at)
-            .map(|end| end.incoming.mailbox.address.to_string());
-        let text = format!("mailbox {} is full", account.unwrap_or_default());
+        let Some(end) = self.ends.get(at) else {
+            return;
+        };
+        let mailbox = &end.incoming.mailbox.address;
+        let quota = end.incoming.delivery.quota;
+        let never = quota.never_fits(self.ended.unit.message.size);
+        let text = match (never, domain) {
+            (true, _) => format!("the message is larger than all of mailbox {mailbox} may be"),
+            (false, true) => format!("the mailboxes of {} together are full", mailbox.domain()),
+            (false, false) => format!("mailbox {mailbox} is full"),
+        };
         let trouble = Trouble::new(Reason::OverQuota, "4.2.2", text);
         let fate = match plan.smtp.over_quota {
-            OverQuota::Defer => Fate::Deferred(trouble),
-            OverQuota::Reject => Fate::Failed(Trouble {
+            OverQuota::Defer if !never => Fate::Deferred(trouble),
+            OverQuota::Defer | OverQuota::Reject => Fate::Failed(Trouble {
                 status: "5.2.2".to_owned(),
                 ..trouble
             }),

@@ -288,8 +288,8 @@ async fn refused(ctx: &Context, plan: &Plan, mut job: Job, error: StoreError) ->
             job.give_up(ctx).await;
             None
         }
-        StoreError::OverQuota { index } if index < job.ended.deliveries.len() => {
-            job.over_quota(ctx, plan, index).await;
+        StoreError::OverQuota { index, domain } if index < job.ended.deliveries.len() => {
+            job.over_quota(ctx, plan, (index, domain)).await;
             Some(job)
         }
         StoreError::Invalid(_) if job.without_keywords() => Some(job),

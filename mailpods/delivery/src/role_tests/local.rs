@@ -212,6 +212,39 @@ async fn a_full_mailbox_bounces_when_the_plan_says_so() {
 }
 
 #[tokio::test]
+async fn what_can_never_fit_does_not_wait() {
+    let mut plan = plan(1);
+    with_mailbox(&mut plan, "alice@example.test", true, Some(10));
+    let mut rig = Rig::start(plan, Zone::new()).await;
+    rig.send("bob@example.test", &["alice@example.test"]).await;
+    rig.until_empty().await;
+    let told = rig.mailbox("bob@example.test", "INBOX").await;
+    assert!(told[0].contains("Status: 5.2.2"), "{}", told[0]);
+    assert!(
+        told[0].contains("larger than all of mailbox"),
+        "{}",
+        told[0]
+    );
+}
+
+#[tokio::test]
+async fn a_domain_that_is_full_is_named_as_such() {
+    let mut plan = plan(1);
+    let name = mailpods_api::DomainName::parse("example.test").unwrap();
+    let mut domain = (*plan.domains[&name]).clone();
+    domain.quota.messages = Some(0);
+    plan.domains.insert(name, std::sync::Arc::new(domain));
+    let mut rig = Rig::start(plan, Zone::new()).await;
+    rig.send("s@remote.test", &["alice@example.test"]).await;
+    let left = rig.until_tried(1).await;
+    let told = left[0].last_error.as_deref().unwrap();
+    assert!(
+        told.contains("mailboxes of example.test together are full"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn a_null_senders_failure_goes_to_the_postmaster_and_no_further() {
     let mut rig = Rig::start(plan(1), Zone::new()).await;
     rig.send("", &["nobody@example.test"]).await;

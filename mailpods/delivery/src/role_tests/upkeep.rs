@@ -157,6 +157,25 @@ async fn an_owner_is_told_once_of_each_mark_and_when_there_is_room_again() {
     assert!(inbox.last().unwrap().contains("There is room again"));
 }
 
+#[tokio::test]
+async fn a_mailbox_that_is_full_is_told_of_it() {
+    let mut rig = Rig::start(plan(1), Zone::new()).await;
+    for _ in 0..10 {
+        rig.send("s@remote.test", &[ALICE]).await;
+    }
+    rig.until_empty().await;
+    let mut limited = (*rig.plan.current()).clone();
+    limited.smtp.over_quota = OverQuota::Reject;
+    with_domain(&mut limited, |domain| {
+        domain.defaults.quota = warned(&[100])
+    });
+    rig.plan.swap(limited);
+    rig.upkeep(Task::Warn).await;
+    rig.until_empty().await;
+    assert_eq!(warnings(&rig).await, ["100 % full"]);
+    assert_eq!(count(&rig, "postmaster@example.test", "INBOX").await, 0);
+}
+
 fn trash(keep_for: Duration, below: bool) -> FolderRule {
     FolderRule {
         name: "Trash".to_owned(),

@@ -1,11 +1,13 @@
 //! What owners are told of how full their mailboxes are.
 
-use mailpods_api::Octets;
+use bytes::Bytes;
 use mailpods_plan::{Mailbox, Plan, QuotaRules};
 use mailpods_policy::Reason;
+use mailpods_store::mail::{Flags, NewMail};
+use mailpods_store::queue::NewMessage;
 use mailpods_store::trace::{Stage, TraceEvent};
 use mailpods_store::upkeep::Holding;
-use mailpods_store::{StoreError, Usage};
+use mailpods_store::{Quota, StoreError, Usage};
 
 use crate::context::Context;
 use crate::letter::letter;
@@ -75,17 +77,40 @@ async fn tell(
         peer: String::new(),
         text: subject,
     };
-    ctx.store.queue.enqueue(vec![message]).await?;
+    deliver(ctx, mailbox, message).await?;
     ctx.store.trace.record(event);
     ctx.metrics.upkeep.warnings.inc(about);
     tracing::info!(account = %address, percent, reason = Reason::QuotaWarning.as_str(), "owner told how full the mailbox is");
     Ok(())
 }
 
+/// Puts a warning into INBOX. It takes no way through the queue: it would wait there behind the mailbox that it says is full.
+async fn deliver(ctx: &Context, mailbox: &Mailbox, message: NewMessage) -> Result<(), StoreError> {
+    let mail = &ctx.store.mail;
+    let account = mail.account(&mailbox.address).await?;
+    let Some(inbox) = mail.mailbox(account, "INBOX").await? else {
+        return Err(StoreError::NotFound("INBOX"));
+    };
+    let warning = NewMail {
+        body: message.body,
+        // RFC 5321 §4.4
+        prefix: Bytes::from(format!(
+            "Return-Path: <>\r\nDelivered-To: {}\r\n",
+            mailbox.address
+        )),
+        flags: Flags::default(),
+        received: ctx.now() / 1000,
+    };
+    let unbounded = Quota::default();
+    mail.append(inbox.id, vec![warning], unbounded)
+        .await
+        .map(drop)
+}
+
 fn text(plan: &Plan, address: &str, (rules, usage): (&QuotaRules, Usage), about: Told) -> String {
     let mut limits = Vec::new();
     if let Some(most) = rules.octets {
-        limits.push(format!("{} of {}", mebi(usage.octets), Octets(most)));
+        limits.push(format!("{} of {}", size(usage.octets), size(most)));
     }
     if let Some(most) = rules.messages {
         limits.push(format!("{} of {most} messages", usage.messages));
@@ -103,16 +128,38 @@ fn text(plan: &Plan, address: &str, (rules, usage): (&QuotaRules, Usage), about:
     )
 }
 
-/// Whole MiB, rounded up.
-fn mebi(octets: u64) -> Octets {
-    Octets::mebi(octets.div_ceil(1 << 20))
+/// Octets for people, in the largest unit that is not larger, with a tenth where that tells more.
+fn size(octets: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.iter().find(|(_, unit)| octets >= *unit) {
+        None => format!("{octets} octets"),
+        Some((name, unit)) if octets % unit == 0 => format!("{} {name}", octets / unit),
+        Some((name, unit)) => {
+            let tenths = octets % unit * 10 / unit;
+            format!("{}.{tenths} {name}", octets / unit)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use mailpods_plan::{QuotaRules, QuotaWarnings};
 
-    use super::mark;
+    use super::{mark, size};
+
+    #[test]
+    fn sizes_are_told_as_they_are() {
+        let shown = [0, 1023, 20 << 10, 13_412, 5 << 30, (1 << 20) + (1 << 19)].map(size);
+        let wanted = [
+            "0 octets",
+            "1023 octets",
+            "20 KiB",
+            "13.0 KiB",
+            "5 GiB",
+            "1.5 MiB",
+        ];
+        assert_eq!(shown, wanted);
+    }
 
     #[test]
     fn a_mailbox_that_hovers_around_a_mark_reaches_it_once() {

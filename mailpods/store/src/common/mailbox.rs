@@ -160,6 +160,11 @@ fn special_use(number: u8) -> Option<SpecialUse> {
     .find(|use_| special_use_number(Some(*use_)) == number)
 }
 
+/// What is for anything cannot be for one thing: rules for Trash would remove new mail.
+pub(crate) fn inbox_has_no_use() -> StoreError {
+    StoreError::Invalid("INBOX has no special use".to_owned())
+}
+
 pub(crate) const fn special_use_number(special_use: Option<SpecialUse>) -> u8 {
     match special_use {
         None => 0,
@@ -209,8 +214,9 @@ impl Room {
         };
         let spare = self.spare.octets.checked_sub(size);
         let spare = spare.zip(self.spare.messages.checked_sub(1));
-        match (self.messages.checked_sub(1), spare) {
-            (Some(messages), Some((octets, spare))) if size <= most => {
+        let own = self.messages.checked_sub(1).filter(|_| size <= most);
+        match (own, spare) {
+            (Some(messages), Some((octets, spare))) => {
                 self.octets = self.octets.saturating_sub(size);
                 self.messages = messages;
                 self.spare = Usage {
@@ -219,7 +225,10 @@ impl Room {
                 };
                 Ok(())
             }
-            _ => Err(StoreError::OverQuota { index }),
+            (own, _) => Err(StoreError::OverQuota {
+                index,
+                domain: own.is_some(),
+            }),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn append_is_all_or_none(store: Store) -> Outcome {
             .map(|text| mail(text, SystemFlags::default()))
             .to_vec()
     };
-    let over = |at: usize| move |error: &StoreError| matches!(error, StoreError::OverQuota { index } if *index == at);
+    let over = |at: usize| move |error: &StoreError| matches!(error, StoreError::OverQuota { index, .. } if *index == at);
     fails(
         "the third",
         store.mail.append(inbox, mails(), at_most(2)).await,
@@ -134,7 +134,7 @@ fn octets(most: u64) -> Quota {
 }
 
 fn is_over(error: &StoreError) -> bool {
-    matches!(error, StoreError::OverQuota { index: 0 })
+    matches!(error, StoreError::OverQuota { index: 0, .. })
 }
 
 pub(super) async fn the_last_message_may_go_beyond_by_the_grace(store: Store) -> Outcome {
@@ -225,7 +225,7 @@ pub(super) async fn what_a_domain_leaves_is_not_exceeded(store: Store) -> Outcom
         let mails = ["a", "a"].map(|text| mail(text, SystemFlags::default()));
         store.mail.append(inbox, mails.to_vec(), quota)
     };
-    let second = |error: &StoreError| matches!(error, StoreError::OverQuota { index: 1 });
+    let second = |error: &StoreError| matches!(error, StoreError::OverQuota { index: 1, .. });
     fails("octets", append(spare(2 * one - 1, 9)).await, second)?;
     fails("messages", append(spare(9 * one, 1)).await, second)?;
     append(spare(2 * one, 2)).await.map(drop)?;

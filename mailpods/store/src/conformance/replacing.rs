@@ -86,7 +86,7 @@ pub(super) async fn both_or_neither(store: Store) -> Outcome {
     fails(
         "no room",
         store.mail.replace(drafts, 1, drafts, new(), full).await,
-        |error| matches!(error, StoreError::OverQuota { index: 0 }),
+        |error| matches!(error, StoreError::OverQuota { index: 0, .. }),
     )?;
     same(
         "nothing changed",

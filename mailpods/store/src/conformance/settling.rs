@@ -84,7 +84,7 @@ pub(super) async fn a_failed_settlement_changes_nothing_and_hurts_no_other(
     fails(
         "the second",
         results.into_iter().nth(1).transpose(),
-        |error| matches!(error, StoreError::OverQuota { index: 1 }),
+        |error| matches!(error, StoreError::OverQuota { index: 1, .. }),
     )?;
     let inbox = inbox(&store, "alice@example.test").await?;
     same("messages", &store.mail.uids(inbox).await?, &vec![1, 2])?;

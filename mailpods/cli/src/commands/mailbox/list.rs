@@ -1,11 +1,12 @@
 //! `mailpods mailbox list`
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use mailpods_api::MailboxAddress;
-use mailpods_plan::{Mailbox, Plan, QuotaRules};
+use mailpods_api::{DomainName, MailboxAddress};
+use mailpods_plan::{DomainQuota, Mailbox, Plan, QuotaRules};
 use mailpods_store::mail::{AccountInfo, MailboxInfo, SpecialUse};
-use mailpods_store::{Store, Usage};
+use mailpods_store::{Store, StoreError, Usage};
 use serde::Serialize;
 
 use super::{no_account, parse_address};
@@ -38,6 +39,11 @@ struct Row {
     /// Of the account; only with a configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     quota_octets: Option<u64>,
+    /// What all mailboxes of its domain hold; only with a configuration, where the domain has limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain_octets: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain_quota_octets: Option<u64>,
     /// Whether a Mailbox has the address; only with a configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     configured: Option<bool>,
@@ -50,6 +56,13 @@ struct Holder {
     mailbox: Option<Arc<Mailbox>>,
     /// The limits that hold for it.
     quota: QuotaRules,
+}
+
+/// What all mailboxes of a domain with limits hold, and those.
+struct DomainUse {
+    name: DomainName,
+    usage: Usage,
+    quota: DomainQuota,
 }
 
 impl Args {
@@ -65,6 +78,10 @@ impl Args {
         if let (Some(address), true) = (&self.account, holders.is_empty()) {
             return Err(no_account(address).hint("`mailpods mailbox list` lists all accounts"));
         }
+        let domains = match &plan {
+            Some(plan) => self.domains(&store, plan).await.map_err(failure)?,
+            None => Vec::new(),
+        };
         let mut rows = Vec::new();
         for account in accounts {
             let Some(holder) = holders
@@ -77,7 +94,7 @@ impl Args {
             rows.extend(
                 mailboxes
                     .into_iter()
-                    .map(|mailbox| row(holder, plan.is_some(), mailbox)),
+                    .map(|mailbox| row(holder, &domains, plan.is_some(), mailbox)),
             );
         }
         match format {
@@ -87,10 +104,35 @@ impl Args {
                 if plan.is_some() {
                     output::line("")?;
                     print_holders(&holders)?;
+                    print_domains(&domains)?;
                 }
             }
         }
         Ok(Exit::Done)
+    }
+
+    /// Domains that have limits; of one account its own.
+    async fn domains(&self, store: &Store, plan: &Plan) -> Result<Vec<DomainUse>, StoreError> {
+        let own = self
+            .account
+            .as_ref()
+            .and_then(|account| plan.primary(account));
+        let mut domains = Vec::new();
+        for domain in plan.domains.values() {
+            let is_wanted = match (&self.account, &own) {
+                (None, _) => true,
+                (Some(_), own) => own.as_ref().is_some_and(|own| *own.domain() == domain.name),
+            };
+            if is_wanted && !domain.quota.is_empty() {
+                let usage = store.upkeep.domain_usage(&domain.name, Duration::ZERO);
+                domains.push(DomainUse {
+                    name: domain.name.clone(),
+                    usage: usage.await?,
+                    quota: domain.quota,
+                });
+            }
+        }
+        Ok(domains)
     }
 
     /// Accounts of the store and mailboxes of the configuration, by address.
@@ -132,8 +174,13 @@ impl Args {
     }
 }
 
-fn row(holder: &Holder, known: bool, mailbox: MailboxInfo) -> Row {
+fn row(holder: &Holder, domains: &[DomainUse], known: bool, mailbox: MailboxInfo) -> Row {
     let configured = &holder.mailbox;
+    let is_own = |domain: &&DomainUse| {
+        let own = configured.as_ref().map(|own| own.address.domain());
+        own == Some(&domain.name)
+    };
+    let domain = domains.iter().find(is_own);
     Row {
         account: holder.address.clone(),
         mailbox: mailbox.name,
@@ -143,6 +190,8 @@ fn row(holder: &Holder, known: bool, mailbox: MailboxInfo) -> Row {
         subscribed: mailbox.subscribed,
         special_use: mailbox.special_use,
         quota_octets: holder.quota.octets,
+        domain_octets: domain.map(|domain| domain.usage.octets),
+        domain_quota_octets: domain.and_then(|domain| domain.quota.octets),
         configured: known.then_some(configured.is_some()),
     }
 }
@@ -161,21 +210,39 @@ fn print_holders(holders: &[Holder]) -> std::io::Result<()> {
             holder.address.clone(),
             usage.messages.to_string(),
             output::octets(usage.octets),
-            quota(&holder.quota, usage),
+            quota((holder.quota.octets, holder.quota.messages), usage),
             state.to_owned(),
         ]);
     }
     table.print()
 }
 
+fn print_domains(domains: &[DomainUse]) -> std::io::Result<()> {
+    if domains.is_empty() {
+        return Ok(());
+    }
+    output::line("")?;
+    let mut table = Table::new(&["DOMAIN", "MESSAGES", "SIZE", "QUOTA"]);
+    for domain in domains {
+        let limits = (domain.quota.octets, domain.quota.messages);
+        table.row(vec![
+            domain.name.to_string(),
+            domain.usage.messages.to_string(),
+            output::octets(domain.usage.octets),
+            quota(limits, domain.usage),
+        ]);
+    }
+    table.print()
+}
+
 /// Both limits, and how much of the nearer one is used.
-fn quota(limits: &QuotaRules, usage: Usage) -> String {
+fn quota((octets, messages): (Option<u64>, Option<u64>), usage: Usage) -> String {
     let percent = |used: u64, of: u64| used.saturating_mul(100) / of.max(1);
-    let octets = limits.octets.map(|of| {
+    let octets = octets.map(|of| {
         let used = percent(usage.octets, of);
         (used, output::octets(of))
     });
-    let messages = limits.messages.map(|of| {
+    let messages = messages.map(|of| {
         let used = percent(usage.messages, of);
         (used, format!("{of} messages"))
     });
