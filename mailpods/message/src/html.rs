@@ -1,23 +1,53 @@
 //! HTML as text: tags go, and what they hide.
 
-/// Entities that stand for what people write.
-const ENTITIES: [(&str, char); 8] = [
+/// Entities that stand for what people write; those of [`LATIN`] beside them.
+const ENTITIES: [(&str, char); 29] = [
     ("amp", '&'),
     ("lt", '<'),
     ("gt", '>'),
     ("quot", '"'),
     ("apos", '\''),
     ("nbsp", ' '),
-    ("shy", '\u{ad}'),
     ("euro", '€'),
+    ("OElig", 'Œ'),
+    ("oelig", 'œ'),
+    ("Scaron", 'Š'),
+    ("scaron", 'š'),
+    ("Yuml", 'Ÿ'),
+    ("fnof", 'ƒ'),
+    ("ensp", ' '),
+    ("emsp", ' '),
+    ("thinsp", ' '),
+    ("ndash", '–'),
+    ("mdash", '—'),
+    ("lsquo", '‘'),
+    ("rsquo", '’'),
+    ("sbquo", '‚'),
+    ("ldquo", '“'),
+    ("rdquo", '”'),
+    ("bdquo", '„'),
+    ("bull", '•'),
+    ("hellip", '…'),
+    ("lsaquo", '‹'),
+    ("rsaquo", '›'),
+    ("trade", '™'),
 ];
 
+/// Names of the characters from U+00A1 on.
+const LATIN: &str = "iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy reg macr deg plusmn sup2 sup3 acute micro para \
+    middot cedil sup1 ordm raquo frac14 frac12 frac34 iquest Agrave Aacute Acirc Atilde Auml Aring AElig Ccedil Egrave Eacute Ecirc Euml \
+    Igrave Iacute Icirc Iuml ETH Ntilde Ograve Oacute Ocirc Otilde Ouml times Oslash Ugrave Uacute Ucirc Uuml Yacute THORN szlig agrave \
+    aacute acirc atilde auml aring aelig ccedil egrave eacute ecirc euml igrave iacute icirc iuml eth ntilde ograve oacute ocirc otilde \
+    ouml divide oslash ugrave uacute ucirc uuml yacute thorn yuml";
+
 /// Elements that begin a new line.
-const BREAKS: [&str; 12] = [
+const BREAKS: [&str; 14] = [
     "br",
     "p",
     "div",
     "tr",
+    "td",
+    "th",
     "li",
     "h1",
     "h2",
@@ -117,10 +147,12 @@ fn decode(name: &str) -> Option<char> {
         };
         return char::from_u32(code);
     }
-    ENTITIES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, c)| *c)
+    let known = ENTITIES.iter().find(|(known, _)| *known == name);
+    let latin = || {
+        let at = LATIN.split(' ').position(|known| known == name)?;
+        char::from_u32(0xa1 + u32::try_from(at).ok()?)
+    };
+    known.map(|(_, c)| *c).or_else(latin)
 }
 
 #[cfg(test)]
@@ -138,5 +170,6 @@ mod tests {
             "xyz!"
         );
         assert_eq!(to_text("open <b"), "open ");
+        assert_eq!(to_text("&iexcl;&szlig;&Uuml;&yuml;&shy;"), "¡ßÜÿ\u{ad}");
     }
 }

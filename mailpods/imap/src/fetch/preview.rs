@@ -34,19 +34,29 @@ pub(super) async fn preview(
     Ok(text(part, &source.joined(&range)))
 }
 
-/// The first plain text that is not attached, or else the first HTML.
+/// The first plain text that is not attached, or else the first HTML; that of an enclosed message only where the message has none itself.
 fn text_part(structure: &Structure) -> Option<u32> {
     let shown = |part: &Part| {
         let attached = part.disposition.as_ref();
         part.kind == PartKind::Leaf && attached.is_none_or(|(kind, _)| kind != "attachment")
     };
-    let find = |subtype: &str| {
+    let find = |subtype: &str, enclosed: bool| {
         let mut parts = structure.parts.iter();
-        parts.position(|part| part.is_type("text", subtype) && shown(part))
+        parts.position(|part| {
+            part.is_type("text", subtype) && shown(part) && is_enclosed(structure, part) == enclosed
+        })
     };
-    find("plain")
-        .or_else(|| find("html"))
+    find("plain", false)
+        .or_else(|| find("html", false))
+        .or_else(|| find("plain", true))
+        .or_else(|| find("html", true))
         .map(|index| index as u32)
+}
+
+/// Whether a part is of a message within the message.
+fn is_enclosed(structure: &Structure, part: &Part) -> bool {
+    let above = |part: &&Part| part.parent.and_then(|parent| structure.get(parent));
+    std::iter::successors(above(&part), above).any(|part| matches!(part.kind, PartKind::Message(_)))
 }
 
 fn is_html(part: &Part) -> bool {
@@ -89,4 +99,24 @@ fn words(text: &str) -> String {
         left = left.saturating_sub(space + word.chars().count());
     }
     preview
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attached_message_does_not_speak_for_the_one_it_is_attached_to() {
+        let nested =
+            "--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nof another\r\n--b--\r\n";
+        let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n";
+        let shown = |message: String| {
+            let structure = Structure::parse(message.as_bytes());
+            let part = structure.get(text_part(&structure).unwrap()).unwrap();
+            text(part, part.body.of(message.as_bytes()))
+        };
+        let html = "--b\r\nContent-Type: text/html\r\n\r\n<p>own\r\n";
+        assert_eq!(shown(format!("{head}{html}{nested}")), "own");
+        assert_eq!(shown(format!("{head}{nested}")), "of another");
+    }
 }

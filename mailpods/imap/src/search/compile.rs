@@ -3,6 +3,7 @@
 use mailpods_imap_proto::date::DAY;
 use mailpods_imap_proto::{Flag, Positions, SearchKey};
 use mailpods_message::signature::Probes;
+use mailpods_message::text::fold;
 use mailpods_store::mail::{SoughtText, SystemFlags};
 
 use super::evaluate::Cost;
@@ -103,8 +104,8 @@ pub(super) fn compile(key: &SearchKey, view: &View, now: i64) -> Result<Key, Fai
         SearchKey::EmailId(id) => Key::EmailId(id.clone()),
         // RFC 8474 §5.2: no message has one here
         SearchKey::ThreadId(_) => Key::Nothing,
-        SearchKey::Body(text) => Key::Body(text.to_lowercase()),
-        SearchKey::Text(text) => Key::Text(text.to_lowercase()),
+        SearchKey::Body(text) => Key::Body(fold(text)),
+        SearchKey::Text(text) => Key::Text(fold(text)),
         SearchKey::Sequence(set) => Key::Positions(view.positions(set, false)?),
         SearchKey::Uid(set) => Key::Positions(view.positions(set, true)?),
     })
@@ -115,7 +116,7 @@ fn flag_key(flag: &Flag) -> Key {
 }
 
 fn header_key(name: &str, value: &str) -> Key {
-    let needle = value.to_lowercase();
+    let needle = fold(value);
     match EnvelopeField::named(name) {
         Some(field) => Key::Envelope(field, needle),
         None => Key::Header(name.to_owned(), needle),

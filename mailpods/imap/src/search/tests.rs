@@ -1,7 +1,7 @@
 use super::compile::EnvelopeField;
 use super::text::{any_has, envelope_has, header_has};
 use super::*;
-use mailpods_message::text::{body_texts, header_texts};
+use mailpods_message::text::{body_texts, fold, header_texts};
 use mailpods_message::{Envelope, Structure};
 
 const MESSAGE: &[u8] = b"From: =?utf-8?q?J=C3=BCrgen?= <j@example.test>\r\nSubject: =?utf-8?b?R3LDvMOfZQ==?=\r\nX-Long: one\r\n two\r\n\
@@ -16,6 +16,16 @@ fn envelopes_are_decoded_and_case_is_nothing() {
         !envelope_has(&envelope, EnvelopeField::To, ""),
         "an empty needle asks for the field"
     );
+}
+
+#[test]
+fn accents_may_be_characters_of_their_own() {
+    let envelope = Envelope::parse("Subject: cafe\u{301}\r\n\r\n".as_bytes());
+    assert!(envelope_has(
+        &envelope,
+        EnvelopeField::Subject,
+        &fold("CAFÉ")
+    ));
 }
 
 #[test]

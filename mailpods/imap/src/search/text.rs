@@ -1,13 +1,14 @@
-//! Text in envelopes and fields, decoded and without regard to case.
+//! Text in envelopes and fields, decoded and without regard to case and form of accents.
 
 use mailpods_message::header::{self, decode_text};
+use mailpods_message::text::fold;
 use mailpods_message::{Address, Envelope};
 use memchr::memmem;
 
 use super::compile::EnvelopeField;
 
 fn contains(text: &str, needle: &str) -> bool {
-    needle.is_empty() || text.to_lowercase().contains(needle)
+    needle.is_empty() || fold(text).contains(needle)
 }
 
 /// Whether a field of the envelope has the needle; an empty needle asks whether the field is there.

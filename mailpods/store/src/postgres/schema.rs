@@ -39,6 +39,10 @@ const STEPS: &[Step] = &[
         sql: include_str!("schema_5.sql"),
         oldest_reader: 1,
     },
+    Step {
+        sql: include_str!("schema_6.sql"),
+        oldest_reader: 1,
+    },
 ];
 
 /// The version that this program writes.
