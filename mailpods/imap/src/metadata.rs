@@ -1,17 +1,21 @@
 //! METADATA (RFC 5464): what clients write about mailboxes. Each account has its own; who may use its mailboxes sees `/shared` of theirs.
 
+use bytes::Bytes;
 use mailpods_api::Rights;
-use mailpods_imap_proto::{Code, GetMetadata, MailboxName, MetadataDepth, SetMetadata};
-use mailpods_store::mail::Annotation;
+use mailpods_imap_proto::{Code, GetMetadata, MailboxName, MetadataDepth, SetMetadata, SpecialUse};
+use mailpods_store::mail::{self, Annotation};
 use mailpods_store::{AccountId, MailboxId, StoreError};
 
 use crate::failure::{Done, Failure, Reply};
+use crate::list::{to_proto, to_store};
 use crate::session::Session;
 use crate::sharing::no_permission;
 use crate::sieve::ENTRY;
 
 /// Octets of one value.
 const MAX_VALUE: usize = 32 * 1024;
+/// RFC 6154 §5.4
+const SPECIAL_USE: &str = "/private/specialuse";
 /// RFC 5464 §6.2.1.2: who administers the server is not for clients to say.
 const READ_ONLY: &str = "/shared/admin";
 
@@ -23,6 +27,13 @@ impl Session {
             .mail()
             .annotations(found.account, found.mailbox)
             .await?;
+        all.retain(|one| found.mailbox.is_none() || one.entry != SPECIAL_USE);
+        if let Some(special_use) = found.special_use {
+            all.push(Annotation {
+                entry: SPECIAL_USE.to_owned(),
+                value: to_proto(special_use).as_str().into(),
+            });
+        }
         // What the owner of a mailbox keeps to itself is nobody else's.
         all.retain(|one| !found.of_another || !is_private(&one.entry));
         let limit = command.max_size.map_or(usize::MAX, |size| size as usize);
@@ -47,7 +58,7 @@ impl Session {
     }
 
     /// RFC 5464 §4.3
-    pub(crate) async fn set_metadata(&mut self, command: SetMetadata) -> Done {
+    pub(crate) async fn set_metadata(&mut self, mut command: SetMetadata) -> Done {
         let found = self.annotated(command.mailbox.as_ref()).await?;
         if found.of_another && command.values.iter().any(|(entry, _)| is_private(entry)) {
             return Err(Failure::no(
@@ -82,6 +93,10 @@ impl Session {
         {
             return Err(Failure::Bad("this is no entry that can have a value"));
         }
+        let special_use = match found.mailbox {
+            Some(mailbox) => take_special_use(&mut command)?.map(|wanted| (mailbox, wanted)),
+            None => None,
+        };
         let store = self.mail();
         let changed = store.annotate(found.account, found.mailbox, command.values);
         changed.await.map_err(|error| match error {
@@ -90,6 +105,13 @@ impl Session {
             }
             other => other.into(),
         })?;
+        if let Some((mailbox, special_use)) = special_use {
+            let set = store.set_special_use(found.account, mailbox, special_use);
+            set.await.map_err(|error| match error {
+                StoreError::Invalid(_) => Failure::no(Code::UseAttr, "INBOX has no special use"),
+                other => other.into(),
+            })?;
+        }
         Ok(Reply::ok("done"))
     }
 
@@ -101,6 +123,7 @@ impl Session {
                 mailbox: None,
                 of_another: false,
                 writable: true,
+                special_use: None,
             });
         };
         let place = self.allowed(mailbox, Rights::LOOKUP).await?;
@@ -110,6 +133,7 @@ impl Session {
         Ok(Annotated {
             account: place.owner.as_ref().map_or(account, |owner| owner.account),
             mailbox: Some(place.info.id),
+            special_use: place.info.special_use.filter(|_| place.owner.is_none()),
             of_another: place.owner.is_some(),
             writable: place.rights.contains(Rights::WRITE),
         })
@@ -129,6 +153,34 @@ struct Annotated {
     mailbox: Option<MailboxId>,
     of_another: bool,
     writable: bool,
+    special_use: Option<mail::SpecialUse>,
+}
+
+/// RFC 6154 §5.4: what the mailbox is for is an entry, and changes with it. Takes it out of what is written; an error for what no mailbox
+/// can be for.
+fn take_special_use(
+    command: &mut SetMetadata,
+) -> Result<Option<Option<mail::SpecialUse>>, Failure> {
+    let is_it = |(entry, _): &(String, Option<Bytes>)| entry == SPECIAL_USE;
+    let Some(at) = command.values.iter().position(is_it) else {
+        return Ok(None);
+    };
+    let (_, value) = command.values.remove(at);
+    if command.values.iter().any(is_it) {
+        return Err(Failure::Bad("an entry is given twice"));
+    }
+    let Some(value) = value else {
+        return Ok(Some(None));
+    };
+    let named = |one: &SpecialUse| value.eq_ignore_ascii_case(one.as_str().as_bytes());
+    let found = SpecialUse::ALL.into_iter().find(named).and_then(to_store);
+    match found {
+        Some(special_use) => Ok(Some(Some(special_use))),
+        None => Err(Failure::no(
+            Code::UseAttr,
+            "one of \\Archive, \\Drafts, \\Junk, \\Sent and \\Trash is possible here",
+        )),
+    }
 }
 
 fn is_private(entry: &str) -> bool {

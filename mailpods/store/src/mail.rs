@@ -368,6 +368,13 @@ pub trait MailStore: Send + Sync {
     async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()>;
     /// Renames a mailbox and those below it; renaming INBOX moves its messages (RFC 9051 §6.3.6).
     async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()>;
+    /// Says what a mailbox that is there is for. `NotFound` when the account has none of that id, `Invalid` for INBOX.
+    async fn set_special_use(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        special_use: Option<SpecialUse>,
+    ) -> Result<()>;
     /// Subscribed names, also of mailboxes that are not there (any more).
     async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>>;
     /// Subscribes or unsubscribes.

@@ -132,3 +132,36 @@ async fn what_is_refused() {
         .await;
     assert!(lines[0].starts_with("t BAD [LIMIT] "), "{lines:?}");
 }
+
+#[tokio::test]
+async fn what_a_mailbox_is_for_is_an_entry_of_it() {
+    let world = World::new().await;
+    let mut client = world.alice().await;
+    client
+        .talk(
+            "C: a CREATE Gesendet
+             S: a OK ...
+             C: b GETMETADATA Gesendet /private/specialuse
+             S: * METADATA Gesendet (/private/specialuse NIL)
+             S: b OK ...
+             C: c SETMETADATA Gesendet (/private/specialuse \"\\\\sent\" /private/comment \"x\")
+             S: c OK ...
+             C: d GETMETADATA Gesendet (/private/specialuse /private/comment)
+             S: * METADATA Gesendet (/private/comment \"x\" /private/specialuse \"\\\\Sent\")
+             S: d OK ...
+             C: e LIST (SPECIAL-USE) \"\" Gesendet
+             S: * LIST (\\Sent) \"/\" Gesendet
+             S: e OK ...
+             C: f SETMETADATA Gesendet (/private/specialuse \"\\\\All\")
+             S: f NO [USEATTR] ...
+             C: g SETMETADATA Gesendet (/private/specialuse \"\\\\Sent \\\\Junk\")
+             S: g NO [USEATTR] ...
+             C: h SETMETADATA Gesendet (/private/specialuse NIL)
+             S: h OK ...
+             C: i LIST (SPECIAL-USE) \"\" Gesendet
+             S: i OK ...
+             C: j SETMETADATA INBOX (/private/specialuse \"\\\\Trash\")
+             S: j NO [USEATTR] ...",
+        )
+        .await;
+}

@@ -2,7 +2,7 @@
 
 use super::fixtures::{account, append, entries, inbox, mailbox};
 use super::{Outcome, fails, holds, same, some};
-use crate::mail::{Columns, FlagOp, Flags, SystemFlags};
+use crate::mail::{Columns, FlagOp, Flags, SpecialUse, SystemFlags};
 use crate::types::{AccountId, MailboxId, Uid};
 use crate::{Store, StoreError};
 
@@ -58,6 +58,30 @@ pub(super) async fn names_are_checked_and_inbox_has_any_case(store: Store) -> Ou
     fails(
         "deleting INBOX",
         store.mail.delete_mailbox(alice, "inbox").await,
+        |error| matches!(error, StoreError::Invalid(_)),
+    )
+}
+
+pub(super) async fn what_a_mailbox_is_for_can_be_changed(store: Store) -> Outcome {
+    let mail = &store.mail;
+    let alice = account(&store, "alice@example.test").await?;
+    let bob = account(&store, "bob@example.test").await?;
+    let id = mail.create_mailbox(alice, "Gesendet", None).await?;
+    for special_use in [Some(SpecialUse::Sent), Some(SpecialUse::Junk), None] {
+        mail.set_special_use(alice, id, special_use).await?;
+        let info = some("mailbox", mail.mailbox(alice, "Gesendet").await?)?;
+        same("use", &info.special_use, &special_use)?;
+    }
+    fails(
+        "a mailbox of somebody else",
+        mail.set_special_use(bob, id, Some(SpecialUse::Sent)).await,
+        |error| matches!(error, StoreError::NotFound(_)),
+    )?;
+    let inbox = some("INBOX", mail.mailbox(alice, "INBOX").await?)?;
+    fails(
+        "a use of INBOX",
+        mail.set_special_use(alice, inbox.id, Some(SpecialUse::Trash))
+            .await,
         |error| matches!(error, StoreError::Invalid(_)),
     )
 }

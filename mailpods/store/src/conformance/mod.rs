@@ -88,6 +88,7 @@ checks! {
     annotations::they_come_back_and_go,
     annotations::they_are_bounded_together,
     mailboxes::names_are_checked_and_inbox_has_any_case,
+    mailboxes::what_a_mailbox_is_for_can_be_changed,
     mailboxes::parents_are_made,
     mailboxes::deleted_mailbox_comes_back_with_a_greater_uid_validity,
     mailboxes::rename_takes_those_below_along,

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::{acl, rows, transfer};
 use crate::common::mailbox::{
-    DEFAULTS, MAX_MAILBOXES, MAX_SUBSCRIPTIONS, MailboxRow, special_use_number,
+    DEFAULTS, MAX_MAILBOXES, MAX_SUBSCRIPTIONS, MailboxRow, inbox_has_no_use, special_use_number,
 };
 use crate::common::names::{self, INBOX};
 use crate::common::unix_millis;
@@ -394,6 +394,30 @@ pub(super) async fn rename(tx: &Tx<'_>, account: AccountId, from: &str, to: &str
         .await?;
         tx.effect(Effect::Mailbox(MailboxId(id)));
     }
+    Ok(())
+}
+
+pub(super) async fn set_special_use(
+    tx: &Tx<'_>,
+    account: AccountId,
+    mailbox: MailboxId,
+    special_use: Option<SpecialUse>,
+) -> Result<()> {
+    let row = rows::locked(tx, mailbox.0).await?;
+    if row.account != account.0 {
+        return Err(StoreError::NotFound("mailbox"));
+    }
+    if row.name == INBOX {
+        return Err(inbox_has_no_use());
+    }
+    let number = i16::from(special_use_number(special_use));
+    tx.execute(
+        "UPDATE mailbox SET special_use = $3 WHERE account = $1 AND id = $2",
+        &[&account.0, &mailbox.0, &number],
+    )
+    .await?;
+    tx.effect(Effect::Mailbox(mailbox));
+    tx.effect(Effect::Mailbox(shard::whole_account(account)));
     Ok(())
 }
 

@@ -133,6 +133,17 @@ impl MailStore for Core {
         })
     }
 
+    async fn set_special_use(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        special_use: Option<SpecialUse>,
+    ) -> Result<()> {
+        transact!(&self.shared, Kind::Durable, |tx| {
+            folders::set_special_use(&tx, account, mailbox, special_use).await
+        })
+    }
+
     async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>> {
         folders::subscriptions(&*self.shared.pool.get().await?, account).await
     }

@@ -8,7 +8,7 @@ use super::super::scripts;
 use super::super::tx::{Effect, Tx};
 use super::row::{self, COLUMNS};
 use super::{acl, transfer};
-use crate::common::mailbox::{MAX_SUBSCRIPTIONS, MailboxRow};
+use crate::common::mailbox::{MAX_SUBSCRIPTIONS, MailboxRow, inbox_has_no_use, special_use_number};
 use crate::common::names::{self, INBOX};
 use crate::error::{Result, StoreError};
 use crate::mail::{AccountInfo, MailboxInfo, SpecialUse, Transfer};
@@ -230,6 +230,29 @@ pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, from: &str, to: &str) 
         tx.execute("UPDATE mailbox SET name = ?2 WHERE id = ?1", (id, target))?;
         tx.effect(Effect::Mailbox(MailboxId(id)));
     }
+    tx.effect(Effect::OfAccount(account.0));
+    Ok(())
+}
+
+pub(super) fn set_special_use(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    mailbox: MailboxId,
+    special_use: Option<SpecialUse>,
+) -> Result<()> {
+    const NAME: &str = "SELECT name FROM mailbox WHERE account = ?1 AND id = ?2";
+    let name = tx.row(NAME, (account.0, mailbox.0), |row| row.get::<_, String>(0))?;
+    match name.as_deref() {
+        None => return Err(StoreError::NotFound("mailbox")),
+        Some(INBOX) => return Err(inbox_has_no_use()),
+        Some(_) => {}
+    }
+    let number = special_use_number(special_use);
+    tx.execute(
+        "UPDATE mailbox SET special_use = ?2 WHERE id = ?1",
+        (mailbox.0, number),
+    )?;
+    tx.effect(Effect::Mailbox(mailbox));
     tx.effect(Effect::OfAccount(account.0));
     Ok(())
 }

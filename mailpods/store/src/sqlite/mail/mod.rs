@@ -128,6 +128,16 @@ impl MailStore for Core {
             .await
     }
 
+    async fn set_special_use(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        special_use: Option<SpecialUse>,
+    ) -> Result<()> {
+        self.write(move |tx| folders::set_special_use(tx, account, mailbox, special_use))
+            .await
+    }
+
     async fn subscriptions(&self, account: AccountId) -> Result<Vec<String>> {
         self.read(move |connection| folders::subscriptions(connection, account))
             .await
