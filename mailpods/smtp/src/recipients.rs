@@ -22,6 +22,24 @@ pub(crate) struct Recipient {
     pub(crate) goes_on: bool,
 }
 
+impl Recipient {
+    /// Octets of the fields that local delivery puts in front of this recipient's copy: Return-Path, Delivered-To, and X-Original-To for
+    /// another address than the mailbox's.
+    pub(crate) fn own_fields(&self, sender: &str) -> u64 {
+        let path = "Return-Path: <>\r\n".len() + sender.len();
+        let own = |mailbox: &MailboxAddress| {
+            let mailbox = mailbox.to_string();
+            let original = match self.row.address.eq_ignore_ascii_case(&mailbox) {
+                true => 0,
+                false => "X-Original-To: \r\n".len() + self.row.address.len(),
+            };
+            "Delivered-To: \r\n".len() + mailbox.len() + original
+        };
+        let longest = self.mailboxes.iter().map(own).max();
+        longest.map_or(0, |own| (path + own) as u64)
+    }
+}
+
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker<'a> {

@@ -8,5 +8,6 @@ mod everything;
 mod fake;
 mod mailboxes;
 mod migrate;
+mod moving;
 mod queue;
 mod world;

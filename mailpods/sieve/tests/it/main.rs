@@ -6,4 +6,5 @@ mod extensions;
 mod limits;
 mod made;
 mod mime;
+mod stages;
 mod world;

@@ -37,12 +37,15 @@ impl Driver {
             return self.answer_all(&transaction, &no_memory());
         };
         let message = std::mem::take(&mut transaction.body).freeze();
-        let statuses = self
+        let mut statuses = self
             .final_statuses(&transaction, message.len() as u64)
             .await;
         let outcome = match transaction.starved {
             true => Err(no_memory()),
-            false => self.queue(&transaction, &id, now, message, &statuses).await,
+            false => {
+                self.queue(&transaction, &id, now, message, &mut statuses)
+                    .await
+            }
         };
         self.shared
             .metrics
@@ -66,6 +69,7 @@ impl Driver {
         let mut statuses = Vec::with_capacity(transaction.recipients.len());
         for recipient in &transaction.recipients {
             let store = &self.shared.deps.store;
+            let size = size + recipient.own_fields(&transaction.sender);
             statuses
                 .push(recipients::final_status(&transaction.plan, store, recipient, size).await);
         }
@@ -78,46 +82,31 @@ impl Driver {
         id: &QueueId,
         now: i64,
         message: Bytes,
-        statuses: &Statuses,
+        statuses: &mut Statuses,
     ) -> Result<(), Refusal> {
-        let accepted: Vec<&Recipient> = transaction
-            .recipients
-            .iter()
-            .zip(statuses)
-            .filter(|(_, status)| status.is_ok())
-            .map(|(r, _)| r)
-            .collect();
-        match statuses.iter().find_map(|status| status.as_ref().err()) {
-            Some(refusal) if accepted.is_empty() => Err(refusal.clone()),
-            _ => {
-                self.queue_for(transaction, id, now, message, &accepted)
-                    .await
-            }
-        }
-    }
-
-    async fn queue_for(
-        &self,
-        transaction: &Transaction,
-        id: &QueueId,
-        now: i64,
-        message: Bytes,
-        accepted: &[&Recipient],
-    ) -> Result<(), Refusal> {
+        let accepted = accepted(transaction, statuses)?;
         let context = Context {
             shared: &self.shared,
             plan: &transaction.plan,
             client: &self.client,
             sender: &transaction.sender,
             params: &transaction.params,
-            recipients: accepted,
+            recipients: &accepted,
             id,
             now,
         };
         let draft = decide::decide(&context, message).await?;
+        // What was added counts too.
+        let size = draft.edits.len(&draft.message) as u64;
+        let whole = self.final_statuses(transaction, size).await;
+        let settled = statuses.iter_mut().zip(whole);
+        settled
+            .filter(|(status, _)| status.is_ok())
+            .for_each(|(status, whole)| *status = whole);
+        let accepted = self::accepted(transaction, statuses)?;
         let reason = draft.reason;
         let junk = draft.junk;
-        let rows = rows(accepted);
+        let rows = rows(&accepted);
         let (octets, new) = self.new_message(transaction, id, now, draft, rows).await;
         self.shared
             .deps
@@ -197,6 +186,22 @@ impl Driver {
         for _ in 0..answers {
             self.session.answer(refusal.reply.clone());
         }
+    }
+}
+
+/// The recipients that the message is for; the first refusal when there are none.
+fn accepted<'t>(
+    transaction: &'t Transaction,
+    statuses: &Statuses,
+) -> Result<Vec<&'t Recipient>, Refusal> {
+    let told = transaction.recipients.iter().zip(statuses);
+    let accepted: Vec<&Recipient> = told
+        .filter(|(_, status)| status.is_ok())
+        .map(|(recipient, _)| recipient)
+        .collect();
+    match statuses.iter().find_map(|status| status.as_ref().err()) {
+        Some(refusal) if accepted.is_empty() => Err(refusal.clone()),
+        _ => Ok(accepted),
     }
 }
 

@@ -30,7 +30,7 @@ async fn each_recipient_has_a_status() {
         "250 2.0.0 queued as",
     )
     .await;
-    peer.expect("452 4.2.2").await;
+    peer.expect("552 5.2.2").await;
     let queue = world.queue().await;
     assert_eq!(queue[0].recipients.len(), 1);
     assert_eq!(queue[0].message.origin, Origin::Lmtp);
@@ -39,9 +39,42 @@ async fn each_recipient_has_a_status() {
     peer.ask("MAIL FROM:<>", "250").await;
     peer.ask("RCPT TO:<dave@example.test>", "250").await;
     peer.ask("DATA", "354").await;
-    peer.ask("Subject: longer than the quota\r\n\r\nhi\r\n.", "452 4.2.2")
+    peer.ask("Subject: longer than the quota\r\n\r\nhi\r\n.", "552 5.2.2")
         .await;
     assert_eq!(world.queue().await.len(), 1);
+}
+
+/// The fields that are added in front count as they do in the mailbox.
+#[tokio::test]
+async fn what_fits_only_without_its_trace_fields_is_refused() {
+    let world = World::with(|plan| {
+        let dave = plan
+            .mailboxes
+            .get_mut(&crate::fixture::address("dave@example.test"))
+            .unwrap();
+        std::sync::Arc::make_mut(dave).quota.octets = Some(100);
+    })
+    .await;
+    let mut peer = world.dial(Protocol::Lmtp, "192.0.2.1");
+    peer.expect("220").await;
+    peer.ask("LHLO relay.test", "250").await;
+    for others in [&[][..], &["bob"]] {
+        peer.ask("MAIL FROM:<a@elsewhere.test>", "250").await;
+        peer.ask("RCPT TO:<dave@example.test>", "250").await;
+        for other in others {
+            peer.ask(&format!("RCPT TO:<{other}@example.test>"), "250")
+                .await;
+        }
+        peer.ask("DATA", "354").await;
+        peer.ask("Subject: a\r\n\r\nhi\r\n.", "552 5.2.2").await;
+        for _ in others {
+            peer.expect("250 2.0.0 queued as").await;
+        }
+    }
+    let queue = world.queue().await;
+    assert_eq!(queue.len(), 1);
+    assert_eq!(queue[0].recipients.len(), 1);
+    assert_eq!(queue[0].recipients[0].address, "bob@example.test");
 }
 
 #[tokio::test]
@@ -53,8 +86,8 @@ async fn the_grace_counts_and_what_is_beyond_is_told_for_each_recipient() {
             .get_mut(&crate::fixture::address("dave@example.test"))
             .unwrap();
         std::sync::Arc::make_mut(dave).quota = QuotaRules {
-            octets: Some(10),
-            grace: Some(Allowance::Octets(Octets(30))),
+            octets: Some(1_000),
+            grace: Some(Allowance::Octets(Octets(1_000))),
             ..QuotaRules::default()
         };
     })
@@ -62,18 +95,13 @@ async fn the_grace_counts_and_what_is_beyond_is_told_for_each_recipient() {
     let mut peer = world.dial(Protocol::Lmtp, "192.0.2.1");
     peer.expect("220").await;
     peer.ask("LHLO relay.test", "250").await;
-    for (text, answer) in [
-        ("Subject: a\r\n\r\nin the grace\r\n.", "250 2.0.0 queued as"),
-        (
-            "Subject: a\r\n\r\nfar beyond what the grace allows\r\n.",
-            "552 5.2.2",
-        ),
-    ] {
+    for (lines, answer) in [(150, "250 2.0.0 queued as"), (500, "552 5.2.2")] {
+        let text = format!("Subject: a\r\n\r\n{}.", "line\r\n".repeat(lines));
         peer.ask("MAIL FROM:<a@elsewhere.test>", "250").await;
         peer.ask("RCPT TO:<bob@example.test>", "250").await;
         peer.ask("RCPT TO:<dave@example.test>", "250").await;
         peer.ask("DATA", "354").await;
-        peer.ask(text, "250 2.0.0 queued as").await;
+        peer.ask(&text, "250 2.0.0 queued as").await;
         peer.expect(answer).await;
     }
 }

@@ -89,6 +89,23 @@ async fn over_quota_is_final_where_the_plan_says_so() {
 }
 
 #[tokio::test]
+async fn what_can_never_fit_is_refused_for_good() {
+    let world = World::with(|plan| {
+        let dave = plan
+            .mailboxes
+            .get_mut(&crate::fixture::address("dave@example.test"))
+            .unwrap();
+        std::sync::Arc::make_mut(dave).quota.octets = Some(20 << 10);
+    })
+    .await;
+    let mut peer = world.mx().await;
+    peer.ask("MAIL FROM:<a@elsewhere.test> SIZE=90000", "250")
+        .await;
+    peer.ask("RCPT TO:<dave@example.test>", "552 5.2.2").await;
+    peer.ask("RCPT TO:<bob@example.test>", "250").await;
+}
+
+#[tokio::test]
 async fn dsn_parameters_reach_the_queue() {
     let world = World::new().await;
     let mut peer = world.mx().await;
