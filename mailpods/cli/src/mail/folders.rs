@@ -105,8 +105,11 @@ pub fn discover(path: &Path) -> Result<Vec<Folder>, FileError> {
         }
     }
     if folders.iter().all(Folder::is_odd) {
-        return Err(FileError::Unknown {
-            path: path.display().to_string(),
+        return Err(match folders.first().map(|folder| &folder.place) {
+            Some(Place::Odd { path, kind }) => dir::odd(path, *kind),
+            _ => FileError::Unknown {
+                path: path.display().to_string(),
+            },
         });
     }
     folders.sort_by(|a, b| a.name.cmp(&b.name));

@@ -214,7 +214,8 @@ async fn a_full_mailbox_bounces_when_the_plan_says_so() {
 #[tokio::test]
 async fn what_can_never_fit_does_not_wait() {
     let mut plan = plan(1);
-    with_mailbox(&mut plan, "alice@example.test", true, Some(10));
+    let alice = plan.mailboxes.get_mut(&address("alice@example.test"));
+    std::sync::Arc::make_mut(alice.unwrap()).quota.octets = Some(10);
     let mut rig = Rig::start(plan, Zone::new()).await;
     rig.send("bob@example.test", &["alice@example.test"]).await;
     rig.until_empty().await;

@@ -262,8 +262,8 @@ async fn scripts_of_the_cluster_stand_around_those_of_mailboxes() {
     assert_eq!(count(&rig, ALICE, "All").await, 3);
     assert_eq!(
         count(&rig, ALICE, "Friends").await,
-        1,
-        "the first was dropped: All was not there yet"
+        2,
+        "also the first, which its owner dropped: All was not there yet"
     );
     assert_eq!(count(&rig, ALICE, "INBOX").await, 1);
 }

@@ -403,7 +403,7 @@ pub(super) async fn set_special_use(
     mailbox: MailboxId,
     special_use: Option<SpecialUse>,
 ) -> Result<()> {
-    let row = rows::locked(tx, mailbox.0).await?;
+    let row = rows::locked(tx, mailbox).await?;
     if row.account != account.0 {
         return Err(StoreError::NotFound("mailbox"));
     }
