@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::pop3;
 use crate::pop3::locks::Maildrops;
 use crate::session::Session;
+use crate::sort::SortKeys;
 use crate::stream::Compressors;
 
 /// Longest TLS handshake.
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) maildrops: Arc<Maildrops>,
     /// Turns of SORT and THREAD of many messages.
     pub(crate) orders: Heavy,
+    pub(crate) sort_keys: SortKeys,
     pub(crate) compressors: Arc<Compressors>,
     open: Mutex<Open>,
     /// Sessions that have not logged in, by client.
@@ -92,6 +94,7 @@ impl Imap {
             deps,
             heavy: Heavy::default(),
             orders: Heavy::default(),
+            sort_keys: SortKeys::default(),
             compressors: Arc::default(),
             open: Mutex::default(),
             strangers: Connections::new(),
