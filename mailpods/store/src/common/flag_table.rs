@@ -242,7 +242,7 @@ mod tests {
             assert!(all.all(|uid| builder.add((uid, 1), SystemFlags::SEEN, None)));
             Some(builder.finish())
         };
-        let tables = FlagTables::new(octets(20_000));
+        let tables = FlagTables::new(octets(20_100));
         let held = table(&tables, 20_000).unwrap();
         tables.put(MailboxId(1), Arc::clone(&held));
         assert!(table(&tables, 20_000).is_none());
