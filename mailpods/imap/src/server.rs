@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::pop3;
 use crate::pop3::locks::Maildrops;
 use crate::session::Session;
+use crate::sieve::Known;
 use crate::sort::SortKeys;
 use crate::stream::Compressors;
 
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) orders: Heavy,
     pub(crate) sort_keys: SortKeys,
     pub(crate) compressors: Arc<Compressors>,
+    /// Scripts of mailboxes.
+    pub(crate) scripts: Known,
     open: Mutex<Open>,
     /// Sessions that have not logged in, by client.
     strangers: Connections,
@@ -96,6 +99,7 @@ impl Imap {
             orders: Heavy::default(),
             sort_keys: SortKeys::default(),
             compressors: Arc::default(),
+            scripts: Known::default(),
             open: Mutex::default(),
             strangers: Connections::new(),
             next_session: AtomicU64::new(1),
@@ -269,6 +273,7 @@ impl Drop for AccountGuard {
             share.sessions -= 1;
             if share.sessions == 0 {
                 open.accounts.remove(&self.account);
+                self.shared.scripts.forget(self.account);
             }
         }
     }
