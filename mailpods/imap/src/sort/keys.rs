@@ -134,10 +134,13 @@ pub(super) fn order(uids: &[Uid], positions: &[u32], by: &[(Arc<Keys>, bool)]) -
 #[derive(Default)]
 pub(crate) struct SortKeys(Mutex<State>);
 
+/// A mailbox, and what it was sorted by.
+type Of = (MailboxId, SortKey);
+
 #[derive(Default)]
 struct State {
-    /// `None`: too large to be kept.
-    kept: HashMap<(MailboxId, SortKey), (u64, Option<Arc<Keys>>)>,
+    /// When they were asked for last, and what they are; `None`: too large to be kept.
+    kept: HashMap<Of, (u64, Option<Arc<Keys>>)>,
     octets: usize,
     clock: u64,
 }
@@ -151,7 +154,7 @@ impl SortKeys {
     }
 
     /// `None`: not known; `Some(None)`: too large.
-    fn get(&self, of: (MailboxId, SortKey)) -> Option<Option<Arc<Keys>>> {
+    fn get(&self, of: Of) -> Option<Option<Arc<Keys>>> {
         let mut state = self.state();
         state.clock += 1;
         let clock = state.clock;
@@ -160,7 +163,7 @@ impl SortKeys {
         Some(keys.clone())
     }
 
-    fn put(&self, of: (MailboxId, SortKey), keys: Option<Arc<Keys>>) {
+    fn put(&self, of: Of, keys: Option<Arc<Keys>>) {
         let mut state = self.state();
         state.clock += 1;
         state.remove(of);
@@ -178,7 +181,7 @@ impl SortKeys {
 }
 
 impl State {
-    fn remove(&mut self, of: (MailboxId, SortKey)) {
+    fn remove(&mut self, of: Of) {
         let keys = self.kept.remove(&of).and_then(|(_, keys)| keys);
         self.octets -= keys.map_or(0, |keys| keys.octets());
     }
