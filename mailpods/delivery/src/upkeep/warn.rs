@@ -133,7 +133,7 @@ fn size(octets: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.iter().find(|(_, unit)| octets >= *unit) {
         None => format!("{octets} octets"),
-        Some((name, unit)) if octets % unit == 0 => format!("{} {name}", octets / unit),
+        Some((name, unit)) if octets.is_multiple_of(*unit) => format!("{} {name}", octets / unit),
         Some((name, unit)) => {
             let tenths = octets % unit * 10 / unit;
             format!("{}.{tenths} {name}", octets / unit)
