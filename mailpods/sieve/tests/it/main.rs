@@ -1,9 +1,11 @@
 //! Scripts with a message and what becomes of it, by RFC and section.
 
 mod core;
+mod edits;
 mod errors;
 mod extensions;
 mod limits;
 mod made;
 mod mime;
+mod several;
 mod world;
