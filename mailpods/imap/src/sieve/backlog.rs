@@ -174,9 +174,7 @@ mod tests {
         let all: usize = others.iter().map(|entered| entered.messages).sum();
         assert_eq!(all + first.messages + second.messages, MAX_OF_ALL);
         drop((first, second, others));
-        assert_eq!(
-            (waiting.lanes().all, waiting.lanes().accounts.len()),
-            (0, 0)
-        );
+        let lanes = waiting.lanes();
+        assert_eq!((lanes.all, lanes.accounts.len()), (0, 0));
     }
 }
