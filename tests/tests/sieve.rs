@@ -27,7 +27,8 @@ Content-Type: multipart/mixed; boundary=\"=b\"\r\n\r\n\
 
 const REQUIRES: &str = "require [\"fileinto\",\"copy\",\"envelope\",\"body\",\"variables\",\"relational\",\"comparator-i;ascii-numeric\",\
 \"regex\",\"imap4flags\",\"subaddress\",\"vacation\",\"date\",\"index\",\"editheader\",\"mailbox\",\"reject\",\"environment\",\"ihave\",\
-\"foreverypart\",\"mime\",\"extracttext\",\"encoded-character\",\"vacation-seconds\",\"include\"];\n";
+\"foreverypart\",\"mime\",\"extracttext\",\"encoded-character\",\"vacation-seconds\",\"include\",\
+\"duplicate\",\"enotify\"];\n";
 
 /// Scripts without their `require`.
 const SCRIPTS: &[&str] = &[
@@ -122,6 +123,50 @@ const SCRIPTS: &[&str] = &[
     "foreverypart { if header :mime :param \"filename\" :matches \"content-disposition\" \"*.exe\" { discard; } }",
     "if header :mime :anychild :contenttype \"content-type\" \"application/x-evil\" { discard; }",
     "foreverypart { if header :mime :subtype \"content-type\" \"plain\" { extracttext :upper :first 2 \"t\"; fileinto \"${t}\"; } }",
+    // RFC 7352, 5490, 5435, 5436
+    "if duplicate { discard; } else { fileinto \"1\"; }",
+    "if duplicate :header \"x\" :uniqueid \"y\" { discard; }",
+    "if mailboxexists \"INBOX\" { fileinto \"1\"; }",
+    "if mailboxexists \"None\" { fileinto \"1\"; }",
+    "fileinto :create \"New\";",
+    "notify \"mailto:a@b.test\"; fileinto \"1\";",
+    "notify :importance \"1\" :from \"x@y.test\" :message \"hi\" \"mailto:a@b.test?subject=x\";",
+    "notify \"http://x/\";",
+    "if valid_notify_method \"mailto:a@b.test\" { fileinto \"1\"; }",
+    "if valid_notify_method \"xmpp:a@b.test\" { fileinto \"1\"; }",
+    "if notify_method_capability \"mailto:a@b.test\" \"online\" \"maybe\" { fileinto \"1\"; }",
+    "set :encodeurl \"a\" \"a b/ä\"; fileinto \"${a}\";",
+    // Corners
+    "redirect :copy \"a@b.test\"; discard;",
+    "redirect \"a@b.test\"; keep;",
+    "fileinto \"INBOX\"; fileinto \"inbox\";",
+    "return; discard;",
+    "if header :matches \"subject\" \"Gr??e*\" { discard; }",
+    "if header :is [\"x-count\",\"subject\"] [\"9\",\"10\"] { discard; }",
+    "if size :under 1K { discard; }",
+    "if address :all :is :comparator \"i;octet\" \"from\" \"Anna@Sender.test\" { discard; }",
+    "if envelope :localpart \"to\" \"me+list\" { fileinto \"1\"; }",
+    "if envelope :user \"to\" \"me\" { fileinto \"1\"; }",
+    "if envelope \"bogus\" \"x\" { discard; }",
+    "fileinto \"${unicode:d800}\";",
+    "addflag [\"\\\\Seen\",\"\\\\Bogus\",\"x\"]; fileinto \"a\";",
+    "addflag \"v\" \"a\"; if hasflag \"v\" \"a\" { discard; }",
+    "setflag \"a b c\"; if hasflag :count \"eq\" :comparator \"i;ascii-numeric\" \"3\" { discard; }",
+    "if body :contains \"hello\" { fileinto \"1\"; }",
+    "if body :content [\"text\",\"application\"] :contains \"hello\" { fileinto \"1\"; }",
+    "if body :content \"multipart\" :contains \"=b\" { fileinto \"1\"; }",
+    "if currentdate :matches \"year\" \"20*\" { fileinto \"1\"; }",
+    "if currentdate :value \"ge\" \"date\" \"2020-01-01\" { fileinto \"1\"; }",
+    "addheader :last \"Received\" \"x\"; if header :contains \"received\" \"x\" { fileinto \"1\"; }",
+    "deleteheader :index 1 :last \"received\"; if header :contains \"received\" \"a.test\" { fileinto \"1\"; }",
+    "vacation :days 0 \"x\";",
+    "vacation :mime \"Content-Type: text/plain\r\n\r\nx\";",
+    "vacation :addresses \"third@example.test\" \"x\";",
+    "vacation :handle \"a\" :subject \"s\" :from \"me@example.test\" \"x\"; discard;",
+    "reject \"a\"; reject \"b\";",
+    "foreverypart { if exists :mime \"content-disposition\" { fileinto \"1\"; } }",
+    "if address :mime :anychild \"from\" \"anna@sender.test\" { fileinto \"1\"; }",
+    "foreverypart :name \"a\" { foreverypart { break :name \"a\"; } } discard;",
     // Errors.
     "frob;",
     "keep",
@@ -224,6 +269,8 @@ fn ours(folder: &Folder, script: &str) -> Result<Did> {
         match stores.map(|rest| rest.split_once(" with flags ").unwrap_or((rest, ""))) {
             Some((mailbox, flags)) => stored(mailbox, flags),
             None if text.starts_with("answer ") => "vacation".to_owned(),
+            None if text.starts_with("notify ") => "notify".to_owned(),
+            None if text.starts_with("remember ") => "track duplicate".to_owned(),
             None => text
                 .replace("redirect to ", "redirect ")
                 .replace("reject: ", "reject "),
@@ -288,6 +335,9 @@ fn their_action(action: &str, flags: &str) -> String {
     }
     if action.starts_with("send vacation message") {
         return "vacation".to_owned();
+    }
+    if action.starts_with("send notification") {
+        return "notify".to_owned();
     }
     action.replace("reject message with reason: ", "reject ")
 }

@@ -1,14 +1,15 @@
 //! STARTTLS, AUTHENTICATE and LOGIN.
 
 use mailpods_imap_proto::{Code, Event, Limits, Password, SaslResponse, Status, Tag};
-use mailpods_sasl::{BearerMechanism, Mechanism};
-use mailpods_store::directory::{Identity, LoginContext, Refusal, Service};
+use mailpods_sasl::BearerMechanism;
+use mailpods_store::directory::{Identity, LoginContext, Service};
 
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
 use crate::folders;
-use crate::login::{self, Challenged};
-use crate::server::HANDSHAKE_LIMIT;
+use crate::login::{self, Answer, Challenged, Denied};
+use crate::server::{HANDSHAKE_LIMIT, Shared};
 use crate::session::Session;
+use crate::stream::Stream;
 
 impl Session {
     /// RFC 9051 §6.2.1
@@ -39,20 +40,8 @@ impl Session {
 
     /// RFC 9051 §6.2.3
     pub(crate) async fn login(&mut self, user: &str, password: &Password) -> Done {
-        if !self.wire.io.is_tls() {
-            return Err(needs_tls());
-        }
-        let context = self.login_context();
-        let login = self
-            .shared
-            .deps
-            .directory
-            .password_login(user, password.as_bytes(), &context)
-            .await;
-        match login {
-            Ok(identity) => self.logged_in(&identity).await,
-            Err(refusal) => Err(Self::refused(&refusal)),
-        }
+        let identity = login::password(self, user, password.as_bytes()).await?;
+        self.logged_in(&identity).await
     }
 
     /// RFC 9051 §6.2.2
@@ -64,27 +53,14 @@ impl Session {
         if let Some(bearer) = BearerMechanism::parse(mechanism) {
             return Box::pin(self.bearer(bearer, initial)).await;
         }
-        // LOGIN as a SASL mechanism is not offered here: the command of that name serves those clients.
-        let mechanism =
-            Mechanism::parse(mechanism).filter(|mechanism| *mechanism != Mechanism::Login);
-        let Some(mechanism) = mechanism else {
-            return Err(Failure::no(Code::Cannot, "this mechanism is not offered"));
-        };
-        if !self.wire.io.is_tls() {
-            return Err(needs_tls());
-        }
-        let exchange = (mechanism, self.login_context());
-        let directory = self.shared.deps.directory.clone();
-        let identity = login::run(self, &directory, exchange, initial.as_ref()).await?;
+        let identity = login::sasl(self, mechanism, initial.as_ref()).await?;
         self.logged_in(&identity).await
     }
 
     /// No directory knows tokens yet, so these mechanisms are not offered; who tries them is told in their own way that it was in vain
     /// (RFC 7628 §3.2.3), and can go on with a password.
     async fn bearer(&mut self, mechanism: BearerMechanism, initial: Option<SaslResponse>) -> Done {
-        if !self.wire.io.is_tls() {
-            return Err(needs_tls());
-        }
+        self.needs_tls()?;
         let message = match initial {
             Some(message) => message,
             None => self.challenge(b"").await?,
@@ -100,10 +76,6 @@ impl Session {
             Code::AuthenticationFailed,
             "tokens are not known here, log in with a password",
         ))
-    }
-
-    fn login_context(&self) -> LoginContext {
-        login::context(&self.wire.io, Service::Imap, self.number)
     }
 
     async fn logged_in(&mut self, identity: &Identity) -> Done {
@@ -131,39 +103,39 @@ impl Challenged for Session {
     type Failure = Failure;
     type Response = SaslResponse;
 
-    async fn challenge(&mut self, challenge: &[u8]) -> Result<SaslResponse, Failure> {
+    fn connection(&self) -> (&Shared, &Stream) {
+        (&self.shared, &self.wire.io)
+    }
+
+    fn context(&self) -> LoginContext {
+        login::context(&self.wire.io, Service::Imap, self.number)
+    }
+
+    async fn exchange(&mut self, challenge: &[u8]) -> Result<Answer<SaslResponse>, End> {
         self.decoder.expect_auth_response();
         self.writer().challenge(challenge);
-        match self.next_event().await? {
-            Event::AuthResponse(response) => Ok(response),
-            Event::AuthCancelled => Err(Failure::Bad("authentication was cancelled")),
-            _ => Err(Failure::Bad("expected a response in base64")),
-        }
+        Ok(match self.next_event().await? {
+            Event::AuthResponse(response) => Answer::Response(response),
+            Event::AuthCancelled => Answer::Cancelled,
+            _ => Answer::Other,
+        })
     }
 
     fn octets(response: &SaslResponse) -> &[u8] {
         response.as_bytes()
     }
 
-    fn refused(refusal: &Refusal) -> Failure {
-        if refusal.looks_like_wrong_password() {
-            // RFC 5530 §3
-            return Failure::no(Code::AuthenticationFailed, "wrong name or password");
-        }
-        if refusal.is_temporary() {
-            return Failure::no(
-                Code::Unavailable,
-                "log-in is not possible now, try again later",
-            );
-        }
-        match refusal {
-            Refusal::TlsRequired => needs_tls(),
-            _ => Failure::Bad("the message does not follow the mechanism"),
-        }
+    /// RFC 5530 §3
+    fn denied(why: Denied) -> Failure {
+        let code = match why {
+            Denied::WrongPassword => Code::AuthenticationFailed,
+            Denied::Later => Code::Unavailable,
+            Denied::NeedsTls => Code::PrivacyRequired,
+            Denied::NotOffered => Code::Cannot,
+            Denied::Cancelled | Denied::NotBase64 | Denied::Malformed => {
+                return Failure::Bad(why.text());
+            }
+        };
+        Failure::no(code, why.text())
     }
-}
-
-/// RFC 9051 §6.2.3, RFC 5530 §3
-fn needs_tls() -> Failure {
-    Failure::no(Code::PrivacyRequired, "log-in needs TLS")
 }

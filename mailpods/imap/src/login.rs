@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mailpods_api::MailboxAddress;
 use mailpods_plan::{Mailbox, Plan};
 use mailpods_sasl::{ChannelBindings, Mechanism};
-use mailpods_store::directory::{Directory, Identity, LoginContext, Refusal, Service, Step};
+use mailpods_store::directory::{Identity, LoginContext, Refusal, Service, Step};
 use mailpods_store::{AccountId, StoreError};
 
 use crate::failure::End;
@@ -71,33 +71,114 @@ pub(crate) async fn enter(
     }))
 }
 
-/// A client that answers the challenges of a SASL mechanism in the way of its protocol.
-pub(crate) trait Challenged {
-    /// Why a command fails.
-    type Failure;
-    /// An answer.
-    type Response;
-
-    /// Tells a challenge, and reads the answer.
-    async fn challenge(&mut self, challenge: &[u8]) -> Result<Self::Response, Self::Failure>;
-    fn octets(response: &Self::Response) -> &[u8];
-    fn refused(refusal: &Refusal) -> Self::Failure;
+/// Why nobody is logged in, as far as the client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Also where there is no such account.
+    WrongPassword,
+    Later,
+    NeedsTls,
+    NotOffered,
+    Cancelled,
+    NotBase64,
+    Malformed,
 }
 
-/// Goes through a mechanism to its end.
-pub(crate) async fn run<C: Challenged>(
+impl Denied {
+    fn of(refusal: &Refusal) -> Self {
+        match refusal {
+            refusal if refusal.looks_like_wrong_password() => Self::WrongPassword,
+            refusal if refusal.is_temporary() => Self::Later,
+            Refusal::TlsRequired => Self::NeedsTls,
+            _ => Self::Malformed,
+        }
+    }
+
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::WrongPassword => "wrong name or password",
+            Self::Later => "log-in is not possible now, try again later",
+            Self::NeedsTls => "log-in needs TLS, which has to be started first",
+            Self::NotOffered => "this mechanism is not offered",
+            Self::Cancelled => "authentication was cancelled",
+            Self::NotBase64 => "expected a response in base64",
+            Self::Malformed => "the message does not follow the mechanism",
+        }
+    }
+}
+
+/// What a client says to a challenge.
+pub(crate) enum Answer<R> {
+    Response(R),
+    Cancelled,
+    /// Something that is not base64.
+    Other,
+}
+
+/// A client that logs in in the way of its protocol.
+pub(crate) trait Challenged {
+    /// Why a command fails.
+    type Failure: From<End>;
+    /// What answers a challenge.
+    type Response;
+
+    fn connection(&self) -> (&Shared, &Stream);
+    fn context(&self) -> LoginContext;
+    /// Tells a challenge, and reads what comes.
+    async fn exchange(&mut self, challenge: &[u8]) -> Result<Answer<Self::Response>, End>;
+    fn octets(response: &Self::Response) -> &[u8];
+    /// The failure, with the protocol's code for it.
+    fn denied(why: Denied) -> Self::Failure;
+
+    /// Tells a challenge, and reads the response.
+    async fn challenge(&mut self, challenge: &[u8]) -> Result<Self::Response, Self::Failure> {
+        match self.exchange(challenge).await? {
+            Answer::Response(response) => Ok(response),
+            Answer::Cancelled => Err(Self::denied(Denied::Cancelled)),
+            Answer::Other => Err(Self::denied(Denied::NotBase64)),
+        }
+    }
+
+    /// Nobody says a password where others hear it.
+    fn needs_tls(&self) -> Result<(), Self::Failure> {
+        match self.connection().1.is_tls() {
+            true => Ok(()),
+            false => Err(Self::denied(Denied::NeedsTls)),
+        }
+    }
+}
+
+/// Logs in by name and password.
+pub(crate) async fn password<C: Challenged>(
     client: &mut C,
-    directory: &Directory,
-    (mechanism, context): (Mechanism, LoginContext),
+    name: &str,
+    password: &[u8],
+) -> Result<Identity, C::Failure> {
+    client.needs_tls()?;
+    let context = client.context();
+    let directory = client.connection().0.deps.directory.clone();
+    let login = directory.password_login(name, password, &context).await;
+    login.map_err(|refusal| C::denied(Denied::of(&refusal)))
+}
+
+/// Goes through a SASL mechanism to its end. LOGIN is not offered here: each protocol has a command for those clients, or never had them.
+pub(crate) async fn sasl<C: Challenged>(
+    client: &mut C,
+    mechanism: &str,
     initial: Option<&C::Response>,
 ) -> Result<Identity, C::Failure> {
-    let login = directory.login(mechanism, context);
-    let mut login = login.map_err(|refusal| C::refused(&refusal))?;
+    let refused = |refusal: &Refusal| C::denied(Denied::of(refusal));
+    let mechanism = Mechanism::parse(mechanism).filter(|mechanism| *mechanism != Mechanism::Login);
+    let mechanism = mechanism.ok_or_else(|| C::denied(Denied::NotOffered))?;
+    client.needs_tls()?;
+    let directory = client.connection().0.deps.directory.clone();
+    let login = directory.login(mechanism, client.context());
+    let mut login = login.map_err(|refusal| refused(&refusal))?;
     let mut step = login.start(initial.map(C::octets)).await;
     loop {
         match step {
             Step::Success(identity) => return Ok(identity),
-            Step::Failure(refusal) => return Err(C::refused(&refusal)),
+            Step::Failure(refusal) => return Err(refused(&refusal)),
             Step::Challenge(challenge) => {
                 let response = client.challenge(&challenge).await?;
                 step = login.step(C::octets(&response)).await;

@@ -14,7 +14,7 @@ use crate::flags;
 use crate::mailboxes::permanent;
 use crate::session::Session;
 use crate::sharing::{Place, no_permission};
-use crate::sieve::{Cause, Runner, difference};
+use crate::sieve::{Cause, Event, Runner, of_flags};
 
 /// Messages whose flags change in one transaction.
 const STORE_BATCH: usize = 1000;
@@ -23,11 +23,7 @@ impl Session {
     /// RFC 9051 §6.4.6, RFC 7162 §3.1.3
     pub(crate) async fn store(&mut self, command: StoreCommand) -> Done {
         let view = self.writable()?;
-        let (id, name, uids) = (
-            view.id,
-            view.name.clone(),
-            view.uids_at(&view.positions(&command.set, command.uid)?),
-        );
+        let uids = view.uids_at(&view.positions(&command.set, command.uid)?);
         let op = match command.action {
             StoreAction::Replace => FlagOp::Replace,
             StoreAction::Add => FlagOp::Add,
@@ -41,34 +37,47 @@ impl Session {
         if command.unchanged_since.is_some() {
             self.enable_condstore();
         }
-        let runner = match self.view()?.owner.is_some() {
-            true => None,
-            false => self.script_for(id, &name).await,
-        };
+        let (runner, mut events) = (self.script_of_view().await?, Vec::new());
+        let change = (op, flags);
+        let stored = self.store_all(&command, &uids, &change, (runner.as_ref(), &mut events));
+        let stored = stored.await;
+        // Also when the rest failed: these have changed.
+        if let Some(runner) = runner.filter(|_| !events.is_empty()) {
+            self.run_scripts(runner, events).await;
+            self.view_mut()?.look_closely();
+        }
+        self.store_reply(stored?, command.uid)
+    }
+
+    /// Changes flags batch by batch, and gathers for whom a script is to run. Returns what was not changed as somebody else did.
+    async fn store_all(
+        &mut self,
+        command: &StoreCommand,
+        uids: &[Uid],
+        change: &(FlagOp, Flags),
+        (runner, events): (Option<&Runner>, &mut Vec<Event>),
+    ) -> Result<Vec<Uid>, Failure> {
+        let (id, reader) = (self.view()?.id, self.view()?.reader);
         let mut modified = Vec::new();
         for batch in uids.chunks(STORE_BATCH) {
-            let unchanged_since = command.unchanged_since;
             let store = self.mail();
-            let before = match &runner {
+            let before = match runner {
                 Some(runner) => runner.flags(batch).await?,
                 None => Vec::new(),
             };
-            let (batch, change) = (batch.to_vec(), (op, flags.clone()));
-            let stored = store.store_flags_as(id, batch, change, unchanged_since, reader);
+            let (batch, since) = (batch.to_vec(), command.unchanged_since);
+            let stored = store.store_flags_as(id, batch, change.clone(), since, reader);
             let stored = stored.await;
-            if op != FlagOp::Remove && !flags.keywords.is_empty() {
+            if change.0 != FlagOp::Remove && !change.1.keywords.is_empty() {
                 self.tell_keyword_limit().await?;
             }
             let outcome = stored?;
-            self.tell_stored(&outcome, &command)?;
-            if let Some(runner) = &runner {
-                flags_changed(runner, &before, &outcome).await;
-                self.view_mut()?.look_closely();
-            }
+            events.extend(of_flags(&before, &outcome));
+            self.tell_stored(&outcome, command)?;
             modified.extend(outcome.modified);
             self.flush_if_full().await?;
         }
-        self.store_reply(modified, command.uid)
+        Ok(modified)
     }
 
     /// RFC 9051 §7.1: once there is no room for more keywords, PERMANENTFLAGS comes again without `\*`.
@@ -207,7 +216,7 @@ impl Session {
         Ok(self.mail().transfer(transfer).await?)
     }
 
-    async fn copied(&self, outcome: &CopyOutcome, target: &Place) {
+    async fn copied(&mut self, outcome: &CopyOutcome, target: &Place) {
         let uids: Vec<Uid> = outcome.pairs.iter().map(|pair| pair.1).collect();
         self.came_in(Cause::Copy, target, &uids).await;
     }
@@ -245,20 +254,6 @@ fn may_store(reader: &Reader, op: FlagOp, flags: &Flags) -> bool {
         flags.system.0 & reader.system.0 != 0 || reader.keywords && !flags.keywords.is_empty();
     let nothing = flags.system == SystemFlags::default() && flags.keywords.is_empty();
     named || any && (op == FlagOp::Replace || nothing)
-}
-
-/// Runs the script over messages whose flags are others than before.
-async fn flags_changed(runner: &Runner, before: &[(Uid, Flags)], outcome: &FlagOutcome) {
-    for (uid, _, after) in &outcome.entries {
-        let known = before.binary_search_by_key(uid, |known| known.0);
-        let Some((_, before)) = known.ok().and_then(|at| before.get(at)) else {
-            continue;
-        };
-        let changed = difference(before, after);
-        if !changed.is_empty() {
-            runner.run(Cause::Flag, *uid, &changed).await;
-        }
-    }
 }
 
 /// RFC 4315 §3: nothing when nothing was copied. Pairs ascend on both sides.

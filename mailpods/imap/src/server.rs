@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::pop3;
 use crate::pop3::locks::Maildrops;
 use crate::session::Session;
-use crate::sieve::Known;
+use crate::sieve::{Backlog, Known};
 use crate::sort::SortKeys;
 use crate::stream::Compressors;
 
@@ -33,7 +33,7 @@ const FEWEST_STRANGERS: u32 = 4;
 /// RFC 5530 §3
 const IMAP_BUSY: &[u8] =
     b"* BYE [LIMIT] too many connections from your network, try again later\r\n";
-/// RFC 3206 §3
+/// RFC 3206 §4
 const POP3_BUSY: &[u8] =
     b"-ERR [SYS/TEMP] too many connections from your network, try again later\r\n";
 const MANAGESIEVE_BUSY: &[u8] =
@@ -81,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) compressors: Arc<Compressors>,
     /// Scripts of mailboxes.
     pub(crate) scripts: Known,
+    /// Scripts that are to be run over messages.
+    pub(crate) backlog: Backlog,
     open: Mutex<Open>,
     /// Sessions that have not logged in, by client.
     strangers: Connections,
@@ -100,6 +102,7 @@ impl Imap {
             sort_keys: SortKeys::default(),
             compressors: Arc::default(),
             scripts: Known::default(),
+            backlog: Backlog::default(),
             open: Mutex::default(),
             strangers: Connections::new(),
             next_session: AtomicU64::new(1),

@@ -14,6 +14,7 @@ use mailpods_net::Connection;
 use mailpods_net::listener::ConnectionGuard;
 use mailpods_plan::{Mailbox, Protocol};
 use mailpods_store::{AccountId, MailStore};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::failure::{Done, End, Failure, Reply, ReplyCode};
@@ -46,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) view: Option<Box<View>>,
     /// What NOTIFY asked for.
     pub(crate) notifying: Option<Box<Notifying>>,
+    /// Scripts that its last command with any left to be run behind it.
+    pub(crate) scripts: Option<JoinHandle<()>>,
     /// Counts the session among its client's, until log-in.
     pub(crate) stranger: Option<ConnectionGuard>,
     patience: Patience,
@@ -70,6 +73,7 @@ impl Session {
             user: None,
             view: None,
             notifying: None,
+            scripts: None,
             stranger: Some(stranger),
             patience: Patience::new(),
         }
@@ -96,7 +100,17 @@ impl Session {
             .status(None, Status::Ok, Some(&Code::Capability(&names)), &text);
     }
 
+    /// Scripts are run to their end: whoever stops the server waits for its sessions.
     async fn finish(mut self, end: End) {
+        let scripts = self.scripts.take();
+        self.close_connection(end).await;
+        if let Some(scripts) = scripts {
+            // It is told when it fails.
+            let _ = scripts.await;
+        }
+    }
+
+    async fn close_connection(mut self, end: End) {
         let chain = mailpods_telemetry::error_chain(&end);
         tracing::debug!(reason = chain, "the session has ended");
         let text = match end {

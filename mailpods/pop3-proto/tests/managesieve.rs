@@ -100,6 +100,9 @@ fn what_is_no_command_is_told_as_such() {
         ("GETSCRIPT {3+}\r\na\tb\r\n", ParseError::Name),
         ("GETSCRIPT {4+}\r\na\u{2028}\r\n", ParseError::Name),
         ("HAVESPACE \"a\" \"1\"\r\n", ParseError::Number),
+        ("HAVESPACE \"a\" -1\r\n", ParseError::Number),
+        ("HAVESPACE \"a\" +1\r\n", ParseError::Number),
+        ("GETSCRIPT a-b\r\n", ParseError::Arguments),
         (
             "HAVESPACE \"a\" 99999999999999999999\r\n",
             ParseError::Number,

@@ -38,11 +38,11 @@ pub fn fuzz_sieve(input: &[u8]) {
 fn over(script: Arc<crate::Script>, message: &[u8], limits: Limits) {
     let input = Input {
         message,
-        envelope: Envelope {
+        envelope: Some(Envelope {
             from: "a@b.test".to_owned(),
             to: "c@d.test".to_owned(),
             auth: None,
-        },
+        }),
         owner: "c@d.test".to_owned(),
         addresses: Vec::new(),
         separators: vec!['+'],

@@ -45,8 +45,9 @@ pub struct Envelope {
 pub struct Input<'a> {
     /// The message as it will be stored: header and body, CRLF line ends.
     pub message: &'a [u8],
-    /// Its transaction.
-    pub envelope: Envelope,
+    /// Its transaction. `None`: it was not delivered, but is in a mailbox, and something happened to it (RFC 6785); then what needs a
+    /// transaction is an error.
+    pub envelope: Option<Envelope>,
     /// The owner's primary address.
     pub owner: String,
     /// Other addresses of the owner, for RFC 5230 §4.5 and RFC 5228 §4.2.

@@ -4,6 +4,7 @@ use regex::Regex;
 
 use crate::compare::{Comparator, Relation};
 use crate::error::Position;
+use crate::extension::{Enabled, Extension};
 use crate::input::Location;
 use crate::text::Text;
 
@@ -11,6 +12,7 @@ use crate::text::Text;
 #[derive(Clone, Debug)]
 pub struct Script {
     pub(crate) body: Block,
+    pub(crate) required: Enabled,
     pub(crate) uses_variables: bool,
 }
 
@@ -28,6 +30,12 @@ pub struct Include<'a> {
 }
 
 impl Script {
+    /// Whether it names an extension in `require`.
+    #[must_use]
+    pub fn requires(&self, extension: Extension) -> bool {
+        self.required.has(extension)
+    }
+
     /// The scripts that it includes, in the order in which they stand.
     #[must_use]
     pub fn includes(&self) -> Vec<Include<'_>> {

@@ -224,11 +224,11 @@ impl TestArgs {
         );
         let input = Input {
             message,
-            envelope: Envelope {
+            envelope: Some(Envelope {
                 from,
                 to: to.clone(),
                 auth: None,
-            },
+            }),
             owner,
             addresses: Vec::new(),
             separators,

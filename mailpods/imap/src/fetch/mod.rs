@@ -23,6 +23,7 @@ use crate::failure::{Done, Failure, Reply};
 use crate::flags;
 use crate::heavy;
 use crate::session::Session;
+use crate::sieve::of_seen;
 use crate::view::part_of;
 use read::{Batches, Loaded, Numbered};
 
@@ -59,20 +60,46 @@ impl Session {
             true => self.mail().flags(view.id).await?,
             false => None,
         };
-        let mut told = 0;
-        if let Some(table) = table {
-            told = Box::pin(self.fetch_flags(&plan, &positions, &table)).await?;
-        } else {
-            for (first, last) in reads {
-                told += self.fetch_range(&plan, &positions, first, last).await?;
-            }
+        let mut seen = Vec::new();
+        let told = match table {
+            Some(table) => Box::pin(self.fetch_flags(&plan, &positions, &table)).await,
+            None => self.fetch_ranges(&plan, &positions, reads, &mut seen).await,
+        };
+        // Also when the rest failed: these are seen.
+        if !seen.is_empty() {
+            Box::pin(self.has_seen(&seen)).await?;
         }
+        let told = told?;
         self.shared.deps.metrics.fetched.add((), u64::from(told));
         if told < wanted && plan.changed_since == 0 {
             // RFC 2180 §4.1.2: some are gone, and the client will hear of it
             return Ok(Reply::with(Code::ExpungeIssued, "some messages are gone"));
         }
         Ok(Reply::ok("fetched"))
+    }
+
+    /// Runs the script over messages that were unseen until now (RFC 6785 §2.2.3).
+    async fn has_seen(&mut self, uids: &[Uid]) -> Result<(), Failure> {
+        if let Some(runner) = self.script_of_view().await? {
+            self.run_scripts(runner, of_seen(uids)).await;
+            self.view_mut()?.look_closely();
+        }
+        Ok(())
+    }
+
+    /// Fetches the wanted ones of ranges of UIDs; returns how many there were, and adds those that are seen now to `marked`.
+    async fn fetch_ranges(
+        &mut self,
+        plan: &FetchPlan,
+        positions: &Positions,
+        reads: Vec<(Uid, Uid)>,
+        marked: &mut Vec<Uid>,
+    ) -> Result<u32, Failure> {
+        let mut told = 0;
+        for range in reads {
+            told += self.fetch_range(plan, positions, range, marked).await?;
+        }
+        Ok(told)
     }
 
     /// Tells flags from a table of all of them; returns of how many messages.
@@ -111,13 +138,12 @@ impl Session {
         Ok(told)
     }
 
-    /// Fetches the wanted ones of a range of UIDs; returns how many there were.
     async fn fetch_range(
         &mut self,
         plan: &FetchPlan,
         positions: &Positions,
-        first: Uid,
-        last: Uid,
+        (first, last): (Uid, Uid),
+        marked: &mut Vec<Uid>,
     ) -> Result<u32, Failure> {
         let (store, mailbox) = (self.mail(), self.view()?.id);
         let batches = Batches {
@@ -133,7 +159,8 @@ impl Session {
             told += wanted.len() as u32;
             // The next entries are read while these are told.
             let ahead = batches.ahead(next);
-            let (ahead, done) = tokio::join!(ahead, self.fetch_batch(&*store, plan, wanted));
+            let batch_done = self.fetch_batch(&*store, plan, wanted, marked);
+            let (ahead, done) = tokio::join!(ahead, batch_done);
             done?;
             batch = ahead?;
         }
@@ -145,12 +172,14 @@ impl Session {
         store: &dyn MailStore,
         plan: &FetchPlan,
         mut entries: Vec<Numbered>,
+        marked: &mut Vec<Uid>,
     ) -> Result<(), Failure> {
         let seen = if plan.marks_seen {
             self.mark_seen(store, &mut entries).await?
         } else {
             Vec::new()
         };
+        marked.extend(&seen);
         if !plan.body.is_empty() {
             return Box::pin(self.fetch_bodies(store, plan, entries, &seen)).await;
         }

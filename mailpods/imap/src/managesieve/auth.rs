@@ -2,16 +2,16 @@
 
 use mailpods_pop3_proto::SaslResponse;
 use mailpods_pop3_proto::managesieve::{Code, Event, Limits};
-use mailpods_sasl::Mechanism;
-use mailpods_store::directory::{Identity, LoginContext, Refusal, Service};
+use mailpods_store::directory::{Identity, LoginContext, Service};
 use mailpods_store::scripts::MAX_SCRIPT_OCTETS;
 
 use super::Session;
 use super::failure::{Done, Failure};
 use crate::failure::End;
-use crate::login::{self, Challenged};
+use crate::login::{self, Answer, Challenged, Denied};
 use crate::patience::Patience;
-use crate::server::HANDSHAKE_LIMIT;
+use crate::server::{HANDSHAKE_LIMIT, Shared};
+use crate::stream::Stream;
 
 impl Session {
     /// RFC 5804 §2.2
@@ -39,20 +39,8 @@ impl Session {
         mechanism: &str,
         initial: Option<SaslResponse>,
     ) -> Done {
-        let mechanism =
-            Mechanism::parse(mechanism).filter(|mechanism| *mechanism != Mechanism::Login);
-        let mechanism = mechanism.ok_or(Failure::no("this mechanism is not offered"))?;
-        if !self.wire.io.is_tls() {
-            return Err(needs_tls());
-        }
-        let exchange = (mechanism, self.login_context());
-        let directory = self.shared.deps.directory.clone();
-        let identity = login::run(self, &directory, exchange, initial.as_ref()).await?;
+        let identity = login::sasl(self, mechanism, initial.as_ref()).await?;
         self.logged_in(&identity).await
-    }
-
-    pub(super) fn login_context(&self) -> LoginContext {
-        login::context(&self.wire.io, Service::ManageSieve, self.number)
     }
 
     async fn logged_in(&mut self, identity: &Identity) -> Done {
@@ -65,7 +53,7 @@ impl Session {
         self.done("logged in")
     }
 
-    /// RFC 5804 §2.14: as at the start of the connection, TLS apart.
+    /// RFC 5804 §2.14.1: as at the start of the connection, TLS apart.
     pub(super) fn unauthenticate(&mut self) -> Done {
         let client = self.wire.io.peer().ip();
         let stranger = self.shared.admit(client);
@@ -82,41 +70,35 @@ impl Challenged for Session {
     type Failure = Failure;
     type Response = SaslResponse;
 
-    async fn challenge(&mut self, challenge: &[u8]) -> Result<SaslResponse, Failure> {
+    fn connection(&self) -> (&Shared, &Stream) {
+        (&self.shared, &self.wire.io)
+    }
+
+    fn context(&self) -> LoginContext {
+        login::context(&self.wire.io, Service::ManageSieve, self.number)
+    }
+
+    async fn exchange(&mut self, challenge: &[u8]) -> Result<Answer<SaslResponse>, End> {
         self.decoder.expect_auth_response();
         self.writer().challenge(challenge);
-        match self.next_event().await? {
-            Event::AuthResponse(response) => Ok(response),
-            Event::AuthCancelled => Err(Failure::no("authentication was cancelled")),
-            _ => Err(Failure::no("expected a string of base64")),
-        }
+        Ok(match self.next_event().await? {
+            Event::AuthResponse(response) => Answer::Response(response),
+            Event::AuthCancelled => Answer::Cancelled,
+            _ => Answer::Other,
+        })
     }
 
     fn octets(response: &SaslResponse) -> &[u8] {
         response.as_bytes()
     }
 
-    fn refused(refusal: &Refusal) -> Failure {
-        if refusal.looks_like_wrong_password() {
-            return Failure::Guess;
-        }
-        if refusal.is_temporary() {
-            return Failure::coded(
-                Code::TryLater,
-                "log-in is not possible now, try again later",
-            );
-        }
-        match refusal {
-            Refusal::TlsRequired => needs_tls(),
-            _ => Failure::no("the message does not follow the mechanism"),
+    /// RFC 5804 §1.3
+    fn denied(why: Denied) -> Failure {
+        match why {
+            Denied::WrongPassword => Failure::Guess,
+            Denied::Later => Failure::coded(Code::TryLater, why.text()),
+            Denied::NeedsTls => Failure::coded(Code::EncryptNeeded, why.text()),
+            _ => Failure::no(why.text()),
         }
     }
-}
-
-/// RFC 5804 §2.1
-fn needs_tls() -> Failure {
-    Failure::coded(
-        Code::EncryptNeeded,
-        "log-in needs TLS: STARTTLS comes first",
-    )
 }

@@ -21,11 +21,12 @@ use mailpods_pop3_proto::managesieve::{
 use mailpods_sasl::Mechanism;
 use mailpods_store::ScriptStore;
 
-use self::failure::{Done, Failure};
+use self::failure::{Done, Failure, answer};
 use crate::failure::End;
-use crate::login::{HELD_ABOVE, User};
+use crate::login::{Challenged as _, HELD_ABOVE, User};
 use crate::metrics::{CommandLabel, Outcome};
 use crate::patience::Patience;
+use crate::refused::Refusing;
 use crate::server::Shared;
 use crate::wire::{Wire, read};
 
@@ -153,23 +154,6 @@ impl Session {
         }
     }
 
-    fn failed(&mut self, command: &'static str, failure: Failure) -> Result<(), End> {
-        let failure = match failure {
-            Failure::End(end) => return Err(end),
-            failure => failure,
-        };
-        if let Failure::Store(error) = &failure {
-            let error = mailpods_telemetry::error_chain(error);
-            tracing::warn!(command, error, "a command failed in the store");
-        }
-        let (code, text) = failure.answer();
-        self.writer().no(code, text);
-        match failure {
-            Failure::Guess => self.count_bad_line(),
-            _ => Ok(()),
-        }
-    }
-
     /// Each arm that waits long or holds much is boxed, so that none pays for the others.
     async fn execute(&mut self, command: Command) -> Done {
         if !permitted(self.state(), &command) {
@@ -224,7 +208,7 @@ impl Session {
         let mut mechanisms = Vec::new();
         if is_tls && self.user.is_none() {
             let directory = &self.shared.deps.directory;
-            let offered = directory.mechanisms(&self.login_context()).await;
+            let offered = directory.mechanisms(&self.context()).await;
             let names = offered.into_iter();
             let names = names.filter(|offered| *offered != Mechanism::Login);
             mechanisms.extend(names.map(Mechanism::name));
@@ -260,6 +244,15 @@ impl Session {
     fn done(&mut self, text: &str) -> Done {
         self.ok(text);
         Ok(())
+    }
+}
+
+impl Refusing for Session {
+    type Code = Code<'static>;
+
+    fn refuse(&mut self, failure: &Failure) {
+        let (code, text) = answer(failure);
+        self.writer().no(code, text);
     }
 
     fn count_bad_line(&mut self) -> Result<(), End> {

@@ -79,7 +79,7 @@ impl Maildrop {
             .unwrap_or(usize::MAX)
             .saturating_sub(1);
         let found = self.messages.get(index).filter(|message| !message.deleted);
-        let message = found.ok_or(Failure::err("no such message"))?;
+        let message = found.ok_or(Failure::no("no such message"))?;
         Ok((index, message))
     }
 

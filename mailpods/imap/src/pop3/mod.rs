@@ -21,11 +21,13 @@ use mailpods_pop3_proto::pop3::{
 use mailpods_sasl::Mechanism;
 use mailpods_store::MailStore;
 
-use self::failure::{Done, Failure};
+use self::failure::{Done, Failure, answer};
 use self::maildrop::Maildrop;
 use crate::failure::End;
+use crate::login::Challenged as _;
 use crate::metrics::{CommandLabel, Outcome};
 use crate::patience::Patience;
+use crate::refused::Refusing;
 use crate::server::Shared;
 use crate::wire::{Wire, read};
 
@@ -144,28 +146,11 @@ impl Session {
         }
     }
 
-    fn failed(&mut self, command: &'static str, failure: Failure) -> Result<(), End> {
-        let failure = match failure {
-            Failure::End(end) => return Err(end),
-            failure => failure,
-        };
-        if let Failure::Store(error) = &failure {
-            let error = mailpods_telemetry::error_chain(error);
-            tracing::warn!(command, error, "a command failed in the store");
-        }
-        let (code, text) = failure.answer();
-        self.writer().err(code, text);
-        match failure {
-            Failure::Guess => self.count_bad_line(),
-            _ => Ok(()),
-        }
-    }
-
     /// Each arm that waits long or holds much is boxed, so that none pays for the others.
     async fn execute(&mut self, command: Command) -> Done {
         if !permitted(self.state(), &command) {
             self.count_bad_line()?;
-            return Err(Failure::err("this command is not permitted now"));
+            return Err(Failure::no("this command is not permitted now"));
         }
         self.check_account()?;
         match command {
@@ -215,12 +200,7 @@ impl Session {
         };
         let mut mechanisms = Vec::new();
         if context.user {
-            let offered = self
-                .shared
-                .deps
-                .directory
-                .mechanisms(&self.login_context())
-                .await;
+            let offered = self.shared.deps.directory.mechanisms(&self.context()).await;
             let names = offered
                 .into_iter()
                 .filter(|offered| *offered != Mechanism::Login);
@@ -307,7 +287,7 @@ impl Session {
     fn maildrop(&mut self) -> Result<&mut Maildrop, Failure> {
         self.maildrop
             .as_deref_mut()
-            .ok_or(Failure::err("log in first"))
+            .ok_or(Failure::no("log in first"))
     }
 
     fn mail(&self) -> Arc<dyn MailStore> {
@@ -321,6 +301,15 @@ impl Session {
     fn ok(&mut self, text: &str) -> Done {
         self.writer().ok(text);
         Ok(())
+    }
+}
+
+impl Refusing for Session {
+    type Code = Code;
+
+    fn refuse(&mut self, failure: &Failure) {
+        let (code, text) = answer(failure);
+        self.writer().err(code, text);
     }
 
     fn count_bad_line(&mut self) -> Result<(), End> {

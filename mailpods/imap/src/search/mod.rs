@@ -181,14 +181,17 @@ impl Session {
     }
 }
 
-/// RFC 5182 §2.4: with only MIN or MAX beside it, SAVE saves only those; with PARTIAL what it shows (RFC 9394 §3.1).
+/// RFC 5182 §2.4: with only MIN or MAX beside it, SAVE saves only those; with PARTIAL what it shows too (RFC 9394 §3.2); with COUNT all.
 fn saved_part(positions: &[u32], returns: SearchReturn) -> impl Iterator<Item = u32> + '_ {
-    let ends_only = (returns.min || returns.max) && !returns.all && !returns.count;
+    let ends = returns.min || returns.max;
+    let everything = returns.all || returns.count || !ends && returns.partial.is_none();
     let last = positions.len().saturating_sub(1);
     let shown = returns.partial.map(|window| window.of(positions.len()));
-    let wanted = move |index: usize| match &shown {
-        Some(shown) => shown.contains(&index),
-        None => !ends_only || returns.min && index == 0 || returns.max && index == last,
+    let wanted = move |index: usize| {
+        everything
+            || returns.min && index == 0
+            || returns.max && index == last
+            || shown.as_ref().is_some_and(|shown| shown.contains(&index))
     };
     positions
         .iter()

@@ -1,6 +1,9 @@
+use std::num::NonZeroU32;
+
 use super::compile::EnvelopeField;
 use super::text::{any_has, envelope_has, header_has};
 use super::*;
+use mailpods_imap_proto::Window;
 use mailpods_message::text::{body_texts, fold, header_texts};
 use mailpods_message::{Envelope, Structure};
 
@@ -80,4 +83,18 @@ fn save_keeps_the_ends_only_when_only_they_are_asked_for() {
     assert_eq!(saved(returns(true, false, false)), [3]);
     assert_eq!(saved(returns(true, false, true)), [3, 5, 9]);
     assert_eq!(saved(returns(false, false, false)), [3, 5, 9]);
+    // RFC 9394 §3.2, table 1
+    let middle = |min, max, count| SearchReturn {
+        partial: Some(Window {
+            from: NonZeroU32::new(2).unwrap(),
+            to: NonZeroU32::new(2).unwrap(),
+            from_end: false,
+        }),
+        ..returns(min, max, count)
+    };
+    assert_eq!(saved(middle(false, false, false)), [5]);
+    assert_eq!(saved(middle(true, false, false)), [3, 5]);
+    assert_eq!(saved(middle(false, true, false)), [5, 9]);
+    assert_eq!(saved(middle(true, true, false)), [3, 5, 9]);
+    assert_eq!(saved(middle(false, false, true)), [3, 5, 9]);
 }

@@ -8,7 +8,7 @@ use mailpods_store::sieve::{flags_of, seen_key, special_use};
 use mailpods_store::{MailboxId, NewBody, Quota, StoreError, quota};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::{Runner, difference};
+use super::{Runner, without};
 use crate::append::now;
 
 /// One message on its way through its actions.
@@ -16,10 +16,8 @@ struct Actor<'a> {
     runner: &'a Runner,
     entry: &'a Entry,
     versions: Vec<Bytes>,
-    /// The message stays.
-    keep: Option<FileInto>,
-    /// It went into another mailbox.
-    moved: bool,
+    /// The message stays, with these flags.
+    kept: Option<Flags>,
 }
 
 /// Carries the actions out.
@@ -29,18 +27,9 @@ pub(super) async fn act(
     message: &Bytes,
     outcome: Outcome,
 ) -> Result<(), StoreError> {
-    // RFC 6785 §3.11: nobody waits for an answer. And whoever has a password would send by a script past all that holds for submission:
-    // allowances, suspension, the filter.
-    let impossible = |action: &Action| {
-        matches!(
-            action,
-            Action::Reject { .. }
-                | Action::Vacation(_)
-                | Action::Redirect { .. }
-                | Action::Notify(_)
-        )
-    };
-    if outcome.actions.iter().any(impossible) {
+    // What it sent would have passed neither the filter nor the look at who it is from, as all that is submitted does.
+    let sends = |action: &Action| matches!(action, Action::Redirect { .. } | Action::Notify(_));
+    if outcome.actions.iter().any(sends) {
         tracing::info!(account = %runner.owner, uid = entry.uid, "a script sends mail about a message that was not delivered; the message stays as it is");
         return Ok(());
     }
@@ -52,22 +41,21 @@ pub(super) async fn act(
         runner,
         entry,
         versions: outcome.versions.iter().map(octets).collect(),
-        keep: None,
-        moved: false,
+        // RFC 5228 §2.10.6
+        kept: outcome.error.is_some().then(|| entry.flags.clone()),
     };
-    let keeps = |action: &Action| matches!(action, Action::Keep(_));
-    let stays = outcome.actions.iter().any(keeps);
     for action in outcome.actions {
-        actor.action(action, stays).await?;
+        actor.action(action).await?;
     }
     actor.finish().await
 }
 
 impl Actor<'_> {
-    async fn action(&mut self, action: Action, stays: bool) -> Result<(), StoreError> {
+    async fn action(&mut self, action: Action) -> Result<(), StoreError> {
         match action {
-            Action::Keep(keep) => self.keep = Some(keep),
-            Action::FileInto(file) => self.file_into(file, stays).await?,
+            // RFC 6785 §3.1: changes of the message are for other actions; a stored message does not change.
+            Action::Keep(keep) => self.kept = Some(flags_of(&keep.flags)),
+            Action::FileInto(file) => self.file_into(file).await?,
             Action::Remember {
                 identity, seconds, ..
             } => {
@@ -76,7 +64,7 @@ impl Actor<'_> {
                 let tokens = &self.runner.deps().tokens;
                 tokens.ban(&key, until.saturating_mul(1000)).await?;
             }
-            // Refused before.
+            // The first only says that there is no keep; the others have been refused.
             Action::Discard
             | Action::Reject { .. }
             | Action::Vacation(_)
@@ -86,19 +74,9 @@ impl Actor<'_> {
         Ok(())
     }
 
-    /// RFC 6785 §3.3: into the mailbox where it is already, it is a keep.
-    async fn file_into(&mut self, file: FileInto, stays: bool) -> Result<(), StoreError> {
-        let target = self.target(&file).await?;
-        if target == self.runner.mailbox {
-            self.keep.get_or_insert(file);
-            return Ok(());
-        }
-        // A message that goes elsewhere, once and as it is, takes no more room than before.
-        let moves = !stays && file.version == 0 && !std::mem::replace(&mut self.moved, true);
-        let quota = match moves {
-            true => Quota::default(),
-            false => self.quota().await?,
-        };
+    /// RFC 6785 §3.3: another message, also where it is in that mailbox already.
+    async fn file_into(&self, file: FileInto) -> Result<(), StoreError> {
+        let (target, quota) = (self.target(&file).await?, self.quota().await?);
         let mail = &self.runner.deps().store;
         let flags = flags_of(&file.flags);
         if file.version > 0 {
@@ -107,18 +85,12 @@ impl Actor<'_> {
         }
         let (from, uid) = (self.runner.mailbox, self.entry.uid);
         let copied = mail.copy(from, vec![uid], target, quota).await?;
-        if difference(&self.entry.flags, &flags).is_empty() {
-            return Ok(());
-        }
         let uids = copied.pairs.iter().map(|pair| pair.1).collect();
-        let stored = mail.store_flags(target, uids, FlagOp::Replace, flags, None);
-        stored.await.map(drop)
+        self.change_flags(target, uids, &flags).await
     }
 
     async fn target(&self, file: &FileInto) -> Result<MailboxId, StoreError> {
-        let runner = self.runner;
-        let mail = &runner.deps().store;
-        let account = mail.account(&runner.owner).await?;
+        let (account, mail) = (self.runner.account, &self.runner.deps().store);
         if let Some(found) = mail.mailbox(account, &file.mailbox).await? {
             return Ok(found.id);
         }
@@ -152,40 +124,34 @@ impl Actor<'_> {
 
     /// What becomes of the message itself.
     async fn finish(self) -> Result<(), StoreError> {
-        let (runner, uid) = (self.runner, self.entry.uid);
-        let keep = self
-            .keep
-            .as_ref()
-            .map(|keep| (keep.version, flags_of(&keep.flags)));
-        let replaced = match &keep {
-            Some((version, flags)) if *version > 0 => {
-                Some((self.new_mail(*version, flags.clone()), self.quota().await?))
-            }
-            _ => None,
-        };
-        let (mail, mailbox) = (&runner.deps().store, runner.mailbox);
-        match (keep, replaced) {
-            // RFC 6785 §3.7: a stored message does not change, another one takes its place.
-            (_, Some((new, quota))) => mail
-                .replace(mailbox, uid, mailbox, new, quota)
-                .await
-                .map(drop),
-            (Some((_, flags)), None) if difference(&self.entry.flags, &flags).is_empty() => Ok(()),
-            (Some((_, flags)), None) => {
-                let stored = mail.store_flags(mailbox, vec![uid], FlagOp::Replace, flags, None);
-                stored.await.map(drop)
-            }
-            // RFC 6785 §3.1: neither kept by the script nor by itself.
-            (None, None) => {
-                let deleted = Flags {
-                    system: SystemFlags::DELETED,
-                    keywords: Vec::new(),
-                };
-                mail.store_flags(mailbox, vec![uid], FlagOp::Add, deleted, None)
-                    .await?;
-                mail.expunge(mailbox, Some(vec![uid])).await.map(drop)
+        let (mailbox, uids) = (self.runner.mailbox, vec![self.entry.uid]);
+        let kept = self.kept.clone().unwrap_or_else(|| Flags {
+            // RFC 6785 §2.2.4: neither kept by the script nor by itself. Who reads the mailbox expunges it.
+            system: self.entry.flags.system.union(SystemFlags::DELETED),
+            keywords: self.entry.flags.keywords.clone(),
+        });
+        self.change_flags(mailbox, uids, &kept).await
+    }
+
+    /// Makes the flags of the message those that are `wanted`; what somebody else changes meanwhile stays.
+    async fn change_flags(
+        &self,
+        mailbox: MailboxId,
+        uids: Vec<u32>,
+        wanted: &Flags,
+    ) -> Result<(), StoreError> {
+        let before = &self.entry.flags;
+        let mail = &self.runner.deps().store;
+        for (op, flags) in [
+            (FlagOp::Add, without(wanted, before)),
+            (FlagOp::Remove, without(before, wanted)),
+        ] {
+            if flags != Flags::default() {
+                let changed = mail.store_flags(mailbox, uids.clone(), op, flags, None);
+                changed.await?;
             }
         }
+        Ok(())
     }
 }
 

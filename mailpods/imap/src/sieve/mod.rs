@@ -1,40 +1,35 @@
 //! Scripts at IMAP commands (RFC 6785): over messages that are put in, copied or moved, and whose flags change.
 //!
-//! A script is one of those that the owner keeps over ManageSieve. The annotation [`ENTRY`] of a mailbox names the one for it, and that of the
-//! account the one for all other mailboxes. What a script does makes no event of its own, and whatever fails leaves the message as it is: the
-//! command was done before.
+//! The annotation [`ENTRY`] of a mailbox names one of the scripts that the owner keeps over ManageSieve, and that of the account the one for
+//! all other mailboxes. Those scripts of the cluster and the domain run around it that require `imapsieve`. What a script does makes no
+//! event of its own, and whatever fails leaves the message as it is: the command was done before.
 
 mod act;
+mod backlog;
 mod known;
+mod run;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use mailpods_plan::Plan;
-use mailpods_sieve::{
-    Answers, Envelope, Input, Library, Limits, Location, Outcome, Position, Progress, RunError,
-    Script, ScriptError, Stage,
-};
-use mailpods_store::mail::{Columns, Entry, Flags};
-use mailpods_store::sieve::Oracle;
-use mailpods_store::sieve::personal::Personal;
+use mailpods_store::mail::{Columns, FlagOutcome, Flags, SystemFlags};
 use mailpods_store::{MailboxId, StoreError, Uid};
 
-use crate::append::now;
+use crate::failure::Failure;
 use crate::flags;
-use crate::heavy;
 use crate::login::User;
-use crate::server::{ImapDeps, Shared};
+use crate::server::Shared;
 use crate::session::Session;
 use crate::sharing::Place;
 
+pub(crate) use backlog::Backlog;
 pub(crate) use known::Known;
 use known::Stores;
+pub(crate) use run::Runner;
 
 /// RFC 6785 §2.3.1
 pub(crate) const ENTRY: &str = "/shared/imapsieve/script";
 
-/// What happened to a message (RFC 6785 §4).
+/// What happened to a message (RFC 6785 §4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     Append,
@@ -52,20 +47,25 @@ impl Cause {
     }
 }
 
-/// The script for a mailbox, and what it needs.
-pub(crate) struct Runner {
-    shared: Arc<Shared>,
-    plan: Arc<Plan>,
-    owner: mailpods_api::MailboxAddress,
-    mailbox: MailboxId,
-    mailbox_name: String,
-    script: String,
-    personal: Arc<Personal>,
+/// Something that happened to a message.
+pub(crate) struct Event {
+    pub(crate) uid: Uid,
+    pub(crate) cause: Cause,
+    /// The flags that changed, with spaces between.
+    pub(crate) changed: Arc<str>,
 }
 
 impl Session {
-    /// The script for a mailbox, if there is one that can be run.
-    pub(crate) async fn script_for(&self, mailbox: MailboxId, name: &str) -> Option<Runner> {
+    /// What runs over messages of the selected mailbox when their flags change, where anything does.
+    pub(crate) async fn script_of_view(&self) -> Result<Option<Runner>, Failure> {
+        let view = self.view()?;
+        match view.owner.is_some() {
+            true => Ok(None),
+            false => Ok(self.script_for(view.id, &view.name).await),
+        }
+    }
+
+    async fn script_for(&self, mailbox: MailboxId, name: &str) -> Option<Runner> {
         let user = self.user.as_ref()?;
         match runner(&self.shared, user, mailbox, name).await {
             Ok(runner) => runner,
@@ -76,15 +76,28 @@ impl Session {
         }
     }
 
-    /// Runs the script for a mailbox of one's own over messages that were put into it.
-    pub(crate) async fn came_in(&self, cause: Cause, place: &Place, uids: &[Uid]) {
+    /// Runs what there is for a mailbox of one's own over messages that were put into it.
+    pub(crate) async fn came_in(&mut self, cause: Cause, place: &Place, uids: &[Uid]) {
         if uids.is_empty() || place.owner.is_some() {
             return;
         }
         if let Some(runner) = self.script_for(place.info.id, &place.info.name).await {
-            for uid in uids {
-                runner.run(cause, *uid, "").await;
-            }
+            let nothing: Arc<str> = Arc::from("");
+            let event = |uid: &Uid| Event {
+                uid: *uid,
+                cause,
+                changed: Arc::clone(&nothing),
+            };
+            self.run_scripts(runner, uids.iter().map(event).collect())
+                .await;
+        }
+    }
+
+    /// Runs scripts over messages of the selected mailbox; the client hears of what they did once they have done it.
+    pub(crate) async fn run_scripts(&mut self, runner: Runner, events: Vec<Event>) {
+        let begun = self.shared.backlog.run(runner, events).await;
+        if begun.is_some() {
+            self.scripts = begun;
         }
     }
 }
@@ -101,26 +114,23 @@ async fn runner(
         scripts: deps.scripts.as_ref(),
     };
     let owner = (user.account, &user.address);
-    let found = shared.scripts.script(stores, owner, mailbox).await?;
-    Ok(found.map(|(script, personal)| Runner {
-        script,
-        personal,
+    let own = shared.scripts.script(stores, owner, mailbox).await?;
+    let plan = deps.plan.current();
+    if own.is_none() && run::of_operators(&plan, &user.address).next().is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Runner {
         shared: Arc::clone(shared),
+        plan,
+        account: user.account,
         owner: user.address.clone(),
         mailbox,
         mailbox_name: name.to_owned(),
-        plan: deps.plan.current(),
+        own,
     }))
 }
 
 impl Runner {
-    /// Runs the script over a message that is still there. `changed`: the flags that changed, with spaces between.
-    pub(crate) async fn run(&self, cause: Cause, uid: Uid, changed: &str) {
-        if let Err(error) = self.try_run(cause, uid, changed).await {
-            tracing::warn!(account = %self.owner, mailbox = self.mailbox_name, uid, %error, "failed to run a script; the message stays as it is");
-        }
-    }
-
     /// The flags of messages before a command changes them.
     pub(crate) async fn flags(&self, uids: &[Uid]) -> Result<Vec<(Uid, Flags)>, StoreError> {
         let mail = &self.deps().store;
@@ -128,187 +138,67 @@ impl Runner {
         let entries = entries.await?.into_iter();
         Ok(entries.map(|entry| (entry.uid, entry.flags)).collect())
     }
+}
 
-    fn deps(&self) -> &ImapDeps {
-        &self.shared.deps
-    }
-
-    async fn try_run(&self, cause: Cause, uid: Uid, changed: &str) -> Result<(), StoreError> {
-        let columns = Columns {
-            prefix: true,
-            meta: false,
-            reader: None,
+/// The events of a change of flags; `before` ascends.
+pub(crate) fn of_flags(before: &[(Uid, Flags)], outcome: &FlagOutcome) -> Vec<Event> {
+    let mut events: Vec<Event> = Vec::new();
+    for (uid, _, after) in &outcome.entries {
+        let known = before.binary_search_by_key(uid, |known| known.0);
+        let Some((_, before)) = known.ok().and_then(|at| before.get(at)) else {
+            continue;
         };
-        let mail = &self.deps().store;
-        let found = mail.entries(self.mailbox, uid..=uid, 0, columns, 1).await?;
-        let Some(entry) = found.into_iter().next() else {
-            return Ok(());
-        };
-        // What is in memory at once is bounded, whatever the size of messages.
-        let _turn = match entry.size > heavy::INLINE {
-            true => Some(self.shared.heavy.turn().await?),
-            false => None,
-        };
-        let body = mail.body(entry.body).await?;
-        let prefix = entry.prefix.clone().unwrap_or_default();
-        let message = Bytes::from([&prefix[..], &body[..]].concat());
-        let outcome = self
-            .outcome(cause, &entry, message.clone(), changed)
-            .await?;
-        if let Some(error) = &outcome.error {
-            self.failed(uid, error);
-            return Ok(());
+        let changed = difference(before, after);
+        if changed.is_empty() {
+            continue;
         }
-        act::act(self, &entry, &message, outcome).await
-    }
-
-    fn failed(&self, uid: Uid, error: &RunError) {
-        tracing::info!(account = %self.owner, mailbox = self.mailbox_name, uid, error = %error, "a script failed; the message stays as it is");
-    }
-
-    /// Runs until no question is left, on a thread of its own: a script may take a while.
-    async fn outcome(
-        &self,
-        cause: Cause,
-        entry: &Entry,
-        message: Bytes,
-        changed: &str,
-    ) -> Result<Outcome, StoreError> {
-        let facts = Arc::new(Facts {
-            script: self.script.clone(),
-            personal: Arc::clone(&self.personal),
-            plan: Arc::clone(&self.plan),
-            message,
-            owner: self.owner.to_string(),
-            separators: self.separators(),
-            now: now(),
-            random: act::random()?,
-            environment: self.environment(cause, changed),
-            flags: flags::names(&entry.flags).map(str::to_owned).collect(),
+        let last = events.last().map(|event| &event.changed);
+        // Most often all have changed alike.
+        let changed = match last.filter(|last| ***last == *changed) {
+            Some(same) => Arc::clone(same),
+            None => changed.into(),
+        };
+        events.push(Event {
+            uid: *uid,
+            cause: Cause::Flag,
+            changed,
         });
-        let mut answers = Answers::default();
-        loop {
-            let (facts, known) = (Arc::clone(&facts), answers.clone());
-            match heavy::run(true, move || facts.run(&known)).await? {
-                Progress::Done(outcome) => return Ok(outcome),
-                Progress::Ask(question) => {
-                    let deps = self.deps();
-                    let oracle = Oracle {
-                        mail: deps.store.as_ref(),
-                        tokens: deps.tokens.as_ref(),
-                        plan: &self.plan,
-                        now: now() * 1000,
-                    };
-                    let answer = oracle.answer(&self.owner, &question).await?;
-                    answers.put(question, answer);
-                }
-            }
-        }
     }
-
-    fn separators(&self) -> Vec<char> {
-        let domain = self.plan.domains.get(self.owner.domain());
-        domain.map_or_else(Vec::new, |domain| domain.detail_separators.clone())
-    }
-
-    /// RFC 5183 §4.1, RFC 6785 §4
-    fn environment(&self, cause: Cause, changed: &str) -> Vec<(String, String)> {
-        let items = [
-            ("domain", self.owner.domain().to_string()),
-            ("host", self.plan.hostname.to_string()),
-            ("location", "MS".to_owned()),
-            ("name", "Mailpods".to_owned()),
-            ("phase", "post".to_owned()),
-            ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("imap.user", self.owner.to_string()),
-            ("imap.email", self.owner.to_string()),
-            ("imap.cause", cause.as_str().to_owned()),
-            ("imap.mailbox", self.mailbox_name.clone()),
-            ("imap.changedflags", changed.to_owned()),
-        ];
-        let items = items.into_iter();
-        items
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    }
+    events
 }
 
-/// What the interpreter is told about a message, owned.
-struct Facts {
-    script: String,
-    personal: Arc<Personal>,
-    plan: Arc<Plan>,
-    message: Bytes,
-    owner: String,
-    separators: Vec<char>,
-    now: i64,
-    random: [u8; 16],
-    environment: Vec<(String, String)>,
-    flags: Vec<String>,
-}
-
-impl Facts {
-    fn run(&self, answers: &Answers) -> Progress {
-        let name = format!("the script \"{}\"", self.script);
-        let script = match self.personal.script(&self.script) {
-            Some(Ok(script)) => Arc::clone(script),
-            other => {
-                let error = other.and_then(Result::err);
-                return Progress::Done(cannot_run(name, error));
-            }
-        };
-        let input = Input {
-            message: &self.message,
-            // No transaction brought it.
-            envelope: Envelope::default(),
-            owner: self.owner.clone(),
-            addresses: Vec::new(),
-            separators: self.separators.clone(),
-            now: self.now,
-            offset_minutes: 0,
-            random: self.random,
-            hostname: self.plan.hostname.to_string(),
-            environment: self.environment.clone(),
-            spam_percent: None,
-            virus: None,
-            flags: self.flags.clone(),
-            library: self,
-            limits: Limits::default(),
-            trace: false,
-        };
-        mailpods_sieve::run(&[Stage { name, script }], &input, answers)
-    }
-}
-
-/// What comes of a script that is not there, or that this release does not understand.
-fn cannot_run(script: String, error: Option<&ScriptError>) -> Outcome {
-    let gone = "there is no such script";
-    let error = RunError {
-        script,
-        at: error.map_or(Position { line: 1, column: 1 }, |error| error.at),
-        message: error.map_or(gone, |error| &error.message).to_owned(),
+/// The events of FETCH, which sets `\Seen` (RFC 6785 §2.2.3).
+pub(crate) fn of_seen(uids: &[Uid]) -> Vec<Event> {
+    let seen = Flags {
+        system: SystemFlags::SEEN,
+        keywords: Vec::new(),
     };
-    Outcome {
-        error: Some(error),
-        ..Outcome::default()
-    }
-}
-
-impl Library for Facts {
-    fn script(&self, location: Location, name: &str) -> Option<Arc<Script>> {
-        match location {
-            Location::Global => self.plan.sieve.scripts.get(name)?.script().ok().cloned(),
-            Location::Personal => self.personal.script(name)?.ok().cloned(),
-        }
-    }
+    let changed: Arc<str> = difference(&Flags::default(), &seen).into();
+    let event = |uid: &Uid| Event {
+        uid: *uid,
+        cause: Cause::Flag,
+        changed: Arc::clone(&changed),
+    };
+    uids.iter().map(event).collect()
 }
 
 /// The flags that one set has and the other has not, with spaces between.
-pub(crate) fn difference(before: &Flags, after: &Flags) -> String {
-    let has = |flags: &Flags, wanted: &str| {
-        flags::names(flags).any(|name| name.eq_ignore_ascii_case(wanted))
+fn difference(before: &Flags, after: &Flags) -> String {
+    let (gone, new) = (without(before, after), without(after, before));
+    let names = flags::names(&gone).chain(flags::names(&new));
+    names.collect::<Vec<_>>().join(" ")
+}
+
+/// The flags of one set that the other has not.
+fn without(flags: &Flags, others: &Flags) -> Flags {
+    let has = |keyword: &String| {
+        let mut others = others.keywords.iter();
+        others.any(|other| other.eq_ignore_ascii_case(keyword))
     };
-    let gone = flags::names(before).filter(|name| !has(after, name));
-    let new = flags::names(after).filter(|name| !has(before, name));
-    gone.chain(new).collect::<Vec<_>>().join(" ")
+    let mut keywords = flags.keywords.clone();
+    keywords.retain(|keyword| !has(keyword));
+    Flags {
+        system: flags.system.without(others.system),
+        keywords,
+    }
 }

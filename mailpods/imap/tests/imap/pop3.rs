@@ -74,11 +74,11 @@ async fn no_log_in_without_tls() {
              S: STLS
              S: .
              C: USER alice@example.test
-             S: -ERR log-in needs TLS: STLS comes first
+             S: -ERR log-in needs TLS, which has to be started first
              C: PASS quickstart
              S: -ERR USER comes first
              C: AUTH PLAIN AGFsaWNlQGV4YW1wbGUudGVzdABxdWlja3N0YXJ0
-             S: -ERR log-in needs TLS: STLS comes first
+             S: -ERR log-in needs TLS, which has to be started first
              C: STAT
              S: -ERR this command is not permitted now
              C: QUIT

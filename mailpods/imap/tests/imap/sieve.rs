@@ -1,11 +1,11 @@
 //! Scripts at IMAP commands (RFC 6785).
 
-use mailpods_plan::{Listener, Plan, Protocol};
+use mailpods_plan::{Listener, Plan, Protocol, SieveScript, SieveStages};
 use mailpods_store::queue::QueueFilter;
 
 use crate::world::{Client, World, address, plan};
 
-const REQUIRE: &str = "require [\"imapsieve\", \"environment\", \"fileinto\", \"copy\", \"imap4flags\", \"variables\", \"editheader\", \"vacation\", \"reject\", \"enotify\", \"mailbox\"];\n";
+const REQUIRE: &str = "require [\"imapsieve\", \"environment\", \"fileinto\", \"copy\", \"imap4flags\", \"variables\", \"editheader\", \"enotify\", \"mailbox\"];\n";
 
 /// Alice keeps a script of this name.
 async fn keep(world: &World, name: &str, script: &str) {
@@ -73,14 +73,14 @@ async fn changed_flags_run_the_script_and_what_it_does_is_told() {
         .talk(
             "C: a UID STORE 1 +FLAGS (\\Flagged)
              S: * 1 FETCH (UID 1 FLAGS (\\Flagged))
-             S: * 1 EXPUNGE
+             S: * 1 FETCH (FLAGS (\\Flagged \\Deleted))
              S: a OK ...
              C: b UID STORE 2 +FLAGS ($Later)
-             S: * 1 FETCH (UID 2 FLAGS ($Later))
-             S: * 1 FETCH (FLAGS (\\Answered $Later))
+             S: * 2 FETCH (UID 2 FLAGS ($Later))
+             S: * 2 FETCH (FLAGS (\\Answered $Later))
              S: b OK ...
              C: c UID STORE 2 +FLAGS ($Later)
-             S: * 1 FETCH (UID 2 FLAGS (\\Answered $Later))
+             S: * 2 FETCH (UID 2 FLAGS (\\Answered $Later))
              S: c OK ...",
         )
         .await;
@@ -89,47 +89,182 @@ async fn changed_flags_run_the_script_and_what_it_does_is_told() {
     assert_eq!(lines[0], "* 1 FETCH (FLAGS (\\Flagged))");
 }
 
+/// Puts a message with a subject into INBOX; returns how many there are then, and the flags of the last one.
+async fn put(client: &mut Client, subject: &str) -> (usize, String) {
+    let text = format!(
+        "From: <bob@remote.test>\r\nTo: alice@example.test\r\nSubject: {subject}\r\n\r\nx\r\n"
+    );
+    client.append("INBOX", "", &text).await;
+    client.command("SELECT INBOX").await;
+    let lines = client.command("FETCH 1:* FLAGS").await;
+    let flags = lines[lines.len() - 2].split_once("FLAGS ").unwrap().1;
+    (
+        lines.len() - 1,
+        flags.trim_end_matches(')').to_owned() + ")",
+    )
+}
+
 #[tokio::test]
-async fn appended_messages_are_changed_and_dropped_and_nothing_is_sent() {
+async fn what_is_not_kept_is_marked_and_what_is_kept_stays_as_it_is() {
     let world = World::new().await;
     let script = "if header :is \"subject\" \"drop\" { discard; }
-        elsif header :is \"subject\" \"edit\" { addheader \"X-Seen\" \"yes\"; addflag \"\\\\Seen\"; }
-        elsif header :is \"subject\" \"on\" { redirect :copy \"carol@remote.test\"; }
-        elsif header :is \"subject\" \"tell\" { notify \"mailto:carol@remote.test\"; }
-        elsif header :is \"subject\" \"refuse\" { reject \"no\"; }
-        elsif header :is \"subject\" \"answer\" { vacation \"away\"; }
+        elsif header :is \"subject\" \"both\" { discard; keep; }
+        elsif header :is \"subject\" \"edit\" { addheader \"X-Seen\" \"yes\"; addflag \"\\\\Seen\"; fileinto :copy \"Archive\"; }
+        elsif header :is \"subject\" \"here\" { fileinto \"INBOX\"; }";
+    let mut alice = alice_with(&world, "INBOX", script).await;
+    // RFC 6785 §3.5
+    assert_eq!(put(&mut alice, "drop").await, (1, "(\\Deleted)".to_owned()));
+    assert_eq!(put(&mut alice, "both").await, (2, "()".to_owned()));
+    // RFC 6785 §3.7: what is kept has the flags, but not the field.
+    assert_eq!(put(&mut alice, "edit").await, (3, "(\\Seen)".to_owned()));
+    let field = "FETCH * BODY.PEEK[HEADER.FIELDS (X-Seen)]";
+    let lines = alice.command(field).await.join("\n");
+    assert!(!lines.contains("X-Seen: yes"), "{lines}");
+    alice.command("EXAMINE Archive").await;
+    let lines = alice.command(field).await.join("\n");
+    assert!(lines.contains("X-Seen: yes"), "{lines}");
+    // RFC 6785 §3.3: always another message.
+    assert_eq!(put(&mut alice, "here").await.0, 5);
+    let lines = alice.command("FETCH 4:5 FLAGS").await;
+    assert_eq!(lines[0], "* 4 FETCH (FLAGS (\\Deleted))");
+    assert_eq!(lines[1], "* 5 FETCH (FLAGS ())");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_and_what_fails_changes_nothing() {
+    let world = World::new().await;
+    let script = "if header :is \"subject\" \"on\" { redirect :copy \"carol@remote.test\"; }
+        elsif header :is \"subject\" \"tell\" { notify \"mailto:carol@remote.test\"; discard; }
         elsif header :is \"subject\" \"fail\" { fileinto \"a/${x}/b\"; discard; }";
     let mut alice = alice_with(&world, "INBOX", script).await;
-    let append = async |client: &mut Client, subject: &str| {
-        let text = format!(
-            "From: <bob@remote.test>\r\nTo: alice@example.test\r\nSubject: {subject}\r\n\r\nx\r\n"
+    for (number, subject) in ["on", "tell", "fail"].into_iter().enumerate() {
+        assert_eq!(
+            put(&mut alice, subject).await,
+            (number + 1, "()".to_owned())
         );
-        client.append("INBOX", "", &text).await;
-        messages(client, "INBOX").await
-    };
-    assert_eq!(append(&mut alice, "drop").await, "0");
-    assert_eq!(append(&mut alice, "edit").await, "1");
+    }
+    // RFC 6785 §3.11, §4.6: what belongs to delivery ends a script, if only it is required.
+    for (number, script) in [
+        "require \"reject\"; addflag \"\\\\Seen\";",
+        "require \"ereject\"; addflag \"\\\\Seen\";",
+        "require \"vacation\"; addflag \"\\\\Seen\";",
+        "require \"vacation-seconds\"; addflag \"\\\\Seen\";",
+        "require \"envelope\"; if envelope :is \"from\" \"\" { addflag \"\\\\Seen\"; } discard;",
+        "require \"ihave\"; if ihave \"vacation\" { vacation \"away\"; } discard;",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        keep(&world, "s", script).await;
+        let found = put(&mut alice, "x").await;
+        assert_eq!(found, (number + 4, "()".to_owned()), "{script}");
+    }
+    let filter = QueueFilter::default();
+    let queued = world.store.queue.list(&filter, None, 10).await.unwrap();
+    assert!(queued.is_empty());
+}
+
+#[tokio::test]
+async fn reading_a_message_runs_the_script() {
+    let world = World::new().await;
+    let script = "if allof (environment :is \"imap.cause\" \"FLAG\", environment :is \"imap.changedflags\" \"\\\\Seen\",
+        hasflag \"\\\\Seen\") { addflag \"$Read\"; }";
+    let mut alice = alice_with(&world, "INBOX", script).await;
+    for _ in 0..3 {
+        alice.append("INBOX", "", "Subject: x\r\n\r\nx\r\n").await;
+    }
     alice.command("SELECT INBOX").await;
-    let lines = alice
-        .command("FETCH 1 (FLAGS BODY[HEADER])")
-        .await
-        .join("\n");
-    assert!(
-        lines.contains("\\Seen") && lines.contains("X-Seen: yes"),
-        "{lines}"
-    );
-    let queued = async || {
-        let filter = QueueFilter::default();
-        world.store.queue.list(&filter, None, 10).await.unwrap()
+    alice
+        .talk(
+            "C: a FETCH 1 BODY.PEEK[TEXT]
+             S: * 1 FETCH (BODY[TEXT] {3}
+             S: x
+             S: )
+             S: a OK ...
+             C: b FETCH 1:2 BODY[TEXT]
+             S: * 1 FETCH (FLAGS (\\Seen) BODY[TEXT] {3}
+             S: x
+             S: )
+             S: * 2 FETCH (FLAGS (\\Seen) BODY[TEXT] {3}
+             S: x
+             S: )
+             S: * 1 FETCH (FLAGS (\\Seen $Read))
+             S: * 2 FETCH (FLAGS (\\Seen $Read))
+             S: b OK ...
+             C: c FETCH 1 BODY[TEXT]
+             S: * 1 FETCH (BODY[TEXT] {3}
+             S: x
+             S: )
+             S: c OK ...",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn scripts_of_operators_stand_around_that_of_the_mailbox() {
+    let mut plan = plan();
+    let around = |before: &str, after: &str| {
+        let script = |text: &str| Some(SieveScript::compile(&format!("{REQUIRE}{text}")).unwrap());
+        SieveStages {
+            before: script(before),
+            after: script(after),
+        }
     };
-    // Nothing is sent: it would pass by what holds for submission.
-    assert_eq!(append(&mut alice, "on").await, "2");
-    assert_eq!(append(&mut alice, "tell").await, "3");
-    // Nobody is told or answered, and what fails changes nothing.
-    assert_eq!(append(&mut alice, "refuse").await, "4");
-    assert_eq!(append(&mut alice, "answer").await, "5");
-    assert_eq!(append(&mut alice, "fail").await, "6");
-    assert!(queued().await.is_empty());
+    let if_subject = |subject: &str, command: &str| {
+        format!("if header :is \"subject\" \"{subject}\" {{ {command} }}")
+    };
+    let hidden = "if environment :is \"imap.mailbox\" \"Archive\" { discard; stop; } addflag \"$ClusterBefore\";";
+    plan.sieve.stages = around(hidden, "addflag \"$ClusterAfter\";");
+    let mut domain =
+        mailpods_plan::Domain::clone(plan.domain(address("alice@example.test").domain()).unwrap());
+    domain.sieve = around(
+        &if_subject("x", "addflag \"$DomainBefore\";"),
+        "addflag \"$DomainAfter\";",
+    );
+    // It says nothing of IMAP.
+    domain.sieve.after = Some(SieveScript::compile("discard;").unwrap());
+    let domain = std::sync::Arc::new(domain);
+    plan.domains = [(domain.name.clone(), domain)]
+        .into_iter()
+        .collect::<std::collections::BTreeMap<_, _>>()
+        .into();
+    let world = World::with(plan).await;
+    let mut alice = alice_with(&world, "INBOX", "addflag \"$Own\";").await;
+    let (_, flags) = put(&mut alice, "x").await;
+    for keyword in ["$ClusterBefore", "$DomainBefore", "$Own", "$ClusterAfter"] {
+        assert!(flags.contains(keyword), "{flags}");
+    }
+    alice.append("Junk", "", "Subject: y\r\n\r\nx\r\n").await;
+    alice.append("Archive", "", "Subject: x\r\n\r\nx\r\n").await;
+    for (mailbox, flags) in [
+        ("Junk", "$ClusterBefore $ClusterAfter"),
+        ("Archive", "\\Deleted"),
+    ] {
+        alice.command(&format!("EXAMINE {mailbox}")).await;
+        let lines = alice.command("FETCH 1 FLAGS").await;
+        let flags_of = lines[0].trim_end_matches(')').split(['(', ' ']);
+        let found: Vec<&str> = flags_of.collect();
+        for flag in flags.split(' ') {
+            assert!(found.contains(&flag), "{mailbox}: {lines:?}");
+        }
+        assert!(!found.contains(&"$Own"), "{mailbox}: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_of_many_messages_runs_the_script() {
+    let world = World::new().await;
+    let mut alice = alice_with(&world, "Junk", "addflag \"$Copied\";").await;
+    for _ in 0..50 {
+        alice.append("INBOX", "", "Subject: x\r\n\r\nx\r\n").await;
+    }
+    alice.command("SELECT INBOX").await;
+    alice.command("COPY 1:* Junk").await;
+    // A session ends no sooner than its scripts.
+    alice.command("LOGOUT").await;
+    let mut again = world.selected("Junk").await;
+    let lines = again.command("SEARCH KEYWORD $Copied").await;
+    assert_eq!(lines[0].split(' ').count(), 2 + 50, "{lines:?}");
 }
 
 #[tokio::test]
@@ -143,7 +278,7 @@ async fn a_mailbox_goes_before_the_account_and_a_name_may_lead_nowhere() {
     }
     for (mailbox, count, flags) in [
         ("INBOX", "1", "($All)"),
-        ("Junk", "0", ""),
+        ("Junk", "1", "(\\Deleted)"),
         ("Archive", "1", "()"),
     ] {
         alice.append(mailbox, "", "Subject: x\r\n\r\nx\r\n").await;

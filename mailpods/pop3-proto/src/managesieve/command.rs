@@ -108,7 +108,7 @@ pub enum ParseError {
     #[error("the name has the wrong form: 1 to 512 octets of UTF-8 without control characters")]
     Name,
     /// Not a number of octets.
-    #[error("expected a number")]
+    #[error("expected a number of octets, in digits alone")]
     Number,
     /// The initial response is not base64.
     #[error("invalid base64")]
@@ -144,7 +144,9 @@ impl Arguments {
 
     fn number(&mut self) -> Result<u64> {
         match self.0.next() {
-            Some(Token::Atom(word)) => word.parse().map_err(|_| ParseError::Number),
+            Some(Token::Atom(word)) if word.bytes().all(|octet| octet.is_ascii_digit()) => {
+                word.parse().map_err(|_| ParseError::Number)
+            }
             _ => Err(ParseError::Number),
         }
     }

@@ -59,9 +59,13 @@ fn quoted<'a>(input: &'a [u8], tokens: &mut Vec<Token>) -> Result<&'a [u8], Pars
 fn atom<'a>(input: &'a [u8], tokens: &mut Vec<Token>) -> Result<&'a [u8], ParseError> {
     let end = input.iter().position(|octet| *octet == b' ');
     let (word, rest) = input.split_at(end.unwrap_or(input.len()));
-    let fits = word.iter().all(|octet| octet.is_ascii_alphanumeric());
+    let fits = word.iter().all(u8::is_ascii_graphic);
     let word = std::str::from_utf8(word).ok().filter(|_| fits);
-    tokens.push(Token::Atom(word.ok_or(ParseError::Unknown)?.to_owned()));
+    let word = word.ok_or(match tokens.is_empty() {
+        true => ParseError::Unknown,
+        false => ParseError::Arguments,
+    })?;
+    tokens.push(Token::Atom(word.to_owned()));
     Ok(rest)
 }
 

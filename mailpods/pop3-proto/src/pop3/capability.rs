@@ -14,7 +14,7 @@ const ALWAYS: [&str; 6] = [
     "TOP",
     "UIDL",
     "RESP-CODES",
-    // RFC 3206 §4
+    // RFC 3206 §6
     "AUTH-RESP-CODE",
     "PIPELINING",
     // RFC 2449 §6.7: no message is removed for having been read

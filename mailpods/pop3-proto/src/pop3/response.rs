@@ -8,11 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 pub enum Code {
     /// RFC 2449 §8.1.2: somebody else has the maildrop.
     InUse,
-    /// RFC 3206 §3: it may work later.
+    /// RFC 3206 §4: it may work later.
     SysTemp,
-    /// RFC 3206 §3: somebody has to do something first.
+    /// RFC 3206 §4: somebody has to do something first.
     SysPerm,
-    /// RFC 3206 §4: name or password are wrong.
+    /// RFC 3206 §5: name or password are wrong.
     Auth,
 }
 

@@ -34,11 +34,12 @@ pub fn compile(source: &[u8], limits: &Limits) -> std::result::Result<Script, Ve
         errors: Vec::new(),
         labels: Vec::new(),
     };
-    let body = checker.script(&nodes);
+    let (required, body) = checker.script(&nodes);
     if checker.errors.is_empty() {
         let uses_variables = checker.has(Extension::Variables);
         return Ok(Script {
             body,
+            required,
             uses_variables,
         });
     }
@@ -80,7 +81,8 @@ impl Checker<'_> {
         ))
     }
 
-    fn script(&mut self, nodes: &[Node]) -> Block {
+    /// What it requires, and its commands.
+    fn script(&mut self, nodes: &[Node]) -> (Enabled, Block) {
         let split = nodes
             .iter()
             .position(|node| node.name != "require")
@@ -91,7 +93,8 @@ impl Checker<'_> {
                 self.errors.push(error);
             }
         }
-        self.block(rest)
+        // `ihave` enables more from here on.
+        (self.enabled, self.block(rest))
     }
 
     /// RFC 5228 §3.2.

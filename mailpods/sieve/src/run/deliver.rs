@@ -211,6 +211,7 @@ impl Run<'_> {
     }
 
     pub(super) fn reject(&mut self, reason: &Text, extended: bool) -> Result<()> {
+        self.envelope()?;
         self.not_rejected("reject")?;
         let conflict = self.actions.iter().find_map(|action| match action {
             Action::Keep(_) => Some("keep"),

@@ -142,7 +142,7 @@ impl Run<'_> {
                     super::values::short(&name)
                 ));
             }
-            let envelope = &self.input.envelope;
+            let envelope = self.envelope()?;
             let address = match name.to_ascii_lowercase().as_str() {
                 "from" => Some(&envelope.from),
                 "to" => Some(&envelope.to),

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use crate::action::{Action, FileInto, Outcome, TraceLine};
 use crate::answers::{Answers, Question};
 use crate::error::{Position, RunError};
-use crate::input::{Input, Location};
+use crate::extension::Extension;
+use crate::input::{Envelope, Input, Location};
 use crate::limits::OCTETS_PER_STEP;
 use crate::program::Script;
 
@@ -181,7 +182,10 @@ impl<'a> Run<'a> {
         };
         let done = before.actions;
         self.stage_begins(stage);
-        match self.block(&stage.script.body) {
+        let ended = self
+            .applicable(&stage.script)
+            .and_then(|()| self.block(&stage.script.body));
+        match ended {
             Ok(()) | Err(Halt::Stop | Halt::Return | Halt::Break(_)) => {}
             Err(Halt::Ask(question)) => return Err(question),
             Err(Halt::Fail(message)) => self.failed(before, message),
@@ -216,6 +220,33 @@ impl<'a> Run<'a> {
         self.included.clear();
         self.parts.clear();
         self.depth = 0;
+    }
+
+    /// RFC 6785 §3.11: what answers or refuses mail that is delivered must not even be required where none is.
+    fn applicable(&self, script: &Script) -> Result<()> {
+        const OF_DELIVERY: [Extension; 4] = [
+            Extension::Ereject,
+            Extension::Reject,
+            Extension::Vacation,
+            Extension::VacationSeconds,
+        ];
+        let mut found = OF_DELIVERY.into_iter();
+        let found = found.find(|extension| script.requires(*extension));
+        match found.filter(|_| self.input.envelope.is_none()) {
+            None => Ok(()),
+            Some(extension) => fail(format!(
+                "\"{}\" is for mail that is delivered, and this message is in a mailbox already",
+                extension.name()
+            )),
+        }
+    }
+
+    /// The transaction of the message (RFC 6785 §4.6).
+    fn envelope(&self) -> Result<&'a Envelope> {
+        match &self.input.envelope {
+            Some(envelope) => Ok(envelope),
+            None => fail("the message has no envelope: it is in a mailbox already"),
+        }
     }
 
     /// Between two scripts: an explicit keep is left to the ones that follow.
@@ -373,7 +404,9 @@ impl<'a> Run<'a> {
         let outer_name = std::mem::replace(&mut self.script, name.to_owned());
         let (at, parts) = (self.at, std::mem::take(&mut self.parts));
         self.depth += 1;
-        let ended = self.block(&script.body);
+        let ended = self
+            .applicable(script)
+            .and_then(|()| self.block(&script.body));
         // An error is told with the place where it happened.
         if matches!(ended, Err(Halt::Fail(_))) {
             return ended;

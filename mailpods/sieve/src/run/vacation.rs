@@ -7,6 +7,7 @@ use mailpods_message::header::{
 use super::{Result, Run, fail};
 use crate::action::{Action, Reply};
 use crate::compose;
+use crate::input::Envelope;
 use crate::mailto;
 use crate::program::VacationCommand;
 
@@ -37,7 +38,8 @@ impl Run<'_> {
             .map(|text| self.expand(text))
             .transpose()?;
         let addresses = self.expand_all(&command.addresses)?;
-        if let Some(why) = self.no_answer(&addresses) {
+        let envelope = self.envelope()?;
+        if let Some(why) = self.no_answer(envelope, &addresses) {
             self.note(|| format!("vacation: no answer, {why}"));
             return Ok(());
         }
@@ -53,7 +55,7 @@ impl Run<'_> {
             .as_deref()
             .and_then(mailto::address)
             .unwrap_or_else(|| self.input.owner.clone());
-        let to = self.input.envelope.from.clone();
+        let to = envelope.from.clone();
         let message = self.answer(&from, &to, subject.as_deref(), command.mime, &reason)?;
         self.note(|| format!("vacation: answer {to}"));
         let seconds = command.seconds.unwrap_or(DEFAULT_SECONDS);
@@ -78,13 +80,13 @@ impl Run<'_> {
     }
 
     /// Why nobody is answered; `None` when somebody is.
-    fn no_answer(&self, addresses: &[String]) -> Option<&'static str> {
-        let sender = self.input.envelope.from.to_ascii_lowercase();
+    fn no_answer(&self, envelope: &Envelope, addresses: &[String]) -> Option<&'static str> {
+        let sender = envelope.from.to_ascii_lowercase();
         // RFC 5230 §4.6, RFC 3834 §2.
         if sender.is_empty() {
             return Some("the sender is null");
         }
-        let own = self.own_addresses(addresses);
+        let own = self.own_addresses(envelope, addresses);
         if own.contains(&self.plain(&sender)) {
             return Some("the sender is the owner");
         }
@@ -101,9 +103,9 @@ impl Run<'_> {
     }
 
     /// All that is the owner's, in lower case and without details.
-    fn own_addresses(&self, more: &[String]) -> Vec<String> {
+    fn own_addresses(&self, envelope: &Envelope, more: &[String]) -> Vec<String> {
         let input = self.input;
-        let own = [&input.owner, &input.envelope.to]
+        let own = [&input.owner, &envelope.to]
             .into_iter()
             .chain(&input.addresses)
             .chain(more);

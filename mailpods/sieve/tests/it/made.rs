@@ -141,7 +141,8 @@ fn nobody_answers_machines_lists_and_strangers_copies() {
     ];
     for (name, message, sender, wanted) in rows {
         let mut input = input(&message, &NoLibrary);
-        sender.clone_into(&mut input.envelope.from);
+        let envelope = input.envelope.as_mut().unwrap();
+        sender.clone_into(&mut envelope.from);
         let shown = show(&run_with(
             "require \"vacation\"; vacation \"away\";",
             &input,

@@ -49,11 +49,11 @@ pub(crate) fn script_of(text: &str) -> Arc<Script> {
 pub(crate) fn input<'a>(message: &'a str, library: &'a dyn Library) -> Input<'a> {
     Input {
         message: message.as_bytes(),
-        envelope: Envelope {
+        envelope: Some(Envelope {
             from: "anna@sender.test".to_owned(),
             to: "me+list@example.test".to_owned(),
             auth: None,
-        },
+        }),
         owner: "me@example.test".to_owned(),
         addresses: vec!["alias@example.test".to_owned()],
         separators: vec!['+'],

@@ -5,6 +5,7 @@ use mailpods_policy::Reason;
 use mailpods_sasl::{ChannelBindings, Mechanism};
 use mailpods_smtp_proto::Reply;
 use mailpods_store::directory::{LoginContext, Refusal, Service, Step};
+use tracing::{Instrument as _, Span};
 
 use super::Driver;
 
@@ -49,6 +50,12 @@ impl Driver {
         }
     }
 
+    /// Whose log-in the log tells of.
+    fn login_span(&self) -> Span {
+        let (session, client) = (&self.client.session, self.client.address);
+        tracing::info_span!("login", session, %client)
+    }
+
     pub(super) async fn on_auth_start(&mut self, mechanism: &str, initial: Option<Vec<u8>>) {
         let Some(mechanism) = Mechanism::parse(mechanism) else {
             return self.session.answer(Reply::new(
@@ -57,27 +64,25 @@ impl Driver {
                 "authentication mechanism not offered",
             ));
         };
-        let mut login = match self
-            .shared
-            .deps
-            .directory
-            .login(mechanism, self.login_context())
-        {
+        let (span, directory) = (self.login_span(), &self.shared.deps.directory);
+        let login = span.in_scope(|| directory.login(mechanism, self.login_context()));
+        let mut login = match login {
             Ok(login) => login,
             Err(refusal) => return self.session.answer(reply(&refusal)),
         };
-        let step = login.start(initial.as_deref()).await;
+        let step = login.start(initial.as_deref()).instrument(span).await;
         self.login = Some(login);
         self.on_step(step);
     }
 
     pub(super) async fn on_auth_response(&mut self, response: &[u8]) {
+        let span = self.login_span();
         let Some(login) = &mut self.login else {
             return self
                 .session
                 .answer(Reply::new(503, (5, 1), "no authentication in progress"));
         };
-        let step = login.step(response).await;
+        let step = login.step(response).instrument(span).await;
         self.on_step(step);
     }
 

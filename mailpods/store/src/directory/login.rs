@@ -399,9 +399,9 @@ impl Inner {
         let account = MailboxAddress::parse(name)
             .map(|address| address.to_string())
             .unwrap_or_default();
-        let (session, client, service) =
-            (&context.session, context.client, context.service.as_str());
-        tracing::info!(%session, %client, service, %mechanism, account, %reason, error = refusal as &dyn std::error::Error, "log-in refused");
+        let service = context.service.as_str();
+        // Whose session it is, the span around it tells.
+        tracing::info!(service, %mechanism, account, %reason, error = refusal as &dyn std::error::Error, "log-in refused");
         // One who is banned may try thousands of times: the ban itself was told.
         if matches!(refusal, Refusal::Banned { .. }) {
             return;
@@ -413,7 +413,7 @@ impl Inner {
             reason: reason.as_str(),
             sender: account,
             recipient: String::new(),
-            peer: client.to_string(),
+            peer: context.client.to_string(),
             text: format!("{service} {mechanism}: {refusal}"),
         });
     }

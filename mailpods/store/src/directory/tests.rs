@@ -539,6 +539,48 @@ async fn refusals_are_told_with_their_reason_and_without_secrets() {
     assert!(text.contains(r#"mailpods_logins_total{mechanism="PLAIN",reason="wrong-credentials",service="imap"} 2"#), "{text}");
 }
 
+/// The names of the fields of all that is logged.
+#[derive(Clone, Default)]
+struct Fields(Arc<Mutex<Vec<&'static str>>>);
+
+impl tracing::Subscriber for Fields {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let fields = event.metadata().fields();
+        lock(&self.0).extend(fields.iter().map(|field| field.name()));
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn the_log_leaves_to_the_span_whose_session_it_is() {
+    let world = World::new().await;
+    let fields = Fields::default();
+    let logged = tracing::subscriber::set_default(fields.clone());
+    let _ = world.plain("192.0.2.1", ALICE, "hunter2").await;
+    drop(logged);
+    let fields = lock(&fields.0);
+    assert!(fields.contains(&"reason"), "{fields:?}");
+    assert!(
+        !fields.contains(&"session") && !fields.contains(&"client"),
+        "{fields:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_client_that_breaks_the_mechanism_is_told_so_and_not_counted() {
     let world = World::new().await;

@@ -166,7 +166,7 @@ impl Facts {
     pub(super) fn run(&self, answers: &Answers) -> Progress {
         let input = Input {
             message: &self.body,
-            envelope: self.envelope.clone(),
+            envelope: Some(self.envelope.clone()),
             owner: self.owner.clone(),
             addresses: self.addresses.clone(),
             separators: self.separators.clone(),
@@ -228,6 +228,10 @@ fn environment(plan: &Plan, mailbox: &Mailbox) -> Vec<(String, String)> {
         ("name", "Mailpods".to_owned()),
         ("phase", "during".to_owned()),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        // RFC 6785 §4.2, §4.5: nobody's command brought the message.
+        ("imap.user", String::new()),
+        ("imap.email", String::new()),
+        ("imap.changedflags", String::new()),
     ];
     items
         .into_iter()
