@@ -185,6 +185,7 @@ fn matters(
     Option<i64>,
     &str,
     &[SuspendedObservation],
+    &[String],
 ) {
     (
         told.ready,
@@ -192,6 +193,7 @@ fn matters(
         told.certificate_not_after,
         &told.version,
         &told.suspended,
+        &told.short,
     )
 }
 

@@ -140,7 +140,7 @@ impl Sender {
         for life in &mut self.lives {
             life.tick(now);
         }
-        let members: Vec<Member> = self
+        let mut members: Vec<Member> = self
             .lives
             .iter()
             .enumerate()
@@ -149,6 +149,7 @@ impl Sender {
                 on_probation: life.is_on_probation(name, now),
                 standby: is_standby(at),
                 weight: 1,
+                id: at as u64,
             })
             .collect();
         let seats = choose::seats(&members, 1);
@@ -159,7 +160,15 @@ impl Sender {
             message: random,
         };
         let order = Balance::RoundRobin.order(&members, &seats.sending, turn);
-        let found = order.iter().copied().find(|at| self.has_room(*at, now));
+        let (mut found, mut left) = (None, order.clone());
+        while found.is_none() && !left.is_empty() {
+            found = left.iter().copied().find(|at| self.has_room(*at, now));
+            for at in left {
+                members[at].usable = false;
+            }
+            let seats = choose::seats(&members, 1);
+            left = Balance::RoundRobin.order(&members, &seats.sending, turn);
+        }
         let impatient = || {
             order
                 .first()
