@@ -93,7 +93,7 @@ async fn what_a_new_address_may_not_send_today_goes_from_the_warm_standby() {
     for ip in ["one", "two"] {
         rig.order(ip, &Order::Activate).await;
     }
-    for from in ["one", "two", "two"] {
+    for from in ["one", "two"] {
         rig.send("bob@example.test", &["carol@remote.test"]).await;
         let received = sink.message().await;
         let greeting = format!("EHLO {from}.example.test");
