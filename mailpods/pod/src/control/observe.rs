@@ -184,8 +184,8 @@ async fn addresses(plan: &Plan, store: &Store) -> (Vec<AddressObservation>, Vec<
             }
         }
     }
-    let short = short(plan, &lives, now).iter().map(ToString::to_string);
-    (seen, short.collect())
+    let short = short(plan, &lives, now);
+    (seen, short.iter().map(ToString::to_string).collect())
 }
 
 /// The accounts that may not send, those that are suspended for the longest time first.
