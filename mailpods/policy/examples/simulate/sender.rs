@@ -140,7 +140,7 @@ impl Sender {
         for life in &mut self.lives {
             life.tick(now);
         }
-        let mut members: Vec<Member> = self
+        let members: Vec<Member> = self
             .lives
             .iter()
             .enumerate()
@@ -160,15 +160,7 @@ impl Sender {
             message: random,
         };
         let order = Balance::RoundRobin.order(&members, &seats.sending, turn);
-        let (mut found, mut left) = (None, order.clone());
-        while found.is_none() && !left.is_empty() {
-            found = left.iter().copied().find(|at| self.has_room(*at, now));
-            for at in left {
-                members[at].usable = false;
-            }
-            let seats = choose::seats(&members, 1);
-            left = Balance::RoundRobin.order(&members, &seats.sending, turn);
-        }
+        let found = order.iter().copied().find(|at| self.has_room(*at, now));
         let impatient = || {
             order
                 .first()
