@@ -10,11 +10,35 @@ use crate::fate::{Fate, Trouble};
 use crate::notify::{self, Notice};
 use crate::outbound::route::is_once;
 
+/// How far an attempt came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// It was not made: the one before, at other mail, found the next server out of reach.
+    Skipped,
+    /// No server was asked.
+    Nobody,
+    /// A server was asked, or could not be reached.
+    Asked,
+}
+
+impl Tried {
+    /// Whether it is an attempt: mail that had no address to leave from, or a new one that has sent what it may today, was not tried.
+    fn counts(self, fates: &[Fate]) -> bool {
+        let waits = |fate: &Fate| matches!(fate.reason(), Reason::NoSourceAddress | Reason::WarmUp);
+        match self {
+            Self::Skipped => false,
+            Self::Nobody => !fates.iter().all(waits),
+            Self::Asked => true,
+        }
+    }
+}
+
 /// An attempt that ended, before it is settled.
 pub(crate) struct Ended {
     pub(crate) unit: LeasedUnit,
     /// One for each recipient of the unit, in its order.
     pub(crate) fates: Vec<Fate>,
+    pub(crate) tried: Tried,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) enqueue: Vec<NewMessage>,
     /// What the settlement tells to senders.
@@ -28,6 +52,7 @@ impl Ended {
         Self {
             unit,
             fates,
+            tried: Tried::Asked,
             deliveries,
             enqueue: Vec::new(),
             notices: Vec::new(),
@@ -56,7 +81,7 @@ fn schedule(settings: &OutboundSettings, unit: &LeasedUnit) -> Schedule {
 pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> Settlement {
     let schedule = schedule(&plan.outbound, &ended.unit);
     let attempted = attempted(ctx, &ended.unit);
-    let soon = schedule.look_again(attempted);
+    let counts = ended.tried.counts(&ended.fates);
     let decision = match ended.unit.bounce {
         true => Decision::GiveUp,
         false => schedule.decide(attempted),
@@ -68,9 +93,12 @@ pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> S
         Decision::Retry { .. } => None,
     };
     if let Some(end) = end {
-        ended.fates.iter_mut().for_each(|fate| give_up(fate, end));
+        let asked = ended.tried == Tried::Asked;
+        let fates = ended.fates.iter_mut();
+        fates.for_each(|fate| give_up(fate, end, asked));
     }
     let warn = matches!(decision, Decision::Retry { warn: true, .. });
+    let next = Next::of(&schedule, attempted, decision, counts);
     let delayed_until = warn.then(|| schedule.end(ended.unit.message.created) / 1000);
     let groups = notify::groups(&ended.unit, &ended.fates, delayed_until);
     let (told, notices) = notify::messages(ctx, plan, &ended.unit, &groups).await;
@@ -84,7 +112,8 @@ pub(crate) async fn conclude(ctx: &Context, plan: &Plan, ended: &mut Ended) -> S
     Settlement {
         lease: lease_of(ctx, &ended.unit),
         done: done.map(|(recipient, _)| recipient.index).collect(),
-        retry: retry(&ended.fates, decision, soon, ended.unit.warned || warn)
+        retry: next
+            .and_then(|next| retry(ended, next, warn))
             .map(|retry| within(retry, ctx.now(), schedule.end(ended.unit.message.created))),
         deliveries: ended.deliveries.clone(),
         enqueue: ended.enqueue.iter().cloned().chain(told).collect(),
@@ -127,21 +156,14 @@ const fn was_asked(reason: Reason) -> bool {
     )
 }
 
-/// Whether somebody was asked: mail that had no address to leave from, or a new one that has sent what it may today, was not tried.
-fn is_tried(fates: &[Fate]) -> bool {
-    fates
-        .iter()
-        .any(|fate| !matches!(fate.reason(), Reason::NoSourceAddress | Reason::WarmUp))
-}
-
-fn give_up(fate: &mut Fate, end: End) {
+fn give_up(fate: &mut Fate, end: End, asked: bool) {
     let Fate::Deferred(trouble) = fate else {
         return;
     };
     let (reason, lead) = match end {
         End::Operator => (Reason::BouncedByOperator, "returned by an operator"),
         End::Age => (Reason::Expired, "not deliverable for too long"),
-        End::Once if was_asked(trouble.reason) => {
+        End::Once if asked || was_asked(trouble.reason) => {
             (Reason::OneAttempt, "one attempt is made for this domain")
         }
         End::Once => return,
@@ -166,34 +188,48 @@ fn within(retry: Retry, now: i64, end: i64) -> Retry {
     }
 }
 
-/// What is written of the units that wait; `soon` is when those do that have no address to leave from.
-fn retry(fates: &[Fate], decision: Decision, soon: i64, warned: bool) -> Option<Retry> {
-    let first = fates.iter().find_map(|fate| match fate {
+/// When a unit that waits is worth another look.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    counts: bool,
+    /// By the schedule.
+    at: i64,
+    /// When it has no address to leave from: whatever ends a rest early gives another one a seat, or this one its own.
+    soon: i64,
+}
+
+impl Next {
+    /// What was not asked for lengthens no wait. What was goes by the schedule: servers are not asked each time that an address is looked for.
+    fn of(schedule: &Schedule, unit: Attempted, decision: Decision, counts: bool) -> Option<Self> {
+        let Decision::Retry { at, .. } = decision else {
+            return None;
+        };
+        let (at, soon) = match counts {
+            true => (at, at),
+            false => (schedule.not_tried(unit), schedule.look_again(unit)),
+        };
+        Some(Self { counts, at, soon })
+    }
+}
+
+/// What is written of the units that wait.
+fn retry(ended: &Ended, next: Next, warn: bool) -> Option<Retry> {
+    let first = ended.fates.iter().find_map(|fate| match fate {
         Fate::Deferred(trouble) => Some(trouble),
         _ => None,
     })?;
-    let Decision::Retry { at, .. } = decision else {
-        return None;
-    };
+    let Next { counts, at, soon } = next;
     let next_attempt = match first.reason {
-        // Whatever ends a rest early gives another address a seat, or this one its own.
         Reason::NoSourceAddress => first.retry_at.unwrap_or(at).min(soon),
         _ => first.retry_at.unwrap_or(at),
     };
-    let error = first
-        .text
-        .split(['\r', '\n'])
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(500)
-        .collect();
+    let line = first.text.split(['\r', '\n']).next().unwrap_or_default();
     Some(Retry {
         next_attempt,
-        error,
+        error: line.chars().take(500).collect(),
         reason: first.reason,
         class: first.class,
-        warned,
-        counts: is_tried(fates),
+        warned: ended.unit.warned || warn,
+        counts,
     })
 }

@@ -68,9 +68,10 @@ impl Trouble {
         self
     }
 
-    /// The same for mail that was not tried, because an attempt just before it ended like that.
+    /// The same for mail that was not tried, be it from an address, because an attempt just before it ended like that.
     pub(crate) fn again(mut self) -> Self {
         self.text = format!("not tried now, the attempt before: {}", self.text);
+        self.from = None;
         self
     }
 

@@ -1,12 +1,13 @@
-//! Messages that the mail system writes by itself, other than delivery status notifications.
+//! Messages that the mail system writes by itself.
 
-use mailpods_message::Meta;
 use mailpods_message::decode::to_quoted_printable;
-use mailpods_message::header::format_date;
+use mailpods_message::header::{format_date, header_len};
 use mailpods_plan::Plan;
 use mailpods_policy::outbound::tls::Wish;
 use mailpods_store::NewBody;
-use mailpods_store::queue::{BodyType, Envelope, NewMessage, NewRecipient, Notify, Origin};
+use mailpods_store::queue::{
+    BodyType, Destination, Envelope, NewMessage, NewRecipient, Notify, Origin,
+};
 
 use crate::context::{Context, destination_of};
 
@@ -29,20 +30,39 @@ pub(crate) fn letter(
     )
     .into_bytes();
     octets.extend_from_slice(&to_quoted_printable(text.as_bytes()));
-    let meta = Some(Meta::compute(&octets).encode());
     Some(NewMessage {
         id,
+        ..notification(ctx, destination, to, octets)
+    })
+}
+
+/// A message of this server's own making for `to`, from the null sender (RFC 5321 §4.5.5).
+pub(crate) fn notification(
+    ctx: &Context,
+    destination: Destination,
+    to: &str,
+    octets: Vec<u8>,
+) -> NewMessage {
+    let header = octets.get(..header_len(&octets)).unwrap_or_default();
+    let smtputf8 = !header.is_ascii() || !to.is_ascii();
+    let body_type = if octets.is_ascii() {
+        BodyType::SevenBit
+    } else {
+        BodyType::EightBit
+    };
+    NewMessage {
+        id: ctx.queue_id(),
+        body: NewBody::Octets {
+            slices: vec![octets.into()],
+            meta: None,
+        },
         envelope: Envelope {
             sender: String::new(),
             ret: None,
             envid: None,
-            smtputf8: !octets.is_ascii(),
+            smtputf8,
             tls: Wish::Usual,
-            body_type: BodyType::SevenBit,
-        },
-        body: NewBody::Octets {
-            slices: vec![octets.into()],
-            meta,
+            body_type,
         },
         origin: Origin::Notification,
         junk: false,
@@ -51,10 +71,11 @@ pub(crate) fn letter(
             destination,
             address: to.to_owned(),
             orcpt: None,
+            // RFC 3461 §4.1: a notification asks for none itself.
             notify: Notify {
                 given: true,
                 ..Notify::default()
             },
         }],
-    })
+    }
 }

@@ -1,20 +1,21 @@
 //! Notifications to senders: who is told what (RFC 3461 §4.1, §5.2), and the message that tells it (RFC 3464).
 
 use bytes::Bytes;
-use mailpods_message::Meta;
 use mailpods_message::dsn::{self, Action, Dsn, Recipient, Returned};
+use mailpods_message::header::header_len;
 use mailpods_plan::Plan;
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::tls::Wish;
-use mailpods_store::NewBody;
 use mailpods_store::queue::{
-    BodyType, Envelope, LeasedUnit, NewMessage, NewRecipient, Notify, Origin, QueuedRecipient, Ret,
+    BodyType, LeasedUnit, NewMessage, Notify, Origin, QueuedRecipient, Ret,
 };
 use mailpods_store::trace::{Stage, TraceEvent};
 
 use crate::context::{Context, destination_of};
 use crate::fate::Fate;
+use crate::letter::notification;
 use crate::metrics::Kind;
+use crate::outbound::internal::{internal, without};
 
 /// Recipients that share a notification.
 pub(crate) struct Group<'a> {
@@ -200,8 +201,14 @@ fn message(
         // RFC 8689 §4.2.2: a message that must not leave without TLS does not come back whole on a way that may have none.
         && unit.message.envelope.tls != Wish::Required
         && original.len() <= MAX_RETURNED;
+    let kept = if full {
+        original
+    } else {
+        original.get(..header_len(original)).unwrap_or_default()
+    };
+    let internal = internal(plan, &destination, &unit.message.origin, kept);
     let from = format!("mailer-daemon@{}", plan.hostname);
-    let built = dsn::build(&Dsn {
+    let octets = dsn::build(&Dsn {
         action: group.action,
         reporting_mta: plan.hostname.as_str(),
         from: &from,
@@ -212,47 +219,14 @@ fn message(
         now: now / 1000,
         random: ctx.random(),
         recipients: &recipients,
-        original,
+        original: &without(kept, &internal),
         returned: if full {
             Returned::Full
         } else {
             Returned::Headers
         },
     });
-    let meta = Some(Meta::compute(&built.message).encode());
-    // RFC 3461 §4.1: a notification asks for none itself.
-    let never = Notify {
-        given: true,
-        ..Notify::default()
-    };
-    Some(NewMessage {
-        id: ctx.queue_id(),
-        body: NewBody::Octets {
-            slices: vec![built.message.into()],
-            meta,
-        },
-        envelope: Envelope {
-            sender: String::new(),
-            ret: None,
-            envid: None,
-            smtputf8: built.smtputf8,
-            tls: Wish::Usual,
-            body_type: if built.eight_bit {
-                BodyType::EightBit
-            } else {
-                BodyType::SevenBit
-            },
-        },
-        origin: Origin::Notification,
-        junk: false,
-        created: now,
-        recipients: vec![NewRecipient {
-            destination,
-            address: to.to_owned(),
-            orcpt: None,
-            notify: never,
-        }],
-    })
+    Some(notification(ctx, destination, to, octets))
 }
 
 /// Most octets of an original that go back whole.

@@ -123,20 +123,9 @@ pub struct Dsn<'a> {
     pub returned: Returned,
 }
 
-/// A notification ready to be queued.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Built {
-    /// The message with CRLF line ends.
-    pub message: Vec<u8>,
-    /// Whether it holds 8-bit octets.
-    pub eight_bit: bool,
-    /// Whether its own header holds UTF-8, so that it needs SMTPUTF8.
-    pub smtputf8: bool,
-}
-
-/// Builds the notification.
+/// Builds the notification, with CRLF line ends. Its own header is UTF-8 where an address needs that.
 #[must_use]
-pub fn build(dsn: &Dsn) -> Built {
+pub fn build(dsn: &Dsn) -> Vec<u8> {
     let unique = dsn.random.iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
@@ -147,7 +136,7 @@ pub fn build(dsn: &Dsn) -> Built {
     let text = human_text(dsn);
     let eight_bit = !(returned.is_ascii() && status.is_ascii() && text.is_ascii());
     let header = header(dsn, &unique, &boundary, eight_bit);
-    let mut out = header.clone().into_bytes();
+    let mut out = header.into_bytes();
     let _ = std::io::Write::write_fmt(
         &mut out,
         format_args!("--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n"),
@@ -173,11 +162,7 @@ pub fn build(dsn: &Dsn) -> Built {
     out.extend_from_slice(encoding_line(returned.is_ascii()));
     out.extend_from_slice(returned);
     out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    Built {
-        message: out,
-        eight_bit,
-        smtputf8: !header.is_ascii(),
-    }
+    out
 }
 
 /// The last line of a part's header, and the empty line.

@@ -88,6 +88,16 @@ impl Schedule {
         unit.now.saturating_add(wait)
     }
 
+    /// When a message is worth an attempt that was not tried because its server was out of reach for other mail: it waits as long as it is
+    /// old, between the first wait and the longest. That is about what it would wait had it been tried each time.
+    #[must_use]
+    pub fn not_tried(&self, unit: Attempted) -> i64 {
+        let age = unit.now.saturating_sub(unit.created).max(0);
+        let longest = millis(self.longest).max(1);
+        let wait = age.max(millis(self.initial)).min(longest);
+        unit.now.saturating_add(spread(wait, unit.random))
+    }
+
     /// When the message is given up, milliseconds since 1970.
     #[must_use]
     pub fn end(&self, created: i64) -> i64 {
@@ -98,10 +108,15 @@ impl Schedule {
     fn wait(&self, attempts: u32, random: u32) -> i64 {
         let factor = 1u32.checked_shl(attempts.min(31)).unwrap_or(u32::MAX);
         let wait = millis(self.initial.saturating_mul(factor).min(self.longest)).max(1);
-        let span = wait / 5 * 2;
-        let jitter = i128::from(span) * i128::from(random) / i128::from(u32::MAX);
-        wait - span / 2 + i64::try_from(jitter).unwrap_or(0)
+        spread(wait, random)
     }
+}
+
+/// A wait, a fifth of it more or less.
+fn spread(wait: i64, random: u32) -> i64 {
+    let span = wait / 5 * 2;
+    let jitter = i128::from(span) * i128::from(random) / i128::from(u32::MAX);
+    wait - span / 2 + i64::try_from(jitter).unwrap_or(0)
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -280,6 +295,27 @@ mod tests {
             assert_eq!(classify(reason), FailureClass::Temporary, "{reason}");
         }
         assert_eq!(classify(Reason::NullMx), FailureClass::Permanent);
+    }
+
+    #[test]
+    fn mail_that_is_not_tried_waits_as_long_as_it_is_old() {
+        let wait = |age: i64, random: u32| {
+            let unit = Attempted {
+                created: 0,
+                now: age,
+                attempts: 0,
+                warned: false,
+                random,
+            };
+            schedule().not_tried(unit) - age
+        };
+        let middle = u32::MAX / 2;
+        let minutes = |age: i64| (wait(age, middle) + 500) / MINUTE;
+        assert_eq!(minutes(0), 5);
+        assert_eq!(minutes(30 * MINUTE), 30);
+        assert_eq!(minutes(20 * HOUR), 240, "the longest wait");
+        assert_eq!(minutes(-HOUR), 5, "a clock that was set back");
+        assert_eq!((wait(0, 0), wait(0, u32::MAX)), (4 * MINUTE, 6 * MINUTE));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub const OBSERVATIONS_ROUTE: &str = "/v1/clusters/{namespace}/{name}/observatio
 
 /// Suspended accounts in [`Observations`]: those that are so for the longest time.
 pub const MAX_SUSPENDED: usize = 100;
+/// Pools without their standby in [`Observations`].
+pub const MAX_SHORT: usize = 16;
 /// Errors in [`Observations`].
 pub const MAX_ERRORS: usize = 16;
 /// Characters of each text in [`Observations`].
@@ -119,6 +121,9 @@ pub struct Observations {
     /// The addresses that mail leaves from, where delivery runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<AddressObservation>,
+    /// Pools that cannot keep the standby that is wanted, and for whom, where delivery runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub short: Vec<String>,
     /// Accounts that may not send, where delivery runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suspended: Vec<SuspendedObservation>,
@@ -199,6 +204,7 @@ impl Observations {
         self.not_ready.truncate(MAX_ERRORS);
         self.plumbed.truncate(MAX_ADDRESSES);
         self.suspended.truncate(MAX_SUSPENDED);
+        self.short.truncate(MAX_SHORT);
         addresses::cut(&mut self.addresses);
         let texts = [&mut self.pod, &mut self.role, &mut self.version];
         texts
@@ -207,6 +213,7 @@ impl Observations {
             .chain(&mut self.refused)
             .chain(&mut self.not_ready)
             .chain(&mut self.plumbed)
+            .chain(&mut self.short)
             .chain(self.errors.iter_mut().map(|error| &mut error.text))
             .chain(
                 self.suspended
@@ -257,6 +264,7 @@ mod tests {
             errors: (0..100).map(error).collect(),
             addresses: vec![full; 1_000],
             suspended: vec![suspended; 1_000],
+            short: vec!["é".repeat(2 * MAX_TEXT); 100],
             ..Observations::default()
         };
         let octets = seen.encode().unwrap();
@@ -269,6 +277,8 @@ mod tests {
         assert_eq!(read.errors.len(), MAX_ERRORS);
         assert_eq!(read.errors.last().unwrap().at, 99);
         assert_eq!(read.suspended.len(), MAX_SUSPENDED);
+        assert_eq!(read.short.len(), MAX_SHORT);
+        assert_eq!(read.short[0].chars().count(), MAX_TEXT);
         assert_eq!(read.addresses.len(), addresses::MAX_ADDRESSES);
         let providers = read.addresses.iter().map(|address| address.providers.len());
         assert_eq!(providers.sum::<usize>(), addresses::MAX_PROVIDERS);

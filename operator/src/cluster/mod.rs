@@ -76,7 +76,7 @@ async fn write(
     status: MailClusterStatus,
 ) -> Result<(), Error> {
     let before = observed.current.status.clone().unwrap_or_default();
-    let told = status::suspension_event(&before, &status);
+    let told = status::events(&before, &status);
     simple::write(
         context,
         Kind::MailCluster,
@@ -84,9 +84,8 @@ async fn write(
         (&before, status),
     )
     .await?;
-    if let Some(note) = told {
-        let about = kube::Resource::object_ref(&*observed.current, &());
-        let reason = status::SENDERS_SUSPENDED;
+    let about = kube::Resource::object_ref(&*observed.current, &());
+    for (reason, note) in told {
         context.events.tell(&about, false, reason, &note).await;
     }
     Ok(())

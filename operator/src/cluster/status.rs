@@ -1,6 +1,6 @@
 //! What is told of a MailCluster. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 use mailpods_api::v1alpha1::{MailClusterStatus, RoleStatus};
@@ -19,7 +19,9 @@ use crate::world::Workload;
 
 /// The condition that says so, while accounts may not send.
 pub const SENDERS_SUSPENDED: &str = "SendersSuspended";
-/// Suspended accounts that a message names.
+/// The condition that says so, while a pool cannot keep the standby that is wanted.
+pub const STANDBY_SHORT: &str = "StandbyShort";
+/// Suspended accounts, or pools, that a message names.
 const NAMED: usize = 5;
 
 /// The status of a MailCluster of which objects were built.
@@ -31,6 +33,7 @@ pub fn status(
 ) -> MailClusterStatus {
     let mut parts = vec![tls(observed), store(observed), roles_ready(observed, valid)];
     parts.extend(suspended(observed));
+    parts.extend(short(observed));
     if valid.spec.paused {
         let message = "spec.paused is set: objects, records and keys stay as they are; pods are told of changes all the same";
         parts.insert(0, Said::new("Paused", true, "Paused", message));
@@ -194,16 +197,40 @@ fn suspended(observed: &Observed) -> Option<Said> {
     Some(Said::new(SENDERS_SUSPENDED, true, "Suspended", message))
 }
 
-/// What is told of accounts that may not send, when it is something new.
+/// Pools that cannot keep their standby. Pods may differ for a second; what one of them sees counts.
+fn short(observed: &Observed) -> Option<Said> {
+    let told = observed.pods.iter().flat_map(|pod| &pod.short);
+    let pools: BTreeSet<&str> = told.map(String::as_str).collect();
+    let pools: Vec<&str> = pools.into_iter().take(NAMED).collect();
+    if pools.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "fewer than spec.outbound.minStandby are on standby of {}: `mailpods ip list`",
+        pools.join("; ")
+    );
+    Some(Said::new(STANDBY_SHORT, true, "Short", message))
+}
+
+/// What is told by Events of accounts that may not send and of pools without their standby, when it is something new: reason and note.
 #[must_use]
-pub fn suspension_event(before: &MailClusterStatus, after: &MailClusterStatus) -> Option<String> {
-    let said = |status: &MailClusterStatus| {
+pub fn events(
+    before: &MailClusterStatus,
+    after: &MailClusterStatus,
+) -> Vec<(&'static str, String)> {
+    let said = |status: &MailClusterStatus, kind: &str| {
         let mut conditions = status.conditions.iter();
-        let found = conditions.find(|condition| condition.type_ == SENDERS_SUSPENDED)?;
+        let found = conditions.find(|condition| condition.type_ == kind)?;
         Some(found.message.clone())
     };
-    let now = said(after)?;
-    (said(before).as_ref() != Some(&now)).then_some(now)
+    let news = |kind: &'static str| {
+        let now = said(after, kind)?;
+        (said(before, kind).as_ref() != Some(&now)).then_some((kind, now))
+    };
+    [SENDERS_SUSPENDED, STANDBY_SHORT]
+        .into_iter()
+        .filter_map(news)
+        .collect()
 }
 
 fn roles_ready(observed: &Observed, valid: &ValidCluster) -> Said {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailpods_api::v1alpha1::OutboundIP;
 use mailpods_plan::Role;
-use mailpods_rpc::control::{AddressObservation, Observations, SuspendedObservation};
+use mailpods_rpc::control::{AddressObservation, Observations};
 use tokio::time::Instant;
 
 use crate::kube::Key;
@@ -163,7 +163,7 @@ impl News {
         let came = now.plumbed.iter().filter(|one| !here.contains(one));
         let went = here.iter().filter(|one| !now.plumbed.contains(one));
         Self {
-            matters: before.is_none_or(|before| matters(before) != matters(now)),
+            matters: before.is_none_or(|before| matters(before, now)),
             addresses: changed.chain(came.chain(went).cloned()).collect(),
         }
     }
@@ -176,23 +176,14 @@ pub fn may_tell(cluster: &Key, key: &Key, ip: &OutboundIP) -> bool {
         && named.is_none_or(|reference| reference.name == cluster.name)
 }
 
-/// What a status is written for at once; counts wait for the next look.
-fn matters(
-    told: &Observations,
-) -> (
-    bool,
-    Option<bool>,
-    Option<i64>,
-    &str,
-    &[SuspendedObservation],
-) {
-    (
-        told.ready,
-        told.store_reachable,
-        told.certificate_not_after,
-        &told.version,
-        &told.suspended,
-    )
+/// Whether a status is written at once for what is new; counts wait for the next look.
+fn matters(before: &Observations, now: &Observations) -> bool {
+    before.ready != now.ready
+        || before.store_reachable != now.store_reachable
+        || before.certificate_not_after != now.certificate_not_after
+        || before.version != now.version
+        || before.suspended != now.suspended
+        || before.short != now.short
 }
 
 #[cfg(test)]

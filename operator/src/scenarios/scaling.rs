@@ -101,7 +101,7 @@ async fn why_pods_do_not_reach_the_store_is_told() {
 }
 
 #[tokio::test]
-async fn accounts_that_may_not_send_are_told() {
+async fn accounts_that_may_not_send_and_pools_without_standby_are_told() {
     let server = Server::start("");
     let key = add_cluster(&server.context, postgresql(json!({})));
     let suspended = |since| SuspendedObservation {
@@ -117,6 +117,7 @@ async fn accounts_that_may_not_send_are_told() {
             pod: pod.to_owned(),
             role: "delivery".to_owned(),
             suspended,
+            short: vec!["main (IPv4) for google".to_owned()],
             ..Observations::default()
         };
         server.context.observed.tell(&key, told);
@@ -136,6 +137,20 @@ async fn accounts_that_may_not_send_are_told() {
         found["message"],
         "alice@example.test (burst, since 2023-11-14T22:13:20Z) may not send: `mailpods suspension list`"
     );
-    let event = asked.iter().find(|asked| asked.path.contains("/events"));
-    assert_eq!(event.unwrap().body["reason"], "SendersSuspended");
+    let short = conditions
+        .iter()
+        .find(|condition| condition["type"] == "StandbyShort")
+        .unwrap();
+    assert_eq!(
+        (short["status"].as_str(), short["message"].as_str()),
+        (
+            Some("True"),
+            Some(
+                "fewer than spec.outbound.minStandby are on standby of main (IPv4) for google: `mailpods ip list`"
+            )
+        )
+    );
+    let events = asked.iter().filter(|asked| asked.path.contains("/events"));
+    let reasons: Vec<_> = events.map(|event| event.body["reason"].clone()).collect();
+    assert_eq!(reasons, ["SendersSuspended", "StandbyShort"]);
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::Reason;
-use mailpods_policy::outbound::choose::{Member, Seats, Turn, seats};
-use mailpods_policy::outbound::life::{Check, Finding, Life};
+use mailpods_policy::outbound::choose::{Member, Turn, seats};
+use mailpods_policy::outbound::life::{Check, Finding, Life, Phase};
 use mailpods_policy::outbound::warmup::{Ramp, is_out_of_patience};
 use mailpods_store::StoreError;
 use mailpods_store::tokens::{Take, Taken};
@@ -48,8 +48,9 @@ pub(crate) struct Pick {
 }
 
 impl Ips {
-    /// The addresses of a family that send to the provider, in the order in which they are tried for this message.
-    async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Vec<Pick> {
+    /// The addresses of a family that send to the provider, in the order in which they are tried for this message. Those that are
+    /// `full` have sent what they may today: others have their seats.
+    async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool, full: &[IpAddr]) -> Vec<Pick> {
         let mut candidates = Vec::new();
         for ip in ask.sources.of_family(v4) {
             self.admit(ctx, ask.plan, ip).await;
@@ -58,7 +59,11 @@ impl Ips {
             }
         }
         let others = self.leave_out_refused(&mut candidates, ask, ctx.now());
-        let (members, seats) = self.seats(&candidates, ask.plan, ask.provider, ctx.now());
+        let mut members = self.members(&candidates, ask.plan, ask.provider, ctx.now());
+        for (member, ip) in members.iter_mut().zip(&candidates) {
+            member.usable &= !full.contains(&ip.address);
+        }
+        let seats = seats(&members, ask.plan.outbound.min_standby);
         let turn = Turn {
             count: ask.turn,
             random: ctx.random_u64(),
@@ -98,21 +103,19 @@ impl Ips {
         left > 1
     }
 
-    /// Who of the candidates sends to a provider now.
-    pub(super) fn seats(
+    /// The candidates as they are for a provider now.
+    pub(super) fn members(
         &self,
         candidates: &[&OutboundIp],
         plan: &Plan,
         provider: &str,
         now: i64,
-    ) -> (Vec<Member>, Seats) {
+    ) -> Vec<Member> {
         let lives = self.lives();
-        let members: Vec<Member> = candidates
+        candidates
             .iter()
             .map(|ip| member(plan, ip, lives.get(&ip.name), (provider, now)))
-            .collect();
-        let seats = seats(&members, plan.outbound.min_standby);
-        (members, seats)
+            .collect()
     }
 
     /// The address for a message; `None`: the system chooses.
@@ -128,14 +131,22 @@ impl Ips {
         if ask.sources.ips.is_empty() {
             return Ok(None);
         }
-        let order = self.order(ctx, ask, v4).await;
-        for pick in &order {
-            if self.has_room(ctx, &pick.ip, ask.provider).await {
-                return Ok(Some(pick.clone()));
+        let (mut full, mut first) = (Vec::new(), None);
+        loop {
+            let order = self.order(ctx, ask, v4, &full).await;
+            if order.is_empty() {
+                break;
+            }
+            for pick in order {
+                if self.has_room(ctx, &pick.ip, ask.provider).await {
+                    return Ok(Some(pick));
+                }
+                full.push(pick.ip.address);
+                first.get_or_insert(pick);
             }
         }
         let now = ctx.now();
-        match order.into_iter().next() {
+        match first {
             Some(first) if is_out_of_patience(ask.created, now) => Ok(Some(first)),
             Some(_) => {
                 let text = format!(
@@ -269,7 +280,14 @@ impl Ips {
         findings.extend(spf.map(|finding| (Check::Spf, finding)));
         let gate = |life: &mut Life| {
             life.absent = absent.unwrap_or(life.absent);
-            life.gate(&findings, now)
+            let mut change = life.gate(&findings, now);
+            if let Some(change) = change.as_mut()
+                && change.to == Phase::Active
+                && is_warming(ip, life, now)
+            {
+                change.to = Phase::Warming;
+            }
+            change
         };
         self.change(ctx, ip, gate).await;
     }
@@ -287,7 +305,18 @@ pub(super) fn member(
         on_probation: life.is_some_and(|life| life.is_on_probation(provider, now)),
         standby: !ip.sending,
         weight: ip.weight,
+        id: id(ip.address),
     }
+}
+
+/// A number for an address, the same in every process.
+fn id(address: IpAddr) -> u64 {
+    let bits = match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)].map(u64::try_from);
+    high.unwrap_or_default().rotate_left(32) ^ low.unwrap_or_default()
 }
 
 /// The slow start of an address.
@@ -296,4 +325,10 @@ pub(super) fn ramp(ip: &OutboundIp) -> Option<Ramp> {
         initial: warm_up.initial_per_day,
         duration: warm_up.duration,
     })
+}
+
+/// Whether the slow start of an address goes on.
+pub(super) fn is_warming(ip: &OutboundIp, life: &Life, now: i64) -> bool {
+    let ramp = ramp(ip).zip(life.activated);
+    ramp.is_some_and(|(ramp, started)| ramp.is_warming(started, now))
 }

@@ -20,7 +20,7 @@ pub use ways::{Fallback, TransportUsed};
 
 use ways::{connections, fallback, hidden, named_by, refused, suspended, transport, way_name};
 
-use super::choose::{member, ramp};
+use super::choose::{is_warming, member, ramp};
 use super::{kept, sent};
 use crate::outbound::mx;
 use crate::outbound::protection::policies::{Means, Policies};
@@ -542,10 +542,7 @@ fn for_others(ip: &OutboundIp, life: &Life, now: i64) -> Phase {
 }
 
 fn fresh(ip: &OutboundIp, life: &Life, now: i64) -> Phase {
-    let warming = ramp(ip)
-        .zip(life.activated)
-        .is_some_and(|(ramp, started)| ramp.is_warming(started, now));
-    if warming {
+    if is_warming(ip, life, now) {
         Phase::Warming
     } else {
         Phase::Active

@@ -10,6 +10,7 @@ pub mod kept;
 mod leaving;
 mod lists;
 mod reply;
+mod seats;
 mod sent;
 mod spf;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use explain::{
 };
 pub use leaving::{Gone, Place, Step, leaving};
 pub use reply::{Meaning, meaning};
+pub use seats::{Short, short};
 pub use uses::{Open, Uses};
 
 pub(crate) use choose::{Ask, Pick};
@@ -87,6 +89,8 @@ pub(crate) struct Ips {
     stuck: Mutex<HashMap<String, String>>,
     /// Addresses whose state cannot be read, so that each is told once.
     unread: Mutex<HashMap<String, String>>,
+    /// Who sends in place of others: name and provider.
+    stand_ins: Mutex<seats::StandIns>,
     /// Held while a life changes and is kept, so that it is not read back in between.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -108,6 +112,7 @@ impl Ips {
             leaving: tokio::sync::Mutex::default(),
             stuck: Mutex::default(),
             unread: Mutex::default(),
+            stand_ins: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),
         })
     }

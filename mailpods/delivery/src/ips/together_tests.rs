@@ -6,6 +6,7 @@ use std::time::Duration;
 use mailpods_net::Connector;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_plan::{Attachment, OutboundIp, Plan, PlanHandle, WarmUp};
+use mailpods_policy::outbound::choose::seats;
 use mailpods_policy::outbound::classify::Blame;
 use mailpods_policy::outbound::life::{Cause, Check, Finding, Life, Order, Phase};
 use mailpods_store::postgres::{self, PostgresStore};
@@ -13,7 +14,7 @@ use mailpods_store::{Store, sqlite};
 use mailpods_telemetry::metrics::Registry;
 use mailpods_test_postgres::Server;
 
-use super::{Attempted, kept};
+use super::{Attempted, kept, short};
 use crate::context::Context;
 use crate::metrics::Changed;
 use crate::testing::{TestClock, name, plan};
@@ -171,7 +172,8 @@ impl Pods {
         let candidates: Vec<&OutboundIp> = self.plan.outbound_ips.values().collect();
         let senders = |pod: &Arc<Context>| {
             let now = self.clock.now();
-            let (_, seats) = pod.ips.seats(&candidates, &self.plan, PROVIDER, now);
+            let members = pod.ips.members(&candidates, &self.plan, PROVIDER, now);
+            let seats = seats(&members, self.plan.outbound.min_standby);
             let names = seats.sending.iter().map(|&at| candidates[at].name.clone());
             names.collect()
         };
@@ -362,11 +364,15 @@ async fn a_pool_of_one_is_not_short_of_a_standby() {
     let (pod, now) = (&pods.pods[0], pods.clock.now());
     let mut plan = pods.plan.clone();
     plan.outbound.min_standby = 1;
-    assert_eq!(pod.ips.short(&plan, now), 0);
+    assert_eq!(short(&plan, &pod.ips.lives(), now).len(), 0);
     pods.refuse("one", 8).await;
-    assert_eq!(pod.ips.short(&plan, now), 1, "two, and one of them rests");
+    assert_eq!(
+        short(&plan, &pod.ips.lives(), now).len(),
+        1,
+        "two, and one of them rests"
+    );
     plan.outbound_ips.remove("one");
-    assert_eq!(pod.ips.short(&plan, now), 0);
+    assert_eq!(short(&plan, &pod.ips.lives(), now).len(), 0);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What happens to addresses beside the mail: orders, the end of rests, checks that are made again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use mailpods_policy::outbound::life::{Life, Order, Phase};
 use mailpods_store::{StoreError, suppression};
 use tokio::time::Instant;
 
+use super::choose::is_warming;
+use super::seats::short;
 use super::{Ips, kept, sent};
 use crate::context::Context;
 use crate::metrics::Stands;
@@ -62,6 +64,7 @@ async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant
     }
     ips.look_at_domains(ctx, plan).await;
     ips.ask_lists(ctx, plan).await;
+    ips.tell_seats(ctx, plan);
     ips.measure(ctx, plan);
 }
 
@@ -202,7 +205,13 @@ impl Ips {
     pub(super) async fn end_rests(&self, ctx: &Context, plan: &Plan) {
         let now = ctx.now();
         for ip in plan.outbound_ips.values() {
-            self.change(ctx, ip, |life| life.tick(now)).await;
+            let tick = |life: &mut Life| {
+                let goes_on = is_warming(ip, life, now);
+                let mut changes = life.tick(now);
+                changes.extend(life.warm(goes_on));
+                changes
+            };
+            self.change(ctx, ip, tick).await;
         }
     }
 
@@ -221,9 +230,9 @@ impl Ips {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             ctx.metrics.addresses.set(Stands(phase), count);
         }
-        let short = i64::try_from(self.short(plan, now)).unwrap_or(i64::MAX);
-        ctx.metrics.short.set((), short);
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let short = short(plan, &self.lives(), now).len();
+        ctx.metrics.short.set((), count(short));
         ctx.metrics.listed.set((), count(self.listed(plan)));
         ctx.metrics.hidden.set((), count(self.hidden()));
     }
@@ -237,35 +246,5 @@ impl Ips {
                 .is_some_and(|life| !life.listed.is_empty())
         };
         plan.outbound_ips.values().filter(listed).count()
-    }
-
-    /// Pools that cannot keep their standby for one provider at least. One address is never anybody's standby: a pool of one is short
-    /// of nothing that it ever had.
-    pub(super) fn short(&self, plan: &Plan, now: i64) -> usize {
-        let pools: BTreeSet<(&str, bool)> = plan
-            .outbound_ips
-            .values()
-            .map(|ip| (&*ip.pool, ip.address.is_ipv4()))
-            .collect();
-        let is_short = |(pool, v4): &&(&str, bool)| {
-            let members: Vec<&OutboundIp> = plan
-                .outbound_ips
-                .values()
-                .filter(|ip| ip.pool == *pool && ip.address.is_ipv4() == *v4)
-                .collect();
-            let is_short = |provider: &String| self.seats(&members, plan, provider, now).1.short;
-            members.len() > 1 && self.troubled(&members).iter().any(is_short)
-        };
-        pools.iter().filter(is_short).count()
-    }
-
-    /// The providers that some of the addresses had trouble with, and none in particular.
-    fn troubled(&self, members: &[&OutboundIp]) -> BTreeSet<String> {
-        let lives = self.lives();
-        let heat = members
-            .iter()
-            .filter_map(|ip| lives.get(&ip.name))
-            .flat_map(|life| life.heat.keys().cloned());
-        heat.chain([String::new()]).collect()
     }
 }

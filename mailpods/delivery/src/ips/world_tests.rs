@@ -6,13 +6,15 @@ use std::time::Duration;
 use mailpods_net::Connector;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_plan::{BlockList, BlockLists, OutboundIp, Plan, PlanHandle};
-use mailpods_policy::outbound::life::{Check, Finding, Phase};
+use mailpods_policy::outbound::choose;
+use mailpods_policy::outbound::life::{Cause, Check, Finding, Phase};
 use mailpods_store::sqlite;
 use mailpods_telemetry::metrics::Registry;
 
 use super::leaving::Step;
 use super::spf::Standing;
 use crate::context::Context;
+use crate::metrics::Changed;
 use crate::testing::{TestClock, name, plan};
 use crate::{Delivery, Dependencies};
 
@@ -313,10 +315,16 @@ async fn nothing_new_leaves_from_an_address_that_is_being_removed() {
     world.activate().await;
     let (ips, now) = (&world.ctx.ips, world.clock.advance(Duration::ZERO));
     let candidates = [&world.ip];
-    let (_, seats) = ips.seats(&candidates, &world.plan, "google", now);
+    let seats = choose::seats(
+        &ips.members(&candidates, &world.plan, "google", now),
+        world.plan.outbound.min_standby,
+    );
     assert_eq!(seats.sending, [0]);
     world.plan.outbound.draining.insert("one".to_owned());
-    let (_, seats) = ips.seats(&candidates, &world.plan, "google", now);
+    let seats = choose::seats(
+        &ips.members(&candidates, &world.plan, "google", now),
+        world.plan.outbound.min_standby,
+    );
     assert!(seats.sending.is_empty());
 }
 
@@ -372,4 +380,74 @@ async fn an_order_does_not_have_an_address_send_that_is_not_there() {
     there.address = "127.0.0.1".parse().unwrap();
     ips.check(ctx, &world.plan, &there).await;
     assert!(ips.lives()["one"].is_usable("google", now));
+}
+
+#[tokio::test]
+async fn the_end_of_a_slow_start_changes_the_life_once() {
+    let mut world = World::new("");
+    let days = Duration::from_secs(30 * 86_400);
+    world.ip.warm_up = Some(mailpods_plan::WarmUp {
+        initial_per_day: 50,
+        duration: days,
+    });
+    world
+        .plan
+        .outbound_ips
+        .insert("one".to_owned(), world.ip.clone());
+    let ips = &world.ctx.ips;
+    world.activate().await;
+    ips.end_rests(&world.ctx, &world.plan).await;
+    assert!(ips.lives()["one"].warming);
+    let over = world.clock.advance(days);
+    for _ in 0..2 {
+        ips.end_rests(&world.ctx, &world.plan).await;
+        let life = ips.lives()["one"].clone();
+        assert_eq!((life.warming, life.changed), (false, Some(over)));
+        let told = &world.ctx.metrics.transitions;
+        assert_eq!(told.get(Changed(Cause::RampOver)), 1);
+        world.clock.advance(Duration::from_secs(1));
+    }
+}
+
+#[tokio::test]
+async fn a_standby_that_sends_in_place_of_another_one_is_told() {
+    let mut world = World::new("");
+    world.plan.outbound.min_standby = 1;
+    let standby = OutboundIp {
+        name: "two".to_owned(),
+        address: "192.0.2.2".parse().unwrap(),
+        sending: false,
+        ..world.ip.clone()
+    };
+    world
+        .plan
+        .outbound_ips
+        .insert("two".to_owned(), standby.clone());
+    let (ctx, ips) = (&world.ctx, &world.ctx.ips);
+    let now = world.clock.advance(Duration::ZERO);
+    let pass = |life: &mut super::Life| life.gate(&[(Check::ReverseName, Finding::Passed)], now);
+    ips.change(ctx, &standby, pass).await;
+    let seat = |provider: &str| ("two".to_owned(), provider.to_owned());
+    let stand_ins = || {
+        ips.stand_ins(&world.plan, now)
+            .into_iter()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(stand_ins(), [seat("")], "the other one is Pending");
+    world.activate().await;
+    assert_eq!(stand_ins(), []);
+    let rest = super::Rest {
+        cool_down: Duration::from_secs(60),
+        longest: Duration::from_secs(60),
+    };
+    let refuse = |life: &mut super::Life| life.refused("google", rest, "421", now);
+    ips.change(ctx, &world.ip, refuse).await;
+    assert_eq!(stand_ins(), [seat("google")]);
+    for _ in 0..2 {
+        ips.tell_seats(ctx, &world.plan);
+    }
+    assert_eq!(ctx.metrics.transitions.get(Changed(Cause::SeatTaken)), 1);
+    let short = super::short(&world.plan, &ips.lives(), now);
+    let short: Vec<String> = short.iter().map(ToString::to_string).collect();
+    assert_eq!(short, ["default (IPv4) for google"]);
 }

@@ -29,6 +29,7 @@ use super::session::{Dial, Session};
 use super::transaction::Outgoing;
 use super::troubles::{Unmet, never_begun};
 use crate::ROOM;
+use crate::conclude::Tried;
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
 use crate::ips::Pick;
@@ -54,19 +55,20 @@ pub(super) enum State {
 }
 
 /// Tries a unit of a lane over `session` or a new connection, and leaves a connection that can be used again in `session`. Returns a fate
-/// for each recipient, in order; servers are [unreachable](Trouble::unreachable) there only where they are those of the lane.
+/// for each recipient, in order, and how far it came; servers are [unreachable](Trouble::unreachable) there only where they are those of the lane.
 pub(crate) async fn attempt(
     ctx: &Context,
     plan: &Plan,
     (lane, unit): (&LaneKey, &LeasedUnit),
     session: &mut Option<Session>,
-) -> Vec<Fate> {
+) -> (Vec<Fate>, Tried) {
     if unit.bounce {
         let trouble = Trouble::new(Reason::BouncedByOperator, "5.0.0", "");
-        return vec![Fate::Deferred(trouble); unit.recipients.len()];
+        let fates = vec![Fate::Deferred(trouble); unit.recipients.len()];
+        return (fates, Tried::Nobody);
     }
     if is_withheld(plan, unit) {
-        return vec![Fate::Withheld; unit.recipients.len()];
+        return (vec![Fate::Withheld; unit.recipients.len()], Tried::Nobody);
     }
     let mut attempt = Attempt {
         ctx,
@@ -78,6 +80,7 @@ pub(crate) async fn attempt(
         picked: HashMap::new(),
         away: Vec::new(),
         learned: Learned::default(),
+        tried: Tried::Nobody,
         hop: None,
         relay: None,
         asked: None,
@@ -110,7 +113,8 @@ pub(crate) async fn attempt(
     }
     *session = attempt.session.take();
     attempt.learn().await;
-    attempt.finish(lane)
+    let tried = attempt.tried;
+    (attempt.finish(lane), tried)
 }
 
 /// Whether somebody else's junk is on its way to somebody else's domain: back along a rewritten sender, or because the domain is ours no more.
@@ -138,6 +142,8 @@ pub(super) struct Attempt<'a> {
     pub(super) away: Vec<IpAddr>,
     /// What the servers said of us.
     pub(super) learned: Learned,
+    /// How far it came.
+    pub(super) tried: Tried,
     pub(super) hop: Option<NextHop>,
     /// The fallback relay, once it is that hop.
     pub(super) relay: Option<NextHop>,
@@ -375,6 +381,7 @@ impl Attempt<'_> {
             reports,
             lmtp: session.dial.lmtp,
         };
+        self.tried = Tried::Asked;
         self.ask_for(level);
         let replies = result.recipients.iter().zip(&result.phases);
         let mut classes = Vec::with_capacity(undecided.len());
@@ -453,7 +460,8 @@ impl Attempt<'_> {
         let body = body
             .map_err(|error| Trouble::new(Reason::StoreUnavailable, "4.3.0", error.to_string()))?;
         let signatures = sign::signatures(self.ctx, self.plan, &self.unit.message, &body).await;
-        let internal = internal(self.plan, self.unit, &body);
+        let (to, origin) = (&self.unit.destination, &self.unit.message.origin);
+        let internal = internal(self.plan, to, origin, &body);
         Ok(Outgoing::new(self.unit, signatures, body, &internal))
     }
 

@@ -11,6 +11,7 @@ use super::attempt::{Attempt, State};
 use super::protection::{Bar, Protection, Seen};
 use super::session::{Dial, OpenError, Session};
 use super::troubles::{bar_trouble, falls_short, open_trouble};
+use crate::conclude::Tried;
 use crate::fate::Trouble;
 use crate::metrics::{Protected, TlsOutcome};
 
@@ -33,6 +34,7 @@ impl Attempt<'_> {
         let dial = Dial { protection, ..dial };
         match Session::open(self.ctx, dial.clone()).await {
             Ok(mut session) => {
+                self.tried = Tried::Asked;
                 let verdict = session.verdict();
                 let seen = Seen::of_session(&dial.protection, session.is_encrypted(), verdict);
                 self.saw(&dial, seen.as_ref());
@@ -154,6 +156,7 @@ impl Attempt<'_> {
     }
 
     fn not_opened(&mut self, dial: Dial, error: &OpenError) -> State {
+        self.tried = Tried::Asked;
         let seen = Seen::of_error(error);
         if seen.is_some() {
             self.saw(&dial, seen.as_ref());

@@ -8,7 +8,7 @@ mod auth;
 mod connecting;
 pub(crate) mod egress;
 pub(crate) mod fallback;
-mod internal;
+pub(crate) mod internal;
 mod learned;
 pub(crate) mod mx;
 mod outcome;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use mailpods_net::dns::fixed::Zone;
 use mailpods_plan::{HopTls, NextHop, Plan};
 use mailpods_policy::outbound::life::Order;
+use mailpods_policy::outbound::suspension::{Most, Rules, Verdicts};
 use mailpods_policy::outbound::tls::{Minimum, Wish};
+use mailpods_store::queue::{Origin, QueueItem};
+use mailpods_store::suspension::all;
 use mailpods_store::trace::TraceQuery;
 
 use super::protection::{Case, Shown, send, waits};
@@ -186,8 +189,10 @@ async fn what_is_old_enough_does_not_wait_behind_younger_mail() {
     young.created = rig.clock.now();
     rig.queue(vec![young]).await;
     assert!(sink.message().await.has("RCPT TO:<old@remote.test>"));
-    let left = rig.until_tried(1).await;
-    assert_eq!(left.len(), 1, "the younger one waits");
+    // The younger one waits, and was not tried.
+    let waits = |item: &QueueItem| item.attempts == 0 && item.class.is_some() && !item.leased;
+    rig.until(|items| items.len() == 1 && waits(&items[0]))
+        .await;
     assert_eq!(sink.connections(), 1);
 }
 
@@ -323,4 +328,107 @@ async fn the_trace_tells_what_exchangers_said_before_and_from_where() {
         "{refused}"
     );
     assert!(taken.starts_with(&format!("{from}250 ")), "{taken}");
+}
+
+#[tokio::test]
+async fn what_exchangers_were_asked_counts_though_the_relay_has_no_address() {
+    let unknown = "450 4.1.1 no such user";
+    let exchanger = Sink::start(rules(vec![("RCPT", unknown)])).await;
+    let sink = Sink::start(Script::default()).await;
+    let mut plan = with_relay(exchanger.addr.port(), &sink);
+    if let Some(relay) = plan.outbound.fallback_relay.as_mut() {
+        relay.host = "relay.hop.test".to_owned();
+    }
+    let off = Most {
+        most: 0,
+        within: Duration::from_secs(86_400),
+    };
+    plan.outbound.suspension = Some(Rules {
+        burst: off,
+        verdicts: Verdicts {
+            refusals: 2,
+            percent: 50,
+            within: off.within,
+        },
+        complaints: off,
+        length: Duration::ZERO,
+    });
+    plan.outbound.retry_initial = Duration::from_secs(300);
+    let ip = outbound_ip("one", "127.0.0.1");
+    plan.outbound_ips.insert("one".to_owned(), ip);
+    let names =
+        "remote.test MX 10 mx.remote.test\nmx.remote.test A 127.0.0.1\nrelay.hop.test A 127.0.0.1";
+    let mut rig = Rig::start(plan, Zone::parse(names).unwrap()).await;
+    rig.order("one", &Order::Activate).await;
+    let rest = Order::Rest {
+        provider: Some("hop.test".to_owned()),
+        until: rig.clock.now() + 86_400_000,
+    };
+    rig.order("one", &rest).await;
+    let mut new = message(
+        &rig.plan.current(),
+        "bob@example.test",
+        &["gone@remote.test"],
+    );
+    new.origin = Origin::Submission("bob@example.test".to_owned());
+    rig.queue(vec![new]).await;
+    for attempts in 1..=4 {
+        let left = rig.until_tried(attempts).await;
+        assert_eq!(left[0].class.as_deref(), Some("held-back"));
+        let wait = left[0].next_attempt - rig.clock.now();
+        assert!(
+            wait >= 240_000,
+            "exchangers are asked by the schedule: {wait}"
+        );
+        rig.pass(Duration::from_secs(60)).await;
+    }
+    rig.until_tried(5).await;
+    assert_eq!(sink.connections(), 0);
+    // One refusal, however often it is tried again.
+    let suspended = all(rig.store.secrets.as_ref()).await.unwrap();
+    assert!(suspended.0.is_empty(), "{suspended:?}");
+}
+
+#[tokio::test]
+async fn mail_that_is_not_tried_has_no_attempt_and_no_address() {
+    let mut plan = plan(closed().await);
+    plan.outbound.concurrency_per_destination = 1;
+    plan.outbound.retry_initial = Duration::from_secs(300);
+    let ip = outbound_ip("one", "127.0.0.1");
+    plan.outbound_ips.insert("one".to_owned(), ip);
+    let mut rig = Rig::start(plan, zone()).await;
+    rig.order("one", &Order::Activate).await;
+    let both = ["a@remote.test", "b@remote.test"];
+    let both = both.map(|to| message(&rig.plan.current(), "bob@example.test", &[to]));
+    rig.queue(both.into()).await;
+    let left = rig
+        .until(|items| {
+            items
+                .iter()
+                .all(|item| item.class.is_some() && !item.leased)
+        })
+        .await;
+    let mut attempts: Vec<u32> = left.iter().map(|item| item.attempts).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [0, 1], "{left:?}");
+    let mut texts = Vec::new();
+    for to in ["a@remote.test", "b@remote.test"] {
+        let query = TraceQuery::Recipient(to.to_owned());
+        let events = rig.store.trace.events(&query, 0, 10).await.unwrap();
+        texts.extend(events.into_iter().map(|event| event.text));
+    }
+    let (skipped, tried): (Vec<String>, Vec<String>) = texts
+        .into_iter()
+        .partition(|text| text.contains("not tried now"));
+    assert!(
+        skipped.len() == 1 && !skipped[0].contains("from one"),
+        "{skipped:?}"
+    );
+    assert!(
+        tried.len() == 1 && tried[0].contains("from one"),
+        "{tried:?}"
+    );
+    let skipped = left.iter().find(|item| item.attempts == 0).unwrap();
+    let wait = skipped.next_attempt - rig.clock.now();
+    assert!((240_000..=360_000).contains(&wait), "{wait}");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mailpods_net::dns::fixed::Zone;
+use mailpods_store::NewBody;
 use mailpods_store::queue::{NewMessage, Notify, Ret};
 
 use crate::testing::{Rig, Script, Sink, message, plan};
@@ -147,4 +148,39 @@ async fn an_alias_with_one_target_elsewhere_is_no_end() {
     rig.until_empty().await;
     let inbox = rig.mailbox("bob@example.test", "INBOX").await;
     assert!(inbox.is_empty(), "the next server reports: {inbox:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_told_the_verdict_on_his_message() {
+    let mut sink = Sink::start(Script::default()).await;
+    let mut rig = rig(&sink).await;
+    let verdict = "X-Mailpods-Verdict: reason=accepted; action=accept\r\n";
+    let whole = format!(
+        "Authentication-Results: mx.example.test; spf=pass\r\n{verdict}Received: x\r\nSubject: a test\r\n\r\nhello\r\n"
+    );
+    for (sender, ret) in [
+        ("carol@remote.test", Ret::Full),
+        ("carol@remote.test", Ret::Hdrs),
+        ("bob@example.test", Ret::Full),
+    ] {
+        let mut new = message(&rig.plan.current(), sender, &["nobody@example.test"]);
+        new.envelope.ret = Some(ret);
+        new.body = NewBody::Octets {
+            slices: vec![whole.clone().into()],
+            meta: None,
+        };
+        rig.queue(vec![new]).await;
+        rig.until_empty().await;
+    }
+    for full in [true, false] {
+        let told = sink.message().await.body;
+        let rest = "spf=pass\r\nReceived: x\r\nSubject: a test\r\n";
+        assert!(
+            told.contains(rest) && !told.contains("X-Mailpods-Verdict"),
+            "{told}"
+        );
+        assert_eq!(told.contains("\r\nhello\r\n"), full, "{told}");
+    }
+    let inbox = rig.mailbox("bob@example.test", "INBOX").await;
+    assert!(inbox.len() == 1 && inbox[0].contains(verdict), "{inbox:?}");
 }

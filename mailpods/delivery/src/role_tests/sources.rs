@@ -76,6 +76,32 @@ async fn mail_that_comes_while_the_last_address_drains_is_looked_at_again_soon()
     rig.until_empty().await;
 }
 
+#[tokio::test]
+async fn what_a_new_address_may_not_send_today_goes_from_the_warm_standby() {
+    let mut sink = Sink::start(Script::default()).await;
+    let mut plan = pair(sink.addr.port());
+    for (name, sending) in [("one", true), ("two", false)] {
+        let mut ip = outbound_ip(name, &plan.outbound_ips[name].address.to_string());
+        ip.sending = sending;
+        ip.warm_up = sending.then_some(mailpods_plan::WarmUp {
+            initial_per_day: 1,
+            duration: Duration::from_secs(30 * 86_400),
+        });
+        plan.outbound_ips.insert(name.to_owned(), ip);
+    }
+    let mut rig = Rig::start(plan, zone()).await;
+    for ip in ["one", "two"] {
+        rig.order(ip, &Order::Activate).await;
+    }
+    for from in ["one", "two"] {
+        rig.send("bob@example.test", &["carol@remote.test"]).await;
+        let received = sink.message().await;
+        let greeting = format!("EHLO {from}.example.test");
+        assert!(received.has(&greeting), "{:?}", received.commands);
+        rig.until_empty().await;
+    }
+}
+
 const BLOCKED: &str =
     "554 5.7.1 Service unavailable; Client host [127.0.0.7] blocked using zen.spamhaus.org";
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::lanes::{LaneKey, Lanes, Next};
 use super::{LONGEST_SLEEP, lease, open, shares, sleep};
-use crate::conclude::{Ended, conclude, lease_of};
+use crate::conclude::{Ended, Tried, conclude, lease_of};
 use crate::context::Context;
 use crate::fate::{Fate, Trouble};
 use crate::local::{finished, write};
@@ -224,7 +224,7 @@ impl Worker {
                 }
                 Next::Skip(unit, trouble) => {
                     let fates = vec![Fate::Deferred(trouble.again()); unit.recipients.len()];
-                    self.settle(*unit, fates).await;
+                    self.settle(*unit, fates, Tried::Skipped).await;
                 }
                 Next::Done => {
                     self.left = true;
@@ -289,7 +289,7 @@ impl Worker {
         };
         let started = Instant::now();
         let plan = ctx.plan.current();
-        let fates = outbound::attempt(ctx, &plan, (&self.key, &unit), session).await;
+        let (fates, tried) = outbound::attempt(ctx, &plan, (&self.key, &unit), session).await;
         ctx.metrics
             .attempt
             .observe_duration(Way::Remote, started.elapsed());
@@ -304,19 +304,19 @@ impl Worker {
             None if unit.urgent => lanes.mark_alive(&self.key),
             None => {}
         }
-        self.settle(unit, fates).await;
+        self.settle(unit, fates, tried).await;
     }
 
     /// Settles beside the attempts that follow: the connection does not wait for the disk, and those who wait for it share a
     /// commit.
-    async fn settle(&mut self, unit: LeasedUnit, fates: Vec<Fate>) {
+    async fn settle(&mut self, unit: LeasedUnit, fates: Vec<Fate>, tried: Tried) {
         while self.settling.try_join_next().is_some() {}
         if self.settling.len() >= UNSETTLED {
             self.settling.join_next().await;
         }
         let ctx = self.remote.ctx.clone();
         self.settling
-            .spawn(async move { settle(&ctx, unit, fates).await });
+            .spawn(async move { settle(&ctx, unit, fates, tried).await });
     }
 }
 
@@ -338,9 +338,12 @@ fn unreachable(fates: &[Fate]) -> Option<&Trouble> {
 
 /// Settles one unit. While the store fails the outcome is kept: what the next server took must not be sent again because our
 /// own disk is full, and with [`UNSETTLED`] such outcomes the worker sends nothing more.
-async fn settle(ctx: &Context, unit: LeasedUnit, fates: Vec<Fate>) {
+async fn settle(ctx: &Context, unit: LeasedUnit, fates: Vec<Fate>, tried: Tried) {
     let plan = ctx.plan.current();
-    let mut ended = Ended::new(unit, fates, Vec::new());
+    let mut ended = Ended {
+        tried,
+        ..Ended::new(unit, fates, Vec::new())
+    };
     reroute(ctx, &mut ended);
     let mut settlement = conclude(ctx, &plan, &mut ended).await;
     loop {

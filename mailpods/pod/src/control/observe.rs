@@ -1,11 +1,11 @@
 //! Tells the operator what the pod sees, and asks the store whether it is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use mailpods_delivery::ips::{AddressState, ProviderState};
+use mailpods_delivery::ips::{AddressState, ProviderState, short};
 use mailpods_egress::Sources;
 use mailpods_net::Shutdown;
 use mailpods_plan::{Plan, Role};
@@ -149,7 +149,7 @@ impl Reporter {
         if let (Some(store), Role::Delivery | Role::All) = (&self.store, self.role)
             && let Some(plan) = self.sight.plan()
         {
-            seen.addresses = addresses(&plan, store).await;
+            (seen.addresses, seen.short) = addresses(&plan, store).await;
             self.sight.count(&plan, &mut seen.addresses);
             seen.suspended = suspended(store).await;
         }
@@ -164,13 +164,16 @@ impl Reporter {
     }
 }
 
-/// The outbound addresses as the store has them.
-async fn addresses(plan: &Plan, store: &Store) -> Vec<AddressObservation> {
+/// The outbound addresses as the store has them, and the pools that cannot keep their standby.
+async fn addresses(plan: &Plan, store: &Store) -> (Vec<AddressObservation>, Vec<String>) {
     let now = unix_millis();
-    let mut seen = Vec::new();
+    let (mut seen, mut lives) = (Vec::new(), HashMap::new());
     for ip in plan.outbound_ips.values().take(MAX_ADDRESSES) {
         match AddressState::of(ip, store.secrets.as_ref(), now).await {
-            Ok(state) => seen.push(observation(state)),
+            Ok(state) => {
+                lives.insert(ip.name.clone(), state.life.clone());
+                seen.push(observation(state));
+            }
             Err(error) => {
                 let error = error_chain(&error);
                 tracing::debug!(
@@ -181,7 +184,8 @@ async fn addresses(plan: &Plan, store: &Store) -> Vec<AddressObservation> {
             }
         }
     }
-    seen
+    let short = short(plan, &lives, now);
+    (seen, short.iter().map(ToString::to_string).collect())
 }
 
 /// The accounts that may not send, those that are suspended for the longest time first.

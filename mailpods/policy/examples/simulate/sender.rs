@@ -149,6 +149,7 @@ impl Sender {
                 on_probation: life.is_on_probation(name, now),
                 standby: is_standby(at),
                 weight: 1,
+                id: at as u64,
             })
             .collect();
         let seats = choose::seats(&members, 1);

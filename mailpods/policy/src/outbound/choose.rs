@@ -72,6 +72,8 @@ pub struct Member {
     pub standby: bool,
     /// Its share among those that send.
     pub weight: u32,
+    /// The same wherever it stands among the members.
+    pub id: u64,
 }
 
 /// Who sends to a provider now.
@@ -144,7 +146,10 @@ impl Balance {
                 order.rotate_left(first);
             }
             // Rendezvous hashing: who sends beside it does not move a message.
-            Self::Sticky => order.sort_by_key(|&at| mix(turn.message ^ mix(at as u64))),
+            Self::Sticky => order.sort_by_key(|&at| {
+                let id = members.get(at).map(|member| member.id);
+                mix(turn.message ^ mix(id.unwrap_or_default()))
+            }),
         }
         order
     }

@@ -91,6 +91,8 @@ pub enum Cause {
     RestOver,
     /// The probation is over.
     ProbationOver,
+    /// The slow start is over.
+    RampOver,
     /// An operator lets it rest.
     RestedByOperator,
     /// An operator takes it out of use.
@@ -103,23 +105,30 @@ pub enum Cause {
     Listed,
     /// No block list names it any more.
     Delisted,
+    /// It sends in place of another one.
+    SeatTaken,
+    /// It is kept back again.
+    SeatGivenBack,
 }
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::GatePassed,
         Self::GateFailed,
         Self::Refusals,
         Self::Relapse,
         Self::RestOver,
         Self::ProbationOver,
+        Self::RampOver,
         Self::RestedByOperator,
         Self::DrainedByOperator,
         Self::ActivatedByOperator,
         Self::RecheckedByOperator,
         Self::Listed,
         Self::Delisted,
+        Self::SeatTaken,
+        Self::SeatGivenBack,
     ];
 
     /// Whether somebody should look into it: the address sends less for what others found.
@@ -141,12 +150,15 @@ impl Cause {
             Self::Relapse => "relapse",
             Self::RestOver => "rest-over",
             Self::ProbationOver => "probation-over",
+            Self::RampOver => "ramp-over",
             Self::RestedByOperator => "rested-by-operator",
             Self::DrainedByOperator => "drained-by-operator",
             Self::ActivatedByOperator => "activated-by-operator",
             Self::RecheckedByOperator => "rechecked-by-operator",
             Self::Listed => "listed",
             Self::Delisted => "delisted",
+            Self::SeatTaken => "seat-taken",
+            Self::SeatGivenBack => "seat-given-back",
         }
     }
 }
@@ -286,6 +298,9 @@ pub enum Order {
 pub struct Life {
     /// Since when it may send; `None`: it may not.
     pub activated: Option<i64>,
+    /// Its slow start goes on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub warming: bool,
     /// An operator wants it used whatever the gate says.
     pub forced: bool,
     /// No connection can come from it: nobody who would send has it. That is not passed over.
@@ -335,6 +350,13 @@ impl Life {
             }
             _ => None,
         }
+    }
+
+    /// Takes in whether its slow start goes on; its end is told once.
+    pub fn warm(&mut self, goes_on: bool) -> Option<Transition> {
+        let before = std::mem::replace(&mut self.warming, goes_on);
+        let over = before && !goes_on && self.activated.is_some();
+        over.then(|| changed(Phase::Warming, Phase::Active, Cause::RampOver))
     }
 
     /// The provider refuses the address: it rests for this provider. Nothing changes while it rests already: replies to what was

@@ -6,15 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use mailpods_api::MailboxAddress;
 use mailpods_message::edit::delivered_to;
-use mailpods_message::header::header_len;
 use mailpods_plan::Plan;
 use mailpods_policy::Reason;
-use mailpods_policy::outbound::tls::Wish;
 use mailpods_sieve::{Action, FileInto, Outcome, Reply, RunError, Version};
 use mailpods_store::mail::Flags;
 use mailpods_store::queue::{
-    BodyType, Delivery, Destination, Envelope, Filing, LeasedUnit, NewMessage, NewRecipient,
-    Notify, Origin, QueuedRecipient,
+    Delivery, Destination, Filing, LeasedUnit, NewMessage, NewRecipient, Notify, Origin,
+    QueuedRecipient,
 };
 use mailpods_store::sieve::{self, flags_of, seen_key, special_use};
 use mailpods_store::tokens::{Take, Taken};
@@ -23,6 +21,7 @@ use mailpods_store::{NewBody, StoreError};
 use super::{After, Filtered, Incoming, Kind, told};
 use crate::context::{Context, destination, destination_of};
 use crate::fate::Trouble;
+use crate::letter::notification;
 
 /// Two processes that answer the same sender at the same time see each other within this time.
 const TURN: Duration = Duration::from_secs(60);
@@ -308,7 +307,7 @@ impl Actor<'_> {
                 format!("nothing was sent to {to}: it is no address"),
             );
         };
-        let message = made(self.ctx, destination, to, octets);
+        let message = notification(self.ctx, destination, to, octets);
         self.note(
             Reason::NotificationSent,
             format!("sent to {to} as {}", message.id),
@@ -335,7 +334,8 @@ impl Actor<'_> {
             .await?;
         self.out.after.taken.push(key);
         let octets = told::message(self.ctx, self.plan, account, error, self.original);
-        let message = made(self.ctx, Destination::local(), &account.to_string(), octets);
+        let owner = account.to_string();
+        let message = notification(self.ctx, Destination::local(), &owner, octets);
         self.out.enqueue.push(message);
         Ok(())
     }
@@ -362,43 +362,4 @@ impl Actor<'_> {
 
 fn millis(seconds: u64) -> i64 {
     i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
-}
-
-/// A message of this server's own making.
-fn made(ctx: &Context, destination: Destination, to: &str, octets: Vec<u8>) -> NewMessage {
-    let header = octets.get(..header_len(&octets)).unwrap_or_default();
-    let smtputf8 = !header.is_ascii() || !to.is_ascii();
-    let body_type = if octets.is_ascii() {
-        BodyType::SevenBit
-    } else {
-        BodyType::EightBit
-    };
-    NewMessage {
-        id: ctx.queue_id(),
-        body: NewBody::Octets {
-            slices: vec![octets.into()],
-            meta: None,
-        },
-        envelope: Envelope {
-            sender: String::new(),
-            ret: None,
-            envid: None,
-            smtputf8,
-            tls: Wish::Usual,
-            body_type,
-        },
-        origin: Origin::Notification,
-        junk: false,
-        created: ctx.now(),
-        recipients: vec![NewRecipient {
-            destination,
-            address: to.to_owned(),
-            orcpt: None,
-            // RFC 3461 §4.1: a notification asks for none itself.
-            notify: Notify {
-                given: true,
-                ..Notify::default()
-            },
-        }],
-    }
 }

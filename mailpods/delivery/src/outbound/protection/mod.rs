@@ -14,7 +14,7 @@ use mailpods_net::tls::{Checker, TlsConfigError, Verdict};
 use mailpods_net::{CertificateFault, TlsClient, TlsError};
 use mailpods_plan::{HopTls, NextHop, Plan};
 use mailpods_policy::outbound::tls::report::{Failure, PolicyShown, ResultType};
-use mailpods_policy::outbound::tls::sts::Policy;
+use mailpods_policy::outbound::tls::sts::{Mode, Policy};
 use mailpods_policy::outbound::tls::tlsa::Tlsa;
 use mailpods_policy::outbound::tls::{
     Barred, Dane, Decision, Facts, Level, Minimum, Why, Wish, decide,
@@ -331,6 +331,9 @@ impl Published {
     fn shown(&self, host: &str, dane: &Dane) -> PolicyShown {
         match (dane, &self.sts) {
             (Dane::Usable(records), _) => PolicyShown::tlsa(&self.domain, host, records),
+            (Dane::Unusable, Some(policy)) if policy.mode == Mode::Enforce => {
+                PolicyShown::sts(&self.domain, policy)
+            }
             (Dane::Unusable | Dane::Failed(_), _) => PolicyShown::tlsa(&self.domain, host, &[]),
             (Dane::Absent, Some(policy)) => PolicyShown::sts(&self.domain, policy),
             (Dane::Absent, None) => PolicyShown::none(&self.domain),

@@ -14,7 +14,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use mailpods_message::Meta;
 use mailpods_message::header::format_date;
 use mailpods_net::dns::Family;
 use mailpods_net::https::{Client, HeaderMap, HeaderValue, Limits, Method, Request, header};
@@ -23,13 +22,13 @@ use mailpods_policy::outbound::tls::Wish;
 use mailpods_policy::outbound::tls::report::{
     Failure, PolicyShown, Report, Tally, Target, day, merge, targets,
 };
-use mailpods_store::queue::{BodyType, Envelope, NewMessage, NewRecipient, Notify, Origin};
+use mailpods_store::StoreError;
 use mailpods_store::tokens::{Take, Taken};
-use mailpods_store::{NewBody, StoreError};
 use zeroize::Zeroizing;
 
 use super::policies;
 use crate::context::{Context, destination_of};
+use crate::letter::notification;
 
 const KEPT: &str = "outbound/tls-report/";
 /// How often counts go to the store.
@@ -278,35 +277,10 @@ async fn mail(ctx: &Context, plan: &Plan, letter: &Letter<'_>) -> Result<bool, S
         return Ok(true);
     };
     let octets = letter.message(plan, ctx.now(), &boundary(ctx));
-    let meta = Some(Meta::compute(&octets).encode());
-    let message = NewMessage {
-        id: ctx.queue_id(),
-        body: NewBody::Octets {
-            slices: vec![octets.into()],
-            meta,
-        },
-        envelope: Envelope {
-            sender: letter.from.to_owned(),
-            ret: None,
-            envid: None,
-            smtputf8: false,
-            body_type: BodyType::SevenBit,
-            // RFC 8460 §5.3: a report about broken TLS must not need TLS that works.
-            tls: Wish::Waived,
-        },
-        origin: Origin::Notification,
-        junk: false,
-        created: ctx.now(),
-        recipients: vec![NewRecipient {
-            destination,
-            address: letter.to.to_owned(),
-            orcpt: None,
-            notify: Notify {
-                given: true,
-                ..Notify::default()
-            },
-        }],
-    };
+    let mut message = notification(ctx, destination, letter.to, octets);
+    letter.from.clone_into(&mut message.envelope.sender);
+    // RFC 8460 §5.3: a report about broken TLS must not need TLS that works.
+    message.envelope.tls = Wish::Waived;
     ctx.store.queue.enqueue(vec![message]).await?;
     Ok(true)
 }

@@ -7,6 +7,7 @@ const SENDS: Member = Member {
     on_probation: false,
     standby: false,
     weight: 1,
+    id: 0,
 };
 const WAITS: Member = Member {
     standby: true,
@@ -120,7 +121,7 @@ fn weights_are_shares() {
 
 #[test]
 fn a_message_sticks_while_its_address_sends() {
-    let members = [SENDS; 4];
+    let members = [0, 1, 2, 3].map(|id| Member { id, ..SENDS });
     for message in 0..200 {
         let before = Balance::Sticky.order(&members, &[0, 1, 2, 3], turn(message));
         let others: Vec<usize> = (0..4).filter(|at| *at != before[3]).collect();
@@ -131,6 +132,10 @@ fn a_message_sticks_while_its_address_sends() {
             Balance::Sticky.order(&members, &without, turn(message))[0],
             before[1]
         );
+        let mut left = members.to_vec();
+        left.remove(before[3]);
+        let after = Balance::Sticky.order(&left, &[0, 1, 2], turn(message));
+        assert_eq!(left[after[0]].id, members[before[0]].id, "one is gone");
     }
 }
 
@@ -141,6 +146,7 @@ fn member() -> impl Strategy<Value = Member> {
             on_probation,
             standby,
             weight: 1,
+            id: 0,
         }
     })
 }

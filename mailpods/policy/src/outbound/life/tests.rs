@@ -52,6 +52,22 @@ fn an_address_sends_only_after_every_check_passed() {
 }
 
 #[test]
+fn the_end_of_a_slow_start_is_told_once() {
+    let mut life = active();
+    assert_eq!(life.warm(false), None, "there was none");
+    assert_eq!(life.warm(true), None);
+    let change = life.warm(false).unwrap();
+    assert_eq!(
+        (change.from, change.to, change.cause),
+        (Phase::Warming, Phase::Active, Cause::RampOver)
+    );
+    assert_eq!(life.warm(false), None);
+    life.warm(true);
+    life.gate(&[(Check::Spf, Finding::Failed("-all".to_owned()))], 1);
+    assert_eq!(life.warm(false), None, "it does not send");
+}
+
+#[test]
 fn a_hot_address_rests_for_that_provider_alone_and_comes_back() {
     let mut life = active();
     let change = life.refused("google", REST, "421 4.7.28", 0).unwrap();

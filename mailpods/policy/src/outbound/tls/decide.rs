@@ -219,8 +219,11 @@ fn published(facts: &Facts<'_>) -> Result<Decision, Barred> {
     match &facts.dane {
         Dane::Failed(_) => Err(Barred::DaneLookup),
         Dane::Usable(_) => Ok(Decision::new(Level::Dane, Why::Dane)),
-        // RFC 7672 §2.2: mandatory TLS, and nothing to authenticate with.
-        Dane::Unusable => Ok(Decision::new(Level::Encrypted, Why::DaneUnusable)),
+        // RFC 7672 §2.2: mandatory TLS, and nothing to authenticate with; so it is left to a policy that is enforced (RFC 8461 §5).
+        Dane::Unusable => {
+            let encrypted = Decision::new(Level::Encrypted, Why::DaneUnusable);
+            Ok(at_least(sts(facts)?, encrypted))
+        }
         Dane::Absent => sts(facts),
     }
 }
@@ -311,6 +314,11 @@ mod tests {
             (
                 Dane::Unusable,
                 Some(&enforce),
+                decided(Level::Verified, Why::StsEnforce),
+            ),
+            (
+                Dane::Unusable,
+                Some(&testing),
                 decided(Level::Encrypted, Why::DaneUnusable),
             ),
             (failed(), None, Err(Barred::DaneLookup)),
@@ -320,11 +328,13 @@ mod tests {
             let facts = facts(dane, sts);
             assert_eq!(decide(&facts), wanted, "{facts:?}");
         }
-        let other = Facts {
-            host: "other.test",
-            ..facts(Dane::Absent, Some(&enforce))
-        };
-        assert_eq!(decide(&other), Err(Barred::StsHost));
+        for dane in [Dane::Absent, Dane::Unusable] {
+            let other = Facts {
+                host: "other.test",
+                ..facts(dane, Some(&enforce))
+            };
+            assert_eq!(decide(&other), Err(Barred::StsHost));
+        }
         let tested = Facts {
             host: "other.test",
             ..facts(Dane::Absent, Some(&testing))
