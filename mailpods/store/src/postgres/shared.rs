@@ -8,6 +8,7 @@ use super::Options;
 use super::notify::Outbox;
 use super::pool::Pool;
 use super::queue::due::Due;
+use super::queue::lease::Doubtful;
 use super::shard;
 use super::tx::Effect;
 use crate::common::body_cache::BodyCache;
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) flags: MailboxCache<Arc<FlagTable>>,
     pub(super) totals: Totals,
     pub(super) due: Due,
+    pub(super) doubtful: Doubtful,
     pub(super) watchers: Watchers,
     pub(super) outbox: Outbox,
     pub(super) trace: TraceBuffer,
@@ -71,6 +73,7 @@ impl Shared {
             flags: MailboxCache::default(),
             totals: Totals::default(),
             due: Due::default(),
+            doubtful: Doubtful::default(),
             watchers: Watchers::default(),
             outbox: Outbox::new()?,
             trace: TraceBuffer::default(),
