@@ -143,14 +143,19 @@ impl All {
     /// nor do new tenants that go on coming keep the others waiting.
     fn place(&mut self, key: &LaneKey) -> Option<(usize, Place)> {
         let lane = self.lanes.get_mut(key)?;
-        let (workers, turn) = (lane.workers, lane.served);
+        let (workers, served) = (lane.workers, lane.served);
+        let of_lane = |turn: u64| Place {
+            turn,
+            old: false,
+            since: served,
+        };
         let place = match self.crowds.is_tenants_turn(&lane.crowd) {
-            true => lane.first(&self.crowds)?.0,
-            false => Place {
-                turn,
-                old: false,
-                since: 0,
+            true => match lane.first(&self.crowds)?.0 {
+                none_yet @ Place { turn: 0, .. } => none_yet,
+                // Of lanes that the same tenant has mail in the one that has waited longest.
+                place => of_lane(place.turn),
             },
+            false => of_lane(served),
         };
         Some((workers, place))
     }

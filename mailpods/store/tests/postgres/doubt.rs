@@ -160,8 +160,9 @@ async fn a_lease_of_which_no_answer_came_is_taken_back() {
     let proxy = Proxy::start(server.place()).await;
     let handle = connect(&server.uri_through(proxy.port)).await;
     let store = handle.store();
-    let of = |number: u64| message(number, "a@one.test");
-    let queued = store.queue.enqueue(vec![of(1), of(2)]).await;
+    let (first, mut second) = (message(1, "a@one.test"), message(2, "a@one.test"));
+    second.created = first.created + 500;
+    let queued = store.queue.enqueue(vec![first, second]).await;
     queued.expect("queued");
     let lease = async || {
         let except = Vec::new();
