@@ -16,6 +16,8 @@ use super::lanes::{LANE_FULL, LANE_LEAST, Need};
 const MAX_PASSED: usize = 16_384;
 /// Tenants whose turns a crowd remembers; then it begins anew.
 const MAX_SERVED: usize = 1_024;
+/// Tenants that a crowd turned away which are remembered; of those beyond something is leased and handed back now and then.
+const MAX_AWAY: usize = 4_096;
 /// How often it is found out how fast servers take their units.
 const PACE: Duration = Duration::from_millis(200);
 
@@ -26,8 +28,12 @@ struct Crowd {
     tenants: HashMap<String, usize>,
     /// When tenants last had a turn, by the clock of the lanes.
     served: HashMap<String, u64>,
+    /// The last turn was that of a tenant; the next one is that of a lane.
+    of_tenant: bool,
     /// Destinations that wait for room, in their order.
     passed: VecDeque<Destination>,
+    /// Tenants that have nothing here and wait for room, in their order: there are more than it may hold units.
+    away: VecDeque<String>,
     /// No more is leased for it, since [`Crowds::look`].
     full: bool,
     /// Units that it holds: as many as its servers take within a second or so.
@@ -44,12 +50,18 @@ impl Crowd {
             workers: 0,
             tenants: HashMap::new(),
             served: HashMap::new(),
+            of_tenant: false,
             passed: VecDeque::new(),
+            away: VecDeque::new(),
             full: false,
             most: LANE_LEAST,
             taken: 0,
             since: Instant::now(),
         }
+    }
+
+    fn largest(&self) -> Option<(&String, &usize)> {
+        self.tenants.iter().max_by_key(|(_, count)| **count)
     }
 
     fn is_gone(&self) -> bool {
@@ -115,15 +127,39 @@ impl Crowds {
         self.tidy(name);
     }
 
-    /// A worker took one of a tenant, at that time of the lanes' clock.
-    pub(super) fn serve(&mut self, name: &str, tenant: String, at: u64) {
+    /// A worker took one.
+    pub(super) fn take(&mut self, name: &str) {
         if let Some(crowd) = self.crowds.get_mut(name) {
             crowd.taken += 1;
-            if crowd.served.len() >= MAX_SERVED {
-                crowd.served.clear();
-            }
-            crowd.served.insert(tenant, at);
         }
+    }
+
+    /// A tenant has its turn, at that time of the lanes' clock.
+    pub(super) fn serve(&mut self, name: &str, tenant: &str, at: u64) {
+        let Some(crowd) = self.crowds.get_mut(name) else {
+            return;
+        };
+        match crowd.served.get_mut(tenant) {
+            Some(last) => *last = at,
+            None => {
+                if crowd.served.len() >= MAX_SERVED {
+                    crowd.served.clear();
+                }
+                crowd.served.insert(tenant.to_owned(), at);
+            }
+        }
+    }
+
+    /// Whether the next turn is that of the tenant that has waited longest.
+    pub(super) fn is_tenants_turn(&self, name: &str) -> bool {
+        self.crowds.get(name).is_none_or(|crowd| !crowd.of_tenant)
+    }
+
+    /// Gives that turn; whether it is the tenant's.
+    pub(super) fn turn(&mut self, name: &str) -> bool {
+        let crowd = self.get_mut(name);
+        crowd.of_tenant = !crowd.of_tenant;
+        crowd.of_tenant
     }
 
     /// When a tenant last had a turn; 0: never.
@@ -159,9 +195,17 @@ impl Crowds {
 
     /// The tenant with most units.
     pub(super) fn largest(&self, name: &str) -> Option<String> {
-        let tenants = self.crowds.get(name)?.tenants.iter();
-        let (tenant, _) = tenants.max_by_key(|(_, count)| **count)?;
+        let (tenant, _) = self.crowds.get(name)?.largest()?;
         Some(tenant.clone())
+    }
+
+    /// Remembers that a tenant which has nothing in a crowd waits for room there: nothing is leased for its sake alone until then.
+    pub(super) fn turn_away(&mut self, name: &str, tenant: &str) {
+        let crowd = self.get_mut(name);
+        let is_known = crowd.away.iter().any(|other| other == tenant);
+        if !is_known && crowd.away.len() < MAX_AWAY && !crowd.tenants.contains_key(tenant) {
+            crowd.away.push_back(tenant.to_owned());
+        }
     }
 
     /// Those with more units than `most`.
@@ -204,9 +248,14 @@ impl Crowds {
         self.crowds.get(name).is_some_and(|crowd| crowd.full)
     }
 
-    /// Whether it takes a unit of a tenant: while it is full, of one alone that has none there.
+    /// Whether it takes a unit of a tenant: while it is full, of one alone that has none there, if it is not full of such ones.
     pub(super) fn takes(&self, name: &str, tenant: &str) -> bool {
-        !self.is_full(name) || self.of(name, tenant) == 0
+        let has_room = |crowd: &Crowd| {
+            let others_have_more = || crowd.largest().is_some_and(|(_, count)| *count > 1);
+            crowd.waiting < LANE_FULL || others_have_more()
+        };
+        !self.is_full(name)
+            || (self.of(name, tenant) == 0 && self.crowds.get(name).is_none_or(has_room))
     }
 
     /// Passes a destination over until there is room; false when too many are.
@@ -228,10 +277,14 @@ impl Crowds {
         (Arc::clone(&self.wanted), self.passed > 0)
     }
 
-    /// Tenants that have something anywhere.
-    pub(super) fn tenants(&self) -> Vec<String> {
+    /// Tenants that have something anywhere or still wait for room: as many as there is room for do so no more.
+    pub(super) fn tenants(&mut self) -> Vec<String> {
+        for crowd in self.crowds.values_mut() {
+            let free = LANE_FULL.saturating_sub(crowd.waiting);
+            crowd.away.drain(..free.min(crowd.away.len()));
+        }
         let all = self.crowds.values();
-        let tenants = all.flat_map(|crowd| crowd.tenants.keys().cloned());
+        let tenants = all.flat_map(|crowd| crowd.tenants.keys().chain(&crowd.away).cloned());
         let once: HashSet<String> = tenants.collect();
         once.into_iter().collect()
     }

@@ -1,14 +1,16 @@
 //! Lanes: the units that wait for one next destination, and how many workers serve it.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mailpods_policy::outbound::shape::Fair;
+use mailpods_store::UnixMillis;
 use mailpods_store::queue::{LeasedUnit, Wanted, tenant};
 use tokio::time::Instant;
 
 use super::crowds::Crowds;
+use super::lane::{Dead, Lane, QUANTUM, Waiting, YOUNG};
+use super::order::{Order, Place};
 use crate::fate::Trouble;
 
 /// Units that a provider, or a lane of no known one, holds at most before no more are leased for its destinations.
@@ -23,30 +25,6 @@ pub(crate) const RESERVE: usize = 256;
 /// Where a lane leads: a domain, or a next hop that many domains share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LaneKey(pub(crate) String);
-
-/// What a tenant may take in one turn, in KiB: a small message or two. Slow servers take seconds for each.
-const QUANTUM: u64 = 4;
-
-struct Lane {
-    waiting: Fair<String, LeasedUnit>,
-    workers: usize,
-    /// The next server could not be talked to.
-    dead: Option<Dead>,
-    /// Its name among [`Crowds`].
-    crowd: String,
-    /// When it had its last turn, or was made.
-    served: u64,
-    /// The next unit is one of a tenant that has had none, if there is such a one.
-    new_first: bool,
-}
-
-/// Until when nothing but what is urgent is tried, why, and the digest of the plan that it was tried by: under another plan
-/// the way there may be another one.
-struct Dead {
-    until: Instant,
-    trouble: Trouble,
-    plan: String,
-}
 
 /// What limits lanes together: the provider that a lane leads to and the workers that it may have.
 pub(crate) type Limits<'a> = &'a dyn Fn(&LaneKey) -> Option<(String, usize)>;
@@ -75,8 +53,6 @@ struct All {
     crowds: Crowds,
     waiting: usize,
     workers: usize,
-    /// Turns given so far.
-    turns: u64,
     /// Grows with each turn, each unit taken and each lane made.
     clock: u64,
 }
@@ -106,12 +82,13 @@ impl All {
         let now = self.tick();
         self.lanes.entry(key).or_insert_with_key(|key| Lane {
             waiting: Fair::new(QUANTUM),
+            order: Order::default(),
+            called: VecDeque::new(),
             workers: 0,
             dead: None,
             crowd: limits(key).map_or_else(|| alone(key), |(provider, _)| provider),
             // At the end of the row.
             served: now,
-            new_first: true,
         })
     }
 
@@ -132,10 +109,11 @@ impl All {
                 let before = std::mem::replace(&mut lane.crowd, provider);
                 self.crowds.count_workers(&before, lane.workers, 0);
                 self.crowds.count_workers(&lane.crowd, 0, lane.workers);
-                for unit in lane.waiting.iter() {
-                    self.crowds.remove(&before, &owner(unit));
-                    self.crowds.add(&lane.crowd, owner(unit));
+                for waiting in lane.waiting.iter() {
+                    self.crowds.remove(&before, &waiting.tenant);
+                    self.crowds.add(&lane.crowd, waiting.tenant.clone());
                 }
+                lane.order = lane.order_in(&self.crowds);
             }
         }
     }
@@ -147,37 +125,54 @@ impl All {
             self.crowds.count_workers(&lane.crowd, lane.workers, now);
             self.workers = (self.workers + now).saturating_sub(lane.workers);
             lane.workers = now;
+            lane.called.truncate(now);
         }
     }
 
     /// Counts a unit out that was taken from a lane.
-    fn taken(&mut self, crowd: &str, unit: &LeasedUnit) {
+    fn taken(&mut self, key: &LaneKey, waiting: &Waiting) {
         self.waiting = self.waiting.saturating_sub(1);
-        self.crowds.remove(crowd, &owner(unit));
+        if let Some(lane) = self.lanes.get_mut(key) {
+            self.crowds.remove(&lane.crowd, &waiting.tenant);
+            lane.less(&waiting.tenant, &self.crowds);
+        }
     }
 
-    /// How far from a turn a lane is: those with few workers first, then in every other turn the lane of the tenant that has waited
-    /// longest for one, else the lane that has. Of tenants that had none yet the one with the newest message is first: who has just
-    /// written notices seconds, and what has waited for long has the turns in between.
-    fn place(&self, lane: &Lane) -> (usize, u64, Reverse<i64>, u64) {
-        let last = |tenant: &String| self.crowds.last_turn(&lane.crowd, tenant);
-        let longest = match self.turns.is_multiple_of(2) {
-            true => lane.waiting.tenants().map(last).min(),
-            false => None,
+    /// How far from a turn a lane is: those with few workers first, then, in every other turn of its provider, the lane of the tenant
+    /// that has waited longest for one, else the lane that has. So neither does a tenant with few messages wait behind those with many,
+    /// nor do new tenants that go on coming keep the others waiting.
+    fn place(&mut self, key: &LaneKey) -> Option<(usize, Place)> {
+        let lane = self.lanes.get_mut(key)?;
+        let (workers, served) = (lane.workers, lane.served);
+        let of_lane = |turn: u64| Place {
+            turn,
+            old: false,
+            since: served,
         };
-        let newest = match longest {
-            Some(0) => self.newest(lane).map(|unit| unit.message.created),
-            _ => None,
+        let place = match self.crowds.is_tenants_turn(&lane.crowd) {
+            true => match lane.first(&self.crowds)?.0 {
+                none_yet @ Place { turn: 0, .. } => none_yet,
+                // Of lanes that the same tenant has mail in the one that has waited longest.
+                place => of_lane(place.turn),
+            },
+            false => of_lane(served),
         };
-        let (longest, newest) = (longest.unwrap_or(0), newest.unwrap_or(0));
-        (lane.workers, longest, Reverse(newest), lane.served)
+        Some((workers, place))
     }
 
-    /// The newest message of those whose tenants have had no turn at the lane's provider.
-    fn newest<'l>(&self, lane: &'l Lane) -> Option<&'l LeasedUnit> {
-        let is_new = |unit: &&LeasedUnit| self.crowds.last_turn(&lane.crowd, &owner(unit)) == 0;
-        let new = lane.waiting.iter().filter(is_new);
-        new.max_by_key(|unit| unit.message.created)
+    /// Counts a worker in. In a tenant's turn it is for the tenant that has waited longest.
+    fn call(&mut self, key: &LaneKey) {
+        let now = self.tick();
+        self.count_workers(key, |workers| workers + 1);
+        let Some(lane) = self.lanes.get_mut(key) else {
+            return;
+        };
+        let tenant = lane.turn(&mut self.crowds);
+        if let Some(tenant) = &tenant {
+            self.crowds.serve(&lane.crowd, tenant, now);
+        }
+        lane.called.push_back(tenant);
+        lane.served = now;
     }
 
     /// Whether half of the room is taken. Then no provider holds more than the least, and no destination gets more at once: a few slow
@@ -206,17 +201,26 @@ impl Lanes {
         &self,
         key: LaneKey,
         unit: LeasedUnit,
+        now: UnixMillis,
         limits: Limits<'_>,
     ) -> Option<LeasedUnit> {
         let mut all = self.lock();
         let crowd = all.lane(key.clone(), limits).crowd.clone();
+        let tenant = owner(&unit);
         if !unit.urgent
-            && !all.crowds.takes(&crowd, &owner(&unit))
+            && !all.crowds.takes(&crowd, &tenant)
             && all.crowds.pass_over(&crowd, &unit.destination)
         {
+            all.crowds.turn_away(&crowd, &tenant);
             return Some(unit);
         }
-        all.add(&key, unit);
+        let waiting = Waiting {
+            tenant,
+            old: now.saturating_sub(unit.message.created) > YOUNG,
+            since: all.tick(),
+            unit,
+        };
+        all.add(&key, waiting);
         None
     }
 
@@ -246,33 +250,35 @@ impl Lanes {
         let mut all = self.lock();
         all.learn(limits);
         let hungry = |lane: &Lane| lane.workers < lane.waiting.len().min(most);
-        let mut order: BinaryHeap<_> = all
-            .lanes
-            .iter()
-            .filter(|(_, lane)| hungry(lane))
-            .map(|(key, lane)| Reverse((all.place(lane), key.clone())))
-            .collect();
+        let lanes = all.lanes.iter().filter(|(_, lane)| hungry(lane));
+        let mut hungry_lanes: Vec<LaneKey> = lanes.map(|(key, _)| key.clone()).collect();
         let (mut started, mut room) = (Vec::new(), HashMap::new());
-        while started.len() < free
-            && let Some(Reverse((_, key))) = order.pop()
-        {
-            let Some(crowd) = all.lanes.get(&key).map(|lane| lane.crowd.clone()) else {
-                continue;
+        while started.len() < free {
+            hungry_lanes.retain(|key| {
+                all.lanes
+                    .get(key)
+                    .filter(|lane| hungry(lane))
+                    .is_some_and(|lane| {
+                        let limit = match room.get(&lane.crowd) {
+                            Some(limit) => *limit,
+                            None => {
+                                let limit = limits(key).map_or(usize::MAX, |(_, limit)| limit);
+                                room.insert(lane.crowd.clone(), limit);
+                                limit
+                            }
+                        };
+                        all.crowds.workers(&lane.crowd) < limit
+                    })
+            });
+            let places = hungry_lanes
+                .iter()
+                .filter_map(|key| Some((all.place(key)?, key)));
+            let Some(key) = places.min().map(|(_, key)| key.clone()) else {
+                break;
             };
-            let workers = all.crowds.workers(&crowd);
-            let limit = room
-                .entry(crowd)
-                .or_insert_with(|| limits(&key).map_or(usize::MAX, |(_, limit)| limit));
-            if workers >= *limit {
-                continue;
-            }
-            all.count_workers(&key, |workers| workers + 1);
-            if let Some(lane) = all.lanes.get(&key).filter(|lane| hungry(lane)) {
-                order.push(Reverse((all.place(lane), key.clone())));
-            }
+            all.call(&key);
             started.push(key);
         }
-        all.turns += u64::from(!started.is_empty());
         started
     }
 
@@ -398,8 +404,8 @@ impl Lanes {
         crowds.look(most);
         for lane in lanes.values() {
             if crowds.is_full(&lane.crowd) {
-                for unit in lane.waiting.iter() {
-                    crowds.pass_over(&lane.crowd, &unit.destination);
+                for waiting in lane.waiting.iter() {
+                    crowds.pass_over(&lane.crowd, &waiting.unit.destination);
                 }
             }
         }
@@ -407,9 +413,9 @@ impl Lanes {
         (Wanted::Remote { most: of, each }, backlog)
     }
 
-    /// Tenants that have something in the lanes, and how many units there is room for of those that have nothing.
+    /// Tenants that have something in the lanes or wait for room there, and how many units there is room for of those that have nothing.
     pub(crate) fn tenants(&self) -> (Vec<String>, usize) {
-        let all = self.lock();
+        let mut all = self.lock();
         let room = (LANES_FULL + RESERVE).saturating_sub(all.waiting);
         (all.crowds.tenants(), room)
     }
@@ -422,19 +428,20 @@ impl Lanes {
         for crowd in all.crowds.above(LANE_FULL) {
             let mut urgent = Vec::new();
             while all.crowds.waiting(&crowd) + urgent.len() > LANE_FULL
-                && let Some((key, unit)) = all.take_from(&crowd)
+                && let Some((key, waiting)) = all.take_from(&crowd)
             {
-                all.taken(&crowd, &unit);
-                if unit.urgent {
-                    urgent.push((key, unit));
+                all.taken(&key, &waiting);
+                if waiting.unit.urgent {
+                    urgent.push((key, waiting));
                 } else {
-                    all.crowds.pass_over(&crowd, &unit.destination);
-                    surplus.push(unit);
+                    all.crowds.pass_over(&crowd, &waiting.unit.destination);
+                    all.crowds.turn_away(&crowd, &waiting.tenant);
+                    surplus.push(waiting.unit);
                 }
             }
             // The last one taken was the last in its lane.
-            for (key, unit) in urgent.into_iter().rev() {
-                all.add(&key, unit);
+            for (key, waiting) in urgent.into_iter().rev() {
+                all.add(&key, waiting);
             }
         }
         surplus
@@ -444,10 +451,12 @@ impl Lanes {
     pub(crate) fn drain(&self) -> Vec<LeasedUnit> {
         let mut all = self.lock();
         (all.waiting, all.crowds) = (0, Crowds::default());
-        all.lanes
-            .values_mut()
-            .flat_map(|lane| std::iter::from_fn(|| lane.waiting.pop()))
-            .collect()
+        let lanes = all.lanes.values_mut();
+        let waiting = lanes.flat_map(|lane| {
+            (lane.order, lane.called) = (Order::default(), VecDeque::new());
+            std::iter::from_fn(|| lane.waiting.pop())
+        });
+        waiting.map(|waiting| waiting.unit).collect()
     }
 
     /// Counts a worker out that ended in another way than by [`Next::Done`].
@@ -458,22 +467,24 @@ impl Lanes {
 }
 
 impl All {
-    /// The next unit of a lane, counted out: every other time of those that have had nothing from its provider yet, so that new ones
-    /// which go on coming do not keep the others waiting.
+    /// The next unit of a lane, counted out: one of the tenant for which a worker was called, else, in every other turn, one of the
+    /// tenant that has waited longest for its turn.
     fn pop(&mut self, key: &LaneKey) -> Option<LeasedUnit> {
         let now = self.tick();
-        let lane = self.lanes.get(key)?;
-        let first = self.newest(lane).map(owner).filter(|_| lane.new_first);
-        let crowd = lane.crowd.clone();
         let lane = self.lanes.get_mut(key)?;
-        lane.new_first = !lane.new_first;
-        let unit = match first {
-            Some(tenant) => lane.waiting.pop_first(&tenant),
-            None => lane.waiting.pop(),
-        }?;
-        self.taken(&crowd, &unit);
-        self.crowds.serve(&crowd, owner(&unit), now);
-        Some(unit)
+        if lane.waiting.is_empty() {
+            return None;
+        }
+        let tenant = match lane.called.pop_front() {
+            Some(called) => called,
+            None => lane.turn(&mut self.crowds),
+        };
+        let first = tenant.and_then(|tenant| lane.waiting.pop_first(&tenant));
+        let waiting = first.or_else(|| lane.waiting.pop())?;
+        self.crowds.take(&lane.crowd);
+        self.crowds.serve(&lane.crowd, &waiting.tenant, now);
+        self.taken(key, &waiting);
+        Some(waiting.unit)
     }
 
     /// Why nothing but what is urgent is tried.
@@ -483,24 +494,26 @@ impl All {
     }
 
     /// The last unit of the tenant that has most in a crowd, from the lane where it has most.
-    fn take_from(&mut self, crowd: &str) -> Option<(LaneKey, LeasedUnit)> {
+    fn take_from(&mut self, crowd: &str) -> Option<(LaneKey, Waiting)> {
         let tenant = self.crowds.largest(crowd)?;
         let lanes = self
             .lanes
             .iter_mut()
             .filter(|(_, lane)| lane.crowd == crowd);
         let (key, lane) = lanes.max_by_key(|(_, lane)| lane.waiting.len_of(&tenant))?;
-        let unit = lane.waiting.pop_last(&tenant)?;
-        Some((key.clone(), unit))
+        let waiting = lane.waiting.pop_last(&tenant)?;
+        Some((key.clone(), waiting))
     }
 
     /// Adds a unit to a lane that is there.
-    fn add(&mut self, key: &LaneKey, unit: LeasedUnit) {
+    fn add(&mut self, key: &LaneKey, waiting: Waiting) {
         if let Some(lane) = self.lanes.get_mut(key) {
-            let (cost, tenant) = (unit.message.size / 1024 + 1, owner(&unit));
-            self.crowds.add(&lane.crowd, tenant.clone());
+            let cost = waiting.unit.message.size / 1024 + 1;
+            self.crowds.add(&lane.crowd, waiting.tenant.clone());
             self.waiting += 1;
-            lane.waiting.push(tenant, cost, unit);
+            let place = lane.place_of(&waiting, &self.crowds);
+            lane.order.add(&waiting.tenant, place);
+            lane.waiting.push(waiting.tenant.clone(), cost, waiting);
         }
     }
 }

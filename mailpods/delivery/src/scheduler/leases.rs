@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mailpods_store::UnitId;
 use mailpods_store::queue::{Lease, LeasedUnit};
+use tokio::sync::Notify;
 
 use super::LEASE;
 use crate::context::Context;
@@ -30,6 +31,8 @@ pub(crate) struct Leases {
     held: Mutex<HashMap<UnitId, Held>>,
     /// What the store is still to take back: it did not answer.
     owed: Mutex<Vec<Lease>>,
+    /// There is something to hand back that came while an attempt ended.
+    newer: Notify,
 }
 
 impl Leases {
@@ -69,16 +72,21 @@ impl Leases {
         true
     }
 
-    /// Forgets a lease: its unit is settled or somebody else's.
+    /// Forgets a lease: its unit is settled or somebody else's. One that came while the first ended is nobody's work: it is handed back.
     pub(crate) fn release(&self, ctx: &Context, lease: Lease) {
-        let mut held = self.lock();
-        if held
-            .get(&lease.unit)
-            .is_some_and(|known| known.first == lease)
-            && let Some(gone) = held.remove(&lease.unit)
-        {
-            ctx.metrics.leased.add(gone.way, -1);
+        if let Some(newer) = self.forget(ctx, lease).filter(|now| *now != lease) {
+            self.owe(vec![newer]);
+            self.newer.notify_one();
         }
+    }
+
+    /// Forgets a lease that a worker was given; the one that counted for it.
+    fn forget(&self, ctx: &Context, lease: Lease) -> Option<Lease> {
+        let mut held = self.lock();
+        held.get(&lease.unit).filter(|known| known.first == lease)?;
+        let gone = held.remove(&lease.unit)?;
+        ctx.metrics.leased.add(gone.way, -1);
+        Some(gone.now)
     }
 
     /// Whether the lease was not lost as far as is known.
@@ -103,9 +111,25 @@ impl Leases {
     /// Extends all leases and forgets those that are lost; hands back what is still owed. False when the store did not answer.
     pub(crate) async fn extend(&self, ctx: &Context) -> bool {
         let extended = self.extend_held(ctx).await;
-        let owed = std::mem::take(&mut *self.owed());
-        let given = owed.is_empty() || self.give(ctx, owed).await;
+        let given = self.give_owed(ctx).await;
         extended && given
+    }
+
+    /// Waits for leases that came while an attempt ended, for [`Self::give_owed`].
+    pub(crate) async fn newer(&self) {
+        self.newer.notified().await;
+    }
+
+    /// Hands back what is owed. False when the store did not answer.
+    pub(crate) async fn give_owed(&self, ctx: &Context) -> bool {
+        let owed = std::mem::take(&mut *self.owed());
+        owed.is_empty() || self.give(ctx, owed).await
+    }
+
+    fn owe(&self, leases: Vec<Lease>) {
+        let mut owed = self.owed();
+        let room = MAX_OWED.saturating_sub(owed.len());
+        owed.extend(leases.into_iter().take(room));
     }
 
     async fn extend_held(&self, ctx: &Context) -> bool {
@@ -122,7 +146,7 @@ impl Leases {
                 for lease in lost.into_iter().filter_map(|lease| self.first(lease)) {
                     ctx.metrics.leases_lost.inc(());
                     tracing::warn!(unit = %lease.unit, "lease lost; another worker goes on with the unit");
-                    self.release(ctx, lease);
+                    self.forget(ctx, lease);
                 }
                 true
             }
@@ -135,15 +159,11 @@ impl Leases {
 
     /// Hands leases back untried, so that others need not wait for their end.
     pub(crate) async fn hand_back(&self, ctx: &Context, leases: Vec<Lease>) {
-        let current: Vec<Lease> = leases
-            .iter()
-            .map(|lease| self.current(*lease).unwrap_or(*lease))
-            .collect();
-        leases.iter().for_each(|lease| self.release(ctx, *lease));
-        if leases.is_empty() {
-            return;
+        let current = |lease: &Lease| self.forget(ctx, *lease).unwrap_or(*lease);
+        let current: Vec<Lease> = leases.iter().map(current).collect();
+        if !current.is_empty() {
+            self.give(ctx, current).await;
         }
-        self.give(ctx, current).await;
     }
 
     /// Hands leases back that are not held any more; what the store does not take now is handed back with the next heartbeat.
@@ -152,9 +172,7 @@ impl Leases {
             return true;
         };
         tracing::warn!(%error, "failed to hand leases back; that is tried again, or they run out by themselves");
-        let mut owed = self.owed();
-        let room = MAX_OWED.saturating_sub(owed.len());
-        owed.extend(leases.into_iter().take(room));
+        self.owe(leases);
         false
     }
 

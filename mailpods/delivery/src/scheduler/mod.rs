@@ -4,9 +4,11 @@
 //! next destination, with a bounded number of workers each; what waits for one provider is bounded by [`crowds`].
 
 mod crowds;
+mod lane;
 pub(crate) mod lanes;
 pub(crate) mod leases;
 pub(crate) mod local;
+mod order;
 pub(crate) mod remote;
 pub(crate) mod shares;
 #[cfg(test)]
@@ -18,6 +20,7 @@ use std::time::Duration;
 use mailpods_net::{Shutdown, Stage};
 use mailpods_store::queue::{LeasedUnit, Wanted};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::suspension;
@@ -94,14 +97,17 @@ pub(crate) fn open(shutdown: &Shutdown) -> bool {
     shutdown.stage() < Stage::Drain
 }
 
-/// Extends leases until everything is cut.
+/// Extends leases until everything is cut, and hands back those that nobody here works on.
 pub(crate) async fn heartbeat(ctx: Arc<Context>, shutdown: Shutdown) {
-    let mut pause = HEARTBEAT;
+    let mut next = Instant::now() + HEARTBEAT;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(pause) => {
+            () = tokio::time::sleep_until(next) => {
                 let extended = ctx.leases.extend(&ctx).await;
-                pause = if extended { HEARTBEAT } else { HEARTBEAT_AGAIN };
+                next = Instant::now() + if extended { HEARTBEAT } else { HEARTBEAT_AGAIN };
+            }
+            () = ctx.leases.newer() => {
+                ctx.leases.give_owed(&ctx).await;
             }
             () = shutdown.force() => return,
         }

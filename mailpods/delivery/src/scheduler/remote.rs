@@ -119,9 +119,10 @@ async fn of_others(remote: &Remote) -> Vec<LeasedUnit> {
 fn distribute(remote: &Remote, units: Vec<LeasedUnit>) -> Vec<LeasedUnit> {
     let plan = remote.ctx.plan.current();
     let limits = |key: &LaneKey| shares::limit(&remote.ctx, &plan, key);
+    let now = remote.ctx.now();
     let into_lane = |unit: LeasedUnit| {
         let key = outbound::lane_of(&remote.ctx, &plan, &unit);
-        remote.lanes.push(key, unit, &limits)
+        remote.lanes.push(key, unit, now, &limits)
     };
     units.into_iter().filter_map(into_lane).collect()
 }

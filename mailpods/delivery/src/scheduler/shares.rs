@@ -47,9 +47,9 @@ struct Held {
 }
 
 impl Held {
-    /// Whether there may be more for who needs it.
-    fn is_short(&self, need: Need) -> bool {
-        need.all() > self.granted && (self.granted as f64) < self.level.floor()
+    /// Whether there may be more for who needs it: by what the store told, or by what this process, at `level` now, has learned since.
+    fn is_short(&self, need: Need, level: f64) -> bool {
+        need.all() > self.granted && (self.granted as f64) < self.level.max(level).floor()
     }
 
     fn counts(&self, now: Instant) -> bool {
@@ -120,7 +120,7 @@ impl Shares {
     }
 
     /// Asks the store soon where a share is missing, or too small and others may have let go.
-    fn note(&self, needs: &HashMap<String, Need>) {
+    fn note(&self, needs: &HashMap<String, Need>, level: impl Fn(&str) -> f64) {
         let now = Instant::now();
         let rested = {
             let asking = self.asking();
@@ -133,7 +133,7 @@ impl Shares {
         };
         let held = self.held();
         let lacks = needs.iter().any(|(key, need)| match held.get(key) {
-            Some(held) if held.counts(now) => rested && held.is_short(*need),
+            Some(held) if held.counts(now) => rested && held.is_short(*need, level(key)),
             _ => need.all() > 0,
         });
         if lacks {
@@ -198,8 +198,10 @@ fn needs(remote: &Remote, plan: &Plan) -> HashMap<String, Need> {
 
 /// Has shares asked for that are missing.
 pub(crate) fn note(remote: &Remote, plan: &Plan) {
-    if remote.ctx.store.shares.is_some() {
-        remote.ctx.shares.note(&needs(remote, plan));
+    let ctx = &remote.ctx;
+    if ctx.store.shares.is_some() {
+        let level = |key: &str| ctx.ips.level(plan, key).0;
+        ctx.shares.note(&needs(remote, plan), level);
     }
 }
 
@@ -293,7 +295,7 @@ fn wanted(remote: &Remote, plan: &Plan, whole: bool) -> Vec<Wanted> {
     } else {
         let now = Instant::now();
         needs.retain(|key, need| match held.get(key) {
-            Some(held) if held.counts(now) => held.is_short(*need),
+            Some(held) if held.counts(now) => held.is_short(*need, ctx.ips.level(plan, key).0),
             _ => need.all() > 0,
         });
     }

@@ -56,7 +56,7 @@ fn key(text: &str) -> LaneKey {
 
 /// Into a lane of its own that no provider is known of.
 fn push(lanes: &Lanes, name: &str, unit: LeasedUnit) {
-    assert!(lanes.push(key(name), unit, &|_| None).is_none());
+    assert!(lanes.push(key(name), unit, 0, &|_| None).is_none());
 }
 
 /// Destinations that are passed over now.
@@ -258,10 +258,16 @@ async fn a_provider_with_many_domains_holds_no_more_than_one_with_one() {
         "those that were passed over too"
     );
     let more = from(-2, "more.test", "many@example.test");
-    assert!(lanes.push(key("more.test"), more, &one_provider).is_some());
+    assert!(
+        lanes
+            .push(key("more.test"), more, 0, &one_provider)
+            .is_some()
+    );
     let first = from(-3, "more.test", "another@example.test");
     assert!(
-        lanes.push(key("more.test"), first, &one_provider).is_none(),
+        lanes
+            .push(key("more.test"), first, 0, &one_provider)
+            .is_none(),
         "who has nothing there"
     );
 }
@@ -281,7 +287,7 @@ async fn what_was_passed_over_comes_back_as_there_is_room() {
     for number in 0..full {
         assert!(
             lanes
-                .push(key("a.test"), unit(number, "a.test"), &one_provider)
+                .push(key("a.test"), unit(number, "a.test"), 0, &one_provider)
                 .is_none()
         );
     }
@@ -289,7 +295,7 @@ async fn what_was_passed_over_comes_back_as_there_is_room() {
     for name in ["b.test", "c.test"] {
         assert!(
             lanes
-                .push(key(name), unit(-1, name), &one_provider)
+                .push(key(name), unit(-1, name), 0, &one_provider)
                 .is_some()
         );
     }
@@ -312,7 +318,7 @@ async fn room_is_shared_by_those_that_wait_for_it() {
         let name = ["a.test", "b.test"][usize::from(number % 2 == 0)];
         assert!(
             lanes
-                .push(key(name), unit(number, name), &one_provider)
+                .push(key(name), unit(number, name), 0, &one_provider)
                 .is_none()
         );
     }
@@ -330,7 +336,7 @@ async fn what_an_operator_wants_tried_now_is_not_handed_back() {
             urgent: number % 4 != 0,
             ..unit(number, "a.test")
         };
-        assert!(lanes.push(key("a.test"), unit, &one_provider).is_none());
+        assert!(lanes.push(key("a.test"), unit, 0, &one_provider).is_none());
     }
     let surplus = lanes.shed();
     assert_eq!(surplus.len(), LANE_FULL / 2, "all that is not urgent");
@@ -344,28 +350,111 @@ async fn what_an_operator_wants_tried_now_is_not_handed_back() {
     assert!(left.is_sorted(), "in their order");
 }
 
+/// The next unit at a provider that takes one message at a time: whoever had the turn before gives way.
+fn next_at_slow(lanes: &Lanes, before: &mut Option<LaneKey>) -> UnitId {
+    let one = |_: &LaneKey| Some(("slow".to_owned(), 1));
+    if let Some(key) = before.take() {
+        assert!(lanes.give_way(&key, 100, &one));
+    }
+    let started = lanes.staff(100, 1, &one);
+    assert_eq!(started.len(), 1);
+    match lanes.next(&started[0], PLAN) {
+        Next::Try(unit) => {
+            *before = started.first().cloned();
+            unit.lease.unit
+        }
+        _ => panic!("a lane without a unit had a turn"),
+    }
+}
+
 #[tokio::test]
 async fn who_has_just_written_is_not_behind_those_with_a_backlog() {
     let lanes = Lanes::default();
+    let now = 10_000_000;
     let push = |number: i64, name: &str, account: &str, created: i64| {
         let mut unit = from(number, name, account);
         Arc::make_mut(&mut unit.message).created = created;
-        assert!(lanes.push(key(name), unit, &one_provider).is_none());
+        let came_back = lanes.push(key(name), unit, now, &one_provider);
+        assert!(came_back.is_none());
     };
     for number in 0..10 {
         let name = format!("d{number}.test");
-        push(number, &name, &format!("old{number}@example.test"), number);
-        push(100 + number, &name, "many@example.test", 0);
+        for of in 0..5 {
+            let account = format!("old{number}@example.test");
+            push(10 * number + of, &name, &account, 0);
+        }
     }
-    push(50, "d3.test", "new@example.test", 1_000);
-    let started = lanes.staff(1, 1, &one_provider);
-    assert_eq!(started, [key("d3.test")]);
+    for number in 0..5 {
+        let name = format!("d{}.test", 2 * number);
+        let account = format!("new{number}@example.test");
+        push(1_000 + number, &name, &account, now);
+    }
+    let mut before = None;
+    let turns: Vec<i64> = (0..10)
+        .map(|_| next_at_slow(&lanes, &mut before).0)
+        .collect();
+    let new: Vec<i64> = turns
+        .iter()
+        .copied()
+        .filter(|unit| *unit >= 1_000)
+        .collect();
+    assert_eq!(new, [1_000, 1_001, 1_002, 1_003, 1_004], "{turns:?}");
     assert!(
-        matches!(lanes.next(&started[0], PLAN), Next::Try(unit) if unit.lease.unit == UnitId(50))
+        turns.chunks(2).all(|two| two[0] >= 1_000 && two[1] < 1_000),
+        "every other turn is for the lane that has waited longest: {turns:?}"
     );
-    // In the next turn the lane that has waited longest.
-    assert!(lanes.give_way(&started[0], 1, &one_provider));
-    assert_eq!(lanes.staff(1, 1, &one_provider), [key("d0.test")]);
+}
+
+#[tokio::test]
+async fn new_tenants_that_go_on_coming_keep_nobody_waiting() {
+    let lanes = Lanes::default();
+    let push = |number: i64, name: &str, account: &str| {
+        let unit = from(number, name, account);
+        assert!(lanes.push(key(name), unit, 0, &one_provider).is_none());
+    };
+    (0..3).for_each(|number| push(number, "old.test", "old@example.test"));
+    let (mut before, mut turns) = (None, Vec::new());
+    for number in 0..12 {
+        let name = format!("d{}.test", number % 3);
+        push(100 + number, &name, &format!("new{number}@example.test"));
+        turns.push(next_at_slow(&lanes, &mut before).0);
+    }
+    let old = turns.iter().filter(|unit| **unit < 100).count();
+    assert!(old >= 2, "{turns:?}");
+}
+
+#[tokio::test]
+async fn more_tenants_than_a_provider_may_hold_units_do_not_go_in_circles() {
+    let lanes = Lanes::default();
+    let most = 2 * LANE_FULL;
+    let name = |number: usize| format!("t{number}@example.test");
+    let mut leased = Vec::new();
+    // As the store answers: a unit of each tenant that is not excepted.
+    let look = |leased: &mut Vec<usize>| {
+        lanes.wanted(&one_provider);
+        let (except, room) = lanes.tenants();
+        let others = (0..most).filter(|number| !except.contains(&name(*number)));
+        let others: Vec<usize> = others.take(room.min(32)).collect();
+        for number in &others {
+            let unit = from(*number as i64, "a.test", &name(*number));
+            drop(lanes.push(key("a.test"), unit, 0, &one_provider));
+        }
+        drop(lanes.shed());
+        leased.extend(others);
+    };
+    (0..100).for_each(|_| look(&mut leased));
+    assert_eq!(lanes.waiting(), LANE_FULL);
+    assert!(leased.len() <= most, "{} leases", leased.len());
+    leased.clear();
+    lanes.staff(1, 1, &one_provider);
+    let served = |next: Next| assert!(matches!(next, Next::Try(_)));
+    served(lanes.next(&key("a.test"), PLAN));
+    served(lanes.next(&key("a.test"), PLAN));
+    look(&mut leased);
+    assert!(
+        leased.iter().any(|number| *number >= LANE_FULL),
+        "who has waited comes now: {leased:?}"
+    );
 }
 
 #[tokio::test]
@@ -375,7 +464,7 @@ async fn lanes_of_a_provider_take_turns() {
         for number in 0..10 {
             assert!(
                 lanes
-                    .push(key(name), unit(number, name), &one_provider)
+                    .push(key(name), unit(number, name), 0, &one_provider)
                     .is_none()
             );
         }
@@ -433,4 +522,30 @@ async fn what_the_store_did_not_take_back_is_handed_back_later() {
     flaky.set(Refuse::Nothing);
     assert!(ctx.leases.extend(&ctx).await);
     assert_eq!(leased().await.len(), 1, "with the heartbeat");
+}
+
+#[tokio::test]
+async fn a_lease_that_came_while_the_one_before_ended_is_handed_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = mailpods_store::sqlite::open(dir.path(), Default::default()).unwrap();
+    let plan = testing::plan(25);
+    let handle = PlanHandle::new(plan.clone());
+    let delivery = testing::build(&store, &handle, &Arc::default(), Zone::new());
+    let ctx = delivery.ctx.clone();
+    let new = testing::message(&plan, "bob@example.test", &["one@remote.test"]);
+    store.queue.enqueue(vec![new]).await.unwrap();
+    let first = super::lease(&ctx, Wanted::remote(), 10).await;
+    assert_eq!(first.len(), 1);
+    // The clock jumps: the lease has run out while its worker is at work.
+    let later = ctx.now() + 10 * i64::try_from(super::LEASE.as_millis()).unwrap();
+    let again = store
+        .queue
+        .lease(&ctx.worker, Wanted::remote(), later, later + 600_000, 10);
+    let again = again.await.unwrap();
+    assert!(!ctx.leases.hold(&ctx, &again[0]), "a worker is at it");
+    ctx.leases.release(&ctx, first[0].lease);
+    ctx.leases.newer().await;
+    assert!(ctx.leases.give_owed(&ctx).await);
+    let leased = super::lease(&ctx, Wanted::remote(), 10).await;
+    assert_eq!(leased.len(), 1, "it is free again");
 }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
@@ -187,9 +188,14 @@ impl<K: Eq + Hash + Clone, T> Fair<K, T> {
         self.tenants.get(key).map_or(0, |tenant| tenant.items.len())
     }
 
-    /// Tenants that have something, in no order.
-    pub fn tenants(&self) -> impl Iterator<Item = &K> {
-        self.tenants.keys()
+    /// The first item of a tenant.
+    #[must_use]
+    pub fn first<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&T>
+    where
+        K: Borrow<Q>,
+    {
+        let (_, item) = self.tenants.get(key)?.items.front()?;
+        Some(item)
     }
 
     /// Items in all.

@@ -9,6 +9,7 @@ use super::mail::blocks::Blocks;
 use super::notify::Outbox;
 use super::pool::Pool;
 use super::queue::due::Due;
+use super::queue::lease::Doubtful;
 use super::shard;
 use super::tx::Effect;
 use crate::common::body_cache::BodyCache;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) blocks: Blocks,
     pub(super) totals: Totals,
     pub(super) due: Due,
+    pub(super) doubtful: Doubtful,
     pub(super) watchers: Watchers,
     pub(super) outbox: Outbox,
     pub(super) trace: TraceBuffer,
@@ -74,6 +76,7 @@ impl Shared {
             blocks: Blocks::default(),
             totals: Totals::default(),
             due: Due::default(),
+            doubtful: Doubtful::default(),
             watchers: Watchers::default(),
             outbox: Outbox::new()?,
             trace: TraceBuffer::default(),

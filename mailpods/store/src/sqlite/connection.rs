@@ -11,7 +11,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{DATABASE_FILE, Options};
 use crate::error::{Result, StoreError};
 
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a connection tries to get what another process has locked, and how often at most: about ten seconds. SQLite's own pauses grow
+/// to a tenth of a second, in which a server that writes all the time locks and lets go many times: a tool beside it would wait for long.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+const BUSY_TRIES: i32 = 9_000;
 const STATEMENTS: usize = 128;
 
 /// Makes the store's folder, readable by its owner alone.
@@ -88,13 +91,16 @@ fn open(dir: &Path) -> Result<Connection> {
 }
 
 fn open_with(dir: &Path, flags: OpenFlags) -> Result<Connection> {
-    let connection = Connection::open_with_flags(
+    let mut connection = Connection::open_with_flags(
         dir.join(DATABASE_FILE),
         flags | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     // A plan is of the statement alone: else each that has a value after LIMIT is prepared anew for every call.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.busy_handler(Some(|tries| {
+        std::thread::sleep(BUSY_PAUSE);
+        tries < BUSY_TRIES
+    }))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }

@@ -46,7 +46,7 @@ impl Proxy {
 async fn pass(mut client: TcpStream, database: String, next: Arc<AtomicU8>) {
     let mut server = TcpStream::connect(database).await.expect("the database");
     let (mut from_client, mut from_server) = (vec![0; 65_536], vec![0; 65_536]);
-    // Connections of others commit, too: this one is a writer's.
+    // Connections of others commit, too: this one is a writer's, or one that leases.
     let mut writer = false;
     loop {
         tokio::select! {
@@ -54,7 +54,7 @@ async fn pass(mut client: TcpStream, database: String, next: Arc<AtomicU8>) {
                 let Ok(count @ 1..) = count else { return };
                 let octets = &from_client[..count];
                 let has = |what: &[u8]| octets.windows(what.len()).any(|part| part == what);
-                writer |= has(b"INTO commit_marker");
+                writer |= has(b"INTO commit_marker") || has(b"SET lease = $5");
                 let commit = writer && has(COMMIT);
                 let cut = if commit { next.swap(PASS, Ordering::SeqCst) } else { PASS };
                 if cut == CUT_COMMIT {
@@ -166,5 +166,39 @@ async fn a_doubtful_commit_is_looked_up() {
         entries.iter().map(|entry| entry.uid).collect::<Vec<_>>(),
         [1, 2, 3, 4]
     );
+    handle.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_of_which_no_answer_came_is_taken_back() {
+    let server = server();
+    let proxy = Proxy::start(server.place()).await;
+    let handle = connect(&server.uri_through(proxy.port)).await;
+    let store = handle.store();
+    let (first, mut second) = (message(1, "a@one.test"), message(2, "a@one.test"));
+    second.created = first.created + 500;
+    let queued = store.queue.enqueue(vec![first, second]).await;
+    queued.expect("queued");
+    let lease = async || {
+        let except = Vec::new();
+        let wanted = Wanted::OneOfEach { except };
+        store
+            .queue
+            .lease("w", wanted, now(), now() + 600_000, 9)
+            .await
+    };
+    for cut in [CUT_ANSWER, CUT_COMMIT] {
+        proxy.next.store(cut, Ordering::SeqCst);
+        lease().await.expect_err("no answer");
+        let listed = store.queue.list(&QueueFilter::default(), None, 9).await;
+        let listed = listed.expect("listed");
+        let leased = listed.iter().filter(|item| item.leased).count();
+        assert_eq!(leased, usize::from(cut == CUT_ANSWER));
+        let units = lease().await.expect("leased");
+        assert_eq!(units.len(), 1, "the oldest of its tenant");
+        assert_eq!(units[0].lease.unit, listed[0].unit, "{cut}");
+        let leases = units.iter().map(|unit| unit.lease).collect();
+        store.queue.hand_back(leases).await.expect("handed back");
+    }
     handle.close().await;
 }

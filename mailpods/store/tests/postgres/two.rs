@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use mailpods_store::StoreError;
-use mailpods_store::queue::{Destination, QueueFilter, Settlement, Wanted};
+use mailpods_store::queue::{Destination, QueueAction, QueueFilter, Settlement, Wanted};
 use mailpods_store::types::MailboxId;
 use mailpods_store::{Store, mail::Columns};
 use tokio::sync::watch;
@@ -268,5 +268,49 @@ async fn both_lease_at_once_and_never_the_same() {
     assert_eq!((all.len(), distinct.len()), (300, 300));
     for store in stores {
         store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_one_has_just_held_is_neither_deleted_nor_bounced() {
+    let server = server();
+    let handle = connect(&server.uri()).await;
+    let store = handle.store();
+    let (other, connection) = tokio_postgres::connect(&server.uri(), tokio_postgres::NoTls)
+        .await
+        .expect("a connection");
+    tokio::spawn(connection);
+    for action in [QueueAction::Delete, QueueAction::Bounce] {
+        let queued = store
+            .queue
+            .enqueue(vec![message(action as u64, "a@one.test")]);
+        queued.await.expect("queued");
+        other
+            .batch_execute("BEGIN; UPDATE unit SET held = true")
+            .await
+            .expect("held");
+        let free = QueueFilter {
+            held: Some(false),
+            ..QueueFilter::default()
+        };
+        let queue = store.queue.clone();
+        let acting = tokio::spawn(async move { queue.act(&free, action, now()).await });
+        // It has found the unit by then, and waits for the other one.
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let waiting = "SELECT 1 FROM pg_locks WHERE NOT granted";
+        while other.query(waiting, &[]).await.expect("locks").is_empty() {
+            assert!(std::time::Instant::now() < deadline, "{action:?}");
+        }
+        other.batch_execute("COMMIT").await.expect("committed");
+        let changed = acting.await.expect("no panic").expect("acted");
+        assert_eq!(changed, 0, "{action:?}");
+        let all = QueueFilter::default();
+        let listed = store.queue.list(&all, None, 9).await.expect("listed");
+        assert!(
+            listed.len() == 1 && listed[0].held,
+            "{action:?}: {listed:?}"
+        );
+        let cleared = store.queue.act(&all, QueueAction::Delete, now()).await;
+        assert_eq!(cleared.expect("deleted"), 1);
     }
 }

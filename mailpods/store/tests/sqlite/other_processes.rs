@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailpods_store::queue::{QueueAction, QueueFilter, Wanted};
 
-use super::{alice, append, message, noise, open};
+use super::{alice, append, message, noise, open, raw};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -135,4 +135,43 @@ async fn a_ban_lifted_by_a_tool_is_lifted_in_the_server() {
         server.tokens.banned("192.0.2.1", 0).await.expect("known"),
         None
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_process_has_just_held_is_neither_deleted_nor_bounced() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (handle, other) = (open(dir.path()), raw(dir.path()));
+    let store = handle.store();
+    for action in [QueueAction::Delete, QueueAction::Bounce] {
+        let number = action as u64;
+        let queued = store.queue.enqueue(vec![message(number, "a@one.test")]);
+        queued.await.expect("queued");
+        other
+            .execute_batch("BEGIN IMMEDIATE; UPDATE unit SET held = 1")
+            .expect("held");
+        let before = handle.statistics().commits;
+        let free = QueueFilter {
+            held: Some(false),
+            ..QueueFilter::default()
+        };
+        let queue = store.queue.clone();
+        let acting = tokio::spawn(async move { queue.act(&free, action, 0).await });
+        // It has found the unit by then, and waits for the other process.
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while handle.statistics().commits == before {
+            assert!(std::time::Instant::now() < deadline, "{action:?}");
+            tokio::task::yield_now().await;
+        }
+        other.execute_batch("COMMIT").expect("committed");
+        let changed = acting.await.expect("no panic").expect("acted");
+        assert_eq!(changed, 0, "{action:?}");
+        let all = QueueFilter::default();
+        let listed = store.queue.list(&all, None, 9).await.expect("listed");
+        assert!(
+            listed.len() == 1 && listed[0].held,
+            "{action:?}: {listed:?}"
+        );
+        let cleared = store.queue.act(&all, QueueAction::Delete, 0).await;
+        assert_eq!(cleared.expect("deleted"), 1);
+    }
 }

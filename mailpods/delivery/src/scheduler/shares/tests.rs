@@ -90,7 +90,9 @@ async fn what_was_learned_counts_once_though_the_answer_is_lost() {
     let remote = Remote::new(ctx.clone(), channel().1);
     ctx.ips.remember("remote.test", "google");
     let lane = LaneKey("remote.test".to_owned());
-    let pushed = remote.lanes.push(lane, unit("bob@example.test"), &|_| None);
+    let pushed = remote
+        .lanes
+        .push(lane, unit("bob@example.test"), 0, &|_| None);
     assert!(pushed.is_none());
     let ask = async || renew(&remote, shares.as_ref(), true).await;
     let refused = || ctx.ips.feed(&plan, "google", Feedback::Refused);

@@ -160,8 +160,8 @@ pub(super) async fn act(
         // The order in which everybody locks.
         ids.sort_unstable_by_key(|id| (shard::of_id(*id), *id));
         changed += match action {
-            QueueAction::Delete => delete(shared, &ids, now).await?,
-            _ => change(shared, &ids, action, now).await?,
+            QueueAction::Delete => delete(shared, &ids, filter.held, now).await?,
+            _ => change(shared, &ids, (action, filter.held), now).await?,
         };
         match found.last {
             Some(last) => after = last,
@@ -173,6 +173,9 @@ pub(super) async fn act(
 fn shards(ids: &[i64]) -> Vec<i16> {
     ids.iter().map(|id| shard::of_id(*id)).collect()
 }
+
+/// Another one may have held or released a unit since it was looked for.
+const STILL: &str = "($5::boolean IS NULL OR u.held = $5)";
 
 /// The statement of an action; a unit counts as leased by the database's clock.
 fn statement(action: QueueAction) -> String {
@@ -199,30 +202,37 @@ fn statement(action: QueueAction) -> String {
     format!(
         "UPDATE unit AS u SET {set} FROM (
             SELECT shard, id, $3 + clock.shift AS now FROM unnest($1::smallint[], $2::bigint[]) AS i (shard, id), (SELECT clock_shift($4) AS shift) AS clock
-         ) AS v WHERE u.shard = v.shard AND u.id = v.id AND {condition} RETURNING u.destination, least(u.due, v.now)"
+         ) AS v WHERE u.shard = v.shard AND u.id = v.id AND {condition} AND {STILL} RETURNING u.destination, least(u.due, v.now)"
     )
 }
 
-async fn change(shared: &Shared, ids: &[i64], action: QueueAction, now: UnixMillis) -> Result<u64> {
+async fn change(
+    shared: &Shared,
+    ids: &[i64],
+    (action, held): (QueueAction, Option<bool>),
+    now: UnixMillis,
+) -> Result<u64> {
     let (sql, shards) = (statement(action), shards(ids));
     transact!(shared, Kind::Durable, |tx| {
         let rows = tx
-            .query(&sql, &[&shards, &ids, &now, &unix_millis()])
+            .query(&sql, &[&shards, &ids, &now, &unix_millis(), &held])
             .await?;
         due_again(&tx, &rows)?;
         Ok(rows.len() as u64)
     })
 }
 
-async fn delete(shared: &Shared, ids: &[i64], now: UnixMillis) -> Result<u64> {
-    const UNITS: &str = "WITH gone AS (
+async fn delete(shared: &Shared, ids: &[i64], held: Option<bool>, now: UnixMillis) -> Result<u64> {
+    let sql = format!(
+        "WITH gone AS (
             DELETE FROM unit AS u USING unnest($1::smallint[], $2::bigint[]) AS v (shard, id), (SELECT $3 + clock_shift($4) AS now) AS clock
-            WHERE u.shard = v.shard AND u.id = v.id AND NOT (u.lease <> 0 AND u.due > clock.now) RETURNING u.shard, u.message
-        ) SELECT shard, message, count(*) FROM gone GROUP BY shard, message ORDER BY shard, message";
+            WHERE u.shard = v.shard AND u.id = v.id AND NOT (u.lease <> 0 AND u.due > clock.now) AND {STILL} RETURNING u.shard, u.message
+        ) SELECT shard, message, count(*) FROM gone GROUP BY shard, message ORDER BY shard, message"
+    );
     let shards = shards(ids);
     transact!(shared, Kind::Durable, |tx| {
         let rows = tx
-            .query(UNITS, &[&shards, &ids, &now, &unix_millis()])
+            .query(&sql, &[&shards, &ids, &now, &unix_millis(), &held])
             .await?;
         let mut deleted = 0;
         let mut bodies = Vec::new();

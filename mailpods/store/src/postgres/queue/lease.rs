@@ -1,13 +1,15 @@
 //! What becomes of leases, and when units are due. When a lease ends is decided by the database's clock. Whoever changes several units locks
 //! them in the order of shard and id, so that none waits for another in a circle.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 
 use super::due;
-use crate::common::unix_millis;
+use crate::common::{lock, unix_millis};
 use crate::error::Result;
 use crate::postgres::shard;
 use crate::postgres::shared::Shared;
@@ -86,7 +88,7 @@ pub(super) async fn extend(
     let rows = connection
         .query(SQL, &[&shards, &ids, &tokens, &until, &unix_millis()])
         .await?;
-    let mut kept = std::collections::HashSet::with_capacity(rows.len());
+    let mut kept = HashSet::with_capacity(rows.len());
     for row in &rows {
         kept.insert(Lease {
             unit: UnitId(get(row, 0)?),
@@ -109,6 +111,77 @@ pub(super) async fn hand_back(shared: &Shared, leases: &[Lease]) -> Result<()> {
         let rows = tx.query(SQL, &[&shards, &ids, &tokens]).await?;
         due_again(&tx, &rows)
     })
+}
+
+/// Leases of which no answer came: whether they were committed is not known, and nobody works on them if they were.
+#[derive(Default)]
+pub(in crate::postgres) struct Doubtful(Mutex<Doubts>);
+
+#[derive(Default)]
+struct Doubts {
+    /// Tokens, and when leases by them have run out anyway.
+    tokens: Vec<(i64, Instant)>,
+    looked: Option<Instant>,
+}
+
+/// Leases in doubt at once; those beyond run out by themselves.
+const MAX_DOUBTS: usize = 256;
+/// How often they are looked for: a commit may still be under way when its connection has gone.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+impl Doubtful {
+    /// No answer came to a lease by that token, which lasts for `term`.
+    pub(super) fn add(&self, token: i64, term: Duration) {
+        let mut doubts = lock(&self.0);
+        if doubts.tokens.len() < MAX_DOUBTS {
+            doubts.tokens.push((token, Instant::now() + term));
+        }
+    }
+
+    /// What is to be looked for now.
+    fn due(&self) -> Vec<i64> {
+        let (mut doubts, now) = (lock(&self.0), Instant::now());
+        doubts.tokens.retain(|(_, until)| *until > now);
+        let rests = |last| now.duration_since(last) < LOOK_AGAIN;
+        if doubts.tokens.is_empty() || doubts.looked.is_some_and(rests) {
+            return Vec::new();
+        }
+        doubts.looked = Some(now);
+        doubts.tokens.iter().map(|(token, _)| *token).collect()
+    }
+
+    fn found(&self, found: &HashSet<i64>) {
+        let tokens = &mut lock(&self.0).tokens;
+        tokens.retain(|(token, _)| !found.contains(token));
+    }
+}
+
+/// Hands back leases of which no answer came, now that they are seen.
+pub(super) async fn resolve(shared: &Shared, worker: &str) -> Result<()> {
+    const SQL: &str = "UPDATE unit AS u SET due = u.next_attempt, lease = 0
+        FROM (SELECT shard, id, lease FROM unit WHERE worker = $1 AND lease <> 0 AND lease = ANY ($2) ORDER BY shard, id FOR UPDATE) AS v
+        WHERE u.shard = v.shard AND u.id = v.id RETURNING u.destination, u.due, v.lease";
+    let tokens = shared.doubtful.due();
+    if tokens.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Row> = transact!(shared, Kind::Lazy, |tx| {
+        let rows = tx.query(SQL, &[&worker, &tokens]).await?;
+        due_again(&tx, &rows)?;
+        Ok(rows)
+    })?;
+    let mut found = HashSet::new();
+    for row in &rows {
+        found.insert(get(row, 2)?);
+    }
+    if !rows.is_empty() {
+        tracing::info!(
+            units = rows.len(),
+            "handed back leases of which no answer had come"
+        );
+    }
+    shared.doubtful.found(&found);
+    Ok(())
 }
 
 /// Hands back every lease of a worker, and says how many.

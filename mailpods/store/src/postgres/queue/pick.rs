@@ -3,10 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio_postgres::Row;
 
-use super::due;
+use super::{due, lease};
 use crate::common::{queue, seal, unix_millis};
 use crate::error::{Result, StoreError};
 use crate::postgres::connection::{Param, Pipeline};
@@ -28,6 +29,15 @@ pub(super) struct Term<'t> {
     pub(super) worker: &'t str,
     pub(super) now: UnixMillis,
     pub(super) until: UnixMillis,
+}
+
+impl Term<'_> {
+    /// Remembers a lease whose answer did not come.
+    fn unanswered(&self, shared: &Shared, token: i64) {
+        let millis = self.until.saturating_sub(self.now).max(0);
+        let term = Duration::from_millis(millis.unsigned_abs());
+        shared.doubtful.add(token, term);
+    }
 }
 
 /// Locks row by row, and not one more than is leased: rows that another worker is just leasing are passed over.
@@ -113,6 +123,7 @@ pub(super) async fn lease(
     term: &Term<'_>,
     limit: usize,
 ) -> Result<Vec<LeasedUnit>> {
+    lease::resolve(shared, term.worker).await?;
     let mut waiting = match wanted {
         Wanted::Local => VecDeque::from([Candidate::unknown(Destination::local())]),
         Wanted::Only(destination) => VecDeque::from([Candidate::unknown(destination.clone())]),
@@ -245,7 +256,8 @@ async fn take(
     let earliest = pipeline.add(EARLIEST, &[&names, &clock]);
     pipeline.add("COMMIT", &[]);
     connection.begins();
-    let answers = connection.run(&pipeline).await?;
+    let answers = connection.run(&pipeline).await;
+    let answers = answers.inspect_err(|_| term.unanswered(shared, token))?;
     connection.ended();
     drop(connection);
     let mut units = Vec::new();
@@ -326,7 +338,8 @@ async fn one_of_each(
         &except,
     ];
     let leased = tx.query(LEASE_ONE_OF_EACH, &parameters).await?;
-    tx.commit().await?;
+    let committed = tx.commit().await;
+    committed.inspect_err(|_| term.unanswered(shared, token))?;
     decode(shared, &leased, token).await
 }
 

@@ -1,6 +1,7 @@
 //! What operators see and do.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
@@ -14,8 +15,10 @@ use crate::queue::{
 };
 use crate::types::{UnitId, UnixMillis};
 
-/// Units acted on in one transaction.
-const STEP: usize = 500;
+/// Units looked for at once to be acted on.
+const STEP: usize = 4_000;
+/// How long a transaction acts on units: others wait for the writer meanwhile, and whoever acts on many waits for it after each.
+const TERM: Duration = Duration::from_millis(60);
 
 /// A unit that matches, decoded.
 struct Found {
@@ -142,20 +145,35 @@ pub(super) fn candidates(
     Ok(found.iter().map(|found| found.unit.id).collect())
 }
 
-/// Acts on units; returns how many were changed.
+/// What an action did in one transaction.
+#[derive(Default)]
+pub(super) struct Acted {
+    /// Units looked at, one at least.
+    pub(super) looked_at: usize,
+    /// Units changed.
+    pub(super) changed: u64,
+}
+
+/// Acts on units for a while. Those that another one has held or released since they were looked for are left alone where `held` is asked for.
 pub(super) fn act(
     tx: &mut Tx<'_>,
     units: &[i64],
+    held: Option<bool>,
     action: QueueAction,
     now: UnixMillis,
-) -> Result<u64> {
-    let mut changed = 0;
+) -> Result<Acted> {
+    let (mut acted, begun) = (Acted::default(), Instant::now());
     for unit in units {
-        if let Some(unit) = tx.unit_row(*unit)? {
-            changed += u64::from(act_on(tx, &unit, action, now)?);
+        if acted.looked_at > 0 && begun.elapsed() >= TERM {
+            break;
+        }
+        acted.looked_at += 1;
+        let unit = tx.unit_row(*unit)?;
+        if let Some(unit) = unit.filter(|unit| held.is_none_or(|held| held == unit.held)) {
+            acted.changed += u64::from(act_on(tx, &unit, action, now)?);
         }
     }
-    Ok(changed)
+    Ok(acted)
 }
 
 const RELEASE: &str = "UPDATE unit SET held = 0, suspended = 0 WHERE id = ?1";

@@ -102,7 +102,7 @@ impl QueueStore for Core {
         let filter = Arc::new(filter.for_action(action));
         let (mut after, mut changed) = (0, 0);
         loop {
-            let filter = Arc::clone(&filter);
+            let (held, filter) = (filter.held, Arc::clone(&filter));
             let units = self
                 .read(move |connection| admin::candidates(connection, &filter, after))
                 .await?;
@@ -110,9 +110,18 @@ impl QueueStore for Core {
                 return Ok(changed);
             };
             after = last;
-            changed += self
-                .write(move |tx| admin::act(tx, &units, action, now))
-                .await?;
+            let (all, mut next) = (Arc::new(units), 0);
+            while next < all.len() {
+                let units = Arc::clone(&all);
+                let acted = self
+                    .write(move |tx| {
+                        let rest = units.get(next..).unwrap_or_default();
+                        admin::act(tx, rest, held, action, now)
+                    })
+                    .await?;
+                next += acted.looked_at;
+                changed += acted.changed;
+            }
         }
     }
 
