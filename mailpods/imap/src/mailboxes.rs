@@ -344,11 +344,9 @@ impl Session {
                 .and_then(|at| shared.get(at))
                 .map_or(Rights::ALL, |one| one.1)
         };
-        let subscribed = command.subscribed || command.returns.subscribed;
-        let subscriptions = if subscribed {
-            store.subscriptions(account).await?
-        } else {
-            Vec::new()
+        let subscriptions = match command.subscribed || command.returns.subscribed {
+            true => store.subscriptions(account).await?,
+            false => Vec::new(),
         };
         if command.returns.status.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
@@ -356,8 +354,8 @@ impl Session {
         let limit = self.append_limit();
         let rows = list::list(&mailboxes, &subscriptions, command);
         let told = rows.iter().filter_map(|row| row.info);
-        let some = with_deleted(&command.returns.status, told);
-        let deleted = self.deleted_octets(some).await?;
+        let deleted = with_deleted(&command.returns.status, told);
+        let deleted = self.deleted_octets(deleted).await?;
         for row in rows {
             let entry = ListEntry {
                 attributes: &row.attributes,
