@@ -31,12 +31,9 @@ macro_rules! status {
                 &self.conditions
             }
 
-            fn with(self, generation: Option<i64>, conditions: Vec<Condition>) -> Self {
-                Self {
-                    observed_generation: generation,
-                    conditions,
-                    ..self
-                }
+            fn with(mut self, generation: Option<i64>, conditions: Vec<Condition>) -> Self {
+                (self.observed_generation, self.conditions) = (generation, conditions);
+                self
             }
         })+
     };

@@ -306,6 +306,8 @@ pub enum StatusItem {
     Unseen,
     /// DELETED
     Deleted,
+    /// DELETED-STORAGE (RFC 9208 §4.1.4)
+    DeletedStorage,
     /// SIZE
     Size,
     /// HIGHESTMODSEQ (RFC 7162)
@@ -318,13 +320,14 @@ pub enum StatusItem {
 
 impl StatusItem {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Messages,
         Self::Recent,
         Self::UidNext,
         Self::UidValidity,
         Self::Unseen,
         Self::Deleted,
+        Self::DeletedStorage,
         Self::Size,
         Self::HighestModSeq,
         Self::AppendLimit,
@@ -341,6 +344,7 @@ impl StatusItem {
             Self::UidValidity => "UIDVALIDITY",
             Self::Unseen => "UNSEEN",
             Self::Deleted => "DELETED",
+            Self::DeletedStorage => "DELETED-STORAGE",
             Self::Size => "SIZE",
             Self::HighestModSeq => "HIGHESTMODSEQ",
             Self::AppendLimit => "APPENDLIMIT",

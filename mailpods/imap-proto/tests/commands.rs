@@ -258,7 +258,8 @@ fn create_rename_status() {
     assert!(
         matches!(body("RENAME a b"), CommandBody::Rename { from, to } if from.as_str() == "a" && to.as_str() == "b")
     );
-    let CommandBody::Status { items, .. } = body("STATUS a (MESSAGES UNSEEN size HIGHESTMODSEQ)")
+    let CommandBody::Status { items, .. } =
+        body("STATUS a (MESSAGES UNSEEN size deleted-storage HIGHESTMODSEQ)")
     else {
         panic!()
     };
@@ -268,6 +269,7 @@ fn create_rename_status() {
             StatusItem::Messages,
             StatusItem::Unseen,
             StatusItem::Size,
+            StatusItem::DeletedStorage,
             StatusItem::HighestModSeq
         ]
     );

@@ -82,6 +82,7 @@ impl Failure {
 fn store_answer(error: &StoreError) -> (Status, Option<Code<'static>>, &'static str) {
     let (code, text) = match error {
         StoreError::NotFound(_) => (Code::NonExistent, "there is no such mailbox"),
+        StoreError::Forbidden => (Code::NoPerm, "you may not do this here"),
         StoreError::AlreadyExists(_) => (Code::AlreadyExists, "there is a mailbox of that name"),
         StoreError::Invalid(_) => (Code::Cannot, "this can not be done"),
         StoreError::OverQuota { domain: true, .. } => (

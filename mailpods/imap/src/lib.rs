@@ -39,6 +39,7 @@ mod metrics;
 mod notify;
 mod patience;
 mod pop3;
+mod quota;
 mod refused;
 mod resync;
 mod scan;

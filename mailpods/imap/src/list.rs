@@ -109,15 +109,18 @@ fn has_special_use(node: &Node<'_>) -> bool {
     node.info.is_some_and(|info| info.special_use.is_some())
 }
 
-/// The attributes of one mailbox.
-pub(crate) fn attributes_of(
-    mailboxes: &[MailboxInfo],
-    subscriptions: &[String],
-    name: &str,
-) -> Vec<ListAttribute> {
-    tree(mailboxes, subscriptions)
-        .get(name)
-        .map_or_else(Vec::new, |node| attributes(node, true))
+/// The attributes of mailboxes, for those who ask by name.
+pub(crate) struct Names<'a>(Tree<'a>);
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(mailboxes: &'a [MailboxInfo], subscriptions: &'a [String]) -> Self {
+        Self(tree(mailboxes, subscriptions))
+    }
+
+    pub(crate) fn attributes_of(&self, name: &str) -> Vec<ListAttribute> {
+        let node = self.0.get(name);
+        node.map_or_else(Vec::new, |node| attributes(node, true))
+    }
 }
 
 fn attributes(node: &Node<'_>, tell_subscribed: bool) -> Vec<ListAttribute> {

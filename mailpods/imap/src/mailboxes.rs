@@ -1,28 +1,28 @@
 //! Commands about mailboxes.
 
+use std::collections::HashSet;
+
 use mailpods_api::Rights;
 use mailpods_imap_proto::pattern::DELIMITER;
 use mailpods_imap_proto::{
     Code, CommandBody, Flag, ListAttribute, ListCommand, ListEntry, MailboxName, Resync,
     SpecialUse, Status, StatusItem,
 };
-use mailpods_plan::QuotaRules;
 use mailpods_store::mail::{MAX_KNOWN_KEYWORDS, MailboxInfo, Opened, SystemFlags};
 use mailpods_store::{AccountId, MailStore, MailboxId, Uid};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::list;
 use crate::messages::cannot;
+use crate::quota::with_deleted;
 use crate::session::Session;
-use crate::sharing::{OTHERS, Owner, PUBLIC, Place, is_shared, may_match_shared, no_permission};
+use crate::sharing::{OTHERS, PUBLIC, Place, is_shared, may_match_shared};
 use crate::view::View;
 
 /// Levels of one name.
 const MAX_LEVELS: usize = 32;
 /// Octets of one level.
 const MAX_LEVEL: usize = 255;
-/// The one quota root: the account.
-const QUOTA_ROOT: &str = "user";
 
 impl Session {
     pub(crate) async fn mailbox_command(&mut self, body: CommandBody) -> Done {
@@ -209,7 +209,7 @@ impl Session {
         }
         let subscriptions = store.subscriptions(account).await?;
         let entry = ListEntry {
-            attributes: &list::attributes_of(&mailboxes, &subscriptions, name),
+            attributes: &list::Names::new(&mailboxes, &subscriptions).attributes_of(name),
             name,
             subscribed_below: false,
         };
@@ -242,7 +242,7 @@ impl Session {
             ))?),
             _ => return Err(Failure::no(Code::UseAttr, "a mailbox has one special use")),
         };
-        let (account, inner) = self.new_place(name).await?;
+        let (account, inner, permit) = self.new_place(name).await?;
         if special_use.is_some() && account != self.account()? {
             return Err(Failure::no(
                 Code::UseAttr,
@@ -250,7 +250,9 @@ impl Session {
             ));
         }
         let store = self.mail();
-        let created = store.create_mailbox(account, &inner, special_use).await?;
+        let created = store
+            .make_mailbox(account, &inner, special_use, permit)
+            .await?;
         // RFC 9051 §6.3.4: the client learns under which name it was made
         self.tell_normalized(mailbox).await?;
         // RFC 8474 §4.1
@@ -268,10 +270,9 @@ impl Session {
             return Err(cannot("INBOX can not be deleted"));
         }
         self.tell_normalized(mailbox).await?;
-        self.mail()
-            .delete_mailbox(self.account_of_place(&place)?, place.inner_name())
-            .await?;
         let id = place.info.id;
+        let permit = self.permit(place.owner.as_ref())?;
+        self.mail().remove_mailbox(id, permit).await?;
         if self.view.as_ref().is_some_and(|view| view.id == id) {
             self.view = None;
             self.writer().status(
@@ -295,42 +296,21 @@ impl Session {
             return Err(cannot("a mailbox can not be moved below itself"));
         }
         let place = self.allowed(from, Rights::DELETE).await?;
-        let (account, inner) = self.new_place(to).await?;
+        let (account, inner, _) = self.new_place(to).await?;
         if account != self.account_of_place(&place)? {
             return Err(cannot("a mailbox stays with its owner"));
         }
         if place.owner.is_some() && place.inner_name() == "INBOX" {
             return Err(cannot("INBOX of another can not be renamed"));
         }
-        if let Some(owner) = &place.owner {
-            self.may_move_all(owner, place.inner_name(), &inner).await?;
-        }
-        self.mail()
-            .rename_mailbox(account, place.inner_name(), &inner)
-            .await?;
+        let permit = self.permit(place.owner.as_ref())?;
+        let id = place.info.id;
+        self.mail().move_mailbox(id, &inner, permit).await?;
         self.tell_normalized(new).await?;
         if let Some(view) = &mut self.view {
             view.look_closely();
         }
         Ok(Reply::ok("renamed"))
-    }
-
-    /// RFC 4314 §4: what is below a mailbox of another goes along, so `x` is needed there too. Nothing may come to where more is granted.
-    async fn may_move_all(&self, owner: &Owner, from: &str, to: &str) -> Result<(), Failure> {
-        for info in self.mail().mailboxes(owner.account).await? {
-            let below = match info.name.strip_prefix(from) {
-                Some(below) if below.is_empty() || below.starts_with(DELIMITER) => below,
-                _ => continue,
-            };
-            let now = self.rights_in(&owner.address, &info.name, info.id).await?;
-            let then = self
-                .rights_in(&owner.address, &format!("{to}{below}"), info.id)
-                .await?;
-            if !now.contains(Rights::DELETE) || !now.contains(then) {
-                return Err(no_permission());
-            }
-        }
-        Ok(())
     }
 
     /// RFC 9051 §6.3.7, §6.3.8
@@ -364,17 +344,19 @@ impl Session {
                 .and_then(|at| shared.get(at))
                 .map_or(Rights::ALL, |one| one.1)
         };
-        let subscribed = command.subscribed || command.returns.subscribed;
-        let subscriptions = if subscribed {
-            store.subscriptions(account).await?
-        } else {
-            Vec::new()
+        let subscriptions = match command.subscribed || command.returns.subscribed {
+            true => store.subscriptions(account).await?,
+            false => Vec::new(),
         };
         if command.returns.status.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
         let limit = self.append_limit();
-        for row in list::list(&mailboxes, &subscriptions, command) {
+        let rows = list::list(&mailboxes, &subscriptions, command);
+        let told = rows.iter().filter_map(|row| row.info);
+        let deleted = with_deleted(&command.returns.status, told);
+        let deleted = self.deleted_octets(deleted).await?;
+        for row in rows {
             let entry = ListEntry {
                 attributes: &row.attributes,
                 name: row.name,
@@ -388,7 +370,8 @@ impl Session {
                     writer.my_rights(&info.name, &rights.told());
                 }
                 if !command.returns.status.is_empty() && rights.contains(Rights::READ) {
-                    let values = status_values(info, &command.returns.status, limit);
+                    let deleted = deleted.get(&info.id).copied().unwrap_or(0);
+                    let values = status_values(info, &command.returns.status, limit, deleted);
                     writer.mailbox_status(&info.name, &values);
                 }
             }
@@ -421,37 +404,12 @@ impl Session {
         if items.contains(&StatusItem::HighestModSeq) {
             self.enable_condstore();
         }
-        let values = status_values(&place.info, items, self.append_limit());
+        let info = &place.info;
+        let some = with_deleted(items, std::iter::once(info));
+        let deleted = self.deleted_octets(some).await?;
+        let deleted = deleted.get(&info.id).copied().unwrap_or(0);
+        let values = status_values(info, items, self.append_limit(), deleted);
         self.writer().mailbox_status(mailbox.as_str(), &values);
-        Ok(Reply::ok("done"))
-    }
-
-    /// RFC 9208 §4.1.1
-    async fn get_quota(&mut self, root: &str) -> Done {
-        if root != QUOTA_ROOT || self.limits().is_none() {
-            return Err(Failure::no(
-                Code::NonExistent,
-                "there is no such quota root",
-            ));
-        }
-        self.tell_quota().await?;
-        Ok(Reply::ok("done"))
-    }
-
-    /// RFC 9208 §4.1.2
-    async fn get_quota_root(&mut self, mailbox: &MailboxName) -> Done {
-        let name = mailbox.as_str();
-        if is_shared(name) && self.allowed(mailbox, Rights::LOOKUP).await?.owner.is_some() {
-            // What its owner may hold, and holds, is not for others.
-            self.writer().quota_root(name, None);
-            return Ok(Reply::ok("done"));
-        }
-        let limited = self.limits().is_some();
-        self.writer()
-            .quota_root(name, limited.then_some(QUOTA_ROOT));
-        if limited {
-            self.tell_quota().await?;
-        }
         Ok(Reply::ok("done"))
     }
 
@@ -472,35 +430,13 @@ impl Session {
         if counts {
             self.count_unseen(&mut places).await?;
         }
-        places.retain(|place| mailboxes.iter().all(|own| own.name != place.info.name));
+        let own: HashSet<&str> = mailboxes.iter().map(|own| own.name.as_str()).collect();
+        places.retain(|place| !own.contains(place.info.name.as_str()));
         let rights = places.iter().map(|place| (place.info.id, place.rights));
         let mut rights: Vec<_> = rights.collect();
         rights.sort_unstable_by_key(|one| one.0);
         mailboxes.extend(places.into_iter().map(|place| place.info));
         Ok(rights)
-    }
-
-    /// The limits of the account by the current plan, if it has any. Those of its domain are not told: what others hold is nobody's business.
-    fn limits(&self) -> Option<QuotaRules> {
-        let mailbox = self.mailbox_of_plan()?;
-        let rules = self.shared.deps.plan.current().quota(&mailbox);
-        (rules.octets.is_some() || rules.messages.is_some()).then_some(rules)
-    }
-
-    async fn tell_quota(&mut self) -> Result<(), Failure> {
-        let rules = self.limits().unwrap_or_default();
-        let usage = self.mail().usage(self.account()?).await?;
-        let resource = |name, used: u64, limit: Option<u64>| limit.map(|limit| (name, used, limit));
-        // RFC 9208 §5.1: STORAGE counts units of 1024 octets
-        let octets = rules.octets.map(|octets| octets / 1024);
-        let resources = [
-            resource("STORAGE", usage.octets.div_ceil(1024), octets),
-            // RFC 9208 §5.2
-            resource("MESSAGE", usage.messages, rules.messages),
-        ];
-        let resources: Vec<_> = resources.into_iter().flatten().collect();
-        self.writer().quota(QUOTA_ROOT, &resources);
-        Ok(())
     }
 }
 
@@ -508,6 +444,7 @@ pub(crate) fn status_values(
     info: &MailboxInfo,
     items: &[StatusItem],
     append_limit: u64,
+    deleted_octets: u64,
 ) -> Vec<(StatusItem, String)> {
     let number = |item: &StatusItem| match item {
         StatusItem::Messages => u64::from(info.messages),
@@ -516,6 +453,7 @@ pub(crate) fn status_values(
         StatusItem::UidValidity => u64::from(info.uid_validity),
         StatusItem::Unseen => u64::from(info.unseen),
         StatusItem::Deleted => u64::from(info.deleted),
+        StatusItem::DeletedStorage => deleted_octets,
         StatusItem::Size => info.octets,
         StatusItem::HighestModSeq => info.highest_modseq,
         // RFC 7889 §3.1

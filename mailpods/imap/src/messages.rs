@@ -223,7 +223,7 @@ impl Session {
 
     /// RFC 9051 §6.4.8
     pub(crate) async fn move_messages(&mut self, command: CopyCommand) -> Done {
-        // RFC 6851 §4.1: what STORE \Deleted and EXPUNGE need
+        // RFC 6851 §4.2: what STORE \Deleted and EXPUNGE need
         self.may(Rights::DELETE_MESSAGES.union(Rights::EXPUNGE))?;
         let view = self.writable()?;
         let (id, uids) = (

@@ -3,11 +3,13 @@
 //! `Other Users/ADDRESS/NAME` is a mailbox of another account, `Public/PUBLIC NAME/NAME` one of an account that YAML makes public in its
 //! domain. A mailbox of one's own that has such a name from before comes first: nothing of one's own is ever out of reach.
 
+use std::collections::HashSet;
+
 use mailpods_api::{MailboxAddress, Rights};
 use mailpods_imap_proto::pattern::DELIMITER;
 use mailpods_imap_proto::{Code, ListPattern, MailboxName};
 use mailpods_plan::{Plan, Share};
-use mailpods_store::acl::{Given, Reader};
+use mailpods_store::acl::{Act, Given, Permit, Reader, SharedMailbox};
 use mailpods_store::mail::MailboxInfo;
 use mailpods_store::{AccountId, MailboxId, Quota, StoreError, quota};
 
@@ -18,6 +20,9 @@ use crate::session::Session;
 pub(crate) const OTHERS: &str = "Other Users/";
 /// With what names of public mailboxes begin.
 pub(crate) const PUBLIC: &str = "Public/";
+
+/// Accounts that are made at once for those who are granted something in them; the others are made with the next look.
+const MAX_MADE: usize = 100;
 
 /// Another account whose mailboxes the client may be let into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,10 +227,14 @@ impl Session {
         }))
     }
 
-    /// Where a new mailbox of this name would be: the account, and the name in it. NO for one where the client may make none.
-    pub(crate) async fn new_place(&self, name: &str) -> Result<(AccountId, String), Failure> {
+    /// Where a new mailbox of this name would be: the account, the name in it, and what decides when it is made. NO for one where the
+    /// client may make none.
+    pub(crate) async fn new_place(
+        &self,
+        name: &str,
+    ) -> Result<(AccountId, String, Permit), Failure> {
         if !is_shared(name) {
-            return Ok((self.account()?, name.to_owned()));
+            return Ok((self.account()?, name.to_owned(), Permit::OWNER));
         }
         // One answer, whether or not there is such an account.
         let (owner, inner) = self.owner(name).await?.ok_or(no_permission())?;
@@ -243,9 +252,30 @@ impl Session {
             }
         };
         match rights.contains(Rights::CREATE) {
-            true => Ok((owner.account, inner.to_owned())),
+            true => Ok((owner.account, inner.to_owned(), self.permit(Some(&owner))?)),
             false => Err(no_permission()),
         }
+    }
+
+    /// Decides with the rights that the client has in mailboxes of `owner`, by their lists as they are then (RFC 4314 §4).
+    pub(crate) fn permit(&self, owner: Option<&Owner>) -> Result<Permit, Failure> {
+        let Some(owner) = owner else {
+            return Ok(Permit::OWNER);
+        };
+        let plan = self.shared.deps.plan.current();
+        let share = plan.shares.mailboxes.get(&owner.address).cloned();
+        let reader = self.address()?.clone();
+        Ok(Permit::new(move |act, name, list| {
+            let given = Given::of(list, &reader).left();
+            let rights = |name: &str| given.union(granted(share.as_deref(), &reader, name));
+            let now = rights(name);
+            match act {
+                Act::Delete => now.contains(Rights::DELETE),
+                // What is below goes along, so `x` is needed there too. Nothing may come to where more is granted.
+                Act::Rename(to) => now.contains(Rights::DELETE) && now.contains(rights(to)),
+                Act::MakeBelow => now.contains(Rights::CREATE),
+            }
+        }))
     }
 
     /// Looks what the client may do in the selected mailbox, where it is one of another. BYE when it may not read it any more
@@ -273,45 +303,57 @@ impl Session {
         self.tell_permanent_flags().await
     }
 
-    /// Mailboxes of others that the client may see, with what it may do there.
+    /// Mailboxes of others that the client may see, with what it may do there: one read of the store, however many share.
     pub(crate) async fn shared_places(&self) -> Result<Vec<Place>, Failure> {
         let plan = self.shared.deps.plan.current();
-        let (store, reader) = (self.mail(), self.address()?.clone());
-        let domains = plan.sharing_domains(reader.domain());
-        let mut places = Vec::new();
-        let mut listed = store.shared_with(&reader, domains).await?;
-        for (address, share) in plan.shares.mailboxes.iter().filter(|(address, share)| {
-            **address != reader
-                && plan.may_share(address.domain(), reader.domain())
-                && grants_any(share, &reader)
-        }) {
-            let Some(owner) = self.account_of(&plan, address).await? else {
+        let reader = self.address()?.clone();
+        let mut places: Vec<Place> = Vec::new();
+        for found in self.found_shared(&plan, &reader).await? {
+            if !plan.mailboxes.contains_key(&found.owner) {
                 continue;
-            };
-            for info in store.mailboxes(owner.account).await? {
-                let known = listed.iter().position(|one| one.info.id == info.id);
-                let given = known.map(|at| listed.swap_remove(at).given.left());
-                let rights = granted(Some(share), &reader, &info.name);
-                let rights = rights.union(given.unwrap_or_default());
-                places.push(Place::of(owner.clone(), info, rights));
             }
+            let share = share_of(&plan, &found.owner);
+            let granted = granted(share, &reader, &found.info.name);
+            let rights = found.given.left().union(granted);
+            if !rights.contains(Rights::LOOKUP) {
+                continue;
+            }
+            let owner = Owner {
+                account: found.account,
+                prefix: prefix(&plan, &found.owner, &reader),
+                address: found.owner,
+            };
+            places.push(Place::of(owner, found.info, rights));
         }
-        let there = |owner: &MailboxAddress| plan.mailboxes.contains_key(owner);
-        places.extend(
-            listed
-                .into_iter()
-                .filter(|one| there(&one.owner))
-                .map(|one| {
-                    let owner = Owner {
-                        account: one.account,
-                        prefix: prefix(&plan, &one.owner, &reader),
-                        address: one.owner,
-                    };
-                    Place::of(owner, one.info, one.given.left())
-                }),
-        );
-        places.retain(|place| place.rights.contains(Rights::LOOKUP));
         Ok(places)
+    }
+
+    /// What lists name the client in, and all mailboxes of those whose YAML grants it something.
+    async fn found_shared(
+        &self,
+        plan: &Plan,
+        reader: &MailboxAddress,
+    ) -> Result<Vec<SharedMailbox>, Failure> {
+        let (store, domains) = (self.mail(), plan.sharing_domains(reader.domain()));
+        let shares = plan.shares.mailboxes.iter().filter(|(owner, share)| {
+            *owner != reader
+                && plan.may_share(owner.domain(), reader.domain())
+                && grants_any(share, reader)
+        });
+        let owners: Vec<MailboxAddress> = shares.map(|(owner, _)| owner.clone()).collect();
+        let found = store.shared_with(reader, domains.clone(), owners.clone());
+        let found = found.await?;
+        let there: HashSet<&MailboxAddress> = found.iter().map(|one| &one.owner).collect();
+        let missing = owners.iter().filter(|owner| !there.contains(owner));
+        let missing: Vec<MailboxAddress> = missing.take(MAX_MADE).cloned().collect();
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        // Whoever is granted something finds it there before the first mail comes.
+        for owner in &missing {
+            store.account(owner).await?;
+        }
+        Ok(store.shared_with(reader, domains, owners).await?)
     }
 
     /// Counts what the client itself has not seen, in mailboxes of others.

@@ -1,13 +1,17 @@
 //! Who else may use a mailbox (RFC 4314), and what is a reader's own in it.
 
+use std::fmt;
+use std::sync::Arc;
+
 use mailpods_api::{Grantee, MailboxAddress, Rights};
 
+use crate::error::{Result, StoreError};
 use crate::mail::{Flags, MailboxInfo, SystemFlags};
 use crate::types::AccountId;
 
 /// Most entries of the list of one mailbox.
 pub const MAX_ACL_ENTRIES: usize = 100;
-/// Most entries that are looked at for those mailboxes that somebody may see.
+/// Most rows that are read of those mailboxes that somebody may see: one for each entry about them, or for a mailbox without any.
 pub const MAX_SHARED: usize = 10_000;
 
 /// An entry of an access control list.
@@ -84,7 +88,55 @@ impl Given {
     }
 }
 
-/// A mailbox of another account that a list names somebody in.
+/// What is about to be done with a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act<'a> {
+    /// It is deleted.
+    Delete,
+    /// It gets this name, alone or with the one above it.
+    Rename(&'a str),
+    /// Another one comes below it.
+    MakeBelow,
+}
+
+type Decide = dyn Fn(Act<'_>, &str, &[AclEntry]) -> bool + Send + Sync;
+
+/// Decides what may be done with mailboxes, by their names and lists. It is asked in the transaction that does it: no rename, and no change
+/// of a list, comes in between.
+#[derive(Clone)]
+pub struct Permit(Option<Arc<Decide>>);
+
+impl Permit {
+    /// The owner does it.
+    pub const OWNER: Self = Self(None);
+
+    /// Somebody else does it. The name is that of the mailbox in its account, before the act; where a name is made that has nothing above it,
+    /// name and list are empty.
+    #[must_use]
+    pub fn new(
+        decide: impl Fn(Act<'_>, &str, &[AclEntry]) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(decide)))
+    }
+
+    pub(crate) const fn is_owner(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn check(&self, act: Act<'_>, name: &str, list: &[AclEntry]) -> Result<()> {
+        let permitted = self.0.as_ref().is_none_or(|decide| decide(act, name, list));
+        permitted.then_some(()).ok_or(StoreError::Forbidden)
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = if self.is_owner() { "owner" } else { "another" };
+        write!(out, "Permit({who})")
+    }
+}
+
+/// A mailbox of another account that somebody may have rights in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedMailbox {
     /// Whose it is.

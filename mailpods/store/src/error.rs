@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The request can never be carried out as it is.
     #[error("invalid request: {0}")]
     Invalid(String),
+    /// Somebody may not do this.
+    #[error("not permitted")]
+    Forbidden,
     /// A quota would be exceeded; `index` is the delivery or message of the request that did it.
     #[error("over quota")]
     OverQuota {
@@ -59,9 +62,11 @@ impl StoreError {
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::NotFound(_) | Self::AlreadyExists(_) | Self::Invalid(_) | Self::Corrupt(_) => {
-                ErrorClass::Invalid
-            }
+            Self::NotFound(_)
+            | Self::AlreadyExists(_)
+            | Self::Invalid(_)
+            | Self::Forbidden
+            | Self::Corrupt(_) => ErrorClass::Invalid,
             Self::OverQuota { .. } | Self::LeaseLost | Self::Full => ErrorClass::Blocked,
             Self::Unavailable(_) => ErrorClass::Transient,
         }

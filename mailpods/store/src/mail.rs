@@ -11,9 +11,9 @@ use mailpods_plan::FolderUse;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::acl::{AclChange, AclEntry, Reader, SharedMailbox};
+use crate::acl::{AclChange, AclEntry, Permit, Reader, SharedMailbox};
 use crate::common::budget::Share;
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnixSeconds, Usage};
 
 /// System flags of RFC 9051 §2.3.2 as a bit set.
@@ -300,7 +300,7 @@ pub struct Annotation {
 pub struct Transfer {
     /// Where they are.
     pub from: MailboxId,
-    /// Who takes them, where that is not the owner: their `\Seen` goes along.
+    /// Who takes them, where that is not the owner: into another account goes their `\Seen`.
     pub seen_of: Option<AccountId>,
     /// Which; absent ones are passed over.
     pub uids: Vec<Uid>,
@@ -308,7 +308,8 @@ pub struct Transfer {
     pub to: MailboxId,
     /// Who puts them there, where that is not the owner: only flags that they may set go along.
     pub reader: Option<Reader>,
-    /// What the owner of `to` may hold. A move within an account adds nothing.
+    /// What the owner of `to` may hold. A move within an account adds nothing; and it sets no flag, whoever moves: all of them stay, and
+    /// the `\Seen` of each reader.
     pub quota: Quota,
     /// They stay where they are, too.
     pub copy: bool,
@@ -362,17 +363,42 @@ pub trait MailStore: Send + Sync {
     async fn mailbox(&self, account: AccountId, name: &str) -> Result<Option<MailboxInfo>>;
     /// One mailbox by id; `NotFound` when it was deleted.
     async fn mailbox_by_id(&self, mailbox: MailboxId) -> Result<MailboxInfo>;
-    /// Makes a mailbox, and those above it; each has the access control list of the one above (RFC 4314 §4).
+    /// Makes a mailbox, and those above it; each has the access control list of the one above (RFC 4314 §4). `Forbidden` unless `permit`
+    /// lets it.
+    async fn make_mailbox(
+        &self,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+        permit: Permit,
+    ) -> Result<MailboxId>;
+    /// [`MailStore::make_mailbox`] as the owner.
     async fn create_mailbox(
         &self,
         account: AccountId,
         name: &str,
         special_use: Option<SpecialUse>,
-    ) -> Result<MailboxId>;
-    /// Deletes a mailbox and its messages; those below it stay.
-    async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()>;
-    /// Renames a mailbox and those below it; renaming INBOX moves its messages (RFC 9051 §6.3.6).
-    async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()>;
+    ) -> Result<MailboxId> {
+        self.make_mailbox(account, name, special_use, Permit::OWNER)
+            .await
+    }
+    /// Deletes a mailbox and its messages; those below it stay. `Forbidden` unless `permit` lets it.
+    async fn remove_mailbox(&self, mailbox: MailboxId, permit: Permit) -> Result<()>;
+    /// Gives a mailbox and those below it other names; with INBOX its messages move (RFC 9051 §6.3.6). `Forbidden` unless `permit` lets
+    /// each of them be renamed, and the new name be made.
+    async fn move_mailbox(&self, mailbox: MailboxId, to: &str, permit: Permit) -> Result<()>;
+    /// [`MailStore::remove_mailbox`] by name, as the owner.
+    async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()> {
+        let found = self.mailbox(account, name).await?;
+        let found = found.ok_or(StoreError::NotFound("mailbox"))?;
+        self.remove_mailbox(found.id, Permit::OWNER).await
+    }
+    /// [`MailStore::move_mailbox`] by name, as the owner.
+    async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()> {
+        let found = self.mailbox(account, from).await?;
+        let found = found.ok_or(StoreError::NotFound("mailbox"))?;
+        self.move_mailbox(found.id, to, Permit::OWNER).await
+    }
     /// Says what a mailbox that is there is for. `NotFound` when the account has none of that id, `Invalid` for INBOX.
     async fn set_special_use(
         &self,
@@ -415,12 +441,13 @@ pub trait MailStore: Send + Sync {
         negative: bool,
         change: AclChange,
     ) -> Result<()>;
-    /// Mailboxes in accounts of `domains` whose lists name `reader` or anyone, by owner and name; not those of `reader`. At most
-    /// [`crate::acl::MAX_SHARED`] entries are looked at.
+    /// Mailboxes in accounts of `domains` whose lists name `reader` or anyone, and all mailboxes of `owners`, by owner and name, with what
+    /// their lists say; not those of `reader`. At most [`crate::acl::MAX_SHARED`] rows are read: what is left out are whole mailboxes.
     async fn shared_with(
         &self,
         reader: &MailboxAddress,
         domains: Vec<DomainName>,
+        owners: Vec<MailboxAddress>,
     ) -> Result<Vec<SharedMailbox>>;
     /// How many messages a reader of another's mailboxes has seen, in those where there are any.
     async fn seen_by(
@@ -460,6 +487,8 @@ pub trait MailStore: Send + Sync {
     async fn uidls(&self, mailbox: MailboxId) -> Result<Vec<(Uid, String)>>;
     /// Keeps such names. Each has 1 to 70 octets of printable ASCII; UIDs that are not there are passed over.
     async fn set_uidls(&self, mailbox: MailboxId, names: Vec<(Uid, String)>) -> Result<()>;
+    /// Octets of the messages with `\Deleted`, in those of the mailboxes where there are any.
+    async fn deleted_octets(&self, mailboxes: Vec<MailboxId>) -> Result<Vec<(MailboxId, u64)>>;
     /// Keywords in use in a mailbox.
     async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>>;
 

@@ -34,7 +34,6 @@ use crate::{Grantee, MailboxAddress, Rights};
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
     ),
-    printcolumn(name = "Used", type_ = "integer", json_path = ".status.usedOctets"),
     printcolumn(
         name = "Age",
         type_ = "date",
@@ -140,10 +139,4 @@ pub struct MailboxStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
-    /// Octets kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub used_octets: Option<i64>,
-    /// Messages kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub used_messages: Option<i64>,
 }

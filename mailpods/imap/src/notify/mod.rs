@@ -9,6 +9,8 @@ mod changes;
 mod tests;
 mod watched;
 
+use std::cell::LazyCell;
+
 use mailpods_api::Rights;
 use mailpods_imap_proto::pattern::DELIMITER;
 use mailpods_imap_proto::{
@@ -20,7 +22,7 @@ use mailpods_store::mail::MailboxInfo;
 use tokio::sync::watch;
 
 use crate::failure::{Done, End, Failure, Reply};
-use crate::list;
+use crate::list::Names;
 use crate::mailboxes::status_values;
 use crate::session::Session;
 use crate::sharing::is_shared;
@@ -174,7 +176,7 @@ impl Session {
         if self.condstore {
             items.push(StatusItem::HighestModSeq);
         }
-        let values = status_values(info, &items, self.append_limit());
+        let values = status_values(info, &items, self.append_limit(), 0);
         self.writer().mailbox_status(&info.name, &values);
     }
 
@@ -244,25 +246,40 @@ impl Session {
         let (store, account) = (self.mail(), self.account()?);
         let now = self.told_mailboxes(&mut notifying.changes).await?;
         let subscriptions = store.subscriptions(account).await?;
+        self.tell_differences(notifying, &now, &subscriptions)
+            .await?;
+        (notifying.known, notifying.subscriptions) = (now, subscriptions);
+        self.tell_annotations(notifying).await
+    }
+
+    async fn tell_differences(
+        &mut self,
+        notifying: &Notifying,
+        now: &[MailboxInfo],
+        subscriptions: &[String],
+    ) -> Result<(), Failure> {
+        // Most changes ask for none; many at once ask for one.
+        let names = LazyCell::new(|| Names::new(now, subscriptions));
         let selected = self.view.as_ref().map(|view| view.id);
-        for change in changes(&notifying.known, &now) {
+        for change in changes(&notifying.known, now) {
             let events = events_of(&notifying.groups, change.name(), change.subscribed());
             if let Some(events) = events {
                 let is_selected = change.id() == selected;
-                self.tell_change(&change, events, is_selected, (&now, &subscriptions));
+                self.tell_change(&change, events, is_selected, &|name| {
+                    names.attributes_of(name)
+                });
                 self.flush_if_full().await?;
             }
         }
-        for (name, on) in subscription_changes(&notifying.subscriptions, &subscriptions) {
+        for (name, on) in subscription_changes(&notifying.subscriptions, subscriptions) {
             let events = events_of(&notifying.groups, name, on);
             if events.is_some_and(|events| events.subscriptions) {
-                let attributes = list::attributes_of(&now, &subscriptions, name);
+                let attributes = names.attributes_of(name);
                 self.tell_list(name, &attributes, None);
                 self.flush_if_full().await?;
             }
         }
-        (notifying.known, notifying.subscriptions) = (now, subscriptions);
-        self.tell_annotations(notifying).await
+        Ok(())
     }
 
     /// RFC 5465 §5.6, §5.7
@@ -302,9 +319,8 @@ impl Session {
         change: &Change<'_>,
         events: &NotifyEvents,
         is_selected: bool,
-        (now, subscriptions): (&[MailboxInfo], &[String]),
+        attributes: &dyn Fn(&str) -> Vec<ListAttribute>,
     ) {
-        let attributes = |name: &str| list::attributes_of(now, subscriptions, name);
         match change {
             Change::Messages(info) if events.messages && !is_selected => {
                 self.tell_status(info, events.flags);

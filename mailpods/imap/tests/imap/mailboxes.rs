@@ -237,6 +237,44 @@ async fn quota_is_told_and_enforced() {
         .await;
 }
 
+#[tokio::test]
+async fn what_expunge_would_free_is_told() {
+    let world = World::new().await;
+    let mut client = world.login("bob").await;
+    client.append("INBOX", "(\\Deleted)", "0123456789").await;
+    client.append("INBOX", "(\\Deleted)", "01234").await;
+    client.append("INBOX", "", "0123456789").await;
+    // RFC 9208 §4.1.4: DELETED comes with QUOTA=RES-MESSAGE, DELETED-STORAGE with QUOTA=RES-STORAGE
+    client
+        .talk(
+            "C: a STATUS INBOX (MESSAGES DELETED DELETED-STORAGE)
+             S: * STATUS INBOX (MESSAGES 3 DELETED 2 DELETED-STORAGE 15)
+             S: a OK ...
+             C: b LIST \"\" (INBOX Sent) RETURN (STATUS (DELETED-STORAGE))
+             S: * LIST (\\HasNoChildren) \"/\" INBOX
+             S: * STATUS INBOX (DELETED-STORAGE 15)
+             S: * LIST (\\HasNoChildren \\Sent) \"/\" Sent
+             S: * STATUS Sent (DELETED-STORAGE 0)
+             S: b OK ...",
+        )
+        .await;
+}
+
+/// RFC 9208 §3.2: QUOTASET is said by servers that have SETQUOTA.
+#[tokio::test]
+async fn quotas_are_not_set_over_imap() {
+    let world = World::new().await;
+    let mut client = world.login("bob").await;
+    let lines = client.command("CAPABILITY").await;
+    let names: Vec<&str> = lines[0]
+        .split(' ')
+        .filter(|name| name.starts_with("QUOTA"))
+        .collect();
+    assert_eq!(names, ["QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE"]);
+    let lines = client.command("SETQUOTA \"user\" (STORAGE 1)").await;
+    assert!(lines[0].starts_with("t BAD "), "{lines:?}");
+}
+
 fn with_domain(plan: &mut Plan, change: impl FnOnce(&mut Domain)) {
     let name = address("alice@example.test").domain().clone();
     let mut domain = (*plan.domains[&name]).clone();

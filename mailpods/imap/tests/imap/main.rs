@@ -3,6 +3,7 @@
 //! `C:` lines are sent, `S:` lines are expected in order; `...` at the end of one stands for anything.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panic
 
+mod announced;
 mod append;
 mod changes;
 mod clients;
@@ -19,6 +20,7 @@ mod order;
 mod pop3;
 mod resync;
 mod search;
+mod shared_changes;
 mod sharing;
 mod sieve;
 mod world;

@@ -6,8 +6,8 @@ use mailpods_plan::{Grant, Plan, Share, Shares};
 
 use crate::world::{Client, World, address, mailbox, plan};
 
-const MESSAGE: &str = "Subject: x\r\n\r\nbody\r\n";
-const BOBS: &str = "\"Other Users/bob@example.test/";
+pub const MESSAGE: &str = "Subject: x\r\n\r\nbody\r\n";
+pub const BOBS: &str = "\"Other Users/bob@example.test/";
 
 fn grant(to: &str, rights: &str, mailbox: Option<&str>) -> Grant {
     Grant {
@@ -39,12 +39,12 @@ fn shared_plan() -> Plan {
     plan
 }
 
-async fn world() -> World {
+pub async fn world() -> World {
     World::with(shared_plan()).await
 }
 
 /// bob gives alice rights in a mailbox of his.
-async fn give(bob: &mut Client, mailbox: &str, rights: &str) {
+pub async fn give(bob: &mut Client, mailbox: &str, rights: &str) {
     bob.talk(&format!(
         "C: g SETACL {mailbox} alice@example.test {rights}\nS: g OK ..."
     ))

@@ -42,11 +42,6 @@ pub(crate) fn canonical(name: &str) -> Result<String> {
     Ok(levels.join("/"))
 }
 
-/// [`canonical`] of a mailbox that must be there: a name that cannot be is one that is not.
-pub(crate) fn existing(name: &str) -> Result<String> {
-    canonical(name).map_err(|_| StoreError::NotFound("mailbox"))
-}
-
 fn invalid(name: &str, why: &str) -> StoreError {
     let shown: String = name.chars().take(60).collect();
     StoreError::Invalid(format!("mailbox name {shown:?} {why}"))

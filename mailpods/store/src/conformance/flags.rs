@@ -331,6 +331,31 @@ pub(super) async fn counts_follow_the_flags(store: Store) -> Outcome {
     same("octets", &info.octets, &octets)
 }
 
+pub(super) async fn octets_of_what_is_deleted_are_added_up(store: Store) -> Outcome {
+    let alice = account(&store, "alice@example.test").await?;
+    let (inbox, sent) = (
+        mailbox(&store, alice, "INBOX").await?,
+        mailbox(&store, alice, "Sent").await?,
+    );
+    append(&store, inbox, &["a", "bb", "ccc"]).await?;
+    append(&store, sent, &["a"]).await?;
+    let both = || store.mail.deleted_octets(vec![inbox, sent]);
+    same("nothing", &both().await?, &Vec::new())?;
+    let deleted = system(SystemFlags::DELETED);
+    store
+        .mail
+        .store_flags(inbox, vec![1, 3], FlagOp::Add, deleted, None)
+        .await?;
+    let entries = entries(&store, inbox).await?;
+    let sizes = entries.iter().filter(|entry| entry.uid != 2);
+    let sum: u64 = sizes.map(|entry| entry.size).sum();
+    same("of two messages", &both().await?, &vec![(inbox, sum)])?;
+    let freed = store.mail.usage(alice).await?.octets - sum;
+    store.mail.expunge(inbox, None).await?;
+    same("what went", &store.mail.usage(alice).await?.octets, &freed)?;
+    same("nothing is left", &both().await?, &Vec::new())
+}
+
 pub(super) async fn copy_and_move_keep_flags_and_dates(store: Store) -> Outcome {
     let alice = account(&store, "alice@example.test").await?;
     let inbox = mailbox(&store, alice, "INBOX").await?;

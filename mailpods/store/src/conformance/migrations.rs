@@ -88,6 +88,47 @@ pub(super) async fn a_delivery_in_between_ends_the_keeping(store: Store) -> Outc
     same("the map", &pairs, &vec![(1, 1), (2, 2), (3, 4), (9, 5)])
 }
 
+/// What decision 0024 fears: a UID that is free here, and named another message there.
+pub(super) async fn a_delivery_before_a_gap_ends_the_keeping(store: Store) -> Outcome {
+    let inbox = inbox(&store, "alice@example.test").await?;
+    let origin = begin(&store, inbox).await?;
+    store.migrations.bring(origin.id, imports(&[1, 2])).await?;
+    append(&store, inbox, &["delivered"]).await?;
+    store.migrations.bring(origin.id, imports(&[60])).await?;
+    same("mapped", &uids(&store, inbox).await?, &vec![1, 2, 3, 4])?;
+    let info = store.mail.mailbox_by_id(inbox).await?;
+    holds(
+        "a new UIDVALIDITY, greater than all before",
+        info.uid_validity > THERE,
+    )?;
+    let brought = store.migrations.brought(origin.id).await?;
+    let pairs: Vec<(u32, u32)> = brought.iter().map(|one| (one.source, one.uid)).collect();
+    same("the map", &pairs, &vec![(1, 1), (2, 2), (60, 4)])
+}
+
+pub(super) async fn a_delivery_before_the_end_of_the_first_pass_ends_the_keeping(
+    store: Store,
+) -> Outcome {
+    let alice = account(&store, "alice@example.test").await?;
+    let inbox = mailbox(&store, alice, "INBOX").await?;
+    let origin = begin(&store, inbox).await?;
+    store.migrations.bring(origin.id, imports(&[1, 2])).await?;
+    append(&store, inbox, &["delivered"]).await?;
+    store.migrations.end_pass(origin.id, 0, 10_000).await?;
+    let info = store.mail.mailbox_by_id(inbox).await?;
+    holds(
+        "a new UIDVALIDITY, greater than all before",
+        info.uid_validity > THERE,
+    )?;
+    same("no gap is left for mail from there", &info.uid_next, &4)?;
+    let found = store.migrations.origin(alice, "imaps://old/INBOX").await?;
+    same(
+        "mapped from now on",
+        &some("the origin", found)?.uids,
+        &Uids::Mapped,
+    )
+}
+
 pub(super) async fn mail_after_the_first_pass_meets_no_later_one(store: Store) -> Outcome {
     let inbox = inbox(&store, "alice@example.test").await?;
     let origin = begin(&store, inbox).await?;

@@ -1,10 +1,15 @@
 //! Mailboxes that others may use: lists, and `\Seen` of each reader.
 
+use std::sync::{Arc, Mutex};
+
 use mailpods_api::{Grantee, Rights};
 
 use super::fixtures::{account, address, append, mailbox};
 use super::{Failure, Outcome, fails, same};
-use crate::acl::{AclChange, MAX_ACL_ENTRIES, Reader};
+use crate::acl::{
+    AclChange, AclEntry, Given, MAX_ACL_ENTRIES, MAX_SHARED, Permit, Reader, SharedMailbox,
+};
+use crate::common::lock;
 use crate::mail::{Columns, FlagOp, FlagOutcome, Flags, SystemFlags, Transfer};
 use crate::types::{AccountId, MailboxId, Quota, Uid};
 use crate::{Result, Store, StoreError};
@@ -46,11 +51,14 @@ async fn shared(store: &Store, reader: &str, domains: &[&str]) -> Result<Vec<Str
         .iter()
         .map(|domain| Ok(address(&format!("x@{domain}"))?.domain().clone()))
         .collect::<Result<Vec<_>, Failure>>()?;
-    let found = store.mail.shared_with(&reader, domains).await?;
-    let text = found
-        .iter()
-        .map(|one| format!("{} {} {}", one.owner, one.info.name, one.given.left()));
-    Ok(text.collect())
+    let found = store.mail.shared_with(&reader, domains, Vec::new()).await?;
+    Ok(lines(&found))
+}
+
+fn lines(found: &[SharedMailbox]) -> Vec<String> {
+    let line =
+        |one: &SharedMailbox| format!("{} {} {}", one.owner, one.info.name, one.given.left());
+    found.iter().map(line).collect()
 }
 
 /// Flags and modification sequences as a reader has them.
@@ -351,4 +359,219 @@ pub(super) async fn flags_go_along_as_far_as_they_may(store: Store) -> Outcome {
         store.mail.transfer(back).await,
         |error| matches!(error, StoreError::OverQuota { .. }),
     )
+}
+
+/// bob may not change flags (no `w`), and moves alice's messages from one mailbox of hers to another.
+pub(super) async fn a_move_within_an_account_changes_no_flag(store: Store) -> Outcome {
+    let (inbox, bob, carol) = three(&store).await?;
+    let alice = account(&store, "alice@example.test").await?;
+    let archive = mailbox(&store, alice, "Archive").await?;
+    let hers = flags(SEEN.union(SystemFlags::FLAGGED), &["x"]);
+    let change = store
+        .mail
+        .store_flags(inbox, vec![1], FlagOp::Add, hers, None);
+    change.await?;
+    let reader = Reader::new(bob, rights("lrsite")?);
+    mark(&store, inbox, &[1, 2], FlagOp::Add, Some(reader)).await?;
+    let other = Reader::new(carol, rights("lrs")?);
+    mark(&store, inbox, &[2, 3], FlagOp::Add, Some(other)).await?;
+    let before = store.mail.mailbox_by_id(archive).await?.highest_modseq;
+    let moved = Transfer {
+        seen_of: Some(bob),
+        reader: Some(reader),
+        ..Transfer::within(inbox, vec![1, 2], archive)
+    };
+    store.mail.transfer(moved).await?;
+    let who = |reader| system(&store, archive, reader);
+    same("alice", &who(None).await?, &vec![1 | 4, 0])?;
+    same("bob", &who(Some(bob)).await?, &vec![1 | 4, 1])?;
+    same("carol", &who(Some(carol)).await?, &vec![4, 1])?;
+    let keywords = store.mail.keywords(archive).await?;
+    same("keywords", &keywords, &vec!["x".to_owned()])?;
+    let entries = super::fixtures::entries(&store, archive).await?;
+    let first = entries.first().map(|entry| entry.flags.keywords.len());
+    same("of the first", &first, &Some(1))?;
+    let news = seen(&store, archive, Some(carol), before).await?;
+    same("new for carol", &news.len(), &2)?;
+    let counts = store.mail.seen_by(bob, vec![inbox, archive]).await?;
+    same("counted", &counts, &vec![(archive, 2)])?;
+    let counts = store.mail.seen_by(carol, vec![inbox]).await?;
+    same("what stays is as it was", &counts, &vec![(inbox, 1)])?;
+    // And into the same mailbox, under new UIDs.
+    store
+        .mail
+        .move_messages(archive, vec![1, 2], archive)
+        .await?;
+    same("again", &who(Some(carol)).await?, &vec![4, 1])
+}
+
+pub(super) async fn all_mailboxes_of_owners_come_in_one_read(store: Store) -> Outcome {
+    let alice = account(&store, "alice@example.test").await?;
+    let carol = account(&store, "carol@example.test").await?;
+    account(&store, "dave@example.test").await?;
+    give(
+        &store,
+        mailbox(&store, alice, "Sent").await?,
+        "bob@example.test",
+        "lr",
+    )
+    .await?;
+    give(
+        &store,
+        mailbox(&store, carol, "Sent").await?,
+        "anyone",
+        "lrs",
+    )
+    .await?;
+    give(
+        &store,
+        mailbox(&store, carol, "Sent").await?,
+        "-bob@example.test",
+        "s",
+    )
+    .await?;
+    let (bob, carol) = (address("bob@example.test")?, address("carol@example.test")?);
+    let owners = vec![carol, address("nobody@example.test")?];
+    let domains = vec![bob.domain().clone()];
+    let found = store.mail.shared_with(&bob, domains, owners).await?;
+    let wanted = [
+        "alice@example.test Sent lr",
+        "carol@example.test Archive ",
+        "carol@example.test Drafts ",
+        "carol@example.test INBOX ",
+        "carol@example.test Junk ",
+        "carol@example.test Sent lr",
+        "carol@example.test Trash ",
+    ];
+    same(
+        "lists and owners",
+        &lines(&found),
+        &wanted.map(str::to_owned).to_vec(),
+    )
+}
+
+pub(super) async fn no_right_that_was_taken_away_comes_back(store: Store) -> Outcome {
+    let alice = account(&store, "alice@example.test").await?;
+    let top = store.mail.create_mailbox(alice, "t", None).await?;
+    for (to, rights) in [
+        ("anyone", "lr"),
+        ("bob@example.test", "lr"),
+        ("-bob@example.test", "r"),
+    ] {
+        give(&store, top, to, rights).await?;
+    }
+    // Three rows for each; those below begin with the list of the one above.
+    let levels = 30;
+    for number in 0..=MAX_SHARED / 3 / levels + 1 {
+        let name = format!("t/{number:04}{}", "/x".repeat(levels - 1));
+        store.mail.create_mailbox(alice, &name, None).await?;
+    }
+    let found = shared(&store, "bob@example.test", &["example.test"]).await?;
+    same("as many as are read whole", &found.len(), &(MAX_SHARED / 3))?;
+    let readable = found.iter().filter(|line| !line.ends_with(" l"));
+    same("with r", &readable.count(), &0)
+}
+
+/// Lets whoever has these rights in a list do everything.
+fn who_has(text: &str) -> Result<Permit, Failure> {
+    let needed = rights(text)?;
+    let decide = move |list: &[AclEntry]| Given::all(list).left().contains(needed);
+    Ok(Permit::new(move |_, _, list| decide(list)))
+}
+
+fn is_forbidden(error: &StoreError) -> bool {
+    matches!(error, StoreError::Forbidden)
+}
+
+pub(super) async fn deletes_and_renames_are_decided_when_they_happen(store: Store) -> Outcome {
+    let alice = account(&store, "alice@example.test").await?;
+    let old = store.mail.create_mailbox(alice, "team", None).await?;
+    give(&store, old, "bob@example.test", "lrkx").await?;
+    // What was looked at has another name now, and another one has its name.
+    store.mail.rename_mailbox(alice, "team", "gone").await?;
+    let new = store.mail.create_mailbox(alice, "team", None).await?;
+    let permit = who_has("x")?;
+    store.mail.remove_mailbox(old, permit.clone()).await?;
+    same(
+        "the other stays",
+        &mailbox(&store, alice, "team").await?,
+        &new,
+    )?;
+    fails(
+        "deleted already",
+        store.mail.remove_mailbox(old, permit.clone()).await,
+        |error| matches!(error, StoreError::NotFound(_)),
+    )?;
+    fails(
+        "not this one",
+        store.mail.remove_mailbox(new, permit.clone()).await,
+        is_forbidden,
+    )?;
+    give(&store, new, "bob@example.test", "lrx").await?;
+    give(&store, new, "-bob@example.test", "x").await?;
+    fails(
+        "taken away since",
+        store.mail.remove_mailbox(new, permit).await,
+        is_forbidden,
+    )?;
+    same("still there", &mailbox(&store, alice, "team").await?, &new)
+}
+
+pub(super) async fn renames_are_decided_for_each_mailbox(store: Store) -> Outcome {
+    let alice = account(&store, "alice@example.test").await?;
+    let team = store.mail.create_mailbox(alice, "team", None).await?;
+    give(&store, team, "bob@example.test", "lkx").await?;
+    let below = store.mail.create_mailbox(alice, "team/a", None).await?;
+    let hidden = store.mail.create_mailbox(alice, "team/b/c", None).await?;
+    give(&store, hidden, "bob@example.test", "").await?;
+    let rename = |id, to, permit| store.mail.move_mailbox(id, to, permit);
+    let names = || async {
+        let all = store.mail.mailboxes(alice).await?;
+        let names = all.into_iter().map(|info| info.name);
+        Ok::<Vec<String>, Failure>(names.collect())
+    };
+    let before = names().await?;
+    let crew = store.mail.create_mailbox(alice, "z", None).await?;
+    give(&store, crew, "bob@example.test", "lkx").await?;
+    let denied = rename(team, "z/team", who_has("x")?).await;
+    fails("with one that is hidden", denied, is_forbidden)?;
+    let denied = rename(team, "crew", who_has("x")?).await;
+    fails("where nothing is above", denied, is_forbidden)?;
+    store.mail.remove_mailbox(crew, Permit::OWNER).await?;
+    same("nothing has happened", &names().await?, &before)?;
+    rename(below, "team/d", who_has("kx")?).await?;
+    give(&store, hidden, "bob@example.test", "lx").await?;
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&asked);
+    let all = Permit::new(move |act, name, list| {
+        let line = format!("{act:?} {name} {}", list.len());
+        lock(&heard).push(line);
+        true
+    });
+    rename(team, "crew", all).await?;
+    let mut asked = lock(&asked).clone();
+    asked.sort_unstable();
+    asked.dedup();
+    let wanted = [
+        "MakeBelow  0",
+        "Rename(\"crew\") team 1",
+        "Rename(\"crew/b\") team/b 1",
+        "Rename(\"crew/b/c\") team/b/c 1",
+        "Rename(\"crew/d\") team/d 1",
+    ];
+    same("asked", &asked, &wanted.map(str::to_owned).to_vec())?;
+    same("all went along", &names().await?.len(), &before.len())?;
+    let make = |name, permit| store.mail.make_mailbox(alice, name, None, permit);
+    fails(
+        "made at the top",
+        make("new", who_has("k")?).await,
+        is_forbidden,
+    )?;
+    fails(
+        "made below",
+        make("crew/b/c/d/e", who_has("k")?).await,
+        is_forbidden,
+    )?;
+    make("crew/d/e", who_has("k")?).await.map(drop)?;
+    same("one more", &names().await?.len(), &(before.len() + 1))
 }

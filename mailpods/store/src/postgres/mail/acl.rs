@@ -4,8 +4,8 @@ use mailpods_api::{DomainName, Grantee, MailboxAddress, Rights};
 use tokio_postgres::Row;
 
 use super::rows;
-use crate::acl::{AclChange, AclEntry, Given, MAX_SHARED, SharedMailbox};
-use crate::common::acl;
+use crate::acl::{AclChange, AclEntry, MAX_SHARED, SharedMailbox};
+use crate::common::acl::{self, SharedList};
 use crate::error::Result;
 use crate::postgres::connection::Connection;
 use crate::postgres::shard;
@@ -108,31 +108,28 @@ pub(super) async fn shared_with(
     connection: &Connection,
     reader: &MailboxAddress,
     domains: &[DomainName],
+    owners: &[MailboxAddress],
 ) -> Result<Vec<SharedMailbox>> {
-    const SQL: &str = "SELECT m.id, m.account, m.name, m.special_use, m.uid_validity, m.uid_next, m.modseq, m.messages, m.unseen, m.deleted, m.octets,
-            a.address, c.negative, c.rights
-        FROM acl AS c JOIN mailbox AS m ON m.account = c.account AND m.id = c.mailbox JOIN account AS a ON a.id = m.account
-        WHERE c.identifier IN ($1, 'anyone') AND c.domain = ANY ($2) AND a.address <> $1 AND m.name IS NOT NULL
-        ORDER BY a.address, m.name LIMIT $3";
-    let names: Vec<&str> = domains.iter().map(DomainName::as_str).collect();
+    const SQL: &str = "WITH seen (account, id) AS (
+            SELECT account, mailbox FROM acl WHERE identifier IN ($1, 'anyone') AND domain = ANY ($2)
+            UNION SELECT b.account, b.id FROM account AS o JOIN mailbox AS b ON b.account = o.id WHERE o.address = ANY ($3))
+        SELECT m.id, m.account, m.name, m.special_use, m.uid_validity, m.uid_next, m.modseq, m.messages, m.unseen, m.deleted, m.octets,
+            a.address, coalesce(c.negative, false), coalesce(c.rights, 0::smallint)
+        FROM seen AS s JOIN mailbox AS m ON m.account = s.account AND m.id = s.id JOIN account AS a ON a.id = m.account
+            LEFT JOIN acl AS c ON c.account = m.account AND c.mailbox = m.id AND c.identifier IN ($1, 'anyone')
+        WHERE a.address <> $1 AND m.name IS NOT NULL
+        ORDER BY a.address, m.name LIMIT $4";
+    let domains: Vec<&str> = domains.iter().map(DomainName::as_str).collect();
+    let owners: Vec<String> = owners.iter().map(MailboxAddress::to_string).collect();
+    let limit = MAX_SHARED as i64 + 1;
     let rows = connection
-        .query(SQL, &[&reader.to_string(), &names, &(MAX_SHARED as i64)])
+        .query(SQL, &[&reader.to_string(), &domains, &owners, &limit])
         .await?;
-    let mut found: Vec<SharedMailbox> = Vec::new();
+    let mut list = SharedList::default();
     for row in &rows {
-        let id = MailboxId(get(row, 0)?);
-        if found.last().is_none_or(|last| last.info.id != id) {
-            found.push(SharedMailbox {
-                account: AccountId(get(row, 1)?),
-                owner: acl::address(get(row, 11)?)?,
-                info: rows::mailbox(row)?.info(false),
-                given: Given::default(),
-            });
-        }
-        if let Some(last) = found.last_mut() {
-            last.given
-                .add(get(row, 12)?, Rights::from_bits(rights(row, 13)?));
-        }
+        let entry = (get(row, 12)?, Rights::from_bits(rights(row, 13)?));
+        let info = rows::mailbox(row)?.info(false);
+        list.add((AccountId(get(row, 1)?), get(row, 11)?), info, entry)?;
     }
-    Ok(found)
+    Ok(list.finish())
 }

@@ -6,6 +6,7 @@ use mailpods_api::MailboxAddress;
 use tokio_postgres::Row;
 
 use super::{acl, rows, transfer};
+use crate::acl::{Act, Permit};
 use crate::common::mailbox::{
     DEFAULTS, MAX_MAILBOXES, MAX_SUBSCRIPTIONS, MailboxRow, inbox_has_no_use, special_use_number,
 };
@@ -258,7 +259,10 @@ pub(super) async fn create(
     account: AccountId,
     name: &str,
     special_use: Option<SpecialUse>,
+    permit: &Permit,
 ) -> Result<MailboxId> {
+    rows::lock_accounts(tx, &[account.0]).await?;
+    check_above(tx, permit, account, name).await?;
     let made = make(tx, account.0, name, special_use).await?;
     tx.effect(Effect::Mailbox(shard::whole_account(account)));
     match made.into_iter().find(|row| row.name == name) {
@@ -267,19 +271,45 @@ pub(super) async fn create(
     }
 }
 
-async fn named_locked(tx: &Tx<'_>, account: AccountId, name: &str) -> Result<MailboxRow> {
-    let found = named(tx, account, name).await?;
-    let found = found.ok_or(StoreError::NotFound("mailbox"))?;
-    rows::locked(tx, found.id).await
+/// Whether `permit` lets something be done with a mailbox. It is locked, so that its list stays.
+async fn check(tx: &Tx<'_>, permit: &Permit, act: Act<'_>, id: i64, name: &str) -> Result<()> {
+    if permit.is_owner() {
+        return Ok(());
+    }
+    permit.check(act, name, &acl::list(tx, MailboxId(id)).await?)
+}
+
+/// Whether `permit` lets a mailbox of this name be made: it is asked of the nearest one above it (RFC 4314 §4).
+async fn check_above(tx: &Tx<'_>, permit: &Permit, account: AccountId, name: &str) -> Result<()> {
+    if permit.is_owner() {
+        return Ok(());
+    }
+    let mut nearest = None;
+    for above in names::above(name) {
+        nearest = named(tx, account, above).await?.or(nearest);
+    }
+    let Some(above) = nearest else {
+        return permit.check(Act::MakeBelow, "", &[]);
+    };
+    rows::locked(tx, above.id).await?;
+    check(tx, permit, Act::MakeBelow, above.id.0, &above.name).await
+}
+
+/// Locks the account of a mailbox: meanwhile none of its mailboxes gets another name.
+async fn locked_account(tx: &Tx<'_>, mailbox: MailboxId) -> Result<AccountId> {
+    let account = shard::account_of(mailbox);
+    rows::lock_accounts(tx, &[account]).await?;
+    Ok(AccountId(account))
 }
 
 /// The name is free at once; the housekeeper removes the messages.
-pub(super) async fn delete(tx: &Tx<'_>, account: AccountId, name: &str) -> Result<()> {
-    if name == INBOX {
+pub(super) async fn delete(tx: &Tx<'_>, mailbox: MailboxId, permit: &Permit) -> Result<()> {
+    let account = locked_account(tx, mailbox).await?;
+    let row = rows::locked(tx, mailbox).await?;
+    if row.name == INBOX {
         return Err(StoreError::Invalid("INBOX cannot be deleted".to_owned()));
     }
-    rows::lock_accounts(tx, &[account.0]).await?;
-    let row = named_locked(tx, account, name).await?;
+    check(tx, permit, Act::Delete, row.id, &row.name).await?;
     let (octets, messages) = row.usage();
     rows::add_usage(tx, account.0, -octets, -messages).await?;
     tx.execute(
@@ -363,9 +393,17 @@ async fn reap_step(tx: &Tx<'_>) -> Result<bool> {
     Ok(true)
 }
 
-pub(super) async fn rename(tx: &Tx<'_>, account: AccountId, from: &str, to: &str) -> Result<()> {
-    rows::lock_accounts(tx, &[account.0]).await?;
-    let source = named_locked(tx, account, from).await?;
+pub(super) async fn rename(
+    tx: &Tx<'_>,
+    mailbox: MailboxId,
+    to: &str,
+    permit: &Permit,
+) -> Result<()> {
+    let account = locked_account(tx, mailbox).await?;
+    let source = rows::locked(tx, mailbox).await?;
+    let from = source.name.as_str();
+    check(tx, permit, Act::Rename(to), source.id, from).await?;
+    check_above(tx, permit, account, to).await?;
     if named(tx, account, to).await?.is_some() {
         return Err(StoreError::AlreadyExists("mailbox"));
     }
@@ -381,10 +419,13 @@ pub(super) async fn rename(tx: &Tx<'_>, account: AccountId, from: &str, to: &str
         ));
     }
     let moved = renamed(tx, account, from, to).await?;
+    for (id, name, target) in &moved {
+        check(tx, permit, Act::Rename(target), *id, name).await?;
+    }
     if let Some((above, _)) = to.rsplit_once('/') {
         make(tx, account.0, above, None).await?;
     }
-    for (id, target) in moved {
+    for (id, _, target) in moved {
         if named(tx, account, &target).await?.is_some() {
             return Err(StoreError::AlreadyExists("mailbox"));
         }
@@ -422,26 +463,28 @@ pub(super) async fn set_special_use(
     Ok(())
 }
 
-/// A mailbox and those below it, from the top, with their new names. `0` is the character after `/`.
+/// A mailbox and those below it, from the top, with their names and new names, locked. `0` is the character after `/`.
 async fn renamed(
     tx: &Tx<'_>,
     account: AccountId,
     from: &str,
     to: &str,
-) -> Result<Vec<(i64, String)>> {
-    const SQL: &str = "SELECT id, name FROM mailbox WHERE account = $1 AND (name = $2 OR (name >= $2 || '/' AND name < $2 || '0')) ORDER BY name";
+) -> Result<Vec<(i64, String, String)>> {
+    const SQL: &str = "SELECT id, name FROM mailbox WHERE account = $1 AND (name = $2 OR (name >= $2 || '/' AND name < $2 || '0')) ORDER BY id FOR UPDATE";
     let mut renamed = Vec::new();
     for row in tx.query(SQL, &[&account.0, &from]).await? {
-        let name: &str = get(&row, 1)?;
+        let name: String = get(&row, 1)?;
         let rest = name.get(from.len()..).unwrap_or_default();
-        renamed.push((get(&row, 0)?, names::canonical(&format!("{to}{rest}"))?));
+        let target = names::canonical(&format!("{to}{rest}"))?;
+        renamed.push((get(&row, 0)?, name, target));
     }
+    renamed.sort_unstable_by(|one, other| one.1.cmp(&other.1));
     Ok(renamed)
 }
 
 /// RFC 9051 §6.3.6: the messages move; INBOX stays, and so do those below it.
 async fn rename_inbox(tx: &Tx<'_>, account: AccountId, inbox: &MailboxRow, to: &str) -> Result<()> {
-    let target = create(tx, account, to, None).await?;
+    let target = create(tx, account, to, None, &Permit::OWNER).await?;
     let inbox = MailboxId(inbox.id);
     let uids = super::read::scan(tx, inbox).await?;
     transfer::transfer(tx, &Transfer::within(inbox, uids, target))

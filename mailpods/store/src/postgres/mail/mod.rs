@@ -29,7 +29,7 @@ use super::body;
 use super::group::{Answer, PreparedMail, Work};
 use super::shared::Shared;
 use super::tx::{Kind, transact};
-use crate::acl::{AclChange, AclEntry, Reader, SharedMailbox};
+use crate::acl::{AclChange, AclEntry, Permit, Reader, SharedMailbox};
 use crate::common::flags::FlagChange;
 use crate::common::mailbox::{Query, STEP, ordered};
 use crate::common::names;
@@ -106,31 +106,31 @@ impl MailStore for Core {
         folders::by_id(&*self.shared.pool.get().await?, mailbox).await
     }
 
-    async fn create_mailbox(
+    async fn make_mailbox(
         &self,
         account: AccountId,
         name: &str,
         special_use: Option<SpecialUse>,
+        permit: Permit,
     ) -> Result<MailboxId> {
         let name = names::canonical(name)?;
         transact!(&self.shared, Kind::Durable, |tx| {
-            folders::create(&tx, account, &name, special_use).await
+            folders::create(&tx, account, &name, special_use, &permit).await
         })
     }
 
-    async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()> {
-        let name = names::existing(name)?;
+    async fn remove_mailbox(&self, mailbox: MailboxId, permit: Permit) -> Result<()> {
         let deleted: Result<()> = transact!(&self.shared, Kind::Durable, |tx| {
-            folders::delete(&tx, account, &name).await
+            folders::delete(&tx, mailbox, &permit).await
         });
         folders::reap_soon(&self.shared);
         deleted
     }
 
-    async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (names::existing(from)?, names::canonical(to)?);
+    async fn move_mailbox(&self, mailbox: MailboxId, to: &str, permit: Permit) -> Result<()> {
+        let to = names::canonical(to)?;
         transact!(&self.shared, Kind::Durable, |tx| {
-            folders::rename(&tx, account, &from, &to).await
+            folders::rename(&tx, mailbox, &to, &permit).await
         })
     }
 
@@ -202,8 +202,10 @@ impl MailStore for Core {
         &self,
         reader: &MailboxAddress,
         domains: Vec<DomainName>,
+        owners: Vec<MailboxAddress>,
     ) -> Result<Vec<SharedMailbox>> {
-        acl::shared_with(&*self.shared.pool.get().await?, reader, &domains).await
+        let connection = self.shared.pool.get().await?;
+        acl::shared_with(&connection, reader, &domains, &owners).await
     }
 
     async fn seen_by(
@@ -270,6 +272,10 @@ impl MailStore for Core {
         transact!(&self.shared, Kind::Durable, |tx| {
             uidls::set(&tx, mailbox, &names).await
         })
+    }
+
+    async fn deleted_octets(&self, mailboxes: Vec<MailboxId>) -> Result<Vec<(MailboxId, u64)>> {
+        read::deleted_octets(&*self.shared.pool.get().await?, &mailboxes).await
     }
 
     async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>> {

@@ -16,7 +16,7 @@ use crate::mail::{Columns, Entry, FlagTable, Opened, SoughtText, SystemFlags};
 use crate::postgres::connection::{Connection, Param, Pipeline};
 use crate::postgres::shard;
 use crate::postgres::shared::Shared;
-use crate::postgres::tx::{get, small};
+use crate::postgres::tx::{count, get, small};
 use crate::types::{BodyId, MailboxId, ModSeq, Uid};
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -68,6 +68,22 @@ pub(super) async fn uids(shared: &Shared, mailbox: MailboxId) -> Result<Vec<Uid>
 const OPENED: &str = "ARRAY(SELECT k.name FROM keyword AS k WHERE k.account = $1 AND k.mailbox = $2 ORDER BY k.folded),
     (SELECT f.uid FROM (SELECT uid, system FROM mail WHERE account = $1 AND mailbox = $2 ORDER BY uid LIMIT $3) AS f
         WHERE f.system & 1 = 0 ORDER BY f.uid LIMIT 1)";
+
+/// Octets of the messages with `\Deleted`; an index has which they are.
+pub(super) async fn deleted_octets(
+    connection: &Connection,
+    mailboxes: &[MailboxId],
+) -> Result<Vec<(MailboxId, u64)>> {
+    const SQL: &str = "SELECT m.mailbox, sum(m.size)::bigint FROM unnest($1::bigint[], $2::bigint[]) AS v (account, mailbox)
+        JOIN mail AS m ON m.account = v.account AND m.mailbox = v.mailbox WHERE m.system & 8 <> 0 GROUP BY m.mailbox";
+    let accounts = mailboxes.iter().copied().map(shard::account_of);
+    let accounts: Vec<i64> = accounts.collect();
+    let ids: Vec<i64> = mailboxes.iter().map(|mailbox| mailbox.0).collect();
+    let rows = connection.query(SQL, &[&accounts, &ids]).await?;
+    rows.iter()
+        .map(|row| Ok((MailboxId(get(row, 0)?), count(row, 1)?)))
+        .collect()
+}
 
 pub(super) async fn opened(shared: &Shared, mailbox: MailboxId) -> Result<Opened> {
     let account = shard::account_of(mailbox);

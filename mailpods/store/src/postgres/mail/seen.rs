@@ -52,6 +52,24 @@ pub(super) async fn set(
         .map(drop)
 }
 
+/// Messages have got another mailbox of the account and other UIDs: what readers have of them goes along, and is new to them there.
+pub(super) async fn follow(
+    connection: &Connection,
+    from: MailboxId,
+    to: MailboxId,
+    pairs: &[(Uid, Uid)],
+    modseq: i64,
+) -> Result<()> {
+    const SQL: &str = "UPDATE reader_seen AS s SET mailbox = $3, uid = v.new, modseq = $4
+        FROM unnest($5::bigint[], $6::bigint[]) AS v (old, new) WHERE s.account = $1 AND s.mailbox = $2 AND s.uid = v.old";
+    let (old, new): (Vec<Uid>, Vec<Uid>) = pairs.iter().copied().unzip();
+    let (account, old, new) = (shard::account_of(from), column(&old), column(&new));
+    connection
+        .execute(SQL, &[&account, &from.0, &to.0, &modseq, &old, &new])
+        .await
+        .map(drop)
+}
+
 /// How many messages a reader has seen, in those mailboxes where there are any.
 pub(super) async fn counts(
     connection: &Connection,

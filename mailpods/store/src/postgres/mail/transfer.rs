@@ -66,7 +66,10 @@ async fn duplicate(tx: &Tx<'_>, transfer: &Transfer) -> Result<(CopyOutcome, Vec
     let before = target.usage();
     target.modseq += 1;
     let (from, uids) = (transfer.from, &transfer.uids);
-    let seen = match transfer.seen_of {
+    // RFC 6851 §3.3: what stays with its owner is as it was; nobody sets a flag there
+    let stays = stays(transfer);
+    let reader = transfer.reader.as_ref().filter(|_| !stays);
+    let seen = match transfer.seen_of.filter(|_| !stays) {
         Some(reader) => Some(seen::of(tx, from, uids, reader).await?),
         None => None,
     };
@@ -80,7 +83,7 @@ async fn duplicate(tx: &Tx<'_>, transfer: &Transfer) -> Result<(CopyOutcome, Vec
             let seen = seen.get(&uid).is_some_and(|(seen, _)| *seen);
             flags.system = flags.system.seen(seen);
         }
-        let mail = duplicated(row, flags, &mut target, transfer.reader.as_ref())?;
+        let mail = duplicated(row, flags, &mut target, reader)?;
         room.take(mail.0.size, pairs.len())?;
         pairs.push((uid, mail.0.uid));
         own.extend(mail.1.then_some((mail.0.uid, true)));
@@ -92,10 +95,13 @@ async fn duplicate(tx: &Tx<'_>, transfer: &Transfer) -> Result<(CopyOutcome, Vec
         let after = target.usage();
         write(tx, &target, &mails).await?;
         rows::add_usage(tx, target.account, after.0 - before.0, after.1 - before.1).await?;
-        if let Some(reader) = &transfer.reader {
+        if stays {
+            seen::follow(tx, from, transfer.to, &pairs, target.modseq).await?;
+        }
+        if let Some(reader) = reader {
             seen::set(tx, transfer.to, reader.account, &own, target.modseq).await?;
         }
-        if transfer.reader.is_none_or(|reader| reader.keywords) {
+        if reader.is_none_or(|reader| reader.keywords) {
             know_keywords(tx, from, transfer.to).await?;
         }
         tx.effect(Effect::Mailbox(transfer.to));
@@ -107,8 +113,13 @@ async fn duplicate(tx: &Tx<'_>, transfer: &Transfer) -> Result<(CopyOutcome, Vec
     Ok((outcome, bodies))
 }
 
+/// Whether the messages are moved within their account.
+fn stays(transfer: &Transfer) -> bool {
+    !transfer.copy && shard::account_of(transfer.from) == shard::account_of(transfer.to)
+}
+
 async fn room(tx: &Tx<'_>, transfer: &Transfer, target: &MailboxRow) -> Result<Room> {
-    if !transfer.copy && shard::account_of(transfer.from) == target.account {
+    if stays(transfer) {
         return Ok(Room::left(Quota::default(), Usage::default(), false));
     }
     let usage = rows::account_usage(tx, target.account).await?;

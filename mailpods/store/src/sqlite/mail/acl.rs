@@ -5,8 +5,8 @@ use rusqlite::{Connection, Row};
 
 use super::super::tx::{Effect, Tx};
 use super::row::{self, COLUMNS};
-use crate::acl::{AclChange, AclEntry, Given, MAX_SHARED, SharedMailbox};
-use crate::common::acl;
+use crate::acl::{AclChange, AclEntry, MAX_SHARED, SharedMailbox};
+use crate::common::acl::{self, SharedList};
 use crate::error::{Result, StoreError};
 use crate::types::{AccountId, MailboxId};
 
@@ -88,51 +88,56 @@ pub(super) fn forget_person(tx: &Tx<'_>, account: AccountId, address: &str) -> R
         .map(drop)
 }
 
-fn shared(found: &Row<'_>) -> rusqlite::Result<(SharedRow, bool, u16)> {
-    let row = SharedRow {
+fn shared(found: &Row<'_>) -> rusqlite::Result<SharedRow> {
+    Ok(SharedRow {
         account: AccountId(found.get(1)?),
         owner: found.get(11)?,
         info: row::read(found)?.info(false),
-    };
-    Ok((row, found.get(12)?, found.get(13)?))
+        negative: found.get(12)?,
+        rights: found.get(13)?,
+    })
 }
 
+/// A mailbox with one entry of its list about the reader, or none.
 struct SharedRow {
     account: AccountId,
     owner: String,
     info: crate::mail::MailboxInfo,
+    negative: bool,
+    rights: u16,
+}
+
+/// A JSON array, for `json_each`.
+fn array(texts: impl Iterator<Item = String>) -> Result<String> {
+    serde_json::to_string(&texts.collect::<Vec<_>>())
+        .map_err(|error| StoreError::Invalid(format!("a list of names: {error}")))
 }
 
 pub(super) fn shared_with(
     connection: &Connection,
     reader: &MailboxAddress,
     domains: &[DomainName],
+    owners: &[MailboxAddress],
 ) -> Result<Vec<SharedMailbox>> {
     let sql = format!(
-        "SELECT {COLUMNS}, a.address, c.negative, c.rights
-         FROM acl c JOIN mailbox m ON m.id = c.mailbox JOIN account a ON a.id = m.account
-         WHERE c.identifier IN (?1, 'anyone') AND c.domain IN (SELECT value FROM json_each(?2)) AND a.address <> ?1
-         ORDER BY a.address, m.name LIMIT ?3"
+        "WITH seen (id) AS (
+            SELECT mailbox FROM acl WHERE identifier IN (?1, 'anyone') AND domain IN (SELECT value FROM json_each(?2))
+            UNION SELECT b.id FROM account o JOIN mailbox b ON b.account = o.id WHERE o.address IN (SELECT value FROM json_each(?3)))
+         SELECT {COLUMNS}, a.address, ifnull(c.negative, 0), ifnull(c.rights, 0)
+         FROM seen s JOIN mailbox m ON m.id = s.id JOIN account a ON a.id = m.account
+            LEFT JOIN acl c ON c.mailbox = m.id AND c.identifier IN (?1, 'anyone')
+         WHERE a.address <> ?1 ORDER BY a.address, m.name LIMIT ?4"
     );
-    let names: Vec<&str> = domains.iter().map(DomainName::as_str).collect();
-    let names = serde_json::to_string(&names)
-        .map_err(|error| StoreError::Invalid(format!("names of domains: {error}")))?;
+    let domains = array(domains.iter().map(DomainName::to_string))?;
+    let owners = array(owners.iter().map(MailboxAddress::to_string))?;
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map((reader.to_string(), names, MAX_SHARED as i64), shared)?;
-    let mut found: Vec<SharedMailbox> = Vec::new();
+    let limit = MAX_SHARED as i64 + 1;
+    let rows = statement.query_map((reader.to_string(), domains, owners, limit), shared)?;
+    let mut list = SharedList::default();
     for row in rows {
-        let (row, negative, rights) = row?;
-        if found.last().is_none_or(|last| last.info.id != row.info.id) {
-            found.push(SharedMailbox {
-                account: row.account,
-                owner: acl::address(&row.owner)?,
-                info: row.info,
-                given: Given::default(),
-            });
-        }
-        if let Some(last) = found.last_mut() {
-            last.given.add(negative, Rights::from_bits(rights));
-        }
+        let row = row?;
+        let rights = Rights::from_bits(row.rights);
+        list.add((row.account, &row.owner), row.info, (row.negative, rights))?;
     }
-    Ok(found)
+    Ok(list.finish())
 }

@@ -8,6 +8,7 @@ use super::super::scripts;
 use super::super::tx::{Effect, Tx};
 use super::row::{self, COLUMNS};
 use super::{acl, transfer};
+use crate::acl::{Act, Permit};
 use crate::common::mailbox::{MAX_SUBSCRIPTIONS, MailboxRow, inbox_has_no_use, special_use_number};
 use crate::common::names::{self, INBOX};
 use crate::error::{Result, StoreError};
@@ -100,8 +101,10 @@ pub(super) fn create(
     account: AccountId,
     name: &str,
     special_use: Option<SpecialUse>,
+    permit: &Permit,
 ) -> Result<MailboxId> {
     super::row::usage(tx.connection, account)?;
+    check_above(tx, permit, account.0, name)?;
     if tx.mailbox_named(account.0, name)?.is_some() {
         return Err(StoreError::AlreadyExists("mailbox"));
     }
@@ -109,19 +112,41 @@ pub(super) fn create(
         .map(|row| MailboxId(row.id))
 }
 
+/// Whether `permit` lets something be done with a mailbox.
+fn check(tx: &Tx<'_>, permit: &Permit, act: Act<'_>, id: i64, name: &str) -> Result<()> {
+    if permit.is_owner() {
+        return Ok(());
+    }
+    permit.check(act, name, &acl::list(tx.connection, MailboxId(id))?)
+}
+
+/// Whether `permit` lets a mailbox of this name be made: it is asked of the nearest one above it (RFC 4314 §4).
+fn check_above(tx: &Tx<'_>, permit: &Permit, account: i64, name: &str) -> Result<()> {
+    if permit.is_owner() {
+        return Ok(());
+    }
+    let mut nearest = None;
+    for above in names::above(name) {
+        nearest = tx.mailbox_named(account, above)?.or(nearest);
+    }
+    match nearest {
+        Some(above) => check(tx, permit, Act::MakeBelow, above.id, &above.name),
+        None => permit.check(Act::MakeBelow, "", &[]),
+    }
+}
+
 /// The name is free at once; the housekeeper removes the messages.
-pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<()> {
-    if name == INBOX {
+pub(super) fn delete(tx: &mut Tx<'_>, mailbox: MailboxId, permit: &Permit) -> Result<()> {
+    let row = tx.mailbox_by_id(mailbox)?;
+    if row.name == INBOX {
         return Err(StoreError::Invalid("INBOX cannot be deleted".to_owned()));
     }
-    let row = tx
-        .mailbox_named(account.0, name)?
-        .ok_or(StoreError::NotFound("mailbox"))?;
+    check(tx, permit, Act::Delete, row.id, &row.name)?;
     let (octets, messages) = row.usage();
-    tx.add_usage(account.0, -octets, -messages)?;
+    tx.add_usage(row.account, -octets, -messages)?;
     tx.execute(
         "DELETE FROM annotation WHERE account = ?1 AND mailbox = ?2",
-        (account.0, row.id),
+        (row.account, row.id),
     )?;
     acl::forget(tx, row.id)?;
     tx.execute(
@@ -130,7 +155,7 @@ pub(super) fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<
     )?;
     tx.shared.reap.store(true, Ordering::Release);
     tx.effect(Effect::Mailbox(MailboxId(row.id)));
-    tx.effect(Effect::OfAccount(account.0));
+    tx.effect(Effect::OfAccount(row.account));
     Ok(())
 }
 
@@ -200,11 +225,12 @@ pub(in crate::sqlite) fn reap(tx: &mut Tx<'_>) -> Result<bool> {
     Ok(true)
 }
 
-pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, from: &str, to: &str) -> Result<()> {
-    let source = tx
-        .mailbox_named(account.0, from)?
-        .ok_or(StoreError::NotFound("mailbox"))?;
-    if tx.mailbox_named(account.0, to)?.is_some() {
+pub(super) fn rename(tx: &mut Tx<'_>, mailbox: MailboxId, to: &str, permit: &Permit) -> Result<()> {
+    let source = tx.mailbox_by_id(mailbox)?;
+    let (account, from) = (source.account, source.name.as_str());
+    check(tx, permit, Act::Rename(to), source.id, from)?;
+    check_above(tx, permit, account, to)?;
+    if tx.mailbox_named(account, to)?.is_some() {
         return Err(StoreError::AlreadyExists("mailbox"));
     }
     if from == INBOX {
@@ -218,20 +244,21 @@ pub(super) fn rename(tx: &mut Tx<'_>, account: AccountId, from: &str, to: &str) 
             "a mailbox cannot be renamed to below itself".to_owned(),
         ));
     }
-    let below = below(tx, account.0, from)?;
-    tx.create_above(account.0, to)?;
+    let below = below(tx, account, from)?;
+    tx.create_above(account, to)?;
     for (id, name) in below {
         let target = names::canonical(&format!(
             "{to}{}",
             name.get(from.len()..).unwrap_or_default()
         ))?;
-        if tx.mailbox_named(account.0, &target)?.is_some() {
+        check(tx, permit, Act::Rename(&target), id, &name)?;
+        if tx.mailbox_named(account, &target)?.is_some() {
             return Err(StoreError::AlreadyExists("mailbox"));
         }
         tx.execute("UPDATE mailbox SET name = ?2 WHERE id = ?1", (id, target))?;
         tx.effect(Effect::Mailbox(MailboxId(id)));
     }
-    tx.effect(Effect::OfAccount(account.0));
+    tx.effect(Effect::OfAccount(account));
     Ok(())
 }
 

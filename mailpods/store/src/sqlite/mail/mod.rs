@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use self::messages::PreparedMail;
 use super::Core;
-use crate::acl::{AclChange, AclEntry, Reader, SharedMailbox};
+use crate::acl::{AclChange, AclEntry, Permit, Reader, SharedMailbox};
 use crate::common::body::sign;
 use crate::common::flags::FlagChange;
 use crate::common::mailbox::{Query, STEP, ordered};
@@ -105,26 +105,26 @@ impl MailStore for Core {
             .await
     }
 
-    async fn create_mailbox(
+    async fn make_mailbox(
         &self,
         account: AccountId,
         name: &str,
         special_use: Option<SpecialUse>,
+        permit: Permit,
     ) -> Result<MailboxId> {
         let name = names::canonical(name)?;
-        self.write(move |tx| folders::create(tx, account, &name, special_use))
+        self.write(move |tx| folders::create(tx, account, &name, special_use, &permit))
             .await
     }
 
-    async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<()> {
-        let name = names::existing(name)?;
-        self.write(move |tx| folders::delete(tx, account, &name))
+    async fn remove_mailbox(&self, mailbox: MailboxId, permit: Permit) -> Result<()> {
+        self.write(move |tx| folders::delete(tx, mailbox, &permit))
             .await
     }
 
-    async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (names::existing(from)?, names::canonical(to)?);
-        self.write(move |tx| folders::rename(tx, account, &from, &to))
+    async fn move_mailbox(&self, mailbox: MailboxId, to: &str, permit: Permit) -> Result<()> {
+        let to = names::canonical(to)?;
+        self.write(move |tx| folders::rename(tx, mailbox, &to, &permit))
             .await
     }
 
@@ -196,9 +196,10 @@ impl MailStore for Core {
         &self,
         reader: &MailboxAddress,
         domains: Vec<DomainName>,
+        owners: Vec<MailboxAddress>,
     ) -> Result<Vec<SharedMailbox>> {
         let reader = reader.clone();
-        self.read(move |connection| acl::shared_with(connection, &reader, &domains))
+        self.read(move |connection| acl::shared_with(connection, &reader, &domains, &owners))
             .await
     }
 
@@ -274,6 +275,11 @@ impl MailStore for Core {
     async fn set_uidls(&self, mailbox: MailboxId, names: Vec<(Uid, String)>) -> Result<()> {
         uidl_names::check(&names)?;
         self.write(move |tx| uidls::set(tx, mailbox, &names)).await
+    }
+
+    async fn deleted_octets(&self, mailboxes: Vec<MailboxId>) -> Result<Vec<(MailboxId, u64)>> {
+        self.read(move |connection| read::deleted_octets(connection, &mailboxes))
+            .await
     }
 
     async fn keywords(&self, mailbox: MailboxId) -> Result<Vec<String>> {

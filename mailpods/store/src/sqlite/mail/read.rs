@@ -39,6 +39,21 @@ pub(super) fn uids(
     Ok(uids)
 }
 
+/// Octets of the messages with `\Deleted`; an index has which they are.
+pub(super) fn deleted_octets(
+    connection: &Connection,
+    mailboxes: &[MailboxId],
+) -> Result<Vec<(MailboxId, u64)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT sum(size) FROM mail WHERE mailbox = ?1 AND system & 8 <> 0")?;
+    let mut found = Vec::new();
+    for mailbox in mailboxes {
+        let octets: Option<i64> = statement.query_row([mailbox.0], |row| row.get(0))?;
+        found.extend(octets.map(|octets| (*mailbox, octets.cast_unsigned())));
+    }
+    Ok(found)
+}
+
 pub(super) fn opened(
     connection: &Connection,
     cache: &MailboxCache<Known>,

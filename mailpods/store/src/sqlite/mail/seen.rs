@@ -28,6 +28,13 @@ pub(super) fn set(
         .map(drop)
 }
 
+/// A message has got another mailbox and UID: what readers have of it goes along, and is new to them there.
+pub(super) fn follow(tx: &Tx<'_>, from: (i64, Uid), to: (i64, Uid), modseq: i64) -> Result<()> {
+    const SQL: &str = "UPDATE reader_seen SET mailbox = ?3, uid = ?4, modseq = ?5 WHERE mailbox = ?1 AND uid = ?2";
+    tx.execute(SQL, (from.0, from.1, to.0, to.1, modseq))
+        .map(drop)
+}
+
 /// The message has gone.
 pub(super) fn forget(tx: &Tx<'_>, mailbox: i64, uid: Uid) -> Result<()> {
     let sql = "DELETE FROM reader_seen WHERE mailbox = ?1 AND uid = ?2";

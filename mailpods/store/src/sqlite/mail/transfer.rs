@@ -5,7 +5,6 @@ use rusqlite::Row;
 use super::super::tx::Tx;
 use super::messages::{MailRow, remove};
 use super::seen;
-use crate::acl::Reader;
 use crate::common::mailbox::MailboxRow;
 use crate::error::Result;
 use crate::mail::{CopyOutcome, SystemFlags, Transfer};
@@ -64,12 +63,13 @@ pub(super) fn transfer(tx: &mut Tx<'_>, transfer: &Transfer) -> Result<CopyOutco
 fn duplicate(tx: &mut Tx<'_>, transfer: &Transfer) -> Result<CopyOutcome> {
     let source = tx.mailbox_by_id(transfer.from)?;
     let mut target = tx.mailbox_by_id(transfer.to)?;
-    let adds = transfer.copy || source.account != target.account;
+    // RFC 6851 §3.3: what stays with its owner is as it was; nobody sets a flag there
+    let stays = !transfer.copy && source.account == target.account;
     let mut room = tx.room(
         &target,
-        match adds {
-            true => transfer.quota,
-            false => Quota::default(),
+        match stays {
+            true => Quota::default(),
+            false => transfer.quota,
         },
     )?;
     let before = target.usage();
@@ -77,24 +77,24 @@ fn duplicate(tx: &mut Tx<'_>, transfer: &Transfer) -> Result<CopyOutcome> {
     let mut pairs = Vec::with_capacity(transfer.uids.len());
     for uid in &transfer.uids {
         const SQL: &str = "SELECT uid, system, keywords, received, size, body, prefix FROM mail WHERE mailbox = ?1 AND uid = ?2";
-        let Some(mut source) = tx.row(SQL, (transfer.from.0, uid), Source::read)? else {
+        let Some(source) = tx.row(SQL, (transfer.from.0, uid), Source::read)? else {
             continue;
         };
         room.take(source.size, pairs.len())?;
         if transfer.copy {
             tx.add_refs(source.body, 1)?;
         }
-        if let Some(reader) = transfer.seen_of {
-            let (seen, _) = seen::of(tx, transfer.from.0, *uid, reader)?;
-            source.system = source.system.seen(seen);
-        }
-        pairs.push((source.uid, put(tx, &mut target, source, transfer.reader)?));
+        let new = match stays {
+            true => rekey(tx, &mut target, transfer.from, &source)?,
+            false => put(tx, &mut target, source, transfer)?,
+        };
+        pairs.push((*uid, new));
     }
     if !pairs.is_empty() {
         let after = target.usage();
         tx.save_mailbox(&target)?;
         tx.add_usage(target.account, after.0 - before.0, after.1 - before.1)?;
-        if transfer.reader.is_none_or(|reader| reader.keywords) {
+        if stays || transfer.reader.is_none_or(|reader| reader.keywords) {
             know_keywords(tx, transfer.from, transfer.to)?;
         }
     }
@@ -104,14 +104,26 @@ fn duplicate(tx: &mut Tx<'_>, transfer: &Transfer) -> Result<CopyOutcome> {
     })
 }
 
-/// Adds a message, with those of its flags that `reader` may set.
+/// Adds a message as it is.
+fn rekey(tx: &Tx<'_>, target: &mut MailboxRow, from: MailboxId, source: &Source) -> Result<Uid> {
+    let uid = tx.insert_mail(target, &source.row())?;
+    let to = (target.id, uid);
+    seen::follow(tx, (from.0, source.uid), to, target.modseq)?;
+    Ok(uid)
+}
+
+/// Adds a message, with the `\Seen` of who takes it and those of its flags that who puts it there may set.
 fn put(
     tx: &Tx<'_>,
     target: &mut MailboxRow,
     mut source: Source,
-    reader: Option<Reader>,
+    transfer: &Transfer,
 ) -> Result<Uid> {
-    let Some(reader) = reader else {
+    if let Some(reader) = transfer.seen_of {
+        let (seen, _) = seen::of(tx, transfer.from.0, source.uid, reader)?;
+        source.system = source.system.seen(seen);
+    }
+    let Some(reader) = transfer.reader else {
         return tx.insert_mail(target, &source.row());
     };
     let allowed = SystemFlags(source.system.0 & reader.system.0);
