@@ -51,8 +51,14 @@ impl Ips {
     /// The addresses of a family that send to the provider, in the order in which they are tried for this message.
     async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Vec<Pick> {
         let mut candidates = Vec::new();
+        let current = ctx.plan.current();
         for ip in ask.sources.of_family(v4) {
-            self.admit(ctx, ask.plan, ip).await;
+            // The settings may be others than when the attempt began: what they do not name any more sends nothing.
+            let named = current.outbound_ips.get(&ip.name);
+            let Some(named) = named.filter(|named| is_same(named, ip)) else {
+                continue;
+            };
+            self.admit(ctx, &current, named).await;
             if self.standing(ctx, ask.plan, ip, ask.sender).await == Standing::Shown {
                 candidates.push(ip);
             }
@@ -87,7 +93,7 @@ impl Ips {
     ) -> bool {
         let lives = self.lives();
         let may_send = |ip: &OutboundIp| {
-            let life = lives.get(&ip.name);
+            let life = lives.get(&kept::id(ip));
             let usable = member(ask.plan, ip, life, (ask.provider, now)).usable;
             usable && !ask.refused.contains(&ip.address)
         };
@@ -109,7 +115,7 @@ impl Ips {
         let lives = self.lives();
         let members: Vec<Member> = candidates
             .iter()
-            .map(|ip| member(plan, ip, lives.get(&ip.name), (provider, now)))
+            .map(|ip| member(plan, ip, lives.get(&kept::id(ip)), (provider, now)))
             .collect();
         let seats = seats(&members, plan.outbound.min_standby);
         (members, seats)
@@ -183,7 +189,7 @@ impl Ips {
             let rests = ask
                 .sources
                 .of_family(v4)
-                .filter_map(|ip| lives.get(&ip.name));
+                .filter_map(|ip| lives.get(&kept::id(ip)));
             rests
                 .filter_map(|life| life.rests_until(ask.provider, now))
                 .min()
@@ -201,7 +207,10 @@ impl Ips {
 
     /// Whether an address may send one more message to the provider today, which is then counted.
     pub(super) async fn has_room(&self, ctx: &Context, ip: &OutboundIp, provider: &str) -> bool {
-        let started = self.lives().get(&ip.name).and_then(|life| life.activated);
+        let started = self
+            .lives()
+            .get(&kept::id(ip))
+            .and_then(|life| life.activated);
         let now = ctx.now();
         let ramp = ramp(ip);
         let limit = ramp
@@ -211,7 +220,7 @@ impl Ips {
             return true;
         };
         let take = Take {
-            key: format!("outbound/{}/{provider}/warm-up", ip.name),
+            key: format!("outbound/{}/{provider}/warm-up", kept::id(ip)),
             amount: 1,
             limit,
             window: DAY,
@@ -225,38 +234,67 @@ impl Ips {
         }
     }
 
-    /// Takes an address in that was not looked at since the start: what is kept of it, and the gate.
+    /// Takes an address in that was not looked at since the start, or whose settings have changed: what is kept of it, and the gate.
     pub(super) async fn admit(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
-        if self.lives().contains_key(&ip.name) {
+        let id = kept::id(ip);
+        if self.met().get(&id) == Some(ip) {
             return;
         }
+        let known = self.lives().get(&id).cloned();
+        let known = match known {
+            Some(life) => life,
+            None => match self.recall(ctx, ip).await {
+                Some(life) => life,
+                None => return,
+            },
+        };
+        let now = ctx.now();
+        let name = |life: &mut Life| {
+            if life.hostname.is_none() {
+                life.clone_from(&known);
+            }
+            life.rename(ip.hostname.as_str(), now)
+        };
+        self.lives().entry(id.clone()).or_insert(known.clone());
+        if let Err(error) = self.try_change(ctx, ip, name).await {
+            // Until it is kept whose checks these are, nothing leaves from it.
+            if self.is_news(ip, &error) {
+                tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address; it is not used");
+            }
+            return;
+        }
+        self.is_read(ip);
+        self.met().insert(id, ip.clone());
+        self.check(ctx, plan, ip).await;
+    }
+
+    /// The life of an address as it is kept; `None`: nobody can tell now.
+    async fn recall(&self, ctx: &Context, ip: &OutboundIp) -> Option<Life> {
         let secrets = ctx.store.secrets.as_ref();
-        let life = match kept::life(secrets, &ip.name).await {
-            Ok(life) => life.unwrap_or_default(),
+        match kept::life(secrets, ip).await {
+            Ok(life) => Some(life.unwrap_or_default()),
             Err(error @ StoreError::Corrupt(_)) => {
                 tracing::error!(ip = ip.name, %error, "the state of an outbound address cannot be read; it begins anew");
-                if let Err(error) = kept::forget_life(secrets, &ip.name).await {
-                    return tracing::error!(ip = ip.name, %error, "failed to begin anew");
+                if let Err(error) = kept::forget_life(secrets, ip).await {
+                    tracing::error!(ip = ip.name, %error, "failed to begin anew");
+                    return None;
                 }
-                Life::default()
+                Some(Life::default())
             }
             // It may rest: nothing leaves from it until that is known.
             Err(error) => {
                 if self.is_news(ip, &error) {
                     tracing::error!(ip = ip.name, %error, "failed to read the state of an outbound address; it is not used");
                 }
-                return;
+                None
             }
-        };
-        self.is_read(ip);
-        self.lives().entry(ip.name.clone()).or_insert(life);
-        self.check(ctx, plan, ip).await;
+        }
     }
 
     /// Looks whether the address is right.
     pub(crate) async fn check(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
         let now = ctx.now();
-        let life = self.lives().get(&ip.name).cloned().unwrap_or_default();
+        let life = self.lives().get(&kept::id(ip)).cloned().unwrap_or_default();
         let there = ctx.egress.finding(ip).await;
         // No answer changes nothing.
         let absent = match &there {
@@ -268,8 +306,9 @@ impl Ips {
         let spf = self.spf_finding(ctx, plan, ip).await;
         findings.extend(spf.map(|finding| (Check::Spf, finding)));
         let gate = |life: &mut Life| {
+            let renamed = life.rename(ip.hostname.as_str(), now);
             life.absent = absent.unwrap_or(life.absent);
-            life.gate(&findings, now)
+            renamed.into_iter().chain(life.gate(&findings, now))
         };
         self.change(ctx, ip, gate).await;
     }
@@ -283,11 +322,20 @@ pub(super) fn member(
 ) -> Member {
     let stays = !plan.outbound.draining.contains(&ip.name);
     Member {
-        usable: stays && life.is_some_and(|life| life.is_usable(provider, now)),
+        usable: stays
+            && life.is_some_and(|life| {
+                // What was checked under another hostname says nothing of this one.
+                life.is_named(ip.hostname.as_str()) && life.is_usable(provider, now)
+            }),
         on_probation: life.is_some_and(|life| life.is_on_probation(provider, now)),
         standby: !ip.sending,
         weight: ip.weight,
     }
+}
+
+/// Whether receivers see the same: address and name.
+fn is_same(one: &OutboundIp, other: &OutboundIp) -> bool {
+    (one.address, &one.hostname) == (other.address, &other.hostname)
 }
 
 /// The slow start of an address.

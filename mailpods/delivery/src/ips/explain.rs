@@ -382,8 +382,7 @@ async fn states(
     for v4 in [true, false] {
         let mut lives = Vec::new();
         for ip in sources.of_family(v4) {
-            let life = kept::life(secrets, &ip.name).await?.unwrap_or_default();
-            lives.push((ip, life));
+            lives.push((ip, life_of(ip, secrets, now).await?));
         }
         let members: Vec<_> = lives
             .iter()
@@ -393,11 +392,18 @@ async fn states(
         short |= seats.short && !lives.is_empty();
         for (at, (ip, life)) in lives.into_iter().enumerate() {
             let mut state = state(ip, life, Some((provider, &seats, at)), now);
-            (state.sent, state.refused) = sent::all(secrets, &ip.name).await?.totals(now);
+            (state.sent, state.refused) = sent::all(secrets, ip).await?.totals(now);
             states.push(state);
         }
     }
     Ok((states, short))
+}
+
+/// What is kept of an address, as far as it counts under its hostname.
+async fn life_of(ip: &OutboundIp, secrets: &dyn SecretStore, now: i64) -> Result<Life, StoreError> {
+    let mut life = kept::life(secrets, ip).await?.unwrap_or_default();
+    life.rename(ip.hostname.as_str(), now);
+    Ok(life)
 }
 
 impl AddressState {
@@ -410,9 +416,9 @@ impl AddressState {
         secrets: &dyn SecretStore,
         now: i64,
     ) -> Result<Self, StoreError> {
-        let life = kept::life(secrets, &ip.name).await?.unwrap_or_default();
+        let life = life_of(ip, secrets, now).await?;
         let mut state = state(ip, life, None, now);
-        (state.sent, state.refused) = sent::all(secrets, &ip.name).await?.totals(now);
+        (state.sent, state.refused) = sent::all(secrets, ip).await?.totals(now);
         Ok(state)
     }
 }

@@ -45,7 +45,7 @@ pub use explain::{
     AddressState, Asked, ExplainError, Explanation, Fallback, ProtectedHost, ProviderState,
     TransportUsed, explain,
 };
-pub use leaving::{Gone, Place, Step, leaving};
+pub use leaving::{Gone, Place, Step, in_use, leaving};
 pub use reply::{Meaning, meaning};
 pub use uses::{Open, Uses};
 
@@ -62,8 +62,10 @@ const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(86_400)
 pub(crate) struct Ips {
     /// The profiles with the settings put over them, and these settings.
     profiles: Mutex<(Vec<Override>, Arc<Profiles>)>,
-    /// By name of the OutboundIP; those that were looked at since the start.
+    /// By name and address of the OutboundIP; those that were looked at since the start.
     lives: Mutex<HashMap<String, Life>>,
+    /// The settings of addresses as they were when these were last looked at, in the same way.
+    met: Mutex<HashMap<String, OutboundIp>>,
     /// The provider behind a domain, as its last look-up said.
     providers: Mutex<HashMap<String, String>>,
     /// What a provider takes at once.
@@ -96,6 +98,7 @@ impl Ips {
         Ok(Self {
             profiles: Mutex::new((Vec::new(), Arc::new(Profiles::shipped()?))),
             lives: Mutex::default(),
+            met: Mutex::default(),
             providers: Mutex::default(),
             shapes: Mutex::default(),
             turns: AtomicU64::new(0),
@@ -114,6 +117,10 @@ impl Ips {
 
     fn lives(&self) -> MutexGuard<'_, HashMap<String, Life>> {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn met(&self) -> MutexGuard<'_, HashMap<String, OutboundIp>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn providers(&self) -> MutexGuard<'_, HashMap<String, String>> {
@@ -272,9 +279,9 @@ impl Ips {
             blame,
             reply,
         } = attempted;
-        self.tally(ctx, &ip.name, (taken, blame == Some(Blame::Ip)));
+        self.tally(ctx, ip, (taken, blame == Some(Blame::Ip)));
         let thresholds = Thresholds::default();
-        let key = |what: &str| format!("outbound/{}/{provider}/{what}", ip.name);
+        let key = |what: &str| format!("outbound/{}/{provider}/{what}", kept::id(ip));
         let now = ctx.now();
         let count = |what: &str| {
             let key = key(what);
@@ -290,7 +297,7 @@ impl Ips {
         };
         let on_probation = self
             .lives()
-            .get(&ip.name)
+            .get(&kept::id(ip))
             .is_some_and(|life| life.is_on_probation(provider, now));
         if !thresholds.is_hot(counts, on_probation) {
             return;
@@ -338,7 +345,7 @@ impl Ips {
         change: impl Fn(&mut Life) -> C,
     ) -> Result<bool, StoreError> {
         let _keeping = self.keeping.lock().await;
-        let known = self.lives().get(&ip.name).cloned();
+        let known = self.lives().get(&kept::id(ip)).cloned();
         if let Some(known) = known {
             let mut life = known.clone();
             let events = change(&mut life).into_iter().count();
@@ -359,14 +366,14 @@ impl Ips {
     ) -> Result<Vec<Transition>, StoreError> {
         let step = |life: &mut Life| {
             let changes: Vec<Transition> = change(life).into_iter().collect();
-            if !changes.is_empty() {
-                life.changed = Some(ctx.now());
+            if let Some(last) = changes.last() {
+                (life.changed, life.cause) = (Some(ctx.now()), Some(last.cause));
             }
             (life.clone(), changes)
         };
         let secrets = ctx.store.secrets.as_ref();
-        let (life, changes) = kept::change_life(secrets, &ip.name, step).await?;
-        self.lives().insert(ip.name.clone(), life);
+        let (life, changes) = kept::change_life(secrets, &kept::id(ip), step).await?;
+        self.lives().insert(kept::id(ip), life);
         Ok(changes)
     }
 }

@@ -154,7 +154,7 @@ impl Pods {
 
     async fn kept(&self, name: &str) -> Life {
         let secrets = self.pods[1].store.secrets.as_ref();
-        kept::life(secrets, name).await.unwrap().unwrap()
+        kept::life(secrets, self.ip(name)).await.unwrap().unwrap()
     }
 
     /// How often pods have told of a change.
@@ -218,7 +218,7 @@ async fn agree_on_who_sends(pods: &Pods) {
     pods.look().await;
     assert_eq!(pods.senders(), both("two"), "the other takes over at both");
     for pod in &pods.pods {
-        let life = &pod.ips.lives()["one"];
+        let life = &pod.ips.lives()["one/127.0.0.1"];
         assert_eq!(life.phase(Some(PROVIDER), pods.clock.now()), Phase::Hot);
     }
 }
@@ -350,10 +350,10 @@ async fn an_address_is_not_used_while_nobody_knows_whether_it_rests() {
     let delivery = Delivery::new(dependencies, &Registry::new()).unwrap();
     let (pod, one) = (&delivery.ctx, pods.ip("one"));
     pod.ips.admit(pod, &pods.plan, one).await;
-    assert!(!pod.ips.lives().contains_key("one"));
+    assert!(!pod.ips.lives().contains_key("one/127.0.0.1"));
     closed.set(None);
     pod.ips.admit(pod, &pods.plan, one).await;
-    assert!(!pod.ips.lives()["one"].is_usable(PROVIDER, clock.now()));
+    assert!(!pod.ips.lives()["one/127.0.0.1"].is_usable(PROVIDER, clock.now()));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What happens to addresses beside the mail: orders, the end of rests, checks that are made again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ pub(crate) async fn watch(ctx: Arc<Context>) {
 async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant)) {
     let ips = &ctx.ips;
     ips.see_off(ctx, plan).await;
+    ips.forget_others(plan);
     for ip in plan.outbound_ips.values() {
         ips.admit(ctx, plan, ip).await;
         ips.take_over(ctx, ip).await;
@@ -73,27 +74,38 @@ async fn tidy(ctx: &Context, plan: &Plan) {
     if let Err(error) = sent::tidy(secrets, now).await {
         tracing::warn!(%error, "failed to clear old counts of outbound addresses away");
     }
+    if let Err(error) = kept::tidy_lives(secrets, plan, now).await {
+        tracing::warn!(%error, "failed to clear old states of outbound addresses away");
+    }
     if let Err(error) = ctx.ips.tidy_orders(ctx, plan).await {
         tracing::warn!(%error, "failed to clear orders for outbound addresses away");
     }
 }
 
 impl Ips {
+    /// What is not in the plan is looked at anew should it come back.
+    fn forget_others(&self, plan: &Plan) {
+        let own: HashSet<String> = plan.outbound_ips.values().map(kept::id).collect();
+        self.lives().retain(|id, _| own.contains(id));
+        self.met().retain(|id, _| own.contains(id));
+        self.views().retain(|id| own.contains(id));
+    }
+
     fn is_pending(&self, ip: &OutboundIp) -> bool {
         let lives = self.lives();
         lives
-            .get(&ip.name)
-            .is_some_and(|life| life.activated.is_none())
+            .get(&kept::id(ip))
+            .is_some_and(|life| life.activated.is_none() || !life.is_named(ip.hostname.as_str()))
     }
 
     /// What another process made of an address counts here too.
     pub(super) async fn take_over(&self, ctx: &Context, ip: &OutboundIp) {
         let _keeping = self.keeping.lock().await;
-        match kept::life(ctx.store.secrets.as_ref(), &ip.name).await {
+        match kept::life(ctx.store.secrets.as_ref(), ip).await {
             Ok(life) => {
                 self.is_read(ip);
                 if let Some(life) = life {
-                    self.lives().insert(ip.name.clone(), life);
+                    self.lives().insert(kept::id(ip), life);
                 }
             }
             Err(error) if self.is_news(ip, &error) => {
@@ -212,7 +224,7 @@ impl Ips {
             let lives = self.lives();
             let known = plan.outbound_ips.values();
             known
-                .filter_map(|ip| Some((ip, lives.get(&ip.name)?)))
+                .filter_map(|ip| Some((ip, lives.get(&kept::id(ip))?)))
                 .map(|(ip, life)| super::explain::overall(ip, life, now))
                 .collect()
         };
@@ -233,7 +245,7 @@ impl Ips {
         let lives = self.lives();
         let listed = |ip: &&OutboundIp| {
             lives
-                .get(&ip.name)
+                .get(&kept::id(ip))
                 .is_some_and(|life| !life.listed.is_empty())
         };
         plan.outbound_ips.values().filter(listed).count()
@@ -264,7 +276,7 @@ impl Ips {
         let lives = self.lives();
         let heat = members
             .iter()
-            .filter_map(|ip| lives.get(&ip.name))
+            .filter_map(|ip| lives.get(&kept::id(ip)))
             .flat_map(|life| life.heat.keys().cloned());
         heat.chain([String::new()]).collect()
     }

@@ -511,7 +511,10 @@ async fn an_order_for_an_address_outlasts_a_restart() {
         .await
         .expect("nobody takes the order");
     let (store, dir) = rig.stop(false).await;
-    let life = kept::life(secrets.as_ref(), "one").await.unwrap().unwrap();
+    let life = kept::life(secrets.as_ref(), &with_ip.outbound_ips["one"])
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(life.rested_until, Some(until));
     let mut rig = Rig::on(store, dir, with_ip, zone());
     rig.send("bob@example.test", &["carol@remote.test"]).await;

@@ -99,6 +99,8 @@ pub enum Cause {
     ActivatedByOperator,
     /// An operator wants it checked like any other again.
     RecheckedByOperator,
+    /// Its hostname is another one: nothing that was checked counts any more.
+    HostnameChanged,
     /// A block list names it.
     Listed,
     /// No block list names it any more.
@@ -107,7 +109,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::GatePassed,
         Self::GateFailed,
         Self::Refusals,
@@ -118,6 +120,7 @@ impl Cause {
         Self::DrainedByOperator,
         Self::ActivatedByOperator,
         Self::RecheckedByOperator,
+        Self::HostnameChanged,
         Self::Listed,
         Self::Delisted,
     ];
@@ -145,6 +148,7 @@ impl Cause {
             Self::DrainedByOperator => "drained-by-operator",
             Self::ActivatedByOperator => "activated-by-operator",
             Self::RecheckedByOperator => "rechecked-by-operator",
+            Self::HostnameChanged => "hostname-changed",
             Self::Listed => "listed",
             Self::Delisted => "delisted",
         }
@@ -286,6 +290,12 @@ pub enum Order {
 pub struct Life {
     /// Since when it may send; `None`: it may not.
     pub activated: Option<i64>,
+    /// The name in HELO that this is known of; `None`: nobody has looked yet, or a release that did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// Since when it might send under the hostname of before, so that the warm-up goes on where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<i64>,
     /// An operator wants it used whatever the gate says.
     pub forced: bool,
     /// No connection can come from it: nobody who would send has it. That is not passed over.
@@ -300,6 +310,9 @@ pub struct Life {
     /// When its phase last changed, for all or for one provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<i64>,
+    /// Why it last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// What the gate found last.
     pub gate: BTreeMap<Check, Finding>,
     /// Rests and probations by provider.
@@ -313,6 +326,28 @@ pub struct Life {
 }
 
 impl Life {
+    /// The settings name its hostname. Under another one than before nothing counts that was checked, nor that an operator passed over
+    /// it; rests, drains and the warm-up are those of the address.
+    pub fn rename(&mut self, hostname: &str, now: i64) -> Option<Transition> {
+        if self.is_named(hostname) {
+            return None;
+        }
+        let from = self.phase(None, now);
+        let before = self.hostname.replace(hostname.to_owned());
+        // What a release kept that did not say was checked under the name that there is.
+        before?;
+        self.gate.clear();
+        self.forced = false;
+        self.started = self.activated.take().or(self.started);
+        (from != Phase::Pending).then(|| changed(from, Phase::Pending, Cause::HostnameChanged))
+    }
+
+    /// Whether what is known is of this hostname.
+    #[must_use]
+    pub fn is_named(&self, hostname: &str) -> bool {
+        self.hostname.as_deref() == Some(hostname)
+    }
+
     /// Takes the results of the gate in. What could not be found out changes nothing. What an operator wants counts more, where
     /// the address is there.
     pub fn gate(&mut self, findings: &[(Check, Finding)], now: i64) -> Option<Transition> {
@@ -326,7 +361,7 @@ impl Life {
         let passes_over = self.forced && !self.absent;
         match self.activated {
             None if passed || passes_over => {
-                self.activated = Some(now);
+                self.activated = self.started.take().or(Some(now));
                 Some(changed(Phase::Pending, Phase::Active, Cause::GatePassed))
             }
             Some(_) if failed && !passes_over => {
@@ -458,7 +493,9 @@ impl Life {
             Order::Activate => {
                 (self.forced, self.drained, self.rested_until) = (true, false, None);
                 self.heat.clear();
-                self.activated = self.activated.or((!self.absent).then_some(now));
+                if self.activated.is_none() && !self.absent {
+                    self.activated = self.started.take().or(Some(now));
+                }
                 let to = if self.absent {
                     Phase::Pending
                 } else {
