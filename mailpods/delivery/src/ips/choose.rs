@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Member, Seats, Turn, seats};
-use mailpods_policy::outbound::life::{Check, Finding, Life};
+use mailpods_policy::outbound::life::{Cause, Check, Finding, Life, Phase};
 use mailpods_policy::outbound::warmup::{Ramp, is_out_of_patience};
 use mailpods_store::StoreError;
 use mailpods_store::tokens::{Take, Taken};
+use mailpods_telemetry::timestamp;
 
 use super::spf::Standing;
 use super::{Ips, gate, kept};
@@ -37,6 +38,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) sender: &'a str,
     /// Addresses that were refused with it before: they are left out while another one may send.
     pub(crate) refused: &'a [IpAddr],
+    /// What a server said of an address when it refused the message before.
+    pub(crate) said: Option<String>,
 }
 
 /// The address that a message leaves from.
@@ -184,17 +187,20 @@ impl Ips {
     /// Why no address may send, and when one may.
     fn none(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Trouble {
         let now = ctx.now();
-        let back = {
+        let (back, whys) = {
             let lives = self.lives();
-            let rests = ask
-                .sources
-                .of_family(v4)
-                .filter_map(|ip| lives.get(&kept::id(ip)));
-            rests
-                .filter_map(|life| life.rests_until(ask.provider, now))
-                .min()
+            let asked = ask.sources.of_family(v4);
+            let asked: Vec<_> = asked.map(|ip| (ip, lives.get(&kept::id(ip)))).collect();
+            let lives = asked.iter().filter_map(|(_, life)| *life);
+            let back = lives.filter_map(|life| life.rests_until(ask.provider, now));
+            (back.min(), whys(&asked, ask, now))
         };
-        let text = format!("no outbound address may send to {} now", ask.provider);
+        let said = ask.said.as_ref();
+        let said = said.map_or_else(String::new, |said| format!("; a server had said: {said}"));
+        let text = format!(
+            "no outbound address may send to {} now: {whys}{said}",
+            ask.provider
+        );
         let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", text);
         match back {
             Some(until) => {
@@ -320,16 +326,73 @@ pub(super) fn member(
     life: Option<&Life>,
     (provider, now): (&str, i64),
 ) -> Member {
-    let stays = !plan.outbound.draining.contains(&ip.name);
+    let member = seat(ip, life, (provider, now));
     Member {
-        usable: stays
-            && life.is_some_and(|life| {
-                // What was checked under another hostname says nothing of this one.
-                life.is_named(ip.hostname.as_str()) && life.is_usable(provider, now)
-            }),
+        usable: member.usable && !plan.outbound.draining.contains(&ip.name),
+        ..member
+    }
+}
+
+/// An address among those of its pool, one that is not being removed.
+pub(super) fn seat(ip: &OutboundIp, life: Option<&Life>, (provider, now): (&str, i64)) -> Member {
+    Member {
+        // What was checked under another hostname says nothing of this one.
+        usable: life.is_some_and(|life| {
+            life.is_named(ip.hostname.as_str()) && life.is_usable(provider, now)
+        }),
         on_probation: life.is_some_and(|life| life.is_on_probation(provider, now)),
         standby: !ip.sending,
         weight: ip.weight,
+    }
+}
+
+/// Addresses of which it is told why they may not send, and characters of what is told of each.
+const MOST_TOLD: usize = 4;
+const MOST_WORDS: usize = 160;
+
+/// Why addresses may not send to a provider, by pool.
+fn whys(asked: &[(&OutboundIp, Option<&Life>)], ask: &Ask<'_>, now: i64) -> String {
+    let told = asked.iter().take(MOST_TOLD).map(|(ip, life)| {
+        let why = match life {
+            _ if ask.plan.outbound.draining.contains(&ip.name) => "is being removed".to_owned(),
+            Some(life) if life.is_named(ip.hostname.as_str()) => cannot(life, ask.provider, now),
+            _ => "is not checked yet".to_owned(),
+        };
+        let why: String = why.chars().take(MOST_WORDS).collect();
+        format!("{} of pool {} {why}", ip.name, ip.pool)
+    });
+    let mut told: Vec<String> = told.collect();
+    match asked.len().saturating_sub(MOST_TOLD) {
+        0 => {}
+        more => told.push(format!("and {more} more")),
+    }
+    told.join("; ")
+}
+
+/// Why a life does not let an address send.
+fn cannot(life: &Life, provider: &str, now: i64) -> String {
+    let until = life.rests_until(provider, now);
+    let until = until.map_or_else(String::new, |until| format!(" until {}", timestamp(until)));
+    match life.phase(Some(provider), now) {
+        Phase::Pending => {
+            let failed = life
+                .gate
+                .iter()
+                .filter_map(|(check, finding)| match finding {
+                    Finding::Passed => None,
+                    Finding::Failed(text) | Finding::Unknown(text) => {
+                        Some(format!("{}: {text}", check.as_str()))
+                    }
+                });
+            format!("is Pending: {}", failed.collect::<Vec<_>>().join(", "))
+        }
+        Phase::Standby => "is drained".to_owned(),
+        Phase::Hot => match life.heat.get(provider).filter(|heat| heat.resting) {
+            Some(heat) => format!("rests{until} ({} {})", heat.cause.as_str(), heat.reply),
+            None if until.is_empty() => "rests while a block list names it".to_owned(),
+            None => format!("rests{until} ({})", Cause::RestedByOperator.as_str()),
+        },
+        Phase::Active | Phase::Warming | Phase::Cooling => "cannot be used".to_owned(),
     }
 }
 

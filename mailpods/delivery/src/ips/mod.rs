@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::classify::{Blame, Class, Heard};
 use mailpods_policy::outbound::hotness::{Counts, Thresholds};
-use mailpods_policy::outbound::life::{Life, Rest, Transition};
+use mailpods_policy::outbound::life::{Life, Phase, Rest, Transition};
 use mailpods_policy::outbound::provider::{Override, ProfileError, Profiles};
 use mailpods_policy::outbound::shape::{Concurrency, Feedback};
 use mailpods_store::StoreError;
@@ -38,7 +38,7 @@ use mailpods_telemetry::timestamp;
 use tracing::field::display;
 
 use crate::context::Context;
-use crate::metrics::{Changed, Failure, Fault};
+use crate::metrics::{Changed, DRAINED, Failure, Fault};
 use crate::scheduler::shares::SERIAL;
 
 pub use explain::{
@@ -55,6 +55,8 @@ pub(crate) use watch::watch;
 
 /// Domains whose provider is remembered, and providers whose patience is.
 const MAX_KNOWN: usize = 16_384;
+/// Characters of a reply that are remembered with a unit.
+const MOST_SAID: usize = 200;
 /// The longest rest, however often an address relapses.
 const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(86_400);
 
@@ -73,6 +75,8 @@ pub(crate) struct Ips {
     turns: AtomicU64,
     /// The addresses that were refused with a unit, while another one is to be tried.
     refused: Mutex<HashMap<UnitId, Vec<IpAddr>>>,
+    /// What servers said when they last refused an address with a unit.
+    said: Mutex<HashMap<UnitId, String>>,
     /// What left from addresses.
     tallies: Mutex<sent::Tallies>,
     /// What SPF records say of addresses.
@@ -103,6 +107,7 @@ impl Ips {
             shapes: Mutex::default(),
             turns: AtomicU64::new(0),
             refused: Mutex::default(),
+            said: Mutex::default(),
             tallies: Mutex::default(),
             views: Mutex::default(),
             lists: Mutex::default(),
@@ -166,6 +171,28 @@ impl Ips {
             refused.clear();
         }
         refused.entry(unit).or_default().push(address);
+    }
+
+    /// What a server said when it last refused an address with a unit.
+    pub(crate) fn said(&self, unit: UnitId) -> Option<String> {
+        self.sayings().get(&unit).cloned()
+    }
+
+    /// A server refused an address with a unit, and said this; `None`: the unit went.
+    pub(crate) fn note(&self, unit: UnitId, reply: Option<&str>) {
+        let mut said = self.sayings();
+        let Some(reply) = reply else {
+            said.remove(&unit);
+            return;
+        };
+        if said.len() >= MAX_KNOWN {
+            said.clear();
+        }
+        said.insert(unit, reply.chars().take(MOST_SAID).collect());
+    }
+
+    fn sayings(&self) -> MutexGuard<'_, HashMap<UnitId, String>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refusals(&self) -> MutexGuard<'_, HashMap<UnitId, Vec<IpAddr>>> {
@@ -354,7 +381,10 @@ impl Ips {
             }
         }
         let changes = self.swap(ctx, ip, change).await?;
-        changes.iter().for_each(|change| tell(ctx, ip, change));
+        let life = self.lives().get(&kept::id(ip)).cloned().unwrap_or_default();
+        changes
+            .iter()
+            .for_each(|change| tell(ctx, (ip, &life), change));
         Ok(!changes.is_empty())
     }
 
@@ -404,12 +434,22 @@ fn is_provider(key: &str) -> bool {
     !key.starts_with('[') && !key.contains("://")
 }
 
-fn tell(ctx: &Context, ip: &OutboundIp, change: &Transition) {
+/// A phase as people see it: a life does not know of ramps, and is on standby only where it was drained.
+fn seen_as(phase: Phase, (ip, life): (&OutboundIp, &Life), now: i64) -> &'static str {
+    match phase {
+        Phase::Active => explain::fresh(ip, life, now).as_str(),
+        Phase::Standby => DRAINED,
+        phase => phase.as_str(),
+    }
+}
+
+fn tell(ctx: &Context, (ip, life): (&OutboundIp, &Life), change: &Transition) {
     ctx.metrics.transitions.inc(Changed(change.cause));
     let provider = change.provider.as_deref().unwrap_or("all");
+    let now = ctx.now();
     let (from, to, reason) = (
-        change.from.as_str(),
-        change.to.as_str(),
+        seen_as(change.from, (ip, life), now),
+        seen_as(change.to, (ip, life), now),
         change.cause.as_str(),
     );
     let until = change.until.map(|until| display(timestamp(until)));

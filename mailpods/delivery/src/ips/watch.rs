@@ -9,7 +9,7 @@ use mailpods_policy::outbound::life::{Life, Order, Phase};
 use mailpods_store::{StoreError, suppression};
 use tokio::time::Instant;
 
-use super::{Ips, kept, sent};
+use super::{Ips, explain, kept, sent};
 use crate::context::Context;
 use crate::metrics::Stands;
 
@@ -218,20 +218,26 @@ impl Ips {
         }
     }
 
-    fn measure(&self, ctx: &Context, plan: &Plan) {
+    pub(super) fn measure(&self, ctx: &Context, plan: &Plan) {
         let now = ctx.now();
-        let phases: Vec<Phase> = {
+        let phases: Vec<Stands> = {
             let lives = self.lives();
             let known = plan.outbound_ips.values();
-            known
+            let known: Vec<(&OutboundIp, &Life)> = known
                 .filter_map(|ip| Some((ip, lives.get(&kept::id(ip))?)))
-                .map(|(ip, life)| super::explain::overall(ip, life, now))
-                .collect()
+                .collect();
+            let waiting = explain::waiting(&known, plan.outbound.min_standby, now);
+            let stands = known.into_iter().map(|(ip, life)| {
+                let waits = waiting.contains(&ip.address);
+                let is_drained = life.drained && life.activated.is_some();
+                Stands((!is_drained).then(|| explain::overall(ip, life, waits, now)))
+            });
+            stands.collect()
         };
-        for phase in Phase::ALL {
-            let count = phases.iter().filter(|other| **other == phase).count();
+        for stands in Phase::ALL.map(Some).into_iter().chain([None]).map(Stands) {
+            let count = phases.iter().filter(|other| **other == stands).count();
             let count = i64::try_from(count).unwrap_or(i64::MAX);
-            ctx.metrics.addresses.set(Stands(phase), count);
+            ctx.metrics.addresses.set(stands, count);
         }
         let short = i64::try_from(self.short(plan, now)).unwrap_or(i64::MAX);
         ctx.metrics.short.set((), short);

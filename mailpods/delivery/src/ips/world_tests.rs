@@ -100,8 +100,10 @@ impl World {
     /// As if the gate had been passed.
     async fn activate(&self) {
         let now = self.clock.advance(Duration::ZERO);
-        let pass =
-            |life: &mut super::Life| life.gate(&[(Check::ReverseName, Finding::Passed)], now);
+        let pass = |life: &mut super::Life| {
+            life.rename(self.ip.hostname.as_str(), now);
+            life.gate(&[(Check::ReverseName, Finding::Passed)], now)
+        };
         self.ctx.ips.change(&self.ctx, &self.ip, pass).await;
     }
 }
@@ -371,10 +373,15 @@ async fn an_order_does_not_have_an_address_send_that_is_not_there() {
         life.gate[&Check::ObservedSource],
         Finding::Failed(_)
     ));
-    // It is given to the machine; its names are not looked at any more.
-    let mut there = world.ip.clone();
-    there.address = "127.0.0.1".parse().unwrap();
-    ips.check(ctx, &world.plan, &there).await;
+    // It is given to the machine; its names are passed over.
+    let there = |life: &mut super::Life| {
+        life.absent = false;
+        life.gate(
+            &[(Check::ReverseName, Finding::Failed("none".to_owned()))],
+            now,
+        )
+    };
+    ips.change(ctx, &world.ip, there).await;
     assert!(ips.lives()["one/192.0.2.1"].is_usable("google", now));
 }
 
@@ -458,20 +465,20 @@ async fn another_hostname_is_checked_before_it_is_said() {
         world.sends(&world.ip, &world.plan),
         "nobody looks its names up"
     );
+    // Before anybody has looked nothing leaves.
+    let mut renamed = world.ip.clone();
+    renamed.hostname = name("other.example.test");
+    assert!(!world.sends(&renamed, &world.plan));
     let started = world.kept(&world.ip).await.activated;
     let rest = |life: &mut super::Life| life.refused("google", REST, "no", 1);
     world.ctx.ips.change(&world.ctx, &world.ip, rest).await;
-    let force = |life: &mut super::Life| Some(life.order(&Order::Drain, 2));
-    world.ctx.ips.change(&world.ctx, &world.ip, force).await;
+    let drain = |life: &mut super::Life| Some(life.order(&Order::Drain, 2));
+    world.ctx.ips.change(&world.ctx, &world.ip, drain).await;
     let force = |life: &mut super::Life| {
         life.forced = true;
         None
     };
     world.ctx.ips.change(&world.ctx, &world.ip, force).await;
-    // Before anybody has looked nothing leaves.
-    let mut renamed = world.ip.clone();
-    renamed.hostname = name("other.example.test");
-    assert!(!world.sends(&renamed, &world.plan));
     world.clock.advance(Duration::from_secs(60));
     world
         .looked_at(|ip| ip.hostname = renamed.hostname.clone())
@@ -534,4 +541,27 @@ async fn what_a_release_kept_by_the_name_is_taken_over_once() {
         .unwrap();
     let left = secrets.secret_names("outbound/ip/").await.unwrap();
     assert_eq!(left, ["outbound/ip/one/192.0.2.9"]);
+}
+
+#[tokio::test]
+async fn a_drained_address_is_counted_as_drained() {
+    use mailpods_policy::outbound::life::Order;
+    let mut world = named();
+    world
+        .plan
+        .outbound_ips
+        .insert("one".to_owned(), world.ip.clone());
+    world.looked_at(|_| {}).await;
+    let counted = |phase| {
+        world.ctx.ips.measure(&world.ctx, &world.plan);
+        world
+            .ctx
+            .metrics
+            .addresses
+            .get(crate::metrics::Stands(phase))
+    };
+    assert_eq!((counted(Some(Phase::Active)), counted(None)), (1, 0));
+    let drain = |life: &mut super::Life| Some(life.order(&Order::Drain, 2));
+    world.ctx.ips.change(&world.ctx, &world.ip, drain).await;
+    assert_eq!((counted(Some(Phase::Standby)), counted(None)), (0, 1));
 }

@@ -527,6 +527,8 @@ async fn an_order_for_an_address_outlasts_a_restart() {
             .contains("no outbound address may send"),
         "{left:?}"
     );
+    let why = left[0].last_error.as_deref().unwrap_or_default();
+    assert!(why.contains("one of pool default rests until "), "{why}");
     assert!(
         left[0].next_attempt < until,
         "looks whether the rest ends early"

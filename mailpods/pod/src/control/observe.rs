@@ -166,22 +166,16 @@ impl Reporter {
 
 /// The outbound addresses as the store has them.
 async fn addresses(plan: &Plan, store: &Store) -> Vec<AddressObservation> {
-    let now = unix_millis();
-    let mut seen = Vec::new();
-    for ip in plan.outbound_ips.values().take(MAX_ADDRESSES) {
-        match AddressState::of(ip, store.secrets.as_ref(), now).await {
-            Ok(state) => seen.push(observation(state)),
-            Err(error) => {
-                let error = error_chain(&error);
-                tracing::debug!(
-                    ip = ip.name,
-                    error,
-                    "failed to read the state of an outbound address"
-                );
-            }
+    let ips = plan.outbound_ips.values().take(MAX_ADDRESSES);
+    let (secrets, min_standby) = (store.secrets.as_ref(), plan.outbound.min_standby);
+    match AddressState::all(ips, min_standby, secrets, unix_millis()).await {
+        Ok(states) => states.into_iter().map(observation).collect(),
+        Err(error) => {
+            let error = error_chain(&error);
+            tracing::debug!(error, "failed to read the states of the outbound addresses");
+            Vec::new()
         }
     }
-    seen
 }
 
 /// The accounts that may not send, those that are suspended for the longest time first.

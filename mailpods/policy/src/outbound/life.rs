@@ -280,6 +280,11 @@ pub enum Order {
     Drain,
     /// Used now: forgets rests and drains, and the gate does not count; but for an address that is not there.
     Activate,
+    /// Ends the rest for one provider, and the probation after it; nothing else changes.
+    Lift {
+        /// Its name.
+        provider: String,
+    },
     /// Takes [`Order::Activate`] back: the gate and block lists count again.
     Recheck,
 }
@@ -298,6 +303,9 @@ pub struct Life {
     pub started: Option<i64>,
     /// An operator wants it used whatever the gate says.
     pub forced: bool,
+    /// Since when an operator does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forced_at: Option<i64>,
     /// No connection can come from it: nobody who would send has it. That is not passed over.
     pub absent: bool,
     /// An operator wants no new mail on it.
@@ -337,7 +345,7 @@ impl Life {
         // What a release kept that did not say was checked under the name that there is.
         before?;
         self.gate.clear();
-        self.forced = false;
+        (self.forced, self.forced_at) = (false, None);
         self.started = self.activated.take().or(self.started);
         (from != Phase::Pending).then(|| changed(from, Phase::Pending, Cause::HostnameChanged))
     }
@@ -492,6 +500,7 @@ impl Life {
             }
             Order::Activate => {
                 (self.forced, self.drained, self.rested_until) = (true, false, None);
+                self.forced_at = Some(now);
                 self.heat.clear();
                 if self.activated.is_none() && !self.absent {
                     self.activated = self.started.take().or(Some(now));
@@ -503,11 +512,37 @@ impl Life {
                 };
                 changed(from, to, Cause::ActivatedByOperator)
             }
+            Order::Lift { provider } => {
+                let from = self.phase(Some(provider), now);
+                self.heat.remove(provider);
+                Transition {
+                    provider: Some(provider.clone()),
+                    ..changed(
+                        from,
+                        self.phase(Some(provider), now),
+                        Cause::ActivatedByOperator,
+                    )
+                }
+            }
             Order::Recheck => {
-                self.forced = false;
+                (self.forced, self.forced_at) = (false, None);
                 changed(from, self.phase(None, now), Cause::RecheckedByOperator)
             }
         }
+    }
+
+    /// What an operator's word passes over: checks that fail, by name, and block lists that it would rest for.
+    #[must_use]
+    pub fn passed_over(&self) -> Vec<String> {
+        if !self.forced {
+            return Vec::new();
+        }
+        let fails = |(check, finding): (&Check, &Finding)| {
+            matches!(finding, Finding::Failed(_)).then(|| format!("{} fails", check.as_str()))
+        };
+        let listed = self.listed.iter().filter(|(_, listing)| listing.rests);
+        let listed = listed.map(|(zone, _)| format!("listed by {zone}"));
+        self.gate.iter().filter_map(fails).chain(listed).collect()
     }
 
     /// Whether mail to a provider may leave from it now.
