@@ -1,4 +1,5 @@
 //! What an operator wants of addresses.
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mailpods_api::DomainName;
@@ -126,7 +127,8 @@ fn is_provider(name: &str, addresses: &Addresses) -> Result<(), Failure> {
     let profiles = profiles
         .map_err(|error| Failure::because(Exit::Failed, "failed to read the profiles", &error))?;
     let is_domain = name.contains('.') && DomainName::parse(name).is_ok();
-    if is_domain || profiles.names().any(|known| known == name) {
+    let is_host = name.parse::<IpAddr>().is_ok();
+    if is_domain || is_host || profiles.names().any(|known| known == name) {
         return Ok(());
     }
     let known: Vec<&str> = profiles.names().collect();
