@@ -271,10 +271,7 @@ fn the_certificate_of_the_document_is_one_that_delivery_takes() {
     let mut child = Ended(command.stdout(Stdio::piped()).spawn().unwrap());
     let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
     let mut ready = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-    let ready = ready
-        .into_iter()
-        .find(|line| line["listeners"].is_array())
-        .unwrap();
+    let ready = ready.find(|line| line["listeners"].is_array()).unwrap();
     let address = ready["listeners"][0]["address"].as_str().unwrap();
     let port = address.rsplit(':').next().unwrap().parse().unwrap();
     let authority = std::fs::read(world.path("tls.crt")).unwrap();
