@@ -5,8 +5,9 @@ use std::path::Path;
 use mailpods_pod::postgres_options;
 use mailpods_store::postgres::{self, PostgresStore};
 use mailpods_store::sqlite::{DATABASE_FILE, Options, Progress, SqliteStore};
-use mailpods_store::{ErrorClass, Store, StoreError};
+use mailpods_store::{ErrorClass, SecretStore, Store, StoreError};
 use mailpods_telemetry::error_chain;
+use zeroize::Zeroizing;
 
 use crate::args::Globals;
 use crate::failure::{Exit, Failure, Outcome};
@@ -93,6 +94,51 @@ pub fn open_existing(dir: &Path) -> Result<SqliteStore, Failure> {
 /// Opens a store, making it when it is not there.
 pub fn open_or_make(dir: &Path) -> Result<SqliteStore, Failure> {
     SqliteStore::open(dir, tool_options()).map_err(|error| unusable(dir, &error))
+}
+
+/// What a store that is not made yet has: nothing. It keeps nothing either.
+pub struct NoSecrets;
+
+impl NoSecrets {
+    fn refuse<T>() -> Result<T, StoreError> {
+        Err(StoreError::Unavailable("there is no store yet".to_owned()))
+    }
+}
+
+#[async_trait::async_trait]
+impl SecretStore for NoSecrets {
+    async fn secret(&self, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn secret_or_put(
+        &self,
+        _: &str,
+        _: Zeroizing<Vec<u8>>,
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        Self::refuse()
+    }
+
+    async fn put_secret(&self, _: &str, _: Zeroizing<Vec<u8>>) -> Result<(), StoreError> {
+        Self::refuse()
+    }
+
+    async fn swap_secret(
+        &self,
+        _: &str,
+        _: Option<&[u8]>,
+        _: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<bool, StoreError> {
+        Self::refuse()
+    }
+
+    async fn secret_names(&self, _: &str) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn delete_secret(&self, _: &str) -> Result<(), StoreError> {
+        Self::refuse()
+    }
 }
 
 /// Writes what is buffered.

@@ -110,6 +110,8 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
+    const ALL: [Self; 3] = [Self::Listed, Self::Clear, Self::Nothing];
+
     pub(crate) const fn of(word: &Word) -> Self {
         match word {
             Word::Listed(_) => Self::Listed,
@@ -129,13 +131,16 @@ impl Label for Asked {
     }
 }
 
-/// The phase of an address as a label.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stands(pub(crate) Phase);
+/// What an address is called that an operator drained.
+pub(crate) const DRAINED: &str = "Drained";
+
+/// The phase of an address as a label; `None`: it was drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stands(pub(crate) Option<Phase>);
 
 impl Label for Stands {
     fn as_str(&self) -> &'static str {
-        self.0.as_str()
+        self.0.map_or(DRAINED, Phase::as_str)
     }
 }
 
@@ -212,7 +217,19 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
+    /// What counts seldom is there from the start, so that an alert sees the first time too.
     pub(crate) fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let metrics = Self::registered(registry)?;
+        for cause in Cause::ALL {
+            metrics.transitions.add(Changed(cause), 0);
+        }
+        for answer in Asked::ALL {
+            metrics.asked.add(answer, 0);
+        }
+        Ok(metrics)
+    }
+
+    fn registered(registry: &Registry) -> Result<Self, MetricsError> {
         Ok(Self {
             recipients: registry.counter(
                 "mailpods_delivery_recipients_total",

@@ -124,6 +124,18 @@ pub fn examine(config: &Path) -> Result<(Plan, Vec<Problem>), RunError> {
     }
 }
 
+/// Reads the folder and compiles what has no mistake, for tools that must work while something else in it is wrong: the plan, unless
+/// nothing can be without what is wrong, and every problem.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn load_valid(config: &Path) -> Result<(Option<Plan>, Vec<Problem>), RunError> {
+    let (resources, mut problems) = mailpods_plan::load_valid(&folder::read(config)?);
+    let compiled = mailpods_plan::compile_valid(resources);
+    problems.extend(compiled.problems);
+    Ok((compiled.plan, problems))
+}
+
 /// As [`examine`], with the warnings logged.
 fn load_and_warn(config: &Path) -> Result<Plan, RunError> {
     let (plan, warnings) = examine(config)?;

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use mailpods_plan::{Plan, Problem};
-use mailpods_standalone::{RunError, examine, load};
+use mailpods_standalone::{RunError, examine, load, load_valid};
 use mailpods_telemetry::error_chain;
 use serde::Serialize;
 
@@ -97,6 +97,24 @@ pub fn plan(config: &Path) -> Result<Plan, Failure> {
         }
         _ => unreadable(config, &error),
     })
+}
+
+/// Reads a folder for a tool that must work while something in it is wrong, as the server does: what has no mistake, and whether
+/// there are mistakes, which are told. No plan where nothing can be without what is wrong.
+pub fn usable(config: &Path) -> Result<(Option<Plan>, bool), Failure> {
+    let problems = match load(config) {
+        Ok(plan) => return Ok((Some(plan), false)),
+        Err(RunError::Problems(problems)) => problems,
+        Err(error) => return Err(unreadable(config, &error)),
+    };
+    print_problems(config, &problems);
+    let (plan, _) = load_valid(config).map_err(|error| unreadable(config, &error))?;
+    output::remark(&format!(
+        "{} in {}: a running server goes on with the configuration of before, and this with what is right.",
+        mistakes(problems.len()),
+        config.display()
+    ));
+    Ok((plan, true))
 }
 
 /// Writes problems to standard error.

@@ -158,41 +158,46 @@ impl Options {
             .unwrap_or_else(|| "someone@invalid".to_owned());
         let format = globals.output;
         let options = &self;
-        options.config.with_plan(globals, |store, plan| async move {
-            let servers = match options.resolver.is_empty() {
-                true => &plan.dns.servers,
-                false => &options.resolver,
-            };
-            let resolver = HickoryResolver::new(servers, plan.dns.timeout, plan.dns.attempts, 256)
-                .map_err(|error| Failure::because(Exit::Failed, "failed to set up DNS", &error))?;
-            let explained = ips::explain(
-                &plan,
-                &resolver,
-                store.secrets.as_ref(),
-                Asked {
-                    domain: &domain,
-                    sender: &sender,
-                    class: options.class.map(Class::from),
-                },
-                time::now(),
-            )
-            .await
-            .map_err(|error| match &error {
-                ExplainError::NotADomain(_) => Failure::new(Exit::Usage, error.to_string()),
-                _ => Failure::because(Exit::Failed, "failed to explain", &error),
-            })?;
-            let reply = options.meaning(&plan, &explained.provider)?;
-            let told = Told {
-                route: explained,
-                has_sender: options.from.is_some(),
-                reply,
-            };
-            match format {
-                Format::Json => output::json(&told)?,
-                Format::Table => print(&told)?,
-            }
-            Ok(Exit::Done)
-        })
+        options
+            .config
+            .with_secrets(globals, |secrets, plan| async move {
+                let servers = match options.resolver.is_empty() {
+                    true => &plan.dns.servers,
+                    false => &options.resolver,
+                };
+                let resolver =
+                    HickoryResolver::new(servers, plan.dns.timeout, plan.dns.attempts, 256)
+                        .map_err(|error| {
+                            Failure::because(Exit::Failed, "failed to set up DNS", &error)
+                        })?;
+                let explained = ips::explain(
+                    &plan,
+                    &resolver,
+                    secrets.as_ref(),
+                    Asked {
+                        domain: &domain,
+                        sender: &sender,
+                        class: options.class.map(Class::from),
+                    },
+                    time::now(),
+                )
+                .await
+                .map_err(|error| match &error {
+                    ExplainError::NotADomain(_) => Failure::new(Exit::Usage, error.to_string()),
+                    _ => Failure::because(Exit::Failed, "failed to explain", &error),
+                })?;
+                let reply = options.meaning(&plan, &explained.provider)?;
+                let told = Told {
+                    route: explained,
+                    has_sender: options.from.is_some(),
+                    reply,
+                };
+                match format {
+                    Format::Json => output::json(&told)?,
+                    Format::Table => print(&told)?,
+                }
+                Ok(Exit::Done)
+            })
     }
 }
 

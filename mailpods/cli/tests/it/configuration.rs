@@ -261,6 +261,7 @@ fn a_list_without_addresses_says_what_to_write() {
     let world = World::new();
     let config = world.config();
     let list = ["ip", "list", "--config", text_of(&config)];
+    world.with_store(async |_| ());
     let listed = world.run(&list).exits(0);
     listed.says(&["There is no OutboundIP", "kind: OutboundIP"]);
     assert!(!listed.text().contains("PHASE"), "{}", listed.text());

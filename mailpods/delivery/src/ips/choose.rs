@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Member, Turn, seats};
-use mailpods_policy::outbound::life::{Check, Finding, Life, Phase};
+use mailpods_policy::outbound::life::{Cause, Check, Finding, Life, Phase};
 use mailpods_policy::outbound::warmup::{Ramp, is_out_of_patience};
 use mailpods_store::StoreError;
 use mailpods_store::tokens::{Take, Taken};
+use mailpods_telemetry::timestamp;
 
 use super::spf::Standing;
 use super::{Ips, gate, kept};
@@ -37,6 +38,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) sender: &'a str,
     /// Addresses that were refused with it before: they are left out while another one may send.
     pub(crate) refused: &'a [IpAddr],
+    /// What a server said of an address when it refused the message before.
+    pub(crate) said: Option<String>,
 }
 
 /// The address that a message leaves from.
@@ -52,8 +55,14 @@ impl Ips {
     /// `full` have sent what they may today: others have their seats.
     async fn order(&self, ctx: &Context, ask: &Ask<'_>, v4: bool, full: &[IpAddr]) -> Vec<Pick> {
         let mut candidates = Vec::new();
+        let current = ctx.plan.current();
         for ip in ask.sources.of_family(v4) {
-            self.admit(ctx, ask.plan, ip).await;
+            // The settings may be others than when the attempt began: what they do not name any more sends nothing.
+            let named = current.outbound_ips.get(&ip.name);
+            let Some(named) = named.filter(|named| is_same(named, ip)) else {
+                continue;
+            };
+            self.admit(ctx, &current, named).await;
             if self.standing(ctx, ask.plan, ip, ask.sender).await == Standing::Shown {
                 candidates.push(ip);
             }
@@ -92,7 +101,7 @@ impl Ips {
     ) -> bool {
         let lives = self.lives();
         let may_send = |ip: &OutboundIp| {
-            let life = lives.get(&ip.name);
+            let life = lives.get(&kept::id(ip));
             let usable = member(ask.plan, ip, life, (ask.provider, now)).usable;
             usable && !ask.refused.contains(&ip.address)
         };
@@ -114,7 +123,7 @@ impl Ips {
         let lives = self.lives();
         candidates
             .iter()
-            .map(|ip| member(plan, ip, lives.get(&ip.name), (provider, now)))
+            .map(|ip| member(plan, ip, lives.get(&kept::id(ip)), (provider, now)))
             .collect()
     }
 
@@ -189,17 +198,20 @@ impl Ips {
     /// Why no address may send, and when one may.
     fn none(&self, ctx: &Context, ask: &Ask<'_>, v4: bool) -> Trouble {
         let now = ctx.now();
-        let back = {
+        let (back, whys) = {
             let lives = self.lives();
-            let rests = ask
-                .sources
-                .of_family(v4)
-                .filter_map(|ip| lives.get(&ip.name));
-            rests
-                .filter_map(|life| life.rests_until(ask.provider, now))
-                .min()
+            let asked = ask.sources.of_family(v4);
+            let asked: Vec<_> = asked.map(|ip| (ip, lives.get(&kept::id(ip)))).collect();
+            let lives = asked.iter().filter_map(|(_, life)| *life);
+            let back = lives.filter_map(|life| life.rests_until(ask.provider, now));
+            (back.min(), whys(&asked, ask, now))
         };
-        let text = format!("no outbound address may send to {} now", ask.provider);
+        let said = ask.said.as_ref();
+        let said = said.map_or_else(String::new, |said| format!("; a server had said: {said}"));
+        let text = format!(
+            "no outbound address may send to {} now: {whys}{said}",
+            ask.provider
+        );
         let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", text);
         match back {
             Some(until) => {
@@ -212,7 +224,10 @@ impl Ips {
 
     /// Whether an address may send one more message to the provider today, which is then counted.
     pub(super) async fn has_room(&self, ctx: &Context, ip: &OutboundIp, provider: &str) -> bool {
-        let started = self.lives().get(&ip.name).and_then(|life| life.activated);
+        let started = self
+            .lives()
+            .get(&kept::id(ip))
+            .and_then(|life| life.activated);
         let now = ctx.now();
         let ramp = ramp(ip);
         let limit = ramp
@@ -222,7 +237,7 @@ impl Ips {
             return true;
         };
         let take = Take {
-            key: format!("outbound/{}/{provider}/warm-up", ip.name),
+            key: format!("outbound/{}/{provider}/warm-up", kept::id(ip)),
             amount: 1,
             limit,
             window: DAY,
@@ -236,38 +251,67 @@ impl Ips {
         }
     }
 
-    /// Takes an address in that was not looked at since the start: what is kept of it, and the gate.
+    /// Takes an address in that was not looked at since the start, or whose settings have changed: what is kept of it, and the gate.
     pub(super) async fn admit(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
-        if self.lives().contains_key(&ip.name) {
+        let id = kept::id(ip);
+        if self.met().get(&id) == Some(ip) {
             return;
         }
+        let known = self.lives().get(&id).cloned();
+        let known = match known {
+            Some(life) => life,
+            None => match self.recall(ctx, ip).await {
+                Some(life) => life,
+                None => return,
+            },
+        };
+        let now = ctx.now();
+        let name = |life: &mut Life| {
+            if life.hostname.is_none() {
+                life.clone_from(&known);
+            }
+            life.rename(ip.hostname.as_str(), now)
+        };
+        self.lives().entry(id.clone()).or_insert(known.clone());
+        if let Err(error) = self.try_change(ctx, ip, name).await {
+            // Until it is kept whose checks these are, nothing leaves from it.
+            if self.is_news(ip, &error) {
+                tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address; it is not used");
+            }
+            return;
+        }
+        self.is_read(ip);
+        self.met().insert(id, ip.clone());
+        self.check(ctx, plan, ip).await;
+    }
+
+    /// The life of an address as it is kept; `None`: nobody can tell now.
+    async fn recall(&self, ctx: &Context, ip: &OutboundIp) -> Option<Life> {
         let secrets = ctx.store.secrets.as_ref();
-        let life = match kept::life(secrets, &ip.name).await {
-            Ok(life) => life.unwrap_or_default(),
+        match kept::life(secrets, ip).await {
+            Ok(life) => Some(life.unwrap_or_default()),
             Err(error @ StoreError::Corrupt(_)) => {
                 tracing::error!(ip = ip.name, %error, "the state of an outbound address cannot be read; it begins anew");
-                if let Err(error) = kept::forget_life(secrets, &ip.name).await {
-                    return tracing::error!(ip = ip.name, %error, "failed to begin anew");
+                if let Err(error) = kept::forget_life(secrets, ip).await {
+                    tracing::error!(ip = ip.name, %error, "failed to begin anew");
+                    return None;
                 }
-                Life::default()
+                Some(Life::default())
             }
             // It may rest: nothing leaves from it until that is known.
             Err(error) => {
                 if self.is_news(ip, &error) {
                     tracing::error!(ip = ip.name, %error, "failed to read the state of an outbound address; it is not used");
                 }
-                return;
+                None
             }
-        };
-        self.is_read(ip);
-        self.lives().entry(ip.name.clone()).or_insert(life);
-        self.check(ctx, plan, ip).await;
+        }
     }
 
     /// Looks whether the address is right.
     pub(crate) async fn check(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
         let now = ctx.now();
-        let life = self.lives().get(&ip.name).cloned().unwrap_or_default();
+        let life = self.lives().get(&kept::id(ip)).cloned().unwrap_or_default();
         let there = ctx.egress.finding(ip).await;
         // No answer changes nothing.
         let absent = match &there {
@@ -279,6 +323,7 @@ impl Ips {
         let spf = self.spf_finding(ctx, plan, ip).await;
         findings.extend(spf.map(|finding| (Check::Spf, finding)));
         let gate = |life: &mut Life| {
+            let renamed = life.rename(ip.hostname.as_str(), now);
             life.absent = absent.unwrap_or(life.absent);
             let mut change = life.gate(&findings, now);
             if let Some(change) = change.as_mut()
@@ -287,7 +332,7 @@ impl Ips {
             {
                 change.to = Phase::Warming;
             }
-            change
+            renamed.into_iter().chain(change)
         };
         self.change(ctx, ip, gate).await;
     }
@@ -299,9 +344,20 @@ pub(super) fn member(
     life: Option<&Life>,
     (provider, now): (&str, i64),
 ) -> Member {
-    let stays = !plan.outbound.draining.contains(&ip.name);
+    let member = seat(ip, life, (provider, now));
     Member {
-        usable: stays && life.is_some_and(|life| life.is_usable(provider, now)),
+        usable: member.usable && !plan.outbound.draining.contains(&ip.name),
+        ..member
+    }
+}
+
+/// An address among those of its pool, one that is not being removed.
+pub(super) fn seat(ip: &OutboundIp, life: Option<&Life>, (provider, now): (&str, i64)) -> Member {
+    Member {
+        // What was checked under another hostname says nothing of this one.
+        usable: life.is_some_and(|life| {
+            life.is_named(ip.hostname.as_str()) && life.is_usable(provider, now)
+        }),
         on_probation: life.is_some_and(|life| life.is_on_probation(provider, now)),
         standby: !ip.sending,
         weight: ip.weight,
@@ -317,6 +373,61 @@ fn id(address: IpAddr) -> u64 {
     };
     let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)].map(u64::try_from);
     high.unwrap_or_default().rotate_left(32) ^ low.unwrap_or_default()
+}
+
+/// Addresses of which it is told why they may not send, and characters of what is told of each.
+const MOST_TOLD: usize = 4;
+const MOST_WORDS: usize = 160;
+
+/// Why addresses may not send to a provider, by pool.
+fn whys(asked: &[(&OutboundIp, Option<&Life>)], ask: &Ask<'_>, now: i64) -> String {
+    let told = asked.iter().take(MOST_TOLD).map(|(ip, life)| {
+        let why = match life {
+            _ if ask.plan.outbound.draining.contains(&ip.name) => "is being removed".to_owned(),
+            Some(life) if life.is_named(ip.hostname.as_str()) => cannot(life, ask.provider, now),
+            _ => "is not checked yet".to_owned(),
+        };
+        let why: String = why.chars().take(MOST_WORDS).collect();
+        format!("{} of pool {} {why}", ip.name, ip.pool)
+    });
+    let mut told: Vec<String> = told.collect();
+    match asked.len().saturating_sub(MOST_TOLD) {
+        0 => {}
+        more => told.push(format!("and {more} more")),
+    }
+    told.join("; ")
+}
+
+/// Why a life does not let an address send.
+fn cannot(life: &Life, provider: &str, now: i64) -> String {
+    let until = life.rests_until(provider, now);
+    let until = until.map_or_else(String::new, |until| format!(" until {}", timestamp(until)));
+    match life.phase(Some(provider), now) {
+        Phase::Pending => {
+            let failed = life
+                .gate
+                .iter()
+                .filter_map(|(check, finding)| match finding {
+                    Finding::Passed => None,
+                    Finding::Failed(text) | Finding::Unknown(text) => {
+                        Some(format!("{}: {text}", check.as_str()))
+                    }
+                });
+            format!("is Pending: {}", failed.collect::<Vec<_>>().join(", "))
+        }
+        Phase::Standby => "is drained".to_owned(),
+        Phase::Hot => match life.heat.get(provider).filter(|heat| heat.resting) {
+            Some(heat) => format!("rests{until} ({} {})", heat.cause.as_str(), heat.reply),
+            None if until.is_empty() => "rests while a block list names it".to_owned(),
+            None => format!("rests{until} ({})", Cause::RestedByOperator.as_str()),
+        },
+        Phase::Active | Phase::Warming | Phase::Cooling => "cannot be used".to_owned(),
+    }
+}
+
+/// Whether receivers see the same: address and name.
+fn is_same(one: &OutboundIp, other: &OutboundIp) -> bool {
+    (one.address, &one.hostname) == (other.address, &other.hostname)
 }
 
 /// The slow start of an address.

@@ -1,14 +1,14 @@
 //! What would happen to mail for a domain now, and why.
 
+mod state;
 mod ways;
 
 use mailpods_api::DomainName;
 use mailpods_net::TlsClient;
 use mailpods_net::dns::Resolver;
 use mailpods_net::tls::TlsConfigError;
-use mailpods_plan::{OutboundIp, Plan};
-use mailpods_policy::outbound::choose::{Class, Seats, pool, seats};
-use mailpods_policy::outbound::life::{Life, Phase};
+use mailpods_plan::Plan;
+use mailpods_policy::outbound::choose::{Class, pool};
 use mailpods_policy::outbound::provider::{ProfileError, Profiles};
 use mailpods_policy::outbound::suspension::Suspension;
 use mailpods_policy::outbound::tls::{Level, Why, Wish};
@@ -16,12 +16,15 @@ use mailpods_store::queue::Destination;
 use mailpods_store::{SecretStore, StoreError};
 use serde::Serialize;
 
+pub use state::{AddressState, ProviderState};
 pub use ways::{Fallback, TransportUsed};
 
 use ways::{connections, fallback, hidden, named_by, refused, suspended, transport, way_name};
 
-use super::choose::{is_warming, member, ramp};
-use super::{kept, sent};
+pub(super) use state::{fresh, overall, waiting};
+
+use state::states;
+
 use crate::outbound::mx;
 use crate::outbound::protection::policies::{Means, Policies};
 use crate::outbound::protection::{Bar, Protection, Question};
@@ -93,64 +96,6 @@ pub struct ProtectedHost {
     /// More than opportunistic TLS is asked for.
     #[serde(skip)]
     pub asked: bool,
-}
-
-/// An address as it is for one provider, or for all.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AddressState {
-    /// Name of the OutboundIP.
-    pub name: String,
-    /// The address.
-    pub address: std::net::IpAddr,
-    /// The name that it says in HELO.
-    pub hostname: String,
-    /// Its pool.
-    pub pool: String,
-    /// Its phase.
-    pub phase: Phase,
-    /// Its phase for all other providers, where `phase` is that for some alone: those of `providers`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub for_others: Option<Phase>,
-    /// Why, in words.
-    pub reason: String,
-    /// What comes next, and when.
-    pub next: String,
-    /// Since when; milliseconds since 1970, as all times.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<i64>,
-    /// When the phase ends by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<i64>,
-    /// The address that other servers see.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed: Option<std::net::IpAddr>,
-    /// Messages of the last 24 hours that a server took.
-    pub sent: u64,
-    /// Attempts of the last 24 hours that were refused for the address.
-    pub refused: u64,
-    /// Providers for which it is in another phase.
-    pub providers: Vec<ProviderState>,
-    /// All that is kept of it.
-    pub life: Life,
-}
-
-/// An address as it is for a provider that had trouble with it.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProviderState {
-    /// Name of the provider.
-    pub name: String,
-    /// Hot or Cooling.
-    pub phase: Phase,
-    /// Why.
-    pub reason: String,
-    /// Since when.
-    pub since: i64,
-    /// When it ends by itself.
-    pub until: i64,
-    /// How often it was refused again after a rest.
-    pub relapses: u32,
 }
 
 /// Why nothing can be explained.
@@ -367,223 +312,5 @@ fn protected(host: &str, protection: Result<Protection, Bar>) -> ProtectedHost {
         level,
         why,
         asked,
-    }
-}
-
-/// The sources with their seats for the provider, IPv4 before IPv6.
-async fn states(
-    plan: &Plan,
-    secrets: &dyn SecretStore,
-    sources: &Sources,
-    provider: &str,
-    now: i64,
-) -> Result<(Vec<AddressState>, bool), StoreError> {
-    let (mut states, mut short) = (Vec::new(), false);
-    for v4 in [true, false] {
-        let mut lives = Vec::new();
-        for ip in sources.of_family(v4) {
-            let life = kept::life(secrets, &ip.name).await?.unwrap_or_default();
-            lives.push((ip, life));
-        }
-        let members: Vec<_> = lives
-            .iter()
-            .map(|(ip, life)| member(plan, ip, Some(life), (provider, now)))
-            .collect();
-        let seats = seats(&members, plan.outbound.min_standby);
-        short |= seats.short && !lives.is_empty();
-        for (at, (ip, life)) in lives.into_iter().enumerate() {
-            let mut state = state(ip, life, Some((provider, &seats, at)), now);
-            (state.sent, state.refused) = sent::all(secrets, &ip.name).await?.totals(now);
-            states.push(state);
-        }
-    }
-    Ok((states, short))
-}
-
-impl AddressState {
-    /// An address as it is by itself, whatever the provider.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn of(
-        ip: &OutboundIp,
-        secrets: &dyn SecretStore,
-        now: i64,
-    ) -> Result<Self, StoreError> {
-        let life = kept::life(secrets, &ip.name).await?.unwrap_or_default();
-        let mut state = state(ip, life, None, now);
-        (state.sent, state.refused) = sent::all(secrets, &ip.name).await?.totals(now);
-        Ok(state)
-    }
-}
-
-fn state(
-    ip: &OutboundIp,
-    life: Life,
-    seat: Option<(&str, &Seats, usize)>,
-    now: i64,
-) -> AddressState {
-    let waits = seat.is_some_and(|(_, seats, at)| seats.standby.contains(&at));
-    let phase = match seat {
-        Some((provider, _, _)) => match life.phase(Some(provider), now) {
-            Phase::Active | Phase::Cooling if waits => Phase::Standby,
-            Phase::Active => fresh(ip, &life, now),
-            phase => phase,
-        },
-        None => overall(ip, &life, now),
-    };
-    let provider = seat.map(|(provider, _, _)| provider);
-    let until = until(ip, &life, provider, phase, now);
-    let own = ip.address;
-    let seen = life.seen.values().max_by_key(|seen| seen.at);
-    AddressState {
-        name: ip.name.clone(),
-        address: ip.address,
-        hostname: ip.hostname.to_string(),
-        pool: ip.pool.clone(),
-        reason: reason(&life, provider, phase),
-        next: next(phase, &life).to_owned(),
-        since: life.changed.or(life.activated),
-        until,
-        observed: match life.is_confirmed(own) {
-            true => Some(own),
-            false => seen.map(|seen| seen.address),
-        },
-        sent: 0,
-        refused: 0,
-        for_others: (seat.is_none() && matches!(phase, Phase::Hot | Phase::Cooling))
-            .then(|| for_others(ip, &life, now))
-            .filter(|others| *others != phase),
-        providers: providers(&life, now),
-        phase,
-        life,
-    }
-}
-
-/// The providers that had trouble with an address, and for which that is not over.
-fn providers(life: &Life, now: i64) -> Vec<ProviderState> {
-    let heat = life.heat.iter().filter(|(_, heat)| heat.until > now);
-    heat.map(|(name, heat)| ProviderState {
-        name: name.clone(),
-        phase: if heat.resting {
-            Phase::Hot
-        } else {
-            Phase::Cooling
-        },
-        reason: format!("{} {}", heat.cause.as_str(), heat.reply)
-            .trim_end()
-            .to_owned(),
-        since: heat.since,
-        until: heat.until,
-        relapses: heat.level.into(),
-    })
-    .collect()
-}
-
-/// When a phase ends by itself.
-fn until(
-    ip: &OutboundIp,
-    life: &Life,
-    provider: Option<&str>,
-    phase: Phase,
-    now: i64,
-) -> Option<i64> {
-    let heat = life.heat.iter().filter(|(name, heat)| {
-        heat.until > now && provider.is_none_or(|provider| provider == *name)
-    });
-    match phase {
-        Phase::Hot | Phase::Cooling => {
-            let own = life.rested_until.filter(|until| *until > now);
-            own.max(heat.map(|(_, heat)| heat.until).max())
-        }
-        Phase::Warming => {
-            let ramp = ramp(ip)?;
-            let length = i64::try_from(ramp.duration.as_millis()).ok()?;
-            life.activated.map(|started| started.saturating_add(length))
-        }
-        Phase::Pending | Phase::Active | Phase::Standby => None,
-    }
-}
-
-/// What comes next.
-fn next(phase: Phase, life: &Life) -> &'static str {
-    match phase {
-        Phase::Pending if life.gate.is_empty() => "it is checked when the server looks at it",
-        Phase::Pending => "checked again every half minute; sends when nothing fails",
-        Phase::Warming => "sends more each day",
-        Phase::Hot if life.listed.values().any(|listing| listing.rests) && !life.forced => {
-            "rests until no block list names it"
-        }
-        Phase::Hot => "rests, then sends on probation",
-        Phase::Cooling => "sends; refusals let it rest twice as long",
-        Phase::Active => "sends",
-        Phase::Standby if life.drained => "sends again after `mailpods ip activate`",
-        Phase::Standby => "takes over when another one rests",
-    }
-}
-
-/// The phase of an address whatever the provider: trouble with one counts.
-pub(super) fn overall(ip: &OutboundIp, life: &Life, now: i64) -> Phase {
-    let heat = || life.heat.values().filter(|heat| heat.until > now);
-    match life.phase(None, now) {
-        Phase::Active if heat().any(|heat| heat.resting) => Phase::Hot,
-        Phase::Active if heat().next().is_some() => Phase::Cooling,
-        _ => for_others(ip, life, now),
-    }
-}
-
-/// The phase of an address for providers that have no trouble with it.
-fn for_others(ip: &OutboundIp, life: &Life, now: i64) -> Phase {
-    match life.phase(None, now) {
-        Phase::Active if !ip.sending => Phase::Standby,
-        Phase::Active => fresh(ip, life, now),
-        phase => phase,
-    }
-}
-
-fn fresh(ip: &OutboundIp, life: &Life, now: i64) -> Phase {
-    if is_warming(ip, life, now) {
-        Phase::Warming
-    } else {
-        Phase::Active
-    }
-}
-
-fn reason(life: &Life, provider: Option<&str>, phase: Phase) -> String {
-    use mailpods_policy::outbound::life::Finding;
-    let failed = life
-        .gate
-        .iter()
-        .filter_map(|(check, finding)| match finding {
-            Finding::Passed => None,
-            Finding::Failed(text) | Finding::Unknown(text) => {
-                Some(format!("{}: {text}", check.as_str()))
-            }
-        });
-    match phase {
-        Phase::Pending if life.gate.is_empty() => "not looked at yet".to_owned(),
-        Phase::Pending => failed.collect::<Vec<_>>().join("; "),
-        Phase::Hot if life.listed.values().any(|listing| listing.rests) => life
-            .listed
-            .iter()
-            .map(|(zone, listing)| format!("listed: {zone} {}", listing.answer))
-            .collect::<Vec<_>>()
-            .join("; "),
-        Phase::Hot | Phase::Cooling if life.rested_until.is_none() => life
-            .heat
-            .iter()
-            .filter(|(name, _)| provider.is_none_or(|provider| provider == *name))
-            .map(|(name, heat)| {
-                format!("{name}: {} {}", heat.cause.as_str(), heat.reply)
-                    .trim_end()
-                    .to_owned()
-            })
-            .collect::<Vec<_>>()
-            .join("; "),
-        Phase::Hot => "rested-by-operator".to_owned(),
-        Phase::Standby if life.drained => "drained-by-operator".to_owned(),
-        Phase::Standby => "kept back".to_owned(),
-        Phase::Warming => "slow start".to_owned(),
-        Phase::Cooling | Phase::Active => String::new(),
     }
 }

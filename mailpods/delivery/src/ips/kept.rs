@@ -2,16 +2,21 @@
 //!
 //! | name | value |
 //! |---|---|
-//! | `outbound/ip/NAME` | the life of an OutboundIP, JSON |
-//! | `outbound/spf/NAME` | since when the SPF records of domains show it, JSON |
+//! | `outbound/ip/NAME/ADDRESS` | the life of an OutboundIP with this address, JSON |
+//! | `outbound/spf/NAME/ADDRESS` | since when the SPF records of domains show it, JSON |
 //! | `outbound/place/ADDRESS` | an address of the settings, or one that is gone from them, JSON |
-//! | `outbound/sent/NAME/WORKER` | what a process sent from it, by hour, JSON |
+//! | `outbound/sent/NAME/ADDRESS/WORKER` | what a process sent from it, by hour, JSON |
 //! | `outbound/order/NAME` | what an operator wants of it; the server takes it within a second and deletes it |
+//!
+//! What is known belongs to name and address: another address is another life, and processes whose plans differ for a while do not
+//! undo each other's. The release before kept `outbound/ip/NAME`, which the first address of the name takes over.
 //!
 //! What several processes change is swapped: written only while it is still what the change was made of.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::life::{Life, Order};
 use mailpods_store::{SecretStore, StoreError, secrets};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -27,27 +32,87 @@ const ORDER: &str = "outbound/order/";
 const SHOWN: &str = "outbound/spf/";
 const SENT: &str = "outbound/sent/";
 const PLACE: &str = "outbound/place/";
+/// How long the life of an address is kept that is not in the settings, in milliseconds.
+const REMEMBERED: i64 = 30 * 86_400_000;
+
+/// What tells an address of an OutboundIP from all others, those that it had before included.
+pub(super) fn id(ip: &OutboundIp) -> String {
+    key(&ip.name, ip.address)
+}
+
+pub(super) fn key(name: &str, address: IpAddr) -> String {
+    format!("{name}/{address}")
+}
 
 /// The life of an address; `None`: nothing is kept.
 ///
 /// # Errors
 /// When the store fails, or what it keeps is not a life.
-pub async fn life(secrets: &dyn SecretStore, name: &str) -> Result<Option<Life>, StoreError> {
-    read(secrets, &format!("{LIFE}{name}")).await
+pub async fn life(secrets: &dyn SecretStore, ip: &OutboundIp) -> Result<Option<Life>, StoreError> {
+    match read(secrets, &format!("{LIFE}{}", id(ip))).await? {
+        Some(life) => Ok(Some(life)),
+        None => inherited(secrets, ip).await,
+    }
+}
+
+/// What the release before kept by the name alone: of the address that is looked at first. Where the name is known to have had
+/// another one, nobody can tell whose it is, and the address begins anew.
+async fn inherited(secrets: &dyn SecretStore, ip: &OutboundIp) -> Result<Option<Life>, StoreError> {
+    let Some(life) = read(secrets, &format!("{LIFE}{}", ip.name)).await? else {
+        return Ok(None);
+    };
+    let lives = secrets.secret_names(&format!("{LIFE}{}/", ip.name)).await?;
+    let places = places(secrets).await?;
+    let is_other = |place: &Place| place.name == ip.name && place.address != ip.address;
+    Ok((lives.is_empty() && !places.iter().any(is_other)).then_some(life))
+}
+
+/// Deletes the lives of addresses that are none of the plan's, once nothing has happened to them for so long that a rest would mean
+/// nothing any more.
+pub(super) async fn tidy_lives(
+    secrets: &dyn SecretStore,
+    plan: &Plan,
+    now: i64,
+) -> Result<(), StoreError> {
+    let own: BTreeSet<String> = plan.outbound_ips.values().map(id).collect();
+    for key in secrets.secret_names(LIFE).await? {
+        let id = key.strip_prefix(LIFE).unwrap_or_default();
+        if own.contains(id) {
+            continue;
+        }
+        // That of the release before, which has been taken over by now.
+        let is_taken_over = plan.outbound_ips.contains_key(id);
+        let life: Option<Life> = match read(secrets, &key).await {
+            Err(StoreError::Corrupt(_)) => None,
+            life => life?,
+        };
+        let last = life.and_then(|life| life.changed.or(life.activated));
+        if is_taken_over || last.unwrap_or(0).saturating_add(REMEMBERED) < now {
+            secrets.delete_secret(&key).await?;
+            secrets.delete_secret(&format!("{SHOWN}{id}")).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Changes the life of an address, anew where another process came first.
 pub(super) async fn change_life<T>(
     secrets: &dyn SecretStore,
-    name: &str,
+    id: &str,
     change: impl FnMut(&mut Life) -> T,
 ) -> Result<T, StoreError> {
-    secrets::change(secrets, &format!("{LIFE}{name}"), change).await
+    secrets::change(secrets, &format!("{LIFE}{id}"), change).await
 }
 
 /// Forgets a life that cannot be read.
-pub(super) async fn forget_life(secrets: &dyn SecretStore, name: &str) -> Result<(), StoreError> {
-    secrets.delete_secret(&format!("{LIFE}{name}")).await
+pub(super) async fn forget_life(
+    secrets: &dyn SecretStore,
+    ip: &OutboundIp,
+) -> Result<(), StoreError> {
+    for name in [&ip.name, &id(ip)] {
+        secrets.delete_secret(&format!("{LIFE}{name}")).await?;
+    }
+    Ok(())
 }
 
 /// An order as it is kept: with a number that tells it from others of the same words.
@@ -139,31 +204,31 @@ pub(super) async fn ordered(secrets: &dyn SecretStore) -> Result<Vec<String>, St
 /// Since when SPF records show an address; `None`: nothing is kept.
 pub(super) async fn shown(
     secrets: &dyn SecretStore,
-    name: &str,
+    id: &str,
 ) -> Result<Option<Shown>, StoreError> {
-    read(secrets, &format!("{SHOWN}{name}")).await
+    read(secrets, &format!("{SHOWN}{id}")).await
 }
 
 /// Forgets it where it cannot be read.
-pub(super) async fn forget_shown(secrets: &dyn SecretStore, name: &str) -> Result<(), StoreError> {
-    secrets.delete_secret(&format!("{SHOWN}{name}")).await
+pub(super) async fn forget_shown(secrets: &dyn SecretStore, id: &str) -> Result<(), StoreError> {
+    secrets.delete_secret(&format!("{SHOWN}{id}")).await
 }
 
 /// Changes it, anew where another process came first.
 pub(super) async fn change_shown<T>(
     secrets: &dyn SecretStore,
-    name: &str,
+    id: &str,
     change: impl FnMut(&mut Shown) -> T,
 ) -> Result<T, StoreError> {
-    secrets::change(secrets, &format!("{SHOWN}{name}"), change).await
+    secrets::change(secrets, &format!("{SHOWN}{id}"), change).await
 }
 
 /// The tallies of all processes, of one address or of all, by their key.
 pub(super) async fn tallies(
     secrets: &dyn SecretStore,
-    name: Option<&str>,
+    id: Option<&str>,
 ) -> Result<Vec<(String, Tally)>, StoreError> {
-    let prefix = name.map_or_else(|| SENT.to_owned(), |name| format!("{SENT}{name}/"));
+    let prefix = id.map_or_else(|| SENT.to_owned(), |id| format!("{SENT}{id}/"));
     let mut tallies = Vec::new();
     for key in secrets.secret_names(&prefix).await? {
         match read(secrets, &key).await {
@@ -183,9 +248,9 @@ pub(super) async fn tallies(
 /// What one process has kept of an address. One that cannot be read says nothing.
 pub(super) async fn tally(
     secrets: &dyn SecretStore,
-    (name, worker): (&str, &str),
+    (id, worker): (&str, &str),
 ) -> Result<Tally, StoreError> {
-    match read(secrets, &format!("{SENT}{name}/{worker}")).await {
+    match read(secrets, &format!("{SENT}{id}/{worker}")).await {
         Err(error @ StoreError::Corrupt(_)) => {
             tracing::error!(%error, "the counts of an outbound address cannot be read");
             Ok(Tally::default())
@@ -196,10 +261,10 @@ pub(super) async fn tally(
 
 pub(super) async fn put_tally(
     secrets: &dyn SecretStore,
-    (name, worker): (&str, &str),
+    (id, worker): (&str, &str),
     tally: &Tally,
 ) -> Result<(), StoreError> {
-    write(secrets, &format!("{SENT}{name}/{worker}"), tally).await
+    write(secrets, &format!("{SENT}{id}/{worker}"), tally).await
 }
 
 /// The addresses that are remembered. One that cannot be read says nothing, and must not hide the others.

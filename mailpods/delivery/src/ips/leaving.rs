@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use mailpods_api::DomainName;
-use mailpods_plan::{OutboundIp, Plan};
+use mailpods_plan::{Attachment, OutboundIp, Plan};
 use mailpods_store::{SecretStore, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +123,20 @@ impl Place {
             gone: None,
         }
     }
+
+    /// What is known of its OutboundIP where the settings cannot be read.
+    fn ip(&self) -> OutboundIp {
+        OutboundIp {
+            name: self.name.clone(),
+            address: self.address,
+            hostname: self.hostname.clone(),
+            sending: true,
+            pool: self.pool.clone(),
+            weight: 1,
+            warm_up: None,
+            attachment: Attachment::default(),
+        }
+    }
 }
 
 /// Addresses of the last plan, and those that have gone.
@@ -142,6 +156,33 @@ pub(super) struct Leaving {
 pub async fn leaving(secrets: &dyn SecretStore) -> Result<Vec<Place>, StoreError> {
     let places = kept::places(secrets).await?.into_iter();
     Ok(places.filter(|place| place.gone.is_some()).collect())
+}
+
+/// The addresses that the server of one machine sends from now, by name: as the store has them, with what `known` knows more of those
+/// that are the same. All of `known` where the store has none.
+///
+/// # Errors
+/// When the store fails.
+pub async fn in_use(
+    secrets: &dyn SecretStore,
+    mut known: BTreeMap<String, OutboundIp>,
+) -> Result<BTreeMap<String, OutboundIp>, StoreError> {
+    let places = kept::places(secrets).await?.into_iter();
+    let used: Vec<Place> = places.filter(|place| place.gone.is_none()).collect();
+    if used.is_empty() {
+        return Ok(known);
+    }
+    let ip = |place: Place| {
+        let same = known.remove(&place.name);
+        let ip = same.unwrap_or_else(|| place.ip());
+        let ip = OutboundIp {
+            address: place.address,
+            hostname: place.hostname,
+            ..ip
+        };
+        (place.name, ip)
+    };
+    Ok(used.into_iter().map(ip).collect())
 }
 
 impl Ips {

@@ -13,7 +13,7 @@ use mailpods_policy::outbound::blocklist::{ALWAYS, NEVER, Word, believe, name, r
 use mailpods_policy::outbound::life::Listing;
 use mailpods_store::tokens::{Take, Taken};
 
-use super::{Ips, gate};
+use super::{Ips, gate, kept};
 use crate::context::Context;
 use crate::metrics::Asked;
 
@@ -66,7 +66,7 @@ impl Ips {
         let now = ctx.now();
         {
             let mut turns = self.turns_of_lists();
-            let key = (ip.name.clone(), list.zone.clone());
+            let key = (kept::id(ip), list.zone.clone());
             let next = turns.next.entry(key).or_insert(0);
             if *next > now {
                 return false;
@@ -75,7 +75,7 @@ impl Ips {
             *next = now.saturating_add(LEAST_WAIT.min(interval));
         }
         let take = Take {
-            key: format!("outbound/{}/list/{}", ip.name, list.zone),
+            key: format!("outbound/{}/list/{}", kept::id(ip), list.zone),
             amount: 1,
             limit: 1,
             window: lists.interval.max(Duration::from_millis(1)),
@@ -134,7 +134,9 @@ impl Ips {
         };
         let gone: Vec<String> = {
             let lives = self.lives();
-            let listed = lives.get(&ip.name).map(|life| life.listed.keys().cloned());
+            let listed = lives
+                .get(&kept::id(ip))
+                .map(|life| life.listed.keys().cloned());
             listed
                 .into_iter()
                 .flatten()

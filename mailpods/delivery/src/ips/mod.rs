@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::classify::{Blame, Class, Heard};
 use mailpods_policy::outbound::hotness::{Counts, Thresholds};
-use mailpods_policy::outbound::life::{Life, Rest, Transition};
+use mailpods_policy::outbound::life::{Life, Phase, Rest, Transition};
 use mailpods_policy::outbound::provider::{Override, ProfileError, Profiles};
 use mailpods_policy::outbound::shape::{Concurrency, Feedback};
 use mailpods_store::StoreError;
@@ -39,14 +39,14 @@ use mailpods_telemetry::timestamp;
 use tracing::field::display;
 
 use crate::context::Context;
-use crate::metrics::{Changed, Failure, Fault};
+use crate::metrics::{Changed, DRAINED, Failure, Fault};
 use crate::scheduler::shares::SERIAL;
 
 pub use explain::{
     AddressState, Asked, ExplainError, Explanation, Fallback, ProtectedHost, ProviderState,
     TransportUsed, explain,
 };
-pub use leaving::{Gone, Place, Step, leaving};
+pub use leaving::{Gone, Place, Step, in_use, leaving};
 pub use reply::{Meaning, meaning};
 pub use seats::{Short, short};
 pub use uses::{Open, Uses};
@@ -57,6 +57,8 @@ pub(crate) use watch::watch;
 
 /// Domains whose provider is remembered, and providers whose patience is.
 const MAX_KNOWN: usize = 16_384;
+/// Characters of a reply that are remembered with a unit.
+const MOST_SAID: usize = 200;
 /// The longest rest, however often an address relapses.
 const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(86_400);
 
@@ -64,8 +66,10 @@ const LONGEST_REST: std::time::Duration = std::time::Duration::from_secs(86_400)
 pub(crate) struct Ips {
     /// The profiles with the settings put over them, and these settings.
     profiles: Mutex<(Vec<Override>, Arc<Profiles>)>,
-    /// By name of the OutboundIP; those that were looked at since the start.
+    /// By name and address of the OutboundIP; those that were looked at since the start.
     lives: Mutex<HashMap<String, Life>>,
+    /// The settings of addresses as they were when these were last looked at, in the same way.
+    met: Mutex<HashMap<String, OutboundIp>>,
     /// The provider behind a domain, as its last look-up said.
     providers: Mutex<HashMap<String, String>>,
     /// What a provider takes at once.
@@ -73,6 +77,8 @@ pub(crate) struct Ips {
     turns: AtomicU64,
     /// The addresses that were refused with a unit, while another one is to be tried.
     refused: Mutex<HashMap<UnitId, Vec<IpAddr>>>,
+    /// What servers said when they last refused an address with a unit.
+    said: Mutex<HashMap<UnitId, String>>,
     /// What left from addresses.
     tallies: Mutex<sent::Tallies>,
     /// What SPF records say of addresses.
@@ -100,10 +106,12 @@ impl Ips {
         Ok(Self {
             profiles: Mutex::new((Vec::new(), Arc::new(Profiles::shipped()?))),
             lives: Mutex::default(),
+            met: Mutex::default(),
             providers: Mutex::default(),
             shapes: Mutex::default(),
             turns: AtomicU64::new(0),
             refused: Mutex::default(),
+            said: Mutex::default(),
             tallies: Mutex::default(),
             views: Mutex::default(),
             lists: Mutex::default(),
@@ -119,6 +127,10 @@ impl Ips {
 
     fn lives(&self) -> MutexGuard<'_, HashMap<String, Life>> {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn met(&self) -> MutexGuard<'_, HashMap<String, OutboundIp>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn providers(&self) -> MutexGuard<'_, HashMap<String, String>> {
@@ -164,6 +176,28 @@ impl Ips {
             refused.clear();
         }
         refused.entry(unit).or_default().push(address);
+    }
+
+    /// What a server said when it last refused an address with a unit.
+    pub(crate) fn said(&self, unit: UnitId) -> Option<String> {
+        self.sayings().get(&unit).cloned()
+    }
+
+    /// A server refused an address with a unit, and said this; `None`: the unit went.
+    pub(crate) fn note(&self, unit: UnitId, reply: Option<&str>) {
+        let mut said = self.sayings();
+        let Some(reply) = reply else {
+            said.remove(&unit);
+            return;
+        };
+        if said.len() >= MAX_KNOWN {
+            said.clear();
+        }
+        said.insert(unit, reply.chars().take(MOST_SAID).collect());
+    }
+
+    fn sayings(&self) -> MutexGuard<'_, HashMap<UnitId, String>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refusals(&self) -> MutexGuard<'_, HashMap<UnitId, Vec<IpAddr>>> {
@@ -277,9 +311,9 @@ impl Ips {
             blame,
             reply,
         } = attempted;
-        self.tally(ctx, &ip.name, (taken, blame == Some(Blame::Ip)));
+        self.tally(ctx, ip, (taken, blame == Some(Blame::Ip)));
         let thresholds = Thresholds::default();
-        let key = |what: &str| format!("outbound/{}/{provider}/{what}", ip.name);
+        let key = |what: &str| format!("outbound/{}/{provider}/{what}", kept::id(ip));
         let now = ctx.now();
         let count = |what: &str| {
             let key = key(what);
@@ -295,7 +329,7 @@ impl Ips {
         };
         let on_probation = self
             .lives()
-            .get(&ip.name)
+            .get(&kept::id(ip))
             .is_some_and(|life| life.is_on_probation(provider, now));
         if !thresholds.is_hot(counts, on_probation) {
             return;
@@ -343,7 +377,7 @@ impl Ips {
         change: impl Fn(&mut Life) -> C,
     ) -> Result<bool, StoreError> {
         let _keeping = self.keeping.lock().await;
-        let known = self.lives().get(&ip.name).cloned();
+        let known = self.lives().get(&kept::id(ip)).cloned();
         if let Some(known) = known {
             let mut life = known.clone();
             let events = change(&mut life).into_iter().count();
@@ -352,7 +386,10 @@ impl Ips {
             }
         }
         let changes = self.swap(ctx, ip, change).await?;
-        changes.iter().for_each(|change| tell(ctx, ip, change));
+        let life = self.lives().get(&kept::id(ip)).cloned().unwrap_or_default();
+        changes
+            .iter()
+            .for_each(|change| tell(ctx, (ip, &life), change));
         Ok(!changes.is_empty())
     }
 
@@ -364,14 +401,14 @@ impl Ips {
     ) -> Result<Vec<Transition>, StoreError> {
         let step = |life: &mut Life| {
             let changes: Vec<Transition> = change(life).into_iter().collect();
-            if !changes.is_empty() {
-                life.changed = Some(ctx.now());
+            if let Some(last) = changes.last() {
+                (life.changed, life.cause) = (Some(ctx.now()), Some(last.cause));
             }
             (life.clone(), changes)
         };
         let secrets = ctx.store.secrets.as_ref();
-        let (life, changes) = kept::change_life(secrets, &ip.name, step).await?;
-        self.lives().insert(ip.name.clone(), life);
+        let (life, changes) = kept::change_life(secrets, &kept::id(ip), step).await?;
+        self.lives().insert(kept::id(ip), life);
         Ok(changes)
     }
 }
@@ -402,12 +439,22 @@ fn is_provider(key: &str) -> bool {
     !key.starts_with('[') && !key.contains("://")
 }
 
-fn tell(ctx: &Context, ip: &OutboundIp, change: &Transition) {
+/// A phase as people see it: a life does not know of ramps, and is on standby only where it was drained.
+fn seen_as(phase: Phase, (ip, life): (&OutboundIp, &Life), now: i64) -> &'static str {
+    match phase {
+        Phase::Active => explain::fresh(ip, life, now).as_str(),
+        Phase::Standby => DRAINED,
+        phase => phase.as_str(),
+    }
+}
+
+fn tell(ctx: &Context, (ip, life): (&OutboundIp, &Life), change: &Transition) {
     ctx.metrics.transitions.inc(Changed(change.cause));
     let provider = change.provider.as_deref().unwrap_or("all");
+    let now = ctx.now();
     let (from, to, reason) = (
-        change.from.as_str(),
-        change.to.as_str(),
+        seen_as(change.from, (ip, life), now),
+        seen_as(change.to, (ip, life), now),
         change.cause.as_str(),
     );
     let until = change.until.map(|until| display(timestamp(until)));

@@ -8,12 +8,12 @@ use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::choose::{Member, Seats, seats};
 use mailpods_policy::outbound::life::{Cause, Life};
 
-use super::Ips;
 use super::choose::member;
+use super::{AddressState, Ips, kept};
 use crate::context::Context;
 use crate::metrics::Changed;
 
-/// What is known of addresses, by name of the OutboundIP.
+/// What is known of addresses, by [`kept::id`].
 type Lives = HashMap<String, Life>;
 
 /// Addresses that send to a provider and would not if all others could: name and provider, which is empty where it is so for all.
@@ -52,13 +52,13 @@ impl Group<'_> {
     /// The providers that some of the addresses had trouble with.
     fn troubled(&self) -> BTreeSet<&String> {
         let lives = self.members.iter();
-        let lives = lives.filter_map(|ip| self.lives.get(&ip.name));
+        let lives = lives.filter_map(|ip| self.lives.get(&kept::id(ip)));
         lives.flat_map(|life| life.heat.keys()).collect()
     }
 
     fn seats(&self, provider: &str, change: fn(&mut Member)) -> Seats {
         let of = |ip: &&OutboundIp| {
-            let life = self.lives.get(&ip.name);
+            let life = self.lives.get(&kept::id(ip));
             let mut member = member(self.plan, ip, life, (provider, self.now));
             change(&mut member);
             member
@@ -122,7 +122,12 @@ fn groups<'a>(plan: &'a Plan, lives: &'a Lives, now: i64) -> BTreeMap<(&'a str, 
 
 /// The pools that cannot keep as many addresses on standby as are wanted, for one provider at least.
 #[must_use]
-pub fn short(plan: &Plan, lives: &HashMap<String, Life>, now: i64) -> Vec<Short> {
+pub fn short(plan: &Plan, states: &[AddressState], now: i64) -> Vec<Short> {
+    let life = |state: &AddressState| (kept::key(&state.name, state.address), state.life.clone());
+    short_of(plan, &states.iter().map(life).collect(), now)
+}
+
+pub(super) fn short_of(plan: &Plan, lives: &Lives, now: i64) -> Vec<Short> {
     let groups = groups(plan, lives, now).into_iter();
     let short = groups.filter_map(|((pool, v4), group)| {
         Some(Short {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{MutexGuard, PoisonError};
 
+use mailpods_plan::OutboundIp;
 use mailpods_store::{SecretStore, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ pub(super) struct Counted {
     joined: bool,
 }
 
-/// By name of the OutboundIP.
+/// By name and address of the OutboundIP.
 pub(super) type Tallies = HashMap<String, Counted>;
 
 impl Tally {
@@ -61,12 +62,12 @@ impl Ips {
     }
 
     /// Counts an attempt: whether a server took the message, and whether one refused the address.
-    pub(super) fn tally(&self, ctx: &Context, name: &str, outcome: (bool, bool)) {
+    pub(super) fn tally(&self, ctx: &Context, ip: &OutboundIp, outcome: (bool, bool)) {
         if outcome == (false, false) {
             return;
         }
         let mut tallies = self.tallies();
-        let counted = tallies.entry(name.to_owned()).or_default();
+        let counted = tallies.entry(kept::id(ip)).or_default();
         counted.tally.count(outcome, ctx.now());
         counted.new = true;
     }
@@ -106,9 +107,9 @@ impl Ips {
 }
 
 /// The tallies of all processes for an address.
-pub(super) async fn all(secrets: &dyn SecretStore, name: &str) -> Result<Tally, StoreError> {
+pub(super) async fn all(secrets: &dyn SecretStore, ip: &OutboundIp) -> Result<Tally, StoreError> {
     let mut all = Tally::default();
-    for tally in kept::tallies(secrets, Some(name)).await? {
+    for tally in kept::tallies(secrets, Some(&kept::id(ip))).await? {
         all.add(&tally.1);
     }
     Ok(all)

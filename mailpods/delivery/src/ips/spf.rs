@@ -44,7 +44,7 @@ struct View {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shown(pub(super) BTreeMap<String, i64>);
 
-/// By name of the OutboundIP: what is known of its domains.
+/// By name and address of the OutboundIP: what is known of its domains.
 #[derive(Debug, Default)]
 pub(super) struct Views(HashMap<String, Known>);
 
@@ -57,6 +57,13 @@ struct Known {
     adopts: bool,
     /// Nothing is due until then.
     rest_until: i64,
+}
+
+impl Views {
+    /// Keeps what `stays` says of an address.
+    pub(super) fn retain(&mut self, stays: impl Fn(&String) -> bool) {
+        self.0.retain(|id, _| stays(id));
+    }
 }
 
 /// What a domain's record means for an address now.
@@ -87,13 +94,17 @@ impl Ips {
         else {
             return Standing::Shown;
         };
-        if self.lives().get(&ip.name).is_some_and(|life| life.forced) {
+        if self
+            .lives()
+            .get(&kept::id(ip))
+            .is_some_and(|life| life.forced)
+        {
             return Standing::Shown;
         }
         let known = self
             .views()
             .0
-            .get(&ip.name)
+            .get(&kept::id(ip))
             .is_some_and(|known| known.domains.contains_key(&domain));
         if !known {
             self.look_at(ctx, ip, &domain).await;
@@ -105,7 +116,7 @@ impl Ips {
         let views = self.views();
         match views
             .0
-            .get(&ip.name)
+            .get(&kept::id(ip))
             .and_then(|known| known.domains.get(domain))
         {
             None => Standing::Shown,
@@ -119,7 +130,7 @@ impl Ips {
         let (result, text) = evaluate(ctx.resolver.as_ref(), ip, domain).await;
         let now = ctx.now();
         let mut views = self.views();
-        let known = views.0.entry(ip.name.clone()).or_default();
+        let known = views.0.entry(kept::id(ip)).or_default();
         if known.domains.len() >= MAX_DOMAINS {
             // All come back with the next looks.
             known.domains.clear();
@@ -153,12 +164,12 @@ impl Ips {
         if self
             .views()
             .0
-            .get(&ip.name)
+            .get(&kept::id(ip))
             .is_some_and(|known| known.kept.is_some())
         {
             return;
         }
-        let kept = kept::shown(ctx.store.secrets.as_ref(), &ip.name).await;
+        let kept = kept::shown(ctx.store.secrets.as_ref(), &kept::id(ip)).await;
         let kept = match kept {
             Ok(kept) => kept,
             // What was waited for is not known: a record counts as new until it is.
@@ -168,10 +179,10 @@ impl Ips {
         };
         let in_use = self
             .lives()
-            .get(&ip.name)
+            .get(&kept::id(ip))
             .is_some_and(|life| life.activated.is_some());
         let mut views = self.views();
-        let known = views.0.entry(ip.name.clone()).or_default();
+        let known = views.0.entry(kept::id(ip)).or_default();
         known.adopts = kept.is_none() && in_use;
         known.kept = Some(kept.unwrap_or_default());
     }
@@ -194,7 +205,7 @@ impl Ips {
 
     fn due(&self, plan: &Plan, ip: &OutboundIp, now: i64, most: usize) -> Vec<String> {
         let mut views = self.views();
-        let known = views.0.entry(ip.name.clone()).or_default();
+        let known = views.0.entry(kept::id(ip)).or_default();
         if known.rest_until > now {
             return Vec::new();
         }
@@ -228,7 +239,7 @@ impl Ips {
     /// Domains whose record is not as the store has it. Domains that were not looked at since the start stay as they were.
     fn news(&self, ip: &OutboundIp) -> Vec<(String, Option<i64>)> {
         let views = self.views();
-        let Some(known) = views.0.get(&ip.name) else {
+        let Some(known) = views.0.get(&kept::id(ip)) else {
             return Vec::new();
         };
         let kept = |name: &String| {
@@ -254,12 +265,12 @@ impl Ips {
             self.merge(ip, shown, new);
             shown.clone()
         };
-        let shown = match kept::change_shown(secrets, &ip.name, step).await {
+        let shown = match kept::change_shown(secrets, &kept::id(ip), step).await {
             // It is written anew by the next look.
-            Err(StoreError::Corrupt(_)) => return kept::forget_shown(secrets, &ip.name).await,
+            Err(StoreError::Corrupt(_)) => return kept::forget_shown(secrets, &kept::id(ip)).await,
             shown => shown?,
         };
-        if let Some(known) = self.views().0.get_mut(&ip.name) {
+        if let Some(known) = self.views().0.get_mut(&kept::id(ip)) {
             known.kept = Some(shown);
         }
         Ok(())
@@ -276,7 +287,7 @@ impl Ips {
         }
         if shown.0.len() > MAX_DOMAINS {
             let views = self.views();
-            let known = views.0.get(&ip.name);
+            let known = views.0.get(&kept::id(ip));
             shown
                 .0
                 .retain(|name, _| known.is_some_and(|known| known.domains.contains_key(name)));
@@ -304,7 +315,7 @@ impl Ips {
             if !self
                 .views()
                 .0
-                .get(&ip.name)
+                .get(&kept::id(ip))
                 .is_some_and(|known| known.domains.contains_key(*domain))
             {
                 self.look_at(ctx, ip, domain).await;

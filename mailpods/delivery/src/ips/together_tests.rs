@@ -14,7 +14,8 @@ use mailpods_store::{Store, sqlite};
 use mailpods_telemetry::metrics::Registry;
 use mailpods_test_postgres::Server;
 
-use super::{Attempted, kept, short};
+use super::seats::short_of;
+use super::{Attempted, kept};
 use crate::context::Context;
 use crate::metrics::Changed;
 use crate::testing::{TestClock, name, plan};
@@ -155,7 +156,7 @@ impl Pods {
 
     async fn kept(&self, name: &str) -> Life {
         let secrets = self.pods[1].store.secrets.as_ref();
-        kept::life(secrets, name).await.unwrap().unwrap()
+        kept::life(secrets, self.ip(name)).await.unwrap().unwrap()
     }
 
     /// How often pods have told of a change.
@@ -220,7 +221,7 @@ async fn agree_on_who_sends(pods: &Pods) {
     pods.look().await;
     assert_eq!(pods.senders(), both("two"), "the other takes over at both");
     for pod in &pods.pods {
-        let life = &pod.ips.lives()["one"];
+        let life = &pod.ips.lives()["one/127.0.0.1"];
         assert_eq!(life.phase(Some(PROVIDER), pods.clock.now()), Phase::Hot);
     }
 }
@@ -352,10 +353,10 @@ async fn an_address_is_not_used_while_nobody_knows_whether_it_rests() {
     let delivery = Delivery::new(dependencies, &Registry::new()).unwrap();
     let (pod, one) = (&delivery.ctx, pods.ip("one"));
     pod.ips.admit(pod, &pods.plan, one).await;
-    assert!(!pod.ips.lives().contains_key("one"));
+    assert!(!pod.ips.lives().contains_key("one/127.0.0.1"));
     closed.set(None);
     pod.ips.admit(pod, &pods.plan, one).await;
-    assert!(!pod.ips.lives()["one"].is_usable(PROVIDER, clock.now()));
+    assert!(!pod.ips.lives()["one/127.0.0.1"].is_usable(PROVIDER, clock.now()));
 }
 
 #[tokio::test]
@@ -364,15 +365,15 @@ async fn a_pool_of_one_is_not_short_of_a_standby() {
     let (pod, now) = (&pods.pods[0], pods.clock.now());
     let mut plan = pods.plan.clone();
     plan.outbound.min_standby = 1;
-    assert_eq!(short(&plan, &pod.ips.lives(), now).len(), 0);
+    assert_eq!(short_of(&plan, &pod.ips.lives(), now).len(), 0);
     pods.refuse("one", 8).await;
     assert_eq!(
-        short(&plan, &pod.ips.lives(), now).len(),
+        short_of(&plan, &pod.ips.lives(), now).len(),
         1,
         "two, and one of them rests"
     );
     plan.outbound_ips.remove("one");
-    assert_eq!(short(&plan, &pod.ips.lives(), now).len(), 0);
+    assert_eq!(short_of(&plan, &pod.ips.lives(), now).len(), 0);
 }
 
 #[tokio::test]

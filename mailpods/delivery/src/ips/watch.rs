@@ -1,6 +1,6 @@
 //! What happens to addresses beside the mail: orders, the end of rests, checks that are made again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use mailpods_store::{StoreError, suppression};
 use tokio::time::Instant;
 
 use super::choose::is_warming;
-use super::seats::short;
-use super::{Ips, kept, sent};
+use super::seats::short_of;
+use super::{Ips, explain, kept, sent};
 use crate::context::Context;
 use crate::metrics::Stands;
 
@@ -43,6 +43,7 @@ pub(crate) async fn watch(ctx: Arc<Context>) {
 async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant)) {
     let ips = &ctx.ips;
     ips.see_off(ctx, plan).await;
+    ips.forget_others(plan);
     for ip in plan.outbound_ips.values() {
         ips.admit(ctx, plan, ip).await;
         ips.take_over(ctx, ip).await;
@@ -76,27 +77,38 @@ async fn tidy(ctx: &Context, plan: &Plan) {
     if let Err(error) = sent::tidy(secrets, now).await {
         tracing::warn!(%error, "failed to clear old counts of outbound addresses away");
     }
+    if let Err(error) = kept::tidy_lives(secrets, plan, now).await {
+        tracing::warn!(%error, "failed to clear old states of outbound addresses away");
+    }
     if let Err(error) = ctx.ips.tidy_orders(ctx, plan).await {
         tracing::warn!(%error, "failed to clear orders for outbound addresses away");
     }
 }
 
 impl Ips {
+    /// What is not in the plan is looked at anew should it come back.
+    fn forget_others(&self, plan: &Plan) {
+        let own: HashSet<String> = plan.outbound_ips.values().map(kept::id).collect();
+        self.lives().retain(|id, _| own.contains(id));
+        self.met().retain(|id, _| own.contains(id));
+        self.views().retain(|id| own.contains(id));
+    }
+
     fn is_pending(&self, ip: &OutboundIp) -> bool {
         let lives = self.lives();
         lives
-            .get(&ip.name)
-            .is_some_and(|life| life.activated.is_none())
+            .get(&kept::id(ip))
+            .is_some_and(|life| life.activated.is_none() || !life.is_named(ip.hostname.as_str()))
     }
 
     /// What another process made of an address counts here too.
     pub(super) async fn take_over(&self, ctx: &Context, ip: &OutboundIp) {
         let _keeping = self.keeping.lock().await;
-        match kept::life(ctx.store.secrets.as_ref(), &ip.name).await {
+        match kept::life(ctx.store.secrets.as_ref(), ip).await {
             Ok(life) => {
                 self.is_read(ip);
                 if let Some(life) = life {
-                    self.lives().insert(ip.name.clone(), life);
+                    self.lives().insert(kept::id(ip), life);
                 }
             }
             Err(error) if self.is_news(ip, &error) => {
@@ -215,23 +227,29 @@ impl Ips {
         }
     }
 
-    fn measure(&self, ctx: &Context, plan: &Plan) {
+    pub(super) fn measure(&self, ctx: &Context, plan: &Plan) {
         let now = ctx.now();
-        let phases: Vec<Phase> = {
+        let phases: Vec<Stands> = {
             let lives = self.lives();
             let known = plan.outbound_ips.values();
-            known
-                .filter_map(|ip| Some((ip, lives.get(&ip.name)?)))
-                .map(|(ip, life)| super::explain::overall(ip, life, now))
-                .collect()
+            let known: Vec<(&OutboundIp, &Life)> = known
+                .filter_map(|ip| Some((ip, lives.get(&kept::id(ip))?)))
+                .collect();
+            let waiting = explain::waiting(&known, plan.outbound.min_standby, now);
+            let stands = known.into_iter().map(|(ip, life)| {
+                let waits = waiting.contains(&ip.address);
+                let is_drained = life.drained && life.activated.is_some();
+                Stands((!is_drained).then(|| explain::overall(ip, life, waits, now)))
+            });
+            stands.collect()
         };
-        for phase in Phase::ALL {
-            let count = phases.iter().filter(|other| **other == phase).count();
+        for stands in Phase::ALL.map(Some).into_iter().chain([None]).map(Stands) {
+            let count = phases.iter().filter(|other| **other == stands).count();
             let count = i64::try_from(count).unwrap_or(i64::MAX);
-            ctx.metrics.addresses.set(Stands(phase), count);
+            ctx.metrics.addresses.set(stands, count);
         }
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let short = short(plan, &self.lives(), now).len();
+        let short = short_of(plan, &self.lives(), now).len();
         ctx.metrics.short.set((), count(short));
         ctx.metrics.listed.set((), count(self.listed(plan)));
         ctx.metrics.hidden.set((), count(self.hidden()));
@@ -242,7 +260,7 @@ impl Ips {
         let lives = self.lives();
         let listed = |ip: &&OutboundIp| {
             lives
-                .get(&ip.name)
+                .get(&kept::id(ip))
                 .is_some_and(|life| !life.listed.is_empty())
         };
         plan.outbound_ips.values().filter(listed).count()

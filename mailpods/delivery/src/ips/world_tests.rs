@@ -7,7 +7,7 @@ use mailpods_net::Connector;
 use mailpods_net::dns::fixed::{StaticResolver, Zone};
 use mailpods_plan::{BlockList, BlockLists, OutboundIp, Plan, PlanHandle};
 use mailpods_policy::outbound::choose;
-use mailpods_policy::outbound::life::{Cause, Check, Finding, Phase};
+use mailpods_policy::outbound::life::{Cause, Check, Finding, Phase, Rest};
 use mailpods_store::sqlite;
 use mailpods_telemetry::metrics::Registry;
 
@@ -20,6 +20,10 @@ use crate::{Delivery, Dependencies};
 
 const TTL: Duration = Duration::from_secs(3600);
 const SENDER: &str = "bob@example.test";
+const REST: Rest = Rest {
+    cool_down: Duration::from_secs(1800),
+    longest: Duration::from_secs(86_400),
+};
 
 struct World {
     ctx: Arc<Context>,
@@ -92,14 +96,16 @@ impl World {
         self.ctx.ips.ask_lists(&self.ctx, &self.plan).await;
         let now = self.clock.advance(Duration::ZERO);
         let lives = self.ctx.ips.lives();
-        lives[&self.ip.name].phase(None, now)
+        lives[&super::kept::id(&self.ip)].phase(None, now)
     }
 
     /// As if the gate had been passed.
     async fn activate(&self) {
         let now = self.clock.advance(Duration::ZERO);
-        let pass =
-            |life: &mut super::Life| life.gate(&[(Check::ReverseName, Finding::Passed)], now);
+        let pass = |life: &mut super::Life| {
+            life.rename(self.ip.hostname.as_str(), now);
+            life.gate(&[(Check::ReverseName, Finding::Passed)], now)
+        };
         self.ctx.ips.change(&self.ctx, &self.ip, pass).await;
     }
 }
@@ -333,7 +339,7 @@ async fn a_state_that_cannot_be_read_is_told_once() {
     let world = World::new("");
     world.activate().await;
     let (ips, secrets) = (&world.ctx.ips, &world.ctx.store.secrets);
-    let key = "outbound/ip/one";
+    let key = "outbound/ip/one/192.0.2.1";
     let good = secrets.secret(key).await.unwrap().unwrap();
     let bad = |text: &str| zeroize::Zeroizing::new(text.as_bytes().to_vec());
     secrets.put_secret(key, bad("{")).await.unwrap();
@@ -341,14 +347,14 @@ async fn a_state_that_cannot_be_read_is_told_once() {
         ips.take_over(&world.ctx, &world.ip).await;
     }
     let told = ips.unread()["one"].clone();
-    let error = super::kept::life(secrets.as_ref(), "one")
+    let error = super::kept::life(secrets.as_ref(), &world.ip)
         .await
         .unwrap_err();
     assert_eq!(told, error.to_string());
     assert!(!ips.is_news(&world.ip, &error), "it was told");
     let now = world.clock.advance(Duration::ZERO);
     assert_eq!(
-        ips.lives()["one"].phase(None, now),
+        ips.lives()["one/192.0.2.1"].phase(None, now),
         Phase::Active,
         "what was known stays"
     );
@@ -369,17 +375,203 @@ async fn an_order_does_not_have_an_address_send_that_is_not_there() {
         .unwrap();
     ips.take_orders(ctx, &world.plan).await;
     let now = world.clock.advance(Duration::ZERO);
-    let life = ips.lives()["one"].clone();
+    let life = ips.lives()["one/192.0.2.1"].clone();
     assert!(life.forced && !life.is_usable("google", now), "{life:?}");
     assert!(matches!(
         life.gate[&Check::ObservedSource],
         Finding::Failed(_)
     ));
-    // It is given to the machine; its names are not looked at any more.
-    let mut there = world.ip.clone();
-    there.address = "127.0.0.1".parse().unwrap();
-    ips.check(ctx, &world.plan, &there).await;
-    assert!(ips.lives()["one"].is_usable("google", now));
+    // It is given to the machine; its names are passed over.
+    let there = |life: &mut super::Life| {
+        life.absent = false;
+        life.gate(
+            &[(Check::ReverseName, Finding::Failed("none".to_owned()))],
+            now,
+        )
+    };
+    ips.change(ctx, &world.ip, there).await;
+    assert!(ips.lives()["one/192.0.2.1"].is_usable("google", now));
+}
+
+impl World {
+    /// The address under other settings, taken in as the next look does.
+    async fn looked_at(&self, change: impl FnOnce(&mut OutboundIp)) -> (OutboundIp, Plan) {
+        let (mut ip, mut plan) = (self.ip.clone(), self.plan.clone());
+        change(&mut ip);
+        plan.outbound_ips.insert("one".to_owned(), ip.clone());
+        self.ctx.ips.admit(&self.ctx, &plan, &ip).await;
+        (ip, plan)
+    }
+
+    fn sends(&self, ip: &OutboundIp, plan: &Plan) -> bool {
+        let now = self.clock.advance(Duration::ZERO);
+        let (_, seats) = self.ctx.ips.seats(&[ip], plan, "google", now);
+        !seats.sending.is_empty()
+    }
+
+    async fn kept(&self, ip: &OutboundIp) -> super::Life {
+        let secrets = self.ctx.store.secrets.as_ref();
+        super::kept::life(secrets, ip).await.unwrap().unwrap()
+    }
+}
+
+/// The address with its names, on this machine.
+fn named() -> World {
+    let mut world = World::new("");
+    world.ip.address = "127.0.0.1".parse().unwrap();
+    world
+}
+
+#[tokio::test]
+async fn another_address_is_another_life() {
+    let world = World::new("");
+    let rest = |life: &mut super::Life| life.refused("google", REST, "no", 1);
+    world.looked_at(|_| {}).await;
+    world.activate().await;
+    world.ctx.ips.change(&world.ctx, &world.ip, rest).await;
+    let before = world.kept(&world.ip).await;
+    assert!(before.activated.is_some() && before.heat.len() == 1);
+    // Nobody on this machine has the new one.
+    let (moved, plan) = world
+        .looked_at(|ip| ip.address = "192.0.2.9".parse().unwrap())
+        .await;
+    assert!(!world.sends(&moved, &plan), "nothing of it was checked");
+    let after = world.kept(&moved).await;
+    assert_eq!((after.activated, after.changed), (None, None));
+    assert!(after.heat.is_empty());
+    let failed = |check| matches!(after.gate.get(&check), Some(Finding::Failed(_)));
+    assert!(failed(Check::ReverseName) && failed(Check::ObservedSource));
+    // What is answered late to what left from the old one is its own matter.
+    let late = |life: &mut super::Life| life.refused("yahoo", REST, "no", 2);
+    world.ctx.ips.change(&world.ctx, &world.ip, late).await;
+    assert_eq!(world.kept(&moved).await, after);
+    assert_eq!(world.kept(&world.ip).await.heat.len(), 2);
+}
+
+#[tokio::test]
+async fn what_spf_showed_of_the_old_address_says_nothing_of_the_new_one() {
+    let world = World::new("example.test TXT \"v=spf1 ip4:192.0.2.1 -all\"");
+    world.activate().await;
+    assert_eq!(world.standing().await, Standing::Shown);
+    let (moved, plan) = world
+        .looked_at(|ip| ip.address = "192.0.2.9".parse().unwrap())
+        .await;
+    let standing = world.ctx.ips.standing(&world.ctx, &plan, &moved, SENDER);
+    assert!(matches!(standing.await, Standing::Hidden(_)));
+}
+
+#[tokio::test]
+async fn another_hostname_is_checked_before_it_is_said() {
+    use mailpods_policy::outbound::life::Order;
+    let mut world = named();
+    world
+        .plan
+        .outbound_ips
+        .insert("one".to_owned(), world.ip.clone());
+    world.looked_at(|_| {}).await;
+    assert!(
+        world.sends(&world.ip, &world.plan),
+        "nobody looks its names up"
+    );
+    // Before anybody has looked nothing leaves.
+    let mut renamed = world.ip.clone();
+    renamed.hostname = name("other.example.test");
+    assert!(!world.sends(&renamed, &world.plan));
+    let started = world.kept(&world.ip).await.activated;
+    let rest = |life: &mut super::Life| life.refused("google", REST, "no", 1);
+    world.ctx.ips.change(&world.ctx, &world.ip, rest).await;
+    let drain = |life: &mut super::Life| Some(life.order(&Order::Drain, 2));
+    world.ctx.ips.change(&world.ctx, &world.ip, drain).await;
+    let force = |life: &mut super::Life| {
+        life.forced = true;
+        None
+    };
+    world.ctx.ips.change(&world.ctx, &world.ip, force).await;
+    world.clock.advance(Duration::from_secs(60));
+    world
+        .looked_at(|ip| ip.hostname = renamed.hostname.clone())
+        .await;
+    let life = world.kept(&renamed).await;
+    assert!(life.is_named("other.example.test") && !life.forced && life.drained);
+    assert_eq!(life.activated, started, "the warm-up goes on");
+    assert_eq!(life.heat.len(), 1, "the rest stays");
+}
+
+#[tokio::test]
+async fn another_hostname_that_is_wrong_waits() {
+    let world = World::new("1.2.0.192.in-addr.arpa PTR out.example.test");
+    world.looked_at(|_| {}).await;
+    world.activate().await;
+    assert!(world.sends(&world.ip, &world.plan));
+    let changed = || {
+        let cause = mailpods_policy::outbound::life::Cause::HostnameChanged;
+        world
+            .ctx
+            .metrics
+            .transitions
+            .get(crate::metrics::Changed(cause))
+    };
+    assert_eq!(changed(), 0);
+    let (renamed, plan) = world
+        .looked_at(|ip| ip.hostname = name("other.example.test"))
+        .await;
+    assert!(!world.sends(&renamed, &plan));
+    assert_eq!(changed(), 1);
+    let life = world.kept(&renamed).await;
+    assert!(life.activated.is_none() && life.started.is_some());
+    let text = format!("{:?}", life.gate[&Check::ReverseName]);
+    assert!(text.contains("not other.example.test"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_release_kept_by_the_name_is_taken_over_once() {
+    let world = named();
+    let secrets = world.ctx.store.secrets.as_ref();
+    let old = super::Life {
+        activated: Some(7),
+        rested_until: Some(i64::MAX),
+        ..super::Life::default()
+    };
+    let octets = mailpods_store::secrets::to_octets(&old).unwrap();
+    secrets.put_secret("outbound/ip/one", octets).await.unwrap();
+    world.looked_at(|_| {}).await;
+    let life = world.kept(&world.ip).await;
+    assert_eq!(
+        (life.activated, life.rested_until),
+        (Some(7), Some(i64::MAX))
+    );
+    let (moved, plan) = world
+        .looked_at(|ip| ip.address = "192.0.2.9".parse().unwrap())
+        .await;
+    assert_eq!(world.kept(&moved).await.activated, None);
+    super::kept::tidy_lives(secrets, &plan, i64::MAX)
+        .await
+        .unwrap();
+    let left = secrets.secret_names("outbound/ip/").await.unwrap();
+    assert_eq!(left, ["outbound/ip/one/192.0.2.9"]);
+}
+
+#[tokio::test]
+async fn a_drained_address_is_counted_as_drained() {
+    use mailpods_policy::outbound::life::Order;
+    let mut world = named();
+    world
+        .plan
+        .outbound_ips
+        .insert("one".to_owned(), world.ip.clone());
+    world.looked_at(|_| {}).await;
+    let counted = |phase| {
+        world.ctx.ips.measure(&world.ctx, &world.plan);
+        world
+            .ctx
+            .metrics
+            .addresses
+            .get(crate::metrics::Stands(phase))
+    };
+    assert_eq!((counted(Some(Phase::Active)), counted(None)), (1, 0));
+    let drain = |life: &mut super::Life| Some(life.order(&Order::Drain, 2));
+    world.ctx.ips.change(&world.ctx, &world.ip, drain).await;
+    assert_eq!((counted(Some(Phase::Standby)), counted(None)), (0, 1));
 }
 
 #[tokio::test]
@@ -397,11 +589,11 @@ async fn the_end_of_a_slow_start_changes_the_life_once() {
     let ips = &world.ctx.ips;
     world.activate().await;
     ips.end_rests(&world.ctx, &world.plan).await;
-    assert!(ips.lives()["one"].warming);
+    assert!(ips.lives()["one/192.0.2.1"].warming);
     let over = world.clock.advance(days);
     for _ in 0..2 {
         ips.end_rests(&world.ctx, &world.plan).await;
-        let life = ips.lives()["one"].clone();
+        let life = ips.lives()["one/192.0.2.1"].clone();
         assert_eq!((life.warming, life.changed), (false, Some(over)));
         let told = &world.ctx.metrics.transitions;
         assert_eq!(told.get(Changed(Cause::RampOver)), 1);
@@ -447,7 +639,7 @@ async fn a_standby_that_sends_in_place_of_another_one_is_told() {
         ips.tell_seats(ctx, &world.plan);
     }
     assert_eq!(ctx.metrics.transitions.get(Changed(Cause::SeatTaken)), 1);
-    let short = super::short(&world.plan, &ips.lives(), now);
+    let short = super::seats::short_of(&world.plan, &ips.lives(), now);
     let short: Vec<String> = short.iter().map(ToString::to_string).collect();
     assert_eq!(short, ["default (IPv4) for google"]);
 }

@@ -13,31 +13,34 @@ impl Label for SuspendedFor {
     }
 }
 
+/// Providers that have a profile, and all others.
+const KNOWN: [&str; 15] = [
+    "google",
+    "microsoft",
+    "yahoo",
+    "apple",
+    "united-internet",
+    "comcast",
+    "ovh",
+    "proton",
+    "zoho",
+    "fastmail",
+    "t-online",
+    "orange",
+    "mimecast",
+    "mail-ru",
+    "qq",
+];
+const OTHER: &str = "other";
+
 /// Whose user complained, as a label: one of the providers that are known by name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Complained(&'static str);
 
 impl Complained {
     pub(crate) fn of(provider: Option<&str>) -> Self {
-        const KNOWN: [&str; 15] = [
-            "google",
-            "microsoft",
-            "yahoo",
-            "apple",
-            "united-internet",
-            "comcast",
-            "ovh",
-            "proton",
-            "zoho",
-            "fastmail",
-            "t-online",
-            "orange",
-            "mimecast",
-            "mail-ru",
-            "qq",
-        ];
         let known = KNOWN.iter().find(|known| provider == Some(**known));
-        Self(known.copied().unwrap_or("other"))
+        Self(known.copied().unwrap_or(OTHER))
     }
 }
 
@@ -58,6 +61,10 @@ pub(crate) enum Complaint {
     None,
     /// About no message that left from here.
     Unmatched,
+}
+
+impl Complaint {
+    const ALL: [Self; 4] = [Self::Counted, Self::Repeated, Self::None, Self::Unmatched];
 }
 
 impl Label for Complaint {
@@ -82,7 +89,21 @@ pub(crate) struct Senders {
 }
 
 impl Senders {
+    /// What counts seldom is there from the start, so that an alert sees the first time too.
     pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let senders = Self::registered(registry)?;
+        for cause in suspension::Cause::ALL {
+            senders.suspensions.add(SuspendedFor(cause), 0);
+        }
+        for provider in KNOWN.into_iter().chain([OTHER]) {
+            for outcome in Complaint::ALL {
+                senders.complaints.add((Complained(provider), outcome), 0);
+            }
+        }
+        Ok(senders)
+    }
+
+    fn registered(registry: &Registry) -> Result<Self, MetricsError> {
         Ok(Self {
             complaints: registry.counter(
                 "mailpods_outbound_complaints_total",

@@ -55,10 +55,11 @@ impl Attempt<'_> {
     async fn source_is_away(&mut self, dial: Dial, error: ConnectError) -> State {
         let reason = error.reason();
         tracing::warn!(id = %self.unit.message.id, source = dial.source.map(tracing::field::display), reason, %error, "an outbound address cannot be used");
-        let mut sources = self.sources.ips.iter();
-        let ip = sources.find(|ip| Some(ip.address) == dial.source).cloned();
-        if let Some(ip) = ip {
-            self.ctx.ips.check(self.ctx, self.plan, &ip).await;
+        // As the settings have it now: what they named when the attempt began may be gone.
+        let plan = self.ctx.plan.current();
+        let mut sources = plan.outbound_ips.values();
+        if let Some(ip) = sources.find(|ip| Some(ip.address) == dial.source) {
+            self.ctx.ips.check(self.ctx, &plan, ip).await;
         }
         self.last = Some(open_trouble(&OpenError::Connect(error), &dial));
         self.away.extend(dial.source);

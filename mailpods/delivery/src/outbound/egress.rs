@@ -78,9 +78,20 @@ impl Proxies {
         match proxy.has(ip.address).await {
             Ok(true) => Finding::Passed,
             Ok(false) => Finding::Failed(format!("no egress proxy at {proxy} has {}", ip.address)),
-            Err(error) => Finding::Unknown(super::attempt::with_causes(&error)),
+            Err(error) => Finding::Unknown(explained(super::attempt::with_causes(&error))),
         }
     }
+}
+
+/// What to do about a certificate that is the authority's own and at the same time the proxy's, which no TLS client takes
+/// (RFC 5280 §4.2.1.9).
+fn explained(error: String) -> String {
+    if !error.contains("CaUsedAsEndEntity") {
+        return error;
+    }
+    format!(
+        "{error} (the proxy's certificate says CA:TRUE: make it with `-addext basicConstraints=critical,CA:FALSE`, and put it into ca.crt of the Secret too)"
+    )
 }
 
 /// Whether an interface of this machine has an address.
@@ -129,6 +140,13 @@ mod tests {
             warm_up: None,
             attachment,
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_its_own_authority_is_told_of() {
+        let told = explained("invalid peer certificate: CaUsedAsEndEntity".to_owned());
+        assert!(told.contains("CA:FALSE"), "{told}");
+        assert_eq!(explained("refused".to_owned()), "refused");
     }
 
     #[tokio::test]

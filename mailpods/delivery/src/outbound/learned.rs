@@ -152,9 +152,12 @@ impl Attempt<'_> {
 
     /// Counts what the servers said, once for the attempt, whatever number of servers and recipients it had.
     pub(super) async fn learn(&self) {
-        self.ctx
-            .ips
-            .refuse(self.unit.lease.unit, self.stood_in_for());
+        let unit = self.unit.lease.unit;
+        self.ctx.ips.refuse(unit, self.stood_in_for());
+        let reply = self.learned.is_of_address().then_some(&*self.learned.reply);
+        if reply.is_some() || self.learned.delivered {
+            self.ctx.ips.note(unit, reply);
+        }
         suspension::count(self.ctx, self.plan, self.unit, self.learned.answers).await;
         let (Some(provider), learned) = (&self.provider, &self.learned) else {
             return;

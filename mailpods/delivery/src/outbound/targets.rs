@@ -88,6 +88,7 @@ impl Attempt<'_> {
             created: self.unit.message.created,
             sender: &self.unit.message.envelope.sender,
             refused: &self.ctx.ips.refused(self.unit.lease.unit),
+            said: self.ctx.ips.said(self.unit.lease.unit),
         };
         let picked = self.ctx.ips.pick(self.ctx, &ask, v4).await;
         self.picked.insert(v4, picked.clone());

@@ -511,7 +511,10 @@ async fn an_order_for_an_address_outlasts_a_restart() {
         .await
         .expect("nobody takes the order");
     let (store, dir) = rig.stop(false).await;
-    let life = kept::life(secrets.as_ref(), "one").await.unwrap().unwrap();
+    let life = kept::life(secrets.as_ref(), &with_ip.outbound_ips["one"])
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(life.rested_until, Some(until));
     let mut rig = Rig::on(store, dir, with_ip, zone());
     rig.send("bob@example.test", &["carol@remote.test"]).await;
@@ -524,6 +527,8 @@ async fn an_order_for_an_address_outlasts_a_restart() {
             .contains("no outbound address may send"),
         "{left:?}"
     );
+    let why = left[0].last_error.as_deref().unwrap_or_default();
+    assert!(why.contains("one of pool default rests until "), "{why}");
     assert!(
         left[0].next_attempt < until,
         "looks whether the rest ends early"

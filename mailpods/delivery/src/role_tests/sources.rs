@@ -194,8 +194,8 @@ async fn counted(rig: Rig) -> ((u64, u64), mailpods_store::Store, tempfile::Temp
     let (plan, now) = (rig.plan.current(), rig.clock.now());
     let (store, dir) = rig.stop(false).await;
     let one = &plan.outbound_ips["one"];
-    let state = crate::ips::AddressState::of(one, store.secrets.as_ref(), now);
-    let state = state.await.unwrap();
+    let states = crate::ips::AddressState::all([one], 1, store.secrets.as_ref(), now);
+    let state = states.await.unwrap().remove(0);
     ((state.sent, state.refused), store, dir)
 }
 

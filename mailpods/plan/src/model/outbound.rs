@@ -173,7 +173,7 @@ pub enum HopTls {
 }
 
 /// An address to send from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboundIp {
     /// Resource name.

@@ -1,6 +1,6 @@
 //! Tells the operator what the pod sees, and asks the store whether it is there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -166,26 +166,21 @@ impl Reporter {
 
 /// The outbound addresses as the store has them, and the pools that cannot keep their standby.
 async fn addresses(plan: &Plan, store: &Store) -> (Vec<AddressObservation>, Vec<String>) {
+    let ips = plan.outbound_ips.values().take(MAX_ADDRESSES);
+    let (secrets, min_standby) = (store.secrets.as_ref(), plan.outbound.min_standby);
     let now = unix_millis();
-    let (mut seen, mut lives) = (Vec::new(), HashMap::new());
-    for ip in plan.outbound_ips.values().take(MAX_ADDRESSES) {
-        match AddressState::of(ip, store.secrets.as_ref(), now).await {
-            Ok(state) => {
-                lives.insert(ip.name.clone(), state.life.clone());
-                seen.push(observation(state));
-            }
-            Err(error) => {
-                let error = error_chain(&error);
-                tracing::debug!(
-                    ip = ip.name,
-                    error,
-                    "failed to read the state of an outbound address"
-                );
-            }
+    match AddressState::all(ips, min_standby, secrets, now).await {
+        Ok(states) => {
+            let short = short(plan, &states, now);
+            let short = short.iter().map(ToString::to_string).collect();
+            (states.into_iter().map(observation).collect(), short)
+        }
+        Err(error) => {
+            let error = error_chain(&error);
+            tracing::debug!(error, "failed to read the states of the outbound addresses");
+            (Vec::new(), Vec::new())
         }
     }
-    let short = short(plan, &lives, now);
-    (seen, short.iter().map(ToString::to_string).collect())
 }
 
 /// The accounts that may not send, those that are suspended for the longest time first.

@@ -101,6 +101,8 @@ pub enum Cause {
     ActivatedByOperator,
     /// An operator wants it checked like any other again.
     RecheckedByOperator,
+    /// Its hostname is another one: nothing that was checked counts any more.
+    HostnameChanged,
     /// A block list names it.
     Listed,
     /// No block list names it any more.
@@ -113,7 +115,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::GatePassed,
         Self::GateFailed,
         Self::Refusals,
@@ -125,6 +127,7 @@ impl Cause {
         Self::DrainedByOperator,
         Self::ActivatedByOperator,
         Self::RecheckedByOperator,
+        Self::HostnameChanged,
         Self::Listed,
         Self::Delisted,
         Self::SeatTaken,
@@ -155,6 +158,7 @@ impl Cause {
             Self::DrainedByOperator => "drained-by-operator",
             Self::ActivatedByOperator => "activated-by-operator",
             Self::RecheckedByOperator => "rechecked-by-operator",
+            Self::HostnameChanged => "hostname-changed",
             Self::Listed => "listed",
             Self::Delisted => "delisted",
             Self::SeatTaken => "seat-taken",
@@ -288,6 +292,11 @@ pub enum Order {
     Drain,
     /// Used now: forgets rests and drains, and the gate does not count; but for an address that is not there.
     Activate,
+    /// Ends the rest for one provider, and the probation after it; nothing else changes.
+    Lift {
+        /// Its name.
+        provider: String,
+    },
     /// Takes [`Order::Activate`] back: the gate and block lists count again.
     Recheck,
 }
@@ -301,8 +310,17 @@ pub struct Life {
     /// Its slow start goes on.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub warming: bool,
+    /// The name in HELO that this is known of; `None`: nobody has looked yet, or a release that did not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// Since when it might send under the hostname of before, so that the warm-up goes on where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started: Option<i64>,
     /// An operator wants it used whatever the gate says.
     pub forced: bool,
+    /// Since when an operator does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forced_at: Option<i64>,
     /// No connection can come from it: nobody who would send has it. That is not passed over.
     pub absent: bool,
     /// An operator wants no new mail on it.
@@ -315,6 +333,9 @@ pub struct Life {
     /// When its phase last changed, for all or for one provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<i64>,
+    /// Why it last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// What the gate found last.
     pub gate: BTreeMap<Check, Finding>,
     /// Rests and probations by provider.
@@ -328,6 +349,28 @@ pub struct Life {
 }
 
 impl Life {
+    /// The settings name its hostname. Under another one than before nothing counts that was checked, nor that an operator passed over
+    /// it; rests, drains and the warm-up are those of the address.
+    pub fn rename(&mut self, hostname: &str, now: i64) -> Option<Transition> {
+        if self.is_named(hostname) {
+            return None;
+        }
+        let from = self.phase(None, now);
+        let before = self.hostname.replace(hostname.to_owned());
+        // What a release kept that did not say was checked under the name that there is.
+        before?;
+        self.gate.clear();
+        (self.forced, self.forced_at) = (false, None);
+        self.started = self.activated.take().or(self.started);
+        (from != Phase::Pending).then(|| changed(from, Phase::Pending, Cause::HostnameChanged))
+    }
+
+    /// Whether what is known is of this hostname.
+    #[must_use]
+    pub fn is_named(&self, hostname: &str) -> bool {
+        self.hostname.as_deref() == Some(hostname)
+    }
+
     /// Takes the results of the gate in. What could not be found out changes nothing. What an operator wants counts more, where
     /// the address is there.
     pub fn gate(&mut self, findings: &[(Check, Finding)], now: i64) -> Option<Transition> {
@@ -341,7 +384,7 @@ impl Life {
         let passes_over = self.forced && !self.absent;
         match self.activated {
             None if passed || passes_over => {
-                self.activated = Some(now);
+                self.activated = self.started.take().or(Some(now));
                 Some(changed(Phase::Pending, Phase::Active, Cause::GatePassed))
             }
             Some(_) if failed && !passes_over => {
@@ -479,8 +522,11 @@ impl Life {
             }
             Order::Activate => {
                 (self.forced, self.drained, self.rested_until) = (true, false, None);
+                self.forced_at = Some(now);
                 self.heat.clear();
-                self.activated = self.activated.or((!self.absent).then_some(now));
+                if self.activated.is_none() && !self.absent {
+                    self.activated = self.started.take().or(Some(now));
+                }
                 let to = if self.absent {
                     Phase::Pending
                 } else {
@@ -488,11 +534,37 @@ impl Life {
                 };
                 changed(from, to, Cause::ActivatedByOperator)
             }
+            Order::Lift { provider } => {
+                let from = self.phase(Some(provider), now);
+                self.heat.remove(provider);
+                Transition {
+                    provider: Some(provider.clone()),
+                    ..changed(
+                        from,
+                        self.phase(Some(provider), now),
+                        Cause::ActivatedByOperator,
+                    )
+                }
+            }
             Order::Recheck => {
-                self.forced = false;
+                (self.forced, self.forced_at) = (false, None);
                 changed(from, self.phase(None, now), Cause::RecheckedByOperator)
             }
         }
+    }
+
+    /// What an operator's word passes over: checks that fail, by name, and block lists that it would rest for.
+    #[must_use]
+    pub fn passed_over(&self) -> Vec<String> {
+        if !self.forced {
+            return Vec::new();
+        }
+        let fails = |(check, finding): (&Check, &Finding)| {
+            matches!(finding, Finding::Failed(_)).then(|| format!("{} fails", check.as_str()))
+        };
+        let listed = self.listed.iter().filter(|(_, listing)| listing.rests);
+        let listed = listed.map(|(zone, _)| format!("listed by {zone}"));
+        self.gate.iter().filter_map(fails).chain(listed).collect()
     }
 
     /// Whether mail to a provider may leave from it now.

@@ -211,6 +211,11 @@ impl Profiles {
         self.by_name.get(name).unwrap_or(&self.unknown)
     }
 
+    /// The names of all that have a profile.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
     /// The provider behind mail exchangers, given by preference: all domains whose exchanger lies with one provider are one. Who
     /// is not known goes by the registered domain of the first exchanger.
     #[must_use]

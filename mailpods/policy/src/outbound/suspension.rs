@@ -131,6 +131,9 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All causes.
+    pub const ALL: [Self; 4] = [Self::Burst, Self::Verdicts, Self::Complaints, Self::ByHand];
+
     /// The stable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

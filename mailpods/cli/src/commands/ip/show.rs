@@ -7,7 +7,7 @@ use super::Named;
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{self, Table};
-use crate::plans::Config;
+use crate::plans::{Addresses, Config};
 use crate::session::failed;
 use crate::time;
 
@@ -21,16 +21,9 @@ There is no OutboundIP: the system chooses the address that mail leaves from. Wr
 
 pub fn list(config: &Config, globals: &Globals) -> Outcome {
     let format = globals.output;
-    config.with_plan(globals, |store, plan| async move {
-        let mut states = Vec::new();
-        for ip in plan.outbound_ips.values() {
-            let state = AddressState::of(ip, store.secrets.as_ref(), time::now()).await;
-            states.push(state.map_err(|error| failed("failed to read the state", &error))?);
-        }
-        let gone = leaving(store.secrets.as_ref()).await;
-        let gone =
-            gone.map_err(|error| failed("failed to read the addresses of before", &error))?;
-        let gone: Vec<Left> = gone.into_iter().filter_map(Left::of).collect();
+    config.with_addresses(globals, |store, addresses| async move {
+        let states = states(&addresses, &store).await?;
+        let gone = left(&store).await?;
         match format {
             Format::Json => {
                 let states = states.iter().map(Listed::There);
@@ -46,6 +39,21 @@ pub fn list(config: &Config, globals: &Globals) -> Outcome {
         }
         Ok(Exit::Done)
     })
+}
+
+/// The states of all addresses: which one sends depends on the others.
+async fn states(addresses: &Addresses, store: &Store) -> Result<Vec<AddressState>, Failure> {
+    let ips = addresses.ips.values();
+    let (secrets, now) = (store.secrets.as_ref(), time::now());
+    let states = AddressState::all(ips, addresses.min_standby, secrets, now).await;
+    states.map_err(|error| failed("failed to read the state", &error))
+}
+
+/// The addresses that are gone from the configuration.
+async fn left(store: &Store) -> Result<Vec<Left>, Failure> {
+    let gone = leaving(store.secrets.as_ref()).await;
+    let gone = gone.map_err(|error| failed("failed to read the addresses of before", &error))?;
+    Ok(gone.into_iter().filter_map(Left::of).collect())
 }
 
 /// One line of the list.
@@ -99,6 +107,10 @@ impl Left {
             self.place.pool.clone(),
             self.phase.as_str().to_owned(),
             time::span(time::now() - self.gone.since),
+            match self.phase {
+                Step::Withdrawn => "-".to_owned(),
+                Step::Draining | Step::Drained => time::format(self.gone.until),
+            },
             "-".to_owned(),
             self.reason.clone(),
         ]
@@ -134,9 +146,7 @@ fn phase_words(state: &AddressState) -> String {
 }
 
 fn rows(states: &[AddressState], phase: impl Fn(&AddressState) -> String) -> Table {
-    let mut table = Table::new(&[
-        "NAME", "ADDRESS", "HOSTNAME", "POOL", "PHASE", "SINCE", "SENT 24H", "WHY",
-    ]);
+    let mut table = headed();
     let now = time::now();
     for state in states {
         table.row(vec![
@@ -148,6 +158,7 @@ fn rows(states: &[AddressState], phase: impl Fn(&AddressState) -> String) -> Tab
             state
                 .since
                 .map_or_else(|| "-".to_owned(), |since| time::span(now - since)),
+            state.until.map_or_else(|| "-".to_owned(), time::format),
             state.sent.to_string(),
             match state.reason.as_str() {
                 "" => "-".to_owned(),
@@ -158,24 +169,66 @@ fn rows(states: &[AddressState], phase: impl Fn(&AddressState) -> String) -> Tab
     table
 }
 
+fn headed() -> Table {
+    Table::new(&[
+        "NAME", "ADDRESS", "HOSTNAME", "POOL", "PHASE", "SINCE", "UNTIL", "SENT 24H", "WHY",
+    ])
+}
+
 pub fn explain(named: &Named, globals: &Globals) -> Outcome {
     let format = globals.output;
-    named.config.with_plan(globals, |store, plan| async move {
-        let ip = named.ip(&plan)?;
-        let state = AddressState::of(&ip, store.secrets.as_ref(), time::now()).await;
-        let state = state.map_err(|error| failed("failed to read the state", &error))?;
-        match format {
-            Format::Json => output::json(&state)?,
-            Format::Table => print(&state, &store).await?,
+    named
+        .config
+        .with_addresses(globals, |store, addresses| async move {
+            let mut gone = left(&store).await?;
+            gone.retain(|left| left.place.name == named.name);
+            if !addresses.ips.contains_key(&named.name) && !gone.is_empty() {
+                return of_gone(&gone, format);
+            }
+            let name = &addresses.named(&named.name)?.name;
+            let states = states(&addresses, &store).await?;
+            let state = states.iter().find(|state| state.name == *name);
+            match (format, state) {
+                (_, None) => {}
+                (Format::Json, Some(state)) => output::json(state)?,
+                (Format::Table, Some(state)) => print(state, &store).await?,
+            }
+            Ok(Exit::Done)
+        })
+}
+
+/// An address that is not in the configuration any more; it may have had several.
+fn of_gone(gone: &[Left], format: Format) -> Outcome {
+    match format {
+        Format::Json => output::json(&gone)?,
+        Format::Table => {
+            let mut table = headed();
+            gone.iter().for_each(|left| table.row(left.row()));
+            table.print()?;
         }
-        Ok(Exit::Done)
-    })
+    }
+    Ok(Exit::Done)
 }
 
 async fn print(state: &AddressState, store: &Store) -> Result<(), Failure> {
     let now = time::now();
     rows(std::slice::from_ref(state), phase_words).print()?;
     output::line(&format!("next: {}", state.next))?;
+    if let (Some(at), Some(cause)) = (state.life.changed, state.life.cause) {
+        let text = format!("last change: {}, {}", cause.as_str(), time::format(at));
+        output::line(&text)?;
+    }
+    if let Some(since) = state.life.forced_at {
+        let over = match state.life.passed_over() {
+            over if over.is_empty() => "nothing speaks against it".to_owned(),
+            over => over.join(", "),
+        };
+        let since = time::format(since);
+        let text = format!(
+            "activated by the operator since {since}: {over} (`mailpods ip recheck` takes it back)"
+        );
+        output::line(&output::clean(&text))?;
+    }
     if let Some(until) = state.until {
         output::line(&format!("until {}", time::format(until)))?;
     }
@@ -187,10 +240,10 @@ async fn print(state: &AddressState, store: &Store) -> Result<(), Failure> {
         output::line(&format!("other servers see {observed}"))?;
     }
     for (zone, listing) in &state.life.listed {
-        let effect = if listing.rests {
-            "it rests"
-        } else {
-            "told only"
+        let effect = match listing.rests {
+            true if state.life.forced => "passed over: activated by the operator",
+            true => "it rests",
+            false => "told only",
         };
         let text = format!(
             "listed by {zone} since {}: {} ({effect})",

@@ -256,3 +256,46 @@ fn what_an_operator_activated_is_checked_again() {
     life.order(&Order::Recheck, 6);
     assert!(life.is_usable("x", 6), "what is right stays in use");
 }
+
+#[test]
+fn another_hostname_voids_what_was_checked_and_nothing_else() {
+    let mut life = active();
+    assert_eq!(life.rename("one.test", 1), None, "nobody had said");
+    assert!(life.is_named("one.test") && life.activated == Some(0));
+    life.order(&Order::Activate, 2);
+    life.refused("google", REST, "no", 3);
+    let change = life.rename("two.test", 4).unwrap();
+    assert_eq!(
+        (change.from, change.to, change.cause),
+        (Phase::Active, Phase::Pending, Cause::HostnameChanged)
+    );
+    assert!(!life.forced && life.forced_at.is_none() && life.gate.is_empty());
+    assert!(!life.is_usable("yahoo", 4) && life.heat.contains_key("google"));
+    assert_eq!(life.rename("three.test", 5), None, "it is Pending already");
+    life.gate(&[(Check::ReverseName, Finding::Passed)], 6);
+    assert_eq!((life.activated, life.started), (Some(0), None));
+}
+
+#[test]
+fn an_operator_ends_the_rest_for_one_provider() {
+    let mut life = active();
+    life.refused("google", REST, "no", 1);
+    life.refused("yahoo", REST, "no", 1);
+    let lift = Order::Lift {
+        provider: "google".to_owned(),
+    };
+    let change = life.order(&lift, 2);
+    assert_eq!((change.from, change.to), (Phase::Hot, Phase::Active));
+    assert!(life.is_usable("google", 2) && !life.is_usable("yahoo", 2));
+    assert!(!life.forced);
+}
+
+#[test]
+fn what_is_passed_over_is_named() {
+    let mut life = active();
+    let failed = Finding::Failed("no PTR".to_owned());
+    assert!(life.passed_over().is_empty());
+    life.order(&Order::Activate, 1);
+    life.gate(&[(Check::ReverseName, failed)], 2);
+    assert_eq!(life.passed_over(), ["reverse-name fails"]);
+}
