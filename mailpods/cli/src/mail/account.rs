@@ -41,6 +41,9 @@ pub struct Mailbox {
     pub annotations: BTreeMap<String, Octets>,
     /// Keywords that have no letter, by UID.
     pub keywords: BTreeMap<u32, Vec<String>>,
+    /// Rights of others by identifier, with `-` in front where they are taken away (RFC 4314 §2).
+    #[serde(default)]
+    pub acl: BTreeMap<String, String>,
 }
 
 /// Octets: as text where they are text.

@@ -51,11 +51,11 @@ impl Folder {
         }
     }
 
-    /// Reads the messages.
-    pub fn messages(&self) -> Result<Messages, FileError> {
+    /// Reads the messages; those of more than `most` octets are errors.
+    pub fn messages(&self, most: u64) -> Result<Messages, FileError> {
         Ok(match &self.place {
-            Place::Maildir(path) => Box::new(maildir::read(path)?),
-            Place::Mbox(path) => Box::new(mbox::read(path)?),
+            Place::Maildir(path) => Box::new(maildir::read(path, most)?),
+            Place::Mbox(path) => Box::new(mbox::read(path, most)?),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Maildir: one file for each message, flags in its name.
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use mailpods_store::mail::Flags;
 
 use super::flags::{Keywords, from_maildir, to_maildir};
 use super::uidlist::{self, Known, Uidlist, unique};
-use super::{FileError, FileMessage, MAX_MESSAGE, make_file, make_folder, to_crlf, to_lf};
+use super::{FileError, FileMessage, digest_of, make_file, make_folder, to_crlf, to_lf};
 
 const KEYWORDS_FILE: &str = "dovecot-keywords";
 
@@ -32,25 +33,84 @@ pub fn uidlist(dir: &Path) -> Uidlist {
         .unwrap_or_default()
 }
 
-/// The messages by UID; then those without, by file name, which begins with the time of delivery.
+/// The messages by UID; then those without, by file name, which begins with the time of delivery. Those of more than `most` octets are
+/// errors.
+///
+/// A unique name may stand at several files, as a copy with other flags that a synchronisation left behind: the first (of `cur`, with
+/// the most flags) has the UID, others are messages of their own where their text is another, else passed over.
 pub fn read(
     dir: &Path,
+    most: u64,
 ) -> Result<impl Iterator<Item = Result<FileMessage, FileError>> + use<>, FileError> {
     let keywords = fs::read_to_string(dir.join(KEYWORDS_FILE))
         .map(|text| Keywords::parse(&text))
         .unwrap_or_default();
     let uidlist = uidlist(dir);
-    let mut files = files(dir)?;
-    files.sort_by_key(|path| uidlist.get(base(path)).map_or(u32::MAX, |known| known.uid));
-    Ok(files.into_iter().enumerate().map(move |(index, path)| {
-        let known = uidlist.get(base(&path));
-        let message = read_file(&path, index + 1, &keywords)?;
-        Ok(FileMessage {
+    let mut reader = Reader {
+        keywords,
+        uidlist,
+        most,
+        copies: HashSet::new(),
+    };
+    let groups = groups(files(dir)?, &reader.uidlist);
+    let numbered = groups.into_iter().flatten().enumerate();
+    Ok(numbered.filter_map(move |(index, file)| reader.read(file, index + 1).transpose()))
+}
+
+/// A file, and its place among those of its unique name.
+struct Found {
+    path: PathBuf,
+    at: usize,
+    of: usize,
+}
+
+/// Files of the same unique name together, by UID, then those without.
+fn groups(files: Vec<PathBuf>, uidlist: &Uidlist) -> Vec<Vec<Found>> {
+    let mut named: BTreeMap<(u32, String), Vec<PathBuf>> = BTreeMap::new();
+    for path in files {
+        let uid = uidlist.get(base(&path)).map_or(u32::MAX, |known| known.uid);
+        let key = (uid, unique(base(&path)).to_owned());
+        named.entry(key).or_default().push(path);
+    }
+    let group = |mut paths: Vec<PathBuf>| {
+        paths.sort_by_key(|path| (is_new(path), Reverse(letters(path).len())));
+        let of = paths.len();
+        let paths = paths.into_iter().enumerate();
+        paths.map(|(at, path)| Found { path, at, of }).collect()
+    };
+    named.into_values().map(group).collect()
+}
+
+fn is_new(path: &Path) -> bool {
+    path.parent().is_some_and(|part| part.ends_with("new"))
+}
+
+struct Reader {
+    keywords: Keywords,
+    uidlist: Uidlist,
+    most: u64,
+    /// Texts of the files of one unique name.
+    copies: HashSet<[u8; 32]>,
+}
+
+impl Reader {
+    /// `None` for the same text again.
+    fn read(&mut self, file: Found, number: usize) -> Result<Option<FileMessage>, FileError> {
+        if file.at == 0 {
+            self.copies.clear();
+        }
+        let message = read_file(&file.path, number, &self.keywords, self.most)?;
+        if file.of > 1 && !self.copies.insert(digest_of(&[&message.octets])) {
+            return Ok(None);
+        }
+        let known = self.uidlist.get(base(&file.path));
+        let known = known.filter(|_| self.copies.len() < 2);
+        Ok(Some(FileMessage {
             uid: known.map(|known| known.uid),
             uidl: known.and_then(|known| known.uidl.clone()),
             ..message
-        })
-    }))
+        }))
+    }
 }
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
@@ -68,18 +128,25 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(files)
 }
 
-fn read_file(path: &Path, number: usize, keywords: &Keywords) -> Result<FileMessage, FileError> {
+fn read_file(
+    path: &Path,
+    number: usize,
+    keywords: &Keywords,
+    most: u64,
+) -> Result<FileMessage, FileError> {
     let file = fs::File::open(path).map_err(FileError::io("open", path))?;
     let metadata = file.metadata().map_err(FileError::io("read", path))?;
     let mut octets = Vec::new();
-    file.take(MAX_MESSAGE + 1)
+    file.take(most + 1)
         .read_to_end(&mut octets)
         .map_err(FileError::io("read", path))?;
     let taken = octets.len() as u64;
-    if taken > MAX_MESSAGE {
+    let octets = to_crlf(&octets);
+    if octets.len() as u64 > most {
         return Err(FileError::TooLarge {
             path: path.display().to_string(),
             number,
+            most,
         });
     }
     let received = metadata
@@ -87,7 +154,7 @@ fn read_file(path: &Path, number: usize, keywords: &Keywords) -> Result<FileMess
         .ok()
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok(FileMessage {
-        octets: to_crlf(&octets),
+        octets,
         flags: from_maildir(letters(path), keywords),
         received: received.map_or(0, |since| {
             UnixSeconds::try_from(since.as_secs()).unwrap_or(0)
@@ -244,7 +311,7 @@ mod tests {
         writer.write("1.a", octets, &flags, 1_700_000_000).unwrap();
         assert!(writer.update("1.a", &flags).unwrap());
         let read =
-            || -> Vec<FileMessage> { read(dir.path()).unwrap().map(Result::unwrap).collect() };
+            || -> Vec<FileMessage> { read(dir.path(), 99).unwrap().map(Result::unwrap).collect() };
         let expected = FileMessage {
             octets: octets.to_vec(),
             flags,
@@ -258,6 +325,38 @@ mod tests {
         assert!(writer.update("1.a", &Flags::default()).unwrap());
         assert_eq!(read().first().unwrap().flags, Flags::default());
         assert_eq!(read().len(), 1);
+    }
+
+    #[test]
+    fn a_unique_name_has_one_uid_however_many_files_have_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for part in ["cur", "new"] {
+            fs::create_dir(dir.path().join(part)).unwrap();
+        }
+        for (file, text) in [
+            ("cur/1.a:2,", "one"),
+            ("cur/1.a:2,FS", "one"),
+            ("new/1.a", "other"),
+            ("cur/2.b:2,S", "two"),
+            ("new/3.c", "three"),
+        ] {
+            fs::write(dir.path().join(file), text).unwrap();
+        }
+        let list = "3 V9 N8\n4 :1.a\n7 :2.b\n";
+        fs::write(dir.path().join(uidlist::FILE), list).unwrap();
+        let read = read(dir.path(), 99).unwrap().map(Result::unwrap);
+        let found: Vec<_> = read
+            .map(|one| (one.octets, one.uid, one.flags.system))
+            .collect();
+        let seen = SystemFlags::SEEN;
+        let wanted = [
+            (&b"one"[..], Some(4), seen.union(SystemFlags::FLAGGED)),
+            (b"other", None, SystemFlags::default()),
+            (b"two", Some(7), seen),
+            (b"three", None, SystemFlags::default()),
+        ];
+        let wanted = wanted.map(|(octets, uid, flags)| (octets.to_vec(), uid, flags));
+        assert_eq!(found, wanted);
     }
 
     #[test]

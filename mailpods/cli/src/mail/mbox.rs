@@ -28,16 +28,18 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
-/// The messages of a file.
-pub fn read(path: &Path) -> Result<Reader<BufReader<File>>, FileError> {
+/// The messages of a file; those of more than `most` octets are errors.
+pub fn read(path: &Path, most: u64) -> Result<Reader<BufReader<File>>, FileError> {
     let file = File::open(path).map_err(FileError::io("open", path))?;
-    Ok(Reader::new(BufReader::with_capacity(1 << 16, file), path))
+    let input = BufReader::with_capacity(1 << 16, file);
+    Ok(Reader::new(input, path, most))
 }
 
 /// Splits an mbox into messages. One message at a time is in memory.
 pub struct Reader<R> {
     input: R,
     path: PathBuf,
+    most: u64,
     /// The `From ` line of the message that comes next.
     from_line: Option<Vec<u8>>,
     number: usize,
@@ -45,10 +47,11 @@ pub struct Reader<R> {
 }
 
 impl<R: BufRead> Reader<R> {
-    fn new(input: R, path: &Path) -> Self {
+    fn new(input: R, path: &Path, most: u64) -> Self {
         Self {
             input,
             path: path.to_owned(),
+            most,
             from_line: None,
             number: 0,
             ended: false,
@@ -73,20 +76,32 @@ impl<R: BufRead> Reader<R> {
                 break;
             }
             taken += line.len() as u64;
-            if taken > MAX_MESSAGE {
-                return Err(FileError::TooLarge {
-                    path: self.path.display().to_string(),
-                    number: self.number,
-                });
-            }
             after_empty_line = matches!(line.as_slice(), b"\n" | b"\r\n");
-            octets.extend_from_slice(unquoted(&line));
+            // Of one that is too large the end is looked for, and nothing more is kept.
+            if octets.len() as u64 <= self.most {
+                octets.extend_from_slice(unquoted(&line));
+            }
+        }
+        if octets.len() as u64 > self.most {
+            return Err(self.too_large());
         }
         if after_empty_line {
             octets.truncate(octets.len() - usize::from(octets.ends_with(b"\n")));
             octets.truncate(octets.len() - usize::from(octets.ends_with(b"\r")));
         }
-        Ok(Some(finish(&octets, &from_line, taken)))
+        let message = finish(&octets, &from_line, taken);
+        match message.octets.len() as u64 > self.most {
+            true => Err(self.too_large()),
+            false => Ok(Some(message)),
+        }
+    }
+
+    fn too_large(&self) -> FileError {
+        FileError::TooLarge {
+            path: self.path.display().to_string(),
+            number: self.number,
+            most: self.most,
+        }
     }
 
     /// The first `From ` line; empty lines before it are passed over.
@@ -121,7 +136,7 @@ impl<R: BufRead> Iterator for Reader<R> {
             return None;
         }
         let next = self.next_message();
-        self.ended = !matches!(next, Ok(Some(_)));
+        self.ended = !matches!(next, Ok(Some(_)) | Err(FileError::TooLarge { .. }));
         next.transpose()
     }
 }
@@ -329,7 +344,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &[u8]) -> Vec<Result<FileMessage, FileError>> {
-        Reader::new(text, Path::new("test.mbox")).collect()
+        Reader::new(text, Path::new("test.mbox"), 1000).collect()
     }
 
     #[test]
@@ -375,6 +390,26 @@ mod tests {
             SystemFlags::SEEN.union(SystemFlags::ANSWERED)
         );
         assert_eq!(read.last().unwrap().octets, b"Subject: two\r\n\r\nbody\r\n");
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_stops_no_other() {
+        let large = "x".repeat(600) + "\n" + &"y".repeat(600);
+        let from = "From a@example.test Thu Jan  1 00:00:00 1970\n";
+        let text = format!("{from}\none\n\n{from}\n{large}\n\n{from}\nthree\n");
+        let read = parse(text.as_bytes());
+        let [
+            Ok(one),
+            Err(FileError::TooLarge { number: 2, .. }),
+            Ok(three),
+        ] = read.as_slice()
+        else {
+            panic!("{read:?}");
+        };
+        assert_eq!(
+            (&one.octets[..], &three.octets[..]),
+            (&b"\r\none\r\n"[..], &b"\r\nthree\r\n"[..])
+        );
     }
 
     #[test]

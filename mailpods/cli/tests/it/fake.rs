@@ -9,6 +9,10 @@ pub enum Reply {
     Text(String),
     /// Sends this, and closes the connection.
     Last(String),
+    /// Sends this over and over, a tenth of a second apart, until the client goes.
+    Drip(String),
+    /// Sends this over and over, as fast as it can, until the client goes.
+    Flood(String),
     /// Sends this and no more, and leaves the connection open until the client goes.
     Stall(String),
 }
@@ -62,10 +66,12 @@ fn serve(
     answer: &Answer,
 ) -> Option<()> {
     let mut out = stream.try_clone().ok()?;
+    let pace = stream.try_clone().ok()?;
     let mut lines = BufReader::new(stream).lines();
     out.write_all(greeting.as_bytes()).ok()?;
     while let Some(Ok(line)) = lines.next() {
-        let (tag, command) = line.split_once(' ')?;
+        // What answers a continuation has no tag.
+        let (tag, command) = line.split_once(' ').unwrap_or(("", &line));
         told.lock().unwrap().push(command.to_owned());
         let (text, goes_on) = match answer(number, command) {
             Reply::Text(text) => (text, true),
@@ -75,6 +81,12 @@ fn serve(
                 lines.next();
                 return None;
             }
+            Reply::Drip(text) => {
+                let apart = std::time::Duration::from_millis(100);
+                pace.set_read_timeout(Some(apart)).ok()?;
+                return send_on(&mut out, &text, || lines.next());
+            }
+            Reply::Flood(text) => return send_on(&mut out, &text.repeat(100), || ()),
         };
         out.write_all(text.replace("TAG", tag).as_bytes()).ok()?;
         if !goes_on {
@@ -82,6 +94,14 @@ fn serve(
         }
     }
     None
+}
+
+/// Until the client goes.
+fn send_on<T>(out: &mut TcpStream, text: &str, mut between: impl FnMut() -> T) -> Option<()> {
+    loop {
+        out.write_all(text.as_bytes()).ok()?;
+        between();
+    }
 }
 
 pub const GREETING: &str = "* OK ready\r\n";

@@ -1,6 +1,6 @@
 //! `mailpods mailbox acl`
 use mailpods_api::{Grantee, MailboxAddress, Rights};
-use mailpods_store::acl::AclChange;
+use mailpods_store::acl::{AclChange, AclEntry};
 use mailpods_store::mail::MailboxInfo;
 use mailpods_store::{Store, StoreError};
 use serde::Serialize;
@@ -120,17 +120,20 @@ impl Args {
 
     async fn rows(&self, store: &Store, mailbox: &MailboxInfo) -> Result<Vec<Row>, StoreError> {
         let entries = store.mail.acl(mailbox.id).await?;
-        let row = |entry: mailpods_store::acl::AclEntry| {
-            let dash = if entry.negative { "-" } else { "" };
-            Row {
-                account: self.account.to_string(),
-                mailbox: mailbox.name.clone(),
-                identifier: format!("{dash}{}", entry.to),
-                rights: entry.rights.to_string(),
-            }
+        let row = |entry: AclEntry| Row {
+            account: self.account.to_string(),
+            mailbox: mailbox.name.clone(),
+            identifier: identifier(&entry),
+            rights: entry.rights.to_string(),
         };
         Ok(entries.into_iter().map(row).collect())
     }
+}
+
+/// Whose rights an entry tells, with `-` in front where it takes them away (RFC 4314 §2).
+pub fn identifier(entry: &AclEntry) -> String {
+    let dash = if entry.negative { "-" } else { "" };
+    format!("{dash}{}", entry.to)
 }
 
 fn print(rows: &[Row]) -> std::io::Result<()> {

@@ -226,6 +226,7 @@ async fn beside(
         place.insert(annotation.entry, Octets::new(&annotation.value));
     }
     for mailbox in mailboxes {
+        let acl = store.mail.acl(mailbox.id).await?.into_iter();
         let mut of_it = counts
             .iter()
             .filter(|counts| counts.mailbox == mailbox.name);
@@ -238,6 +239,9 @@ async fn beside(
                 .next()
                 .map(|counts| counts.keywords.clone())
                 .unwrap_or_default(),
+            acl: acl
+                .map(|entry| (super::acl::identifier(&entry), entry.rights.to_string()))
+                .collect(),
         });
     }
     if let Some(kept) = store.scripts.personal_scripts(account).await? {

@@ -32,6 +32,8 @@ pub struct Mode {
     pub dry_run: bool,
     /// What was brought before and has been deleted here comes again, and flags stay as they are here: an import. Else a move.
     pub restores: bool,
+    /// Messages of more octets are left out and told.
+    pub max_message: u64,
 }
 
 /// A mailbox that mail is put into.
@@ -41,6 +43,8 @@ pub struct Target<'a> {
     mailbox: Option<MailboxId>,
     /// Where the files tell UIDs.
     origin: Option<Origin>,
+    /// The next UID there.
+    uid_next: Uid,
     brought: BTreeMap<Uid, Brought>,
     present: Present,
     batch: Vec<FileMessage>,
@@ -72,6 +76,7 @@ impl<'a> Target<'a> {
             store,
             mailbox: None,
             origin: None,
+            uid_next: 0,
             brought: BTreeMap::new(),
             present: Present::default(),
             batch: Vec::new(),
@@ -119,6 +124,7 @@ impl<'a> Target<'a> {
             let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
             let name = format!("files:{}/{}", path.display(), folder.name);
             let migrations = &self.store.migrations;
+            self.uid_next = next;
             self.origin = match self.mailbox {
                 None => migrations.origin(account, &name).await?,
                 Some(mailbox) => {
@@ -148,34 +154,42 @@ impl<'a> Target<'a> {
     }
 
     pub async fn take(&mut self, folder: &Folder, bar: &ProgressBar) -> Result<(), Failure> {
-        for message in folder.messages().map_err(|error| file_failure(&error))? {
+        let messages = folder.messages(self.mode.max_message);
+        for message in messages.map_err(|error| file_failure(&error))? {
             match message {
                 Ok(message) => {
                     bar.inc(message.taken);
                     self.add(message).await?;
                 }
                 Err(error) => {
-                    self.counts.unreadable += 1;
                     let text = mailpods_telemetry::error_chain(&error);
                     bar.suspend(|| eprintln!("warning: {}", output::clean(&text)));
+                    self.counts.leave_out(text);
                 }
             }
         }
         self.flush().await?;
-        self.end(folder).await.map_err(putting)
+        self.end_pass().await.map_err(putting)?;
+        self.count_kept();
+        Ok(())
     }
 
-    async fn end(&mut self, folder: &Folder) -> Result<(), StoreError> {
+    /// After this the mailbox gives out no UID that the files may still give to one of theirs.
+    async fn end_pass(&self) -> Result<(), StoreError> {
         let (Some(origin), Some(_)) = (&self.origin, self.mailbox) else {
             return Ok(());
         };
-        let next = folder.validity().map_or(0, |(_, next)| next);
         let reserved = if self.mode.restores { 0 } else { RESERVED_UIDS };
-        let next = next.saturating_add(reserved);
-        self.store.migrations.end_pass(origin.id, 0, next).await?;
+        let next = self.uid_next.saturating_add(reserved);
+        self.store.migrations.end_pass(origin.id, 0, next).await
+    }
+
+    fn count_kept(&mut self) {
+        let (Some(origin), Some(_)) = (&self.origin, self.mailbox) else {
+            return;
+        };
         let mapped = self.brought.values().any(|one| one.uid != one.source);
         self.counts.uids_kept = origin.uids != Uids::Mapped && !mapped;
-        Ok(())
     }
 
     async fn add(&mut self, mut message: FileMessage) -> Result<(), Failure> {
@@ -297,6 +311,11 @@ impl<'a> Target<'a> {
             let brought = brought.map_err(putting)?.into_iter();
             self.brought.extend(brought.map(|one| (one.source, one)));
         }
+        if without.is_empty() {
+            return Ok(());
+        }
+        // All that have a UID are in: files come by it, and those without are the last.
+        self.end_pass().await.map_err(putting)?;
         self.append(mailbox, without).await.map_err(putting)
     }
 
@@ -305,9 +324,6 @@ impl<'a> Target<'a> {
         mailbox: MailboxId,
         messages: Vec<FileMessage>,
     ) -> Result<(), StoreError> {
-        if messages.is_empty() {
-            return Ok(());
-        }
         let names: Vec<_> = messages
             .iter()
             .map(|message| message.uidl.clone())

@@ -1,33 +1,39 @@
-//! What comes with the files of an account beside its messages: subscriptions, annotations, scripts.
+//! What comes with the files of an account beside its messages: subscriptions, annotations, rights of others, scripts.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
+use mailpods_api::{Grantee, MailboxAddress, Rights};
+use mailpods_store::acl::AclChange;
 use mailpods_store::scripts::ScriptError;
 use mailpods_store::{AccountId, MailboxId, Store, StoreError};
 use mailpods_telemetry::error_chain;
 
 use super::file_failure;
 use crate::failure::{Exit, Failure};
-use crate::mail::account::{Account, Octets, read_subscriptions};
+use crate::mail::account::{Account, Mailbox, Octets, read_subscriptions};
 use crate::session::failed;
 
 /// Brings them in. What is here already under the same name is replaced, except scripts: those that people changed here stay.
 pub async fn all(
     store: &Store,
-    account: AccountId,
+    (account, address): (AccountId, &MailboxAddress),
     path: &Path,
     extra: Option<&Account>,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(), Failure> {
     let subscribed = read_subscriptions(path).map_err(|error| file_failure(&error))?;
-    let outcome = subscribe(store, account, subscribed, extra, wanted).await;
+    let outcome = subscribe(store, account, subscribed, extra, &wanted).await;
     outcome.map_err(|error| failed("failed to subscribe to mailboxes", &error))?;
     let Some(extra) = extra else {
         return Ok(());
     };
     let outcome = annotate(store, account, extra).await;
     outcome.map_err(|error| failed("failed to write annotations", &error))?;
+    let mailboxes = extra.mailboxes.iter();
+    for mailbox in mailboxes.filter(|mailbox| wanted(&mailbox.name)) {
+        share(store, account, address, mailbox).await?;
+    }
     let outcome = scripts(store, account, extra).await;
     outcome.map_err(|error| {
         let text = format!("failed to keep the Sieve scripts: {}", error_chain(&error));
@@ -82,6 +88,40 @@ async fn write(
         true => Ok(()),
         false => store.mail.annotate(account, mailbox, changes).await,
     }
+}
+
+/// Rights of others. The owner has all, whoever that is here.
+async fn share(
+    store: &Store,
+    account: AccountId,
+    owner: &MailboxAddress,
+    mailbox: &Mailbox,
+) -> Result<(), Failure> {
+    if mailbox.acl.is_empty() {
+        return Ok(());
+    }
+    let failure = |error| failed("failed to write access control lists", &error);
+    let found = store.mail.mailbox(account, &mailbox.name).await;
+    let Some(found) = found.map_err(failure)? else {
+        return Ok(());
+    };
+    for (identifier, rights) in &mailbox.acl {
+        let wrong = |what: String| {
+            let text = format!("rights of {identifier:?} in {:?}: {what}", mailbox.name);
+            Failure::new(Exit::Failed, text)
+                .hint("mailpods-account.json has them; `mailpods mailbox acl` shows what can be")
+        };
+        let name = identifier.strip_prefix('-').unwrap_or(identifier);
+        let to: Grantee = name.parse().map_err(|error| wrong(format!("{error}")))?;
+        let rights = Rights::parse(rights).map_err(|error| wrong(error.to_string()))?;
+        if to == Grantee::Person(owner.canonical()) {
+            continue;
+        }
+        let (negative, set) = (name.len() < identifier.len(), AclChange::Set(rights));
+        let changed = store.mail.change_acl(found.id, to, negative, set).await;
+        changed.map_err(failure)?;
+    }
+    Ok(())
 }
 
 async fn scripts(store: &Store, account: AccountId, extra: &Account) -> Result<(), ScriptError> {
