@@ -125,6 +125,12 @@ pub fn usual(command: &str, uids: &[u32]) -> String {
             let there = uids.iter().filter(|uid| wanted.contains(uid));
             there.map(|uid| body(*uid)).collect::<String>() + "TAG OK\r\n"
         }
+        "UID" if command.contains("HEADER.FIELDS") => {
+            uids.iter()
+                .map(|uid| identified(*uid, *uid))
+                .collect::<String>()
+                + "TAG OK\r\n"
+        }
         "UID" => {
             uids.iter()
                 .map(|uid| listed(*uid, mail(*uid).len(), "\\Seen"))
@@ -147,6 +153,15 @@ pub fn set(text: &str) -> Vec<u32> {
 
 pub fn listed(uid: u32, size: usize, flags: &str) -> String {
     format!("* {uid} FETCH (UID {uid} FLAGS ({flags}) RFC822.SIZE {size})\r\n")
+}
+
+/// A message by its size and the Message-ID of number `id`.
+pub fn identified(uid: u32, id: u32) -> String {
+    let header = format!("Message-ID: <{id}@old.test>\r\n\r\n");
+    format!(
+        "* {uid} FETCH (UID {uid} RFC822.SIZE 50 INTERNALDATE \"01-Feb-2020 10:00:00 +0000\" BODY[HEADER.FIELDS (MESSAGE-ID)] {{{}}}\r\n{header})\r\n",
+        header.len()
+    )
 }
 
 pub fn mail(uid: u32) -> String {

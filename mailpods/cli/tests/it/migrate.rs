@@ -157,6 +157,12 @@ fn a_connection_that_breaks_is_made_again_and_nothing_is_doubled() {
 #[test]
 fn a_source_that_stays_away_is_temporary_and_a_wrong_password_is_not() {
     let world = World::new();
+    std::fs::write(world.path("password"), "x").unwrap();
+    let unknown = arguments("imap://alice@no-such-host.invalid", &[]);
+    let tls = |one: &&str| *one != "--insecure-loopback";
+    let unknown: Vec<&str> = unknown.into_iter().filter(tls).collect();
+    let run = world.run(&unknown).exits(75);
+    assert!(!run.errors().contains("again in"), "{}", run.errors());
     let server = Fake::start(GREETING, |_, _| Reply::Last("* BYE down\r\n".to_owned()));
     let run = migrate(&world, &server, &["--retries", "2"]).exits(75);
     assert!(run.errors().contains("down"), "{}", run.errors());

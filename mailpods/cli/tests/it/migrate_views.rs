@@ -1,5 +1,5 @@
 //! mailbox migrate: what of a source's folders is whose, and what only a view of all mail shows.
-use crate::fake::{Fake, GREETING, Reply, mail, usual};
+use crate::fake::{Fake, GREETING, Reply, identified, usual};
 use crate::migrate::{ALICE, JSON, migrate, totals};
 use crate::world::World;
 
@@ -41,15 +41,7 @@ fn gmail(capability: &'static str, state: impl Fn() -> Vec<u32> + Send + Sync + 
                 uids.iter().map(one).collect::<String>() + "TAG OK\r\n"
             }
             one if one.contains("HEADER.FIELDS") => {
-                let one = |uid: &u32| {
-                    let text = mail(id(uid));
-                    let header = text.lines().next().unwrap().to_owned() + "\r\n\r\n";
-                    format!(
-                        "* 1 FETCH (UID {uid} RFC822.SIZE 50 INTERNALDATE \"01-Feb-2020 10:00:00 +0000\" \
-                         BODY[HEADER.FIELDS (MESSAGE-ID)] {{{}}}\r\n{header})\r\n",
-                        header.len()
-                    )
-                };
+                let one = |uid: &u32| identified(*uid, id(uid));
                 uids.iter().map(one).collect::<String>() + "TAG OK\r\n"
             }
             other => usual(other, &uids),

@@ -300,6 +300,7 @@ impl Args {
             store,
         });
         let (mut accounts, mut exit) = (Vec::new(), Exit::Done);
+        let is_list = jobs.len() > 1;
         let (mut jobs, mut running) = (jobs.into_iter(), JoinSet::new());
         let mut under_way = HashMap::new();
         loop {
@@ -331,7 +332,12 @@ impl Args {
         }
         accounts.sort_by(|a: &Account, b| a.account.cmp(&b.account));
         report::print(&accounts, format)?;
-        Ok(exit)
+        Ok(match exit {
+            Exit::Done | Exit::Temporary => exit,
+            // What is wrong with one of many is no word on all.
+            _ if is_list => Exit::Failed,
+            exit => exit,
+        })
     }
 
     fn dial(&self) -> Result<Dial, Failure> {

@@ -115,9 +115,11 @@ impl Run {
             let now = (self.moved, done.len(), self.suspects.given_up());
             failures = if now > before { 1 } else { failures + 1 };
             before = now;
-            // A name that was never found is a mistake rather than a source that is away.
-            let is_unknown = matches!(error, Error::Source(SourceError::Name { .. }));
-            let is_wrong = is_unknown && !self.reached;
+            // A name that was never found, or no TLS, is a mistake rather than a source that is away.
+            let is_wrong = match &error {
+                Error::Source(SourceError::Name { .. } | SourceError::Tls { .. }) => !self.reached,
+                _ => false,
+            };
             let goes_on = error.is_temporary() || self.suspects.blamed();
             if is_wrong || !goes_on || failures > self.options.retries {
                 return Err(error);

@@ -38,7 +38,9 @@ pub enum SourceError {
     },
     #[error("failed to connect")]
     Connect(#[from] ConnectError),
-    #[error("failed to set up TLS with {host}")]
+    #[error(
+        "failed to set up TLS with {host} (imaps:// is TLS from the start, imap:// is STARTTLS; --ca-file trusts more certificates)"
+    )]
     Tls { host: String, source: TlsError },
     #[error("{0} offers no STARTTLS, and passwords are not sent in clear text")]
     NoTls(String),
