@@ -10,6 +10,7 @@ use mailpods_plan::{Plan, PlanHandle, Route};
 use mailpods_store::queue::{
     Destination, LeasedUnit, NewMessage, NewRecipient, Origin, QueuedRecipient,
 };
+use mailpods_store::sieve::personal::Cache;
 use mailpods_store::suspension::Guard;
 use mailpods_store::trace::{Stage, TraceEvent};
 use mailpods_store::{NewBody, Store, UnixMillis};
@@ -19,7 +20,6 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::{Clock, random};
 use crate::fate::Fate;
 use crate::ips::Ips;
-use crate::local::PersonalScripts;
 use crate::metrics::{BounceClass, Metrics, Way, Why};
 use crate::outbound::egress::Proxies;
 use crate::outbound::fallback::Detours;
@@ -54,7 +54,7 @@ pub(crate) struct Context {
     /// Accounts that may not send.
     pub(crate) suspension: Guard,
     /// Scripts of mailboxes that people keep themselves.
-    pub(crate) personal: PersonalScripts,
+    pub(crate) personal: Cache,
     /// Room for messages that are being sent, in KiB: what is in memory at once is bounded whatever their size.
     pub(crate) room: Semaphore,
     /// Grows with every settled unit.

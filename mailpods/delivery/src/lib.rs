@@ -132,7 +132,7 @@ impl Delivery {
             srs: srs::Keyring::new(mailpods_policy::srs::SECRET),
             complaints: srs::Keyring::new(mailpods_policy::complaint::SECRET),
             suspension: mailpods_store::suspension::Guard::default(),
-            personal: local::PersonalScripts::default(),
+            personal: mailpods_store::sieve::personal::Cache::default(),
             room: Semaphore::new(ROOM as usize),
             settled: watch::Sender::new(0),
             worker: dependencies.worker,

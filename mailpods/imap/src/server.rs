@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::pop3;
 use crate::pop3::locks::Maildrops;
 use crate::session::Session;
+use crate::sieve::Known;
 use crate::stream::Compressors;
 
 /// Longest TLS handshake.
@@ -76,6 +77,8 @@ pub(crate) struct Shared {
     /// Turns of SORT and THREAD of many messages.
     pub(crate) orders: Heavy,
     pub(crate) compressors: Arc<Compressors>,
+    /// Scripts of mailboxes.
+    pub(crate) scripts: Known,
     open: Mutex<Open>,
     /// Sessions that have not logged in, by client.
     strangers: Connections,
@@ -93,6 +96,7 @@ impl Imap {
             heavy: Heavy::default(),
             orders: Heavy::default(),
             compressors: Arc::default(),
+            scripts: Known::default(),
             open: Mutex::default(),
             strangers: Connections::new(),
             next_session: AtomicU64::new(1),
@@ -266,6 +270,7 @@ impl Drop for AccountGuard {
             share.sessions -= 1;
             if share.sessions == 0 {
                 open.accounts.remove(&self.account);
+                self.shared.scripts.forget(self.account);
             }
         }
     }

@@ -548,4 +548,6 @@ pub trait MailStore: Send + Sync {
     fn watch(&self, mailbox: MailboxId) -> watch::Receiver<u64>;
     /// Wakes when anything of an account changes, or may have: one of its mailboxes, which there are, what it subscribes to.
     fn watch_account(&self, account: AccountId) -> watch::Receiver<u64>;
+    /// Wakes when annotations or scripts of an account change, or may have, from whatever process; messages do not wake it.
+    fn watch_settings(&self, account: AccountId) -> watch::Receiver<u64>;
 }

@@ -1,5 +1,7 @@
 //! What whoever runs Sieve scripts needs of the store: answers to the interpreter's questions, keys of what is remembered, flags.
 
+pub mod personal;
+
 use mailpods_api::MailboxAddress;
 use mailpods_plan::Plan;
 use mailpods_sieve::Question;

@@ -12,9 +12,9 @@ use mailpods_plan::{Mailbox, Plan, Resolved, Target};
 use mailpods_policy::Reason;
 use mailpods_store::mail::{Flags, SystemFlags};
 use mailpods_store::queue::{Delivery, LeasedUnit, NewRecipient, Notify, Origin, QueuedRecipient};
+use mailpods_store::sieve::personal::Personal;
 use mailpods_store::{UnixSeconds, quota};
 
-use super::sieve::personal::Personal;
 use crate::context::destination;
 use crate::fate::{Fate, Trouble};
 

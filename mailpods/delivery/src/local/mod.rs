@@ -27,7 +27,6 @@ use crate::srs;
 
 use expand::{Expanded, Incoming, expand};
 use job::{End, Job};
-pub(crate) use sieve::personal::Cache as PersonalScripts;
 
 /// Times that a settlement is tried again when the store is busy, and the wait between.
 const STORE_TRIES: u32 = 5;
@@ -69,7 +68,7 @@ async fn look(
 ) -> Result<(), StoreError> {
     posting::attach(ctx, plan, units).await?;
     place::place(ctx, plan, units).await?;
-    sieve::personal::attach(ctx, filtered_ends(units)).await
+    sieve::attach(ctx, filtered_ends(units)).await
 }
 
 /// Every round settles a unit or takes a delivery out of it, so this ends.

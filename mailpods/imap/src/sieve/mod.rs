@@ -5,18 +5,19 @@
 //! command was done before.
 
 mod act;
+mod known;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mailpods_plan::Plan;
 use mailpods_sieve::{
-    Answers, Envelope, Input, Library, Limits, Location, Outcome, Progress, RunError, Script,
-    Stage, compile,
+    Answers, Envelope, Input, Library, Limits, Location, Outcome, Position, Progress, RunError,
+    Script, ScriptError, Stage,
 };
-use mailpods_store::mail::{Annotation, Columns, Entry, Flags};
-use mailpods_store::scripts::PersonalScripts;
+use mailpods_store::mail::{Columns, Entry, Flags};
 use mailpods_store::sieve::Oracle;
+use mailpods_store::sieve::personal::Personal;
 use mailpods_store::{MailboxId, StoreError, Uid};
 
 use crate::append::now;
@@ -26,6 +27,9 @@ use crate::login::User;
 use crate::server::{ImapDeps, Shared};
 use crate::session::Session;
 use crate::sharing::Place;
+
+pub(crate) use known::Known;
+use known::Stores;
 
 /// RFC 6785 §2.3.1
 pub(crate) const ENTRY: &str = "/shared/imapsieve/script";
@@ -55,8 +59,8 @@ pub(crate) struct Runner {
     owner: mailpods_api::MailboxAddress,
     mailbox: MailboxId,
     mailbox_name: String,
-    stage: Stage,
-    scripts: Arc<Scripts>,
+    script: String,
+    personal: Arc<Personal>,
 }
 
 impl Session {
@@ -92,64 +96,21 @@ async fn runner(
     name: &str,
 ) -> Result<Option<Runner>, StoreError> {
     let deps = &shared.deps;
-    let of = |all: Vec<Annotation>| all.into_iter().find(|one| one.entry == ENTRY);
-    let account = user.account;
-    let (of_mailbox, of_account) = tokio::try_join!(
-        deps.store.annotations(account, Some(mailbox)),
-        deps.store.annotations(account, None),
-    )?;
-    let Some(named) = of(of_mailbox).or_else(|| of(of_account)) else {
-        return Ok(None);
+    let stores = Stores {
+        mail: deps.store.as_ref(),
+        scripts: deps.scripts.as_ref(),
     };
-    let Some(kept) = deps.scripts.personal_scripts(account).await? else {
-        return Ok(None);
-    };
-    let mut scripts = kept.scripts.iter();
-    let Some((script, source)) = scripts.find(|(name, _)| name.as_bytes() == &named.value[..])
-    else {
-        // RFC 6785 §2.3.1: a name that no script has is no script.
-        return Ok(None);
-    };
-    let (script, source) = (script.clone(), source.clone());
-    let compiled = heavy::run(true, move || compile(&source, &Limits::default())).await?;
-    let Ok(compiled) = compiled else {
-        tracing::warn!(account = %user.address, script, "a script that was kept does not compile");
-        return Ok(None);
-    };
-    let plan = deps.plan.current();
-    Ok(Some(Runner {
-        stage: Stage {
-            name: format!("the script \"{script}\""),
-            script: Arc::new(compiled),
-        },
-        scripts: Arc::new(Scripts {
-            kept,
-            plan: Arc::clone(&plan),
-        }),
+    let owner = (user.account, &user.address);
+    let found = shared.scripts.script(stores, owner, mailbox).await?;
+    Ok(found.map(|(script, personal)| Runner {
+        script,
+        personal,
         shared: Arc::clone(shared),
         owner: user.address.clone(),
         mailbox,
         mailbox_name: name.to_owned(),
-        plan,
+        plan: deps.plan.current(),
     }))
-}
-
-/// Scripts that `include` finds.
-struct Scripts {
-    kept: PersonalScripts,
-    plan: Arc<Plan>,
-}
-
-impl Library for Scripts {
-    fn script(&self, location: Location, name: &str) -> Option<Arc<Script>> {
-        match location {
-            Location::Global => self.plan.sieve.scripts.get(name)?.script().ok().cloned(),
-            Location::Personal => {
-                let (_, source) = self.kept.scripts.iter().find(|(known, _)| known == name)?;
-                compile(source, &Limits::default()).ok().map(Arc::new)
-            }
-        }
-    }
 }
 
 impl Runner {
@@ -214,14 +175,14 @@ impl Runner {
         changed: &str,
     ) -> Result<Outcome, StoreError> {
         let facts = Arc::new(Facts {
-            stage: self.stage.clone(),
-            scripts: Arc::clone(&self.scripts),
+            script: self.script.clone(),
+            personal: Arc::clone(&self.personal),
+            plan: Arc::clone(&self.plan),
             message,
             owner: self.owner.to_string(),
             separators: self.separators(),
             now: now(),
             random: act::random()?,
-            hostname: self.plan.hostname.to_string(),
             environment: self.environment(cause, changed),
             flags: flags::names(&entry.flags).map(str::to_owned).collect(),
         });
@@ -274,20 +235,28 @@ impl Runner {
 
 /// What the interpreter is told about a message, owned.
 struct Facts {
-    stage: Stage,
-    scripts: Arc<Scripts>,
+    script: String,
+    personal: Arc<Personal>,
+    plan: Arc<Plan>,
     message: Bytes,
     owner: String,
     separators: Vec<char>,
     now: i64,
     random: [u8; 16],
-    hostname: String,
     environment: Vec<(String, String)>,
     flags: Vec<String>,
 }
 
 impl Facts {
     fn run(&self, answers: &Answers) -> Progress {
+        let name = format!("the script \"{}\"", self.script);
+        let script = match self.personal.script(&self.script) {
+            Some(Ok(script)) => Arc::clone(script),
+            other => {
+                let error = other.and_then(Result::err);
+                return Progress::Done(cannot_run(name, error));
+            }
+        };
         let input = Input {
             message: &self.message,
             // No transaction brought it.
@@ -298,16 +267,39 @@ impl Facts {
             now: self.now,
             offset_minutes: 0,
             random: self.random,
-            hostname: self.hostname.clone(),
+            hostname: self.plan.hostname.to_string(),
             environment: self.environment.clone(),
             spam_percent: None,
             virus: None,
             flags: self.flags.clone(),
-            library: self.scripts.as_ref(),
+            library: self,
             limits: Limits::default(),
             trace: false,
         };
-        mailpods_sieve::run(std::slice::from_ref(&self.stage), &input, answers)
+        mailpods_sieve::run(&[Stage { name, script }], &input, answers)
+    }
+}
+
+/// What comes of a script that is not there, or that this release does not understand.
+fn cannot_run(script: String, error: Option<&ScriptError>) -> Outcome {
+    let gone = "there is no such script";
+    let error = RunError {
+        script,
+        at: error.map_or(Position { line: 1, column: 1 }, |error| error.at),
+        message: error.map_or(gone, |error| &error.message).to_owned(),
+    };
+    Outcome {
+        error: Some(error),
+        ..Outcome::default()
+    }
+}
+
+impl Library for Facts {
+    fn script(&self, location: Location, name: &str) -> Option<Arc<Script>> {
+        match location {
+            Location::Global => self.plan.sieve.scripts.get(name)?.script().ok().cloned(),
+            Location::Personal => self.personal.script(name)?.ok().cloned(),
+        }
     }
 }
 

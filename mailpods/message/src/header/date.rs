@@ -1,4 +1,5 @@
 //! Dates (RFC 5322 §3.3 and the obsolete forms of §4.3).
+use time::{Month, UtcDateTime};
 
 /// A parsed date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub fn parse_date(value: &[u8]) -> Option<Date> {
         return None;
     }
     let offset_minutes = zone.map_or(0, offset);
-    let local = days_from_civil(year, month, day) * DAY_SECONDS
+    let local = days_from_civil(year, month, day)? * DAY_SECONDS
         + hour * 3600
         + minute * 60
         + second.min(59);
@@ -94,12 +95,12 @@ fn number(token: &[u8]) -> Option<i64> {
     )
 }
 
-fn month(token: &[u8]) -> Option<i64> {
+fn month(token: &[u8]) -> Option<Month> {
     let head = token.get(..3)?;
     let index = MONTHS
         .iter()
         .position(|name| name.as_bytes().eq_ignore_ascii_case(head))?;
-    i64::try_from(index + 1).ok()
+    Month::try_from(u8::try_from(index + 1).ok()?).ok()
 }
 
 /// RFC 5322 §4.3: two digits below 50 are 20xx, other two and three digits count from 1900.
@@ -141,32 +142,10 @@ fn named_offset(zone: &[u8]) -> i32 {
     hours * 60
 }
 
-/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year - era * 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-/// Year, month and day of a number of days since 1970-01-01.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days - era * 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Days that a month does not have count on into the next.
+fn days_from_civil(year: i64, month: Month, day: i64) -> Option<i64> {
+    let first = time::Date::from_calendar_date(i32::try_from(year).ok()?, month, 1).ok()?;
+    Some(i64::from(first.to_julian_day() - UtcDateTime::UNIX_EPOCH.to_julian_day()) + day - 1)
 }
 
 /// `Mon, 02 Jan 2006 15:04:05 +0100` for a moment and a zone of `offset_minutes` east of UTC. Years outside 1900 to 9999, which
@@ -176,11 +155,11 @@ pub fn format_date(unix: i64, offset_minutes: i32) -> String {
     let local = unix
         .saturating_add(i64::from(offset_minutes) * 60)
         .clamp(-2_208_988_800, 253_402_300_799);
-    let (days, second) = (local.div_euclid(DAY_SECONDS), local.rem_euclid(DAY_SECONDS));
-    let (year, month, day) = civil_from_days(days);
-    let weekday = name(&DAYS, (days + 4).rem_euclid(7));
-    let month = name(&MONTHS, month - 1);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let moment = UtcDateTime::from_unix_timestamp(local).unwrap_or(UtcDateTime::UNIX_EPOCH);
+    let (year, month, day) = moment.to_calendar_date();
+    let (hour, minute, second) = moment.as_hms();
+    let weekday = name(&DAYS, moment.weekday().number_days_from_sunday());
+    let month = name(&MONTHS, u8::from(month) - 1);
     let sign = if offset_minutes < 0 { '-' } else { '+' };
     let zone = offset_minutes.unsigned_abs();
     let (zone_hour, zone_minute) = (zone / 60 % 100, zone % 60);
@@ -189,10 +168,6 @@ pub fn format_date(unix: i64, offset_minutes: i32) -> String {
     )
 }
 
-fn name(names: &[&'static str], index: i64) -> &'static str {
-    usize::try_from(index)
-        .ok()
-        .and_then(|index| names.get(index))
-        .copied()
-        .unwrap_or_default()
+fn name(names: &[&'static str], index: u8) -> &'static str {
+    names.get(usize::from(index)).copied().unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 //! §4.1; every length is checked, nothing nests deeper than the code below does.
 
 use ring::digest;
+use time::{Date, Month};
 
 const SEQUENCE: u8 = 0x30;
 const OID: u8 = 0x06;
@@ -77,7 +78,7 @@ fn parse_time(tag: u8, text: &[u8]) -> Option<u64> {
     let (year, rest) = match tag {
         UTC_TIME => {
             let (year, rest) = text.split_at_checked(2)?;
-            let year: u64 = year.parse().ok()?;
+            let year: i32 = year.parse().ok()?;
             (if year < 50 { 2000 + year } else { 1900 + year }, rest)
         }
         GENERALIZED_TIME => {
@@ -86,25 +87,11 @@ fn parse_time(tag: u8, text: &[u8]) -> Option<u64> {
         }
         _ => return None,
     };
-    let part = |at: usize| rest.get(at..at + 2)?.parse::<u64>().ok();
-    let days = days_from_civil(year, part(0)?, part(2)?)?;
-    Some(days * 86_400 + part(4)? * 3600 + part(6)? * 60 + part(8)?)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar.
-fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || year < 1970 {
-        return None;
-    }
-    // Years begin in March here, so that the leap day is the last one.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    // 719_468 days lie between 0000-03-01 and 1970-01-01.
-    (year * 365 + leap_days + (153 * month + 2) / 5 + day - 1).checked_sub(719_468)
+    let part = |at: usize| rest.get(at..at + 2)?.parse::<u8>().ok();
+    let month = Month::try_from(part(0)?).ok()?;
+    let date = Date::from_calendar_date(year, month, part(2)?).ok()?;
+    let moment = date.with_hms(part(4)?, part(6)?, part(8)?).ok()?;
+    u64::try_from(moment.assume_utc().unix_timestamp()).ok()
 }
 
 /// Walks the elements of one DER sequence.

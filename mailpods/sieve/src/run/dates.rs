@@ -1,14 +1,14 @@
 //! Dates (RFC 5260).
 
 use mailpods_message::header::{Date, format_date, parse_date};
+use time::UtcDateTime;
 
 use super::{Result, Run};
 use crate::program::{DatePart, Index, Matching, Scope, Zone};
 use crate::text::Text;
 
-const DAY_SECONDS: i64 = 86_400;
-/// Day 0 of the Modified Julian Date in days before 1970.
-const JULIAN_EPOCH: i64 = 40_587;
+/// Day 0 of the Modified Julian Date as a Julian day number.
+const JULIAN_EPOCH: i32 = 2_400_001;
 
 impl Run<'_> {
     pub(super) fn date_test(
@@ -54,9 +54,10 @@ fn date_part(unix: i64, minutes: i32, part: DatePart) -> String {
     let local = unix
         .saturating_add(i64::from(minutes) * 60)
         .clamp(-62_167_219_200, 253_402_300_799);
-    let (days, second) = (local.div_euclid(DAY_SECONDS), local.rem_euclid(DAY_SECONDS));
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let moment = UtcDateTime::from_unix_timestamp(local).unwrap_or(UtcDateTime::UNIX_EPOCH);
+    let (year, month, day) = moment.to_calendar_date();
+    let (hour, minute, second) = moment.as_hms();
+    let month = u8::from(month);
     let date = format!("{year:04}-{month:02}-{day:02}");
     let time = format!("{hour:02}:{minute:02}:{second:02}");
     match part {
@@ -64,7 +65,7 @@ fn date_part(unix: i64, minutes: i32, part: DatePart) -> String {
         DatePart::Month => format!("{month:02}"),
         DatePart::Day => format!("{day:02}"),
         DatePart::Date => date,
-        DatePart::Julian => (days + JULIAN_EPOCH).to_string(),
+        DatePart::Julian => (moment.to_julian_day() - JULIAN_EPOCH).to_string(),
         DatePart::Hour => format!("{hour:02}"),
         DatePart::Minute => format!("{minute:02}"),
         DatePart::Second => format!("{second:02}"),
@@ -72,7 +73,7 @@ fn date_part(unix: i64, minutes: i32, part: DatePart) -> String {
         DatePart::Iso8601 => format!("{date}T{time}{}", zone(minutes, ":")),
         DatePart::Std11 => format_date(unix, minutes),
         DatePart::Zone => zone(minutes, ""),
-        DatePart::Weekday => (days + 4).rem_euclid(7).to_string(),
+        DatePart::Weekday => moment.weekday().number_days_from_sunday().to_string(),
     }
 }
 
@@ -80,26 +81,6 @@ fn zone(minutes: i32, between: &str) -> String {
     let sign = if minutes < 0 { '-' } else { '+' };
     let minutes = minutes.unsigned_abs();
     format!("{sign}{:02}{between}{:02}", minutes / 60, minutes % 60)
-}
-
-/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Days since 0000-03-01, in eras of 400 years: the leap day is the last of a year.
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * day + 2) / 153;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    (
-        year + era * 400 + i64::from(month <= 2),
-        month,
-        day - (153 * shifted + 2) / 5 + 1,
-    )
 }
 
 #[cfg(test)]

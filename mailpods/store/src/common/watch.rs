@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::lock;
 use crate::types::{AccountId, MailboxId};
 
-/// Watched mailboxes at which those that nobody watches any more are looked for.
+/// What is watched at which what nobody watches any more is looked for.
 const SWEEP_AT: usize = 256;
 
 struct Watched {
@@ -20,7 +20,8 @@ struct Watched {
 #[derive(Default)]
 pub(crate) struct Watchers {
     mailboxes: Mutex<Mailboxes>,
-    accounts: Mutex<HashMap<AccountId, watch::Sender<u64>>>,
+    accounts: ByAccount,
+    settings: ByAccount,
     queue: watch::Sender<u64>,
 }
 
@@ -48,24 +49,27 @@ impl Watchers {
     }
 
     pub(crate) fn account(&self, account: AccountId) -> watch::Receiver<u64> {
-        let mut accounts = lock(&self.accounts);
-        if accounts.len() >= SWEEP_AT {
-            accounts.retain(|_, sender| sender.receiver_count() > 0);
-        }
-        accounts.entry(account).or_default().subscribe()
+        self.accounts.watch(account)
     }
 
     pub(crate) fn account_changed(&self, account: AccountId) {
-        if let Some(sender) = lock(&self.accounts).get(&account) {
-            sender.send_modify(|value| *value += 1);
-        }
+        self.accounts.changed(account);
+    }
+
+    pub(crate) fn settings(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.settings.watch(account)
+    }
+
+    /// What is kept of an account beside its mail changed, or may have.
+    pub(crate) fn settings_changed(&self, account: AccountId) {
+        self.settings.changed(account);
+        self.accounts.changed(account);
     }
 
     /// Some account may have changed.
     pub(crate) fn accounts_changed(&self) {
-        for sender in lock(&self.accounts).values() {
-            sender.send_modify(|value| *value += 1);
-        }
+        self.settings.all_changed();
+        self.accounts.all_changed();
     }
 
     pub(crate) fn queue(&self) -> watch::Receiver<u64> {
@@ -79,9 +83,8 @@ impl Watchers {
     /// Whether anybody waits, so that changes by other processes must be looked for.
     pub(crate) fn anybody(&self) -> bool {
         self.queue.receiver_count() > 0
-            || lock(&self.accounts)
-                .values()
-                .any(|sender| sender.receiver_count() > 0)
+            || self.accounts.anybody()
+            || self.settings.anybody()
             || lock(&self.mailboxes)
                 .watched
                 .values()
@@ -114,6 +117,47 @@ impl Watchers {
         }
         self.accounts_changed();
         self.queue_changed();
+    }
+}
+
+/// Who waits for changes of accounts.
+#[derive(Default)]
+struct ByAccount(Mutex<Accounts>);
+
+#[derive(Default)]
+struct Accounts {
+    watched: HashMap<AccountId, watch::Sender<u64>>,
+    sweep_at: usize,
+}
+
+impl ByAccount {
+    fn watch(&self, account: AccountId) -> watch::Receiver<u64> {
+        let mut accounts = lock(&self.0);
+        if accounts.watched.len() >= accounts.sweep_at.max(SWEEP_AT) {
+            accounts
+                .watched
+                .retain(|_, sender| sender.receiver_count() > 0);
+            accounts.sweep_at = accounts.watched.len() * 2;
+        }
+        accounts.watched.entry(account).or_default().subscribe()
+    }
+
+    fn changed(&self, account: AccountId) {
+        if let Some(sender) = lock(&self.0).watched.get(&account) {
+            sender.send_modify(|value| *value += 1);
+        }
+    }
+
+    fn all_changed(&self) {
+        for sender in lock(&self.0).watched.values() {
+            sender.send_modify(|value| *value += 1);
+        }
+    }
+
+    fn anybody(&self) -> bool {
+        let accounts = lock(&self.0);
+        let mut senders = accounts.watched.values();
+        senders.any(|sender| sender.receiver_count() > 0)
     }
 }
 

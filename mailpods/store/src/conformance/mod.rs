@@ -185,6 +185,7 @@ checks! {
     upkeep::old_messages_go_by_when_they_came_in,
     watching::changes_wake_those_who_wait,
     watching::an_account_is_watched_as_a_whole,
+    watching::settings_are_watched_apart_from_mail,
 }
 
 /// Fails with `what` unless both are equal.

@@ -69,3 +69,38 @@ pub(super) async fn an_account_is_watched_as_a_whole(store: Store) -> Outcome {
         !other.has_changed().unwrap_or(true),
     )
 }
+
+pub(super) async fn settings_are_watched_apart_from_mail(store: Store) -> Outcome {
+    let alice = account(&store, "alice@example.test").await?;
+    let bob = account(&store, "bob@example.test").await?;
+    let inbox = mailbox(&store, alice, "INBOX").await?;
+    let mut seen = store.mail.watch_settings(alice);
+    append(&store, inbox, &["a"]).await?;
+    holds("mail is none", !seen.has_changed().unwrap_or(true))?;
+    let note = vec![("/shared/x/y".to_owned(), Some(bytes::Bytes::new()))];
+    store.mail.annotate(alice, Some(inbox), note).await?;
+    // Who changed something finds it changed.
+    let at_once = |what: &str, seen: &mut watch::Receiver<u64>| {
+        let told = seen.has_changed().unwrap_or(false);
+        seen.mark_unchanged();
+        holds(what, told)
+    };
+    at_once("annotate", &mut seen)?;
+    let (scripts, source) = (&store.scripts, bytes::Bytes::from_static(b"keep;"));
+    let failed = |error: crate::scripts::ScriptError| Failure(error.to_string());
+    let put = scripts.put_script(alice, "a", source).await;
+    put.map_err(failed)?;
+    at_once("put", &mut seen)?;
+    let renamed = scripts.rename_script(alice, "a", "b").await;
+    renamed.map_err(failed)?;
+    at_once("rename", &mut seen)?;
+    scripts.delete_script(alice, "b").await.map_err(failed)?;
+    at_once("delete", &mut seen)?;
+    store.mail.annotate(bob, None, Vec::new()).await?;
+    holds(
+        "the other account's are not these",
+        !seen.has_changed().unwrap_or(true),
+    )?;
+    store.mail.delete_account(alice).await?;
+    at_once("the account is gone", &mut seen)
+}

@@ -7,7 +7,8 @@ use mailpods_api::MailboxAddress;
 use super::Core;
 use super::connection::{Connection, Pipeline};
 use super::mail::rows;
-use super::tx::{Kind, Tx, count, get, transact};
+use super::shard;
+use super::tx::{Effect, Kind, Tx, count, get, transact};
 use crate::common::scripts::Kept;
 use crate::error::{Result, StoreError};
 use crate::scripts::{PersonalScripts, ScriptError, ScriptInfo, ScriptRevision, ScriptStore};
@@ -36,7 +37,9 @@ async fn is_there(tx: &Tx<'_>, account: AccountId, name: &str) -> Result<bool> {
 async fn touch(tx: &Tx<'_>, account: AccountId) -> Result<()> {
     const SQL: &str = "INSERT INTO sieve_owner AS o (account, revision) VALUES ($1, 1)
         ON CONFLICT (account) DO UPDATE SET revision = o.revision + 1";
-    tx.execute(SQL, &[&account.0]).await.map(drop)
+    tx.execute(SQL, &[&account.0]).await?;
+    tx.effect(Effect::Mailbox(shard::whole_account(account)));
+    Ok(())
 }
 
 async fn put(tx: &Tx<'_>, account: AccountId, name: &str, source: &[u8]) -> Change {

@@ -112,8 +112,11 @@ impl Shared {
 
     /// Wakes those who watch a mailbox, or its account.
     pub(super) fn mailbox_changed(&self, mailbox: MailboxId) {
-        self.watchers.mailbox_changed(mailbox);
         let account = AccountId(shard::account_of(mailbox));
+        if mailbox == shard::whole_account(account) {
+            return self.watchers.settings_changed(account);
+        }
+        self.watchers.mailbox_changed(mailbox);
         self.watchers.account_changed(account);
     }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::Core;
 use super::mail::row;
-use super::tx::Tx;
+use super::tx::{Effect, Tx};
 use crate::common::scripts::Kept;
 use crate::error::Result;
 use crate::scripts::{PersonalScripts, ScriptError, ScriptInfo, ScriptRevision, ScriptStore};
@@ -41,10 +41,12 @@ fn active(connection: &Connection, account: AccountId) -> Result<Option<(u64, Op
 }
 
 /// Something is about to change.
-fn touch(tx: &Tx<'_>, account: AccountId) -> Result<()> {
+fn touch(tx: &mut Tx<'_>, account: AccountId) -> Result<()> {
     const SQL: &str = "INSERT INTO sieve_owner (account, revision) VALUES (?1, 1)
         ON CONFLICT (account) DO UPDATE SET revision = revision + 1";
-    tx.execute(SQL, [account.0]).map(drop)
+    tx.execute(SQL, [account.0])?;
+    tx.effect(Effect::Settings(account));
+    Ok(())
 }
 
 fn list(connection: &Connection, account: AccountId) -> Result<Vec<ScriptInfo>> {
@@ -62,7 +64,7 @@ fn list(connection: &Connection, account: AccountId) -> Result<Vec<ScriptInfo>> 
         .collect::<rusqlite::Result<_>>()?)
 }
 
-fn put(tx: &Tx<'_>, account: AccountId, name: &str, source: &[u8]) -> Change {
+fn put(tx: &mut Tx<'_>, account: AccountId, name: &str, source: &[u8]) -> Change {
     row::usage(tx.connection, account)?;
     if let Err(refused) = kept(tx.connection, account, name)?.check(source.len() as u64) {
         return Ok(Err(refused));
@@ -73,7 +75,7 @@ fn put(tx: &Tx<'_>, account: AccountId, name: &str, source: &[u8]) -> Change {
     Ok(Ok(()))
 }
 
-fn activate(tx: &Tx<'_>, account: AccountId, name: Option<&str>) -> Change {
+fn activate(tx: &mut Tx<'_>, account: AccountId, name: Option<&str>) -> Change {
     row::usage(tx.connection, account)?;
     if let Some(name) = name
         && !is_there(tx, account, name)?
@@ -86,7 +88,7 @@ fn activate(tx: &Tx<'_>, account: AccountId, name: Option<&str>) -> Change {
     Ok(Ok(()))
 }
 
-fn delete(tx: &Tx<'_>, account: AccountId, name: &str) -> Change {
+fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Change {
     if !is_there(tx, account, name)? {
         return Ok(Err(ScriptError::NotFound));
     }
@@ -100,7 +102,7 @@ fn delete(tx: &Tx<'_>, account: AccountId, name: &str) -> Change {
     Ok(Ok(()))
 }
 
-fn rename(tx: &Tx<'_>, account: AccountId, from: &str, to: &str) -> Change {
+fn rename(tx: &mut Tx<'_>, account: AccountId, from: &str, to: &str) -> Change {
     if !is_there(tx, account, from)? {
         return Ok(Err(ScriptError::NotFound));
     }

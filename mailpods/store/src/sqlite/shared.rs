@@ -112,6 +112,7 @@ impl Shared {
             match effect {
                 Effect::Mailbox(mailbox) => self.watchers.mailbox_changed(mailbox),
                 Effect::OfAccount(id) => self.watchers.account_changed(AccountId(id)),
+                Effect::Settings(account) => self.watchers.settings_changed(account),
                 Effect::Due(destination, at) => {
                     lock(&self.due).at_most(destination, at);
                     queue_changed = true;

@@ -10,7 +10,7 @@ use super::shared::Shared;
 use crate::common::repeat;
 use crate::error::{Result, StoreError};
 use crate::queue::Destination;
-use crate::types::{BodyId, MailboxId, UnixMillis};
+use crate::types::{AccountId, BodyId, MailboxId, UnixMillis};
 
 /// Ids given out so far: the `counter` row, read and written once in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +58,8 @@ pub(super) enum Effect {
     Mailbox(MailboxId),
     /// A mailbox of an account changed, or which there are, or what it subscribes to.
     OfAccount(i64),
+    /// Annotations or scripts of an account changed.
+    Settings(AccountId),
     /// A unit may be due at that time.
     Due(Destination, UnixMillis),
     /// The next time that a unit of the destination is due is known.

@@ -10,9 +10,9 @@ use mailpods_sieve::{
     Stage,
 };
 use mailpods_store::queue::{LeasedUnit, Origin};
+use mailpods_store::sieve::personal::Personal;
 
 use super::Incoming;
-use super::personal::Personal;
 use crate::context::Context;
 
 /// Scripts that `include` finds.

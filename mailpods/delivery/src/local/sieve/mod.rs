@@ -5,10 +5,10 @@
 
 mod act;
 mod facts;
-pub(crate) mod personal;
 mod told;
 
 use bytes::Bytes;
+use mailpods_api::MailboxAddress;
 use mailpods_plan::Plan;
 use mailpods_policy::Reason;
 use mailpods_sieve::{Answers, Outcome, Progress};
@@ -50,6 +50,24 @@ pub(super) struct After {
     pub(super) taken: Vec<String>,
     /// What the trace tells: reason, and text.
     notes: Vec<(Reason, String)>,
+}
+
+/// Gives each message the scripts of its mailbox, by one look for all of them.
+pub(super) async fn attach(ctx: &Context, incoming: Vec<&mut Incoming>) -> Result<(), StoreError> {
+    let addresses = incoming
+        .iter()
+        .map(|incoming| incoming.mailbox.address.clone());
+    let mut addresses: Vec<MailboxAddress> = addresses.collect();
+    addresses.sort();
+    addresses.dedup();
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let found = ctx.personal.of(&*ctx.store.scripts, &addresses).await?;
+    for incoming in incoming {
+        incoming.personal = found.get(&incoming.mailbox.address).cloned();
+    }
+    Ok(())
 }
 
 /// Whether scripts are run over the message, where there are any. What a script filed is where it belongs.

@@ -320,6 +320,7 @@ pub(super) async fn delete_account(tx: &Tx<'_>, account: AccountId) -> Result<()
     for row in &gone {
         tx.effect(Effect::Mailbox(MailboxId(get(row, 0)?)));
     }
+    tx.effect(Effect::Mailbox(shard::whole_account(account)));
     Ok(())
 }
 

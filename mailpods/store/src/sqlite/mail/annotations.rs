@@ -74,6 +74,6 @@ pub(super) fn change(
         "SELECT count(*), ifnull(sum(length(value)), 0) FROM annotation WHERE account = ?1";
     let total = tx.row(TOTAL, [account.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (count, octets) = total.unwrap_or_default();
-    tx.effect(Effect::OfAccount(account.0));
+    tx.effect(Effect::Settings(account));
     annotation::check(count, octets)
 }

@@ -161,6 +161,7 @@ pub(super) fn delete_account(tx: &mut Tx<'_>, account: AccountId) -> Result<()> 
         tx.effect(Effect::Mailbox(MailboxId(mailbox)));
     }
     tx.effect(Effect::AccountGone(address));
+    tx.effect(Effect::Settings(account));
     Ok(())
 }
 

@@ -409,4 +409,8 @@ impl MailStore for Core {
     fn watch_account(&self, account: AccountId) -> watch::Receiver<u64> {
         self.shared.watchers.account(account)
     }
+
+    fn watch_settings(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.shared.watchers.settings(account)
+    }
 }

@@ -1,16 +1,16 @@
-//! Scripts that people keep themselves: asked for once for each batch, and kept compiled until they change.
+//! Scripts that people keep themselves, kept compiled until they change.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use mailpods_api::MailboxAddress;
 use mailpods_sieve::{Limits, Position, Script, ScriptError};
-use mailpods_store::scripts::{PersonalScripts, ScriptRevision};
-use mailpods_store::{AccountId, StoreError};
 
-use super::Incoming;
-use crate::context::Context;
+use crate::common::lock;
+use crate::error::{Result, StoreError};
+use crate::scripts::{PersonalScripts, ScriptRevision, ScriptStore};
+use crate::types::AccountId;
 
 /// Octets of scripts that are kept compiled, about; beyond, all are forgotten.
 const MAX_OCTETS: usize = 32 << 20;
@@ -19,7 +19,7 @@ const OVERHEAD: usize = 1024;
 
 /// The scripts of one account.
 #[derive(Debug)]
-pub(in crate::local) struct Personal {
+pub struct Personal {
     revision: u64,
     active: Option<String>,
     scripts: HashMap<String, Kept>,
@@ -64,21 +64,35 @@ impl Personal {
         }
     }
 
-    /// A script by its name.
-    pub(super) fn script(&self, name: &str) -> Option<Result<&Arc<Script>, &ScriptError>> {
+    /// A script by its name; the first who asks waits until it is compiled.
+    #[must_use]
+    pub fn script(&self, name: &str) -> Option<Result<&Arc<Script>, &ScriptError>> {
         self.scripts.get(name).map(Kept::script)
     }
 
+    /// Whether there is a script of that name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.scripts.contains_key(name)
+    }
+
     /// The script that mail goes through, with its name.
-    pub(super) fn active(&self) -> Option<(&str, Result<&Arc<Script>, &ScriptError>)> {
+    #[must_use]
+    pub fn active(&self) -> Option<(&str, Result<&Arc<Script>, &ScriptError>)> {
         let name = self.active.as_deref()?;
         Some((name, self.script(name)?))
     }
 
     /// Its text.
-    pub(super) fn active_source(&self) -> Option<&[u8]> {
-        let kept = self.scripts.get(self.active.as_deref()?)?;
-        Some(&kept.source)
+    #[must_use]
+    pub fn active_source(&self) -> Option<&[u8]> {
+        self.source(self.active.as_deref()?)
+    }
+
+    /// The text of a script.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&[u8]> {
+        self.scripts.get(name).map(|kept| &kept.source[..])
     }
 
     fn octets(&self) -> usize {
@@ -89,7 +103,7 @@ impl Personal {
 
 /// What this process knows.
 #[derive(Default)]
-pub(crate) struct Cache(Mutex<Known>);
+pub struct Cache(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
@@ -98,12 +112,8 @@ struct Known {
 }
 
 impl Cache {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn get(&self, wanted: &ScriptRevision) -> Option<Arc<Personal>> {
-        let known = self.known();
+        let known = lock(&self.0);
         let found = known.accounts.get(&wanted.account);
         found
             .filter(|personal| personal.revision == wanted.revision)
@@ -111,7 +121,7 @@ impl Cache {
     }
 
     fn put(&self, account: AccountId, personal: &Arc<Personal>) {
-        let mut known = self.known();
+        let mut known = lock(&self.0);
         if known.octets > MAX_OCTETS {
             *known = Known::default();
         }
@@ -120,53 +130,47 @@ impl Cache {
             known.octets = known.octets.saturating_sub(old.octets());
         }
     }
-}
 
-/// Gives each message the scripts of its mailbox. One look for all of them; what has not changed is not read again.
-pub(in crate::local) async fn attach(
-    ctx: &Context,
-    incoming: Vec<&mut Incoming>,
-) -> Result<(), StoreError> {
-    let mut addresses: Vec<MailboxAddress> = incoming
-        .iter()
-        .map(|incoming| incoming.mailbox.address.clone())
-        .collect();
-    addresses.sort();
-    addresses.dedup();
-    if addresses.is_empty() {
-        return Ok(());
-    }
-    let mut found = HashMap::new();
-    for revision in ctx.store.scripts.script_revisions(&addresses).await? {
-        if let Some(personal) = read(ctx, &revision).await? {
-            found.insert(revision.address, personal);
+    /// Those of accounts that keep scripts. One look for all of them; what has not changed is not read again.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn of(
+        &self,
+        store: &dyn ScriptStore,
+        addresses: &[MailboxAddress],
+    ) -> Result<HashMap<MailboxAddress, Arc<Personal>>> {
+        let mut found = HashMap::new();
+        for revision in store.script_revisions(addresses).await? {
+            if let Some(personal) = self.read(store, &revision).await? {
+                found.insert(revision.address, personal);
+            }
         }
+        Ok(found)
     }
-    for incoming in incoming {
-        incoming.personal = found.get(&incoming.mailbox.address).cloned();
-    }
-    Ok(())
-}
 
-async fn read(
-    ctx: &Context,
-    revision: &ScriptRevision,
-) -> Result<Option<Arc<Personal>>, StoreError> {
-    if let Some(known) = ctx.personal.get(revision) {
-        return Ok(Some(known));
+    async fn read(
+        &self,
+        store: &dyn ScriptStore,
+        revision: &ScriptRevision,
+    ) -> Result<Option<Arc<Personal>>> {
+        if let Some(known) = self.get(revision) {
+            return Ok(Some(known));
+        }
+        let Some(kept) = store.personal_scripts(revision.account).await? else {
+            return Ok(None);
+        };
+        let compile = || {
+            let personal = Personal::new(kept);
+            // What is wrong with it is told when it is run.
+            let _ = personal.active();
+            Arc::new(personal)
+        };
+        let compiled = tokio::task::spawn_blocking(compile).await;
+        let personal = compiled.map_err(|error| {
+            StoreError::Unavailable(format!("a script did not compile: {error}"))
+        })?;
+        self.put(revision.account, &personal);
+        Ok(Some(personal))
     }
-    let Some(kept) = ctx.store.scripts.personal_scripts(revision.account).await? else {
-        return Ok(None);
-    };
-    let compile = || {
-        let personal = Personal::new(kept);
-        // What is wrong with it is told when it is run.
-        let _ = personal.active();
-        Arc::new(personal)
-    };
-    let compiled = tokio::task::spawn_blocking(compile).await;
-    let personal = compiled
-        .map_err(|error| StoreError::Unavailable(format!("a script did not compile: {error}")))?;
-    ctx.personal.put(revision.account, &personal);
-    Ok(Some(personal))
 }
