@@ -14,6 +14,7 @@ mod measure;
 mod message;
 mod operator;
 mod outbound;
+mod pop3;
 mod report;
 mod sink;
 mod smtp;

@@ -45,6 +45,7 @@ pub const TESTS: &[Package] = &[
 pub const PEERS: &[Package] = &[
     ("dovecot-imapd", "/usr/lib/dovecot/imap"),
     ("dovecot-lmtpd", "/usr/lib/dovecot/lmtp"),
+    ("dovecot-pop3d", "/usr/lib/dovecot/pop3"),
     ("postfix", "/usr/sbin/postfix"),
     ("postgresql", "/usr/bin/pg_ctlcluster"),
 ];

@@ -10,6 +10,7 @@ use super::table::Table;
 use super::{CONNECTIONS, Scene, USER};
 use crate::imap::Client;
 use crate::message::{Messages, NEEDLE, NEEDLE_EVERY};
+use crate::pop3;
 
 /// A word that no message has.
 const ABSENT: &str = "zyzzyvas";
@@ -17,6 +18,8 @@ const ABSENT: &str = "zyzzyvas";
 const SELECTS: usize = 10;
 /// One message in so many is fetched by the one connection alone.
 const ALONE: usize = 4;
+/// And by POP3.
+const RETRIEVED: usize = 10;
 
 /// What must be found.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +78,24 @@ impl Scene<'_> {
         table.add(self.side, "fetch-all, 4 connections", rate);
         let rate = self.fetch_all(1, expected.messages / ALONE).await?;
         table.add(self.side, "fetch-all, 1 connection", rate);
-        Ok(())
+        self.pop3(table, expected.messages).await
+    }
+
+    /// Log-in, LIST and UIDL; then a part of the messages by RETR.
+    async fn pop3(&self, table: &mut Table, messages: usize) -> Result<()> {
+        let begin = Instant::now();
+        let mut client = pop3::Client::login(&self.bench.tls, self.stack.pop3, USER).await?;
+        for command in ["LIST", "UIDL"] {
+            let lines = client.lines(command).await?;
+            ensure!(lines == messages, "{command}: {lines}, not {messages}");
+        }
+        let time = begin.elapsed().as_secs_f64() * 1000.0;
+        table.add(self.side, "pop3, log-in and lists", time);
+        let begin = Instant::now();
+        let octets = client.retrieve(messages / RETRIEVED).await?;
+        let rate = octets as f64 / 1e6 / begin.elapsed().as_secs_f64();
+        table.add(self.side, "pop3, RETR", rate);
+        client.quit().await
     }
 
     async fn login(&self) -> Result<Client> {

@@ -21,8 +21,6 @@ const SLOWER: f64 = 3.0;
 /// What is asked of a row.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
-    /// Nothing.
-    None,
     /// SQLite takes at most this part of Dovecot's, PostgreSQL at most three times SQLite's.
     Less(f64),
     /// SQLite has at least so many times Dovecot's, PostgreSQL at least a third of SQLite's.
@@ -93,7 +91,6 @@ impl Table {
         let by_dovecot = self.ratio(measure, Side::Sqlite, Side::Dovecot);
         let by_sqlite = self.ratio(measure, Side::Postgres, Side::Sqlite);
         let (sqlite, postgres) = match measure.goal {
-            Goal::None => (None, None),
             Goal::Less(most) => (
                 by_dovecot.map(|ratio| ratio <= most),
                 by_sqlite.map(|ratio| ratio <= SLOWER),
@@ -155,7 +152,6 @@ impl Table {
     fn cells(&self, measure: &Measure) -> [String; 9] {
         let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
         let goal = match measure.goal {
-            Goal::None => String::new(),
             Goal::Less(most) => format!("at most {most}, {SLOWER}"),
             Goal::More(least) => format!("at least {least}, 1/{SLOWER}"),
             Goal::AtMost(most) => format!("at most {most} {}", measure.unit),

@@ -30,10 +30,10 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 /// When one does not get ready.
 pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
     let folder = bench.folder()?;
-    let (smtp, imap) = (free_port()?, free_port()?);
+    let (smtp, imap, pop3) = (free_port()?, free_port()?, free_port()?);
     let format = bench.args.peer_format;
     write_postfix(folder.path(), smtp, setup)?;
-    write_dovecot(folder.path(), imap, format)?;
+    write_dovecot(folder.path(), (imap, pop3), format)?;
     let begin = Instant::now();
     let children = vec![dovecot(folder.path())?, postfix(folder.path())?];
     let mut stack = Stack {
@@ -42,6 +42,7 @@ pub async fn start(bench: &Bench, setup: Setup) -> Result<Stack> {
         smtp,
         submissions: None,
         imap,
+        pop3,
         started: Duration::ZERO,
         children,
         pods: None,
@@ -131,7 +132,11 @@ fn write_postfix(folder: &Path, smtp: SocketAddr, setup: Setup) -> Result<()> {
     Ok(())
 }
 
-fn write_dovecot(folder: &Path, imap: SocketAddr, format: PeerFormat) -> Result<()> {
+fn write_dovecot(
+    folder: &Path,
+    (imap, pop3): (SocketAddr, SocketAddr),
+    format: PeerFormat,
+) -> Result<()> {
     let version = Command::new("dovecot").arg("--version").output()?;
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     ensure!(
@@ -145,6 +150,7 @@ fn write_dovecot(folder: &Path, imap: SocketAddr, format: PeerFormat) -> Result<
     let text = DOVECOT
         .replace("@FOLDER@", &folder.to_string_lossy())
         .replace("@PORT@", &imap.port().to_string())
+        .replace("@POP3_PORT@", &pop3.port().to_string())
         .replace("@LOCATION@", location)
         .replace("@USER@", &MAIL_USER.to_string());
     std::fs::write(folder.join("dovecot.conf"), text)?;

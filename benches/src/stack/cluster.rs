@@ -83,6 +83,7 @@ fn stack(cluster: Cluster, started: Duration, folder: TempDir) -> Result<Stack> 
     let smtp = cluster.pod(Role::Smtp)?.address("smtp");
     let submissions = cluster.pod(Role::Smtp)?.address("submissions");
     let imap = cluster.pod(Role::Imap)?.address("imaps");
+    let pop3 = cluster.pod(Role::Imap)?.address("pop3s");
     let database = cluster.postgres.id().context("the database has ended")?;
     let running = Running(Some(cluster));
     let pods = running.pods();
@@ -92,6 +93,7 @@ fn stack(cluster: Cluster, started: Duration, folder: TempDir) -> Result<Stack> 
         smtp,
         submissions: Some(submissions),
         imap,
+        pop3,
         started,
         children: Vec::new(),
         pods: Some(running),

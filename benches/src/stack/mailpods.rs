@@ -66,6 +66,7 @@ pub async fn start_in(bench: &Bench, setup: Setup, folder: TempDir) -> Result<St
         smtp: listener("smtp")?,
         submissions: Some(listener("submissions")?),
         imap: listener("imaps")?,
+        pop3: listener("pop3s")?,
         started: running.started,
         children: vec![running.child],
         pods: None,
@@ -152,6 +153,7 @@ fn yaml(bench: &Bench, setup: Setup) -> Result<String> {
         "lmtp",
         "imap",
         "imaps",
+        "pop3s",
         "http",
     ] {
         writeln!(

@@ -70,6 +70,8 @@ pub struct Stack {
     pub submissions: Option<SocketAddr>,
     /// IMAP with TLS.
     pub imap: SocketAddr,
+    /// POP3 with TLS.
+    pub pop3: SocketAddr,
     /// From exec to ready.
     pub started: Duration,
     children: Vec<Child>,

@@ -5,13 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use mailpods_api::Rights;
 use mailpods_imap_proto::sequence::compress;
 use mailpods_imap_proto::{Append, AppendContent, AppendMessage, Code, ReplaceCommand, Status};
-use mailpods_message::Meta;
 use mailpods_store::mail::{FlagOp, Flags, MailboxInfo, NewMail, SystemFlags};
 use mailpods_store::{NewBody, Quota, StoreError, Uid, quota};
 
 use crate::failure::{Done, Failure, Reply, ReplyCode};
 use crate::flags;
-use crate::heavy;
 use crate::session::Session;
 use crate::sharing::{Place, no_permission};
 use crate::sieve::Cause;
@@ -152,11 +150,10 @@ impl Session {
                 octets
             }
         };
-        let (whole, large) = (octets.clone(), octets.len() as u64 > heavy::INLINE);
-        let meta = heavy::run(large, move || Meta::compute(&whole).encode()).await?;
+        // The store computes the facts, with the signature that it makes of them.
         Ok(NewMail {
             body: NewBody::Octets {
-                meta: Some(meta),
+                meta: None,
                 slices: vec![octets],
             },
             prefix: bytes::Bytes::new(),

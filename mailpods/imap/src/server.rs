@@ -21,6 +21,7 @@ use crate::pop3;
 use crate::pop3::locks::Maildrops;
 use crate::session::Session;
 use crate::sieve::Known;
+use crate::sort::SortKeys;
 use crate::stream::Compressors;
 
 /// Longest TLS handshake.
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) maildrops: Arc<Maildrops>,
     /// Turns of SORT and THREAD of many messages.
     pub(crate) orders: Heavy,
+    pub(crate) sort_keys: SortKeys,
     pub(crate) compressors: Arc<Compressors>,
     /// Scripts of mailboxes.
     pub(crate) scripts: Known,
@@ -95,6 +97,7 @@ impl Imap {
             deps,
             heavy: Heavy::default(),
             orders: Heavy::default(),
+            sort_keys: SortKeys::default(),
             compressors: Arc::default(),
             scripts: Known::default(),
             open: Mutex::default(),

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::acl::{AclChange, AclEntry, Reader, SharedMailbox};
+use crate::common::budget::Share;
 use crate::error::Result;
 use crate::types::{AccountId, BodyId, MailboxId, ModSeq, NewBody, Quota, Uid, UnixSeconds, Usage};
 
@@ -185,6 +186,10 @@ pub struct FlagTable {
     pub(crate) modseq: i64,
     pub(crate) rows: Vec<FlagRow>,
     pub(crate) sets: Vec<Vec<String>>,
+    /// Octets of rows and sets.
+    pub(crate) octets: usize,
+    /// Of the octets that tables may take together.
+    pub(crate) _share: Share,
 }
 
 impl FlagTable {
@@ -419,7 +424,8 @@ pub trait MailStore: Send + Sync {
 
     /// What SELECT tells of a mailbox; `NotFound` when it was deleted.
     async fn opened(&self, mailbox: MailboxId) -> Result<Opened>;
-    /// Flags of all messages: what changed is read, where they were asked for lately. `None` for a mailbox that is too large for it.
+    /// Flags of all messages: what changed is read, where they were asked for lately. `None` for a mailbox that is too large for it, or
+    /// when the tables of other mailboxes that are in use take all the memory there is for them.
     async fn flags(&self, mailbox: MailboxId) -> Result<Option<Arc<FlagTable>>>;
     /// UIDs in a mailbox, ascending.
     async fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>>;

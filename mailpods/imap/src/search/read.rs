@@ -18,8 +18,8 @@ use crate::view::View;
 
 /// Windows that are worked on at once; the readers of a store serve others, too.
 const AT_ONCE: usize = 2;
-/// Messages of a window.
-const WINDOW: u32 = 2_000;
+/// Messages of a window: some full reads.
+const WINDOW: u32 = 4 * META_BATCH as u32;
 /// Entries read at once.
 const BATCH: usize = 500;
 const META_BATCH: usize = 512;

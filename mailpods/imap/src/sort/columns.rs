@@ -12,14 +12,15 @@ use crate::failure::Failure;
 use crate::fetch::damaged;
 
 /// One value for each message.
-enum Column {
+#[derive(Clone)]
+pub(super) enum Column {
     Numbers(Vec<i64>),
     Texts(Texts),
 }
 
 /// Texts behind each other, and where each ends.
-#[derive(Default)]
-struct Texts {
+#[derive(Default, Clone)]
+pub(super) struct Texts {
     text: String,
     ends: Vec<u32>,
 }
@@ -34,6 +35,43 @@ impl Texts {
         let end = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
         let start = index.checked_sub(1).map_or(0, end);
         self.text.get(start..end(index)).unwrap_or_default()
+    }
+}
+
+impl Column {
+    /// One of the same kind without values.
+    pub(super) fn empty(&self) -> Self {
+        match self {
+            Self::Numbers(_) => Self::Numbers(Vec::new()),
+            Self::Texts(_) => Self::Texts(Texts::default()),
+        }
+    }
+
+    /// Adds the values of another one of the same kind.
+    pub(super) fn append(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Numbers(numbers), Self::Numbers(others)) => numbers.extend(others),
+            (Self::Texts(texts), Self::Texts(others)) => {
+                let start = texts.text.len() as u32;
+                texts.text.push_str(&others.text);
+                texts.ends.extend(others.ends.iter().map(|end| start + end));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn text_octets(&self) -> usize {
+        match self {
+            Self::Numbers(_) => 0,
+            Self::Texts(texts) => texts.text.len(),
+        }
+    }
+
+    pub(super) fn compare(&self, a: usize, b: usize) -> Ordering {
+        match self {
+            Self::Numbers(numbers) => numbers.get(a).cmp(&numbers.get(b)),
+            Self::Texts(texts) => texts.get(a).cmp(texts.get(b)),
+        }
     }
 }
 
@@ -58,6 +96,12 @@ impl Columns {
             columns: criteria.into_iter().map(column).collect(),
             octets: 0,
         }
+    }
+
+    /// The positions, and what is compared first.
+    pub(super) fn into_first(self) -> Option<(Vec<u32>, Column)> {
+        let (_, column) = self.columns.into_iter().next()?;
+        Some((self.positions, column))
     }
 
     fn any(&self, keys: &[SortKey]) -> bool {
@@ -127,10 +171,7 @@ impl Columns {
 }
 
 fn compare((criterion, column): &(SortCriterion, Column), a: usize, b: usize) -> Ordering {
-    let order = match column {
-        Column::Numbers(numbers) => numbers.get(a).cmp(&numbers.get(b)),
-        Column::Texts(texts) => texts.get(a).cmp(texts.get(b)),
-    };
+    let order = column.compare(a, b);
     match criterion.reverse {
         true => order.reverse(),
         false => order,

@@ -1,7 +1,9 @@
-//! SORT (RFC 5256, RFC 5957): a column for each criterion, read from rows and stored facts, then the order of the messages.
+//! SORT (RFC 5256, RFC 5957): a column for each criterion, read from rows and stored facts, then the order of the messages. Of large
+//! mailboxes that are sorted whole both are kept.
 
 mod collate;
 mod columns;
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +17,7 @@ use crate::session::Session;
 
 pub(crate) use collate::collate;
 use columns::Columns;
+pub(crate) use keys::SortKeys;
 
 /// Octets of text that one command compares or hashes; each message has some more.
 pub(crate) const MAX_TEXT: usize = 64 * 1024 * 1024;
@@ -44,6 +47,13 @@ impl Session {
             true => Some(self.shared.orders.turn().await?),
             false => None,
         };
+        let most = positions.len() >= self.view()?.uids.len() / 2;
+        if many
+            && most
+            && let Some(order) = self.sorted_by_keys(positions, &criteria).await?
+        {
+            return Ok(order);
+        }
         let mut columns = Columns::new(criteria);
         let needed = columns.needed();
         self.scan(&ranges(positions), needed, |position, entry| {

@@ -1,13 +1,9 @@
 //! A message on its way into the queue.
 
 use bytes::Bytes;
-use mailpods_message::Meta;
 use mailpods_message::edit::Edits;
 use mailpods_policy::Reason;
 use mailpods_store::NewBody;
-
-/// Beyond this many octets the facts of a message are computed off the session's thread.
-const INLINE: usize = 256 * 1024;
 
 /// A message, what is to be changed in it, and the verdict so far.
 pub(crate) struct Draft {
@@ -27,33 +23,13 @@ impl Draft {
         }
     }
 
-    /// The body to store and its size in octets. For a message that a mailbox here gets, the facts that IMAP asks for are
-    /// computed now, once; a message that only goes on is not even copied.
-    pub(crate) async fn into_body(self, local: bool) -> (u64, NewBody) {
-        let octets = self.edits.len(&self.message) as u64;
-        if !local {
-            return (
-                octets,
-                NewBody::Octets {
-                    slices: self.slices(),
-                    meta: None,
-                },
-            );
-        }
-        let whole = Bytes::from(self.edits.apply(&self.message));
-        drop(self);
-        let meta = if whole.len() <= INLINE {
-            Some(Meta::compute(&whole).encode())
-        } else {
-            compute(whole.clone()).await
+    /// The body to store and its size in octets. Nothing of the message is copied.
+    pub(crate) fn into_body(self) -> (u64, NewBody) {
+        let body = NewBody::Octets {
+            slices: self.slices(),
+            meta: None,
         };
-        (
-            octets,
-            NewBody::Octets {
-                slices: vec![whole],
-                meta,
-            },
-        )
+        (self.edits.len(&self.message) as u64, body)
     }
 
     fn slices(&self) -> Vec<Bytes> {
@@ -68,10 +44,4 @@ impl Draft {
         };
         self.edits.slices(&self.message).map(own).collect()
     }
-}
-
-async fn compute(message: Bytes) -> Option<Vec<u8>> {
-    tokio::task::spawn_blocking(move || Meta::compute(&message).encode())
-        .await
-        .ok()
 }

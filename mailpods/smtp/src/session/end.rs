@@ -118,7 +118,7 @@ impl Driver {
         let reason = draft.reason;
         let junk = draft.junk;
         let rows = rows(accepted);
-        let (octets, new) = self.new_message(transaction, id, now, draft, rows).await;
+        let (octets, new) = self.new_message(transaction, id, now, draft, rows);
         self.shared
             .deps
             .store
@@ -136,7 +136,7 @@ impl Driver {
         Ok(())
     }
 
-    async fn new_message(
+    fn new_message(
         &self,
         transaction: &Transaction,
         id: &QueueId,
@@ -145,11 +145,8 @@ impl Driver {
         recipients: Vec<NewRecipient>,
     ) -> (u64, NewMessage) {
         let junk = draft.junk;
-        let local = recipients
-            .iter()
-            .any(|recipient| recipient.destination.is_local());
         let wish = wish(&transaction.params, &draft.message);
-        let (octets, body) = draft.into_body(local).await;
+        let (octets, body) = draft.into_body();
         let message = NewMessage {
             id: id.clone(),
             body,

@@ -3,22 +3,81 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::budget::{Budget, Share};
 use super::keywords;
-use super::mailbox_cache::Kept;
+use super::mailbox_cache::{Kept, MailboxCache};
 use crate::mail::{FlagRow, FlagTable, SystemFlags};
-use crate::types::{ModSeq, Uid};
+use crate::types::{MailboxId, ModSeq, Uid};
 
-/// Most messages of a mailbox that has a table; as many are kept over all mailboxes: 8 MiB.
+/// Most messages of a mailbox that has a table.
 pub(crate) const MAX_ROWS: usize = 512 << 10;
 
-/// Most octets of all different sets of keywords of a table.
-const MAX_SET_OCTETS: usize = 256 << 10;
+/// Most octets of all different sets of keywords of a table, as they are in memory.
+const MAX_SET_OCTETS: usize = 1 << 20;
+/// Octets of all tables of a process: of those that are kept, of those that are told to somebody, and of those that are built. The
+/// largest one can always be built when nobody holds another.
+const MAX_OCTETS: usize = 48 << 20;
+/// Octets of a row while a table is built: what a database sends of it, its columns, and the row.
+const BUILDING: usize = 64;
+/// Rows that may have come since the messages were counted.
+const MORE: usize = 1_000;
 
 impl Kept for Arc<FlagTable> {
-    const MOST: usize = MAX_ROWS;
+    const MOST: usize = 16 << 20;
 
-    fn weight(&self) -> usize {
+    fn messages(&self) -> usize {
         self.rows.len()
+    }
+
+    fn octets(&self) -> usize {
+        self.octets
+    }
+}
+
+/// The tables of a process.
+pub(crate) struct FlagTables {
+    kept: MailboxCache<Arc<FlagTable>>,
+    budget: Budget,
+}
+
+impl Default for FlagTables {
+    fn default() -> Self {
+        Self::new(MAX_OCTETS)
+    }
+}
+
+impl FlagTables {
+    fn new(octets: usize) -> Self {
+        Self {
+            kept: MailboxCache::default(),
+            budget: Budget::new(octets),
+        }
+    }
+
+    pub(crate) fn get(&self, mailbox: MailboxId) -> Option<Arc<FlagTable>> {
+        self.kept.get(mailbox)
+    }
+
+    pub(crate) fn put(&self, mailbox: MailboxId, table: Arc<FlagTable>) {
+        self.kept.put(mailbox, table);
+    }
+
+    /// Begins a table of about so many messages, of a mailbox at a modseq. `None` when it would be too large, or when others take all
+    /// the memory there is for tables.
+    pub(crate) fn build(&self, modseq: i64, messages: usize) -> Option<Builder> {
+        if messages > MAX_ROWS {
+            return None;
+        }
+        let most = messages + MORE;
+        let octets = most * BUILDING + MAX_SET_OCTETS;
+        loop {
+            if let Some(share) = self.budget.take(octets) {
+                return Some(Builder::new(modseq, most, share));
+            }
+            if !self.kept.forget_oldest() {
+                return None;
+            }
+        }
     }
 }
 
@@ -26,23 +85,33 @@ impl Kept for Arc<FlagTable> {
 pub(crate) struct Builder {
     modseq: i64,
     rows: Vec<FlagRow>,
+    /// Most rows.
+    most: usize,
     sets: Vec<Vec<String>>,
     /// Where the keywords of a stored text are among the sets.
     known: HashMap<Box<str>, u16>,
-    /// Octets of the keywords of all sets.
+    /// Octets of all sets.
     octets: usize,
+    share: Share,
 }
 
 impl Builder {
-    /// For a mailbox at a modseq; set 0 is that without keywords.
-    pub(crate) fn new(modseq: i64) -> Self {
+    /// Set 0 is that without keywords.
+    fn new(modseq: i64, most: usize, share: Share) -> Self {
         Self {
             modseq,
             rows: Vec::new(),
+            most,
             sets: vec![Vec::new()],
             known: HashMap::new(),
-            octets: 0,
+            octets: size_of::<Vec<String>>(),
+            share,
         }
+    }
+
+    /// Of which moment it is, where that is known only now.
+    pub(crate) fn at(self, modseq: i64) -> Self {
+        Self { modseq, ..self }
     }
 
     /// Adds a row, with keywords as they are stored. False when there are too many rows or sets of keywords for a table.
@@ -61,7 +130,7 @@ impl Builder {
             keywords,
             system,
         });
-        self.rows.len() <= MAX_ROWS
+        self.rows.len() <= self.most
     }
 
     fn set(&mut self, stored: &str) -> Option<u16> {
@@ -69,11 +138,12 @@ impl Builder {
             return Some(*index);
         }
         let index = u16::try_from(self.sets.len()).ok()?;
-        self.octets += stored.len();
+        let set = keywords::decode(Some(stored));
+        self.octets += size_of_val(&set) + size_of_val(set.as_slice()) + 2 * stored.len();
         if self.octets > MAX_SET_OCTETS {
             return None;
         }
-        self.sets.push(keywords::decode(Some(stored)));
+        self.sets.push(set);
         self.known.insert(stored.into(), index);
         Some(index)
     }
@@ -99,16 +169,20 @@ impl Builder {
             }
             self.rows.push(FlagRow { keywords, ..*row });
         }
-        self.rows.len() <= MAX_ROWS
+        self.rows.len() <= self.most
     }
 
     pub(crate) fn finish(mut self) -> Arc<FlagTable> {
         self.rows.sort_unstable_by_key(|row| row.uid);
         self.rows.shrink_to_fit();
+        let octets = size_of_val(self.rows.as_slice()) + self.octets;
+        self.share.shrink(octets);
         Arc::new(FlagTable {
             modseq: self.modseq,
             rows: self.rows,
             sets: self.sets,
+            octets,
+            _share: self.share,
         })
     }
 }
@@ -119,7 +193,8 @@ mod tests {
 
     #[test]
     fn what_changed_takes_the_place_of_what_was() {
-        let mut first = Builder::new(4);
+        let tables = FlagTables::default();
+        let mut first = tables.build(4, 4).unwrap();
         for (uid, stored) in [
             (1, None),
             (2, Some("a b")),
@@ -130,7 +205,7 @@ mod tests {
         }
         let before = first.finish();
         assert_eq!(before.sets.len(), 3);
-        let mut second = Builder::new(6);
+        let mut second = tables.build(6, 4).unwrap();
         assert!(second.add((6, 6), SystemFlags::default(), Some("d")));
         assert!(second.add((2, 5), SystemFlags::FLAGGED, None));
         assert!(second.keep(&before, &[3]));
@@ -155,6 +230,45 @@ mod tests {
                 (5, 4, SystemFlags::SEEN, "a b".to_owned()),
                 (6, 6, SystemFlags::default(), "d".to_owned()),
             ]
+        );
+    }
+
+    #[test]
+    fn tables_that_somebody_holds_count_until_they_are_dropped() {
+        let octets = |rows: usize| (rows + MORE) * BUILDING + MAX_SET_OCTETS;
+        let table = |tables: &FlagTables, rows: u32| {
+            let mut builder = tables.build(1, rows as usize)?;
+            let mut all = 1..=rows;
+            assert!(all.all(|uid| builder.add((uid, 1), SystemFlags::SEEN, None)));
+            Some(builder.finish())
+        };
+        let tables = FlagTables::new(octets(20_100));
+        let held = table(&tables, 20_000).unwrap();
+        tables.put(MailboxId(1), Arc::clone(&held));
+        assert!(table(&tables, 20_000).is_none());
+        drop(held);
+        // What is kept alone makes room.
+        let held = table(&tables, 19_000).unwrap();
+        tables.put(MailboxId(2), Arc::clone(&held));
+        drop(held);
+        assert!(table(&tables, 20_000).is_some());
+        assert!(tables.get(MailboxId(1)).is_none() && tables.get(MailboxId(2)).is_none());
+    }
+
+    #[test]
+    fn keywords_weigh_what_they_take() {
+        let tables = FlagTables::default();
+        let mut builder = tables.build(1, 2_000).unwrap();
+        let words = |from: u32| {
+            let words = (from..from + 90).map(|word| word.to_string());
+            words.collect::<Vec<String>>().join(" ")
+        };
+        let fits = |uid: &u32| builder.add((*uid, 1), SystemFlags::SEEN, Some(&words(*uid)));
+        let sets = (1..2_000).take_while(fits).count();
+        // Each set has 90 words, of which each takes a String.
+        assert!(
+            sets > 100 && sets * 90 * size_of::<String>() <= MAX_SET_OCTETS,
+            "{sets}"
         );
     }
 }

@@ -52,6 +52,20 @@ pub(crate) fn missing(next: Uid, there: &[Uid]) -> Vec<Uid> {
         .collect()
 }
 
+/// UIDs below `next` without those that were expunged; `None` where these cannot be all that are not there, so that the `count` of messages
+/// tells of others.
+pub(crate) fn left(next: Uid, count: usize, mut expunged: Vec<Uid>) -> Option<Vec<Uid>> {
+    expunged.sort_unstable();
+    // UID 0 tells that some were forgotten.
+    let known = expunged.first() != Some(&0) && next as usize == count + expunged.len() + 1;
+    known.then(|| {
+        let mut gone = expunged.into_iter().peekable();
+        (1..next)
+            .filter(|uid| gone.next_if_eq(uid).is_none())
+            .collect()
+    })
+}
+
 /// Most mailboxes of an account.
 pub(crate) const MAX_MAILBOXES: i64 = 10_000;
 /// Mailboxes of a new account.
@@ -221,5 +235,21 @@ impl Room {
             }
             _ => Err(StoreError::OverQuota { index }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::left;
+
+    #[test]
+    fn uids_follow_from_what_was_given_out_and_expunged() {
+        assert_eq!(left(1, 0, Vec::new()), Some(Vec::new()));
+        assert_eq!(left(4, 3, Vec::new()), Some(vec![1, 2, 3]));
+        assert_eq!(left(6, 3, vec![4, 1]), Some(vec![2, 3, 5]));
+        assert_eq!(left(3, 0, vec![1, 2]), Some(Vec::new()));
+        // One was passed over, or what was expunged is not remembered.
+        assert_eq!(left(6, 3, vec![4]), None);
+        assert_eq!(left(6, 3, vec![4, 0]), None);
     }
 }

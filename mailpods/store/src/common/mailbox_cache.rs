@@ -11,11 +11,14 @@ const WORTH: usize = 1_000;
 
 /// Something that is kept of a mailbox.
 pub(crate) trait Kept: Clone {
-    /// Most messages kept over all mailboxes.
+    /// Most octets kept over all mailboxes.
     const MOST: usize;
 
     /// Messages that it is about.
-    fn weight(&self) -> usize;
+    fn messages(&self) -> usize;
+
+    /// Octets that it takes.
+    fn octets(&self) -> usize;
 }
 
 /// The UIDs of a mailbox at a modseq.
@@ -26,11 +29,14 @@ pub(crate) struct Known {
 }
 
 impl Kept for Known {
-    // 8 MiB.
-    const MOST: usize = 2 << 20;
+    const MOST: usize = 8 << 20;
 
-    fn weight(&self) -> usize {
+    fn messages(&self) -> usize {
         self.uids.len()
+    }
+
+    fn octets(&self) -> usize {
+        size_of_val(self.uids.as_slice())
     }
 }
 
@@ -57,7 +63,7 @@ pub(crate) struct MailboxCache<T> {
 
 struct State<T> {
     known: HashMap<MailboxId, (u64, T)>,
-    weight: usize,
+    octets: usize,
     clock: u64,
 }
 
@@ -66,7 +72,7 @@ impl<T> Default for MailboxCache<T> {
         Self {
             state: Mutex::new(State {
                 known: HashMap::new(),
-                weight: 0,
+                octets: 0,
                 clock: 0,
             }),
         }
@@ -86,29 +92,32 @@ impl<T: Kept> MailboxCache<T> {
     pub(crate) fn put(&self, mailbox: MailboxId, known: T) {
         let mut state = lock(&self.state);
         state.remove(mailbox);
-        if !(WORTH..=T::MOST).contains(&known.weight()) {
+        if known.messages() < WORTH || known.octets() > T::MOST {
             return;
         }
-        state.weight += known.weight();
+        state.octets += known.octets();
         state.clock += 1;
         let clock = state.clock;
         state.known.insert(mailbox, (clock, known));
-        while state.weight > T::MOST
-            && let Some(oldest) = state
-                .known
-                .iter()
-                .min_by_key(|(_, (used, _))| *used)
-                .map(|(mailbox, _)| *mailbox)
-        {
-            state.remove(oldest);
-        }
+        while state.octets > T::MOST && state.remove_oldest() {}
+    }
+
+    /// Forgets what was not asked for the longest; false when nothing is kept.
+    pub(crate) fn forget_oldest(&self) -> bool {
+        lock(&self.state).remove_oldest()
     }
 }
 
 impl<T: Kept> State<T> {
     fn remove(&mut self, mailbox: MailboxId) {
         if let Some((_, known)) = self.known.remove(&mailbox) {
-            self.weight -= known.weight();
+            self.octets -= known.octets();
         }
+    }
+
+    fn remove_oldest(&mut self) -> bool {
+        let oldest = self.known.iter().min_by_key(|(_, (used, _))| *used);
+        let oldest = oldest.map(|(mailbox, _)| *mailbox);
+        oldest.map(|mailbox| self.remove(mailbox)).is_some()
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod acl;
 pub(crate) mod annotation;
 pub(crate) mod body;
 pub(crate) mod body_cache;
+pub(crate) mod budget;
 pub(crate) mod due;
 pub(crate) mod flag_table;
 pub(crate) mod flags;

@@ -7,6 +7,7 @@ mod annotations;
 mod bodies;
 mod fixtures;
 mod flags;
+mod large;
 mod leases;
 mod locks;
 mod mailboxes;
@@ -110,6 +111,7 @@ checks! {
     flags::counts_follow_the_flags,
     flags::copy_and_move_keep_flags_and_dates,
     flags::move_into_the_same_mailbox_gives_new_uids,
+    large::what_is_remembered_follows_every_change,
     replacing::a_message_takes_the_place_of_another,
     replacing::both_or_neither,
     replacing::messages_know_when_they_were_saved,

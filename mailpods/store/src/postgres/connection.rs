@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::task::AbortHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -37,6 +37,14 @@ impl<'p> Pipeline<'p> {
         self.steps.push((sql, params.to_vec()));
         self.steps.len() - 1
     }
+}
+
+/// How statements with a COMMIT behind them failed.
+pub(super) enum Unfinished {
+    /// Nothing was committed.
+    Undone(StoreError),
+    /// Nobody knows; the connection was lost, or the COMMIT itself failed.
+    Doubtful(StoreError),
 }
 
 pub(super) struct Connection {
@@ -113,19 +121,56 @@ impl Connection {
     /// Sends all statements of `pipeline` and gives the rows of each; or the first error, after which the database passes over the
     /// others if they are in a transaction.
     pub(super) async fn run(&self, pipeline: &Pipeline<'_>) -> Result<Vec<Vec<Row>>> {
+        let statements = self.statements(pipeline).await?;
+        let answers = async { Ok(join_all(self.send(pipeline, &statements)).await) };
+        let mut rows = Vec::with_capacity(statements.len());
+        for answer in self.within(answers).await? {
+            rows.push(answer.map_err(|error| self.failed(error))?);
+        }
+        Ok(rows)
+    }
+
+    /// The same with a COMMIT behind them, sent at once with them: a statement that fails makes a ROLLBACK of it.
+    pub(super) async fn run_and_commit(&self, pipeline: &Pipeline<'_>) -> Result<(), Unfinished> {
+        let statements = self.statements(pipeline).await;
+        let statements = statements.map_err(Unfinished::Undone)?;
+        let all = async {
+            let answers = join_all(self.send(pipeline, &statements));
+            // Polled, and so sent, in this order.
+            Ok(join(answers, self.client.batch_execute("COMMIT")).await)
+        };
+        let (answers, committed) = self.within(all).await.map_err(Unfinished::Doubtful)?;
+        for answer in answers {
+            let Err(error) = answer else { continue };
+            // Answers come in order: what the database itself refuses here stands before the COMMIT.
+            let refused = error.as_db_error().is_some();
+            let error = self.failed(error);
+            return Err(match refused {
+                true => Unfinished::Undone(error),
+                false => Unfinished::Doubtful(error),
+            });
+        }
+        committed.map_err(|error| Unfinished::Doubtful(self.failed(error)))
+    }
+
+    async fn statements(&self, pipeline: &Pipeline<'_>) -> Result<Vec<Statement>> {
         debug_assert!(pipeline.steps.len() <= MAX_STEPS);
         let mut statements = Vec::with_capacity(pipeline.steps.len());
         for (sql, _) in &pipeline.steps {
             statements.push(self.prepared(sql).await?);
         }
-        let answers = pipeline.steps.iter().zip(&statements);
-        let answers = answers.map(|((_, params), statement)| self.client.query(statement, params));
-        let all = async { Ok(join_all(answers).await) };
-        let mut rows = Vec::with_capacity(statements.len());
-        for answer in self.within(all).await? {
-            rows.push(answer.map_err(|error| self.failed(error))?);
-        }
-        Ok(rows)
+        Ok(statements)
+    }
+
+    /// What sends the statements, in order, when it is polled.
+    fn send<'a>(
+        &'a self,
+        pipeline: &'a Pipeline<'_>,
+        statements: &'a [Statement],
+    ) -> impl Iterator<Item = impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + 'a>
+    {
+        let steps = pipeline.steps.iter().zip(statements);
+        steps.map(|((_, params), statement)| self.client.query(statement, params))
     }
 
     async fn prepared(&self, sql: &str) -> Result<Statement> {

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::Options;
+use super::mail::blocks::Blocks;
 use super::notify::Outbox;
 use super::pool::Pool;
 use super::queue::due::Due;
 use super::shard;
 use super::tx::Effect;
 use crate::common::body_cache::BodyCache;
+use crate::common::flag_table::FlagTables;
 use crate::common::lock;
 use crate::common::mailbox_cache::{Known, MailboxCache};
 use crate::common::metrics::WriterMetrics;
@@ -19,7 +21,6 @@ use crate::common::totals::Totals;
 use crate::common::trace::TraceBuffer;
 use crate::common::watch::Watchers;
 use crate::error::Result;
-use crate::mail::FlagTable;
 use crate::types::{AccountId, MailboxId};
 
 /// Most accounts remembered by address.
@@ -30,7 +31,8 @@ pub(super) struct Shared {
     pub(super) seal: Seal,
     pub(super) bodies: BodyCache,
     pub(super) uids: MailboxCache<Known>,
-    pub(super) flags: MailboxCache<Arc<FlagTable>>,
+    pub(super) flags: FlagTables,
+    pub(super) blocks: Blocks,
     pub(super) totals: Totals,
     pub(super) due: Due,
     pub(super) watchers: Watchers,
@@ -68,7 +70,8 @@ impl Shared {
             seal: Seal::new(options.seal_key.as_slice())?,
             bodies: BodyCache::new(options.cache_octets),
             uids: MailboxCache::default(),
-            flags: MailboxCache::default(),
+            flags: FlagTables::default(),
+            blocks: Blocks::default(),
             totals: Totals::default(),
             due: Due::default(),
             watchers: Watchers::default(),

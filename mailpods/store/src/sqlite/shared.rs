@@ -16,6 +16,7 @@ use super::watch;
 use super::{Options, Statistics, writer};
 use crate::common::body_cache::BodyCache;
 use crate::common::due::DueIndex;
+use crate::common::flag_table::FlagTables;
 use crate::common::lock;
 use crate::common::mailbox_cache::{Known, MailboxCache};
 use crate::common::metrics::WriterMetrics;
@@ -23,7 +24,6 @@ use crate::common::totals::Totals;
 use crate::common::trace::TraceBuffer;
 use crate::common::watch::Watchers;
 use crate::error::Result;
-use crate::mail::FlagTable;
 use crate::types::AccountId;
 
 /// Most accounts remembered by address.
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     pub(super) files: BodyFiles,
     pub(super) bodies: BodyCache,
     pub(super) uids: MailboxCache<Known>,
-    pub(super) flags: MailboxCache<Arc<FlagTable>>,
+    pub(super) flags: FlagTables,
     pub(super) totals: Totals,
     pub(super) accounts: Mutex<HashMap<Arc<str>, AccountId>>,
     pub(super) due: Mutex<DueIndex>,
@@ -64,7 +64,7 @@ impl Shared {
             files,
             bodies: BodyCache::new(options.cache_octets),
             uids: MailboxCache::default(),
-            flags: MailboxCache::default(),
+            flags: FlagTables::default(),
             totals: Totals::default(),
             accounts: Mutex::default(),
             due: Mutex::new(due::load(connection)?),

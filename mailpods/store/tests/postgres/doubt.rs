@@ -17,6 +17,10 @@ const CUT_ANSWER: u8 = 1;
 /// The database does not see the COMMIT.
 const CUT_COMMIT: u8 = 2;
 
+/// The query, behind what was sent with it, and what tells that it was carried out.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
+
 /// Passes everything on until it is told to cut, once.
 struct Proxy {
     port: u16,
@@ -51,7 +55,7 @@ async fn pass(mut client: TcpStream, database: String, next: Arc<AtomicU8>) {
                 let octets = &from_client[..count];
                 let has = |what: &[u8]| octets.windows(what.len()).any(|part| part == what);
                 writer |= has(b"INTO commit_marker");
-                let commit = writer && octets.first() == Some(&b'Q') && has(b"COMMIT\0");
+                let commit = writer && has(COMMIT);
                 let cut = if commit { next.swap(PASS, Ordering::SeqCst) } else { PASS };
                 if cut == CUT_COMMIT {
                     return;
@@ -60,8 +64,7 @@ async fn pass(mut client: TcpStream, database: String, next: Arc<AtomicU8>) {
                     return;
                 }
                 if cut == CUT_ANSWER {
-                    let _ = server.read(&mut from_server).await;
-                    return;
+                    return committed(&mut server).await;
                 }
             }
             count = server.read(&mut from_server) => {
@@ -71,6 +74,18 @@ async fn pass(mut client: TcpStream, database: String, next: Arc<AtomicU8>) {
                 }
             }
         }
+    }
+}
+
+/// Waits until the database has committed.
+async fn committed(server: &mut TcpStream) {
+    let mut answers = Vec::new();
+    while !answers
+        .windows(COMMITTED.len())
+        .any(|part| part == COMMITTED)
+    {
+        let count = server.read_buf(&mut answers).await;
+        assert!(count.expect("answers") > 0, "there was no COMMIT");
     }
 }
 

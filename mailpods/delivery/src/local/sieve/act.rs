@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mailpods_api::MailboxAddress;
-use mailpods_message::Meta;
 use mailpods_message::edit::delivered_to;
 use mailpods_message::header::header_len;
 use mailpods_plan::Plan;
@@ -186,10 +185,9 @@ impl Actor<'_> {
             address: self.incoming.mailbox.address.to_string(),
             ..self.onwards()
         };
-        let meta = Some(Meta::compute(&octets).encode());
         let body = NewBody::Octets {
             slices: vec![octets],
-            meta,
+            meta: None,
         };
         NewMessage {
             origin: Origin::Filed(Filing {
@@ -392,12 +390,11 @@ fn made(ctx: &Context, destination: Destination, to: &str, octets: Vec<u8>) -> N
     } else {
         BodyType::EightBit
     };
-    let meta = Some(Meta::compute(&octets).encode());
     NewMessage {
         id: ctx.queue_id(),
         body: NewBody::Octets {
             slices: vec![octets.into()],
-            meta,
+            meta: None,
         },
         envelope: Envelope {
             sender: String::new(),

@@ -7,7 +7,7 @@ use crate::common::unix_millis;
 use crate::error::{Result, StoreError};
 use crate::mail::SystemFlags;
 use crate::postgres::body::{CHANGE_REFS, NewData, REMOVE_UNREFERENCED, RefColumns};
-use crate::postgres::connection::{Connection, Pipeline};
+use crate::postgres::connection::{Connection, Pipeline, Unfinished};
 use crate::postgres::mail::rows;
 use crate::postgres::queue::prepare::PreparedMessage;
 use crate::postgres::shard;
@@ -131,12 +131,12 @@ impl<'w> Output<'w> {
         }
     }
 
-    /// Writes everything; returns what is to be done after the commit.
-    pub(super) async fn write(
+    /// Writes everything and commits, in one go where no answer has to be looked at before; returns what is to be done after the commit.
+    pub(super) async fn commit(
         mut self,
         connection: &Connection,
         state: &State,
-    ) -> Result<Vec<Effect>> {
+    ) -> Result<Vec<Effect>, Uncommitted> {
         let mut effects = std::mem::take(&mut self.effects);
         let columns = Columns::of(&self, state);
         let mut all = Pipeline::default();
@@ -144,18 +144,42 @@ impl<'w> Output<'w> {
         self.messages.add(&mut all);
         self.units.add(&mut all, &columns.clock);
         let steps = columns.add(&mut all);
-        let answers = connection.run(&all).await?;
-        if let Some(step) = steps.refs
-            && answers[step].len() != columns.refs.ids.len()
-        {
-            return Err(StoreError::NotFound("body"));
-        }
-        if let Some(step) = steps.gone {
-            for row in &answers[step] {
-                effects.push(Effect::Removed(BodyId(get(row, 0)?)));
+        let committed = match steps {
+            None => connection.run_and_commit(&all).await,
+            Some(steps) => {
+                let answers = connection.run(&all).await?;
+                if answers[steps.refs].len() != columns.refs.ids.len() {
+                    return Err(StoreError::NotFound("body").into());
+                }
+                for row in &answers[steps.gone] {
+                    effects.push(Effect::Removed(BodyId(get(row, 0)?)));
+                }
+                let committed = connection.batch("COMMIT").await;
+                committed.map_err(Unfinished::Doubtful)
             }
+        };
+        match committed {
+            Ok(()) => Ok(effects),
+            Err(Unfinished::Undone(error)) => Err(error.into()),
+            Err(Unfinished::Doubtful(error)) => Err(Uncommitted::Doubtful { error, effects }),
         }
-        Ok(effects)
+    }
+}
+
+/// How the end of a group failed.
+pub(super) enum Uncommitted {
+    /// Nothing of it was committed.
+    Nothing(StoreError),
+    /// The connection was lost while the commit was under way.
+    Doubtful {
+        error: StoreError,
+        effects: Vec<Effect>,
+    },
+}
+
+impl From<StoreError> for Uncommitted {
+    fn from(error: StoreError) -> Self {
+        Self::Nothing(error)
     }
 }
 
@@ -279,8 +303,8 @@ struct RetryColumns<'o> {
 
 /// Positions of the answers that are looked at.
 struct Steps {
-    refs: Option<usize>,
-    gone: Option<usize>,
+    refs: usize,
+    gone: usize,
 }
 
 impl<'o> Columns<'o> {
@@ -339,7 +363,7 @@ impl<'o> Columns<'o> {
         retries.counts.push(row.counts);
     }
 
-    fn add<'p>(&'p self, all: &mut Pipeline<'p>) -> Steps {
+    fn add<'p>(&'p self, all: &mut Pipeline<'p>) -> Option<Steps> {
         self.mails.push(all);
         self.mailboxes.push(all);
         let (ids, octets, messages) = &self.accounts;
@@ -383,17 +407,11 @@ impl<'o> Columns<'o> {
         );
     }
 
-    fn add_refs<'p>(&'p self, all: &mut Pipeline<'p>) -> Steps {
+    fn add_refs<'p>(&'p self, all: &mut Pipeline<'p>) -> Option<Steps> {
         let refs = &self.refs;
-        if refs.ids.is_empty() {
-            return Steps {
-                refs: None,
-                gone: None,
-            };
-        }
-        Steps {
-            refs: Some(all.add(CHANGE_REFS, &[&refs.shards, &refs.ids, &refs.by])),
-            gone: Some(all.add(REMOVE_UNREFERENCED, &[&refs.shards, &refs.ids])),
-        }
+        (!refs.ids.is_empty()).then(|| Steps {
+            refs: all.add(CHANGE_REFS, &[&refs.shards, &refs.ids, &refs.by]),
+            gone: all.add(REMOVE_UNREFERENCED, &[&refs.shards, &refs.ids]),
+        })
     }
 }

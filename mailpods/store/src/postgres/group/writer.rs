@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::claim::{Claim, Claims};
-use super::output::Output;
+use super::output::{Output, Uncommitted};
 use super::state::State;
 use super::{Answer, Job, Work, decide};
 use crate::common::{repeat, seal};
@@ -236,21 +236,24 @@ async fn attempt(shared: &Shared, works: &[&Work]) -> Result<Vec<Result<Answer>>
     let connection = shared.pool.get().await.map_err(whole)?;
     connection.take_conflict();
     connection.begins();
-    let (results, effects) = match decided(shared, &connection, works, marker).await {
-        Ok(decided) => decided,
-        Err(error) => {
-            let again = connection.take_conflict() || !connection.is_usable();
-            return Err(Failed::Whole { error, again });
+    let undone = |error| {
+        let again = connection.take_conflict() || !connection.is_usable();
+        Failed::Whole { error, again }
+    };
+    let decided = decided(shared, &connection, works, marker).await;
+    let (state, output, results) = decided.map_err(undone)?;
+    let effects = match output.commit(&connection, &state).await {
+        Ok(effects) => effects,
+        Err(Uncommitted::Nothing(error)) => return Err(undone(error)),
+        Err(Uncommitted::Doubtful { error, effects }) => {
+            return Err(Failed::Doubtful {
+                error,
+                marker,
+                results,
+                effects,
+            });
         }
     };
-    if let Err(error) = connection.batch("COMMIT").await {
-        return Err(Failed::Doubtful {
-            error,
-            marker,
-            results,
-            effects,
-        });
-    }
     connection.ended();
     drop(connection);
     shared.count_group(works.len());
@@ -258,13 +261,13 @@ async fn attempt(shared: &Shared, works: &[&Work]) -> Result<Vec<Result<Answer>>
     Ok(results)
 }
 
-/// Everything but the COMMIT.
-async fn decided(
+/// What the jobs have read, what comes of them, and their results.
+async fn decided<'w>(
     shared: &Shared,
     connection: &Pooled<'_>,
-    works: &[&Work],
+    works: &[&'w Work],
     marker: i64,
-) -> Result<(Vec<Result<Answer>>, Vec<Effect>)> {
+) -> Result<(State, Output<'w>, Vec<Result<Answer>>)> {
     let mut state = State::load(connection, marker, works).await?;
     state.shift = shared.shift.load(Ordering::Relaxed);
     let mut output = Output::default();
@@ -278,6 +281,5 @@ async fn decided(
     {
         return Err(error);
     }
-    let effects = output.write(connection, &state).await?;
-    Ok((results, effects))
+    Ok((state, output, results))
 }

@@ -2,6 +2,7 @@
 
 mod acl;
 mod annotations;
+pub(super) mod blocks;
 pub(super) mod folders;
 pub(super) mod keywords;
 mod messages;
@@ -229,6 +230,9 @@ impl MailStore for Core {
             columns,
             limit,
         };
+        if let Some(entries) = blocks::entries(&self.shared, &query).await? {
+            return Ok(entries);
+        }
         read::entries(&*self.shared.pool.get().await?, &query).await
     }
 

@@ -8,8 +8,8 @@ use mailpods_message::signature::MAX_PROBES;
 use tokio_postgres::Row;
 
 use super::{folders, messages, rows};
-use crate::common::flag_table::{Builder, MAX_ROWS};
-use crate::common::mailbox::{self, Query, UNSEEN_WITHIN};
+use crate::common::flag_table::Builder;
+use crate::common::mailbox::{self, MAX_EXPUNGED, Query, UNSEEN_WITHIN};
 use crate::common::mailbox_cache::Known;
 use crate::error::{Result, StoreError};
 use crate::mail::{Columns, Entry, FlagTable, Opened, SoughtText, SystemFlags};
@@ -78,7 +78,7 @@ pub(super) async fn opened(shared: &Shared, mailbox: MailboxId) -> Result<Opened
     let row = row.ok_or(StoreError::NotFound("mailbox"))?;
     let info = folders::info(&row)?;
     let (keywords, unseen) = (get(&row, 12)?, get::<Option<i64>>(&row, 13)?);
-    let unseen = unseen.map(|uid| Uid::try_from(uid).map_err(|_| damaged()));
+    let unseen = unseen.map(uid);
     let modseq = info.highest_modseq.cast_signed();
     Ok(Opened {
         info,
@@ -95,9 +95,6 @@ const FLAGS: &str = "SELECT array_agg(uid), array_agg(modseq), array_agg(system)
 pub(super) async fn flags(shared: &Shared, mailbox: MailboxId) -> Result<Option<Arc<FlagTable>>> {
     let connection = shared.pool.get().await?;
     let row = rows::by_id(&connection, mailbox).await?;
-    if usize::try_from(row.messages).unwrap_or(usize::MAX) > MAX_ROWS {
-        return Ok(None);
-    }
     let known = shared
         .flags
         .get(mailbox)
@@ -108,10 +105,12 @@ pub(super) async fn flags(shared: &Shared, mailbox: MailboxId) -> Result<Option<
     {
         return Ok(known);
     }
+    let messages = usize::try_from(row.messages).unwrap_or(usize::MAX);
+    let builder = || shared.flags.build(row.modseq, messages);
     let table = match &known {
-        None => flags_since(&connection, mailbox, None).await?,
-        Some(known) => match flags_since(&connection, mailbox, Some(known)).await? {
-            Since::Forgotten => flags_since(&connection, mailbox, None).await?,
+        None => flags_since(&connection, mailbox, builder(), None).await?,
+        Some(known) => match flags_since(&connection, mailbox, builder(), Some(known)).await? {
+            Since::Forgotten => flags_since(&connection, mailbox, builder(), None).await?,
             table => table,
         },
     };
@@ -134,8 +133,12 @@ enum Since {
 async fn flags_since(
     connection: &Connection,
     mailbox: MailboxId,
+    builder: Option<Builder>,
     known: Option<&FlagTable>,
 ) -> Result<Since> {
+    let Some(builder) = builder else {
+        return Ok(Since::TooLarge);
+    };
     let account = shard::account_of(mailbox);
     let since = known.map_or(0, |known| known.modseq);
     let mut pipeline = Pipeline::default();
@@ -149,13 +152,13 @@ async fn flags_since(
     connection.begins();
     let answers = connection.run(&pipeline).await?;
     connection.ended();
-    let mut builder = Builder::new(modseq(&answers[1])?);
+    let mut builder = builder.at(modseq(&answers[1])?);
     for row in &answers[2] {
         let (uids, modseqs): (Vec<i64>, Vec<i64>) = (get(row, 0)?, get(row, 1)?);
         let system: Vec<i16> = get(row, 2)?;
         let keywords: Option<&str> = get(row, 3)?;
         for ((uid, modseq), system) in uids.into_iter().zip(modseqs).zip(system) {
-            let uid = Uid::try_from(uid).map_err(|_| damaged())?;
+            let uid = self::uid(uid)?;
             let system = SystemFlags(u8::try_from(system).map_err(|_| damaged())?);
             if !builder.add((uid, modseq.cast_unsigned()), system, keywords) {
                 return Ok(Since::TooLarge);
@@ -178,6 +181,10 @@ fn damaged() -> StoreError {
     StoreError::Corrupt("a number in the table of messages is out of its range".to_owned())
 }
 
+fn uid(column: i64) -> Result<Uid> {
+    Uid::try_from(column).map_err(|_| damaged())
+}
+
 fn modseq(rows: &[Row]) -> Result<i64> {
     get(rows.first().ok_or(StoreError::NotFound("mailbox"))?, 0)
 }
@@ -186,9 +193,23 @@ fn numbers(rows: &[Row]) -> Result<Vec<Uid>> {
     rows.iter().map(|row| small(row, 0)).collect()
 }
 
+/// What was given out and what of it was expunged, of one moment.
+const GIVEN: &str = "SELECT m.modseq, m.uid_next, m.messages, ARRAY(SELECT e.uid FROM expunged AS e WHERE e.account = $1 AND e.mailbox = $2 LIMIT $3)
+    FROM mailbox AS m WHERE m.account = $1 AND m.id = $2 AND m.name IS NOT NULL";
+
 /// The modseq and all UIDs, of one moment.
 async fn whole(connection: &Connection, mailbox: MailboxId) -> Result<(i64, Vec<Uid>)> {
     let account = shard::account_of(mailbox);
+    let most = 2 * MAX_EXPUNGED;
+    let given = connection
+        .row(GIVEN, &[&account, &mailbox.0, &most])
+        .await?;
+    let given = given.ok_or(StoreError::NotFound("mailbox"))?;
+    let gone = get::<Vec<i64>>(&given, 3)?.into_iter().map(uid);
+    let gone = gone.collect::<Result<Vec<Uid>>>()?;
+    if let Some(uids) = mailbox::left(small(&given, 1)?, small(&given, 2)?, gone) {
+        return Ok((get(&given, 0)?, uids));
+    }
     let mut pipeline = Pipeline::default();
     pipeline.add(BEGIN, &[]);
     pipeline.add(MODSEQ, &[&account, &mailbox.0]);
@@ -236,9 +257,7 @@ pub(super) async fn scan(connection: &Connection, mailbox: MailboxId) -> Result<
 fn scanned(rows: &[Row]) -> Result<Vec<Uid>> {
     let row = rows.first().ok_or_else(damaged)?;
     let all: Vec<i64> = get::<Option<_>>(row, 0)?.unwrap_or_default();
-    let uids = all
-        .into_iter()
-        .map(|uid| Uid::try_from(uid).map_err(|_| damaged()));
+    let uids = all.into_iter().map(uid);
     let mut uids = uids.collect::<Result<Vec<Uid>>>()?;
     uids.sort_unstable();
     Ok(uids)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{folders, row};
-use crate::common::flag_table::{Builder, MAX_ROWS};
+use crate::common::flag_table::{Builder, FlagTables};
 use crate::common::keywords;
 use crate::common::mailbox::{self, Query, UNSEEN_WITHIN};
 use crate::common::mailbox_cache::{Known, MailboxCache};
@@ -70,20 +70,20 @@ pub(super) fn opened(
 
 pub(super) fn flags(
     connection: &Connection,
-    cache: &MailboxCache<Arc<FlagTable>>,
+    tables: &FlagTables,
     mailbox: MailboxId,
 ) -> Result<Option<Arc<FlagTable>>> {
     let mailbox_row = row::by_id(connection, mailbox)?;
     let modseq = mailbox_row.modseq;
-    if usize::try_from(mailbox_row.messages).unwrap_or(usize::MAX) > MAX_ROWS {
-        return Ok(None);
-    }
-    let mut builder = Builder::new(modseq);
-    let known = cache.get(mailbox).filter(|known| known.modseq <= modseq);
+    let known = tables.get(mailbox).filter(|known| known.modseq <= modseq);
     let gone = match &known {
         Some(known) if known.modseq == modseq => return Ok(Some(Arc::clone(known))),
         Some(known) => remembered(connection, mailbox, known.modseq.cast_unsigned())?,
         None => None,
+    };
+    let messages = usize::try_from(mailbox_row.messages).unwrap_or(usize::MAX);
+    let Some(mut builder) = tables.build(modseq, messages) else {
+        return Ok(None);
     };
     let complete = match known.zip(gone) {
         Some((known, gone)) => {
@@ -101,7 +101,7 @@ pub(super) fn flags(
         return Ok(None);
     }
     let table = builder.finish();
-    cache.put(mailbox, Arc::clone(&table));
+    tables.put(mailbox, Arc::clone(&table));
     Ok(Some(table))
 }
 
