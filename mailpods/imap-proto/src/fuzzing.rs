@@ -1,6 +1,6 @@
 //! Entry points for fuzzers; they run on stable, in tests and under cargo-fuzz alike.
 
-use crate::client::data::{Fetched, ListedFolder, personal_namespaces};
+use crate::client::data::{Fetched, ListedFolder, annotations, namespaces};
 use crate::client::{ReplyLimits, Response, ResponseReader};
 use crate::decoder::{Decoder, Event};
 use crate::limits::Limits;
@@ -90,7 +90,8 @@ pub fn fuzz_client(data: &[u8]) {
         if let Response::Data { values, .. } = response {
             let _ = Fetched::read(values);
             let _ = ListedFolder::read(values);
-            let _ = personal_namespaces(values);
+            let _ = namespaces(values);
+            annotations(values).for_each(drop);
         }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panic")]
 
 use mailpods_imap_proto::client::data::{
-    Body, Fetched, ListedFolder, argument, personal_namespaces,
+    Body, Fetched, ListedFolder, annotations, argument, namespaces,
 };
 use mailpods_imap_proto::client::{
     Condition, ReplyError, ReplyLimits, Response, ResponseReader, Value,
@@ -90,12 +90,40 @@ fn folders_are_read_in_all_their_forms() {
         "no modified UTF-7"
     );
     assert_eq!(ListedFolder::read(&values("* LIST () \"/\"\r\n")), None);
-    let namespaces = personal_namespaces(&values("* NAMESPACE ((\"INBOX.\" \".\")) NIL NIL\r\n"));
-    assert_eq!(namespaces, [("INBOX.".to_owned(), Some('.'))]);
+    let latin = |name: &[u8]| {
+        let mut reader = ResponseReader::new(LIMITS);
+        reader.buffer().extend_from_slice(b"* LIST () \"/\" ");
+        reader.buffer().extend_from_slice(name);
+        reader.buffer().extend_from_slice(b"\r\n");
+        let Some(Response::Data { values, .. }) = reader.next_response().unwrap() else {
+            panic!("{name:?}");
+        };
+        ListedFolder::read(&values).unwrap().name
+    };
+    assert_eq!(latin(b"\"B\xfcro\""), "B\u{fc}ro");
+    assert_eq!(latin(b"\"B\xf6ro\""), "B\u{f6}ro");
+    let read = |input: &str| namespaces(&values(input));
+    let prefix = |text: &str| vec![(text.to_owned(), Some('.'))];
     assert_eq!(
-        personal_namespaces(&values("* NAMESPACE NIL NIL NIL\r\n")),
-        []
+        read("* NAMESPACE ((\"INBOX.\" \".\")) ((\"user.\" \".\")) ((\"\" \".\"))\r\n"),
+        [prefix("INBOX."), prefix("user."), prefix("")]
     );
+    assert_eq!(
+        read("* NAMESPACE NIL NIL NIL\r\n"),
+        [vec![], vec![], vec![]]
+    );
+}
+
+#[test]
+fn annotations_are_read_with_their_values() {
+    let read = |input: &str| annotations(&values(input)).collect::<Vec<_>>();
+    let found = read(
+        "* METADATA INBOX (/Private/Comment \"a b\" /shared/x NIL /shared/y {2}\r\nok /shared \"z\" /a//b \"z\")\r\n",
+    );
+    let wanted = [("/private/comment", "a b"), ("/shared/y", "ok")];
+    let wanted = wanted.map(|(name, value)| (name.to_owned(), value.into()));
+    assert_eq!(found, wanted);
+    assert_eq!(read("* METADATA INBOX /shared/comment\r\n"), []);
 }
 
 #[test]

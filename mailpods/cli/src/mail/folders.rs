@@ -61,16 +61,16 @@ impl Folder {
         Ok((list.validity > 0).then_some((list.validity, list.next)))
     }
 
-    /// Reads the messages.
-    pub fn messages(&self) -> Result<Messages, FileError> {
+    /// Reads the messages; those of more than `most` octets are errors.
+    pub fn messages(&self, most: u64) -> Result<Messages, FileError> {
         Ok(match &self.place {
-            Place::Maildir { root, below } => Box::new(maildir::read(&root.below(below)?)?),
+            Place::Maildir { root, below } => Box::new(maildir::read(&root.below(below)?, most)?),
             Place::Mbox { root, below } => {
                 let (above, name) = split(below);
                 let dir = root.below(above)?;
-                Box::new(mbox::read(dir.file(name)?, &dir.path().join(name)))
+                Box::new(mbox::read(dir.file(name)?, &dir.path().join(name), most))
             }
-            Place::File(path) => Box::new(mbox::read(dir::file(path)?, path)),
+            Place::File(path) => Box::new(mbox::read(dir::file(path)?, path, most)),
             Place::Odd { path, kind } => Box::new(std::iter::once(Err(dir::odd(path, *kind)))),
         })
     }

@@ -1,6 +1,7 @@
 //! Maildir: one file for each message, flags in its name.
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,7 +15,7 @@ use mailpods_store::mail::Flags;
 use super::dir::{Dir, Kind};
 use super::flags::{Keywords, from_maildir, to_maildir};
 use super::uidlist::{self, Known, Uidlist, unique};
-use super::{FileError, FileMessage, MAX_MESSAGE, make_file, make_folder, to_crlf, to_lf};
+use super::{FileError, FileMessage, digest_of, make_file, make_folder, to_crlf, to_lf};
 
 const KEYWORDS_FILE: &str = "dovecot-keywords";
 /// Folders that messages are in.
@@ -52,29 +53,78 @@ fn keywords(dir: &Dir) -> Result<Keywords, FileError> {
     Ok(text.map(|text| Keywords::parse(&text)).unwrap_or_default())
 }
 
-/// The messages by UID; then those without, by file name, which begins with the time of delivery. What is no plain file, and files without
-/// anything in them, are errors of their own.
+/// The messages by UID; then those without, by file name, which begins with the time of delivery. Those of more than `most` octets, what is
+/// no plain file, and files without anything in them, are errors of their own.
+///
+/// A unique name may stand at several files, as a copy with other flags that a synchronisation left behind: the first (of `cur`, with
+/// the most flags) has the UID, others are messages of their own where their text is another, else passed over.
 pub fn read(
     dir: &Dir,
+    most: u64,
 ) -> Result<impl Iterator<Item = Result<FileMessage, FileError>> + use<>, FileError> {
-    let keywords = keywords(dir)?;
-    let uidlist = uidlist(dir)?;
-    let mut files = files(dir)?;
-    files.sort_by_key(|file| {
-        uidlist
-            .get(&file.name())
-            .map_or(u32::MAX, |known| known.uid)
-    });
-    Ok(files.into_iter().enumerate().map(move |(index, file)| {
-        let name = file.name();
-        let known = uidlist.get(&name);
-        let message = read_file(&file, index + 1, &keywords)?;
-        Ok(FileMessage {
+    let mut reader = Reader {
+        keywords: keywords(dir)?,
+        uidlist: uidlist(dir)?,
+        most,
+        copies: HashSet::new(),
+    };
+    let groups = groups(files(dir)?, &reader.uidlist);
+    let numbered = groups.into_iter().flatten().enumerate();
+    Ok(numbered.filter_map(move |(index, file)| reader.read(&file, index + 1).transpose()))
+}
+
+/// A file, and its place among those of its unique name.
+struct Found {
+    entry: Entry,
+    at: usize,
+    of: usize,
+}
+
+/// Files of the same unique name together, by UID, then those without.
+fn groups(files: Vec<Entry>, uidlist: &Uidlist) -> Vec<Vec<Found>> {
+    let mut named: BTreeMap<(u32, String), Vec<Entry>> = BTreeMap::new();
+    for entry in files {
+        let name = entry.name();
+        let uid = uidlist.get(&name).map_or(u32::MAX, |known| known.uid);
+        let key = (uid, unique(&name).to_owned());
+        drop(name);
+        named.entry(key).or_default().push(entry);
+    }
+    let group = |mut entries: Vec<Entry>| {
+        entries.sort_by_key(|entry| (entry.is_new(), Reverse(letters(&entry.name()).len())));
+        let of = entries.len();
+        let entries = entries.into_iter().enumerate();
+        entries.map(|(at, entry)| Found { entry, at, of }).collect()
+    };
+    named.into_values().map(group).collect()
+}
+
+struct Reader {
+    keywords: Keywords,
+    uidlist: Uidlist,
+    most: u64,
+    /// Texts of the files of one unique name.
+    copies: HashSet<[u8; 32]>,
+}
+
+impl Reader {
+    /// `None` for the same text again.
+    fn read(&mut self, file: &Found, number: usize) -> Result<Option<FileMessage>, FileError> {
+        if file.at == 0 {
+            self.copies.clear();
+        }
+        let message = read_file(&file.entry, number, &self.keywords, self.most)?;
+        if file.of > 1 && !self.copies.insert(digest_of(&[&message.octets])) {
+            return Ok(None);
+        }
+        let known = self.uidlist.get(&file.entry.name());
+        let known = known.filter(|_| self.copies.len() < 2);
+        Ok(Some(FileMessage {
             uid: known.map(|known| known.uid),
             uidl: known.and_then(|known| known.uidl.clone()),
             ..message
-        })
-    }))
+        }))
+    }
 }
 
 /// A name in one of the two parts.
@@ -90,6 +140,10 @@ impl Entry {
 
     fn path(&self) -> PathBuf {
         self.part.path().join(&self.name)
+    }
+
+    fn is_new(&self) -> bool {
+        self.part.path().ends_with("new")
     }
 }
 
@@ -111,20 +165,27 @@ fn files(dir: &Dir) -> Result<Vec<Entry>, FileError> {
     Ok(files)
 }
 
-fn read_file(entry: &Entry, number: usize, keywords: &Keywords) -> Result<FileMessage, FileError> {
+fn read_file(
+    entry: &Entry,
+    number: usize,
+    keywords: &Keywords,
+    most: u64,
+) -> Result<FileMessage, FileError> {
     let path = entry.path();
     let file = entry.part.file(&entry.name)?;
     let metadata = file.metadata().map_err(FileError::io("read", &path))?;
     let mut octets = Vec::new();
-    file.take(MAX_MESSAGE + 1)
+    file.take(most + 1)
         .read_to_end(&mut octets)
         .map_err(FileError::io("read", &path))?;
     let taken = octets.len() as u64;
     let text = || path.display().to_string();
-    if taken > MAX_MESSAGE {
+    let octets = to_crlf(&octets);
+    if octets.len() as u64 > most {
         return Err(FileError::TooLarge {
             path: text(),
             number,
+            most,
         });
     }
     if octets.is_empty() {
@@ -135,7 +196,7 @@ fn read_file(entry: &Entry, number: usize, keywords: &Keywords) -> Result<FileMe
         .ok()
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok(FileMessage {
-        octets: to_crlf(&octets),
+        octets,
         flags: from_maildir(letters(&entry.name()), keywords),
         received: received.map_or(0, |since| {
             UnixSeconds::try_from(since.as_secs()).unwrap_or(0)
@@ -288,7 +349,7 @@ mod tests {
         writer.write("1.a", octets, &flags, 1_700_000_000).unwrap();
         assert!(writer.update("1.a", &flags).unwrap());
         let read = || -> Vec<FileMessage> {
-            read(&Dir::open(dir.path()).unwrap())
+            read(&Dir::open(dir.path()).unwrap(), 99)
                 .unwrap()
                 .map(Result::unwrap)
                 .collect()
@@ -306,6 +367,39 @@ mod tests {
         assert!(writer.update("1.a", &Flags::default()).unwrap());
         assert_eq!(read().first().unwrap().flags, Flags::default());
         assert_eq!(read().len(), 1);
+    }
+
+    #[test]
+    fn a_unique_name_has_one_uid_however_many_files_have_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for part in ["cur", "new"] {
+            fs::create_dir(dir.path().join(part)).unwrap();
+        }
+        for (file, text) in [
+            ("cur/1.a:2,", "one"),
+            ("cur/1.a:2,FS", "one"),
+            ("new/1.a", "other"),
+            ("cur/2.b:2,S", "two"),
+            ("new/3.c", "three"),
+        ] {
+            fs::write(dir.path().join(file), text).unwrap();
+        }
+        let list = "3 V9 N8\n4 :1.a\n7 :2.b\n";
+        fs::write(dir.path().join(uidlist::FILE), list).unwrap();
+        let open = Dir::open(dir.path()).unwrap();
+        let read = read(&open, 99).unwrap().map(Result::unwrap);
+        let found: Vec<_> = read
+            .map(|one| (one.octets, one.uid, one.flags.system))
+            .collect();
+        let seen = SystemFlags::SEEN;
+        let wanted = [
+            (&b"one"[..], Some(4), seen.union(SystemFlags::FLAGGED)),
+            (b"other", None, SystemFlags::default()),
+            (b"two", Some(7), seen),
+            (b"three", None, SystemFlags::default()),
+        ];
+        let wanted = wanted.map(|(octets, uid, flags)| (octets.to_vec(), uid, flags));
+        assert_eq!(found, wanted);
     }
 
     #[test]

@@ -28,15 +28,16 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
-/// The messages of a file; `path` is what errors call it.
-pub fn read(file: File, path: &Path) -> Reader<BufReader<File>> {
-    Reader::new(BufReader::with_capacity(1 << 16, file), path)
+/// The messages of a file; `path` is what errors call it. Those of more than `most` octets are errors.
+pub fn read(file: File, path: &Path, most: u64) -> Reader<BufReader<File>> {
+    Reader::new(BufReader::with_capacity(1 << 16, file), path, most)
 }
 
 /// Splits an mbox into messages. One message at a time is in memory.
 pub struct Reader<R> {
     input: R,
     path: PathBuf,
+    most: u64,
     /// The `From ` line of the message that comes next.
     from_line: Option<Vec<u8>>,
     number: usize,
@@ -44,10 +45,11 @@ pub struct Reader<R> {
 }
 
 impl<R: BufRead> Reader<R> {
-    fn new(input: R, path: &Path) -> Self {
+    fn new(input: R, path: &Path, most: u64) -> Self {
         Self {
             input,
             path: path.to_owned(),
+            most,
             from_line: None,
             number: 0,
             ended: false,
@@ -82,21 +84,33 @@ impl<R: BufRead> Reader<R> {
                 break;
             }
             taken += line.len() as u64;
-            if taken > MAX_MESSAGE {
-                return Err(FileError::TooLarge {
-                    path: self.path.display().to_string(),
-                    number: self.number,
-                });
-            }
             after_empty_line = matches!(line.as_slice(), b"\n" | b"\r\n");
-            octets.extend_from_slice(unquoted(&line));
+            // Of one that is too large the end is looked for, and nothing more is kept.
+            if octets.len() as u64 <= self.most {
+                octets.extend_from_slice(unquoted(&line));
+            }
+        }
+        if octets.len() as u64 > self.most {
+            return Err(self.too_large());
         }
         if after_empty_line {
             octets.truncate(octets.len() - usize::from(octets.ends_with(b"\n")));
             octets.truncate(octets.len() - usize::from(octets.ends_with(b"\r")));
         }
+        let message = finish(&octets, &from_line, taken);
         let internal = self.number == 1 && is_internal(&octets);
-        Ok(Some((finish(&octets, &from_line, taken), internal)))
+        match message.octets.len() as u64 > self.most {
+            true => Err(self.too_large()),
+            false => Ok(Some((message, internal))),
+        }
+    }
+
+    fn too_large(&self) -> FileError {
+        FileError::TooLarge {
+            path: self.path.display().to_string(),
+            number: self.number,
+            most: self.most,
+        }
     }
 
     /// The first `From ` line; empty lines before it are passed over.
@@ -131,7 +145,7 @@ impl<R: BufRead> Iterator for Reader<R> {
             return None;
         }
         let next = self.next_mail();
-        self.ended = !matches!(next, Ok(Some(_)));
+        self.ended = !matches!(next, Ok(Some(_)) | Err(FileError::TooLarge { .. }));
         next.transpose()
     }
 }
@@ -346,7 +360,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &[u8]) -> Vec<Result<FileMessage, FileError>> {
-        Reader::new(text, Path::new("test.mbox")).collect()
+        Reader::new(text, Path::new("test.mbox"), 1000).collect()
     }
 
     #[test]
@@ -410,6 +424,26 @@ mod tests {
             parsed(format!("{mail}{internal}")).len(),
             2,
             "only the first"
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_stops_no_other() {
+        let large = "x".repeat(600) + "\n" + &"y".repeat(600);
+        let from = "From a@example.test Thu Jan  1 00:00:00 1970\n";
+        let text = format!("{from}\none\n\n{from}\n{large}\n\n{from}\nthree\n");
+        let read = parse(text.as_bytes());
+        let [
+            Ok(one),
+            Err(FileError::TooLarge { number: 2, .. }),
+            Ok(three),
+        ] = read.as_slice()
+        else {
+            panic!("{read:?}");
+        };
+        assert_eq!(
+            (&one.octets[..], &three.octets[..]),
+            (&b"\r\none\r\n"[..], &b"\r\nthree\r\n"[..])
         );
     }
 

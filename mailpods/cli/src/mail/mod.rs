@@ -48,13 +48,15 @@ pub enum FileError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A message beyond [`MAX_MESSAGE`].
-    #[error("message {number} of {path} is larger than {} MiB", MAX_MESSAGE >> 20)]
+    /// A message beyond the limit.
+    #[error("message {number} of {path} has more than {most} octets")]
     TooLarge {
         /// The file.
         path: String,
         /// Which message of it, from 1.
         number: usize,
+        /// The limit.
+        most: u64,
     },
     /// Text before the first `From ` line.
     #[error("{path} is no mbox: its first line does not begin with \"From \"")]

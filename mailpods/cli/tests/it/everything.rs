@@ -2,6 +2,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use mailpods_api::Rights;
+use mailpods_store::acl::AclChange;
 use mailpods_store::mail::{Columns, Flags, NewMail, SpecialUse, SystemFlags};
 use mailpods_store::{NewBody, Quota, Store};
 
@@ -100,6 +102,18 @@ async fn fill(store: &Store) {
     for (name, on) in [("Büro/a.b", true), ("Trash", false), ("gone", true)] {
         store.mail.subscribe(account, name, on).await.unwrap();
     }
+    for (name, to, negative, rights) in [
+        ("INBOX", "anyone", false, "lr"),
+        ("INBOX", "carol@example.test", true, "r"),
+        ("Büro/a.b", "carol@example.test", false, "lrswipkxtea"),
+        ("Büro/a.b", BOB, false, "lr"),
+    ] {
+        let mailbox = store.mail.mailbox(account, name).await.unwrap().unwrap();
+        let set = AclChange::Set(Rights::parse(rights).unwrap());
+        let to = to.parse().unwrap();
+        let changed = store.mail.change_acl(mailbox.id, to, negative, set);
+        changed.await.unwrap();
+    }
     for name in ["a/b", "mine"] {
         let source = Bytes::from(format!("# {name}\r\nkeep;\r\n"));
         store
@@ -158,6 +172,13 @@ async fn snapshot(store: &Store, address: &str) -> BTreeMap<String, String> {
             );
             all.insert(format!("mail {} {}", mailbox.name, entry.uid), row);
         }
+        for entry in store.mail.acl(mailbox.id).await.unwrap() {
+            // Bob, who is let into her mailbox, needs no entry in his own.
+            if entry.to.to_string() != BOB {
+                let key = format!("acl {} {} {}", mailbox.name, entry.negative, entry.to);
+                all.insert(key, entry.rights.to_string());
+            }
+        }
         // An empty mailbox that every account has is not made anew for its UIDVALIDITY.
         let next = if validity == 0 { 0 } else { mailbox.uid_next };
         let facts = format!(
@@ -189,6 +210,8 @@ fn export_and_import_give_an_equal_account() {
         snapshot(store, ALICE).await
     });
     assert!(wanted.len() > 30, "{wanted:#?}");
+    let rights = wanted.keys().filter(|key| key.starts_with("acl "));
+    assert_eq!(rights.count(), 3);
     world.run(&["mailbox", "export", ALICE, "out"]).exits(0);
     let import = ["mailbox", "import", BOB, "out", "--create-account"];
     world.run(&import).exits(0);

@@ -9,6 +9,10 @@ pub enum Reply {
     Text(String),
     /// Sends this, and closes the connection.
     Last(String),
+    /// Sends this over and over, a tenth of a second apart, until the client goes.
+    Drip(String),
+    /// Sends this over and over, as fast as it can, until the client goes.
+    Flood(String),
     /// Sends this and no more, and leaves the connection open until the client goes.
     Stall(String),
 }
@@ -62,10 +66,12 @@ fn serve(
     answer: &Answer,
 ) -> Option<()> {
     let mut out = stream.try_clone().ok()?;
+    let pace = stream.try_clone().ok()?;
     let mut lines = BufReader::new(stream).lines();
     out.write_all(greeting.as_bytes()).ok()?;
     while let Some(Ok(line)) = lines.next() {
-        let (tag, command) = line.split_once(' ')?;
+        // What answers a continuation has no tag.
+        let (tag, command) = line.split_once(' ').unwrap_or(("", &line));
         told.lock().unwrap().push(command.to_owned());
         let (text, goes_on) = match answer(number, command) {
             Reply::Text(text) => (text, true),
@@ -75,6 +81,12 @@ fn serve(
                 lines.next();
                 return None;
             }
+            Reply::Drip(text) => {
+                let apart = std::time::Duration::from_millis(100);
+                pace.set_read_timeout(Some(apart)).ok()?;
+                return send_on(&mut out, &text, || lines.next());
+            }
+            Reply::Flood(text) => return send_on(&mut out, &text.repeat(100), || ()),
         };
         out.write_all(text.replace("TAG", tag).as_bytes()).ok()?;
         if !goes_on {
@@ -82,6 +94,14 @@ fn serve(
         }
     }
     None
+}
+
+/// Until the client goes.
+fn send_on<T>(out: &mut TcpStream, text: &str, mut between: impl FnMut() -> T) -> Option<()> {
+    loop {
+        out.write_all(text.as_bytes()).ok()?;
+        between();
+    }
 }
 
 pub const GREETING: &str = "* OK ready\r\n";
@@ -105,6 +125,12 @@ pub fn usual(command: &str, uids: &[u32]) -> String {
             let there = uids.iter().filter(|uid| wanted.contains(uid));
             there.map(|uid| body(*uid)).collect::<String>() + "TAG OK\r\n"
         }
+        "UID" if command.contains("HEADER.FIELDS") => {
+            uids.iter()
+                .map(|uid| identified(*uid, *uid))
+                .collect::<String>()
+                + "TAG OK\r\n"
+        }
         "UID" => {
             uids.iter()
                 .map(|uid| listed(*uid, mail(*uid).len(), "\\Seen"))
@@ -127,6 +153,15 @@ pub fn set(text: &str) -> Vec<u32> {
 
 pub fn listed(uid: u32, size: usize, flags: &str) -> String {
     format!("* {uid} FETCH (UID {uid} FLAGS ({flags}) RFC822.SIZE {size})\r\n")
+}
+
+/// A message by its size and the Message-ID of number `id`.
+pub fn identified(uid: u32, id: u32) -> String {
+    let header = format!("Message-ID: <{id}@old.test>\r\n\r\n");
+    format!(
+        "* {uid} FETCH (UID {uid} RFC822.SIZE 50 INTERNALDATE \"01-Feb-2020 10:00:00 +0000\" BODY[HEADER.FIELDS (MESSAGE-ID)] {{{}}}\r\n{header})\r\n",
+        header.len()
+    )
 }
 
 pub fn mail(uid: u32) -> String {

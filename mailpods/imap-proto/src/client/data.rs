@@ -36,7 +36,11 @@ impl ListedFolder {
             Value::Atom(octets) | Value::String(octets) => Bytes::copy_from_slice(octets),
             Value::TooLarge(_) | Value::List(_) => return None,
         };
-        let text = String::from_utf8_lossy(&raw).into_owned();
+        let text = match std::str::from_utf8(&raw) {
+            Ok(text) => text.to_owned(),
+            // Names of old servers, of one octet a character: different ones stay different.
+            Err(_) => raw.iter().copied().map(char::from).collect(),
+        };
         Some(Self {
             name: utf7::decode(&text).unwrap_or(text),
             raw,
@@ -69,6 +73,10 @@ pub struct Fetched {
     pub received: Option<i64>,
     /// BODY[]
     pub body: Option<Body>,
+    /// What names the message in whichever folder it is: X-GM-MSGID, or EMAILID (RFC 8474 §5.2).
+    pub id: Option<Bytes>,
+    /// BODY[HEADER.FIELDS (...)]
+    pub header: Option<Bytes>,
 }
 
 /// A message.
@@ -108,6 +116,12 @@ impl Fetched {
                 let date = value.text().and_then(DateTime::parse);
                 self.received = date.map(|date| date.unix);
             }
+            "X-GM-MSGID" => self.id = value.octets().cloned(),
+            "EMAILID" => {
+                let id = value.list().and_then(<[Value]>::first);
+                self.id = id.and_then(Value::octets).cloned();
+            }
+            name if name.starts_with("BODY[HEADER.FIELDS") => self.header = value.octets().cloned(),
             "BODY[]" | "BINARY[]" | "RFC822" => {
                 self.body = Some(match value {
                     Value::TooLarge(size) => Body::TooLarge(*size),
@@ -119,10 +133,49 @@ impl Fetched {
     }
 }
 
-/// The prefixes of the personal namespaces with their delimiters (RFC 2342 §5).
+/// Octets of the name of an annotation.
+const MAX_ENTRY: usize = 255;
+
+/// Reads what follows `METADATA` (RFC 5464 §4.4): names in lower case, and values. What has none, and names that cannot be, are passed
+/// over.
+pub fn annotations(values: &[Value]) -> impl Iterator<Item = (String, Bytes)> {
+    let entries = values.get(1).and_then(Value::list).unwrap_or_default();
+    entries.chunks_exact(2).filter_map(|pair| {
+        let [name, value] = pair else {
+            return None;
+        };
+        let name = name.text()?.to_ascii_lowercase();
+        is_entry(&name).then_some((name, value.octets()?.clone()))
+    })
+}
+
+/// RFC 5464 §3.2
+fn is_entry(name: &str) -> bool {
+    let mut levels = name.split('/');
+    let rooted = levels.next() == Some("")
+        && matches!(levels.clone().next(), Some("private" | "shared"))
+        && levels.clone().count() > 1;
+    let plain = |octet: u8| matches!(octet, 0x20..=0x7e) && !matches!(octet, b'*' | b'%');
+    rooted
+        && name.len() <= MAX_ENTRY
+        && levels.all(|level| !level.is_empty())
+        && name.bytes().all(plain)
+}
+
+/// Prefixes that are read of each kind of namespace.
+const MAX_NAMESPACES: usize = 100;
+
+/// The prefixes of a kind of namespaces with their delimiters: personal ones, those of other users, shared ones (RFC 2342 §5).
+pub type Prefixes = Vec<(String, Option<char>)>;
+
+/// Reads what follows `NAMESPACE`: personal namespaces, those of other users, shared ones.
 #[must_use]
-pub fn personal_namespaces(values: &[Value]) -> Vec<(String, Option<char>)> {
-    let personal = values.first().and_then(Value::list).unwrap_or_default();
+pub fn namespaces(values: &[Value]) -> [Prefixes; 3] {
+    [0, 1, 2].map(|kind| prefixes(values.get(kind)))
+}
+
+fn prefixes(namespaces: Option<&Value>) -> Prefixes {
+    let namespaces = namespaces.and_then(Value::list).unwrap_or_default();
     let read = |namespace: &Value| {
         let [prefix, delimiter, ..] = namespace.list()? else {
             return None;
@@ -134,7 +187,8 @@ pub fn personal_namespaces(values: &[Value]) -> Vec<(String, Option<char>)> {
             delimiter.text().and_then(|text| text.chars().next()),
         ))
     };
-    personal.iter().filter_map(read).collect()
+    let read = namespaces.iter().filter_map(read);
+    read.take(MAX_NAMESPACES).collect()
 }
 
 /// A string as a command has it: quoted, or as a literal of RFC 7888 where it cannot be; `None` then where the server has no LITERAL+.

@@ -299,6 +299,9 @@ async fn beside(
                 .next()
                 .map(|counts| counts.keywords.clone())
                 .unwrap_or_default(),
+            acl: acl
+                .map(|entry| (super::acl::identifier(&entry), entry.rights.to_string()))
+                .collect(),
         });
     }
     if let Some(kept) = store.scripts.personal_scripts(account).await? {

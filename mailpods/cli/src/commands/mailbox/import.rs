@@ -7,14 +7,13 @@ use mailpods_store::Store;
 use serde::Serialize;
 
 use super::intake::{Mode, Target};
-use super::migrate::report::{Account, Counts as Migrated};
+use super::migrate::report::{Account, Counts as Migrated, LeftOut, TOLD};
 use super::owner::{Known, Owner};
 use super::{file_failure, parse_address, progress, settle};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::mail::FileError;
-use crate::mail::account;
 use crate::mail::folders::{Folder, discover};
+use crate::mail::{FileError, MAX_MESSAGE, account};
 use crate::output::{self, Table};
 use crate::session::{with_store, with_store_or_new};
 
@@ -52,6 +51,9 @@ pub struct Counts {
     pub changed: usize,
     #[serde(skip)]
     pub uids_kept: bool,
+    /// Why messages were left out, the first few.
+    #[serde(skip)]
+    pub why: Vec<String>,
 }
 
 impl Args {
@@ -75,6 +77,7 @@ impl Args {
         let mode = Mode {
             dry_run: self.dry_run,
             restores: true,
+            max_message: MAX_MESSAGE,
         };
         let counts = bring(&store, &owner, &self.source, &self.mailbox, |_| true, mode).await?;
         report(&counts, format)?;
@@ -117,7 +120,8 @@ pub async fn bring(
     }
     bar.finish_and_clear();
     if let (Some(account), false) = (owner.account, mode.dry_run) {
-        settle::all(store, account, path, extra.as_ref(), &wanted).await?;
+        let owner = (account, &owner.address);
+        settle::all(store, owner, path, extra.as_ref(), &wanted).await?;
     }
     Ok(counts)
 }
@@ -129,7 +133,7 @@ fn odd(folder: &Folder, bar: &ProgressBar, mode: Mode) -> Result<Counts, FileErr
         dry_run: mode.dry_run,
         ..Counts::default()
     };
-    for error in folder.messages()?.filter_map(Result::err) {
+    for error in folder.messages(mode.max_message)?.filter_map(Result::err) {
         counts.left_out(&error, bar);
     }
     Ok(counts)
@@ -141,6 +145,9 @@ impl Counts {
         self.unreadable += 1;
         let text = mailpods_telemetry::error_chain(error);
         bar.suspend(|| output::remark(&format!("warning: {}", output::clean(&text))));
+        if self.why.len() < TOLD {
+            self.why.push(text);
+        }
     }
 }
 
@@ -156,6 +163,10 @@ fn beside<'e>(
 /// The same as a move reports it.
 pub fn account_report(mut report: Account, counts: Vec<Counts>) -> (Account, Exit) {
     for one in counts {
+        let why = one.why.into_iter();
+        report
+            .left_out
+            .extend(why.map(|why| LeftOut::folder(&one.mailbox, why)));
         report.folders.push(Migrated {
             account: report.account.clone(),
             folder: one.mailbox.clone(),

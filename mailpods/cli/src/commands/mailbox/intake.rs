@@ -31,6 +31,8 @@ pub struct Mode {
     pub dry_run: bool,
     /// What was brought before and has been deleted here comes again, and flags stay as they are here: an import. Else a move.
     pub restores: bool,
+    /// Messages of more octets are left out and told.
+    pub max_message: u64,
 }
 
 /// A mailbox that mail is put into.
@@ -152,7 +154,8 @@ impl<'a> Target<'a> {
     }
 
     pub async fn take(&mut self, folder: &Folder, bar: &ProgressBar) -> Result<(), Failure> {
-        for message in folder.messages().map_err(|error| file_failure(&error))? {
+        let messages = folder.messages(self.mode.max_message);
+        for message in messages.map_err(|error| file_failure(&error))? {
             match message {
                 Ok(message) => {
                     bar.inc(message.taken);
@@ -162,20 +165,28 @@ impl<'a> Target<'a> {
             }
         }
         self.flush().await?;
-        self.end().await.map_err(putting)
+        self.end_pass().await.map_err(putting)?;
+        self.count_kept();
+        Ok(())
     }
 
-    async fn end(&mut self) -> Result<(), StoreError> {
+    /// After this the mailbox gives out no UID that the files may still give to one of theirs.
+    async fn end_pass(&self) -> Result<(), StoreError> {
         let (Some(origin), Some(_)) = (&self.origin, self.mailbox) else {
             return Ok(());
         };
         let next = self.validity.map_or(0, |(_, next)| next);
         let reserved = if self.mode.restores { 0 } else { RESERVED_UIDS };
         let next = next.saturating_add(reserved);
-        self.store.migrations.end_pass(origin.id, 0, next).await?;
+        self.store.migrations.end_pass(origin.id, 0, next).await
+    }
+
+    fn count_kept(&mut self) {
+        let (Some(origin), Some(_)) = (&self.origin, self.mailbox) else {
+            return;
+        };
         let mapped = self.brought.values().any(|one| one.uid != one.source);
         self.counts.uids_kept = origin.uids != Uids::Mapped && !mapped;
-        Ok(())
     }
 
     async fn add(&mut self, mut message: FileMessage) -> Result<(), Failure> {
@@ -285,6 +296,11 @@ impl<'a> Target<'a> {
             let brought = brought.map_err(putting)?.into_iter();
             self.brought.extend(brought.map(|one| (one.source, one)));
         }
+        if without.is_empty() {
+            return Ok(());
+        }
+        // All that have a UID are in: files come by it, and those without are the last.
+        self.end_pass().await.map_err(putting)?;
         self.append(mailbox, without).await.map_err(putting)
     }
 
@@ -293,9 +309,6 @@ impl<'a> Target<'a> {
         mailbox: MailboxId,
         messages: Vec<FileMessage>,
     ) -> Result<(), StoreError> {
-        if messages.is_empty() {
-            return Ok(());
-        }
         let names: Vec<_> = messages
             .iter()
             .map(|message| message.uidl.clone())

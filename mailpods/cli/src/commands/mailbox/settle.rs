@@ -1,8 +1,9 @@
-//! What comes with the files of an account beside its messages: subscriptions, annotations, scripts.
+//! What comes with the files of an account beside its messages: subscriptions, annotations, rights of others, scripts.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
+use mailpods_api::{Grantee, MailboxAddress};
 use mailpods_store::scripts::ScriptError;
 use mailpods_store::{AccountId, MailboxId, Store, StoreError};
 use mailpods_telemetry::error_chain;
@@ -16,7 +17,7 @@ use crate::session::failed;
 /// Brings them in. What is here already under the same name is replaced, except scripts: those that people changed here stay.
 pub async fn all(
     store: &Store,
-    account: AccountId,
+    (account, address): (AccountId, &MailboxAddress),
     path: &Path,
     extra: Option<&Account>,
     wanted: impl Fn(&str) -> bool,
@@ -29,7 +30,7 @@ pub async fn all(
     };
     let outcome = annotate(store, account, extra).await;
     outcome.map_err(|error| failed("failed to write annotations", &error))?;
-    share(store, account, extra, wanted).await?;
+    share(store, (account, address), extra, &wanted).await?;
     let outcome = scripts(store, account, extra).await;
     outcome.map_err(|error| {
         let text = format!("failed to keep the Sieve scripts: {}", error_chain(&error));
@@ -60,10 +61,10 @@ async fn subscribe(
     Ok(())
 }
 
-/// Rights of others. Entries that are here stay as they are: who has changed them since meant it.
+/// Rights of others. Entries that are here stay as they are: who has changed them since meant it. The owner has all, whoever that is here.
 async fn share(
     store: &Store,
-    account: AccountId,
+    (account, owner): (AccountId, &MailboxAddress),
     extra: &Account,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(), Failure> {
@@ -87,7 +88,8 @@ async fn share(
             let is_here = here
                 .iter()
                 .any(|entry| entry.to == change.to && entry.negative == change.negative);
-            if !is_here {
+            let is_owner = change.to == Grantee::Person(owner.canonical());
+            if !is_here && !is_owner {
                 change.apply(store, found.id).await.map_err(failure)?;
             }
         }

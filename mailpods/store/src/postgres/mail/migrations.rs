@@ -165,7 +165,7 @@ async fn bring(tx: &Tx<'_>, id: OriginId, mails: &[Ready]) -> Result<Vec<Brought
     if others_came(tx, &origin, &row).await? {
         give_up_uids(tx, &mut origin, &mut row).await?;
     }
-    let there = there(tx, id, mails).await?;
+    let mut there = there(tx, id, mails).await?;
     let before = row.usage();
     row.modseq += 1;
     let (mut all, mut new) = (Vec::with_capacity(mails.len()), Vec::new());
@@ -186,6 +186,7 @@ async fn bring(tx: &Tx<'_>, id: OriginId, mails: &[Ready]) -> Result<Vec<Brought
             flags: ready.flags,
         };
         names.extend(ready.uidl.clone().map(|uidl| (message.uid, uidl)));
+        there.insert(message.source, message);
         all.push(message);
         new.push(message);
         mail_rows.push(mail_row);

@@ -1,12 +1,14 @@
 //! The folders of the source, and what they are called here.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use mailpods_imap_proto::ListPattern;
-use mailpods_imap_proto::client::data::{ListedFolder, personal_namespaces};
+use mailpods_imap_proto::client::data::ListedFolder;
 use mailpods_imap_proto::pattern::canonical_name;
+use mailpods_store::Uid;
 use mailpods_store::mail::SpecialUse;
 
+use super::namespaces::{Namespaces, Whose};
 use super::report::LeftOut;
 use super::session::{Data, Session, SourceError};
 
@@ -30,6 +32,8 @@ pub struct Mapped {
     pub name: String,
     /// What it is for.
     pub special_use: Option<SpecialUse>,
+    /// The messages of a view that no other folder shows: nothing else of it is brought.
+    pub only: Option<HashSet<Uid>>,
 }
 
 /// Which folders are wanted.
@@ -38,6 +42,8 @@ pub struct Wanted {
     /// All where empty.
     pub folders: Vec<String>,
     pub exclude: Vec<String>,
+    /// Those of other users, and public ones.
+    pub shared: bool,
 }
 
 impl Wanted {
@@ -53,14 +59,20 @@ impl Wanted {
 #[derive(Debug, Default)]
 pub struct Folders {
     pub mapped: Vec<Mapped>,
+    /// Views of mail, and what mail that they alone show becomes part of here.
+    pub views: Vec<Mapped>,
+    /// Folders of mail that are not wanted; views show what is in them too.
+    pub unwanted: Vec<Mapped>,
     /// Names here of what is subscribed there.
     pub subscribed: Vec<String>,
     pub left_out: Vec<LeftOut>,
+    /// Folders are left out that were asked for.
+    pub incomplete: bool,
 }
 
 /// Asks for the folders, and names them.
 pub async fn list(session: &mut Session, wanted: &Wanted) -> Result<Folders, SourceError> {
-    let (prefix, delimiter) = namespace(session).await?;
+    let namespaces = Namespaces::ask(session).await?;
     let special = match session.has("LIST-EXTENDED") && session.has("SPECIAL-USE") {
         true => " RETURN (SPECIAL-USE)",
         false => "",
@@ -73,8 +85,7 @@ pub async fn list(session: &mut Session, wanted: &Wanted) -> Result<Folders, Sou
         }
         other => other?,
     };
-    let namer = Namer { prefix, delimiter };
-    Ok(namer.map(listed, &subscribed, wanted))
+    Ok(Namer { namespaces }.map(listed, &subscribed, wanted))
 }
 
 async fn ask(
@@ -107,26 +118,9 @@ async fn ask(
     Ok(folders)
 }
 
-/// RFC 2342: the first personal namespace, as a prefix without its delimiter.
-async fn namespace(session: &mut Session) -> Result<(String, Option<char>), SourceError> {
-    let mut personal = Vec::new();
-    if session.has("NAMESPACE") {
-        session
-            .run(b"NAMESPACE", |data| {
-                if data.name == "NAMESPACE" {
-                    personal = personal_namespaces(&data.values);
-                }
-                Ok(())
-            })
-            .await?;
-    }
-    Ok(personal.into_iter().next().unwrap_or_default())
-}
-
 /// Makes names of this side.
 struct Namer {
-    prefix: String,
-    delimiter: Option<char>,
+    namespaces: Namespaces,
 }
 
 impl Namer {
@@ -138,53 +132,60 @@ impl Namer {
     ) -> Folders {
         let mut folders = Folders::default();
         let mut named: BTreeMap<Bytes, (ListedFolder, String)> = BTreeMap::new();
-        for folder in listed {
-            match self.admit(&folder) {
-                Ok(name) => {
-                    named.insert(folder.raw.clone(), (folder, name));
-                }
-                Err(None) => {}
-                Err(Some(why)) => folders.left_out.push(LeftOut::folder(&folder.name, why)),
+        let (mut views, mut shared) = (Vec::new(), BTreeMap::new());
+        for mut folder in listed {
+            let whose = self.namespaces.whose(&folder.name);
+            if whose != Whose::Own {
+                // What somebody else's mailbox is for is not what it is for here.
+                folder
+                    .attributes
+                    .retain(|attribute| is_empty_hull(attribute));
             }
-        }
-        let moved = special_names(named.values());
-        let place = |name: &str| placed(name, &moved);
-        let mut seen = BTreeSet::new();
-        for (raw, (folder, name)) in &named {
-            let name = place(name);
-            if !wanted.has(&name) || !seen.insert(raw.clone()) {
+            let name = self.name(&folder);
+            if folder.attributes.iter().any(|one| is_empty_hull(one)) {
                 continue;
             }
-            folders.mapped.push(Mapped {
+            if whose != Whose::Own && !wanted.shared {
+                *shared.entry(whose).or_insert(0) += 1;
+            } else if is_view(&folder) {
+                views.push(folder);
+            } else if let Err(why) = check(&name) {
+                folders.incomplete |= wanted.has(&name);
+                folders.left_out.push(LeftOut::folder(&folder.name, why));
+            } else {
+                named.insert(folder.raw.clone(), (folder, name));
+            }
+        }
+        folders.left_out.extend(shared.into_iter().map(told));
+        let moved = special_names(named.values());
+        for (raw, (folder, name)) in &named {
+            let mapped = Mapped {
                 raw: raw.clone(),
                 source: folder.name.clone(),
                 special_use: special_use(folder),
-                name,
-            });
+                name: placed(name, &moved),
+                only: None,
+            };
+            match wanted.has(&mapped.name) {
+                true => folders.mapped.push(mapped),
+                false => folders.unwanted.push(mapped),
+            }
         }
         folders.mapped.sort_by(|a, b| a.name.cmp(&b.name));
-        let names = subscribed
+        folders.views = into_archive(views, wanted);
+        let subscribed = subscribed
             .iter()
-            .filter_map(|folder| self.name(folder).ok());
-        let names = names.map(|name| place(&name));
+            .filter(|folder| wanted.shared || self.namespaces.whose(&folder.name) == Whose::Own);
+        let names = subscribed.map(|folder| self.name(folder));
+        let names = names.filter(|name| check(name).is_ok());
+        let names = names.map(|name| placed(&name, &moved));
         folders.subscribed = names.filter(|name| wanted.has(name)).collect();
         folders
     }
 
-    /// The name here; `Err(None)` for what holds no mail of its own.
-    fn admit(&self, folder: &ListedFolder) -> Result<String, Option<&'static str>> {
-        if folder.has("\\noselect") || folder.has("\\nonexistent") {
-            return Err(None);
-        }
-        // RFC 6154 §2: views of messages that are in other folders.
-        if folder.has("\\all") || folder.has("\\flagged") || folder.has("\\important") {
-            return Err(Some("a view of messages that other folders have"));
-        }
-        self.name(folder).map_err(Some)
-    }
-
-    fn name(&self, folder: &ListedFolder) -> Result<String, &'static str> {
-        let delimiter = folder.delimiter.or(self.delimiter);
+    /// The name here, which may be one that cannot be.
+    fn name(&self, folder: &ListedFolder) -> String {
+        let delimiter = folder.delimiter.or(self.namespaces.own().1);
         let own = self.without_prefix(&folder.name, delimiter);
         let levels: Vec<&str> = match delimiter {
             Some(delimiter) => own.split(delimiter).collect(),
@@ -199,20 +200,7 @@ impl Namer {
                 .collect()
         };
         let levels: Vec<String> = levels.iter().map(clean).collect();
-        if levels
-            .iter()
-            .any(|level| level.is_empty() || level.len() > MAX_LEVEL)
-        {
-            return Err("its name has an empty level, or one of more than 255 octets");
-        }
-        if levels.len() > MAX_DEPTH {
-            return Err("its name has more than 32 levels");
-        }
-        let name = canonical_name(&levels.join("/"));
-        match name.len() <= MAX_NAME {
-            true => Ok(name),
-            false => Err("its name has more than 1024 octets"),
-        }
+        canonical_name(&levels.join("/"))
     }
 
     /// `INBOX.Sent` where all personal folders are below INBOX, as Courier and Cyrus have it.
@@ -220,7 +208,7 @@ impl Namer {
         let Some(delimiter) = delimiter else {
             return name;
         };
-        let prefix = self.prefix.strip_suffix(delimiter).unwrap_or(&self.prefix);
+        let (prefix, _) = self.namespaces.own();
         let (Some(start), Some(rest)) = (name.get(..prefix.len()), name.get(prefix.len()..)) else {
             return name;
         };
@@ -233,6 +221,64 @@ impl Namer {
             _ => name,
         }
     }
+}
+
+/// Whether a folder of that attribute holds no mail of its own.
+fn is_empty_hull(attribute: &str) -> bool {
+    matches!(attribute, "\\noselect" | "\\nonexistent")
+}
+
+/// Whether a mailbox can have that name.
+fn check(name: &str) -> Result<(), &'static str> {
+    let mut levels = name.split('/');
+    if levels.any(|level| level.is_empty() || level.len() > MAX_LEVEL) {
+        return Err("its name has an empty level, or one of more than 255 octets");
+    }
+    if name.split('/').count() > MAX_DEPTH {
+        return Err("its name has more than 32 levels");
+    }
+    match name.len() <= MAX_NAME {
+        true => Ok(()),
+        false => Err("its name has more than 1024 octets"),
+    }
+}
+
+/// Folders of others, which are not of the account.
+fn told((whose, count): (Whose, usize)) -> LeftOut {
+    let kind = match whose {
+        Whose::OtherUsers => "folders of other users",
+        Whose::Public | Whose::Own => "public folders",
+    };
+    LeftOut::folder(
+        kind,
+        format!("{count} of them; --shared-folders brings them"),
+    )
+}
+
+/// RFC 6154 §2: views of messages that are in other folders.
+fn is_view(folder: &ListedFolder) -> bool {
+    ["\\all", "\\flagged", "\\important"]
+        .iter()
+        .any(|attribute| folder.has(attribute))
+}
+
+/// Views that are looked through for mail which no folder shows: of all mail, else of some.
+fn into_archive(mut views: Vec<ListedFolder>, wanted: &Wanted) -> Vec<Mapped> {
+    let archive = usual_name(SpecialUse::Archive);
+    if !wanted.has(archive) {
+        return Vec::new();
+    }
+    if views.iter().any(|view| view.has("\\all")) {
+        views.retain(|view| view.has("\\all"));
+    }
+    let view = |view: ListedFolder| Mapped {
+        raw: view.raw,
+        source: view.name,
+        name: archive.to_owned(),
+        special_use: Some(SpecialUse::Archive),
+        only: None,
+    };
+    views.into_iter().map(view).collect()
 }
 
 fn special_use(folder: &ListedFolder) -> Option<SpecialUse> {
@@ -307,11 +353,10 @@ mod tests {
     }
 
     fn names(prefix: &str, listed: Vec<ListedFolder>) -> Vec<(String, String)> {
-        let namer = Namer {
-            prefix: prefix.to_owned(),
-            delimiter: None,
-        };
-        let folders = namer.map(listed, &[], &Wanted::default());
+        let own = vec![(prefix.to_owned(), Some('.'))];
+        let shared = vec![("#shared.".to_owned(), Some('.'))];
+        let namespaces = Namespaces::new([own, vec![], shared]);
+        let folders = Namer { namespaces }.map(listed, &[], &Wanted::default());
         let mapped = folders.mapped.into_iter();
         mapped.map(|one| (one.source, one.name)).collect()
     }
@@ -367,6 +412,49 @@ mod tests {
     }
 
     #[test]
+    fn folders_of_others_and_views_are_told_apart() {
+        let own = vec![(String::new(), Some('/'))];
+        let others = vec![("shared/".to_owned(), Some('/'))];
+        let namer = || Namer {
+            namespaces: Namespaces::new([own.clone(), others.clone(), vec![]]),
+        };
+        let listed = || {
+            vec![
+                folder("INBOX", '/', &[]),
+                folder("shared/bob/INBOX", '/', &[]),
+                folder("[Gmail]/Starred", '/', &["\\flagged"]),
+                folder("[Gmail]/All Mail", '/', &["\\all"]),
+                folder("a//b", '/', &[]),
+            ]
+        };
+        let subscribed = [folder("shared/bob/INBOX", '/', &[])];
+        let mut wanted = Wanted::default();
+        let found = namer().map(listed(), &subscribed, &wanted);
+        let names = |mapped: &[Mapped]| -> Vec<(String, String)> {
+            let pair = |one: &Mapped| (one.source.clone(), one.name.clone());
+            mapped.iter().map(pair).collect()
+        };
+        assert_eq!(names(&found.mapped), pairs(&[("INBOX", "INBOX")]));
+        let archive = [("[Gmail]/All Mail", "Archive")];
+        assert_eq!(names(&found.views), pairs(&archive));
+        assert!(found.incomplete && found.subscribed.is_empty());
+        let left_out: Vec<&str> = found
+            .left_out
+            .iter()
+            .map(|one| one.folder.as_str())
+            .collect();
+        assert_eq!(left_out, ["a//b", "folders of other users"]);
+        wanted.shared = true;
+        wanted.folders = vec!["shared*".to_owned()];
+        let found = namer().map(listed(), &subscribed, &wanted);
+        let shared = [("shared/bob/INBOX", "shared/bob/INBOX")];
+        assert_eq!(names(&found.mapped), pairs(&shared));
+        assert_eq!(names(&found.unwanted), pairs(&[("INBOX", "INBOX")]));
+        assert!(!found.incomplete && found.views.is_empty());
+        assert_eq!(found.subscribed, ["shared/bob/INBOX"]);
+    }
+
+    #[test]
     fn names_that_lead_elsewhere_are_only_names() {
         let found = names(
             "",
@@ -385,6 +473,7 @@ mod tests {
         let wanted = Wanted {
             folders: vec!["INBOX".to_owned(), "Work*".to_owned()],
             exclude: vec!["Work/%/old".to_owned()],
+            shared: false,
         };
         for (name, is) in [
             ("INBOX", true),

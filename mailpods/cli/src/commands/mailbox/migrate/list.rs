@@ -23,6 +23,8 @@ pub struct Row {
     pub user: Option<String>,
     pub password: Option<Zeroizing<String>>,
     pub password_file: Option<PathBuf>,
+    /// In place of a password.
+    pub oauth_token_file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -33,6 +35,7 @@ struct Raw {
     user: Option<String>,
     password: Option<String>,
     password_file: Option<String>,
+    oauth_token_file: Option<String>,
 }
 
 impl Row {
@@ -44,6 +47,7 @@ impl Row {
             user: None,
             password: None,
             password_file: None,
+            oauth_token_file: None,
         }
     }
 }
@@ -89,7 +93,7 @@ pub fn read(path: &Path) -> Result<Vec<Row>, Failure> {
 
 fn wrong(path: &Path, error: &str) -> Failure {
     Failure::new(Exit::Usage, format!("{}: {error}", path.display())).hint(
-        "CSV with the head `address,user,password` (of address, from, user, password, passwordFile), or YAML with a list of the same",
+        "CSV with the head `address,user,password` (of address, from, user, password, passwordFile, oauthTokenFile), or YAML with a list of the same",
     )
 }
 
@@ -104,6 +108,7 @@ fn row(raw: Raw, number: usize) -> Result<Row, String> {
         user: raw.user,
         password: raw.password.map(Zeroizing::new),
         password_file: raw.password_file.map(PathBuf::from),
+        oauth_token_file: raw.oauth_token_file.map(PathBuf::from),
     })
 }
 
@@ -145,9 +150,10 @@ fn set(raw: &mut Raw, name: &str, value: Zeroizing<String>) -> Result<(), String
         "user" => raw.user = given,
         "password" => raw.password = given,
         "passwordFile" => raw.password_file = given,
+        "oauthTokenFile" => raw.oauth_token_file = given,
         other => {
             return Err(format!(
-                "found the column {other:?}; allowed: address, from, user, password, passwordFile"
+                "found the column {other:?}; allowed: address, from, user, password, passwordFile, oauthTokenFile"
             ));
         }
     }

@@ -12,11 +12,13 @@ use super::run::Options;
 use super::session::{Data, Session, SourceError};
 
 /// Messages of a folder.
-const MAX_MESSAGES: usize = 4_000_000;
+pub const MAX_MESSAGES: usize = 4_000_000;
 /// Octets of all different sets of flags in a folder.
 const MAX_FLAGS: usize = 64 << 20;
+/// Octets that a server tells of a message, flags and all.
+const TOLD: u64 = 4 << 10;
 
-fn at_most(messages: usize) -> Result<(), SourceError> {
+pub fn at_most(messages: usize) -> Result<(), SourceError> {
     match messages > MAX_MESSAGES {
         true => Err(SourceError::TooMany {
             what: "messages in a folder",
@@ -144,6 +146,7 @@ pub async fn list(
         "FETCH" => listing.add(Fetched::read(&data.values), keywords),
         _ => Ok(()),
     };
+    session.expect(u64::from(examined.exists).min(MAX_MESSAGES as u64) * TOLD);
     session.must(command.as_bytes(), "FETCH", on_data).await?;
     Ok(listing)
 }

@@ -1,17 +1,26 @@
 //! `mailpods mailbox migrate`
+mod annotations;
 pub mod flags;
 mod folder;
 mod folders;
 mod from;
 mod list;
 mod listing;
+mod login;
+mod meter;
+mod namespaces;
+mod origins;
 mod progress;
 pub mod report;
 mod run;
 mod session;
+mod suspects;
 mod target;
+mod transfer;
 mod uidl;
+mod views;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,10 +37,12 @@ use zeroize::Zeroizing;
 use self::folders::Wanted;
 use self::from::{Place, Server};
 use self::list::Row;
+use self::login::{LogIn, Proof};
 use self::progress::Progress;
 use self::report::Account;
 use self::run::{Options, Run};
-use self::session::{Dial, LogIn};
+use self::session::Dial;
+use self::suspects::Suspects;
 use super::intake::Mode;
 use super::owner::Known;
 use super::{import, parse_address};
@@ -59,7 +70,8 @@ pub struct Args {
     /// Account that mail is brought to.
     #[arg(value_parser = parse_address, value_name = "ADDRESS", required_unless_present = "list", conflicts_with = "list")]
     account: Option<MailboxAddress>,
-    /// Many accounts: CSV with a head, or YAML; fields address, from, user, password, passwordFile.
+    /// Many accounts: CSV with a head, or YAML; fields address, from, user, password, passwordFile,
+    /// oauthTokenFile.
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
     /// Where mail comes from: imaps://USER@HOST[:PORT], imap://USER@HOST[:PORT] (STARTTLS), maildir:PATH, mbox:PATH.
@@ -74,6 +86,9 @@ pub struct Args {
     exclude: Vec<String>,
     #[command(flatten)]
     known: Known,
+    /// Messages of more octets are left out and told.
+    #[arg(long, value_name = "OCTETS", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(1..=256 << 20))]
+    max_message_size: u64,
     /// Only say what would be brought.
     #[arg(long)]
     dry_run: bool,
@@ -91,6 +106,15 @@ struct ImapArgs {
     /// Master user, who logs in for each account as USER*MASTER (Dovecot's auth_master_user_separator).
     #[arg(long, value_name = "NAME")]
     master: Option<String>,
+    /// Tell the account and the master user apart (SASL PLAIN's authorization identity), in place of USER*MASTER.
+    #[arg(long, requires = "master")]
+    master_sasl: bool,
+    /// File with a token of OAuth 2.0 in place of a password (OAUTHBEARER or XOAUTH2); it is read at each log-in.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password_file", "master"])]
+    oauth_token_file: Option<PathBuf>,
+    /// Also folders of other users and public folders of the source, which this user can read.
+    #[arg(long)]
+    shared_folders: bool,
     /// Accounts under way together.
     #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
     jobs: u8,
@@ -103,9 +127,6 @@ struct ImapArgs {
     /// Only messages that came on this day or later, as 1-Jan-2026.
     #[arg(long, value_parser = parse_date, value_name = "DATE")]
     since: Option<Date>,
-    /// Messages of more octets are left out and told.
-    #[arg(long, value_name = "OCTETS", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(1..=256 << 20))]
-    max_message_size: u64,
     /// Delete here what was brought before and has been deleted there.
     #[arg(long)]
     delete: bool,
@@ -118,7 +139,8 @@ struct ImapArgs {
     /// Milliseconds before the first of them; they double up to five minutes.
     #[arg(long, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=300_000))]
     retry_wait: u64,
-    /// Seconds of silence after which a connection counts as broken.
+    /// Seconds of silence after which a connection counts as broken; also when an answer takes five times as long, and comes with less
+    /// than 512 octets a second.
     #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     patience: u64,
 }
@@ -129,6 +151,8 @@ impl ImapArgs {
         let given = [
             ("--password-file", self.password_file.is_some()),
             ("--master", self.master.is_some()),
+            ("--oauth-token-file", self.oauth_token_file.is_some()),
+            ("--shared-folders", self.shared_folders),
             ("--ca-file", self.ca_file.is_some()),
             ("--insecure-loopback", self.insecure_loopback),
             ("--since", self.since.is_some()),
@@ -205,15 +229,40 @@ impl Args {
             Some(Place::Imap(server)) => {
                 let user = row.user.clone().or_else(|| server.user.clone());
                 let user = user.unwrap_or_else(|| address.to_string());
-                let user = match &self.imap.master {
-                    Some(master) => format!("{user}*{master}"),
-                    None => user,
-                };
-                let password = self.password(&row, &user, &server, shared)?;
-                Source::Imap(server, LogIn { user, password })
+                let login = self.log_in(&row, user, &server, shared)?;
+                Source::Imap(server, login)
             }
         };
         Ok(Job { address, source })
+    }
+
+    fn log_in(
+        &self,
+        row: &Row,
+        user: String,
+        server: &Server,
+        shared: &mut Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<LogIn, Failure> {
+        let token = row.oauth_token_file.as_ref();
+        if let Some(path) = token.or(self.imap.oauth_token_file.as_ref()) {
+            return Ok(LogIn {
+                user,
+                master: None,
+                proof: Proof::Token(path.clone()),
+            });
+        }
+        let (user, master) = match &self.imap.master {
+            Some(master) if self.imap.master_sasl => (user, Some(master.clone())),
+            Some(master) => (format!("{user}*{master}"), None),
+            None => (user, None),
+        };
+        let who = master.as_ref().unwrap_or(&user);
+        let password = self.password(row, who, server, shared)?;
+        Ok(LogIn {
+            user,
+            master,
+            proof: Proof::Password(password),
+        })
     }
 
     fn password(
@@ -251,25 +300,44 @@ impl Args {
             store,
         });
         let (mut accounts, mut exit) = (Vec::new(), Exit::Done);
+        let is_list = jobs.len() > 1;
         let (mut jobs, mut running) = (jobs.into_iter(), JoinSet::new());
+        let mut under_way = HashMap::new();
         loop {
             while running.len() < usize::from(self.imap.jobs) {
                 let Some(job) = jobs.next() else {
                     break;
                 };
-                running.spawn(one(Arc::clone(&shared), job));
+                let address = job.address.clone();
+                let task = running.spawn(one(Arc::clone(&shared), job));
+                under_way.insert(task.id(), address);
             }
-            let Some(done) = running.join_next().await else {
+            let Some(done) = running.join_next_with_id().await else {
                 break;
             };
-            let (account, its) = done
-                .map_err(|error| Failure::because(Exit::Failed, "a move ended early", &error))??;
+            let (account, its) = match done {
+                Ok((id, done)) => {
+                    under_way.remove(&id);
+                    done
+                }
+                Err(error) => {
+                    let failure = Failure::because(Exit::Failed, "the move ended early", &error);
+                    let address = under_way.remove(&error.id());
+                    let address = address.ok_or_else(|| Failure::new(Exit::Failed, &failure))?;
+                    failed_account(&address, failure)
+                }
+            };
             accounts.push(account);
             exit = worst(exit, its);
         }
         accounts.sort_by(|a: &Account, b| a.account.cmp(&b.account));
         report::print(&accounts, format)?;
-        Ok(exit)
+        Ok(match exit {
+            Exit::Done | Exit::Temporary => exit,
+            // What is wrong with one of many is no word on all.
+            _ if is_list => Exit::Failed,
+            exit => exit,
+        })
     }
 
     fn dial(&self) -> Result<Dial, Failure> {
@@ -283,7 +351,7 @@ impl Args {
             tls,
             plain: self.imap.insecure_loopback,
             patience: Duration::from_secs(self.imap.patience),
-            max_message: self.imap.max_message_size,
+            max_message: self.max_message_size,
         })
     }
 
@@ -292,9 +360,10 @@ impl Args {
             wanted: Wanted {
                 folders: self.folder.clone(),
                 exclude: self.exclude.clone(),
+                shared: self.imap.shared_folders,
             },
             since: self.imap.since,
-            max_message: self.imap.max_message_size,
+            max_message: self.max_message_size,
             delete: self.imap.delete,
             dry_run: self.dry_run,
             uidl: self.imap.pop3_uidl.clone(),
@@ -334,30 +403,31 @@ struct Shared {
 }
 
 /// One account. That of another that fails does not stop it; what is wrong with an account stands in its report.
-async fn one(shared: Arc<Shared>, job: Job) -> Result<(Account, Exit), Failure> {
+async fn one(shared: Arc<Shared>, job: Job) -> (Account, Exit) {
     let (store, dry_run) = (&shared.store, shared.options.dry_run);
     let plan = shared.plan.as_ref();
     let opened = shared.known.open(store, plan, &job.address, dry_run).await;
     let owner = match opened {
         Ok(owner) => owner,
-        Err(failure) => return Ok(failed_account(&job.address, failure)),
+        Err(failure) => return failed_account(&job.address, failure),
     };
     let report = Account {
         account: owner.address.to_string(),
         dry_run,
         ..Account::default()
     };
-    let (report, exit) = match job.source {
+    let (mut report, exit) = match job.source {
         Source::Files(path) => {
             let wanted = &shared.options.wanted;
             let mode = Mode {
                 dry_run,
                 restores: false,
+                max_message: shared.options.max_message,
             };
             let act = import::bring(store, &owner, &path, "INBOX", |name| wanted.has(name), mode);
             match act.await {
                 Ok(counts) => import::account_report(report, counts),
-                Err(failure) => return Ok(failed_account(&job.address, failure)),
+                Err(failure) => return failed_account(&job.address, failure),
             }
         }
         Source::Imap(server, login) => {
@@ -373,12 +443,19 @@ async fn one(shared: Arc<Shared>, job: Job) -> Result<(Account, Exit), Failure> 
                 report,
                 moved: 0,
                 partial: (0, 0),
+                suspects: Suspects::default(),
+                reached: false,
             };
             run.all().await
         }
     };
-    owner.warn_of_quota(store).await?;
-    Ok((report, exit))
+    match owner.warn_of_quota(store).await {
+        Ok(()) => (report, exit),
+        Err(failure) => {
+            report.error.get_or_insert_with(|| failure.to_string());
+            (report, worst(exit, failure.exit()))
+        }
+    }
 }
 
 fn failed_account(address: &MailboxAddress, failure: Failure) -> (Account, Exit) {

@@ -5,7 +5,7 @@ use crate::args::Format;
 use crate::output::{self, Table};
 
 /// Things left out that are told one by one for a folder.
-const TOLD: usize = 20;
+pub const TOLD: usize = 20;
 
 /// Something that was not brought, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,13 +7,17 @@ use mailpods_imap_proto::Date;
 use mailpods_store::{AccountId, Store, StoreError};
 use mailpods_telemetry::error_chain;
 
+use super::annotations;
 use super::folder;
 use super::folders::{self, Folders, Mapped, Wanted};
 use super::from::Server;
+use super::login::LogIn;
 use super::progress::Progress;
 use super::report::{Account, LeftOut};
-use super::session::{Dial, LogIn, Session, SourceError};
+use super::session::{Dial, Session, SourceError};
+use super::suspects::Suspects;
 use super::uidl::Format;
+use super::views::Elsewhere;
 use crate::failure::Exit;
 
 /// Longest wait between two tries.
@@ -79,16 +83,13 @@ pub struct Run {
     pub moved: usize,
     /// Messages and octets of the folder under way that earlier tries brought.
     pub partial: (usize, u64),
+    /// Messages of the folder under way at which a connection broke.
+    pub suspects: Suspects,
+    /// A log-in has succeeded.
+    pub reached: bool,
 }
 
 impl Run {
-    /// How the store knows a folder of this source. Port and master user are no part of it: another way in leads to the same.
-    pub fn origin_name(&self, raw: &[u8]) -> String {
-        let user = self.login.user.split('*').next().unwrap_or_default();
-        let folder = String::from_utf8_lossy(raw);
-        format!("imap://{user}@{}/{folder}", self.server.host)
-    }
-
     /// Brings everything; what came of it is in the report, also where it ends early.
     pub async fn all(mut self) -> (Account, Exit) {
         let ended = self.with_retries().await;
@@ -105,16 +106,22 @@ impl Run {
 
     async fn with_retries(&mut self) -> Result<(), Error> {
         let mut done = BTreeSet::new();
-        let (mut failures, mut before) = (0, (0, 0));
+        let (mut failures, mut before) = (0, (0, 0, 0));
         loop {
             let error = match self.once(&mut done).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            let now = (self.moved, done.len());
+            let now = (self.moved, done.len(), self.suspects.given_up());
             failures = if now > before { 1 } else { failures + 1 };
             before = now;
-            if !error.is_temporary() || failures > self.options.retries {
+            // A name that was never found, or no TLS, is a mistake rather than a source that is away.
+            let is_wrong = match &error {
+                Error::Source(SourceError::Name { .. } | SourceError::Tls { .. }) => !self.reached,
+                _ => false,
+            };
+            let goes_on = error.is_temporary() || self.suspects.blamed();
+            if is_wrong || !goes_on || failures > self.options.retries {
                 return Err(error);
             }
             let wait = backoff(self.options.wait, failures);
@@ -132,6 +139,7 @@ impl Run {
     /// One connection. Folders that are `done` are passed over.
     async fn once(&mut self, done: &mut BTreeSet<Vec<u8>>) -> Result<(), Error> {
         let mut session = Session::open(&self.server, &self.login, &self.dial).await?;
+        self.reached = true;
         let listed = folders::list(&mut session, &self.options.wanted).await?;
         for folder in &listed.mapped {
             if done.contains(folder.raw.as_ref()) {
@@ -140,8 +148,40 @@ impl Run {
             self.folder(&mut session, folder).await?;
             done.insert(folder.raw.to_vec());
         }
+        self.views(&mut session, &listed, done).await?;
+        annotations::bring(self, &mut session, &listed.mapped).await?;
         self.subscribe(listed).await?;
         session.close().await;
+        Ok(())
+    }
+
+    /// Mail that no folder shows, only a view of all mail.
+    async fn views(
+        &mut self,
+        session: &mut Session,
+        listed: &Folders,
+        done: &mut BTreeSet<Vec<u8>>,
+    ) -> Result<(), Error> {
+        let is_left = |view: &&Mapped| !done.contains(view.raw.as_ref());
+        let views: Vec<Mapped> = listed.views.iter().filter(is_left).cloned().collect();
+        if views.is_empty() {
+            return Ok(());
+        }
+        let folders = [&listed.mapped[..], &listed.unwanted[..]].concat();
+        let mut elsewhere = Elsewhere::read(session, &folders).await?;
+        for mut view in views {
+            match elsewhere.alone(session, &view).await {
+                Ok(alone) => {
+                    // With --delete, what a folder shows by now is deleted from what the view brought.
+                    if !alone.is_empty() || self.options.delete {
+                        view.only = Some(alone);
+                        self.folder(session, &view).await?;
+                    }
+                }
+                Err(error) => self.leave_out(&view, error.into())?,
+            }
+            done.insert(view.raw.to_vec());
+        }
         Ok(())
     }
 
@@ -150,21 +190,28 @@ impl Run {
         self.report
             .left_out
             .retain(|left| left.folder != folder.source);
-        match folder::sync(self, session, folder).await {
-            Err(error) if error.is_of_folder() => {
-                self.report
-                    .left_out
-                    .push(LeftOut::folder(&folder.source, error_chain(&error)));
-                self.report.incomplete = true;
-                self.partial = (0, 0);
-                Ok(())
-            }
-            other => other,
+        if let Err(error) = folder::sync(self, session, folder).await {
+            self.leave_out(folder, error)?;
         }
+        self.suspects.end_folder();
+        Ok(())
+    }
+
+    /// Goes on without a folder that cannot be brought.
+    fn leave_out(&mut self, folder: &Mapped, error: Error) -> Result<(), Error> {
+        if !error.is_of_folder() {
+            return Err(error);
+        }
+        let left_out = LeftOut::folder(&folder.source, error_chain(&error));
+        self.report.left_out.push(left_out);
+        self.report.incomplete = true;
+        self.partial = (0, 0);
+        Ok(())
     }
 
     async fn subscribe(&mut self, listed: Folders) -> Result<(), Error> {
         self.report.left_out.extend(listed.left_out);
+        self.report.incomplete |= listed.incomplete;
         let Some(account) = self.account.filter(|_| !self.options.dry_run) else {
             return Ok(());
         };

@@ -1,11 +1,10 @@
 //! A connection to the IMAP server that mail comes from.
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use mailpods_imap_proto::client::data::argument;
 use mailpods_imap_proto::client::{
     Condition, ReplyError, ReplyLimits, Response, ResponseReader, StatusReply, Value,
@@ -17,11 +16,13 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::from::Server;
+use super::login::LogIn;
+use super::meter::Meter;
 
 /// Octets of a response without its literals: a SEARCH of a million messages.
 const MAX_TEXT: usize = 16 << 20;
-/// Responses to one command that nobody asked for.
-const MAX_RESPONSES: usize = 20_000_000;
+/// Continuations of one command that nobody asked for.
+const MAX_CONTINUED: usize = 10;
 /// Room made for what is read at once.
 const READ: usize = 16 << 10;
 /// How long a name is looked up, a connection opened, TLS begun.
@@ -37,7 +38,9 @@ pub enum SourceError {
     },
     #[error("failed to connect")]
     Connect(#[from] ConnectError),
-    #[error("failed to set up TLS with {host}")]
+    #[error(
+        "failed to set up TLS with {host} (imaps:// is TLS from the start, imap:// is STARTTLS; --ca-file trusts more certificates)"
+    )]
     Tls { host: String, source: TlsError },
     #[error("{0} offers no STARTTLS, and passwords are not sent in clear text")]
     NoTls(String),
@@ -45,6 +48,14 @@ pub enum SourceError {
     Io(#[from] std::io::Error),
     #[error("the server closed the connection")]
     Closed,
+    #[error("the server was silent for {0} s")]
+    Silent(u64),
+    #[error("the server sent {octets} octets in {seconds} s, and was not done")]
+    Slow { octets: u64, seconds: u64 },
+    #[error("the server sent more than {0} octets to one command")]
+    Endless(u64),
+    #[error("the server waits for more of a command that is whole")]
+    Continues,
     #[error("the server says goodbye: {0}")]
     Bye(String),
     #[error(transparent)]
@@ -53,6 +64,8 @@ pub enum SourceError {
     LogIn(String),
     #[error("the server is busy: {0}")]
     Busy(String),
+    #[error("the server failed at {command}: {text}")]
+    Bug { command: &'static str, text: String },
     #[error("the server refused {command}: {text}")]
     Refused { command: &'static str, text: String },
     #[error("the server tells of more than {most} {what}")]
@@ -72,10 +85,26 @@ impl SourceError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Io(_) | Self::Closed | Self::Bye(_) | Self::Busy(_) => true,
+            Self::Silent(_) | Self::Slow { .. } | Self::Bug { .. } => true,
             Self::Name { .. } | Self::Incomplete { .. } => true,
             Self::Tls { source, .. } => !matches!(source, TlsError::Certificate(_)),
             _ => false,
         }
+    }
+
+    /// Whether a message may be why, when one is fetched.
+    pub fn is_of_message(&self) -> bool {
+        matches!(
+            self,
+            Self::Io(_)
+                | Self::Closed
+                | Self::Bye(_)
+                | Self::Silent(_)
+                | Self::Slow { .. }
+                | Self::Bug { .. }
+                | Self::Endless(_)
+                | Self::Reply(_)
+        )
     }
 }
 
@@ -91,20 +120,15 @@ pub struct Dial {
     pub max_message: u64,
 }
 
-/// Who logs in.
-#[derive(Clone)]
-pub struct LogIn {
-    pub user: String,
-    pub password: Zeroizing<Vec<u8>>,
-}
-
 /// A connection that is logged in.
 pub struct Session {
     connection: Connection,
     reader: ResponseReader,
-    patience: Duration,
+    meter: Meter,
+    /// Octets that the next answer is expected to have.
+    expected: u64,
     tags: u32,
-    capabilities: BTreeSet<String>,
+    pub(super) capabilities: BTreeSet<String>,
     /// The server's ID tells that it is Dovecot.
     pub is_dovecot: bool,
 }
@@ -119,7 +143,8 @@ impl Session {
                 text: MAX_TEXT,
                 literals: dial.max_message,
             }),
-            patience: dial.patience,
+            meter: Meter::new(dial.patience, Instant::now()),
+            expected: 0,
             tags: 0,
             capabilities: BTreeSet::new(),
             is_dovecot: false,
@@ -132,7 +157,7 @@ impl Session {
             session.upgrade(server, dial).await?;
         }
         if !is_known {
-            session.log_in(login).await?;
+            session.log_in(login, server).await?;
         }
         session.ask_capabilities().await?;
         session.identify().await?;
@@ -183,67 +208,7 @@ impl Session {
         Ok(())
     }
 
-    async fn log_in(&mut self, login: &LogIn) -> Result<(), SourceError> {
-        if self.capabilities.is_empty() {
-            self.ask_capabilities().await?;
-        }
-        let reply = match self.has("AUTH=PLAIN") {
-            true => self.authenticate(login).await?,
-            false if self.has("LOGINDISABLED") => {
-                let text = "the server takes no password that this program can send".to_owned();
-                return Err(SourceError::LogIn(text));
-            }
-            false => self.login_command(login).await?,
-        };
-        self.capabilities.clear();
-        self.note(&reply);
-        match reply.condition {
-            Condition::Ok => Ok(()),
-            _ if is_busy(&reply) => Err(SourceError::Busy(reply.text)),
-            _ => Err(SourceError::LogIn(reply.text)),
-        }
-    }
-
-    /// RFC 4616; a master user is part of the name, as in `alice*master`.
-    async fn authenticate(&mut self, login: &LogIn) -> Result<StatusReply, SourceError> {
-        let mut message = Zeroizing::new(Vec::with_capacity(
-            login.user.len() + login.password.len() + 2,
-        ));
-        message.push(0);
-        message.extend_from_slice(login.user.as_bytes());
-        message.push(0);
-        message.extend_from_slice(&login.password);
-        let mut line = Zeroizing::new(STANDARD.encode(&*message));
-        line.push_str("\r\n");
-        let tag = self.send(b"AUTHENTICATE PLAIN").await?;
-        loop {
-            match self.response().await? {
-                Response::Continue => self.write(line.as_bytes()).await?,
-                Response::Status(status) if status.tag.as_ref() == Some(&tag) => return Ok(status),
-                Response::Status(status) if status.condition == Condition::Bye => {
-                    return Err(SourceError::Bye(status.text));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    async fn login_command(&mut self, login: &LogIn) -> Result<StatusReply, SourceError> {
-        let quote = |octets: &[u8]| {
-            argument(octets, self.has("LITERAL+") || self.has("LITERAL-")).ok_or_else(|| {
-                SourceError::LogIn(
-                    "the name or the password has characters beyond ASCII".to_owned(),
-                )
-            })
-        };
-        let mut command = Zeroizing::new(b"LOGIN ".to_vec());
-        command.extend_from_slice(&quote(login.user.as_bytes())?);
-        command.push(b' ');
-        command.extend_from_slice(&Zeroizing::new(quote(&login.password)?));
-        self.run(&command, |_| Ok(())).await
-    }
-
-    async fn ask_capabilities(&mut self) -> Result<(), SourceError> {
+    pub(super) async fn ask_capabilities(&mut self) -> Result<(), SourceError> {
         let mut found = BTreeSet::new();
         let reply = self
             .run(b"CAPABILITY", |data| {
@@ -285,23 +250,36 @@ impl Session {
     }
 
     /// Capabilities in a response code.
-    fn note(&mut self, reply: &StatusReply) {
+    pub(super) fn note(&mut self, reply: &StatusReply) {
         if let Some(list) = reply.argument("CAPABILITY") {
             let names = list.split_ascii_whitespace().take(500);
             self.capabilities = names.map(str::to_ascii_uppercase).collect();
         }
     }
 
-    async fn write(&mut self, octets: &[u8]) -> Result<(), SourceError> {
-        let deadline = Instant::now() + self.patience;
-        Ok(self
+    pub(super) async fn write(&mut self, octets: &[u8]) -> Result<(), SourceError> {
+        let patience = self.meter.patience();
+        let written = self
             .connection
-            .write_with_deadline(octets, deadline)
-            .await?)
+            .write_with_deadline(octets, Instant::now() + patience)
+            .await;
+        match written {
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                Err(SourceError::Silent(patience.as_secs()))
+            }
+            written => Ok(written?),
+        }
     }
 
-    /// Sends a command; its tag.
+    /// Octets that the answer to the next command may have beside what any answer may.
+    pub fn expect(&mut self, octets: u64) {
+        self.expected = octets;
+    }
+
+    /// Sends a command; its tag. What the server sends from now on is counted as its answer.
     pub async fn send(&mut self, command: &[u8]) -> Result<String, SourceError> {
+        let expected = std::mem::take(&mut self.expected);
+        self.meter.begin(expected, Instant::now());
         self.tags += 1;
         let tag = format!("m{}", self.tags);
         let mut line = Zeroizing::new(Vec::with_capacity(command.len() + 16));
@@ -319,11 +297,17 @@ impl Session {
             if let Some(response) = self.reader.next_response()? {
                 return Ok(response);
             }
-            let deadline = Instant::now() + self.patience;
+            let deadline = self.meter.deadline(Instant::now());
             let buffer = self.reader.buffer();
             buffer.reserve(READ);
-            if self.connection.read_with_deadline(buffer, deadline).await? == 0 {
-                return Err(SourceError::Closed);
+            let read = self.connection.read_with_deadline(buffer, deadline).await;
+            match read {
+                Ok(0) => return Err(SourceError::Closed),
+                Ok(octets) => self.meter.add(octets)?,
+                Err(error) if error.kind() == ErrorKind::TimedOut => {
+                    return Err(self.meter.late(Instant::now()));
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -335,7 +319,8 @@ impl Session {
         mut on_data: impl FnMut(Data) -> Result<(), SourceError>,
     ) -> Result<StatusReply, SourceError> {
         let tag = self.send(command).await?;
-        for _ in 0..MAX_RESPONSES {
+        let mut continued = 0;
+        loop {
             match self.response().await? {
                 Response::Status(status) if status.tag.as_ref() == Some(&tag) => return Ok(status),
                 Response::Status(status) if status.condition == Condition::Bye => {
@@ -352,13 +337,15 @@ impl Session {
                     values,
                     status: None,
                 })?,
-                Response::Continue => {}
+                Response::Continue => {
+                    // Some say so to a LITERAL+ too, that needs it not.
+                    continued += 1;
+                    if continued > MAX_CONTINUED {
+                        return Err(SourceError::Continues);
+                    }
+                }
             }
         }
-        Err(SourceError::TooMany {
-            what: "responses",
-            most: MAX_RESPONSES,
-        })
     }
 
     /// The same, where anything but `OK` is an error.
@@ -409,7 +396,7 @@ impl Data {
 }
 
 /// A refusal that ends with time (RFC 5530 §3, and what large providers say).
-fn is_busy(reply: &StatusReply) -> bool {
+pub(super) fn is_busy(reply: &StatusReply) -> bool {
     let code = reply.code.as_ref().map_or("", |(name, _)| name.as_str());
     let text = reply.text.to_ascii_lowercase();
     matches!(
@@ -427,7 +414,9 @@ pub fn refusal(command: &'static str, reply: &StatusReply) -> SourceError {
         let _ = write!(text, "[{code}] ");
     }
     text.extend(reply.text.chars().take(200));
+    let is_bug = matches!(&reply.code, Some((code, _)) if code == "SERVERBUG");
     match is_busy(reply) {
+        _ if is_bug => SourceError::Bug { command, text },
         true => SourceError::Busy(text),
         false => SourceError::Refused { command, text },
     }

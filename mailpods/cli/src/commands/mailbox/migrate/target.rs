@@ -1,9 +1,10 @@
 //! The mailboxes here.
 use mailpods_store::mail::{FlagOp, Flags, SystemFlags};
 use mailpods_store::migrations::Origin;
-use mailpods_store::{MailboxId, Result, Store, StoreError, Uid};
+use mailpods_store::{AccountId, MailboxId, Result, Store, StoreError, Uid};
 
 use super::folders::Mapped;
+use super::origins;
 use super::run::Run;
 
 /// A mailbox that mail is brought to.
@@ -17,13 +18,7 @@ pub struct Opened {
 
 /// Opens the mailbox of a folder: the one that mail was brought to before, whatever it is called now; else the one of its name, made
 /// where it is not there. A dry run makes nothing.
-pub async fn open(
-    run: &Run,
-    origin_name: &str,
-    folder: &Mapped,
-    uid_validity: u32,
-    keep: bool,
-) -> Result<Opened> {
+pub async fn open(run: &Run, folder: &Mapped, uid_validity: u32, keep: bool) -> Result<Opened> {
     let mut opened = Opened {
         mailbox: None,
         name: folder.name.clone(),
@@ -33,7 +28,16 @@ pub async fn open(
         return Ok(opened);
     };
     let (mail, migrations) = (&run.store.mail, &run.store.migrations);
-    let before = migrations.origin(account, origin_name).await?;
+    let (server, user) = (&run.server, &run.login.user);
+    let mut name = origins::name(server, user, &folder.raw);
+    let mut before = migrations.origin(account, &name).await?;
+    if let (None, Some(earlier)) = (&before, origins::earlier_name(server, user, &folder.raw)) {
+        let found = migrations.origin(account, &earlier).await?;
+        before = found.filter(|origin| origin.uid_validity == uid_validity);
+        if before.is_some() {
+            name = earlier;
+        }
+    }
     if let Some(origin) = &before {
         match mail.mailbox_by_id(origin.mailbox).await {
             Ok(info) => (opened.mailbox, opened.name) = (Some(info.id), info.name),
@@ -61,9 +65,24 @@ pub async fn open(
         }
     };
     opened.mailbox = Some(mailbox);
-    let begun = migrations.begin_origin(mailbox, origin_name, uid_validity, keep);
+    let begun = migrations.begin_origin(mailbox, &name, uid_validity, keep);
     opened.origin = Some(begun.await?);
     Ok(opened)
+}
+
+/// The mailbox that mail of a folder was brought to.
+pub async fn known(run: &Run, account: AccountId, folder: &Mapped) -> Result<Option<MailboxId>> {
+    let (server, user) = (&run.server, &run.login.user);
+    let names = [
+        Some(origins::name(server, user, &folder.raw)),
+        origins::earlier_name(server, user, &folder.raw),
+    ];
+    for name in names.into_iter().flatten() {
+        if let Some(origin) = run.store.migrations.origin(account, &name).await? {
+            return Ok(Some(origin.mailbox));
+        }
+    }
+    Ok(None)
 }
 
 /// Gives messages the flags that they have there.

@@ -1,0 +1,97 @@
+//! Views: folders that show messages of other folders (RFC 6154 §2), as `[Gmail]/All Mail`. What no other folder shows comes from them.
+use std::collections::HashSet;
+
+use mailpods_imap_proto::client::data::Fetched;
+use mailpods_message::header;
+use mailpods_store::Uid;
+
+use super::folders::Mapped;
+use super::listing::{MAX_MESSAGES, at_most, examine};
+use super::session::{Data, Session, SourceError};
+use crate::mail::digest_of;
+
+/// Octets that the server tells of a message.
+const TOLD: u64 = 4 << 10;
+
+/// The messages that folders of a source show.
+#[derive(Default)]
+pub struct Elsewhere {
+    known: HashSet<[u8; 32]>,
+}
+
+impl Elsewhere {
+    /// Reads which messages the folders show; one that the server refuses shows none.
+    pub async fn read(session: &mut Session, folders: &[Mapped]) -> Result<Self, SourceError> {
+        let mut elsewhere = Self::default();
+        for folder in folders {
+            match messages(session, folder).await {
+                Err(SourceError::Refused { .. } | SourceError::Name8Bit(_)) => {}
+                found => {
+                    let found = found?.into_iter();
+                    elsewhere.known.extend(found.filter_map(|(_, key)| key));
+                }
+            }
+            at_most(elsewhere.known.len())?;
+        }
+        Ok(elsewhere)
+    }
+
+    /// The messages that a view alone shows. One that cannot be told from others is one of them.
+    pub async fn alone(
+        &mut self,
+        session: &mut Session,
+        view: &Mapped,
+    ) -> Result<HashSet<Uid>, SourceError> {
+        let mut alone = HashSet::new();
+        for (uid, key) in messages(session, view).await? {
+            if key.is_none_or(|key| self.known.insert(key)) {
+                alone.insert(uid);
+            }
+        }
+        Ok(alone)
+    }
+}
+
+/// The messages of a folder, with what tells each from others in whichever folder it is.
+async fn messages(
+    session: &mut Session,
+    folder: &Mapped,
+) -> Result<Vec<(Uid, Option<[u8; 32]>)>, SourceError> {
+    let examined = examine(session, folder).await?;
+    let mut found = Vec::new();
+    if examined.exists == 0 {
+        return Ok(found);
+    }
+    // RFC 8474 §5.2; Gmail's own comes first, since it is there without OBJECTID.
+    let item = match (session.has("X-GM-EXT-1"), session.has("OBJECTID")) {
+        (true, _) => "X-GM-MSGID",
+        (false, true) => "EMAILID",
+        (false, false) => "RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]",
+    };
+    let on_data = |data: Data| {
+        if data.name == "FETCH" {
+            let fetched = Fetched::read(&data.values);
+            found.extend(fetched.uid.map(|uid| (uid, key(&fetched))));
+        }
+        at_most(found.len())
+    };
+    let messages = u64::from(examined.exists).min(MAX_MESSAGES as u64);
+    session.expect(messages * TOLD);
+    let command = format!("UID FETCH 1:* (UID {item})");
+    session.must(command.as_bytes(), "FETCH", on_data).await?;
+    Ok(found)
+}
+
+fn key(fetched: &Fetched) -> Option<[u8; 32]> {
+    if let Some(id) = &fetched.id {
+        return Some(digest_of(&[id]));
+    }
+    let size = fetched.size?.to_be_bytes();
+    let header = fetched.header.as_deref().unwrap_or_default();
+    let id = header::find(header, b"message-id").and_then(header::message_id);
+    match (id, fetched.received) {
+        (Some(id), _) => Some(digest_of(&[b"id", &size, &id])),
+        (None, Some(received)) => Some(digest_of(&[b"at", &size, &received.to_be_bytes()])),
+        (None, None) => None,
+    }
+}
