@@ -405,7 +405,8 @@ impl World {
 
     fn sends(&self, ip: &OutboundIp, plan: &Plan) -> bool {
         let now = self.clock.advance(Duration::ZERO);
-        let (_, seats) = self.ctx.ips.seats(&[ip], plan, "google", now);
+        let members = self.ctx.ips.members(&[ip], plan, "google", now);
+        let seats = choose::seats(&members, plan.outbound.min_standby);
         !seats.sending.is_empty()
     }
 

@@ -233,12 +233,6 @@ impl Args {
     }
 }
 
-/// Whose rights an entry tells, with `-` in front where it takes them away (RFC 4314 §2).
-pub fn identifier(entry: &AclEntry) -> String {
-    let dash = if entry.negative { "-" } else { "" };
-    format!("{dash}{}", entry.to)
-}
-
 fn print(rows: &[Row]) -> std::io::Result<()> {
     let mut table = Table::new(&["ACCOUNT", "MAILBOX", "IDENTIFIER", "RIGHTS", "BY"]);
     for row in rows {

@@ -292,9 +292,6 @@ async fn beside(
             special_use: mailbox.special_use.map(account::word_of).map(str::to_owned),
             subscribed: mailbox.subscribed,
             annotations: of_mailbox.remove(&mailbox.id).unwrap_or_default(),
-            acl: acl
-                .map(|entry| (super::acl::identifier(&entry), entry.rights.to_string()))
-                .collect(),
             keywords: of_it
                 .next()
                 .map(|counts| counts.keywords.clone())
