@@ -71,14 +71,14 @@ fn named(path: &Path) -> PathBuf {
 
 /// What is at a path that somebody named. Links on the way to it are followed, one at its end is not.
 pub fn kind(path: &Path) -> Result<Kind, FileError> {
-    let stat = statat(CWD, &named(path), AtFlags::SYMLINK_NOFOLLOW);
+    let stat = statat(CWD, named(path), AtFlags::SYMLINK_NOFOLLOW);
     let stat = stat.map_err(|error| FileError::io("open", path)(error.into()))?;
     Ok(Kind::of(FileType::from_raw_mode(stat.st_mode)))
 }
 
 /// Opens a file that somebody named.
 pub fn file(path: &Path) -> Result<File, FileError> {
-    let fd = openat(CWD, &named(path), FILE, Mode::empty());
+    let fd = openat(CWD, named(path), FILE, Mode::empty());
     plain(fd, path)
 }
 
@@ -108,7 +108,7 @@ pub fn odd(path: &Path, kind: Kind) -> FileError {
 impl Dir {
     /// Opens a folder that somebody named.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        Self::opened(openat(CWD, &named(path), FOLDER, Mode::empty()), path)
+        Self::opened(openat(CWD, named(path), FOLDER, Mode::empty()), path)
     }
 
     fn opened(fd: Result<OwnedFd, Errno>, path: &Path) -> Result<Self, FileError> {

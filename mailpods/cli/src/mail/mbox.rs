@@ -418,8 +418,11 @@ mod tests {
             read.map(|message| message.unwrap().octets).collect()
         };
         let wanted = b"Subject: FOLDER INTERNAL DATA\r\n\r\nbody\r\n".to_vec();
-        assert_eq!(parsed(format!("{internal}{mail}")), [wanted.clone()]);
-        assert_eq!(parsed(mail.to_owned()), [wanted.clone()]);
+        assert_eq!(
+            parsed(format!("{internal}{mail}")),
+            std::slice::from_ref(&wanted)
+        );
+        assert_eq!(parsed(mail.to_owned()), std::slice::from_ref(&wanted));
         assert_eq!(
             parsed(format!("{mail}{internal}")).len(),
             2,
