@@ -618,7 +618,10 @@ async fn a_standby_that_sends_in_place_of_another_one_is_told() {
         .insert("two".to_owned(), standby.clone());
     let (ctx, ips) = (&world.ctx, &world.ctx.ips);
     let now = world.clock.advance(Duration::ZERO);
-    let pass = |life: &mut super::Life| life.gate(&[(Check::ReverseName, Finding::Passed)], now);
+    let pass = |life: &mut super::Life| {
+        life.rename(standby.hostname.as_str(), now);
+        life.gate(&[(Check::ReverseName, Finding::Passed)], now)
+    };
     ips.change(ctx, &standby, pass).await;
     let seat = |provider: &str| ("two".to_owned(), provider.to_owned());
     let stand_ins = || {
