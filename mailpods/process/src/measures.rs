@@ -24,6 +24,7 @@ enum State {
     Ready,
     Deferred,
     Held,
+    Suspended,
 }
 
 impl Label for State {
@@ -32,6 +33,7 @@ impl Label for State {
             Self::Ready => "ready",
             Self::Deferred => "deferred",
             Self::Held => "held",
+            Self::Suspended => "suspended",
         }
     }
 }
@@ -52,7 +54,7 @@ pub fn queue(
     )?;
     let age = registry.gauge(
         "mailpods_queue_oldest_seconds",
-        "Age of the oldest message on its way; 0: none.",
+        "Age of the oldest message on its way that is neither held nor suspended; 0: none.",
         &[],
     )?;
     Ok(async move {
@@ -76,6 +78,7 @@ async fn count(queue: &dyn QueueStore, units: &Gauge<State>, age: &Gauge) {
                 (State::Ready, totals.ready),
                 (State::Deferred, totals.deferred),
                 (State::Held, totals.held),
+                (State::Suspended, totals.suspended),
             ];
             for (state, count) in pairs {
                 units.set(state, i64::try_from(count).unwrap_or(i64::MAX));

@@ -408,9 +408,11 @@ pub struct QueueTotals {
     pub ready: u64,
     /// Units that wait for their next attempt.
     pub deferred: u64,
-    /// Units on hold.
+    /// Units that an operator holds.
     pub held: u64,
-    /// When the oldest message came; 0: none.
+    /// Units of senders that are suspended.
+    pub suspended: u64,
+    /// When the oldest message came that is neither held nor suspended; 0: none.
     pub oldest: UnixMillis,
 }
 

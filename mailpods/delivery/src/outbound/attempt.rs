@@ -407,11 +407,9 @@ impl Attempt<'_> {
         if result.recipients.iter().all(never_begun) {
             // A kept connection that the server closed says nothing about the message, and a server that ends the session before
             // the message began leaves the next one to try.
-            let first = result
-                .recipients
-                .into_iter()
-                .next()
-                .and_then(|outcome| answered.fate(outcome));
+            let first = result.recipients.into_iter().zip(classes).next();
+            let first =
+                first.and_then(|(outcome, class)| Some(answered.fate(outcome)?.classed(class)));
             if let Some(Fate::Deferred(trouble)) = first {
                 self.last = Some(trouble);
             }

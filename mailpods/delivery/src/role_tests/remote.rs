@@ -442,6 +442,19 @@ async fn a_server_that_hangs_up_leaves_the_message_to_the_next() {
 }
 
 #[tokio::test]
+async fn what_a_server_says_as_it_hangs_up_is_understood() {
+    let sink = Sink::start(Script {
+        rules: vec![("MAIL", "421 4.7.0 too many messages, slow down")],
+        ..Script::default()
+    })
+    .await;
+    let mut rig = rig(&sink).await;
+    rig.send("bob@example.test", &["carol@remote.test"]).await;
+    let left = rig.until_tried(1).await;
+    assert_eq!(left[0].class.as_deref(), Some("rate"));
+}
+
+#[tokio::test]
 async fn an_address_literal_needs_no_name() {
     let mut sink = Sink::start(Script::default()).await;
     let mut rig = Rig::start(plan(sink.addr.port()), Zone::new()).await;

@@ -192,17 +192,24 @@ pub(super) async fn totals_count_units(store: Store) -> Outcome {
     )?;
     let mut later = message(5, &["a@one.test"]);
     later.created = NOW + 10 * MINUTE;
+    let mut held = vec![message(1, &["e@three.test"]), message(6, &["f@six.test"])];
+    for message in &mut held {
+        message.created = NOW - MINUTE;
+    }
     let due = vec![
         message(2, &["b@two.test"]),
         message(3, &["c@three.test"]),
         message(4, &["d@four.test"]),
     ];
-    store.queue.enqueue(due).await?;
-    store.queue.enqueue(vec![later]).await?;
-    store
-        .queue
-        .act(&to("three.test"), QueueAction::Hold, NOW)
-        .await?;
+    for messages in [held, due, vec![later]] {
+        store.queue.enqueue(messages).await?;
+    }
+    for (domain, action) in [
+        ("three.test", QueueAction::Hold),
+        ("six.test", QueueAction::Suspend),
+    ] {
+        store.queue.act(&to(domain), action, NOW).await?;
+    }
     lease(
         &store,
         crate::queue::Wanted::Only(crate::queue::Destination("four.test".into())),
@@ -217,7 +224,8 @@ pub(super) async fn totals_count_units(store: Store) -> Outcome {
         &QueueTotals {
             ready: 2,
             deferred: 1,
-            held: 1,
+            held: 2,
+            suspended: 1,
             oldest: NOW,
         },
     )

@@ -273,10 +273,12 @@ async fn units_gone(tx: &Tx<'_>, row: &Row, count: i64) -> Result<Option<i64>> {
 }
 
 pub(super) async fn totals(shared: &Shared, now: UnixMillis) -> Result<QueueTotals> {
-    // From indexes alone. Ids begin with the time: the first of each shard is its oldest.
-    const SQL: &str = "SELECT a.due + l.leased, a.all - a.due - l.leased, (SELECT count(*) FROM unit WHERE held),
+    // From indexes alone, but for what is held. Units have ids that rise: the first of each shard is its oldest.
+    const SQL: &str = "SELECT a.due + l.leased, a.all - a.due - l.leased, (SELECT count(*) FROM unit WHERE held AND NOT suspended),
+            (SELECT count(*) FROM unit WHERE held AND suspended),
             (SELECT coalesce(min(q.created), 0) FROM generate_series(0, $3::integer) AS s (shard)
-                CROSS JOIN LATERAL (SELECT created FROM queued WHERE queued.shard = s.shard ORDER BY id LIMIT 1) AS q)
+                CROSS JOIN LATERAL (SELECT queued.created FROM unit JOIN queued ON queued.shard = unit.shard AND queued.id = unit.message
+                    WHERE unit.shard = s.shard AND NOT unit.held ORDER BY unit.id LIMIT 1) AS q)
         FROM (SELECT $1 + clock_shift($2) AS now) AS clock
             CROSS JOIN LATERAL (SELECT count(*) AS all, count(*) FILTER (WHERE due <= clock.now) AS due FROM unit WHERE NOT held) AS a
             CROSS JOIN LATERAL (SELECT count(*) AS leased FROM unit WHERE lease <> 0 AND due > clock.now AND NOT held) AS l";
@@ -289,6 +291,7 @@ pub(super) async fn totals(shared: &Shared, now: UnixMillis) -> Result<QueueTota
         ready: small(&row, 0)?,
         deferred: small(&row, 1)?,
         held: small(&row, 2)?,
-        oldest: get(&row, 3)?,
+        suspended: small(&row, 3)?,
+        oldest: get(&row, 4)?,
     })
 }

@@ -213,26 +213,35 @@ fn delete(tx: &mut Tx<'_>, unit: &UnitRow) -> Result<bool> {
 }
 
 pub(super) fn totals(connection: &Connection, now: UnixMillis) -> Result<QueueTotals> {
-    // From indexes alone: of the units themselves only the few that are leased are read.
+    // From indexes alone: of the units themselves only those are read that are leased or held.
     const SQL: &str = "SELECT count(*), ifnull(sum(due <= ?1), 0),
-            (SELECT count(*) FROM unit WHERE lease <> 0 AND held = 0), (SELECT count(*) FROM unit WHERE held = 1)
+            (SELECT count(*) FROM unit WHERE lease <> 0 AND held = 0), (SELECT count(*) FROM unit WHERE held = 1 AND suspended = 0),
+            (SELECT count(*) FROM unit WHERE held = 1 AND suspended = 1)
         FROM unit WHERE held = 0 AND lease = 0";
     let count = |value: i64| u64::try_from(value).unwrap_or(0);
-    let (free, due, leased, held) = connection.prepare_cached(SQL)?.query_row([now], |row| {
-        let [free, due, leased, held] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
-        Ok((count(free), count(due), count(leased), count(held)))
-    })?;
+    let [free, due, leased, held, suspended] =
+        connection.prepare_cached(SQL)?.query_row([now], |row| {
+            let all = [
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ];
+            Ok(all.map(count))
+        })?;
     let ready = due + leased;
     let deferred = free.saturating_sub(due);
-    // Ids begin with the time.
+    // Units have ids that rise.
     let oldest = connection
-        .prepare_cached("SELECT created FROM queued ORDER BY id LIMIT 1")?
+        .prepare_cached("SELECT q.created FROM unit AS u JOIN queued AS q ON q.id = u.message WHERE u.held = 0 ORDER BY u.id LIMIT 1")?
         .query_row([], |row| row.get(0))
         .optional()?;
     Ok(QueueTotals {
         ready,
         deferred,
         held,
+        suspended,
         oldest: oldest.unwrap_or(0),
     })
 }
