@@ -78,7 +78,7 @@ fn columns_tell_what_matters(kubectl: &Kubectl) -> Result<()> {
         ),
         (
             "mailbox",
-            &["NAME", "ADDRESS", "READY", "USED", "AGE"],
+            &["NAME", "ADDRESS", "READY", "REASON", "AGE"],
             &["ann", "ann@example.test"],
         ),
         (
