@@ -20,14 +20,15 @@ pub struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// Reads which messages the folders show; one that the server refuses shows none.
+    /// Reads which messages the folders show; one that the server refuses shows none, and of one that it tells of in part the rest
+    /// is brought twice rather than not at all.
     pub async fn read(session: &mut Session, folders: &[Mapped]) -> Result<Self, SourceError> {
         let mut elsewhere = Self::default();
         for folder in folders {
             match messages(session, folder).await {
                 Err(SourceError::Refused { .. } | SourceError::Name8Bit(_)) => {}
-                found => {
-                    let found = found?.into_iter();
+                told => {
+                    let found = told?.found.into_iter();
                     elsewhere.known.extend(found.filter_map(|(_, key)| key));
                 }
             }
@@ -43,7 +44,10 @@ impl Elsewhere {
         view: &Mapped,
     ) -> Result<HashSet<Uid>, SourceError> {
         let mut alone = HashSet::new();
-        for (uid, key) in messages(session, view).await? {
+        let told = messages(session, view).await?;
+        // With --delete, what is missing would be deleted here.
+        told.whole()?;
+        for (uid, key) in told.found {
             if key.is_none_or(|key| self.known.insert(key)) {
                 alone.insert(uid);
             }
@@ -52,15 +56,31 @@ impl Elsewhere {
     }
 }
 
-/// The messages of a folder, with what tells each from others in whichever folder it is.
-async fn messages(
-    session: &mut Session,
-    folder: &Mapped,
-) -> Result<Vec<(Uid, Option<[u8; 32]>)>, SourceError> {
-    let examined = examine(session, folder).await?;
-    let mut found = Vec::new();
-    if examined.exists == 0 {
-        return Ok(found);
+/// What the server tells of a folder's messages.
+struct Told {
+    /// With what tells each from others in whichever folder it is.
+    found: Vec<(Uid, Option<[u8; 32]>)>,
+    exists: u32,
+}
+
+impl Told {
+    fn whole(&self) -> Result<(), SourceError> {
+        let (found, exists) = (self.found.len(), self.exists);
+        match found >= usize::try_from(exists).unwrap_or(usize::MAX) {
+            true => Ok(()),
+            false => Err(SourceError::Incomplete { found, exists }),
+        }
+    }
+}
+
+/// The messages of a folder.
+async fn messages(session: &mut Session, folder: &Mapped) -> Result<Told, SourceError> {
+    let mut told = Told {
+        exists: examine(session, folder).await?.exists,
+        found: Vec::new(),
+    };
+    if told.exists == 0 {
+        return Ok(told);
     }
     // RFC 8474 §5.2; Gmail's own comes first, since it is there without OBJECTID.
     let item = match (session.has("X-GM-EXT-1"), session.has("OBJECTID")) {
@@ -71,15 +91,16 @@ async fn messages(
     let on_data = |data: Data| {
         if data.name == "FETCH" {
             let fetched = Fetched::read(&data.values);
-            found.extend(fetched.uid.map(|uid| (uid, key(&fetched))));
+            told.found
+                .extend(fetched.uid.map(|uid| (uid, key(&fetched))));
         }
-        at_most(found.len())
+        at_most(told.found.len())
     };
-    let messages = u64::from(examined.exists).min(MAX_MESSAGES as u64);
+    let messages = u64::from(told.exists).min(MAX_MESSAGES as u64);
     session.expect(messages * TOLD);
     let command = format!("UID FETCH 1:* (UID {item})");
     session.must(command.as_bytes(), "FETCH", on_data).await?;
-    Ok(found)
+    Ok(told)
 }
 
 fn key(fetched: &Fetched) -> Option<[u8; 32]> {
