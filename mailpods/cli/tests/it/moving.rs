@@ -162,8 +162,8 @@ fn an_export_is_of_one_account_and_takes_rights_along() {
     world
         .run(&["mailbox", "import", dave, "out", "--create-account"])
         .exits(0);
-    let acl = || {
-        let run = world.run(&["mailbox", "acl", dave, "--output", "json"]);
+    let acl = |of: &str| {
+        let run = world.run(&["mailbox", "acl", of, "--output", "json"]);
         let rows = run.exits(0).rows();
         let text = |row: &serde_json::Value| {
             let field = |name: &str| row[name].as_str().unwrap().to_owned();
@@ -171,7 +171,10 @@ fn an_export_is_of_one_account_and_takes_rights_along() {
         };
         rows.iter().map(text).collect::<Vec<_>>()
     };
-    assert_eq!(acl(), ["INBOX -anyone l", "INBOX carol@example.test lrs"]);
+    assert_eq!(
+        acl(dave),
+        ["INBOX -anyone l", "INBOX carol@example.test lrs"]
+    );
     world
         .run(&[
             "mailbox",
@@ -184,5 +187,14 @@ fn an_export_is_of_one_account_and_takes_rights_along() {
         ])
         .exits(0);
     world.run(&["mailbox", "import", dave, "out"]).exits(0);
-    assert_eq!(acl(), ["INBOX -anyone l", "INBOX carol@example.test l"]);
+    assert_eq!(acl(dave), ["INBOX -anyone l", "INBOX carol@example.test l"]);
+
+    // What is told of INBOX goes where its mail goes.
+    let erin = "erin@example.test";
+    let restored = ["mailbox", "import", erin, "out", "--mailbox", "Restored"];
+    world
+        .run(&[&restored[..], &["--create-account"]].concat())
+        .exits(0);
+    let wanted = ["Restored -anyone l", "Restored carol@example.test lrs"];
+    assert_eq!(acl(erin), wanted);
 }

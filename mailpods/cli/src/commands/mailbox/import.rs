@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::intake::{Mode, Target};
 use super::migrate::report::{Account, Counts as Migrated, LeftOut, TOLD};
 use super::owner::{Known, Owner};
-use super::{file_failure, parse_address, progress, settle};
+use super::settle::{self, Beside};
+use super::{file_failure, parse_address, progress};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::mail::folders::{Folder, discover};
-use crate::mail::{FileError, MAX_MESSAGE, account};
+use crate::mail::{FileError, MAX_MESSAGE};
 use crate::output::{self, Table};
 use crate::session::{with_store, with_store_or_new};
 
@@ -97,31 +98,38 @@ pub async fn bring(
     mode: Mode,
 ) -> Result<Vec<Counts>, Failure> {
     let files = |error| file_failure(&error);
-    let mut folders = discover(path).map_err(files)?;
-    for folder in &mut folders {
+    let mut beside = Beside::read(path).map_err(files)?;
+    let (mut folders, mut has_root) = (Vec::new(), false);
+    for mut folder in discover(path).map_err(files)? {
+        let entry = beside.of(&folder);
         if folder.name.is_empty() {
+            has_root = true;
             folder.name = root.to_owned();
         }
+        if wanted(&folder.name) {
+            folders.push((folder, entry));
+        }
     }
-    folders.retain(|folder| wanted(&folder.name));
-    let extra = account::read(path).map_err(files)?;
-    let total = folders.iter().map(Folder::octets).sum::<Result<u64, _>>();
+    let total = folders.iter().map(|(folder, _)| folder.octets());
+    let total = total.sum::<Result<u64, _>>();
     let bar = progress(total.map_err(files)?, "importing");
     let mut counts = Vec::new();
-    for folder in &folders {
+    for (folder, entry) in &folders {
         if folder.is_odd() {
             counts.push(odd(folder, &bar, mode).map_err(files)?);
             continue;
         }
-        let extra = beside(extra.as_ref(), folder);
-        let mut target = Target::open(store, owner.account, path, folder, extra, mode).await?;
+        let mut target = Target::open(store, owner.account, path, folder, *entry, mode).await?;
         target.take(folder, &bar).await?;
         counts.push(target.counts);
     }
     bar.finish_and_clear();
+    if has_root {
+        beside.place_root(root);
+    }
     if let (Some(account), false) = (owner.account, mode.dry_run) {
         let owner = (account, &owner.address);
-        settle::all(store, owner, path, extra.as_ref(), &wanted).await?;
+        settle::all(store, owner, &beside, &wanted).await?;
     }
     Ok(counts)
 }
@@ -149,15 +157,6 @@ impl Counts {
             self.why.push(text);
         }
     }
-}
-
-/// What Maildir has no place for, of a folder.
-fn beside<'e>(
-    extra: Option<&'e account::Account>,
-    folder: &Folder,
-) -> Option<&'e account::Mailbox> {
-    let mut mailboxes = extra?.mailboxes.iter();
-    mailboxes.find(|mailbox| mailbox.name == folder.name)
 }
 
 /// The same as a move reports it.

@@ -8,27 +8,64 @@ use mailpods_store::scripts::ScriptError;
 use mailpods_store::{AccountId, MailboxId, Store, StoreError};
 use mailpods_telemetry::error_chain;
 
-use super::{acl, file_failure};
+use super::acl;
 use crate::failure::{Exit, Failure};
-use crate::mail::account::{Account, Octets, read_subscriptions};
+use crate::mail::FileError;
+use crate::mail::account::{self, Account, Mailbox, Octets, read_subscriptions};
+use crate::mail::folders::Folder;
 use crate::output;
 use crate::session::failed;
+
+const INBOX: &str = "INBOX";
+
+/// What stands beside the messages.
+pub struct Beside {
+    subscribed: Option<Vec<String>>,
+    extra: Option<Account>,
+}
+
+impl Beside {
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        Ok(Self {
+            subscribed: read_subscriptions(path)?,
+            extra: account::read(path)?,
+        })
+    }
+
+    /// Of a folder; the mail at the root is that of INBOX.
+    pub fn of(&self, folder: &Folder) -> Option<&Mailbox> {
+        let name = match folder.name.as_str() {
+            "" => INBOX,
+            name => name,
+        };
+        let mut mailboxes = self.extra.as_ref()?.mailboxes.iter();
+        mailboxes.find(|mailbox| mailbox.name == name)
+    }
+
+    /// What is told of INBOX is of the mailbox that the mail at the root goes to.
+    pub fn place_root(&mut self, root: &str) {
+        let mailboxes = self.extra.iter_mut().flat_map(|extra| &mut extra.mailboxes);
+        let names = mailboxes.map(|mailbox| &mut mailbox.name);
+        let names = names.chain(self.subscribed.iter_mut().flatten());
+        for name in names.filter(|name| name.as_str() == INBOX) {
+            root.clone_into(name);
+        }
+    }
+}
 
 /// Brings them in. What is here already under the same name is replaced, except scripts: those that people changed here stay.
 pub async fn all(
     store: &Store,
     (account, address): (AccountId, &MailboxAddress),
-    path: &Path,
-    extra: Option<&Account>,
+    beside: &Beside,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(), Failure> {
-    let subscribed = read_subscriptions(path).map_err(|error| file_failure(&error))?;
-    let outcome = subscribe(store, account, subscribed, extra, &wanted).await;
+    let outcome = subscribe(store, account, beside, &wanted).await;
     outcome.map_err(|error| failed("failed to subscribe to mailboxes", &error))?;
-    let Some(extra) = extra else {
+    let Some(extra) = &beside.extra else {
         return Ok(());
     };
-    let outcome = annotate(store, account, extra).await;
+    let outcome = annotate(store, account, extra, &wanted).await;
     outcome.map_err(|error| failed("failed to write annotations", &error))?;
     share(store, (account, address), extra, &wanted).await?;
     let outcome = scripts(store, account, extra).await;
@@ -41,11 +78,10 @@ pub async fn all(
 async fn subscribe(
     store: &Store,
     account: AccountId,
-    subscribed: Option<Vec<String>>,
-    extra: Option<&Account>,
+    beside: &Beside,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<(), StoreError> {
-    let Some(subscribed) = subscribed else {
+    let Some(subscribed) = &beside.subscribed else {
         return Ok(());
     };
     let names: BTreeSet<&String> = subscribed.iter().filter(|name| wanted(name)).collect();
@@ -53,7 +89,7 @@ async fn subscribe(
         store.mail.subscribe(account, name, true).await?;
     }
     // Only what is told as not subscribed is unsubscribed.
-    for mailbox in extra.into_iter().flat_map(|extra| &extra.mailboxes) {
+    for mailbox in beside.extra.iter().flat_map(|extra| &extra.mailboxes) {
         if !mailbox.subscribed && wanted(&mailbox.name) && !names.contains(&mailbox.name) {
             store.mail.subscribe(account, &mailbox.name, false).await?;
         }
@@ -97,9 +133,14 @@ async fn share(
     Ok(())
 }
 
-async fn annotate(store: &Store, account: AccountId, extra: &Account) -> Result<(), StoreError> {
+async fn annotate(
+    store: &Store,
+    account: AccountId,
+    extra: &Account,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(), StoreError> {
     write(store, account, None, &extra.annotations).await?;
-    for mailbox in &extra.mailboxes {
+    for mailbox in extra.mailboxes.iter().filter(|one| wanted(&one.name)) {
         if let Some(found) = store.mail.mailbox(account, &mailbox.name).await? {
             write(store, account, Some(found.id), &mailbox.annotations).await?;
         }
