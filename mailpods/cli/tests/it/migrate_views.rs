@@ -32,6 +32,7 @@ fn gmail_that(
             11 => 1,
             12 => 2,
             13 => 7,
+            21 => 17,
             other => *other,
         };
         Reply::Text(match command {
@@ -51,7 +52,12 @@ fn gmail_that(
                 uids.iter().map(one).collect::<String>() + "TAG OK\r\n"
             }
             one if one.contains("HEADER.FIELDS") => {
-                let one = |uid: &u32| identified(*uid, id(uid));
+                let one = |uid: &u32| match uid {
+                    30.. => format!(
+                        "* 1 FETCH (UID {uid} RFC822.SIZE 9 INTERNALDATE \"01-Jan-2026 00:00:00 +0000\" BODY[HEADER.FIELDS (MESSAGE-ID)] {{2}}\r\n\r\n)\r\n"
+                    ),
+                    _ => identified(*uid, id(uid)),
+                };
                 uids.iter().map(one).collect::<String>() + "TAG OK\r\n"
             }
             other => usual(other, &uids),
@@ -88,6 +94,20 @@ fn mail_that_only_a_view_shows_comes_into_archive() {
         let run = migrate(&world, &server, &[&exclude[..], &["--delete"]].concat()).exits(0);
         assert_eq!(run.rows()[0]["folders"][1]["deleted"], 1, "{}", run.text());
     }
+}
+
+#[test]
+fn what_cannot_be_told_apart_or_is_there_twice_comes() {
+    // Two without Message-ID, of one size and one second.
+    let (world, server) = (World::new(), gmail("", || vec![11, 31, 32]));
+    let run = migrate(&world, &server, JSON).exits(0);
+    let wanted = rows(&[("Hidden", 1, 0), ("INBOX", 2, 0), ("Archive", 2, 0)]);
+    assert_eq!(totals(&run), wanted);
+    // One message that only the view has, under two UIDs.
+    let (world, server) = (World::new(), gmail("X-GM-EXT-1", || vec![13, 17, 21]));
+    let run = migrate(&world, &server, JSON).exits(0);
+    let wanted = rows(&[("Hidden", 1, 0), ("INBOX", 2, 0), ("Archive", 2, 0)]);
+    assert_eq!(totals(&run), wanted);
 }
 
 #[test]

@@ -43,16 +43,17 @@ impl Elsewhere {
         session: &mut Session,
         view: &Mapped,
     ) -> Result<HashSet<Uid>, SourceError> {
-        let mut alone = HashSet::new();
         let told = messages(session, view).await?;
         // With --delete, what is missing would be deleted here.
         told.whole()?;
-        for (uid, key) in told.found {
-            if key.is_none_or(|key| self.known.insert(key)) {
-                alone.insert(uid);
-            }
-        }
-        Ok(alone)
+        let is_new = |key: &[u8; 32]| !self.known.contains(key);
+        // What the view has twice is brought twice; what an earlier view brought is not.
+        let new = told.found.into_iter();
+        let new: Vec<_> = new
+            .filter(|(_, key)| key.as_ref().is_none_or(is_new))
+            .collect();
+        self.known.extend(new.iter().filter_map(|(_, key)| *key));
+        Ok(new.into_iter().map(|(uid, _)| uid).collect())
     }
 }
 
@@ -86,7 +87,7 @@ async fn messages(session: &mut Session, folder: &Mapped) -> Result<Told, Source
     let item = match (session.has("X-GM-EXT-1"), session.has("OBJECTID")) {
         (true, _) => "X-GM-MSGID",
         (false, true) => "EMAILID",
-        (false, false) => "RFC822.SIZE INTERNALDATE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]",
+        (false, false) => "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]",
     };
     let on_data = |data: Data| {
         if data.name == "FETCH" {
@@ -103,16 +104,13 @@ async fn messages(session: &mut Session, folder: &Mapped) -> Result<Told, Source
     Ok(told)
 }
 
+/// `None` where nothing tells it from others for certain: mail that comes twice is better than mail that is lost.
 fn key(fetched: &Fetched) -> Option<[u8; 32]> {
     if let Some(id) = &fetched.id {
         return Some(digest_of(&[id]));
     }
     let size = fetched.size?.to_be_bytes();
     let header = fetched.header.as_deref().unwrap_or_default();
-    let id = header::find(header, b"message-id").and_then(header::message_id);
-    match (id, fetched.received) {
-        (Some(id), _) => Some(digest_of(&[b"id", &size, &id])),
-        (None, Some(received)) => Some(digest_of(&[b"at", &size, &received.to_be_bytes()])),
-        (None, None) => None,
-    }
+    let id = header::find(header, b"message-id").and_then(header::message_id)?;
+    Some(digest_of(&[&size, &id]))
 }
