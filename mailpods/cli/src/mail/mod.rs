@@ -58,6 +58,14 @@ pub enum FileError {
         /// The limit.
         most: u64,
     },
+    /// A file beyond the limit.
+    #[error("{path} has more than {most} octets")]
+    LongFile {
+        /// The file.
+        path: String,
+        /// The limit.
+        most: u64,
+    },
     /// Text before the first `From ` line.
     #[error("{path} is no mbox: its first line does not begin with \"From \"")]
     NoMbox {
