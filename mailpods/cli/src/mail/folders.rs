@@ -57,7 +57,9 @@ impl Folder {
         let Place::Maildir { root, below } = &self.place else {
             return Ok(None);
         };
-        let list = maildir::uidlist(&root.below(below)?)?;
+        // What stands in its place is told with the messages.
+        let list = maildir::uidlist(&root.below(below)?);
+        let list = FileError::or_left_out(list, &mut Vec::new())?;
         Ok((list.validity > 0).then_some((list.validity, list.next)))
     }
 

@@ -54,7 +54,7 @@ fn keywords(dir: &Dir) -> Result<Keywords, FileError> {
 }
 
 /// The messages by UID; then those without, by file name, which begins with the time of delivery; then copies. Those of more than `most` octets, what is
-/// no plain file, and files without anything in them, are errors of their own.
+/// no plain file, files without anything in them, and what stands where Dovecot's lists should, are errors of their own.
 ///
 /// A unique name may stand at several files, as a copy with other flags that a synchronisation left behind: the first (of `cur`, with
 /// the most flags) has the UID, others are messages of their own where their text is another, else passed over. They come last, so that
@@ -63,15 +63,16 @@ pub fn read(
     dir: &Dir,
     most: u64,
 ) -> Result<impl Iterator<Item = Result<FileMessage, FileError>> + use<>, FileError> {
+    let mut odd = Vec::new();
     let mut reader = Reader {
-        keywords: keywords(dir)?,
-        uidlist: uidlist(dir)?,
+        keywords: FileError::or_left_out(keywords(dir), &mut odd)?,
+        uidlist: FileError::or_left_out(uidlist(dir), &mut odd)?,
         most,
         copies: HashSet::new(),
     };
     let mut groups = groups(files(dir)?, &reader.uidlist).into_iter().flatten();
     let mut copies = VecDeque::new();
-    Ok(std::iter::from_fn(move || {
+    let messages = std::iter::from_fn(move || {
         for file in groups.by_ref() {
             match reader.read(&file).transpose() {
                 Some(Ok(_)) if reader.copies.len() > 1 => copies.push_back(file.entry),
@@ -81,7 +82,8 @@ pub fn read(
         }
         let copy = copies.pop_front()?;
         Some(reader.read_file(&copy))
-    }))
+    });
+    Ok(odd.into_iter().map(Err).chain(messages))
 }
 
 /// A file, and its place among those of its unique name.

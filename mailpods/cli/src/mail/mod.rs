@@ -103,6 +103,20 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// What a file beside messages holds; nothing where something else stands there, which is `left_out`.
+    pub fn or_left_out<T: Default>(
+        read: Result<T, Self>,
+        left_out: &mut Vec<Self>,
+    ) -> Result<T, Self> {
+        match read {
+            Err(error @ Self::Odd { .. }) => {
+                left_out.push(error);
+                Ok(T::default())
+            }
+            read => read,
+        }
+    }
+
     /// An error of the operating system.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();

@@ -56,6 +56,10 @@ fn what_leads_elsewhere_and_what_is_no_message_stays_outside() {
         world.path("maildir/.Archive.2024/dovecot.sieve"),
     )
     .unwrap();
+    for list in ["dovecot-keywords", "subscriptions"] {
+        symlink(world.path("secret"), world.path("maildir").join(list)).unwrap();
+    }
+    fs::create_dir(world.path("maildir/.Archive.2024/dovecot-uidlist")).unwrap();
     fs::create_dir(world.path("maildir/cur/3.folder")).unwrap();
     write(&world.path("maildir/cur/4.empty"), "");
     let pipe = std::process::Command::new("mkfifo")
@@ -79,6 +83,9 @@ fn what_leads_elsewhere_and_what_is_no_message_stays_outside() {
             ("new/1.link", "a symbolic link"),
             (".Theirs", "a symbolic link"),
             (".Half/new", "a symbolic link"),
+            ("maildir/dovecot-keywords", "a symbolic link"),
+            ("maildir/subscriptions", "a symbolic link"),
+            ("2024/dovecot-uidlist", "a folder"),
             ("cur/3.folder", "a folder"),
             ("cur/4.empty", "empty"),
             ("new/5.pipe", "a named pipe"),

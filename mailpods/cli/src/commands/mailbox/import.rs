@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use mailpods_api::MailboxAddress;
 use mailpods_store::Store;
+use mailpods_telemetry::error_chain;
 use serde::Serialize;
 
 use super::intake::{Mode, Target};
@@ -124,6 +125,9 @@ pub async fn bring(
         counts.push(target.counts);
     }
     bar.finish_and_clear();
+    for error in beside.odd() {
+        tell(&mut counts, root, mode, error_chain(error), &bar);
+    }
     if has_root {
         beside.place_root(root);
     }
@@ -134,24 +138,36 @@ pub async fn bring(
     Ok(counts)
 }
 
+/// Tells of what is left out of a mailbox beside its messages.
+fn tell(counts: &mut Vec<Counts>, mailbox: &str, mode: Mode, text: String, bar: &ProgressBar) {
+    let at = counts.iter().position(|one| one.mailbox == mailbox);
+    let own = at.map(|at| counts.remove(at));
+    let mut own = own.unwrap_or_else(|| Counts::new(mailbox, mode));
+    own.left_out(text, bar);
+    counts.insert(at.unwrap_or(counts.len()), own);
+}
+
 /// Tells of what stands where a folder should; nothing is made for it.
 fn odd(folder: &Folder, bar: &ProgressBar, mode: Mode) -> Result<Counts, FileError> {
-    let mut counts = Counts {
-        mailbox: folder.name.clone(),
-        dry_run: mode.dry_run,
-        ..Counts::default()
-    };
+    let mut counts = Counts::new(&folder.name, mode);
     for error in folder.messages(mode.max_message)?.filter_map(Result::err) {
-        counts.left_out(&error, bar);
+        counts.left_out(error_chain(&error), bar);
     }
     Ok(counts)
 }
 
 impl Counts {
+    pub fn new(mailbox: &str, mode: Mode) -> Self {
+        Self {
+            mailbox: mailbox.to_owned(),
+            dry_run: mode.dry_run,
+            ..Self::default()
+        }
+    }
+
     /// Counts what is left out, and says why.
-    pub fn left_out(&mut self, error: &FileError, bar: &ProgressBar) {
+    pub fn left_out(&mut self, text: String, bar: &ProgressBar) {
         self.unreadable += 1;
-        let text = mailpods_telemetry::error_chain(error);
         bar.suspend(|| output::remark(&format!("warning: {}", output::clean(&text))));
         if self.why.len() < TOLD {
             self.why.push(text);

@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use mailpods_store::mail::{FlagOp, NewMail};
 use mailpods_store::migrations::{Brought, Import, MAX_KEPT_UID, Origin, Uids};
 use mailpods_store::{AccountId, MailboxId, NewBody, Quota, Store, StoreError, Uid};
+use mailpods_telemetry::error_chain;
 
 use super::file_failure;
 use super::import::Counts;
@@ -82,11 +83,7 @@ impl<'a> Target<'a> {
             batch_octets: 0,
             extra,
             mode,
-            counts: Counts {
-                mailbox: name.to_owned(),
-                dry_run: mode.dry_run,
-                ..Counts::default()
-            },
+            counts: Counts::new(name, mode),
         };
         let validity = folder.validity();
         target.validity = validity.map_err(|error| file_failure(&error))?;
@@ -161,7 +158,7 @@ impl<'a> Target<'a> {
                     bar.inc(message.taken);
                     self.add(message).await?;
                 }
-                Err(error) => self.counts.left_out(&error, bar),
+                Err(error) => self.counts.left_out(error_chain(&error), bar),
             }
         }
         self.flush().await?;

@@ -22,14 +22,22 @@ const INBOX: &str = "INBOX";
 pub struct Beside {
     subscribed: Option<Vec<String>>,
     extra: Option<Account>,
+    odd: Vec<FileError>,
 }
 
 impl Beside {
     pub fn read(path: &Path) -> Result<Self, FileError> {
+        let mut odd = Vec::new();
         Ok(Self {
-            subscribed: read_subscriptions(path)?,
-            extra: account::read(path)?,
+            subscribed: FileError::or_left_out(read_subscriptions(path), &mut odd)?,
+            extra: FileError::or_left_out(account::read(path), &mut odd)?,
+            odd,
         })
+    }
+
+    /// What stands where these files should.
+    pub fn odd(&self) -> &[FileError] {
+        &self.odd
     }
 
     /// Of a folder; the mail at the root is that of INBOX.
