@@ -120,7 +120,9 @@ impl Run {
                 Error::Source(SourceError::Name { .. } | SourceError::Tls { .. }) => !self.reached,
                 _ => false,
             };
-            let goes_on = error.is_temporary() || self.suspects.blamed();
+            // Asked first, since asking takes it back.
+            let blamed = self.suspects.blamed();
+            let goes_on = (error.is_temporary() || blamed) && !self.suspects.is_broken();
             if is_wrong || !goes_on || failures > self.options.retries {
                 return Err(error);
             }
