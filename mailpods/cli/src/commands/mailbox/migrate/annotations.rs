@@ -72,7 +72,6 @@ async fn of(
 fn left_out(run: &mut Run, folder: &str, why: &str) -> Result<(), Error> {
     let left_out = LeftOut::folder(folder, format!("annotations: {why}"));
     run.report.left_out.push(left_out);
-    run.report.incomplete = true;
     Ok(())
 }
 

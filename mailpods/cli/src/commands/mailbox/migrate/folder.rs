@@ -235,7 +235,6 @@ impl Work {
         let why = format!("the server told of {found} messages of {exists}");
         let folder = LeftOut::folder(&self.counts.folder, why);
         run.report.left_out.push(folder);
-        run.report.incomplete = true;
         Ok(false)
     }
 

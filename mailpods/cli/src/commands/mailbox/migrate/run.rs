@@ -206,14 +206,12 @@ impl Run {
         }
         let left_out = LeftOut::folder(&folder.source, error_chain(&error));
         self.report.left_out.push(left_out);
-        self.report.incomplete = true;
         self.partial = (0, 0);
         Ok(())
     }
 
     async fn subscribe(&mut self, listed: Folders) -> Result<(), Error> {
         self.report.left_out.extend(listed.left_out);
-        self.report.incomplete |= listed.incomplete;
         let Some(account) = self.account.filter(|_| !self.options.dry_run) else {
             return Ok(());
         };
@@ -221,7 +219,7 @@ impl Run {
             match self.store.mail.subscribe(account, &name, true).await {
                 Err(StoreError::Invalid(why)) => {
                     let why = format!("not subscribed: {why}");
-                    self.report.left_out.push(LeftOut::folder(&name, why));
+                    self.report.left_out.push(LeftOut::remark(&name, why));
                 }
                 other => other?,
             }
