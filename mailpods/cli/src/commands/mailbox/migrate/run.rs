@@ -151,7 +151,9 @@ impl Run {
             done.insert(folder.raw.to_vec());
         }
         self.views(&mut session, &listed, done).await?;
-        annotations::bring(self, &mut session, &listed.mapped).await?;
+        // What breaks in the middle of it is asked for anew, and told once.
+        let left_out = annotations::bring(self, &mut session, &listed.mapped).await?;
+        self.report.left_out.extend(left_out);
         self.subscribe(listed).await?;
         session.close().await;
         Ok(())
