@@ -174,7 +174,7 @@ impl Run {
         let folders = [&listed.mapped[..], &listed.unwanted[..]].concat();
         let mut elsewhere = Elsewhere::read(session, &folders).await?;
         for mut view in views {
-            match elsewhere.alone(session, &view).await {
+            match elsewhere.alone(session, &view, self.options.delete).await {
                 Ok(alone) => {
                     // With --delete, what a folder shows by now is deleted from what the view brought.
                     if !alone.is_empty() || self.options.delete {

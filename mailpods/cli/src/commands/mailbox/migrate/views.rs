@@ -6,7 +6,7 @@ use mailpods_message::header;
 use mailpods_store::Uid;
 
 use super::folders::Mapped;
-use super::listing::{MAX_MESSAGES, at_most, examine};
+use super::listing::{MAX_MESSAGES, at_most, examine, is_whole};
 use super::session::{Data, Session, SourceError};
 use crate::mail::digest_of;
 
@@ -42,10 +42,11 @@ impl Elsewhere {
         &mut self,
         session: &mut Session,
         view: &Mapped,
+        delete: bool,
     ) -> Result<HashSet<Uid>, SourceError> {
         let told = messages(session, view).await?;
-        // With --delete, what is missing would be deleted here.
-        told.whole()?;
+        // Of what is missing, --delete would delete here what came before.
+        told.whole(delete)?;
         let is_new = |key: &[u8; 32]| !self.known.contains(key);
         // What the view has twice is brought twice; what an earlier view brought is not.
         let new = told.found.into_iter();
@@ -62,12 +63,14 @@ struct Told {
     /// With what tells each from others in whichever folder it is.
     found: Vec<(Uid, Option<[u8; 32]>)>,
     exists: u32,
+    /// Messages that went meanwhile.
+    gone: usize,
 }
 
 impl Told {
-    fn whole(&self) -> Result<(), SourceError> {
+    fn whole(&self, delete: bool) -> Result<(), SourceError> {
         let (found, exists) = (self.found.len(), self.exists);
-        match found >= usize::try_from(exists).unwrap_or(usize::MAX) {
+        match is_whole(found, self.gone, exists, delete) {
             true => Ok(()),
             false => Err(SourceError::Incomplete { found, exists }),
         }
@@ -79,6 +82,7 @@ async fn messages(session: &mut Session, folder: &Mapped) -> Result<Told, Source
     let mut told = Told {
         exists: examine(session, folder).await?.exists,
         found: Vec::new(),
+        gone: 0,
     };
     if told.exists == 0 {
         return Ok(told);
@@ -95,6 +99,7 @@ async fn messages(session: &mut Session, folder: &Mapped) -> Result<Told, Source
             told.found
                 .extend(fetched.uid.map(|uid| (uid, key(&fetched))));
         }
+        told.gone += usize::from(data.name == "EXPUNGE");
         at_most(told.found.len())
     };
     let messages = u64::from(told.exists).min(MAX_MESSAGES as u64);
