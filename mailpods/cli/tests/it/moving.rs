@@ -204,4 +204,29 @@ fn an_export_is_of_one_account_and_takes_rights_along() {
         .exits(0);
     let wanted = ["Restored -anyone l", "Restored carol@example.test lrs"];
     assert_eq!(acl(erin), wanted);
+
+    // A move gives rights once; what cannot be read is counted.
+    let frank = "frank@example.test";
+    let migrate = ["mailbox", "migrate", frank, "--from", "maildir:out"];
+    let take = ["mailbox", "acl", frank, "INBOX", "--delete", "-anyone"];
+    world
+        .run(&[&migrate[..], &["--create-account"]].concat())
+        .exits(0);
+    world.run(&take).exits(0);
+    world.run(&migrate).exits(0);
+    assert_eq!(acl(frank), ["INBOX carol@example.test lrs"]);
+    let file = world.path("out/mailpods-account.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let many: String = (0..101)
+        .map(|n| format!("\"p{n}@a.test\": \"l\", "))
+        .collect();
+    for (entries, why) in [
+        ("\"carol@b.test\": \"q\", ", "carol@b.test"),
+        (&many, "at most 100"),
+    ] {
+        let entries = format!("{entries}\"-anyone\"");
+        fs::write(&file, text.replace("\"-anyone\"", &entries)).unwrap();
+        let run = world.run(&["mailbox", "import", frank, "out"]).exits(1);
+        assert!(run.errors().contains(why), "{}", run.errors());
+    }
 }

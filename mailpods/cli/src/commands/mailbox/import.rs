@@ -53,6 +53,9 @@ pub struct Counts {
     pub changed: usize,
     #[serde(skip)]
     pub uids_kept: bool,
+    /// Nothing of these files came into the mailbox before.
+    #[serde(skip)]
+    pub is_first: bool,
     /// Why messages were left out, the first few.
     #[serde(skip)]
     pub why: Vec<String>,
@@ -132,8 +135,14 @@ pub async fn bring(
         beside.place_root(root);
     }
     if let (Some(account), false) = (owner.account, mode.dry_run) {
-        let owner = (account, &owner.address);
-        settle::all(store, owner, &beside, &wanted).await?;
+        let (owner, made) = ((account, &owner.address), owner.made);
+        // Whoever took rights away here meant it: a move gives them once.
+        let is_first = |name: &str| counts.iter().any(|one| one.mailbox == name && one.is_first);
+        let shared = |name: &str| mode.restores || made || is_first(name);
+        let left_out = settle::all(store, owner, &beside, &wanted, shared).await?;
+        for (mailbox, why) in left_out {
+            tell(&mut counts, &mailbox, mode, why, &bar);
+        }
     }
     Ok(counts)
 }

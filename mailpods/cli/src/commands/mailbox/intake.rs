@@ -96,6 +96,7 @@ impl<'a> Target<'a> {
             let special = extra.and_then(|extra| special_use(extra.special_use.as_deref()?));
             let made = store.mail.create_mailbox(account, name, special).await;
             mailbox = Some(made.map_err(opening)?);
+            target.counts.is_first = true;
             let subscribed = store.mail.subscribe(account, name, true).await;
             subscribed.map_err(opening)?;
         }
@@ -122,6 +123,7 @@ impl<'a> Target<'a> {
             let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
             let name = format!("files:{}/{}", path.display(), folder.name);
             let migrations = &self.store.migrations;
+            self.counts.is_first |= migrations.origin(account, &name).await?.is_none();
             self.origin = match self.mailbox {
                 None => migrations.origin(account, &name).await?,
                 Some(mailbox) => {

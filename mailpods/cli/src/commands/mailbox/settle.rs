@@ -13,7 +13,6 @@ use crate::failure::{Exit, Failure};
 use crate::mail::FileError;
 use crate::mail::account::{self, Account, Mailbox, Octets, read_subscriptions};
 use crate::mail::folders::Folder;
-use crate::output;
 use crate::session::failed;
 
 const INBOX: &str = "INBOX";
@@ -61,26 +60,32 @@ impl Beside {
     }
 }
 
-/// Brings them in. What is here already under the same name is replaced, except scripts: those that people changed here stay.
+/// Brings them in. What is here already under the same name is replaced, except scripts: those that people changed here stay. Rights come to
+/// mailboxes that are `shared`. Returns what is left out, by mailbox, and why.
 pub async fn all(
     store: &Store,
     (account, address): (AccountId, &MailboxAddress),
     beside: &Beside,
     wanted: impl Fn(&str) -> bool,
-) -> Result<(), Failure> {
+    shared: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, String)>, Failure> {
     let outcome = subscribe(store, account, beside, &wanted).await;
     outcome.map_err(|error| failed("failed to subscribe to mailboxes", &error))?;
     let Some(extra) = &beside.extra else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let outcome = annotate(store, account, extra, &wanted).await;
     outcome.map_err(|error| failed("failed to write annotations", &error))?;
-    share(store, (account, address), extra, &wanted).await?;
+    let left_out = share(store, (account, address), extra, |name| {
+        wanted(name) && shared(name)
+    })
+    .await?;
     let outcome = scripts(store, account, extra).await;
     outcome.map_err(|error| {
         let text = format!("failed to keep the Sieve scripts: {}", error_chain(&error));
         Failure::new(Exit::Failed, text)
-    })
+    })?;
+    Ok(left_out)
 }
 
 async fn subscribe(
@@ -111,7 +116,8 @@ async fn share(
     (account, owner): (AccountId, &MailboxAddress),
     extra: &Account,
     wanted: impl Fn(&str) -> bool,
-) -> Result<(), Failure> {
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut left_out = Vec::new();
     let failure = |error: StoreError| failed("failed to give others their rights", &error);
     let shared = extra.mailboxes.iter();
     for mailbox in shared.filter(|mailbox| !mailbox.acl.is_empty() && wanted(&mailbox.name)) {
@@ -124,8 +130,7 @@ async fn share(
             let change = match acl::Change::parse(id, rights) {
                 Ok(change) => change,
                 Err(why) => {
-                    let text = format!("warning: {}: {why}; left out", mailbox.name);
-                    output::remark(&output::clean(&text));
+                    left_out.push(refused(mailbox, id, &why));
                     continue;
                 }
             };
@@ -133,12 +138,21 @@ async fn share(
                 .iter()
                 .any(|entry| entry.to == change.to && entry.negative == change.negative);
             let is_owner = change.to == Grantee::Person(owner.canonical());
-            if !is_here && !is_owner {
-                change.apply(store, found.id).await.map_err(failure)?;
+            if is_here || is_owner {
+                continue;
+            }
+            match change.apply(store, found.id).await {
+                Err(StoreError::Invalid(why)) => left_out.push(refused(mailbox, id, &why)),
+                done => done.map_err(failure)?,
             }
         }
     }
-    Ok(())
+    Ok(left_out)
+}
+
+fn refused(mailbox: &Mailbox, id: &str, why: &str) -> (String, String) {
+    let why = format!("{}: no rights for {id}: {why}", mailbox.name);
+    (mailbox.name.clone(), why)
 }
 
 async fn annotate(
