@@ -205,6 +205,17 @@ fn an_export_is_of_one_account_and_takes_rights_along() {
     let wanted = ["Restored -anyone l", "Restored carol@example.test lrs"];
     assert_eq!(acl(erin), wanted);
 
+    // An earlier release did not tell whose an export is.
+    let file = world.path("part/mailpods-account.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen(BOB, "", 1)).unwrap();
+    let run = world.run(&["mailbox", "export", BOB, "part"]).exits(1);
+    assert!(
+        run.errors().contains("an earlier release"),
+        "{}",
+        run.errors()
+    );
+    assert!(!world.path("part/mailpods-account.json.new").exists());
     // A move gives rights once; what cannot be read is counted.
     let frank = "frank@example.test";
     let migrate = ["mailbox", "migrate", frank, "--from", "maildir:out"];
