@@ -11,6 +11,10 @@ fn rights_of_the_configuration_are_shown_and_bound_what_is_set() {
     let text = fs::read_to_string(&config).unwrap();
     let grants = "  address: alice@example.test\n  sharing: {grants: [{to: anyone, rights: lr, mailbox: Sent}]}\n";
     let text = text.replace("  address: alice@example.test\n", grants);
+    let text = text.replace(
+        "{domain: example.test}",
+        "{domain: example.test, domainAliases: [alias.test]}",
+    );
     let other = "---\napiVersion: mailpods.dev/v1alpha1\nkind: MailDomain\nmetadata: {name: other}\nspec: {domain: other.test}\n";
     fs::write(&config, text + other).unwrap();
     world.with_store(async |store| {
@@ -34,6 +38,12 @@ fn rights_of_the_configuration_are_shown_and_bound_what_is_set() {
     acl(&["Sent", "--set", "bob@nowhere.test", "lr"]).exits(2);
     acl(&["Sent", "--set", "bob@example.test", "lr"]).exits(0);
     assert_eq!(acl(&["Sent"]).exits(0).rows().len(), 2);
+    // Another name of the domain is the same people.
+    let run = acl(&["Sent", "--set", "alice@alias.test", "lr"]).exits(2);
+    assert!(run.errors().contains("is the owner"), "{}", run.errors());
+    acl(&["Sent", "--delete", "carol@alias.test"]).exits(4);
+    acl(&["Sent", "--delete", "bob@alias.test"]).exits(0);
+    assert_eq!(acl(&["Sent"]).exits(0).rows().len(), 1);
 }
 
 #[test]
