@@ -172,10 +172,13 @@ impl Namer {
             }
         }
         folders.mapped.sort_by(|a, b| a.name.cmp(&b.name));
+        // A view has no mailbox here that could be subscribed to.
+        let shown: BTreeSet<Bytes> = views.iter().map(|view| view.raw.clone()).collect();
         folders.views = into_archive(views, wanted);
         let subscribed = subscribed
             .iter()
-            .filter(|folder| wanted.shared || self.namespaces.whose(&folder.name) == Whose::Own);
+            .filter(|folder| wanted.shared || self.namespaces.whose(&folder.name) == Whose::Own)
+            .filter(|folder| !shown.contains(&folder.raw));
         let names = subscribed.map(|folder| self.name(folder));
         let names = names.filter(|name| check(name).is_ok());
         let names = names.map(|name| placed(&name, &moved));
@@ -427,7 +430,10 @@ mod tests {
                 folder("a//b", '/', &[]),
             ]
         };
-        let subscribed = [folder("shared/bob/INBOX", '/', &[])];
+        let subscribed = [
+            folder("shared/bob/INBOX", '/', &[]),
+            folder("[Gmail]/All Mail", '/', &[]),
+        ];
         let mut wanted = Wanted::default();
         let found = namer().map(listed(), &subscribed, &wanted);
         let names = |mapped: &[Mapped]| -> Vec<(String, String)> {
