@@ -1,6 +1,7 @@
 //! What an export of a whole account holds beside its messages: subscriptions as Dovecot keeps them, and all that Maildir has no place
 //! for in `mailpods-account.json`.
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -18,6 +19,8 @@ const SUBSCRIPTIONS: &str = "subscriptions";
 const VERSION_2: &str = "V\t2";
 /// What Maildir has no place for.
 const FILE: &str = "mailpods-account.json";
+/// What it is called until it is whole.
+pub const NEW_FILE: &str = "mailpods-account.json.new";
 
 /// What Maildir has no place for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,13 +115,17 @@ fn beside(dir: &Path, name: &str) -> Result<Option<String>, FileError> {
     }
 }
 
-/// Writes it.
+/// Writes it: a file beside it that then takes its name, so that what is there stays whole until it does.
 pub fn write(dir: &Path, account: &Account) -> Result<(), FileError> {
     let path = dir.join(FILE);
     let text = serde_json::to_vec_pretty(account);
     let text = text.map_err(|error| FileError::io("write", &path)(error.into()))?;
-    let mut file = make_file(&path).map_err(FileError::io("make", &path))?;
-    file.write_all(&text).map_err(FileError::io("write", &path))
+    let new = dir.join(NEW_FILE);
+    let mut file = make_file(&new).map_err(FileError::io("make", &new))?;
+    file.write_all(&text)
+        .and_then(|()| file.sync_all())
+        .map_err(FileError::io("write", &new))?;
+    fs::rename(&new, &path).map_err(FileError::io("rename", &new))
 }
 
 /// The subscribed mailboxes, where the Maildir tells them.

@@ -176,14 +176,20 @@ impl Dir {
         plain(fd, &self.path.join(name.as_ref()))
     }
 
-    /// A file that stands beside messages, where there is one. What is no UTF-8 is replaced.
+    /// A file that stands beside messages, where there is one. What is no UTF-8 is replaced; more than 64 MiB are an error.
     pub fn text(&self, name: &str) -> Result<Option<String>, FileError> {
         if self.kind(name).is_none() {
             return Ok(None);
         }
-        let mut octets = Vec::new();
-        let read = self.file(name)?.take(MAX_TEXT).read_to_end(&mut octets);
-        read.map_err(FileError::io("read", &self.path.join(name)))?;
+        let (mut octets, path) = (Vec::new(), self.path.join(name));
+        let read = self.file(name)?.take(MAX_TEXT + 1).read_to_end(&mut octets);
+        read.map_err(FileError::io("read", &path))?;
+        if octets.len() as u64 > MAX_TEXT {
+            return Err(FileError::LongFile {
+                path: path.display().to_string(),
+                most: MAX_TEXT,
+            });
+        }
         Ok(Some(String::from_utf8_lossy(&octets).into_owned()))
     }
 }

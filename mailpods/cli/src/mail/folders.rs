@@ -57,7 +57,9 @@ impl Folder {
         let Place::Maildir { root, below } = &self.place else {
             return Ok(None);
         };
-        let list = maildir::uidlist(&root.below(below)?)?;
+        // What stands in its place is told with the messages.
+        let list = maildir::uidlist(&root.below(below)?);
+        let list = FileError::or_left_out(list, &mut Vec::new())?;
         Ok((list.validity > 0).then_some((list.validity, list.next)))
     }
 
@@ -139,6 +141,7 @@ fn walk(
     }
     for (file, kind) in dir.entries()? {
         let Some(text) = file.to_str() else {
+            folders.extend(unnamed(&dir, &file, kind, (name, is_maildir)));
             continue;
         };
         let own = below.join(&file);
@@ -159,7 +162,10 @@ fn walk(
                 let root = root.clone();
                 (name, Place::Mbox { root, below: own })
             }),
-            (Kind::Odd(_), level) if dir.leads_to_folder(&file) => {
+            // `cur` and `new` hold mail; `tmp`, `.config` and the like are no mailbox, wherever they lead.
+            (Kind::Odd(_), level)
+                if dir.leads_to_folder(&file) && (level.is_some() || holds_mail(text)) =>
+            {
                 let name = level.map_or_else(|| name.to_owned(), |level| join(name, &level));
                 Some((name, odd()))
             }
@@ -170,9 +176,35 @@ fn walk(
     Ok(())
 }
 
+/// What may be a mailbox, under a name that none can have: it is told.
+fn unnamed(
+    dir: &Dir,
+    file: &OsStr,
+    kind: Kind,
+    (name, in_maildir): (&str, bool),
+) -> Option<Folder> {
+    let text = file.to_string_lossy();
+    let level = match kind {
+        Kind::File => text.strip_suffix(".mbox").map(decode),
+        Kind::Folder => level(&text, in_maildir),
+        Kind::Odd(_) => None,
+    };
+    level.map(|level| Folder {
+        name: join(name, &level),
+        place: Place::Odd {
+            path: dir.path().join(file),
+            kind: Kind::Odd("named in other octets than UTF-8"),
+        },
+    })
+}
+
+fn holds_mail(file: &str) -> bool {
+    matches!(file, "cur" | "new")
+}
+
 /// The levels that a folder's name adds: `.Archive.2024` of Maildir++ is two. `None` for what is no mailbox.
 fn level(file: &str, in_maildir: bool) -> Option<String> {
-    if matches!(file, "cur" | "new" | "tmp") {
+    if holds_mail(file) || file == "tmp" {
         return None;
     }
     match file.strip_prefix('.') {
@@ -239,5 +271,24 @@ mod tests {
         assert_eq!(names("mbox"), ["Archive/2024", "INBOX"]);
         std::fs::create_dir(dir.path().join("empty")).unwrap();
         assert!(discover(&dir.path().join("empty")).is_err());
+    }
+
+    #[test]
+    fn names_that_are_no_utf_8_are_told_and_links_beside_mailboxes_are_not() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["cur", "new", ".Sent/cur", ".Sent/new", "elsewhere"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        for link in ["tmp", "elsewhere/.config"] {
+            std::os::unix::fs::symlink("/", dir.path().join(link)).unwrap();
+        }
+        std::fs::create_dir(dir.path().join(OsStr::from_bytes(b".B\xfcro"))).unwrap();
+        let found = discover(dir.path()).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|one| (one.name.as_str(), one.is_odd()))
+            .collect();
+        assert_eq!(found, [("", false), ("B\u{fffd}ro", true), ("Sent", false)]);
     }
 }

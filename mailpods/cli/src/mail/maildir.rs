@@ -1,7 +1,7 @@
 //! Maildir: one file for each message, flags in its name.
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -53,24 +53,37 @@ fn keywords(dir: &Dir) -> Result<Keywords, FileError> {
     Ok(text.map(|text| Keywords::parse(&text)).unwrap_or_default())
 }
 
-/// The messages by UID; then those without, by file name, which begins with the time of delivery. Those of more than `most` octets, what is
-/// no plain file, and files without anything in them, are errors of their own.
+/// The messages by UID; then those without, by file name, which begins with the time of delivery; then copies. Those of more than `most` octets, what is
+/// no plain file, files without anything in them, and what stands where Dovecot's lists should, are errors of their own.
 ///
 /// A unique name may stand at several files, as a copy with other flags that a synchronisation left behind: the first (of `cur`, with
-/// the most flags) has the UID, others are messages of their own where their text is another, else passed over.
+/// the most flags) has the UID, others are messages of their own where their text is another, else passed over. They come last, so that
+/// none takes a UID that the list gives to another file.
 pub fn read(
     dir: &Dir,
     most: u64,
 ) -> Result<impl Iterator<Item = Result<FileMessage, FileError>> + use<>, FileError> {
+    let mut odd = Vec::new();
     let mut reader = Reader {
-        keywords: keywords(dir)?,
-        uidlist: uidlist(dir)?,
+        keywords: FileError::or_left_out(keywords(dir), &mut odd)?,
+        uidlist: FileError::or_left_out(uidlist(dir), &mut odd)?,
         most,
         copies: HashSet::new(),
     };
-    let groups = groups(files(dir)?, &reader.uidlist);
-    let numbered = groups.into_iter().flatten().enumerate();
-    Ok(numbered.filter_map(move |(index, file)| reader.read(&file, index + 1).transpose()))
+    let mut groups = groups(files(dir)?, &reader.uidlist).into_iter().flatten();
+    let mut copies = VecDeque::new();
+    let messages = std::iter::from_fn(move || {
+        for file in groups.by_ref() {
+            match reader.read(&file).transpose() {
+                Some(Ok(_)) if reader.copies.len() > 1 => copies.push_back(file.entry),
+                Some(read) => return Some(read),
+                None => {}
+            }
+        }
+        let copy = copies.pop_front()?;
+        Some(reader.read_file(&copy))
+    });
+    Ok(odd.into_iter().map(Err).chain(messages))
 }
 
 /// A file, and its place among those of its unique name.
@@ -109,21 +122,25 @@ struct Reader {
 
 impl Reader {
     /// `None` for the same text again.
-    fn read(&mut self, file: &Found, number: usize) -> Result<Option<FileMessage>, FileError> {
+    fn read(&mut self, file: &Found) -> Result<Option<FileMessage>, FileError> {
         if file.at == 0 {
             self.copies.clear();
         }
-        let message = read_file(&file.entry, number, &self.keywords, self.most)?;
+        let message = self.read_file(&file.entry)?;
         if file.of > 1 && !self.copies.insert(digest_of(&[&message.octets])) {
             return Ok(None);
         }
         let known = self.uidlist.get(&file.entry.name());
-        let known = known.filter(|_| self.copies.len() < 2);
         Ok(Some(FileMessage {
             uid: known.map(|known| known.uid),
             uidl: known.and_then(|known| known.uidl.clone()),
             ..message
         }))
+    }
+
+    /// A message by itself, without UID.
+    fn read_file(&self, entry: &Entry) -> Result<FileMessage, FileError> {
+        read_file(entry, &self.keywords, self.most)
     }
 }
 
@@ -165,12 +182,7 @@ fn files(dir: &Dir) -> Result<Vec<Entry>, FileError> {
     Ok(files)
 }
 
-fn read_file(
-    entry: &Entry,
-    number: usize,
-    keywords: &Keywords,
-    most: u64,
-) -> Result<FileMessage, FileError> {
+fn read_file(entry: &Entry, keywords: &Keywords, most: u64) -> Result<FileMessage, FileError> {
     let path = entry.path();
     let file = entry.part.file(&entry.name)?;
     let metadata = file.metadata().map_err(FileError::io("read", &path))?;
@@ -182,11 +194,7 @@ fn read_file(
     let text = || path.display().to_string();
     let octets = to_crlf(&octets);
     if octets.len() as u64 > most {
-        return Err(FileError::TooLarge {
-            path: text(),
-            number,
-            most,
-        });
+        return Err(FileError::LongFile { path: text(), most });
     }
     if octets.is_empty() {
         return Err(FileError::Empty { path: text() });
@@ -394,9 +402,9 @@ mod tests {
         let seen = SystemFlags::SEEN;
         let wanted = [
             (&b"one"[..], Some(4), seen.union(SystemFlags::FLAGGED)),
-            (b"other", None, SystemFlags::default()),
             (b"two", Some(7), seen),
             (b"three", None, SystemFlags::default()),
+            (b"other", None, SystemFlags::default()),
         ];
         let wanted = wanted.map(|(octets, uid, flags)| (octets.to_vec(), uid, flags));
         assert_eq!(found, wanted);

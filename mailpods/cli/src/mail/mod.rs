@@ -58,6 +58,14 @@ pub enum FileError {
         /// The limit.
         most: u64,
     },
+    /// A file beyond the limit.
+    #[error("{path} has more than {most} octets")]
+    LongFile {
+        /// The file.
+        path: String,
+        /// The limit.
+        most: u64,
+    },
     /// Text before the first `From ` line.
     #[error("{path} is no mbox: its first line does not begin with \"From \"")]
     NoMbox {
@@ -95,6 +103,20 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// What a file beside messages holds; nothing where something else stands there, which is `left_out`.
+    pub fn or_left_out<T: Default>(
+        read: Result<T, Self>,
+        left_out: &mut Vec<Self>,
+    ) -> Result<T, Self> {
+        match read {
+            Err(error @ Self::Odd { .. }) => {
+                left_out.push(error);
+                Ok(T::default())
+            }
+            read => read,
+        }
+    }
+
     /// An error of the operating system.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();

@@ -1,6 +1,6 @@
 //! Dovecot's list of the messages of a Maildir: their UIDs, UIDVALIDITY, and the names that it gives them over POP3. A program that keeps
 //! mail takes each message again whose name changes.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 /// Its name in the Maildir.
@@ -40,7 +40,8 @@ impl Uidlist {
     }
 
     /// Reads version 3 of the list: `3 V<UIDVALIDITY> N<next UID> ...`, then `<UID> [<key><value> ...] :<file name>`. Key `P` has POP3's
-    /// name; without it the name is what `pop3_uidl_format = %08Xu%08Xv`, Dovecot's default, makes of UID and UIDVALIDITY.
+    /// name; without it the name is what `pop3_uidl_format = %08Xu%08Xv`, Dovecot's default, makes of UID and UIDVALIDITY. Of two files
+    /// with one UID, which RFC 9051 §2.3.1.1 has no room for, the first has it.
     pub fn parse(text: &str) -> Self {
         let mut lines = text.lines();
         let head = lines.next().unwrap_or_default();
@@ -49,7 +50,11 @@ impl Uidlist {
             number(head, 'N').unwrap_or(0),
         );
         let validity = list.validity;
-        list.known = lines.filter_map(|line| entry(line, validity)).collect();
+        let mut seen = HashSet::new();
+        let entries = lines.filter_map(|line| entry(line, validity));
+        list.known = entries
+            .filter(|(_, known)| seen.insert(known.uid))
+            .collect();
         list
     }
 
@@ -149,6 +154,16 @@ mod tests {
         let read = Uidlist::parse(&text);
         assert_eq!(read.get("9.a"), list.get("9.a"));
         assert_eq!(read.get("2.a").map(|known| known.uid), Some(2));
+    }
+
+    #[test]
+    fn a_uid_is_of_one_file() {
+        let list = Uidlist::parse("3 V9 N9\n4 :1.a\n4 :2.b\n5 :3.c\n");
+        let uid = |file| list.get(file).map(|known| known.uid);
+        assert_eq!(
+            (uid("1.a"), uid("2.b"), uid("3.c")),
+            (Some(4), None, Some(5))
+        );
     }
 
     #[test]

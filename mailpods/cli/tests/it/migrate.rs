@@ -300,6 +300,28 @@ fn what_is_deleted_there_is_deleted_here_only_when_asked_for_and_certain() {
 }
 
 #[test]
+fn a_message_that_goes_while_a_folder_is_listed_is_missed_only_with_delete() {
+    for (line, more, code) in [
+        ("", &[][..], 1),
+        ("* 2 EXPUNGE\r\n", &[], 0),
+        ("* 2 EXPUNGE\r\n", &["--delete"], 1),
+    ] {
+        let world = World::new();
+        let server = Fake::start(GREETING, move |_, command| {
+            let text = usual(command, &[1, 3]);
+            let text = text.replace("* 2 EXISTS", "* 3 EXISTS");
+            Reply::Text(match command.starts_with("UID FETCH 1:* (UID FLAGS") {
+                true => text.replace("TAG OK", &format!("{line}TAG OK")),
+                false => text,
+            })
+        });
+        let run = migrate(&world, &server, more).exits(code);
+        let told = run.text().contains("told of 2 messages of 3");
+        assert_eq!(told, code == 1, "{line} {more:?}: {}", run.text());
+    }
+}
+
+#[test]
 fn what_is_too_large_is_told_and_the_rest_comes() {
     let world = World::new();
     let server = Fake::start(GREETING, |_, command| {

@@ -103,7 +103,7 @@ fn annotations_come_and_those_of_here_stay() {
             one if one.starts_with("LOGIN") => "TAG OK in\r\n".to_owned(),
             one if one.starts_with("GETMETADATA") && one.contains("INBOX") => {
                 assert!(one.ends_with("\"INBOX\" (/private /shared)"), "{one}");
-                "* METADATA INBOX (/private/comment \"mine\" /shared/comment \"all\")\r\nTAG OK\r\n"
+                "* METADATA INBOX (/private/comment \"mine\" /private/specialuse \"\\\\Junk\" /shared/comment \"all\")\r\nTAG OK\r\n"
                     .to_owned()
             }
             one if one.starts_with("GETMETADATA") => {
@@ -142,4 +142,38 @@ fn annotations_come_and_those_of_here_stay() {
     });
     migrate(&world, &server, &[]).exits(0);
     assert_eq!(told()[1], row(true, "/private/comment", "changed"));
+}
+
+#[test]
+fn annotations_that_are_too_many_are_told_and_subscriptions_come() {
+    let world = World::new();
+    let server = Fake::start(GREETING, |connection, command| {
+        let many = (0..1_001).map(|n| format!("* METADATA INBOX (/private/x{n} \"y\")\r\n"));
+        Reply::Text(match command {
+            "CAPABILITY" => "* CAPABILITY IMAP4rev1 METADATA\r\nTAG OK\r\n".to_owned(),
+            one if one.starts_with("LOGIN") => "TAG OK in\r\n".to_owned(),
+            one if one.starts_with("GETMETADATA") && one.contains("INBOX") => {
+                many.collect::<String>() + "TAG OK\r\n"
+            }
+            // The first connection breaks after that.
+            one if one.starts_with("GETMETADATA") && connection == 0 => {
+                return Reply::Text("* BYE later\r\n".to_owned());
+            }
+            one if one.starts_with("GETMETADATA") => {
+                "* METADATA \"\" (/private/vendor/x \"y\")\r\nTAG OK\r\n".to_owned()
+            }
+            one if one.starts_with("LSUB") => "* LSUB () \"/\" Later\r\nTAG OK\r\n".to_owned(),
+            other => usual(other, &[1]),
+        })
+    });
+    let run = migrate(&world, &server, &[]).exits(1);
+    let lines = run.text();
+    assert_eq!(lines.matches("than 1000 annotations").count(), 1, "{lines}");
+    world.with_store(async |store| {
+        let account = store.mail.account(&ALICE.parse().unwrap()).await.unwrap();
+        let subscribed = store.mail.subscriptions(account).await.unwrap();
+        assert!(subscribed.contains(&"Later".to_owned()), "{subscribed:?}");
+        let all = store.mail.all_annotations(account).await.unwrap();
+        assert_eq!(all.len(), 1);
+    });
 }

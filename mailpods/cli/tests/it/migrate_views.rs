@@ -8,6 +8,15 @@ const VIEW: &str = "[Gmail]/All Mail";
 /// A source of INBOX with 1 and 2, a label `Hidden` with 7, and a view of all mail with 11 to 13, 17, and 19: the first three are those of
 /// the folders, 17 is archived, 19 too.
 fn gmail(capability: &'static str, state: impl Fn() -> Vec<u32> + Send + Sync + 'static) -> Fake {
+    gmail_that(capability, state, |_| true)
+}
+
+/// The same, of which the view tells only some when it is asked for what tells messages apart.
+fn gmail_that(
+    capability: &'static str,
+    state: impl Fn() -> Vec<u32> + Send + Sync + 'static,
+    tells: impl Fn(u32) -> bool + Send + Sync + 'static,
+) -> Fake {
     let selected = std::sync::Mutex::new(String::new());
     Fake::start(GREETING, move |_, command| {
         let mut selected = selected.lock().unwrap();
@@ -23,6 +32,7 @@ fn gmail(capability: &'static str, state: impl Fn() -> Vec<u32> + Send + Sync + 
             11 => 1,
             12 => 2,
             13 => 7,
+            21 => 17,
             other => *other,
         };
         Reply::Text(match command {
@@ -34,14 +44,20 @@ fn gmail(capability: &'static str, state: impl Fn() -> Vec<u32> + Send + Sync + 
             ),
             one if one.contains("X-GM-MSGID") => {
                 let one = |uid: &u32| format!("* 1 FETCH (UID {uid} X-GM-MSGID {})\r\n", id(uid));
-                uids.iter().map(one).collect::<String>() + "TAG OK\r\n"
+                let told = uids.iter().filter(|uid| tells(**uid));
+                told.map(one).collect::<String>() + "TAG OK\r\n"
             }
             one if one.contains("EMAILID") => {
                 let one = |uid: &u32| format!("* 1 FETCH (UID {uid} EMAILID (M{}))\r\n", id(uid));
                 uids.iter().map(one).collect::<String>() + "TAG OK\r\n"
             }
             one if one.contains("HEADER.FIELDS") => {
-                let one = |uid: &u32| identified(*uid, id(uid));
+                let one = |uid: &u32| match uid {
+                    30.. => format!(
+                        "* 1 FETCH (UID {uid} RFC822.SIZE 9 INTERNALDATE \"01-Jan-2026 00:00:00 +0000\" BODY[HEADER.FIELDS (MESSAGE-ID)] {{2}}\r\n\r\n)\r\n"
+                    ),
+                    _ => identified(*uid, id(uid)),
+                };
                 uids.iter().map(one).collect::<String>() + "TAG OK\r\n"
             }
             other => usual(other, &uids),
@@ -78,6 +94,38 @@ fn mail_that_only_a_view_shows_comes_into_archive() {
         let run = migrate(&world, &server, &[&exclude[..], &["--delete"]].concat()).exits(0);
         assert_eq!(run.rows()[0]["folders"][1]["deleted"], 1, "{}", run.text());
     }
+}
+
+#[test]
+fn what_cannot_be_told_apart_or_is_there_twice_comes() {
+    // Two without Message-ID, of one size and one second.
+    let (world, server) = (World::new(), gmail("", || vec![11, 31, 32]));
+    let run = migrate(&world, &server, JSON).exits(0);
+    let wanted = rows(&[("Hidden", 1, 0), ("INBOX", 2, 0), ("Archive", 2, 0)]);
+    assert_eq!(totals(&run), wanted);
+    // One message that only the view has, under two UIDs.
+    let (world, server) = (World::new(), gmail("X-GM-EXT-1", || vec![13, 17, 21]));
+    let run = migrate(&world, &server, JSON).exits(0);
+    let wanted = rows(&[("Hidden", 1, 0), ("INBOX", 2, 0), ("Archive", 2, 0)]);
+    assert_eq!(totals(&run), wanted);
+}
+
+#[test]
+fn what_a_view_does_not_tell_of_is_not_deleted() {
+    let world = World::new();
+    let all = || vec![11, 12, 13, 17, 19];
+    world.with_store(async |_| ());
+    migrate(&world, &gmail("X-GM-EXT-1", all), JSON).exits(0);
+    let server = gmail_that("X-GM-EXT-1", all, |uid| uid != 17);
+    let run = migrate(&world, &server, &[JSON, &["--delete"]].concat()).exits(1);
+    assert!(run.text().contains("4 messages of 5"), "{}", run.text());
+    let listed = world.run(&["mailbox", "list", ALICE, "--output", "json"]);
+    let listed = listed.exits(0);
+    let archive = listed
+        .rows()
+        .into_iter()
+        .find(|row| row["mailbox"] == "Archive");
+    assert_eq!(archive.unwrap()["messages"], 2, "{}", listed.text());
 }
 
 #[test]

@@ -11,6 +11,10 @@ fn rights_of_the_configuration_are_shown_and_bound_what_is_set() {
     let text = fs::read_to_string(&config).unwrap();
     let grants = "  address: alice@example.test\n  sharing: {grants: [{to: anyone, rights: lr, mailbox: Sent}]}\n";
     let text = text.replace("  address: alice@example.test\n", grants);
+    let text = text.replace(
+        "{domain: example.test}",
+        "{domain: example.test, domainAliases: [alias.test]}",
+    );
     let other = "---\napiVersion: mailpods.dev/v1alpha1\nkind: MailDomain\nmetadata: {name: other}\nspec: {domain: other.test}\n";
     fs::write(&config, text + other).unwrap();
     world.with_store(async |store| {
@@ -34,6 +38,12 @@ fn rights_of_the_configuration_are_shown_and_bound_what_is_set() {
     acl(&["Sent", "--set", "bob@nowhere.test", "lr"]).exits(2);
     acl(&["Sent", "--set", "bob@example.test", "lr"]).exits(0);
     assert_eq!(acl(&["Sent"]).exits(0).rows().len(), 2);
+    // Another name of the domain is the same people.
+    let run = acl(&["Sent", "--set", "alice@alias.test", "lr"]).exits(2);
+    assert!(run.errors().contains("is the owner"), "{}", run.errors());
+    acl(&["Sent", "--delete", "carol@alias.test"]).exits(4);
+    acl(&["Sent", "--delete", "bob@alias.test"]).exits(0);
+    assert_eq!(acl(&["Sent"]).exits(0).rows().len(), 1);
 }
 
 #[test]
@@ -56,6 +66,10 @@ fn what_leads_elsewhere_and_what_is_no_message_stays_outside() {
         world.path("maildir/.Archive.2024/dovecot.sieve"),
     )
     .unwrap();
+    for list in ["dovecot-keywords", "subscriptions"] {
+        symlink(world.path("secret"), world.path("maildir").join(list)).unwrap();
+    }
+    fs::create_dir(world.path("maildir/.Archive.2024/dovecot-uidlist")).unwrap();
     fs::create_dir(world.path("maildir/cur/3.folder")).unwrap();
     write(&world.path("maildir/cur/4.empty"), "");
     let pipe = std::process::Command::new("mkfifo")
@@ -79,6 +93,9 @@ fn what_leads_elsewhere_and_what_is_no_message_stays_outside() {
             ("new/1.link", "a symbolic link"),
             (".Theirs", "a symbolic link"),
             (".Half/new", "a symbolic link"),
+            ("maildir/dovecot-keywords", "a symbolic link"),
+            ("maildir/subscriptions", "a symbolic link"),
+            ("2024/dovecot-uidlist", "a folder"),
             ("cur/3.folder", "a folder"),
             ("cur/4.empty", "empty"),
             ("new/5.pipe", "a named pipe"),
@@ -162,8 +179,8 @@ fn an_export_is_of_one_account_and_takes_rights_along() {
     world
         .run(&["mailbox", "import", dave, "out", "--create-account"])
         .exits(0);
-    let acl = || {
-        let run = world.run(&["mailbox", "acl", dave, "--output", "json"]);
+    let acl = |of: &str| {
+        let run = world.run(&["mailbox", "acl", of, "--output", "json"]);
         let rows = run.exits(0).rows();
         let text = |row: &serde_json::Value| {
             let field = |name: &str| row[name].as_str().unwrap().to_owned();
@@ -171,7 +188,10 @@ fn an_export_is_of_one_account_and_takes_rights_along() {
         };
         rows.iter().map(text).collect::<Vec<_>>()
     };
-    assert_eq!(acl(), ["INBOX -anyone l", "INBOX carol@example.test lrs"]);
+    assert_eq!(
+        acl(dave),
+        ["INBOX -anyone l", "INBOX carol@example.test lrs"]
+    );
     world
         .run(&[
             "mailbox",
@@ -184,5 +204,50 @@ fn an_export_is_of_one_account_and_takes_rights_along() {
         ])
         .exits(0);
     world.run(&["mailbox", "import", dave, "out"]).exits(0);
-    assert_eq!(acl(), ["INBOX -anyone l", "INBOX carol@example.test l"]);
+    assert_eq!(acl(dave), ["INBOX -anyone l", "INBOX carol@example.test l"]);
+
+    // What is told of INBOX goes where its mail goes.
+    let erin = "erin@example.test";
+    let restored = ["mailbox", "import", erin, "out", "--mailbox", "Restored"];
+    world
+        .run(&[&restored[..], &["--create-account"]].concat())
+        .exits(0);
+    let wanted = ["Restored -anyone l", "Restored carol@example.test lrs"];
+    assert_eq!(acl(erin), wanted);
+
+    // An earlier release did not tell whose an export is.
+    let file = world.path("part/mailpods-account.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen(BOB, "", 1)).unwrap();
+    let run = world.run(&["mailbox", "export", BOB, "part"]).exits(1);
+    assert!(
+        run.errors().contains("an earlier release"),
+        "{}",
+        run.errors()
+    );
+    assert!(!world.path("part/mailpods-account.json.new").exists());
+    // A move gives rights once; what cannot be read is counted.
+    let frank = "frank@example.test";
+    let migrate = ["mailbox", "migrate", frank, "--from", "maildir:out"];
+    let take = ["mailbox", "acl", frank, "INBOX", "--delete", "-anyone"];
+    world
+        .run(&[&migrate[..], &["--create-account"]].concat())
+        .exits(0);
+    world.run(&take).exits(0);
+    world.run(&migrate).exits(0);
+    assert_eq!(acl(frank), ["INBOX carol@example.test lrs"]);
+    let file = world.path("out/mailpods-account.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let many: String = (0..101)
+        .map(|n| format!("\"p{n}@a.test\": \"l\", "))
+        .collect();
+    for (entries, why) in [
+        ("\"carol@b.test\": \"q\", ", "carol@b.test"),
+        (&many, "at most 100"),
+    ] {
+        let entries = format!("{entries}\"-anyone\"");
+        fs::write(&file, text.replace("\"-anyone\"", &entries)).unwrap();
+        let run = world.run(&["mailbox", "import", frank, "out"]).exits(1);
+        assert!(run.errors().contains(why), "{}", run.errors());
+    }
 }

@@ -114,16 +114,22 @@ impl Args {
             (None, None) => return Ok(None),
         };
         let change = change.map_err(usage)?;
-        if change.to == Grantee::Person(self.account.canonical()) {
-            let text = format!("{} is the owner, who has all rights, always", self.account);
-            return Err(usage(text));
-        }
+        Self::not_owner(&change.to, &self.account)?;
         Ok(Some(change))
+    }
+
+    fn not_owner(to: &Grantee, owner: &MailboxAddress) -> Result<(), Failure> {
+        match *to == Grantee::Person(owner.canonical()) {
+            true => Err(usage(format!(
+                "{owner} is the owner, who has all rights, always"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// An entry that could never give anything is refused; people are known by the address of their own.
     fn checked(&self, mut change: Change, plan: &Plan) -> Result<Change, Failure> {
-        let (Grantee::Person(address), false) = (&change.to, self.delete.is_some()) else {
+        let Grantee::Person(address) = &change.to else {
             return Ok(change);
         };
         let Some(person) = plan.primary(address) else {
@@ -142,7 +148,27 @@ impl Args {
             );
         }
         change.to = Grantee::Person(person);
+        Self::not_owner(&change.to, owner)?;
         Ok(change)
+    }
+
+    /// The entry that is taken out: of the address as it is given, else of the person's own.
+    fn taken_out(
+        &self,
+        mut change: Change,
+        entries: &[AclEntry],
+        plan: Option<&Plan>,
+    ) -> Option<Change> {
+        let is_there = |change: &Change| {
+            let is_it =
+                |entry: &AclEntry| entry.to == change.to && entry.negative == change.negative;
+            entries.iter().any(is_it)
+        };
+        if let (false, Some(plan), Grantee::Person(address)) = (is_there(&change), plan, &change.to)
+        {
+            change.to = Grantee::Person(plan.primary(address)?);
+        }
+        is_there(&change).then_some(change)
     }
 
     async fn act(self, store: Store, change: Option<Change>, format: Format) -> Outcome {
@@ -164,18 +190,15 @@ impl Args {
         };
         let plan = self.known.known(&store).await?;
         if let (Some(change), [mailbox]) = (change, mailboxes.as_slice()) {
-            let change = match &plan {
-                Some(plan) => self.checked(change, plan)?,
-                None => change,
-            };
-            if self.delete.is_some() {
-                let entries = store.mail.acl(mailbox.id).await.map_err(failure)?;
-                let is_it =
-                    |entry: &AclEntry| entry.to == change.to && entry.negative == change.negative;
-                if !entries.iter().any(is_it) {
-                    return Err(self.no_entry(&mailbox.name));
+            let change = match (&plan, self.delete.is_some()) {
+                (plan, true) => {
+                    let entries = store.mail.acl(mailbox.id).await.map_err(failure)?;
+                    let found = self.taken_out(change, &entries, plan.as_ref());
+                    found.ok_or_else(|| self.no_entry(&mailbox.name))?
                 }
-            }
+                (Some(plan), false) => self.checked(change, plan)?,
+                (None, false) => change,
+            };
             change.apply(&store, mailbox.id).await.map_err(failure)?;
         }
         let mut rows = Vec::new();

@@ -107,7 +107,8 @@ impl Args {
             Ok(_) => match dir::kind(target).map_err(files)? {
                 Kind::Folder => {
                     let dir = Dir::open(target).map_err(files)?;
-                    dir.entries().map_err(files)?.is_empty()
+                    let entries = dir.entries().map_err(files)?;
+                    entries.iter().all(|(name, _)| name == account::NEW_FILE)
                 }
                 other => {
                     let text = format!("{} is {}", target.display(), other.text());
@@ -135,7 +136,10 @@ impl Args {
     }
 
     fn foreign(&self, of: Option<String>) -> Failure {
-        let holds = match of.filter(|of| !of.is_empty()) {
+        let holds = match of {
+            Some(of) if of.is_empty() => {
+                "an export of an earlier release, which does not tell whose it is".to_owned()
+            }
             Some(of) => format!("an export of {}", output::clean(&of)),
             None => "something else than an export of this account".to_owned(),
         };

@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use mailpods_api::MailboxAddress;
 use mailpods_store::Store;
+use mailpods_telemetry::error_chain;
 use serde::Serialize;
 
 use super::intake::{Mode, Target};
 use super::migrate::report::{Account, Counts as Migrated, LeftOut, TOLD};
 use super::owner::{Known, Owner};
-use super::{file_failure, parse_address, progress, settle};
+use super::settle::{self, Beside};
+use super::{file_failure, parse_address, progress};
 use crate::args::{Format, Globals};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::mail::folders::{Folder, discover};
-use crate::mail::{FileError, MAX_MESSAGE, account};
+use crate::mail::{FileError, MAX_MESSAGE};
 use crate::output::{self, Table};
 use crate::session::{with_store, with_store_or_new};
 
@@ -51,6 +53,9 @@ pub struct Counts {
     pub changed: usize,
     #[serde(skip)]
     pub uids_kept: bool,
+    /// Nothing of these files came into the mailbox before.
+    #[serde(skip)]
+    pub is_first: bool,
     /// Why messages were left out, the first few.
     #[serde(skip)]
     pub why: Vec<String>,
@@ -97,67 +102,86 @@ pub async fn bring(
     mode: Mode,
 ) -> Result<Vec<Counts>, Failure> {
     let files = |error| file_failure(&error);
-    let mut folders = discover(path).map_err(files)?;
-    for folder in &mut folders {
+    let mut beside = Beside::read(path).map_err(files)?;
+    let (mut folders, mut has_root) = (Vec::new(), false);
+    for mut folder in discover(path).map_err(files)? {
+        let entry = beside.of(&folder);
         if folder.name.is_empty() {
+            has_root = true;
             folder.name = root.to_owned();
         }
+        if wanted(&folder.name) {
+            folders.push((folder, entry));
+        }
     }
-    folders.retain(|folder| wanted(&folder.name));
-    let extra = account::read(path).map_err(files)?;
-    let total = folders.iter().map(Folder::octets).sum::<Result<u64, _>>();
+    let total = folders.iter().map(|(folder, _)| folder.octets());
+    let total = total.sum::<Result<u64, _>>();
     let bar = progress(total.map_err(files)?, "importing");
     let mut counts = Vec::new();
-    for folder in &folders {
+    for (folder, entry) in &folders {
         if folder.is_odd() {
             counts.push(odd(folder, &bar, mode).map_err(files)?);
             continue;
         }
-        let extra = beside(extra.as_ref(), folder);
-        let mut target = Target::open(store, owner.account, path, folder, extra, mode).await?;
+        let mut target = Target::open(store, owner.account, path, folder, *entry, mode).await?;
         target.take(folder, &bar).await?;
         counts.push(target.counts);
     }
     bar.finish_and_clear();
+    for error in beside.odd() {
+        tell(&mut counts, root, mode, error_chain(error), &bar);
+    }
+    if has_root {
+        beside.place_root(root);
+    }
     if let (Some(account), false) = (owner.account, mode.dry_run) {
-        let owner = (account, &owner.address);
-        settle::all(store, owner, path, extra.as_ref(), &wanted).await?;
+        let (owner, made) = ((account, &owner.address), owner.made);
+        // Whoever took rights away here meant it: a move gives them once.
+        let is_first = |name: &str| counts.iter().any(|one| one.mailbox == name && one.is_first);
+        let shared = |name: &str| mode.restores || made || is_first(name);
+        let left_out = settle::all(store, owner, &beside, &wanted, shared).await?;
+        for (mailbox, why) in left_out {
+            tell(&mut counts, &mailbox, mode, why, &bar);
+        }
     }
     Ok(counts)
 }
 
+/// Tells of what is left out of a mailbox beside its messages.
+fn tell(counts: &mut Vec<Counts>, mailbox: &str, mode: Mode, text: String, bar: &ProgressBar) {
+    let at = counts.iter().position(|one| one.mailbox == mailbox);
+    let own = at.map(|at| counts.remove(at));
+    let mut own = own.unwrap_or_else(|| Counts::new(mailbox, mode));
+    own.left_out(text, bar);
+    counts.insert(at.unwrap_or(counts.len()), own);
+}
+
 /// Tells of what stands where a folder should; nothing is made for it.
 fn odd(folder: &Folder, bar: &ProgressBar, mode: Mode) -> Result<Counts, FileError> {
-    let mut counts = Counts {
-        mailbox: folder.name.clone(),
-        dry_run: mode.dry_run,
-        ..Counts::default()
-    };
+    let mut counts = Counts::new(&folder.name, mode);
     for error in folder.messages(mode.max_message)?.filter_map(Result::err) {
-        counts.left_out(&error, bar);
+        counts.left_out(error_chain(&error), bar);
     }
     Ok(counts)
 }
 
 impl Counts {
+    pub fn new(mailbox: &str, mode: Mode) -> Self {
+        Self {
+            mailbox: mailbox.to_owned(),
+            dry_run: mode.dry_run,
+            ..Self::default()
+        }
+    }
+
     /// Counts what is left out, and says why.
-    pub fn left_out(&mut self, error: &FileError, bar: &ProgressBar) {
+    pub fn left_out(&mut self, text: String, bar: &ProgressBar) {
         self.unreadable += 1;
-        let text = mailpods_telemetry::error_chain(error);
         bar.suspend(|| output::remark(&format!("warning: {}", output::clean(&text))));
         if self.why.len() < TOLD {
             self.why.push(text);
         }
     }
-}
-
-/// What Maildir has no place for, of a folder.
-fn beside<'e>(
-    extra: Option<&'e account::Account>,
-    folder: &Folder,
-) -> Option<&'e account::Mailbox> {
-    let mut mailboxes = extra?.mailboxes.iter();
-    mailboxes.find(|mailbox| mailbox.name == folder.name)
 }
 
 /// The same as a move reports it.

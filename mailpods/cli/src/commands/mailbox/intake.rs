@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use mailpods_store::mail::{FlagOp, NewMail};
 use mailpods_store::migrations::{Brought, Import, MAX_KEPT_UID, Origin, Uids};
 use mailpods_store::{AccountId, MailboxId, NewBody, Quota, Store, StoreError, Uid};
+use mailpods_telemetry::error_chain;
 
 use super::file_failure;
 use super::import::Counts;
@@ -82,11 +83,7 @@ impl<'a> Target<'a> {
             batch_octets: 0,
             extra,
             mode,
-            counts: Counts {
-                mailbox: name.to_owned(),
-                dry_run: mode.dry_run,
-                ..Counts::default()
-            },
+            counts: Counts::new(name, mode),
         };
         let validity = folder.validity();
         target.validity = validity.map_err(|error| file_failure(&error))?;
@@ -99,6 +96,7 @@ impl<'a> Target<'a> {
             let special = extra.and_then(|extra| special_use(extra.special_use.as_deref()?));
             let made = store.mail.create_mailbox(account, name, special).await;
             mailbox = Some(made.map_err(opening)?);
+            target.counts.is_first = true;
             let subscribed = store.mail.subscribe(account, name, true).await;
             subscribed.map_err(opening)?;
         }
@@ -125,6 +123,7 @@ impl<'a> Target<'a> {
             let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
             let name = format!("files:{}/{}", path.display(), folder.name);
             let migrations = &self.store.migrations;
+            self.counts.is_first |= migrations.origin(account, &name).await?.is_none();
             self.origin = match self.mailbox {
                 None => migrations.origin(account, &name).await?,
                 Some(mailbox) => {
@@ -161,7 +160,7 @@ impl<'a> Target<'a> {
                     bar.inc(message.taken);
                     self.add(message).await?;
                 }
-                Err(error) => self.counts.left_out(&error, bar),
+                Err(error) => self.counts.left_out(error_chain(&error), bar),
             }
         }
         self.flush().await?;

@@ -26,6 +26,8 @@ pub struct Owner {
     pub address: MailboxAddress,
     /// `None` where a dry run would make it.
     pub account: Option<AccountId>,
+    /// It was not there before.
+    pub made: bool,
     /// Octets and messages, where a Mailbox is known.
     quota: Option<(Option<u64>, Option<u64>)>,
 }
@@ -69,13 +71,15 @@ impl Known {
         if account.is_none() && mailbox.is_none() && !self.create_account {
             return Err(self.unknown(&own));
         }
-        if account.is_none() && !dry_run {
-            let made = store.mail.account(&own).await;
-            account = Some(made.map_err(|error| failed("failed to make the account", &error))?);
+        let made = account.is_none() && !dry_run;
+        if made {
+            let new = store.mail.account(&own).await;
+            account = Some(new.map_err(|error| failed("failed to make the account", &error))?);
         }
         Ok(Owner {
             address: own,
             account,
+            made,
             quota: plan.zip(mailbox).map(|(plan, mailbox)| {
                 let quota = plan.quota(mailbox);
                 (quota.octets, quota.messages)

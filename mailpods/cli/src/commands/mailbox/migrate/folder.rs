@@ -6,7 +6,7 @@ use mailpods_store::{MailboxId, Store, Uid};
 
 use super::flags::{Keywords, fingerprint};
 use super::folders::Mapped;
-use super::listing::{Examined, Listing, choose, examine, list};
+use super::listing::{Examined, Listing, choose, examine, is_whole, list};
 use super::report::LeftOut;
 use super::run::{Error, Run};
 use super::session::{Session, SourceError};
@@ -32,9 +32,9 @@ pub async fn sync(run: &mut Run, session: &mut Session, folder: &Mapped) -> Resu
     let is_partial = !options.delete && store_modseq <= examined.modseq;
     let since = if is_partial { store_modseq } else { 0 };
     let mut listing = list(session, &examined, since, &mut work.keywords).await?;
-    let mut is_whole = folder.only.is_none();
+    let mut whole = folder.only.is_none();
     if since == 0 {
-        is_whole &= work.is_listed(run, &listing, examined.exists)?;
+        whole &= work.is_listed(run, &listing, examined.exists)?;
         if let Some(only) = &folder.only {
             listing.messages.retain(|uid, _| only.contains(uid));
         }
@@ -44,8 +44,7 @@ pub async fn sync(run: &mut Run, session: &mut Session, folder: &Mapped) -> Resu
     let chosen = choose(session, &options).await?;
     let wanted = work.wanted(run, &listing, chosen.as_ref());
     work.fetch(run, session, &listing, wanted).await?;
-    work.end(run, &examined, chosen.is_none() && is_whole)
-        .await?;
+    work.end(run, &examined, chosen.is_none() && whole).await?;
     work.report(run)
 }
 
@@ -226,16 +225,16 @@ impl Work {
     /// Whether the server told of all messages. What it did not tell of is asked for again next time.
     fn is_listed(&self, run: &mut Run, listing: &Listing, exists: u32) -> Result<bool, Error> {
         let found = listing.messages.len();
-        if found >= usize::try_from(exists).unwrap_or(usize::MAX) {
+        let delete = run.options.delete;
+        if is_whole(found, listing.gone, exists, delete) {
             return Ok(true);
         }
-        if run.options.delete {
+        if delete {
             return Err(SourceError::Incomplete { found, exists }.into());
         }
         let why = format!("the server told of {found} messages of {exists}");
         let folder = LeftOut::folder(&self.counts.folder, why);
         run.report.left_out.push(folder);
-        run.report.incomplete = true;
         Ok(false)
     }
 

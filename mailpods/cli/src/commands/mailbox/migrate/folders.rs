@@ -66,8 +66,6 @@ pub struct Folders {
     /// Names here of what is subscribed there.
     pub subscribed: Vec<String>,
     pub left_out: Vec<LeftOut>,
-    /// Folders are left out that were asked for.
-    pub incomplete: bool,
 }
 
 /// Asks for the folders, and names them.
@@ -150,8 +148,10 @@ impl Namer {
             } else if is_view(&folder) {
                 views.push(folder);
             } else if let Err(why) = check(&name) {
-                folders.incomplete |= wanted.has(&name);
-                folders.left_out.push(LeftOut::folder(&folder.name, why));
+                folders.left_out.push(LeftOut {
+                    fails: wanted.has(&name),
+                    ..LeftOut::folder(&folder.name, why)
+                });
             } else {
                 named.insert(folder.raw.clone(), (folder, name));
             }
@@ -172,10 +172,13 @@ impl Namer {
             }
         }
         folders.mapped.sort_by(|a, b| a.name.cmp(&b.name));
+        // A view has no mailbox here that could be subscribed to.
+        let shown: BTreeSet<Bytes> = views.iter().map(|view| view.raw.clone()).collect();
         folders.views = into_archive(views, wanted);
         let subscribed = subscribed
             .iter()
-            .filter(|folder| wanted.shared || self.namespaces.whose(&folder.name) == Whose::Own);
+            .filter(|folder| wanted.shared || self.namespaces.whose(&folder.name) == Whose::Own)
+            .filter(|folder| !shown.contains(&folder.raw));
         let names = subscribed.map(|folder| self.name(folder));
         let names = names.filter(|name| check(name).is_ok());
         let names = names.map(|name| placed(&name, &moved));
@@ -249,7 +252,7 @@ fn told((whose, count): (Whose, usize)) -> LeftOut {
         Whose::OtherUsers => "folders of other users",
         Whose::Public | Whose::Own => "public folders",
     };
-    LeftOut::folder(
+    LeftOut::remark(
         kind,
         format!("{count} of them; --shared-folders brings them"),
     )
@@ -427,7 +430,10 @@ mod tests {
                 folder("a//b", '/', &[]),
             ]
         };
-        let subscribed = [folder("shared/bob/INBOX", '/', &[])];
+        let subscribed = [
+            folder("shared/bob/INBOX", '/', &[]),
+            folder("[Gmail]/All Mail", '/', &[]),
+        ];
         let mut wanted = Wanted::default();
         let found = namer().map(listed(), &subscribed, &wanted);
         let names = |mapped: &[Mapped]| -> Vec<(String, String)> {
@@ -437,20 +443,23 @@ mod tests {
         assert_eq!(names(&found.mapped), pairs(&[("INBOX", "INBOX")]));
         let archive = [("[Gmail]/All Mail", "Archive")];
         assert_eq!(names(&found.views), pairs(&archive));
-        assert!(found.incomplete && found.subscribed.is_empty());
-        let left_out: Vec<&str> = found
+        assert!(found.subscribed.is_empty());
+        let left_out: Vec<_> = found
             .left_out
             .iter()
-            .map(|one| one.folder.as_str())
+            .map(|one| (one.folder.as_str(), one.fails))
             .collect();
-        assert_eq!(left_out, ["a//b", "folders of other users"]);
+        assert_eq!(
+            left_out,
+            [("a//b", true), ("folders of other users", false)]
+        );
         wanted.shared = true;
         wanted.folders = vec!["shared*".to_owned()];
         let found = namer().map(listed(), &subscribed, &wanted);
         let shared = [("shared/bob/INBOX", "shared/bob/INBOX")];
         assert_eq!(names(&found.mapped), pairs(&shared));
         assert_eq!(names(&found.unwanted), pairs(&[("INBOX", "INBOX")]));
-        assert!(!found.incomplete && found.views.is_empty());
+        assert!(!found.left_out.iter().any(|one| one.fails) && found.views.is_empty());
         assert_eq!(found.subscribed, ["shared/bob/INBOX"]);
     }
 

@@ -49,6 +49,8 @@ pub struct Listed {
 pub struct Listing {
     pub messages: BTreeMap<Uid, Listed>,
     pub flags: Vec<Flags>,
+    /// Messages that went meanwhile.
+    pub gone: usize,
     numbers: HashMap<(u8, Vec<String>), usize>,
     /// Octets of the sets.
     octets: usize,
@@ -144,11 +146,22 @@ pub async fn list(
     }
     let on_data = |data: Data| match data.name.as_str() {
         "FETCH" => listing.add(Fetched::read(&data.values), keywords),
+        // RFC 9051 §7.5.1: a UID FETCH may tell of it. VANISHED comes only to who enables QRESYNC.
+        "EXPUNGE" => {
+            listing.gone += 1;
+            Ok(())
+        }
         _ => Ok(()),
     };
     session.expect(u64::from(examined.exists).min(MAX_MESSAGES as u64) * TOLD);
     session.must(command.as_bytes(), "FETCH", on_data).await?;
     Ok(listing)
+}
+
+/// Whether all that exist were found. Some that are gone may have been found before, so that with `--delete` they make up for none.
+pub fn is_whole(found: usize, gone: usize, exists: u32, delete: bool) -> bool {
+    let gone = if delete { 0 } else { gone };
+    found.saturating_add(gone) >= usize::try_from(exists).unwrap_or(usize::MAX)
 }
 
 /// The messages that `--since` means; `None`: all.

@@ -17,6 +17,9 @@ pub struct LeftOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
     pub why: String,
+    /// It was asked for: the move is not whole without it.
+    #[serde(skip)]
+    pub fails: bool,
 }
 
 impl LeftOut {
@@ -26,6 +29,15 @@ impl LeftOut {
             folder: folder.to_owned(),
             uid: None,
             why: why.into(),
+            fails: true,
+        }
+    }
+
+    /// What nobody asked for, or can be without.
+    pub fn remark(folder: &str, why: impl Into<String>) -> Self {
+        Self {
+            fails: false,
+            ..Self::folder(folder, why)
         }
     }
 
@@ -75,9 +87,6 @@ pub struct Account {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     pub dry_run: bool,
-    /// A folder that should have been brought was not.
-    #[serde(skip)]
-    pub incomplete: bool,
 }
 
 impl Account {
@@ -92,7 +101,7 @@ impl Account {
 
     /// Whether all that was asked for is here.
     pub fn is_whole(&self) -> bool {
-        let is_whole = self.error.is_none() && !self.incomplete;
+        let is_whole = self.error.is_none() && !self.left_out.iter().any(|left| left.fails);
         is_whole && self.folders.iter().all(|folder| folder.left_out == 0)
     }
 }

@@ -120,7 +120,9 @@ impl Run {
                 Error::Source(SourceError::Name { .. } | SourceError::Tls { .. }) => !self.reached,
                 _ => false,
             };
-            let goes_on = error.is_temporary() || self.suspects.blamed();
+            // Asked first, since asking takes it back.
+            let blamed = self.suspects.blamed();
+            let goes_on = (error.is_temporary() || blamed) && !self.suspects.is_broken();
             if is_wrong || !goes_on || failures > self.options.retries {
                 return Err(error);
             }
@@ -149,7 +151,9 @@ impl Run {
             done.insert(folder.raw.to_vec());
         }
         self.views(&mut session, &listed, done).await?;
-        annotations::bring(self, &mut session, &listed.mapped).await?;
+        // What breaks in the middle of it is asked for anew, and told once.
+        let left_out = annotations::bring(self, &mut session, &listed.mapped).await?;
+        self.report.left_out.extend(left_out);
         self.subscribe(listed).await?;
         session.close().await;
         Ok(())
@@ -170,7 +174,7 @@ impl Run {
         let folders = [&listed.mapped[..], &listed.unwanted[..]].concat();
         let mut elsewhere = Elsewhere::read(session, &folders).await?;
         for mut view in views {
-            match elsewhere.alone(session, &view).await {
+            match elsewhere.alone(session, &view, self.options.delete).await {
                 Ok(alone) => {
                     // With --delete, what a folder shows by now is deleted from what the view brought.
                     if !alone.is_empty() || self.options.delete {
@@ -204,14 +208,12 @@ impl Run {
         }
         let left_out = LeftOut::folder(&folder.source, error_chain(&error));
         self.report.left_out.push(left_out);
-        self.report.incomplete = true;
         self.partial = (0, 0);
         Ok(())
     }
 
     async fn subscribe(&mut self, listed: Folders) -> Result<(), Error> {
         self.report.left_out.extend(listed.left_out);
-        self.report.incomplete |= listed.incomplete;
         let Some(account) = self.account.filter(|_| !self.options.dry_run) else {
             return Ok(());
         };
@@ -219,7 +221,7 @@ impl Run {
             match self.store.mail.subscribe(account, &name, true).await {
                 Err(StoreError::Invalid(why)) => {
                     let why = format!("not subscribed: {why}");
-                    self.report.left_out.push(LeftOut::folder(&name, why));
+                    self.report.left_out.push(LeftOut::remark(&name, why));
                 }
                 other => other?,
             }

@@ -74,9 +74,7 @@ pub enum SourceError {
     Name8Bit(String),
     #[error("the server gives no UIDVALIDITY")]
     NoValidity,
-    #[error(
-        "the server told of {found} messages of {exists}: with --delete nothing may be missing"
-    )]
+    #[error("the server told of {found} messages of {exists}, and nothing may be missing")]
     Incomplete { found: usize, exists: u32 },
 }
 

@@ -17,6 +17,7 @@ pub struct Suspects {
     /// Of all folders.
     given_up: usize,
     blamed: bool,
+    broken: bool,
 }
 
 impl Suspects {
@@ -30,14 +31,17 @@ impl Suspects {
         if let ([uid], 1) = (missing, asked) {
             let tried = self.tries.entry(*uid).or_default();
             *tried = (tried.0 + 1, why.to_owned());
-            if tried.0 == most(retries) && self.given_up < MAX_GIVEN_UP {
-                self.given_up += 1;
+            if tried.0 == most(retries) {
+                match self.given_up < MAX_GIVEN_UP {
+                    true => self.given_up += 1,
+                    false => self.broken = true,
+                }
             }
         }
         for uid in missing {
             self.tries.entry(*uid).or_default();
         }
-        self.blamed = !missing.is_empty() && self.given_up < MAX_GIVEN_UP;
+        self.blamed = !missing.is_empty() && !self.broken;
     }
 
     /// Whether the last connection broke at messages that can be told; asking that takes it back.
@@ -48,6 +52,11 @@ impl Suspects {
     /// Messages that are given up so far.
     pub fn given_up(&self) -> usize {
         self.given_up
+    }
+
+    /// Whether one more broke it than may be given up.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Why a message is given up, if it is.
@@ -90,10 +99,12 @@ mod tests {
     #[test]
     fn a_source_that_breaks_everywhere_is_not_asked_for_ever() {
         let mut suspects = Suspects::default();
-        for uid in 1..=60 {
+        for uid in 1..=50 {
             suspects.blame(&[uid], 1, 1, "closed");
+            assert!(suspects.blamed() && !suspects.is_broken());
         }
+        suspects.blame(&[51], 1, 1, "closed");
         assert_eq!(suspects.given_up(), MAX_GIVEN_UP);
-        assert!(!suspects.blamed());
+        assert!(!suspects.blamed() && suspects.is_broken());
     }
 }
