@@ -159,7 +159,9 @@ pub(super) async fn entries(shared: &Shared, query: &Query) -> Result<Option<Vec
         );
         at = stop;
     }
-    Ok(Some(entries))
+    // The facts are of later moments than the flags. Fewer than `limit` say that there are no more, so they must not be fewer for
+    // what was expunged in between.
+    Ok((entries.len() == end - start).then_some(entries))
 }
 
 /// Messages from `uid` on, or from before it, and up to which UID they are all there are.
