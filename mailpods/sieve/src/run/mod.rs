@@ -67,8 +67,8 @@ pub fn run(stages: &[Stage], input: &Input, answers: &Answers) -> Progress {
 }
 
 /// Runs `stages`, and then those of `after`: these whatever became of the message before, unless it was refused (RFC 5429). A keep that was
-/// cancelled stays so; only an explicit `keep` of theirs puts the message into the mailbox then. Nothing that the scripts before them used
-/// up of the [`crate::Limits`] counts for them.
+/// cancelled stays so; only an explicit `keep` of theirs puts the message into the mailbox then. Nothing that the scripts before one of them
+/// used up of the [`crate::Limits`] counts for it.
 #[must_use]
 pub fn run_with_after(
     stages: &[Stage],
@@ -79,10 +79,10 @@ pub fn run_with_after(
     let mut run = Run::new(input, answers);
     let last = (stages.len() + after.len()).saturating_sub(1);
     for (number, stage) in stages.iter().chain(after).enumerate() {
-        if number == stages.len() {
+        let is_after = number >= stages.len();
+        if is_after {
             run.after_begins();
         }
-        let is_after = number >= stages.len();
         if is_after && run.is_rejected() || !is_after && !run.keep {
             continue;
         }
@@ -196,7 +196,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The scripts that always run begin: what others used up is not theirs.
+    /// A script that always runs begins: what others used up is not its own.
     fn after_begins(&mut self) {
         self.settled = self.actions.len();
         (self.steps, self.redirects, self.includes) = (0, 0, 0);

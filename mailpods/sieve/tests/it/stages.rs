@@ -116,6 +116,20 @@ fn scripts_that_always_run_have_limits_of_their_own() {
     assert_eq!(shown.matches(">j@b.test").count(), 2, "{shown}");
 }
 
+/// Those of a domain and of the cluster are of different people too.
+#[test]
+fn each_script_that_always_runs_has_limits_of_its_own() {
+    let four = |name: &str| {
+        let one = |number| format!("redirect :copy \"{name}{number}@b.test\"; ");
+        let all: String = (0..4).map(one).collect();
+        stage(&format!("require \"copy\"; {all}"))
+    };
+    let outcome = outcome(&[four("own")], &[four("domain"), four("cluster")]);
+    let shown = show(&outcome);
+    assert!(outcome.error.is_none(), "{shown}");
+    assert_eq!(shown.matches('>').count(), 12, "{shown}");
+}
+
 #[test]
 fn what_a_failing_script_changed_is_undone_and_nothing_else() {
     let stages = [
