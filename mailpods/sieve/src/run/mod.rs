@@ -140,7 +140,12 @@ struct Checkpoint<'a> {
     flags: Vec<String>,
     kept: Vec<String>,
     keep: bool,
-    actions: usize,
+    /// Whole: a script adds flags to those of others.
+    actions: Vec<Action>,
+    steps: u64,
+    redirects: usize,
+    includes: usize,
+    asked: HashSet<Question>,
 }
 
 impl<'a> Run<'a> {
@@ -178,9 +183,13 @@ impl<'a> Run<'a> {
             flags: self.flags.clone(),
             kept: self.kept.clone(),
             keep: self.keep,
-            actions: self.actions.len(),
+            actions: self.actions.clone(),
+            steps: self.steps,
+            redirects: self.redirects,
+            includes: self.includes,
+            asked: self.asked.clone(),
         };
-        let done = before.actions;
+        let done = self.actions.len();
         self.stage_begins(stage);
         let ended = self
             .applicable(&stage.script)
@@ -264,11 +273,13 @@ impl<'a> Run<'a> {
     /// Everything is as it was before the script at fault.
     fn failed(&mut self, before: Checkpoint<'a>, message: String) {
         self.error(message);
-        self.actions.truncate(before.actions);
+        self.actions = before.actions;
         self.message = before.message;
         self.flags = before.flags;
         self.kept = before.kept;
         self.keep = before.keep;
+        (self.steps, self.redirects) = (before.steps, before.redirects);
+        (self.includes, self.asked) = (before.includes, before.asked);
     }
 
     /// The first error is told.

@@ -56,6 +56,22 @@ fn scripts_of_the_administrator_run_before_and_after() {
             ],
             "keep (a c); error 1:57 there is no script \"x\" to include",
         ),
+        (
+            [
+                "require [\"fileinto\",\"copy\"]; fileinto :copy \"A\";",
+                "require [\"fileinto\",\"imap4flags\",\"include\"]; addflag \"b\"; fileinto \"A\"; include \"x\";",
+                "",
+            ],
+            "A; keep; error 1:73 there is no script \"x\" to include",
+        ),
+        (
+            [
+                "require \"copy\"; redirect :copy \"1@b.test\"; redirect :copy \"2@b.test\";",
+                "require [\"copy\",\"include\"]; redirect :copy \"3@b.test\"; redirect :copy \"4@b.test\"; include \"x\";",
+                "require \"copy\"; redirect :copy \"5@b.test\"; redirect :copy \"6@b.test\";",
+            ],
+            ">1@b.test; >2@b.test; >5@b.test; >6@b.test; keep; error 1:83 there is no script \"x\" to include",
+        ),
     ];
     for (scripts, wanted) in rows {
         let stages: Vec<Stage> = scripts.iter().map(|text| stage(text)).collect();
