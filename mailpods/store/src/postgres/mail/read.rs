@@ -428,7 +428,7 @@ fn entry(row: &Row) -> Result<Entry> {
 /// `last` is the highest bit of a signature, whose bits are a power of two. The database writes octets above 127 of the prefix as `\ooo`, and `\`
 /// twice.
 const MAY_HAVE: &str = "SELECT m.uid FROM mail AS m
-    LEFT JOIN body_signature AS s ON s.shard = (m.body & $5)::smallint AND s.id = m.body
+    LEFT JOIN body_signature AS s ON s.shard = (m.body & $5)::smallint AND s.id = m.body AND s.form = 1
     CROSS JOIN LATERAL (SELECT octet_length(s.bits)::bigint * 8 - 1 AS last) AS l
     WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $4
     AND (s.bits IS NULL
