@@ -98,13 +98,7 @@ impl Session {
             None => None,
         };
         let store = self.mail();
-        let changed = store.annotate(found.account, found.mailbox, command.values);
-        changed.await.map_err(|error| match error {
-            StoreError::Invalid(_) => {
-                Failure::no(Code::MetadataTooMany, "there is no room for more of this")
-            }
-            other => other.into(),
-        })?;
+        // RFC 5464 §4.3: all of it or nothing. This is what is refused most.
         if let Some((mailbox, special_use)) = special_use {
             let set = store.set_special_use(found.account, mailbox, special_use);
             set.await.map_err(|error| match error {
@@ -112,6 +106,13 @@ impl Session {
                 other => other.into(),
             })?;
         }
+        let changed = store.annotate(found.account, found.mailbox, command.values);
+        changed.await.map_err(|error| match error {
+            StoreError::Invalid(_) => {
+                Failure::no(Code::MetadataTooMany, "there is no room for more of this")
+            }
+            other => other.into(),
+        })?;
         Ok(Reply::ok("done"))
     }
 
@@ -156,20 +157,20 @@ struct Annotated {
     special_use: Option<mail::SpecialUse>,
 }
 
-/// RFC 6154 §5.4: what the mailbox is for is an entry, and changes with it. Takes it out of what is written; an error for what no mailbox
-/// can be for.
+/// RFC 6154 §5.4: what the mailbox is for is an entry, and changes with it. As an annotation it is taken away, where one is left of a
+/// release before; an error for what no mailbox can be for.
 fn take_special_use(
     command: &mut SetMetadata,
 ) -> Result<Option<Option<mail::SpecialUse>>, Failure> {
-    let is_it = |(entry, _): &(String, Option<Bytes>)| entry == SPECIAL_USE;
-    let Some(at) = command.values.iter().position(is_it) else {
+    let is_it = |(entry, _): &&mut (String, Option<Bytes>)| entry == SPECIAL_USE;
+    let mut given = command.values.iter_mut().filter(is_it);
+    let Some((_, value)) = given.next() else {
         return Ok(None);
     };
-    let (_, value) = command.values.remove(at);
-    if command.values.iter().any(is_it) {
+    if given.next().is_some() {
         return Err(Failure::Bad("an entry is given twice"));
     }
-    let Some(value) = value else {
+    let Some(value) = value.take() else {
         return Ok(Some(None));
     };
     let named = |one: &SpecialUse| value.eq_ignore_ascii_case(one.as_str().as_bytes());

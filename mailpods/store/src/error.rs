@@ -54,7 +54,11 @@ impl StoreError {
     pub const fn is_of_request(&self) -> bool {
         matches!(
             self,
-            Self::NotFound(_) | Self::AlreadyExists(_) | Self::Invalid(_) | Self::OverQuota { .. }
+            Self::NotFound(_)
+                | Self::AlreadyExists(_)
+                | Self::Invalid(_)
+                | Self::Forbidden
+                | Self::OverQuota { .. }
         )
     }
 

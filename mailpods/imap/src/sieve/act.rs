@@ -27,7 +27,8 @@ pub(super) async fn act(
     message: &Bytes,
     outcome: Outcome,
 ) -> Result<(), StoreError> {
-    // What it sent would have passed neither the filter nor the look at who it is from, as all that is submitted does.
+    // The interpreter refuses it where there is no envelope: what is sent here would have passed neither the filter nor the look at who it
+    // is from, as all that is submitted does.
     let sends = |action: &Action| matches!(action, Action::Redirect { .. } | Action::Notify(_));
     if outcome.actions.iter().any(sends) {
         tracing::info!(account = %runner.owner, uid = entry.uid, "a script sends mail about a message that was not delivered; the message stays as it is");

@@ -104,6 +104,11 @@ impl Columns {
         Some((self.positions, column))
     }
 
+    /// Octets of all texts.
+    pub(super) fn octets(&self) -> usize {
+        self.octets
+    }
+
     fn any(&self, keys: &[SortKey]) -> bool {
         let mut own = self.columns.iter().map(|column| column.0.key);
         own.any(|key| keys.contains(&key))

@@ -9,6 +9,7 @@ use mailpods_imap_proto::{Positions, SortCriterion, SortKey};
 use mailpods_store::{MailboxId, Uid};
 
 use super::columns::{Column, Columns};
+use super::too_many;
 use crate::failure::Failure;
 use crate::heavy;
 use crate::session::Session;
@@ -226,10 +227,20 @@ impl Session {
         }]);
         let (mut wanted, needed) = (Positions::new(), added.needed());
         push_range(&mut wanted, from..view.count());
-        self.scan(&wanted, needed, |position, entry| {
-            added.add(position, entry)
-        })
-        .await?;
+        let mut large = false;
+        let scanned = self.scan(&wanted, needed, |position, entry| {
+            added.add(position, entry)?;
+            large = added.octets() > MOST;
+            if large { Err(too_many()) } else { Ok(()) }
+        });
+        match scanned.await {
+            // What was asked for may be less.
+            Err(_) if large => {
+                kept.put((view.id, key), None);
+                return Ok(None);
+            }
+            scanned => scanned?,
+        }
         let uids = Arc::clone(&view.uids);
         let arranged = move || Keys::after(known.as_deref(), &uids, added);
         let keys = heavy::run(true, arranged).await?;

@@ -160,8 +160,11 @@ async fn what_a_mailbox_is_for_is_an_entry_of_it() {
              S: h OK ...
              C: i LIST (SPECIAL-USE) \"\" Gesendet
              S: i OK ...
-             C: j SETMETADATA INBOX (/private/specialuse \"\\\\Trash\")
-             S: j NO [USEATTR] ...",
+             C: j SETMETADATA INBOX (/private/specialuse \"\\\\Trash\" /private/comment \"x\")
+             S: j NO [USEATTR] ...
+             C: k GETMETADATA INBOX /private/comment
+             S: * METADATA INBOX (/private/comment NIL)
+             S: k OK ...",
         )
         .await;
 }

@@ -234,6 +234,18 @@ async fn scripts_of_operators_stand_around_that_of_the_mailbox() {
     for keyword in ["$ClusterBefore", "$DomainBefore", "$Own", "$ClusterAfter"] {
         assert!(flags.contains(keyword), "{flags}");
     }
+    // What a script of the owner must not do keeps none of theirs from running.
+    for command in [
+        "redirect \"carol@remote.test\";",
+        "notify \"mailto:carol@remote.test\";",
+    ] {
+        keep(&world, "s", &format!("addflag \"$Own\"; {command}")).await;
+        let (_, flags) = put(&mut alice, "x").await;
+        for keyword in ["$ClusterBefore", "$DomainBefore", "$ClusterAfter"] {
+            assert!(flags.contains(keyword), "{command}: {flags}");
+        }
+        assert!(!flags.contains("$Own"), "{command}: {flags}");
+    }
     alice.append("Junk", "", "Subject: y\r\n\r\nx\r\n").await;
     alice.append("Archive", "", "Subject: x\r\n\r\nx\r\n").await;
     for (mailbox, flags) in [
@@ -260,8 +272,9 @@ async fn each_of_many_messages_runs_the_script() {
     }
     alice.command("SELECT INBOX").await;
     alice.command("COPY 1:* Junk").await;
-    // A session ends no sooner than its scripts.
+    // A session ends no sooner than its scripts, though LOGOUT is answered.
     alice.command("LOGOUT").await;
+    while !alice.line().await.is_empty() {}
     let mut again = world.selected("Junk").await;
     let lines = again.command("SEARCH KEYWORD $Copied").await;
     assert_eq!(lines[0].split(' ').count(), 2 + 50, "{lines:?}");

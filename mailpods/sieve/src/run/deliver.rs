@@ -154,8 +154,9 @@ impl Run<'_> {
         }))
     }
 
-    /// RFC 5228 §4.2; of a list each member (RFC 6134 §2.7).
+    /// RFC 5228 §4.2; of a list each member (RFC 6134 §2.7). Of mail that is delivered alone.
     pub(super) fn redirect(&mut self, to: &Text, copy: bool, list: bool) -> Result<()> {
+        self.envelope()?;
         self.not_rejected("redirect")?;
         let text = self.expand(to)?;
         let addresses: Vec<String> = if list {

@@ -67,8 +67,8 @@ pub fn run(stages: &[Stage], input: &Input, answers: &Answers) -> Progress {
 }
 
 /// Runs `stages`, and then those of `after`: these whatever became of the message before, unless it was refused (RFC 5429). A keep that was
-/// cancelled stays so; only an explicit `keep` of theirs puts the message into the mailbox then. Nothing that the scripts before them used
-/// up of the [`crate::Limits`] counts for them.
+/// cancelled stays so; only an explicit `keep` of theirs puts the message into the mailbox then. Nothing that the scripts before one of them
+/// used up of the [`crate::Limits`] counts for it.
 #[must_use]
 pub fn run_with_after(
     stages: &[Stage],
@@ -79,10 +79,10 @@ pub fn run_with_after(
     let mut run = Run::new(input, answers);
     let last = (stages.len() + after.len()).saturating_sub(1);
     for (number, stage) in stages.iter().chain(after).enumerate() {
-        if number == stages.len() {
+        let is_after = number >= stages.len();
+        if is_after {
             run.after_begins();
         }
-        let is_after = number >= stages.len();
         if is_after && run.is_rejected() || !is_after && !run.keep {
             continue;
         }
@@ -140,7 +140,12 @@ struct Checkpoint<'a> {
     flags: Vec<String>,
     kept: Vec<String>,
     keep: bool,
-    actions: usize,
+    /// Whole: a script adds flags to those of others.
+    actions: Vec<Action>,
+    steps: u64,
+    redirects: usize,
+    includes: usize,
+    asked: HashSet<Question>,
 }
 
 impl<'a> Run<'a> {
@@ -178,9 +183,13 @@ impl<'a> Run<'a> {
             flags: self.flags.clone(),
             kept: self.kept.clone(),
             keep: self.keep,
-            actions: self.actions.len(),
+            actions: self.actions.clone(),
+            steps: self.steps,
+            redirects: self.redirects,
+            includes: self.includes,
+            asked: self.asked.clone(),
         };
-        let done = before.actions;
+        let done = self.actions.len();
         self.stage_begins(stage);
         let ended = self
             .applicable(&stage.script)
@@ -196,7 +205,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The scripts that always run begin: what others used up is not theirs.
+    /// A script that always runs begins: what others used up is not its own.
     fn after_begins(&mut self) {
         self.settled = self.actions.len();
         (self.steps, self.redirects, self.includes) = (0, 0, 0);
@@ -264,11 +273,13 @@ impl<'a> Run<'a> {
     /// Everything is as it was before the script at fault.
     fn failed(&mut self, before: Checkpoint<'a>, message: String) {
         self.error(message);
-        self.actions.truncate(before.actions);
+        self.actions = before.actions;
         self.message = before.message;
         self.flags = before.flags;
         self.kept = before.kept;
         self.keep = before.keep;
+        (self.steps, self.redirects) = (before.steps, before.redirects);
+        (self.includes, self.asked) = (before.includes, before.asked);
     }
 
     /// The first error is told.

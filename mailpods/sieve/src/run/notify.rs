@@ -12,7 +12,9 @@ use crate::program::NotifyCommand;
 const MAX_TEXT: usize = 4096;
 
 impl Run<'_> {
+    /// Of mail that is delivered alone.
     pub(super) fn notify(&mut self, command: &NotifyCommand) -> Result<()> {
+        self.envelope()?;
         let method = self.expand(&command.method)?;
         let mailto = match mailto::parse(&method) {
             Ok(mailto) => mailto,

@@ -105,6 +105,11 @@ fn what_belongs_to_delivery_is_an_error_without_one() {
             "require \"include\"; include \"away\";",
             "\"vacation\" is for mail that is delivered",
         ),
+        ("redirect \"a@b.test\";", "no envelope"),
+        (
+            "require \"enotify\"; notify \"mailto:a@b.test\";",
+            "no envelope",
+        ),
     ] {
         let outcome = run_with(script, &event());
         let error = outcome.error.expect(script);

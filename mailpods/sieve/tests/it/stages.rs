@@ -56,6 +56,22 @@ fn scripts_of_the_administrator_run_before_and_after() {
             ],
             "keep (a c); error 1:57 there is no script \"x\" to include",
         ),
+        (
+            [
+                "require [\"fileinto\",\"copy\"]; fileinto :copy \"A\";",
+                "require [\"fileinto\",\"imap4flags\",\"include\"]; addflag \"b\"; fileinto \"A\"; include \"x\";",
+                "",
+            ],
+            "A; keep; error 1:73 there is no script \"x\" to include",
+        ),
+        (
+            [
+                "require \"copy\"; redirect :copy \"1@b.test\"; redirect :copy \"2@b.test\";",
+                "require [\"copy\",\"include\"]; redirect :copy \"3@b.test\"; redirect :copy \"4@b.test\"; include \"x\";",
+                "require \"copy\"; redirect :copy \"5@b.test\"; redirect :copy \"6@b.test\";",
+            ],
+            ">1@b.test; >2@b.test; >5@b.test; >6@b.test; keep; error 1:83 there is no script \"x\" to include",
+        ),
     ];
     for (scripts, wanted) in rows {
         let stages: Vec<Stage> = scripts.iter().map(|text| stage(text)).collect();
@@ -114,6 +130,20 @@ fn scripts_that_always_run_have_limits_of_their_own() {
     assert!(outcome.error.is_none(), "{shown}");
     assert_eq!(shown.matches("J").count(), 2, "{shown}");
     assert_eq!(shown.matches(">j@b.test").count(), 2, "{shown}");
+}
+
+/// Those of a domain and of the cluster are of different people too.
+#[test]
+fn each_script_that_always_runs_has_limits_of_its_own() {
+    let four = |name: &str| {
+        let one = |number| format!("redirect :copy \"{name}{number}@b.test\"; ");
+        let all: String = (0..4).map(one).collect();
+        stage(&format!("require \"copy\"; {all}"))
+    };
+    let outcome = outcome(&[four("own")], &[four("domain"), four("cluster")]);
+    let shown = show(&outcome);
+    assert!(outcome.error.is_none(), "{shown}");
+    assert_eq!(shown.matches('>').count(), 12, "{shown}");
 }
 
 #[test]

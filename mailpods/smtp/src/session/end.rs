@@ -53,6 +53,10 @@ impl Driver {
             .observe_duration(Service(self.client.protocol), started.elapsed());
         match outcome {
             Ok(()) => self.answer_each(&transaction, &id, &statuses),
+            // Each of them for a reason of its own.
+            Err(_) if statuses.iter().all(Result::is_err) => {
+                self.answer_each(&transaction, &id, &statuses);
+            }
             Err(refusal) => {
                 let about = about_message(&self.client, id.as_str(), &transaction.sender);
                 self.shared.report_refused_message(about, &refusal);

@@ -44,6 +44,32 @@ async fn each_recipient_has_a_status() {
     assert_eq!(world.queue().await.len(), 1);
 }
 
+#[tokio::test]
+async fn each_recipient_has_a_reason_where_none_is_left() {
+    let world = World::with(|plan| {
+        let address = crate::fixture::address("dave@example.test");
+        let dave = plan.mailboxes.get_mut(&address).unwrap();
+        std::sync::Arc::make_mut(dave).quota.octets = Some(10);
+        // The others' mailboxes have no quota but this.
+        let name = address.domain().clone();
+        let mut domain = (*plan.domains[&name]).clone();
+        domain.quota.octets = Some(20);
+        plan.domains.insert(name, domain.into());
+    })
+    .await;
+    let mut peer = world.dial(Protocol::Lmtp, "192.0.2.1");
+    peer.expect("220").await;
+    peer.ask("LHLO relay.test", "250").await;
+    peer.ask("MAIL FROM:<a@elsewhere.test>", "250").await;
+    peer.ask("RCPT TO:<dave@example.test>", "250").await;
+    peer.ask("RCPT TO:<bob@example.test>", "250").await;
+    peer.ask("DATA", "354").await;
+    let text = "Subject: longer than either quota\r\n\r\nhi\r\n.";
+    peer.ask(text, "552 5.2.2 the message is larger").await;
+    peer.expect("452 4.2.2 the mailboxes of the domain").await;
+    assert!(world.queue().await.is_empty());
+}
+
 /// The fields that are added in front count as they do in the mailbox.
 #[tokio::test]
 async fn what_fits_only_without_its_trace_fields_is_refused() {

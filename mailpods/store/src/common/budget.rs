@@ -19,6 +19,11 @@ impl Budget {
         Self(Arc::new(Semaphore::new(octets / UNIT)))
     }
 
+    /// Octets that nobody holds.
+    pub(crate) fn left(&self) -> usize {
+        self.0.available_permits() * UNIT
+    }
+
     /// So many of them, where so many are left.
     pub(crate) fn take(&self, octets: usize) -> Option<Share> {
         let units = u32::try_from(octets.div_ceil(UNIT)).ok()?;

@@ -70,6 +70,14 @@ impl FlagTables {
         }
         let most = messages + MORE;
         let octets = most * BUILDING + MAX_SET_OCTETS;
+        // Those that somebody holds take their memory even when they are forgotten.
+        let unheld = |table: &Arc<FlagTable>| match Arc::strong_count(table) {
+            1 => table.octets,
+            _ => 0,
+        };
+        if self.budget.left() + self.kept.sum(unheld) < octets {
+            return None;
+        }
         loop {
             if let Some(share) = self.budget.take(octets) {
                 return Some(Builder::new(modseq, most, share));
@@ -252,6 +260,26 @@ mod tests {
         tables.put(MailboxId(2), Arc::clone(&held));
         drop(held);
         assert!(table(&tables, 20_000).is_some());
+        assert!(tables.get(MailboxId(1)).is_none() && tables.get(MailboxId(2)).is_none());
+    }
+
+    #[test]
+    fn nothing_is_forgotten_where_it_makes_too_little_room() {
+        let octets = (20_000 + MORE) * BUILDING + MAX_SET_OCTETS;
+        let tables = FlagTables::new(octets);
+        let table = |rows: u32| {
+            let mut builder = tables.build(1, rows as usize).unwrap();
+            let mut all = 1..=rows;
+            assert!(all.all(|uid| builder.add((uid, 1), SystemFlags::SEEN, None)));
+            builder.finish()
+        };
+        let held = table(2_000);
+        tables.put(MailboxId(1), Arc::clone(&held));
+        tables.put(MailboxId(2), table(2_000));
+        assert!(tables.build(1, 20_000).is_none());
+        assert!(tables.get(MailboxId(1)).is_some() && tables.get(MailboxId(2)).is_some());
+        drop(held);
+        assert!(tables.build(1, 19_900).is_some());
         assert!(tables.get(MailboxId(1)).is_none() && tables.get(MailboxId(2)).is_none());
     }
 

@@ -102,6 +102,12 @@ impl<T: Kept> MailboxCache<T> {
         while state.octets > T::MOST && state.remove_oldest() {}
     }
 
+    /// The sum of a number over all that is kept.
+    pub(crate) fn sum(&self, number: impl Fn(&T) -> usize) -> usize {
+        let state = lock(&self.state);
+        state.known.values().map(|(_, known)| number(known)).sum()
+    }
+
     /// Forgets what was not asked for the longest; false when nothing is kept.
     pub(crate) fn forget_oldest(&self) -> bool {
         lock(&self.state).remove_oldest()

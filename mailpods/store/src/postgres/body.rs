@@ -275,8 +275,8 @@ pub(super) async fn read_meta(shared: &Shared, id: BodyId) -> Result<Bytes> {
     Ok(meta)
 }
 
-const SIGN: &str = "INSERT INTO body_signature (shard, id, bits) SELECT shard, id, $3 FROM body WHERE shard = $1 AND id = $2 FOR SHARE
-    ON CONFLICT (shard, id) DO UPDATE SET bits = EXCLUDED.bits RETURNING id";
+const SIGN: &str = "INSERT INTO body_signature (shard, id, bits, form) SELECT shard, id, $3, 1 FROM body WHERE shard = $1 AND id = $2 FOR SHARE
+    ON CONFLICT (shard, id) DO UPDATE SET bits = EXCLUDED.bits, form = EXCLUDED.form RETURNING id";
 
 /// Gives a body its signature.
 pub(super) async fn sign_again(shared: &Shared, id: BodyId) -> Result<()> {
@@ -294,9 +294,9 @@ pub(super) async fn sign_again(shared: &Shared, id: BodyId) -> Result<()> {
 }
 
 const UNSIGNED: &str = "SELECT b.id FROM body AS b WHERE b.id > $1 AND b.meta IS NOT NULL
-    AND NOT EXISTS (SELECT FROM body_signature AS s WHERE s.shard = b.shard AND s.id = b.id) ORDER BY b.id LIMIT $2";
+    AND NOT EXISTS (SELECT FROM body_signature AS s WHERE s.shard = b.shard AND s.id = b.id AND s.form = 1) ORDER BY b.id LIMIT $2";
 
-/// Bodies in mailboxes without a signature, ascending.
+/// Bodies in mailboxes without a signature of the present form, ascending.
 pub(super) async fn unsigned(shared: &Shared, after: BodyId, limit: usize) -> Result<Vec<BodyId>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let connection = shared.pool.get().await?;

@@ -1,3 +1,3 @@
--- Signatures are of more text: HTML as it is read, accents composed. Messages are searched without one until `mailpods mailbox reindex`.
--- Programs of the version before go on writing theirs until they are replaced.
-TRUNCATE body_signature;
+-- Signatures of form 1 are of more text: HTML as it is read, accents composed. Programs of the version before go on writing those of form 0,
+-- which say nothing: such messages are searched without one until `mailpods mailbox reindex`.
+ALTER TABLE body_signature ADD COLUMN form smallint NOT NULL DEFAULT 0;

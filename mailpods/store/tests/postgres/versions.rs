@@ -1,10 +1,14 @@
 //! Versions of the schema.
 
-use mailpods_store::StoreError;
+use bytes::Bytes;
+use mailpods_message::Meta;
+use mailpods_message::signature::Probes;
+use mailpods_store::mail::{Flags, NewMail, SoughtText};
 use mailpods_store::postgres::PostgresStore;
 use mailpods_store::queue::QueueFilter;
+use mailpods_store::{BodyId, NewBody, Quota, StoreError};
 
-use super::support::{connect, message, options, server};
+use super::support::{address, connect, message, options, server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_schema_is_used_as_long_as_it_allows() {
@@ -50,6 +54,47 @@ async fn a_newer_schema_is_used_as_long_as_it_allows() {
     );
     first.close().await;
     second.close().await;
+}
+
+/// Programs of the version before go on signing bodies in their way until they are replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_of_a_program_before_says_nothing() {
+    let server = server();
+    let connected = connect(&server.uri()).await;
+    let mail = connected.store().mail;
+    let account = mail.account(&address("alice@example.test")).await;
+    let inbox = mail.mailbox(account.expect("an account"), "INBOX").await;
+    let inbox = inbox.expect("found").expect("an INBOX").id;
+    let octets = Bytes::from_static(b"Subject: x\r\n\r\nthe invoice\r\n");
+    let new = NewMail {
+        body: NewBody::Octets {
+            meta: Some(Meta::compute(&octets).encode()),
+            slices: vec![octets],
+        },
+        prefix: Bytes::new(),
+        flags: Flags::default(),
+        received: 0,
+    };
+    let added = mail.append(inbox, vec![new], Quota::default()).await;
+    added.expect("added");
+    let found = async || {
+        let sought = SoughtText {
+            probes: Probes::of("invoice").expect("probes"),
+            in_prefix: None,
+        };
+        let found = mail.may_have(inbox, 1..=u32::MAX, sought).await;
+        found.expect("read").len()
+    };
+    let unsigned = async || mail.unsigned_bodies(BodyId(0), 9).await.expect("read");
+    assert_eq!((found().await, unsigned().await.len()), (1, 0));
+    // As such a program writes it: it knows nothing of the column, and does not find the text.
+    let rewritten = "DELETE FROM body_signature; INSERT INTO body_signature (shard, id, bits) SELECT shard, id, decode('00', 'hex') FROM body";
+    server.execute(rewritten).expect("rewritten");
+    let bodies = unsigned().await;
+    assert_eq!((found().await, bodies.len()), (1, 1));
+    mail.sign_body(bodies[0]).await.expect("signed");
+    assert_eq!((found().await, unsigned().await.len()), (1, 0));
+    connected.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -121,15 +121,11 @@ impl Facts {
                 Err(error) => broken = broken.or(Some(error)),
             }
         }
-        let mut global = HashMap::new();
-        for (name, source) in &plan.sieve.scripts {
-            match compiled(name, source.script()) {
-                Ok(script) => {
-                    global.insert(name.clone(), script);
-                }
-                Err(error) => broken = broken.or(Some(error)),
-            }
-        }
+        // One that this release does not understand is none: whoever includes it is told so, and nobody else.
+        let global = plan.sieve.scripts.iter().filter_map(|(name, source)| {
+            let script = source.script().ok()?;
+            Some((name.clone(), Arc::clone(script)))
+        });
         let message = &unit.message;
         let auth = match &message.origin {
             Origin::Submission(login) => Some(login.clone()),
@@ -141,7 +137,7 @@ impl Facts {
             after,
             broken,
             scripts: Scripts {
-                global,
+                global: global.collect(),
                 personal: incoming.personal.clone(),
             },
             body,

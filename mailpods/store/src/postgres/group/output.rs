@@ -187,8 +187,8 @@ const BODY: &str = "INSERT INTO body (shard, id, refs, size, meta)
     SELECT shard, id, 1, size, meta FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bytea[]) AS v (shard, id, size, meta)";
 const BODY_DATA: &str = "INSERT INTO body_data (shard, id, data) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])";
 
-const BODY_SIGNATURE: &str = "INSERT INTO body_signature (shard, id, bits)
-    SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS v (shard, id, bits) WHERE v.bits IS NOT NULL";
+const BODY_SIGNATURE: &str = "INSERT INTO body_signature (shard, id, bits, form)
+    SELECT shard, id, bits, 1 FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS v (shard, id, bits) WHERE v.bits IS NOT NULL";
 
 impl<'w> Bodies<'w> {
     pub(in crate::postgres) fn push(&mut self, shard: i16, id: i64, data: &'w NewData) {

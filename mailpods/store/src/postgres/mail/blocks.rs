@@ -55,7 +55,7 @@ struct Kept {
     used: u64,
     octets: usize,
     blocks: BTreeMap<Uid, Block>,
-    /// There is no room for more of this mailbox.
+    /// All of this mailbox is too much; nothing of it is kept.
     full: bool,
 }
 
@@ -102,25 +102,19 @@ impl Blocks {
         kept.blocks.insert(first, block);
         kept.octets = kept.octets + octets - freed;
         state.octets = state.octets + octets - freed;
+        if kept.octets > MOST {
+            // What is only partly there is read whole each time: it would be of no use, and others would lose theirs for it.
+            state.octets -= kept.octets;
+            (kept.octets, kept.full) = (0, true);
+            return kept.blocks.clear();
+        }
         while state.octets > MOST {
             let others = state.mailboxes.iter().filter(|(id, _)| **id != mailbox);
             let oldest = others.min_by_key(|(_, kept)| kept.used).map(|(id, _)| *id);
-            match oldest.and_then(|oldest| state.mailboxes.remove(&oldest)) {
-                Some(gone) => state.octets -= gone.octets,
-                None => return state.give_up(mailbox, first),
-            }
-        }
-    }
-}
-
-impl State {
-    /// One mailbox takes all there is.
-    fn give_up(&mut self, mailbox: MailboxId, first: Uid) {
-        if let Some(kept) = self.mailboxes.get_mut(&mailbox) {
-            kept.full = true;
-            let octets = kept.blocks.remove(&first).map_or(0, |block| block.octets());
-            kept.octets -= octets;
-            self.octets -= octets;
+            let Some(gone) = oldest.and_then(|oldest| state.mailboxes.remove(&oldest)) else {
+                return;
+            };
+            state.octets -= gone.octets;
         }
     }
 }
@@ -130,15 +124,13 @@ pub(super) async fn entries(shared: &Shared, query: &Query) -> Result<Option<Vec
     let columns = query.columns;
     let whole = columns.meta && !columns.prefix && columns.reader.is_none();
     let span = u64::from(*query.uids.end()).saturating_sub(u64::from(*query.uids.start())) + 1;
-    if !whole || query.changed_since > 0 || query.limit < BLOCK || span < BLOCK as u64 {
+    let large = query.limit >= BLOCK && span >= BLOCK as u64;
+    if !whole || query.changed_since > 0 || !large || !shared.blocks.has_room(query.mailbox) {
         return Ok(None);
     }
-    let Some(table) = read::flags(shared, query.mailbox).await? else {
+    let Some(table) = read::flags_of_many(shared, query.mailbox, WORTH).await? else {
         return Ok(None);
     };
-    if table.rows().len() < WORTH || !shared.blocks.has_room(query.mailbox) {
-        return Ok(None);
-    }
     let rows = table.rows();
     let start = rows.partition_point(|row| row.uid < *query.uids.start());
     let end = rows.partition_point(|row| row.uid <= *query.uids.end());
@@ -159,7 +151,9 @@ pub(super) async fn entries(shared: &Shared, query: &Query) -> Result<Option<Vec
         );
         at = stop;
     }
-    Ok(Some(entries))
+    // The facts are of later moments than the flags. Fewer than `limit` say that there are no more, so they must not be fewer for
+    // what was expunged in between.
+    Ok((entries.len() == end - start).then_some(entries))
 }
 
 /// Messages from `uid` on, or from before it, and up to which UID they are all there are.
@@ -354,9 +348,18 @@ mod tests {
         assert_eq!([1, 2, 3].map(kept), [false, true, true]);
         blocks.put(MailboxId(2), 2, large(2));
         assert_eq!([2, 3].map(kept), [true, false]);
-        // One mailbox with more than there is room for keeps what it has.
-        blocks.put(MailboxId(2), 3, large(3));
-        assert!(kept(2) && blocks.get(MailboxId(2), 3).is_none());
-        assert!(!blocks.has_room(MailboxId(2)) && blocks.has_room(MailboxId(3)));
+        // One mailbox with more than there is room for keeps nothing, and takes nothing from others.
+        let small = block(1..=10);
+        blocks.put(MailboxId(3), 1, small.clone());
+        let near = |last| Block {
+            stored: vec![0; MOST / 2].into(),
+            ..large(last)
+        };
+        blocks.put(MailboxId(4), 1, near(1));
+        assert_eq!([2, 3, 4].map(kept), [false, true, true]);
+        blocks.put(MailboxId(4), 2, near(2));
+        assert_eq!([3, 4].map(kept), [true, false]);
+        assert!(!blocks.has_room(MailboxId(4)) && blocks.has_room(MailboxId(3)));
+        assert_eq!(lock(&blocks.0).octets, small.octets());
     }
 }

@@ -109,8 +109,21 @@ const FLAGS: &str = "SELECT array_agg(uid), array_agg(modseq), array_agg(system)
     FROM mail WHERE account = $1 AND mailbox = $2 AND modseq > $3 GROUP BY keywords";
 
 pub(super) async fn flags(shared: &Shared, mailbox: MailboxId) -> Result<Option<Arc<FlagTable>>> {
+    flags_of_many(shared, mailbox, 0).await
+}
+
+/// The same; `None` for a mailbox with fewer than `least` messages, too.
+pub(super) async fn flags_of_many(
+    shared: &Shared,
+    mailbox: MailboxId,
+    least: usize,
+) -> Result<Option<Arc<FlagTable>>> {
     let connection = shared.pool.get().await?;
     let row = rows::by_id(&connection, mailbox).await?;
+    let messages = usize::try_from(row.messages).unwrap_or(usize::MAX);
+    if messages < least {
+        return Ok(None);
+    }
     let known = shared
         .flags
         .get(mailbox)
@@ -121,7 +134,6 @@ pub(super) async fn flags(shared: &Shared, mailbox: MailboxId) -> Result<Option<
     {
         return Ok(known);
     }
-    let messages = usize::try_from(row.messages).unwrap_or(usize::MAX);
     let builder = || shared.flags.build(row.modseq, messages);
     let table = match &known {
         None => flags_since(&connection, mailbox, builder(), None).await?,
@@ -428,7 +440,7 @@ fn entry(row: &Row) -> Result<Entry> {
 /// `last` is the highest bit of a signature, whose bits are a power of two. The database writes octets above 127 of the prefix as `\ooo`, and `\`
 /// twice.
 const MAY_HAVE: &str = "SELECT m.uid FROM mail AS m
-    LEFT JOIN body_signature AS s ON s.shard = (m.body & $5)::smallint AND s.id = m.body
+    LEFT JOIN body_signature AS s ON s.shard = (m.body & $5)::smallint AND s.id = m.body AND s.form = 1
     CROSS JOIN LATERAL (SELECT octet_length(s.bits)::bigint * 8 - 1 AS last) AS l
     WHERE m.account = $1 AND m.mailbox = $2 AND m.uid BETWEEN $3 AND $4
     AND (s.bits IS NULL
