@@ -553,6 +553,24 @@ async fn what_a_release_kept_by_the_name_is_taken_over_once() {
 }
 
 #[tokio::test]
+async fn a_life_that_cannot_be_read_hides_no_other() {
+    let world = named();
+    world.looked_at(|_| {}).await;
+    let secrets = world.ctx.store.secrets.as_ref();
+    let two = OutboundIp {
+        name: "two".to_owned(),
+        address: "192.0.2.2".parse().unwrap(),
+        ..world.ip.clone()
+    };
+    let octets = zeroize::Zeroizing::new(b"{".to_vec());
+    let name = "outbound/ip/two/192.0.2.2";
+    secrets.put_secret(name, octets).await.unwrap();
+    let told = super::AddressState::all([&two, &world.ip], 1, secrets, 1).await;
+    let told: Vec<String> = told.unwrap().into_iter().map(|state| state.name).collect();
+    assert_eq!(told, ["one"]);
+}
+
+#[tokio::test]
 async fn a_drained_address_is_counted_as_drained() {
     use mailpods_policy::outbound::life::Order;
     let mut world = named();

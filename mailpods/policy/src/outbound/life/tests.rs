@@ -15,6 +15,15 @@ fn active() -> Life {
 }
 
 #[test]
+fn a_cause_of_a_later_release_hides_no_life() {
+    let life: Life = serde_json::from_str(r#"{"activated":7,"cause":"moon-full"}"#).unwrap();
+    assert_eq!(
+        (life.activated, life.cause),
+        (Some(7), Some(Cause::Unknown))
+    );
+}
+
+#[test]
 fn an_address_sends_only_after_every_check_passed() {
     let mut life = Life::default();
     let half = [
