@@ -381,7 +381,6 @@ impl Attempt<'_> {
             reports,
             lmtp: session.dial.lmtp,
         };
-        self.tried = Tried::Asked;
         self.ask_for(level);
         let replies = result.recipients.iter().zip(&result.phases);
         let mut classes = Vec::with_capacity(undecided.len());
@@ -415,6 +414,7 @@ impl Attempt<'_> {
             }
             return false;
         }
+        self.tried = Tried::Asked;
         for ((&at, outcome), class) in undecided.iter().zip(result.recipients).zip(classes) {
             if let Some(slot) = self.fates.get_mut(at) {
                 let fate = answered.fate(outcome);
