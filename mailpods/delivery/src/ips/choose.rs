@@ -270,6 +270,7 @@ impl Ips {
             if life.hostname.is_none() {
                 life.clone_from(&known);
             }
+            life.left = None;
             life.rename(ip.hostname.as_str(), now)
         };
         self.lives().entry(id.clone()).or_insert(known.clone());

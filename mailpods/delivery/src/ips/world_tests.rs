@@ -535,7 +535,7 @@ async fn what_a_release_kept_by_the_name_is_taken_over_once() {
     };
     let octets = mailpods_store::secrets::to_octets(&old).unwrap();
     secrets.put_secret("outbound/ip/one", octets).await.unwrap();
-    world.looked_at(|_| {}).await;
+    let (_, before) = world.looked_at(|_| {}).await;
     let life = world.kept(&world.ip).await;
     assert_eq!(
         (life.activated, life.rested_until),
@@ -545,9 +545,18 @@ async fn what_a_release_kept_by_the_name_is_taken_over_once() {
         .looked_at(|ip| ip.address = "192.0.2.9".parse().unwrap())
         .await;
     assert_eq!(world.kept(&moved).await.activated, None);
-    super::kept::tidy_lives(secrets, &plan, i64::MAX)
-        .await
-        .unwrap();
+    let at = world.clock.advance(Duration::ZERO);
+    let month = 30 * 86_400_000;
+    let tidied = async |plan: &Plan, now: i64| {
+        super::kept::tidy_lives(secrets, plan, now).await.unwrap();
+        secrets.secret_names("outbound/ip/").await.unwrap().len()
+    };
+    assert_eq!(tidied(&plan, at).await, 2, "that of the name is gone");
+    // A process with the plan of before still has it.
+    assert_eq!(tidied(&before, at + 1).await, 2);
+    assert_eq!(tidied(&plan, at + month + 1).await, 2, "left again now");
+    assert_eq!(tidied(&plan, at + 2 * month + 1).await, 2);
+    assert_eq!(tidied(&plan, at + 2 * month + 2).await, 1);
     let left = secrets.secret_names("outbound/ip/").await.unwrap();
     assert_eq!(left, ["outbound/ip/one/192.0.2.9"]);
 }

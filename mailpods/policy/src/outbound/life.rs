@@ -246,6 +246,9 @@ pub struct Life {
     /// Why it last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// Since when no settings name it, as far as a process noticed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<i64>,
     /// What the gate found last.
     pub gate: BTreeMap<Check, Finding>,
     /// Rests and probations by provider.
