@@ -254,7 +254,7 @@ impl Ips {
     /// Takes an address in that was not looked at since the start, or whose settings have changed: what is kept of it, and the gate.
     pub(super) async fn admit(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
         let id = kept::id(ip);
-        if self.met().get(&id) == Some(ip) {
+        if self.met().get(&id) == Some(ip) || is_replaced(ctx, ip) {
             return;
         }
         let known = self.lives().get(&id).cloned();
@@ -271,6 +271,10 @@ impl Ips {
                 life.clone_from(&known);
             }
             life.left = None;
+            // The plan may have been replaced since: the new one has named it already, or will.
+            if is_replaced(ctx, ip) {
+                return None;
+            }
             life.rename(ip.hostname.as_str(), now)
         };
         self.lives().entry(id.clone()).or_insert(known.clone());
@@ -309,10 +313,15 @@ impl Ips {
         }
     }
 
-    /// Looks whether the address is right.
+    /// Looks whether the address is right. Where what is known is of another hostname there is nothing to look at: a process with
+    /// another plan has it so, until one of them [takes it in](Self::admit).
     pub(crate) async fn check(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
         let now = ctx.now();
-        let life = self.lives().get(&kept::id(ip)).cloned().unwrap_or_default();
+        let hostname = ip.hostname.as_str();
+        let life = self.lives().get(&kept::id(ip)).cloned();
+        let Some(life) = life.filter(|life| life.is_named(hostname)) else {
+            return;
+        };
         let there = ctx.egress.finding(ip).await;
         // No answer changes nothing.
         let absent = match &there {
@@ -324,7 +333,9 @@ impl Ips {
         let spf = self.spf_finding(ctx, plan, ip).await;
         findings.extend(spf.map(|finding| (Check::Spf, finding)));
         let gate = |life: &mut Life| {
-            let renamed = life.rename(ip.hostname.as_str(), now);
+            if !life.is_named(hostname) {
+                return None;
+            }
             life.absent = absent.unwrap_or(life.absent);
             let mut change = life.gate(&findings, now);
             if let Some(change) = change.as_mut()
@@ -333,7 +344,7 @@ impl Ips {
             {
                 change.to = Phase::Warming;
             }
-            renamed.into_iter().chain(change)
+            change
         };
         self.change(ctx, ip, gate).await;
     }
@@ -424,6 +435,13 @@ fn cannot(life: &Life, provider: &str, now: i64) -> String {
         },
         Phase::Active | Phase::Warming | Phase::Cooling => "cannot be used".to_owned(),
     }
+}
+
+/// Whether the plan has other settings of an address by now than these.
+fn is_replaced(ctx: &Context, ip: &OutboundIp) -> bool {
+    let current = ctx.plan.current();
+    let named = current.outbound_ips.get(&ip.name);
+    named.is_some_and(|named| !is_same(named, ip))
 }
 
 /// Whether receivers see the same: address and name.

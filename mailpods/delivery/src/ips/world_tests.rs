@@ -369,6 +369,7 @@ async fn an_order_does_not_have_an_address_send_that_is_not_there() {
     use mailpods_policy::outbound::life::Order;
     let world = World::new("");
     let (ctx, ips) = (&world.ctx, &world.ctx.ips);
+    ips.admit(ctx, &world.plan, &world.ip).await;
     let secrets = ctx.store.secrets.as_ref();
     super::kept::give(secrets, "one", &Order::Activate)
         .await
@@ -399,6 +400,7 @@ impl World {
         let (mut ip, mut plan) = (self.ip.clone(), self.plan.clone());
         change(&mut ip);
         plan.outbound_ips.insert("one".to_owned(), ip.clone());
+        self.ctx.plan.swap(plan.clone());
         self.ctx.ips.admit(&self.ctx, &plan, &ip).await;
         (ip, plan)
     }
@@ -522,6 +524,25 @@ async fn another_hostname_that_is_wrong_waits() {
     assert!(life.activated.is_none() && life.started.is_some());
     let text = format!("{:?}", life.gate[&Check::ReverseName]);
     assert!(text.contains("not other.example.test"), "{text}");
+}
+
+#[tokio::test]
+async fn processes_whose_plans_differ_do_not_name_an_address_in_turns() {
+    use mailpods_policy::outbound::life::Order;
+    let world = named();
+    let (old, before) = world.looked_at(|_| {}).await;
+    let (new, plan) = world
+        .looked_at(|ip| ip.hostname = name("other.example.test"))
+        .await;
+    let (ctx, ips) = (&world.ctx, &world.ctx.ips);
+    let force = |life: &mut super::Life| Some(life.order(&Order::Activate, 1));
+    ips.change(ctx, &new, force).await;
+    // What is under way with the plan of before, and the checks of another process that still has it.
+    ips.admit(ctx, &before, &old).await;
+    ips.check(ctx, &before, &old).await;
+    let life = world.kept(&new).await;
+    assert!(life.is_named("other.example.test") && life.forced);
+    assert!(world.sends(&new, &plan) && !world.sends(&old, &before));
 }
 
 #[tokio::test]
