@@ -106,7 +106,14 @@ impl World {
             life.rename(self.ip.hostname.as_str(), now);
             life.gate(&[(Check::ReverseName, Finding::Passed)], now)
         };
+        self.take_in(&self.ip);
         self.ctx.ips.change(&self.ctx, &self.ip, pass).await;
+    }
+
+    /// As if the store had been asked for it.
+    fn take_in(&self, ip: &OutboundIp) {
+        let mut lives = self.ctx.ips.lives();
+        lives.entry(super::kept::id(ip)).or_default();
     }
 }
 
@@ -546,6 +553,24 @@ async fn processes_whose_plans_differ_do_not_name_an_address_in_turns() {
 }
 
 #[tokio::test]
+async fn another_hostname_replaces_a_life_that_cannot_be_read() {
+    let world = named();
+    world.looked_at(|_| {}).await;
+    let rest = |life: &mut super::Life| life.refused("google", REST, "no", 1);
+    world.ctx.ips.change(&world.ctx, &world.ip, rest).await;
+    let secrets = world.ctx.store.secrets.as_ref();
+    let octets = zeroize::Zeroizing::new(b"{".to_vec());
+    let key = "outbound/ip/one/127.0.0.1";
+    secrets.put_secret(key, octets).await.unwrap();
+    let (renamed, plan) = world
+        .looked_at(|ip| ip.hostname = name("other.example.test"))
+        .await;
+    let life = world.kept(&renamed).await;
+    assert!(life.is_named("other.example.test") && life.heat.contains_key("google"));
+    assert!(life.activated.is_some() && plan.outbound_ips["one"] == renamed);
+}
+
+#[tokio::test]
 async fn what_a_release_kept_by_the_name_is_taken_over_once() {
     let world = named();
     let secrets = world.ctx.store.secrets.as_ref();
@@ -556,6 +581,13 @@ async fn what_a_release_kept_by_the_name_is_taken_over_once() {
     };
     let octets = mailpods_store::secrets::to_octets(&old).unwrap();
     secrets.put_secret("outbound/ip/one", octets).await.unwrap();
+    let drain = |life: &mut super::Life| {
+        life.drained = true;
+        None
+    };
+    let (ctx, ips) = (&world.ctx, &world.ctx.ips);
+    assert!(!ips.change(ctx, &world.ip, drain).await);
+    assert!(ips.try_change(ctx, &world.ip, drain).await.is_err());
     let (_, before) = world.looked_at(|_| {}).await;
     let life = world.kept(&world.ip).await;
     assert_eq!(
@@ -670,6 +702,7 @@ async fn a_standby_that_sends_in_place_of_another_one_is_told() {
         life.rename(standby.hostname.as_str(), now);
         life.gate(&[(Check::ReverseName, Finding::Passed)], now)
     };
+    world.take_in(&standby);
     ips.change(ctx, &standby, pass).await;
     let seat = |provider: &str| ("two".to_owned(), provider.to_owned());
     let stand_ins = || {
