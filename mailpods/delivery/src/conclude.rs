@@ -221,7 +221,8 @@ fn retry(ended: &Ended, next: Next, warn: bool) -> Option<Retry> {
         Reason::NoSourceAddress => first.retry_at.unwrap_or(at).min(soon),
         _ => first.retry_at.unwrap_or(at),
     };
-    let line = first.text.split(['\r', '\n']).next().unwrap_or_default();
+    let text = first.full();
+    let line = text.split(['\r', '\n']).next().unwrap_or_default();
     Some(Retry {
         next_attempt,
         error: line.chars().take(500).collect(),
@@ -235,6 +236,19 @@ fn retry(ended: &Ended, next: Next, warn: bool) -> Option<Retry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sender_is_not_told_what_operators_are() {
+        let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", "none may send");
+        let mut fate = Fate::Deferred(trouble.detailed("one of pool vip is drained"));
+        give_up(&mut fate, End::Age, false);
+        let Fate::Failed(trouble) = &fate else {
+            panic!("{fate:?}");
+        };
+        let told = "not deliverable for too long; last: none may send";
+        assert_eq!(trouble.text, told);
+        assert_eq!(fate.text(), format!("{told}: one of pool vip is drained"));
+    }
 
     #[test]
     fn the_one_attempt_is_one_that_asked_somebody() {

@@ -140,15 +140,17 @@ impl Ips {
         if ask.sources.ips.is_empty() {
             return Ok(None);
         }
-        let (mut full, mut first) = (Vec::new(), None);
+        let (mut full, mut first, mut uncounted) = (Vec::new(), None, false);
         loop {
             let order = self.order(ctx, ask, v4, &full).await;
             if order.is_empty() {
                 break;
             }
             for pick in order {
-                if self.has_room(ctx, &pick.ip, ask.provider).await {
-                    return Ok(Some(pick));
+                match self.room(ctx, &pick.ip, ask.provider).await {
+                    Some(true) => return Ok(Some(pick)),
+                    Some(false) => {}
+                    None => uncounted = true,
                 }
                 full.push(pick.ip.address);
                 first.get_or_insert(pick);
@@ -158,10 +160,7 @@ impl Ips {
         match first {
             Some(first) if is_out_of_patience(ask.created, now) => Ok(Some(first)),
             Some(_) => {
-                let text = format!(
-                    "all addresses for {} are new and have sent what they may today",
-                    ask.provider
-                );
+                let text = no_room(ask, &full, uncounted);
                 Err(Trouble::new(Reason::WarmUp, "4.7.0", text).worth_at(now + LOOK_AGAIN))
             }
             None => match self.hidden_by_spf(ctx, ask, v4).await {
@@ -207,12 +206,10 @@ impl Ips {
             (back.min(), whys(&asked, ask, now))
         };
         let said = ask.said.as_ref();
-        let said = said.map_or_else(String::new, |said| format!("; a server had said: {said}"));
-        let text = format!(
-            "no outbound address may send to {} now: {whys}{said}",
-            ask.provider
-        );
-        let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", text);
+        // First, because the queue does not keep all.
+        let said = said.map_or_else(String::new, |said| format!("a server had said: {said}; "));
+        let text = format!("{said}no outbound address may send to {} now", ask.provider);
+        let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", text).detailed(whys);
         match back {
             Some(until) => {
                 let spread = i64::try_from(ctx.random_u64() % SPREAD).unwrap_or(0);
@@ -222,8 +219,13 @@ impl Ips {
         }
     }
 
-    /// Whether an address may send one more message to the provider today, which is then counted.
-    pub(super) async fn has_room(&self, ctx: &Context, ip: &OutboundIp, provider: &str) -> bool {
+    /// Whether an address may send one more message to the provider today, which is then counted; `None`: the store cannot count.
+    pub(super) async fn room(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        provider: &str,
+    ) -> Option<bool> {
         let started = self
             .lives()
             .get(&kept::id(ip))
@@ -234,7 +236,7 @@ impl Ips {
             .zip(started)
             .and_then(|(ramp, started)| ramp.allowance(started, now));
         let Some(limit) = limit else {
-            return true;
+            return Some(true);
         };
         let take = Take {
             key: format!("outbound/{}/{provider}/warm-up", kept::id(ip)),
@@ -243,10 +245,10 @@ impl Ips {
             window: DAY,
         };
         match ctx.store.tokens.take(vec![take], now).await {
-            Ok(taken) => taken == Taken::Granted,
+            Ok(taken) => Some(taken == Taken::Granted),
             Err(error) => {
                 tracing::warn!(ip = ip.name, %error, "failed to count a message of a new address");
-                false
+                None
             }
         }
     }
@@ -385,6 +387,21 @@ fn id(address: IpAddr) -> u64 {
     };
     let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)].map(u64::try_from);
     high.unwrap_or_default().rotate_left(32) ^ low.unwrap_or_default()
+}
+
+/// Why a message finds no place on addresses that would send.
+fn no_room(ask: &Ask<'_>, full: &[IpAddr], uncounted: bool) -> String {
+    let provider = ask.provider;
+    if uncounted {
+        return format!("the messages of new addresses to {provider} cannot be counted now");
+    }
+    let but = match ask.refused {
+        [first, ..] if !full.contains(first) => " and were not refused with this message",
+        _ => "",
+    };
+    format!(
+        "all addresses that may send to {provider} now{but} are new and have sent what they may today"
+    )
 }
 
 /// Addresses of which it is told why they may not send, and characters of what is told of each.

@@ -200,7 +200,7 @@ impl Attempt<'_> {
             Way::Mx(_) => self.sources = sources,
         }
         if let Some(trouble) = self.sources.absent() {
-            tracing::warn!(id = %self.unit.message.id, sender = self.unit.message.envelope.sender, "mail waits: {}", trouble.text);
+            tracing::warn!(id = %self.unit.message.id, sender = self.unit.message.envelope.sender, "mail waits: {}", trouble.full());
             return self.all(&trouble.into_fate());
         }
         match self.leave_out_away() {
