@@ -358,11 +358,12 @@ pub(super) fn member(
     life: Option<&Life>,
     (provider, now): (&str, i64),
 ) -> Member {
-    let member = seat(ip, life, (provider, now));
-    Member {
-        usable: member.usable && !plan.outbound.draining.contains(&ip.name),
-        ..member
+    let mut member = seat(ip, life, (provider, now));
+    if plan.outbound.draining.contains(&ip.name) {
+        // Nobody stands in for it: it does not come back.
+        (member.usable, member.standby) = (false, true);
     }
+    member
 }
 
 /// An address among those of its pool, one that is not being removed.

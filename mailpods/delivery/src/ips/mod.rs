@@ -95,8 +95,8 @@ pub(crate) struct Ips {
     stuck: Mutex<HashMap<String, String>>,
     /// Addresses whose state cannot be read, so that each is told once.
     unread: Mutex<HashMap<String, String>>,
-    /// Who sends in place of others: name and provider.
-    stand_ins: Mutex<seats::StandIns>,
+    /// Who sends in place of others: name and provider; `None` before the first look.
+    stand_ins: Mutex<Option<seats::StandIns>>,
     /// Held while a life changes and is kept, so that it is not read back in between.
     keeping: tokio::sync::Mutex<()>,
 }

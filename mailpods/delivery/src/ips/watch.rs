@@ -249,6 +249,10 @@ impl Ips {
                 .collect();
             let waiting = explain::waiting(&known, plan.outbound.min_standby, now);
             let stands = known.into_iter().map(|(ip, life)| {
+                // What is known is of another name: it does not send under this one.
+                if !life.is_named(ip.hostname.as_str()) {
+                    return Stands(Some(Phase::Pending));
+                }
                 let waits = waiting.contains(&ip.address);
                 let is_drained = life.drained && life.activated.is_some();
                 Stands((!is_drained).then(|| explain::overall(ip, life, waits, now)))

@@ -653,6 +653,14 @@ async fn a_drained_address_is_counted_as_drained() {
     let drain = |life: &mut super::Life| Some(life.order(&Order::Drain, 2));
     world.ctx.ips.change(&world.ctx, &world.ip, drain).await;
     assert_eq!((counted(Some(Phase::Standby)), counted(None)), (0, 1));
+    world.ip.hostname = name("other.example.test");
+    world
+        .plan
+        .outbound_ips
+        .insert("one".to_owned(), world.ip.clone());
+    world.ctx.ips.measure(&world.ctx, &world.plan);
+    let pending = crate::metrics::Stands(Some(Phase::Pending));
+    assert_eq!(world.ctx.metrics.addresses.get(pending), 1);
 }
 
 #[tokio::test]
@@ -711,6 +719,9 @@ async fn a_standby_that_sends_in_place_of_another_one_is_told() {
             .collect::<Vec<_>>()
     };
     assert_eq!(stand_ins(), [seat("")], "the other one is Pending");
+    let taken = || ctx.metrics.transitions.get(Changed(Cause::SeatTaken));
+    ips.tell_seats(ctx, &world.plan);
+    assert_eq!(taken(), 0, "it was so before the start");
     world.activate().await;
     assert_eq!(stand_ins(), []);
     let rest = super::Rest {
@@ -723,7 +734,7 @@ async fn a_standby_that_sends_in_place_of_another_one_is_told() {
     for _ in 0..2 {
         ips.tell_seats(ctx, &world.plan);
     }
-    assert_eq!(ctx.metrics.transitions.get(Changed(Cause::SeatTaken)), 1);
+    assert_eq!(taken(), 1);
     let short = super::seats::short_of(&world.plan, &ips.lives(), now);
     let short: Vec<String> = short.iter().map(ToString::to_string).collect();
     assert_eq!(short, ["default (IPv4) for google"]);
