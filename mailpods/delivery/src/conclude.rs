@@ -145,15 +145,13 @@ enum End {
 }
 
 /// What nobody was asked to take has not had its one attempt.
-const fn was_asked(reason: Reason) -> bool {
-    !matches!(
-        reason,
-        Reason::NoSourceAddress
-            | Reason::WarmUp
-            | Reason::OnHold
-            | Reason::StoreUnavailable
-            | Reason::DnsTemporary
-    )
+const fn was_asked(reason: Reason, asked: bool) -> bool {
+    match reason {
+        // Whatever was asked before: our own store is no answer of the server's.
+        Reason::StoreUnavailable => false,
+        Reason::NoSourceAddress | Reason::WarmUp | Reason::OnHold | Reason::DnsTemporary => asked,
+        _ => true,
+    }
 }
 
 fn give_up(fate: &mut Fate, end: End, asked: bool) {
@@ -163,7 +161,7 @@ fn give_up(fate: &mut Fate, end: End, asked: bool) {
     let (reason, lead) = match end {
         End::Operator => (Reason::BouncedByOperator, "returned by an operator"),
         End::Age => (Reason::Expired, "not deliverable for too long"),
-        End::Once if asked || was_asked(trouble.reason) => {
+        End::Once if was_asked(trouble.reason, asked) => {
             (Reason::OneAttempt, "one attempt is made for this domain")
         }
         End::Once => return,
@@ -223,7 +221,8 @@ fn retry(ended: &Ended, next: Next, warn: bool) -> Option<Retry> {
         Reason::NoSourceAddress => first.retry_at.unwrap_or(at).min(soon),
         _ => first.retry_at.unwrap_or(at),
     };
-    let line = first.text.split(['\r', '\n']).next().unwrap_or_default();
+    let text = first.full();
+    let line = text.split(['\r', '\n']).next().unwrap_or_default();
     Some(Retry {
         next_attempt,
         error: line.chars().take(500).collect(),
@@ -232,4 +231,40 @@ fn retry(ended: &Ended, next: Next, warn: bool) -> Option<Retry> {
         warned: ended.unit.warned || warn,
         counts,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_is_not_told_what_operators_are() {
+        let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", "none may send");
+        let mut fate = Fate::Deferred(trouble.detailed("one of pool vip is drained"));
+        give_up(&mut fate, End::Age, false);
+        let Fate::Failed(trouble) = &fate else {
+            panic!("{fate:?}");
+        };
+        let told = "not deliverable for too long; last: none may send";
+        assert_eq!(trouble.text, told);
+        assert_eq!(fate.text(), format!("{told}: one of pool vip is drained"));
+    }
+
+    #[test]
+    fn the_one_attempt_is_one_that_asked_somebody() {
+        let ends = |reason, asked| {
+            let mut fate = Fate::Deferred(Trouble::new(reason, "4.3.0", "why"));
+            give_up(&mut fate, End::Once, asked);
+            matches!(fate, Fate::Failed(_))
+        };
+        for (reason, asked, wanted) in [
+            (Reason::StoreUnavailable, true, false),
+            (Reason::StoreUnavailable, false, false),
+            (Reason::DnsTemporary, false, false),
+            (Reason::NoSourceAddress, true, true),
+            (Reason::ConnectFailed, false, true),
+        ] {
+            assert_eq!(ends(reason, asked), wanted, "{reason:?}, {asked}");
+        }
+    }
 }

@@ -128,7 +128,7 @@ impl Context {
             tracing::info!(
                 id = %unit.message.id, to = %recipient.address, from = %unit.message.envelope.sender,
                 reason = reason.as_str(), class, peer = fate.mta(), attempt = unit.attempts + 1,
-                source = fate.from().map(display), detail = fate.text(), "{what}"
+                source = fate.from().map(display), detail = &*fate.text(), "{what}"
             );
             self.trace(unit, recipient, fate);
         }
@@ -138,7 +138,7 @@ impl Context {
     pub(crate) fn trace(&self, unit: &LeasedUnit, recipient: &QueuedRecipient, fate: &Fate) {
         let class = fate.class().map(|class| format!("[{class}]"));
         let from = fate.from().map(|from| self.named(from));
-        let parts = [class, from, Some(fate.text().to_owned())];
+        let parts = [class, from, Some(fate.text().into_owned())];
         let parts = parts.into_iter().flatten().filter(|part| !part.is_empty());
         self.store.trace.record(TraceEvent {
             at: self.now(),

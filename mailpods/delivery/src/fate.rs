@@ -1,5 +1,6 @@
 //! What an attempt does to a recipient.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use mailpods_policy::Reason;
@@ -17,6 +18,8 @@ pub(crate) struct Trouble {
     pub(crate) status: String,
     /// The remote's reply, or our own words.
     pub(crate) text: String,
+    /// What log, queue and trace tell besides: names and addresses of ours that are no business of senders.
+    pub(crate) detail: Option<Box<str>>,
     /// The server that gave the reply.
     pub(crate) mta: Option<Box<str>>,
     /// The outbound address that the server was asked from.
@@ -36,6 +39,7 @@ impl Trouble {
             class: unsaid(reason),
             status: status.to_owned(),
             text: text.into(),
+            detail: None,
             mta: None,
             from: None,
             unreachable: false,
@@ -54,6 +58,20 @@ impl Trouble {
     pub(crate) fn staying(mut self) -> Self {
         self.stays = true;
         self
+    }
+
+    /// The same, and this for operators alone.
+    pub(crate) fn detailed(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The text for operators.
+    pub(crate) fn full(&self) -> Cow<'_, str> {
+        match &self.detail {
+            Some(detail) => format!("{}: {detail}", self.text).into(),
+            None => self.text.as_str().into(),
+        }
     }
 
     /// The same, and then it is worth another attempt.
@@ -124,12 +142,12 @@ impl Fate {
         }
     }
 
-    /// The reply or detail, for people.
-    pub(crate) fn text(&self) -> &str {
+    /// The reply or detail, for operators.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
         match self {
-            Self::Relayed { text, .. } => text,
-            Self::Deferred(trouble) | Self::Failed(trouble) => &trouble.text,
-            Self::Delivered | Self::Expanded | Self::Rerouted | Self::Withheld => "",
+            Self::Relayed { text, .. } => text.as_str().into(),
+            Self::Deferred(trouble) | Self::Failed(trouble) => trouble.full(),
+            Self::Delivered | Self::Expanded | Self::Rerouted | Self::Withheld => "".into(),
         }
     }
 

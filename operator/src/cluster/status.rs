@@ -23,6 +23,11 @@ pub const SENDERS_SUSPENDED: &str = "SendersSuspended";
 pub const STANDBY_SHORT: &str = "StandbyShort";
 /// Suspended accounts, or pools, that a message names.
 const NAMED: usize = 5;
+/// What stands before, between and after pools in the message of [`STANDBY_SHORT`], and between a pool and its providers.
+const SHORT_OF: &str = "fewer than spec.outbound.minStandby are on standby of ";
+const BETWEEN: &str = "; ";
+const SEE_LIST: &str = ": `mailpods ip list`";
+const FOR: &str = " for ";
 
 /// The status of a MailCluster of which objects were built.
 #[must_use]
@@ -199,17 +204,42 @@ fn suspended(observed: &Observed) -> Option<Said> {
 
 /// Pools that cannot keep their standby. Pods may differ for a second; what one of them sees counts.
 fn short(observed: &Observed) -> Option<Said> {
-    let told = observed.pods.iter().flat_map(|pod| &pod.short);
-    let pools: BTreeSet<&str> = told.map(String::as_str).collect();
-    let pools: Vec<&str> = pools.into_iter().take(NAMED).collect();
+    // By pool and family: the providers that pods tell of, or none where it is so for all.
+    let mut pools: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for told in observed.pods.iter().flat_map(|pod| &pod.short) {
+        let (pool, providers) = told.split_once(FOR).unwrap_or((told, ""));
+        let known = pools.entry(pool).or_default();
+        known.extend(providers.split(", ").take(NAMED));
+    }
     if pools.is_empty() {
         return None;
     }
-    let message = format!(
-        "fewer than spec.outbound.minStandby are on standby of {}: `mailpods ip list`",
-        pools.join("; ")
-    );
+    let named = pools.iter().take(NAMED).map(|(pool, providers)| {
+        if providers.contains("") {
+            return (*pool).to_owned();
+        }
+        let named: Vec<&str> = providers.iter().copied().take(NAMED).collect();
+        format!("{pool}{FOR}{}", named.join(", "))
+    });
+    let named: Vec<String> = named.collect();
+    let more = match pools.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("{BETWEEN}and {more} more"),
+    };
+    let message = format!("{SHORT_OF}{}{more}{SEE_LIST}", named.join(BETWEEN));
     Some(Said::new(STANDBY_SHORT, true, "Short", message))
+}
+
+/// The pools that a message of [`STANDBY_SHORT`] names, whatever the providers.
+fn pools(message: &str) -> Vec<&str> {
+    let list = message.strip_prefix(SHORT_OF).unwrap_or(message);
+    let list = list.strip_suffix(SEE_LIST).unwrap_or(list);
+    list.split(BETWEEN).map(pool).collect()
+}
+
+/// Pool and family of what a pod tells of one without its standby, whatever the providers.
+pub(crate) fn pool(told: &str) -> &str {
+    told.split_once(FOR).map_or(told, |(pool, _)| pool)
 }
 
 /// What is told by Events of accounts that may not send and of pools without their standby, when it is something new: reason and note.
@@ -225,7 +255,11 @@ pub fn events(
     };
     let news = |kind: &'static str| {
         let now = said(after, kind)?;
-        (said(before, kind).as_ref() != Some(&now)).then_some((kind, now))
+        let is_known = said(before, kind).is_some_and(|before| match kind {
+            STANDBY_SHORT => pools(&before) == pools(&now),
+            _ => before == now,
+        });
+        (!is_known).then_some((kind, now))
     };
     [SENDERS_SUSPENDED, STANDBY_SHORT]
         .into_iter()

@@ -9,6 +9,7 @@ use mailpods_plan::Role;
 use mailpods_rpc::control::{AddressObservation, Observations};
 use tokio::time::Instant;
 
+use crate::cluster::status::pool;
 use crate::kube::Key;
 use crate::world::World;
 use crate::world::snapshot::Kind;
@@ -183,7 +184,8 @@ fn matters(before: &Observations, now: &Observations) -> bool {
         || before.certificate_not_after != now.certificate_not_after
         || before.version != now.version
         || before.suspended != now.suspended
-        || before.short != now.short
+        // Providers come and go by themselves.
+        || !before.short.iter().map(|told| pool(told)).eq(now.short.iter().map(|told| pool(told)))
 }
 
 #[cfg(test)]

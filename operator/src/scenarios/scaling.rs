@@ -153,4 +153,12 @@ async fn accounts_that_may_not_send_and_pools_without_standby_are_told() {
     let events = asked.iter().filter(|asked| asked.path.contains("/events"));
     let reasons: Vec<_> = events.map(|event| event.body["reason"].clone()).collect();
     assert_eq!(reasons, ["SendersSuspended", "StandbyShort"]);
+    let status = |message: &str| {
+        let condition = json!({"type": "StandbyShort", "status": "True", "reason": "Short", "message": message, "lastTransitionTime": "2023-11-14T22:13:20Z"});
+        serde_json::from_value(json!({"conditions": [condition]})).unwrap()
+    };
+    let before = short["message"].as_str().unwrap();
+    let told = |after: &str| crate::cluster::status::events(&status(before), &status(after)).len();
+    assert_eq!(told(&before.replace("google", "google, yahoo")), 0);
+    assert_eq!(told(&before.replace("main", "other")), 1);
 }

@@ -140,15 +140,17 @@ impl Ips {
         if ask.sources.ips.is_empty() {
             return Ok(None);
         }
-        let (mut full, mut first) = (Vec::new(), None);
+        let (mut full, mut first, mut uncounted) = (Vec::new(), None, false);
         loop {
             let order = self.order(ctx, ask, v4, &full).await;
             if order.is_empty() {
                 break;
             }
             for pick in order {
-                if self.has_room(ctx, &pick.ip, ask.provider).await {
-                    return Ok(Some(pick));
+                match self.room(ctx, &pick.ip, ask.provider).await {
+                    Some(true) => return Ok(Some(pick)),
+                    Some(false) => {}
+                    None => uncounted = true,
                 }
                 full.push(pick.ip.address);
                 first.get_or_insert(pick);
@@ -158,10 +160,7 @@ impl Ips {
         match first {
             Some(first) if is_out_of_patience(ask.created, now) => Ok(Some(first)),
             Some(_) => {
-                let text = format!(
-                    "all addresses for {} are new and have sent what they may today",
-                    ask.provider
-                );
+                let text = no_room(ask, &full, uncounted);
                 Err(Trouble::new(Reason::WarmUp, "4.7.0", text).worth_at(now + LOOK_AGAIN))
             }
             None => match self.hidden_by_spf(ctx, ask, v4).await {
@@ -207,12 +206,10 @@ impl Ips {
             (back.min(), whys(&asked, ask, now))
         };
         let said = ask.said.as_ref();
-        let said = said.map_or_else(String::new, |said| format!("; a server had said: {said}"));
-        let text = format!(
-            "no outbound address may send to {} now: {whys}{said}",
-            ask.provider
-        );
-        let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", text);
+        // First, because the queue does not keep all.
+        let said = said.map_or_else(String::new, |said| format!("a server had said: {said}; "));
+        let text = format!("{said}no outbound address may send to {} now", ask.provider);
+        let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", text).detailed(whys);
         match back {
             Some(until) => {
                 let spread = i64::try_from(ctx.random_u64() % SPREAD).unwrap_or(0);
@@ -222,8 +219,13 @@ impl Ips {
         }
     }
 
-    /// Whether an address may send one more message to the provider today, which is then counted.
-    pub(super) async fn has_room(&self, ctx: &Context, ip: &OutboundIp, provider: &str) -> bool {
+    /// Whether an address may send one more message to the provider today, which is then counted; `None`: the store cannot count.
+    pub(super) async fn room(
+        &self,
+        ctx: &Context,
+        ip: &OutboundIp,
+        provider: &str,
+    ) -> Option<bool> {
         let started = self
             .lives()
             .get(&kept::id(ip))
@@ -234,7 +236,7 @@ impl Ips {
             .zip(started)
             .and_then(|(ramp, started)| ramp.allowance(started, now));
         let Some(limit) = limit else {
-            return true;
+            return Some(true);
         };
         let take = Take {
             key: format!("outbound/{}/{provider}/warm-up", kept::id(ip)),
@@ -243,10 +245,10 @@ impl Ips {
             window: DAY,
         };
         match ctx.store.tokens.take(vec![take], now).await {
-            Ok(taken) => taken == Taken::Granted,
+            Ok(taken) => Some(taken == Taken::Granted),
             Err(error) => {
                 tracing::warn!(ip = ip.name, %error, "failed to count a message of a new address");
-                false
+                None
             }
         }
     }
@@ -254,7 +256,7 @@ impl Ips {
     /// Takes an address in that was not looked at since the start, or whose settings have changed: what is kept of it, and the gate.
     pub(super) async fn admit(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
         let id = kept::id(ip);
-        if self.met().get(&id) == Some(ip) {
+        if self.met().get(&id) == Some(ip) || is_replaced(ctx, ip) {
             return;
         }
         let known = self.lives().get(&id).cloned();
@@ -269,6 +271,11 @@ impl Ips {
         let name = |life: &mut Life| {
             if life.hostname.is_none() {
                 life.clone_from(&known);
+            }
+            life.left = None;
+            // The plan may have been replaced since: the new one has named it already, or will.
+            if is_replaced(ctx, ip) {
+                return None;
             }
             life.rename(ip.hostname.as_str(), now)
         };
@@ -308,10 +315,15 @@ impl Ips {
         }
     }
 
-    /// Looks whether the address is right.
+    /// Looks whether the address is right. Where what is known is of another hostname there is nothing to look at: a process with
+    /// another plan has it so, until one of them [takes it in](Self::admit).
     pub(crate) async fn check(&self, ctx: &Context, plan: &Plan, ip: &OutboundIp) {
         let now = ctx.now();
-        let life = self.lives().get(&kept::id(ip)).cloned().unwrap_or_default();
+        let hostname = ip.hostname.as_str();
+        let life = self.lives().get(&kept::id(ip)).cloned();
+        let Some(life) = life.filter(|life| life.is_named(hostname)) else {
+            return;
+        };
         let there = ctx.egress.finding(ip).await;
         // No answer changes nothing.
         let absent = match &there {
@@ -323,7 +335,9 @@ impl Ips {
         let spf = self.spf_finding(ctx, plan, ip).await;
         findings.extend(spf.map(|finding| (Check::Spf, finding)));
         let gate = |life: &mut Life| {
-            let renamed = life.rename(ip.hostname.as_str(), now);
+            if !life.is_named(hostname) {
+                return None;
+            }
             life.absent = absent.unwrap_or(life.absent);
             let mut change = life.gate(&findings, now);
             if let Some(change) = change.as_mut()
@@ -332,7 +346,7 @@ impl Ips {
             {
                 change.to = Phase::Warming;
             }
-            renamed.into_iter().chain(change)
+            change
         };
         self.change(ctx, ip, gate).await;
     }
@@ -344,11 +358,12 @@ pub(super) fn member(
     life: Option<&Life>,
     (provider, now): (&str, i64),
 ) -> Member {
-    let member = seat(ip, life, (provider, now));
-    Member {
-        usable: member.usable && !plan.outbound.draining.contains(&ip.name),
-        ..member
+    let mut member = seat(ip, life, (provider, now));
+    if plan.outbound.draining.contains(&ip.name) {
+        // Nobody stands in for it: it does not come back.
+        (member.usable, member.standby) = (false, true);
     }
+    member
 }
 
 /// An address among those of its pool, one that is not being removed.
@@ -373,6 +388,21 @@ fn id(address: IpAddr) -> u64 {
     };
     let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)].map(u64::try_from);
     high.unwrap_or_default().rotate_left(32) ^ low.unwrap_or_default()
+}
+
+/// Why a message finds no place on addresses that would send.
+fn no_room(ask: &Ask<'_>, full: &[IpAddr], uncounted: bool) -> String {
+    let provider = ask.provider;
+    if uncounted {
+        return format!("the messages of new addresses to {provider} cannot be counted now");
+    }
+    let but = match ask.refused {
+        [first, ..] if !full.contains(first) => " and were not refused with this message",
+        _ => "",
+    };
+    format!(
+        "all addresses that may send to {provider} now{but} are new and have sent what they may today"
+    )
 }
 
 /// Addresses of which it is told why they may not send, and characters of what is told of each.
@@ -423,6 +453,13 @@ fn cannot(life: &Life, provider: &str, now: i64) -> String {
         },
         Phase::Active | Phase::Warming | Phase::Cooling => "cannot be used".to_owned(),
     }
+}
+
+/// Whether the plan has other settings of an address by now than these.
+fn is_replaced(ctx: &Context, ip: &OutboundIp) -> bool {
+    let current = ctx.plan.current();
+    let named = current.outbound_ips.get(&ip.name);
+    named.is_some_and(|named| !is_same(named, ip))
 }
 
 /// Whether receivers see the same: address and name.

@@ -204,7 +204,7 @@ pub async fn explain(
         provider,
         addresses,
         hidden,
-        waits: sources.absent().map(|trouble| trouble.text),
+        waits: sources.absent().map(|trouble| trouble.full().into_owned()),
         short,
     })
 }
@@ -262,7 +262,7 @@ async fn exchangers(
         Ok(hosts) => hosts,
         Err(trouble) => {
             return Ok(Servers {
-                trouble: Some(trouble.text),
+                trouble: Some(trouble.full().into_owned()),
                 ..Servers::default()
             });
         }

@@ -32,7 +32,7 @@ const ORDER: &str = "outbound/order/";
 const SHOWN: &str = "outbound/spf/";
 const SENT: &str = "outbound/sent/";
 const PLACE: &str = "outbound/place/";
-/// How long the life of an address is kept that is not in the settings, in milliseconds.
+/// How long the life of an address is kept after it has left the settings, in milliseconds.
 const REMEMBERED: i64 = 30 * 86_400_000;
 
 /// What tells an address of an OutboundIP from all others, those that it had before included.
@@ -67,8 +67,8 @@ async fn inherited(secrets: &dyn SecretStore, ip: &OutboundIp) -> Result<Option<
     Ok((lives.is_empty() && !places.iter().any(is_other)).then_some(life))
 }
 
-/// Deletes the lives of addresses that are none of the plan's, once nothing has happened to them for so long that a rest would mean
-/// nothing any more.
+/// Deletes the lives of addresses that left the plan so long ago that a rest would mean nothing any more. When they did is noted in
+/// the life; a process whose plan has them takes the note away.
 pub(super) async fn tidy_lives(
     secrets: &dyn SecretStore,
     plan: &Plan,
@@ -77,22 +77,39 @@ pub(super) async fn tidy_lives(
     let own: BTreeSet<String> = plan.outbound_ips.values().map(id).collect();
     for key in secrets.secret_names(LIFE).await? {
         let id = key.strip_prefix(LIFE).unwrap_or_default();
-        if own.contains(id) {
-            continue;
-        }
-        // That of the release before, which has been taken over by now.
-        let is_taken_over = plan.outbound_ips.contains_key(id);
-        let life: Option<Life> = match read(secrets, &key).await {
-            Err(StoreError::Corrupt(_)) => None,
-            life => life?,
-        };
-        let last = life.and_then(|life| life.changed.or(life.activated));
-        if is_taken_over || last.unwrap_or(0).saturating_add(REMEMBERED) < now {
+        let is_own = own.contains(id);
+        // That of the release before has been taken over by now.
+        if plan.outbound_ips.contains_key(id) {
             secrets.delete_secret(&key).await?;
-            secrets.delete_secret(&format!("{SHOWN}{id}")).await?;
+        } else {
+            match change_life(secrets, id, |life| leave(life, is_own, now)).await {
+                Ok(true) => {}
+                Err(StoreError::Corrupt(_)) if !is_own => secrets.delete_secret(&key).await?,
+                Ok(false) | Err(StoreError::Corrupt(_)) => continue,
+                Err(error) => return Err(error),
+            }
         }
+        secrets.delete_secret(&format!("{SHOWN}{id}")).await?;
     }
     Ok(())
+}
+
+/// Notes whether the settings name an address; true when they have not for so long that its life ends.
+fn leave(life: &mut Life, is_own: bool, now: i64) -> bool {
+    if is_own {
+        life.left = None;
+        return false;
+    }
+    // Another process was faster.
+    if *life == Life::default() {
+        return false;
+    }
+    let left = *life.left.get_or_insert(now);
+    let is_over = left.saturating_add(REMEMBERED) < now;
+    if is_over {
+        *life = Life::default();
+    }
+    is_over
 }
 
 /// Changes the life of an address, anew where another process came first.

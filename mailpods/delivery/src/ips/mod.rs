@@ -95,8 +95,8 @@ pub(crate) struct Ips {
     stuck: Mutex<HashMap<String, String>>,
     /// Addresses whose state cannot be read, so that each is told once.
     unread: Mutex<HashMap<String, String>>,
-    /// Who sends in place of others: name and provider.
-    stand_ins: Mutex<seats::StandIns>,
+    /// Who sends in place of others: name and provider; `None` before the first look.
+    stand_ins: Mutex<Option<seats::StandIns>>,
     /// Held while a life changes and is kept, so that it is not read back in between.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -353,14 +353,17 @@ impl Ips {
         }
     }
 
-    /// Changes a life, keeps it and tells of the changes. False when nothing was worth an event, or it cannot be kept: then nothing has
-    /// changed.
+    /// Changes a life, keeps it and tells of the changes. False when nothing was worth an event, or it cannot be kept or was not taken
+    /// in: then nothing has changed.
     async fn change<C: IntoIterator<Item = Transition>>(
         &self,
         ctx: &Context,
         ip: &OutboundIp,
         change: impl Fn(&mut Life) -> C,
     ) -> bool {
+        if !self.lives().contains_key(&kept::id(ip)) {
+            return false;
+        }
         let changed = self.try_change(ctx, ip, change).await;
         changed.unwrap_or_else(|error| {
             tracing::error!(ip = ip.name, %error, "failed to keep the state of an outbound address");
@@ -370,6 +373,9 @@ impl Ips {
 
     /// Other processes change a life too: the change is made to what is kept, and made anew where another one came first, so that
     /// a rest that both want begins and doubles once.
+    ///
+    /// # Errors
+    /// When it cannot be kept, or the address was not taken in: what is kept of it under another name would be lost.
     async fn try_change<C: IntoIterator<Item = Transition>>(
         &self,
         ctx: &Context,
@@ -378,14 +384,15 @@ impl Ips {
     ) -> Result<bool, StoreError> {
         let _keeping = self.keeping.lock().await;
         let known = self.lives().get(&kept::id(ip)).cloned();
-        if let Some(known) = known {
-            let mut life = known.clone();
-            let events = change(&mut life).into_iter().count();
-            if life == known {
-                return Ok(events > 0);
-            }
+        let known = known.ok_or_else(|| {
+            StoreError::Unavailable(format!("the state of {} is not known yet", ip.name))
+        })?;
+        let mut life = known.clone();
+        let events = change(&mut life).into_iter().count();
+        if life == known {
+            return Ok(events > 0);
         }
-        let changes = self.swap(ctx, ip, change).await?;
+        let changes = self.swap(ctx, (ip, &known), change).await?;
         let life = self.lives().get(&kept::id(ip)).cloned().unwrap_or_default();
         changes
             .iter()
@@ -396,7 +403,7 @@ impl Ips {
     async fn swap<C: IntoIterator<Item = Transition>>(
         &self,
         ctx: &Context,
-        ip: &OutboundIp,
+        (ip, known): (&OutboundIp, &Life),
         change: impl Fn(&mut Life) -> C,
     ) -> Result<Vec<Transition>, StoreError> {
         let step = |life: &mut Life| {
@@ -406,9 +413,22 @@ impl Ips {
             }
             (life.clone(), changes)
         };
-        let secrets = ctx.store.secrets.as_ref();
-        let (life, changes) = kept::change_life(secrets, &kept::id(ip), step).await?;
-        self.lives().insert(kept::id(ip), life);
+        let (secrets, id) = (ctx.store.secrets.as_ref(), kept::id(ip));
+        let (life, changes) = match kept::change_life(secrets, &id, step).await {
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(ip = ip.name, %error, "the state of an outbound address cannot be read; what is known of it takes its place");
+                kept::forget_life(secrets, ip).await?;
+                let anew = |life: &mut Life| {
+                    if *life == Life::default() {
+                        life.clone_from(known);
+                    }
+                    step(life)
+                };
+                kept::change_life(secrets, &id, anew).await?
+            }
+            swapped => swapped?,
+        };
+        self.lives().insert(id, life);
         Ok(changes)
     }
 }

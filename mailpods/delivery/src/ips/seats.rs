@@ -43,23 +43,21 @@ impl fmt::Display for Short {
 /// The addresses of a pool of one family.
 struct Group<'a> {
     plan: &'a Plan,
-    members: Vec<&'a OutboundIp>,
-    lives: &'a Lives,
+    /// With what is known of each.
+    members: Vec<(&'a OutboundIp, Option<&'a Life>)>,
     now: i64,
 }
 
 impl Group<'_> {
     /// The providers that some of the addresses had trouble with.
     fn troubled(&self) -> BTreeSet<&String> {
-        let lives = self.members.iter();
-        let lives = lives.filter_map(|ip| self.lives.get(&kept::id(ip)));
+        let lives = self.members.iter().filter_map(|(_, life)| *life);
         lives.flat_map(|life| life.heat.keys()).collect()
     }
 
     fn seats(&self, provider: &str, change: fn(&mut Member)) -> Seats {
-        let of = |ip: &&OutboundIp| {
-            let life = self.lives.get(&kept::id(ip));
-            let mut member = member(self.plan, ip, life, (provider, self.now));
+        let of = |(ip, life): &(&OutboundIp, Option<&Life>)| {
+            let mut member = member(self.plan, ip, *life, (provider, self.now));
             change(&mut member);
             member
         };
@@ -70,7 +68,7 @@ impl Group<'_> {
     fn sending(&self, provider: &str, change: fn(&mut Member)) -> BTreeSet<String> {
         let sending = self.seats(provider, change).sending;
         let names = sending.iter().filter_map(|&at| self.members.get(at));
-        names.map(|ip| ip.name.clone()).collect()
+        names.map(|(ip, _)| ip.name.clone()).collect()
     }
 
     fn stand_ins(&self) -> StandIns {
@@ -112,10 +110,9 @@ fn groups<'a>(plan: &'a Plan, lives: &'a Lives, now: i64) -> BTreeMap<(&'a str, 
         let group = groups.entry(pool).or_insert_with(|| Group {
             plan,
             members: Vec::new(),
-            lives,
             now,
         });
-        group.members.push(ip);
+        group.members.push((ip, lives.get(&kept::id(ip))));
     }
     groups
 }
@@ -140,15 +137,19 @@ pub(super) fn short_of(plan: &Plan, lives: &Lives, now: i64) -> Vec<Short> {
 }
 
 impl Ips {
-    /// Tells which addresses have taken a seat for a provider since the last look, and which have given it back.
+    /// Tells which addresses have taken a seat for a provider since the last look, and which have given it back. The first look, which
+    /// follows a start, only remembers.
     pub(super) fn tell_seats(&self, ctx: &Context, plan: &Plan) {
         let now = self.stand_ins(plan, ctx.now());
         let mut known = self
             .stand_ins
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *known, now.clone());
+        let before = known.replace(now.clone());
         drop(known);
+        let Some(before) = before else {
+            return;
+        };
         for seat in now.difference(&before) {
             let text = "an outbound address takes over";
             tell(ctx, seat, Cause::SeatTaken, text);
@@ -164,8 +165,8 @@ impl Ips {
         let mut found = StandIns::new();
         for mut group in groups(plan, &lives, now).into_values() {
             // Nobody stands in for one that is on its way out: it does not come back.
-            let stays = |ip: &&OutboundIp| !plan.outbound.draining.contains(&ip.name);
-            group.members.retain(stays);
+            let draining = &plan.outbound.draining;
+            group.members.retain(|(ip, _)| !draining.contains(&ip.name));
             found.extend(group.stand_ins());
         }
         found

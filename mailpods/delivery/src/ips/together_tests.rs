@@ -304,9 +304,13 @@ async fn count_the_warm_up_together(pods: &Pods) {
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..20 {
         let (pod, new) = (pods.pods[number % PODS].clone(), new.clone());
-        tasks.spawn(async move { pod.ips.has_room(&pod, &new, "yahoo").await });
+        tasks.spawn(async move { pod.ips.room(&pod, &new, "yahoo").await });
     }
-    let had = tasks.join_all().await.into_iter().filter(|had| *had);
+    let had = tasks
+        .join_all()
+        .await
+        .into_iter()
+        .filter(|had| *had == Some(true));
     assert_eq!(had.count(), 7);
 }
 

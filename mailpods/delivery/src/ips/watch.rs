@@ -58,6 +58,9 @@ async fn look(ctx: &Context, plan: &Plan, (all, pending): &mut (Instant, Instant
             *all = *pending;
         }
         for ip in plan.outbound_ips.values() {
+            if every {
+                ips.meet_again(ip);
+            }
             if every || ips.is_pending(ip) {
                 ips.check(ctx, plan, ip).await;
             }
@@ -96,9 +99,18 @@ impl Ips {
 
     fn is_pending(&self, ip: &OutboundIp) -> bool {
         let lives = self.lives();
-        lives
-            .get(&kept::id(ip))
-            .is_some_and(|life| life.activated.is_none() || !life.is_named(ip.hostname.as_str()))
+        let life = lives.get(&kept::id(ip));
+        life.is_some_and(|life| life.activated.is_none())
+    }
+
+    /// An address that a process with another plan has named otherwise since is taken in at the next look, under its name of ours.
+    fn meet_again(&self, ip: &OutboundIp) {
+        let id = kept::id(ip);
+        let is_ours = |life: &Life| life.is_named(ip.hostname.as_str());
+        let other = self.lives().get(&id).is_some_and(|life| !is_ours(life));
+        if other {
+            self.met().remove(&id);
+        }
     }
 
     /// What another process made of an address counts here too.
@@ -237,6 +249,10 @@ impl Ips {
                 .collect();
             let waiting = explain::waiting(&known, plan.outbound.min_standby, now);
             let stands = known.into_iter().map(|(ip, life)| {
+                // What is known is of another name: it does not send under this one.
+                if !life.is_named(ip.hostname.as_str()) {
+                    return Stands(Some(Phase::Pending));
+                }
                 let waits = waiting.contains(&ip.address);
                 let is_drained = life.drained && life.activated.is_some();
                 Stands((!is_drained).then(|| explain::overall(ip, life, waits, now)))

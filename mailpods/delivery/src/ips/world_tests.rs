@@ -106,7 +106,14 @@ impl World {
             life.rename(self.ip.hostname.as_str(), now);
             life.gate(&[(Check::ReverseName, Finding::Passed)], now)
         };
+        self.take_in(&self.ip);
         self.ctx.ips.change(&self.ctx, &self.ip, pass).await;
+    }
+
+    /// As if the store had been asked for it.
+    fn take_in(&self, ip: &OutboundIp) {
+        let mut lives = self.ctx.ips.lives();
+        lives.entry(super::kept::id(ip)).or_default();
     }
 }
 
@@ -369,6 +376,7 @@ async fn an_order_does_not_have_an_address_send_that_is_not_there() {
     use mailpods_policy::outbound::life::Order;
     let world = World::new("");
     let (ctx, ips) = (&world.ctx, &world.ctx.ips);
+    ips.admit(ctx, &world.plan, &world.ip).await;
     let secrets = ctx.store.secrets.as_ref();
     super::kept::give(secrets, "one", &Order::Activate)
         .await
@@ -399,6 +407,7 @@ impl World {
         let (mut ip, mut plan) = (self.ip.clone(), self.plan.clone());
         change(&mut ip);
         plan.outbound_ips.insert("one".to_owned(), ip.clone());
+        self.ctx.plan.swap(plan.clone());
         self.ctx.ips.admit(&self.ctx, &plan, &ip).await;
         (ip, plan)
     }
@@ -525,6 +534,43 @@ async fn another_hostname_that_is_wrong_waits() {
 }
 
 #[tokio::test]
+async fn processes_whose_plans_differ_do_not_name_an_address_in_turns() {
+    use mailpods_policy::outbound::life::Order;
+    let world = named();
+    let (old, before) = world.looked_at(|_| {}).await;
+    let (new, plan) = world
+        .looked_at(|ip| ip.hostname = name("other.example.test"))
+        .await;
+    let (ctx, ips) = (&world.ctx, &world.ctx.ips);
+    let force = |life: &mut super::Life| Some(life.order(&Order::Activate, 1));
+    ips.change(ctx, &new, force).await;
+    // What is under way with the plan of before, and the checks of another process that still has it.
+    ips.admit(ctx, &before, &old).await;
+    ips.check(ctx, &before, &old).await;
+    let life = world.kept(&new).await;
+    assert!(life.is_named("other.example.test") && life.forced);
+    assert!(world.sends(&new, &plan) && !world.sends(&old, &before));
+}
+
+#[tokio::test]
+async fn another_hostname_replaces_a_life_that_cannot_be_read() {
+    let world = named();
+    world.looked_at(|_| {}).await;
+    let rest = |life: &mut super::Life| life.refused("google", REST, "no", 1);
+    world.ctx.ips.change(&world.ctx, &world.ip, rest).await;
+    let secrets = world.ctx.store.secrets.as_ref();
+    let octets = zeroize::Zeroizing::new(b"{".to_vec());
+    let key = "outbound/ip/one/127.0.0.1";
+    secrets.put_secret(key, octets).await.unwrap();
+    let (renamed, plan) = world
+        .looked_at(|ip| ip.hostname = name("other.example.test"))
+        .await;
+    let life = world.kept(&renamed).await;
+    assert!(life.is_named("other.example.test") && life.heat.contains_key("google"));
+    assert!(life.activated.is_some() && plan.outbound_ips["one"] == renamed);
+}
+
+#[tokio::test]
 async fn what_a_release_kept_by_the_name_is_taken_over_once() {
     let world = named();
     let secrets = world.ctx.store.secrets.as_ref();
@@ -535,7 +581,14 @@ async fn what_a_release_kept_by_the_name_is_taken_over_once() {
     };
     let octets = mailpods_store::secrets::to_octets(&old).unwrap();
     secrets.put_secret("outbound/ip/one", octets).await.unwrap();
-    world.looked_at(|_| {}).await;
+    let drain = |life: &mut super::Life| {
+        life.drained = true;
+        None
+    };
+    let (ctx, ips) = (&world.ctx, &world.ctx.ips);
+    assert!(!ips.change(ctx, &world.ip, drain).await);
+    assert!(ips.try_change(ctx, &world.ip, drain).await.is_err());
+    let (_, before) = world.looked_at(|_| {}).await;
     let life = world.kept(&world.ip).await;
     assert_eq!(
         (life.activated, life.rested_until),
@@ -545,11 +598,38 @@ async fn what_a_release_kept_by_the_name_is_taken_over_once() {
         .looked_at(|ip| ip.address = "192.0.2.9".parse().unwrap())
         .await;
     assert_eq!(world.kept(&moved).await.activated, None);
-    super::kept::tidy_lives(secrets, &plan, i64::MAX)
-        .await
-        .unwrap();
+    let at = world.clock.advance(Duration::ZERO);
+    let month = 30 * 86_400_000;
+    let tidied = async |plan: &Plan, now: i64| {
+        super::kept::tidy_lives(secrets, plan, now).await.unwrap();
+        secrets.secret_names("outbound/ip/").await.unwrap().len()
+    };
+    assert_eq!(tidied(&plan, at).await, 2, "that of the name is gone");
+    // A process with the plan of before still has it.
+    assert_eq!(tidied(&before, at + 1).await, 2);
+    assert_eq!(tidied(&plan, at + month + 1).await, 2, "left again now");
+    assert_eq!(tidied(&plan, at + 2 * month + 1).await, 2);
+    assert_eq!(tidied(&plan, at + 2 * month + 2).await, 1);
     let left = secrets.secret_names("outbound/ip/").await.unwrap();
     assert_eq!(left, ["outbound/ip/one/192.0.2.9"]);
+}
+
+#[tokio::test]
+async fn a_life_that_cannot_be_read_hides_no_other() {
+    let world = named();
+    world.looked_at(|_| {}).await;
+    let secrets = world.ctx.store.secrets.as_ref();
+    let two = OutboundIp {
+        name: "two".to_owned(),
+        address: "192.0.2.2".parse().unwrap(),
+        ..world.ip.clone()
+    };
+    let octets = zeroize::Zeroizing::new(b"{".to_vec());
+    let name = "outbound/ip/two/192.0.2.2";
+    secrets.put_secret(name, octets).await.unwrap();
+    let told = super::AddressState::all([&two, &world.ip], 1, secrets, 1).await;
+    let told: Vec<String> = told.unwrap().into_iter().map(|state| state.name).collect();
+    assert_eq!(told, ["one"]);
 }
 
 #[tokio::test]
@@ -573,6 +653,14 @@ async fn a_drained_address_is_counted_as_drained() {
     let drain = |life: &mut super::Life| Some(life.order(&Order::Drain, 2));
     world.ctx.ips.change(&world.ctx, &world.ip, drain).await;
     assert_eq!((counted(Some(Phase::Standby)), counted(None)), (0, 1));
+    world.ip.hostname = name("other.example.test");
+    world
+        .plan
+        .outbound_ips
+        .insert("one".to_owned(), world.ip.clone());
+    world.ctx.ips.measure(&world.ctx, &world.plan);
+    let pending = crate::metrics::Stands(Some(Phase::Pending));
+    assert_eq!(world.ctx.metrics.addresses.get(pending), 1);
 }
 
 #[tokio::test]
@@ -622,6 +710,7 @@ async fn a_standby_that_sends_in_place_of_another_one_is_told() {
         life.rename(standby.hostname.as_str(), now);
         life.gate(&[(Check::ReverseName, Finding::Passed)], now)
     };
+    world.take_in(&standby);
     ips.change(ctx, &standby, pass).await;
     let seat = |provider: &str| ("two".to_owned(), provider.to_owned());
     let stand_ins = || {
@@ -630,6 +719,9 @@ async fn a_standby_that_sends_in_place_of_another_one_is_told() {
             .collect::<Vec<_>>()
     };
     assert_eq!(stand_ins(), [seat("")], "the other one is Pending");
+    let taken = || ctx.metrics.transitions.get(Changed(Cause::SeatTaken));
+    ips.tell_seats(ctx, &world.plan);
+    assert_eq!(taken(), 0, "it was so before the start");
     world.activate().await;
     assert_eq!(stand_ins(), []);
     let rest = super::Rest {
@@ -642,7 +734,7 @@ async fn a_standby_that_sends_in_place_of_another_one_is_told() {
     for _ in 0..2 {
         ips.tell_seats(ctx, &world.plan);
     }
-    assert_eq!(ctx.metrics.transitions.get(Changed(Cause::SeatTaken)), 1);
+    assert_eq!(taken(), 1);
     let short = super::seats::short_of(&world.plan, &ips.lives(), now);
     let short: Vec<String> = short.iter().map(ToString::to_string).collect();
     assert_eq!(short, ["default (IPv4) for google"]);

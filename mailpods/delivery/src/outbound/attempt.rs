@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mailpods_api::{DomainName, MailboxAddress};
-use mailpods_plan::{NextHop, Plan};
+use mailpods_plan::{NextHop, OutboundIp, Plan};
 use mailpods_policy::Reason;
 use mailpods_policy::outbound::choose::{Class, PoolRule};
 use mailpods_policy::outbound::tls::{Level, Minimum, Wish};
@@ -200,7 +200,7 @@ impl Attempt<'_> {
             Way::Mx(_) => self.sources = sources,
         }
         if let Some(trouble) = self.sources.absent() {
-            tracing::warn!(id = %self.unit.message.id, sender = self.unit.message.envelope.sender, "mail waits: {}", trouble.text);
+            tracing::warn!(id = %self.unit.message.id, sender = self.unit.message.envelope.sender, "mail waits: {}", trouble.full());
             return self.all(&trouble.into_fate());
         }
         match self.leave_out_away() {
@@ -279,7 +279,7 @@ impl Attempt<'_> {
             // Where nobody has looked the provider up yet there is no connection either.
             let is_known = self.provider.is_some() && self.sources.of_family(v4).next().is_some();
             if is_known && let Ok(Some(ip)) = self.source(v4).await {
-                places.push(self.pool_key(Some(ip.address)));
+                places.push(self.pool_key(Some(&ip)));
             }
         }
         places
@@ -298,7 +298,8 @@ impl Attempt<'_> {
         most.min(self.plan.outbound.messages_per_connection).max(1)
     }
 
-    pub(super) fn pool_key(&self, source: Option<IpAddr>) -> String {
+    /// What a connection is kept by. One that was opened under another name in HELO is not the same.
+    pub(super) fn pool_key(&self, source: Option<&OutboundIp>) -> String {
         let place = match &self.hop {
             Some(hop) => hop_key(hop),
             None => format!("{} {}", self.unit.destination.0, self.demand()),
@@ -309,7 +310,10 @@ impl Attempt<'_> {
             Wish::Required => format!("{place} requiretls"),
             Wish::Waived => format!("{place} waived"),
         };
-        source.map_or_else(|| place.clone(), |source| format!("{place} from {source}"))
+        match source {
+            Some(ip) => format!("{place} from {} as {}", ip.address, ip.hostname),
+            None => place,
+        }
     }
 
     /// What is asked of connections to the domain as far as is known now: one that was opened when something else was asked takes no
@@ -381,7 +385,6 @@ impl Attempt<'_> {
             reports,
             lmtp: session.dial.lmtp,
         };
-        self.tried = Tried::Asked;
         self.ask_for(level);
         let replies = result.recipients.iter().zip(&result.phases);
         let mut classes = Vec::with_capacity(undecided.len());
@@ -415,6 +418,7 @@ impl Attempt<'_> {
             }
             return false;
         }
+        self.tried = Tried::Asked;
         for ((&at, outcome), class) in undecided.iter().zip(result.recipients).zip(classes) {
             if let Some(slot) = self.fates.get_mut(at) {
                 let fate = answered.fate(outcome);

@@ -182,11 +182,10 @@ impl Sources {
 
     /// Why mail waits that has addresses of its own, none of which is there.
     pub(crate) fn absent(&self) -> Option<Trouble> {
-        let text = format!(
-            "no OutboundIP is there of those that the mail leaves from: {}",
-            self.missing.as_ref()?
-        );
-        Some(Trouble::new(Reason::NoSourceAddress, "4.4.0", text))
+        let missing = self.missing.as_ref()?.to_string();
+        let text = "no OutboundIP is there of those that the mail leaves from";
+        let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", text);
+        Some(trouble.detailed(missing))
     }
 
     /// No fixed source, whatever the plan says: for hosts of ours.

@@ -151,7 +151,7 @@ impl Attempt<'_> {
             auth: self.hop.as_ref().and_then(|hop| hop.auth.clone()),
             limit: shares::limit(self.ctx, self.plan, &self.lane()),
             name: target.name,
-            pool_key: self.pool_key(address),
+            pool_key: self.pool_key(source),
         }
     }
 

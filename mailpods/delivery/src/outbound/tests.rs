@@ -242,7 +242,11 @@ fn exchangers_are_on_the_internet_unless_the_settings_say_otherwise() {
 fn mail_with_addresses_of_its_own_leaves_from_no_other() {
     let mut plan = plan(25);
     let of = |plan: &_, sender: &str| Sources::of(plan, sender, Class::Transactional);
-    let missing = |plan: &_, sender: &str| of(plan, sender).absent().map(|trouble| trouble.text);
+    let missing = |plan: &_, sender: &str| {
+        of(plan, sender)
+            .absent()
+            .map(|trouble| trouble.full().into_owned())
+    };
     crate::testing::with_addresses(&mut plan, "example.test", &["one", "two"]);
     let text = missing(&plan, "a@example.test").unwrap();
     assert!(

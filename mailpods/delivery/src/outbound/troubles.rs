@@ -85,7 +85,9 @@ pub(super) fn open_trouble(error: &OpenError, dial: &Dial) -> Trouble {
     let trouble = match error {
         // It is no matter of the server's, so it says nothing.
         OpenError::Connect(error) if error.is_of_source() => {
-            return Trouble::new(Reason::NoSourceAddress, "4.4.0", with_causes(error));
+            let text = "an outbound address cannot be used";
+            let trouble = Trouble::new(Reason::NoSourceAddress, "4.4.0", text);
+            return trouble.detailed(with_causes(error));
         }
         OpenError::Connect(error) => {
             Trouble::new(Reason::ConnectFailed, "4.4.1", with_causes(error))

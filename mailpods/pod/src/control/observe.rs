@@ -166,14 +166,15 @@ impl Reporter {
 
 /// The outbound addresses as the store has them, and the pools that cannot keep their standby.
 async fn addresses(plan: &Plan, store: &Store) -> (Vec<AddressObservation>, Vec<String>) {
-    let ips = plan.outbound_ips.values().take(MAX_ADDRESSES);
+    let ips = plan.outbound_ips.values();
     let (secrets, min_standby) = (store.secrets.as_ref(), plan.outbound.min_standby);
     let now = unix_millis();
     match AddressState::all(ips, min_standby, secrets, now).await {
         Ok(states) => {
             let short = short(plan, &states, now);
             let short = short.iter().map(ToString::to_string).collect();
-            (states.into_iter().map(observation).collect(), short)
+            let told = states.into_iter().take(MAX_ADDRESSES).map(observation);
+            (told.collect(), short)
         }
         Err(error) => {
             let error = error_chain(&error);

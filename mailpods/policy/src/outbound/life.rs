@@ -246,6 +246,9 @@ pub struct Life {
     /// Why it last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// Since when no settings name it, as far as a process noticed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<i64>,
     /// What the gate found last.
     pub gate: BTreeMap<Check, Finding>,
     /// Rests and probations by provider.
@@ -292,14 +295,15 @@ impl Life {
             .iter()
             .all(|(_, finding)| *finding == Finding::Passed);
         let passes_over = self.forced && !self.absent;
+        let from = self.phase(None, now);
         match self.activated {
             None if passed || passes_over => {
                 self.activated = self.started.take().or(Some(now));
-                Some(changed(Phase::Pending, Phase::Active, Cause::GatePassed))
+                Some(changed(from, self.phase(None, now), Cause::GatePassed))
             }
             Some(_) if failed && !passes_over => {
                 self.activated = None;
-                Some(changed(Phase::Active, Phase::Pending, Cause::GateFailed))
+                Some(changed(from, Phase::Pending, Cause::GateFailed))
             }
             _ => None,
         }

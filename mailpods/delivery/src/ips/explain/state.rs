@@ -131,7 +131,8 @@ pub(in crate::ips) fn waiting(
 }
 
 impl AddressState {
-    /// Addresses as they are by themselves, whatever the provider; `min_standby` of a pool are kept back.
+    /// Addresses as they are by themselves, whatever the provider; `min_standby` of a pool are kept back. One whose state cannot be
+    /// read is left out, and hides none of the others.
     ///
     /// # Errors
     /// When the store fails.
@@ -143,7 +144,13 @@ impl AddressState {
     ) -> Result<Vec<Self>, StoreError> {
         let mut lives = Vec::new();
         for ip in ips {
-            lives.push((ip, life_of(ip, secrets, now).await?));
+            match life_of(ip, secrets, now).await {
+                Ok(life) => lives.push((ip, life)),
+                Err(error @ StoreError::Corrupt(_)) => {
+                    tracing::debug!(ip = ip.name, %error, "the state of an outbound address cannot be read; it is not told of");
+                }
+                Err(error) => return Err(error),
+            }
         }
         let known: Vec<(&OutboundIp, &Life)> = lives.iter().map(|(ip, life)| (*ip, life)).collect();
         let waiting = waiting(&known, min_standby, now);

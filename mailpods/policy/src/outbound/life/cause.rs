@@ -38,10 +38,13 @@ pub enum Cause {
     SeatTaken,
     /// It is kept back again.
     SeatGivenBack,
+    /// One that only a later release knows.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Cause {
-    /// All causes.
+    /// All causes that this release gives.
     pub const ALL: [Self; 16] = [
         Self::GatePassed,
         Self::GateFailed,
@@ -90,6 +93,7 @@ impl Cause {
             Self::Delisted => "delisted",
             Self::SeatTaken => "seat-taken",
             Self::SeatGivenBack => "seat-given-back",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -15,6 +15,26 @@ fn active() -> Life {
 }
 
 #[test]
+fn a_cause_of_a_later_release_hides_no_life() {
+    let life: Life = serde_json::from_str(r#"{"activated":7,"cause":"moon-full"}"#).unwrap();
+    assert_eq!(
+        (life.activated, life.cause),
+        (Some(7), Some(Cause::Unknown))
+    );
+}
+
+#[test]
+fn a_drained_address_that_is_right_again_is_drained() {
+    let mut life = active();
+    life.rename("one.test", 1);
+    life.order(&Order::Drain, 1);
+    life.rename("two.test", 1);
+    let change = life.gate(&[(Check::ReverseName, Finding::Passed)], 2);
+    let change = change.map(|change| (change.from, change.to));
+    assert_eq!(change, Some((Phase::Pending, Phase::Standby)));
+}
+
+#[test]
 fn an_address_sends_only_after_every_check_passed() {
     let mut life = Life::default();
     let half = [
