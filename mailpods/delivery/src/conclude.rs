@@ -173,7 +173,7 @@ fn give_up(fate: &mut Fate, end: End, asked: bool) {
     };
     *fate = Fate::Failed(Trouble {
         reason,
-        text,
+        text: text.into(),
         ..trouble.clone()
     });
 }
@@ -246,7 +246,7 @@ mod tests {
             panic!("{fate:?}");
         };
         let told = "not deliverable for too long; last: none may send";
-        assert_eq!(trouble.text, told);
+        assert_eq!(&*trouble.text, told);
         assert_eq!(fate.text(), format!("{told}: one of pool vip is drained"));
     }
 

@@ -15,9 +15,9 @@ pub(crate) struct Trouble {
     /// The class of the failure in reports.
     pub(crate) class: &'static str,
     /// Enhanced status code (RFC 3463).
-    pub(crate) status: String,
+    pub(crate) status: Box<str>,
     /// The remote's reply, or our own words.
-    pub(crate) text: String,
+    pub(crate) text: Box<str>,
     /// What log, queue and trace tell besides: names and addresses of ours that are no business of senders.
     pub(crate) detail: Option<Box<str>>,
     /// The server that gave the reply.
@@ -37,8 +37,8 @@ impl Trouble {
         Self {
             reason,
             class: unsaid(reason),
-            status: status.to_owned(),
-            text: text.into(),
+            status: status.into(),
+            text: text.into().into(),
             detail: None,
             mta: None,
             from: None,
@@ -70,7 +70,7 @@ impl Trouble {
     pub(crate) fn full(&self) -> Cow<'_, str> {
         match &self.detail {
             Some(detail) => format!("{}: {detail}", self.text).into(),
-            None => self.text.as_str().into(),
+            None => (&*self.text).into(),
         }
     }
 
@@ -88,7 +88,7 @@ impl Trouble {
 
     /// The same for mail that was not tried, be it from an address, because an attempt just before it ended like that.
     pub(crate) fn again(mut self) -> Self {
-        self.text = format!("not tried now, the attempt before: {}", self.text);
+        self.text = format!("not tried now, the attempt before: {}", self.text).into();
         self.from = None;
         self
     }

@@ -239,8 +239,8 @@ fn recipient<'a>(
 ) -> Recipient<'a> {
     let (status, diagnostic, mta) = match fate {
         Fate::Deferred(trouble) | Fate::Failed(trouble) => (
-            trouble.status.as_str(),
-            Some(trouble.text.as_str()),
+            &*trouble.status,
+            Some(&*trouble.text),
             trouble.mta.as_deref(),
         ),
         Fate::Relayed { mta, text, .. } => ("2.0.0", Some(text.as_str()), Some(mta.as_str())),

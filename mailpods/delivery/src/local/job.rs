@@ -140,7 +140,7 @@ impl Job {
         let fate = match plan.smtp.over_quota {
             OverQuota::Defer if !never => Fate::Deferred(trouble),
             OverQuota::Defer | OverQuota::Reject => Fate::Failed(Trouble {
-                status: "5.2.2".to_owned(),
+                status: "5.2.2".into(),
                 ..trouble
             }),
         };

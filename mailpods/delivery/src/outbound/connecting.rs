@@ -110,7 +110,7 @@ impl Attempt<'_> {
         }
         // A server that fell short is none for good while another could not be asked.
         if trouble.reason == Reason::RequireTlsUnmet {
-            (trouble.reason, trouble.status) = (Reason::TlsPolicy, "4.7.30".to_owned());
+            (trouble.reason, trouble.status) = (Reason::TlsPolicy, "4.7.30".into());
         }
         self.all(&trouble.into_fate())
     }

@@ -110,7 +110,7 @@ impl Attempt<'_> {
                 let reason = Reason::RemoteDeferred;
                 Some(Fate::Deferred(self.again(Trouble {
                     reason,
-                    status,
+                    status: status.into(),
                     stays: true,
                     ..trouble
                 })))

@@ -195,7 +195,7 @@ fn of_hop(trouble: Trouble) -> Trouble {
     }
     Trouble {
         reason: Reason::ConnectFailed,
-        status: "4.4.1".to_owned(),
+        status: "4.4.1".into(),
         ..trouble
     }
     .unreachable()

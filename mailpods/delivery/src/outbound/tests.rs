@@ -34,7 +34,8 @@ fn rank(
             .collect()
     });
     let domain = DomainName::parse("d.test").unwrap();
-    mx::rank(&domain, records, &Us, random).map_err(|trouble| (trouble.reason, trouble.status))
+    mx::rank(&domain, records, &Us, random)
+        .map_err(|trouble| (trouble.reason, trouble.status.into()))
 }
 
 #[test]
@@ -303,10 +304,10 @@ fn a_lost_connection_defers_and_what_was_not_tried_is_open() {
         lmtp: false,
     };
     assert!(
-        matches!(answered.fate(Outcome::Lost(Phase::DataEnd)), Some(Fate::Deferred(trouble)) if trouble.status == "4.4.2")
+        matches!(answered.fate(Outcome::Lost(Phase::DataEnd)), Some(Fate::Deferred(trouble)) if &*trouble.status == "4.4.2")
     );
     assert!(
-        matches!(answered.fate(Outcome::TooLarge(10)), Some(Fate::Failed(trouble)) if trouble.status == "5.3.4")
+        matches!(answered.fate(Outcome::TooLarge(10)), Some(Fate::Failed(trouble)) if &*trouble.status == "5.3.4")
     );
     assert!(matches!(
         answered.fate(Outcome::Violation(String::new())),

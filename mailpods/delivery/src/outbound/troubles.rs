@@ -37,15 +37,15 @@ impl Unmet {
     /// The end of the message (RFC 8689 §4.2.1), when every server fell short.
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let short = self.short.as_ref().filter(|_| !self.unasked)?;
-        let status = match short.status.as_str() {
+        let status = match &*short.status {
             "5.7.30" => "5.7.30",
             _ => "5.7.10",
         };
         let text = format!("REQUIRETLS cannot be fulfilled: {}", short.text);
         Some(Trouble {
             reason: Reason::RequireTlsUnmet,
-            status: status.to_owned(),
-            text,
+            status: status.into(),
+            text: text.into(),
             ..short.clone()
         })
     }

@@ -402,7 +402,7 @@ fn least(ctx: &Context, ended: &mut Ended, error: &StoreError) -> Settlement {
         done,
         retry: left.then(|| Retry {
             next_attempt: ctx.now().saturating_add(STORE_RETRY),
-            error: trouble.text,
+            error: trouble.text.into(),
             reason: trouble.reason,
             class: trouble.class,
             warned: ended.unit.warned,

@@ -161,7 +161,7 @@ pub(super) async fn refused(
         from.any(|source| mx::may_be_at(&plan.outbound, *source, target.address))
     };
     let refused = !targets.is_empty() && !targets.iter().any(may);
-    refused.then(|| mx::refused(&domain, &targets).text)
+    refused.then(|| mx::refused(&domain, &targets).text.into())
 }
 
 /// Addresses whose SPF is looked at.
