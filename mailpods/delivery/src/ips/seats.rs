@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use mailpods_plan::{OutboundIp, Plan};
 use mailpods_policy::outbound::choose::{Member, Seats, seats};
-use mailpods_policy::outbound::life::{Cause, Life};
+use mailpods_policy::outbound::life::{Cause, Check, Finding, Life};
 
 use super::choose::member;
 use super::{AddressState, Ips, kept};
@@ -166,11 +166,18 @@ impl Ips {
         for mut group in groups(plan, &lives, now).into_values() {
             // Nobody stands in for one that is on its way out: it does not come back.
             let draining = &plan.outbound.draining;
-            group.members.retain(|(ip, _)| !draining.contains(&ip.name));
+            group
+                .members
+                .retain(|(ip, life)| !draining.contains(&ip.name) && !life.is_some_and(is_hidden));
             found.extend(group.stand_ins());
         }
         found
     }
+}
+
+/// What SPF does not show is no choice for the mail of that domain, so nobody stands in for it.
+pub(super) fn is_hidden(life: &Life) -> bool {
+    matches!(life.gate.get(&Check::Spf), Some(Finding::Failed(_)))
 }
 
 fn tell(ctx: &Context, (name, provider): &(String, String), cause: Cause, text: &str) {

@@ -719,6 +719,11 @@ async fn a_standby_that_sends_in_place_of_another_one_is_told() {
             .collect::<Vec<_>>()
     };
     assert_eq!(stand_ins(), [seat("")], "the other one is Pending");
+    let unseen = [(Check::Spf, Finding::Failed("-all".to_owned()))];
+    let hide = |life: &mut super::Life| life.gate(&unseen, now);
+    world.take_in(&world.ip);
+    ips.change(ctx, &world.ip, hide).await;
+    assert_eq!(stand_ins(), [], "SPF does not show the other one yet");
     let taken = || ctx.metrics.transitions.get(Changed(Cause::SeatTaken));
     ips.tell_seats(ctx, &world.plan);
     assert_eq!(taken(), 0, "it was so before the start");

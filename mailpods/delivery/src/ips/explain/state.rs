@@ -10,6 +10,7 @@ use mailpods_store::{SecretStore, StoreError};
 use serde::Serialize;
 
 use crate::ips::choose::{is_warming, member, ramp, seat};
+use crate::ips::seats::is_hidden;
 use crate::ips::{kept, sent};
 use crate::outbound::route::Sources;
 
@@ -115,7 +116,8 @@ pub(in crate::ips) fn waiting(
     now: i64,
 ) -> HashSet<IpAddr> {
     let mut pools: BTreeMap<(&str, bool), Vec<(&OutboundIp, Member)>> = BTreeMap::new();
-    for (ip, life) in lives.iter().copied() {
+    let shown = lives.iter().copied().filter(|(_, life)| !is_hidden(life));
+    for (ip, life) in shown {
         let pool = (ip.pool.as_str(), ip.address.is_ipv4());
         let pool = pools.entry(pool).or_default();
         pool.push((ip, seat(ip, Some(life), ("", now))));
