@@ -433,18 +433,7 @@ fn cannot(life: &Life, provider: &str, now: i64) -> String {
     let until = life.rests_until(provider, now);
     let until = until.map_or_else(String::new, |until| format!(" until {}", timestamp(until)));
     match life.phase(Some(provider), now) {
-        Phase::Pending => {
-            let failed = life
-                .gate
-                .iter()
-                .filter_map(|(check, finding)| match finding {
-                    Finding::Passed => None,
-                    Finding::Failed(text) | Finding::Unknown(text) => {
-                        Some(format!("{}: {text}", check.as_str()))
-                    }
-                });
-            format!("is Pending: {}", failed.collect::<Vec<_>>().join(", "))
-        }
+        Phase::Pending => format!("is Pending: {}", not_passed(life).join(", ")),
         Phase::Standby => "is drained".to_owned(),
         Phase::Hot => match life.heat.get(provider).filter(|heat| heat.resting) {
             Some(heat) => format!("rests{until} ({} {})", heat.cause.as_str(), heat.reply),
@@ -453,6 +442,17 @@ fn cannot(life: &Life, provider: &str, now: i64) -> String {
         },
         Phase::Active | Phase::Warming | Phase::Cooling => "cannot be used".to_owned(),
     }
+}
+
+/// The checks of the gate that an address has not passed, and why.
+pub(super) fn not_passed(life: &Life) -> Vec<String> {
+    let told = |(check, finding): (&Check, &Finding)| match finding {
+        Finding::Passed => None,
+        Finding::Failed(text) | Finding::Unknown(text) => {
+            Some(format!("{}: {text}", check.as_str()))
+        }
+    };
+    life.gate.iter().filter_map(told).collect()
 }
 
 /// Whether the plan has other settings of an address by now than these.

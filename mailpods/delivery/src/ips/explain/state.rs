@@ -9,7 +9,7 @@ use mailpods_policy::outbound::life::{Cause, Check, Finding, Life, Phase};
 use mailpods_store::{SecretStore, StoreError};
 use serde::Serialize;
 
-use crate::ips::choose::{is_warming, member, ramp, seat};
+use crate::ips::choose::{is_warming, member, not_passed, ramp, seat};
 use crate::ips::seats::is_hidden;
 use crate::ips::{kept, sent};
 use crate::outbound::route::Sources;
@@ -330,18 +330,9 @@ fn reason(life: &Life, provider: Option<&str>, phase: Phase) -> String {
 }
 
 fn why(life: &Life, provider: Option<&str>, phase: Phase) -> String {
-    let failed = life
-        .gate
-        .iter()
-        .filter_map(|(check, finding)| match finding {
-            Finding::Passed => None,
-            Finding::Failed(text) | Finding::Unknown(text) => {
-                Some(format!("{}: {text}", check.as_str()))
-            }
-        });
     match phase {
         Phase::Pending if life.gate.is_empty() => "not looked at yet".to_owned(),
-        Phase::Pending => failed.collect::<Vec<_>>().join("; "),
+        Phase::Pending => not_passed(life).join("; "),
         Phase::Hot if !life.forced && life.listed.values().any(|listing| listing.rests) => life
             .listed
             .iter()
